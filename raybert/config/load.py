@@ -1,0 +1,247 @@
+"""Read a sweep file, apply `--set` overrides, and say in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from raybert.config.schema import RaybertConfig
+from raybert.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which `2e-5` is a float and a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                raise yaml.constructor.ConstructorError(None, None, "keys must be words", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
+    list("-+0123456789."),
+)
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RaybertConfig:
+    """Return the validated configuration of a sweep file.
+
+    Args:
+        path: the YAML file.
+        overrides: `dotted.key=value` strings; values are YAML.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key is wrong; the message starts with its dotted path.
+    """
+    return validate_config(apply_overrides(read_yaml(path), overrides))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        ConfigError: not a readable file, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such sweep file{_similar_files(path)}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: must be a sweep file, got a folder") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    document = _parse_yaml(text, str(path))
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: must be a mapping of sections, got {type(document).__name__}")
+    return document
+
+
+def validate_config(document: Mapping[str, Any]) -> RaybertConfig:
+    """Return the configuration that a plain mapping describes.
+
+    Raises:
+        ConfigError: a key is unknown or its value is not allowed.
+    """
+    return validate_model(RaybertConfig, document)
+
+
+def validate_model(model: type[Model], document: Mapping[str, Any], prefix: str = "") -> Model:
+    """Return `model` built from a mapping, with errors as dotted path + rule + value.
+
+    Args:
+        model: the pydantic class.
+        document: its fields.
+        prefix: dotted path of the mapping inside the sweep file.
+
+    Raises:
+        ConfigError: one line for the first few problems.
+    """
+    try:
+        return model.model_validate(dict(document))
+    except ValidationError as error:
+        lines = list(dict.fromkeys(_describe(model, detail, prefix) for detail in error.errors()))
+        raise ConfigError("\n".join(lines)) from None
+
+
+def apply_overrides(document: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return a copy of a document with `dotted.key=value` strings applied, in order.
+
+    Raises:
+        ConfigError: an override is not of that form, or its key leads through a value.
+    """
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {override}: must be dotted.key=value")
+        document = with_value(document, key.strip(), _parse_yaml(value, f"--set {key}"))
+    return document
+
+
+def with_value(document: Mapping[str, Any], dotted_key: str, value: Any) -> dict[str, Any]:
+    """Return a copy of a nested mapping in which one dotted key has a new value."""
+    head, _, rest = dotted_key.partition(".")
+    copy = dict(document)
+    if not rest:
+        copy[head] = value
+        return copy
+    inner = copy.get(head)
+    if inner is None:
+        inner = {}
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f"{dotted_key}: `{head}` is a value, not a section, got {inner!r}")
+    copy[head] = with_value(inner, rest, value)
+    return copy
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the known name nearest to a word, or the list of a few, or nothing."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    if 0 < len(names) <= 12:
+        return f"; known: {', '.join(names)}"
+    return ""
+
+
+def dump_yaml(config: BaseModel) -> str:
+    """Return a configuration as YAML that reads back to an equal one."""
+    document = config.model_dump(mode="json")
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML whose floats keep a point, so that every YAML reader takes them as floats."""
+
+
+def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
+    text = repr(value)
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(float, _represent_float)
+
+
+def _parse_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{where}: not valid YAML: {problem}") from None
+
+
+def _similar_files(path: Path) -> str:
+    folder = path.parent
+    return suggest(path.name, (f.name for f in folder.glob("*.yaml"))) if folder.is_dir() else ""
+
+
+def _describe(model: type[BaseModel], detail: Any, prefix: str) -> str:
+    location = [part for part in detail["loc"] if not _is_union_tag(part)]
+    path = _dotted([prefix, *location] if prefix else location)
+    if detail["type"] == "extra_forbidden":
+        owner = _model_at(model, location[:-1])
+        return f"{path}: unknown key{suggest(str(location[-1]), owner.model_fields if owner else ())}"
+    if detail["type"] == "missing":
+        return f"{path}: must be given"
+    rule = _rule(detail)
+    return f"{path or 'sweep file'}: {rule}, got {detail['input']!r}"
+
+
+def _rule(detail: Any) -> str:
+    message = str(detail["msg"])
+    context = detail.get("ctx") or {}
+    if detail["type"] == "value_error":
+        return str(context.get("error", message))
+    if detail["type"] == "literal_error":
+        return f"must be one of {context.get('expected')}"
+    for words, symbol in _COMPARISONS.items():
+        message = message.replace(words, symbol)
+    return message.replace("Input should", "must")
+
+
+_COMPARISONS = {
+    "Input should be greater than or equal to ": "must be >= ",
+    "Input should be less than or equal to ": "must be <= ",
+    "Input should be greater than ": "must be > ",
+    "Input should be less than ": "must be < ",
+    "Input should be a valid ": "must be a valid ",
+}
+
+
+def _is_union_tag(part: Any) -> bool:
+    """Tell whether pydantic put the name of a union's branch, not of a key, into a location."""
+    return isinstance(part, str) and (part in {"int", "float", "str", "bool"} or "[" in part)
+
+
+def _dotted(parts: Iterable[Any]) -> str:
+    path = ""
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _model_at(model: type[BaseModel], location: list[Any]) -> type[BaseModel] | None:
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part) if isinstance(current, type) else None
+        if field is None:
+            return None
+        current = next((t for t in _types_in(field.annotation) if _is_model(t)), None)
+    return current if _is_model(current) else None
+
+
+def _types_in(annotation: Any) -> Iterable[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _types_in(argument)
+
+
+def _is_model(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel)

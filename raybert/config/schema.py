@@ -1,0 +1,250 @@
+"""The schema of a sweep file: one frozen model per section, one described field per key."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from raybert.errors import ConfigError
+
+Budget = Annotated[
+    int | float,
+    Field(description="examples to train on: a whole number, or a fraction of the pool in (0, 1]"),
+]
+
+
+class Section(BaseModel):
+    """A section of the sweep file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class DataConfig(Section):
+    """Where the texts come from and how they are cut into splits."""
+
+    source: str = Field(
+        "docstrings",
+        min_length=1,
+        description="built-in corpus (`docstrings`), path of a parquet/csv/jsonl file, folder with one file "
+        "per split, or hub id",
+    )
+    subset: str | None = Field(None, description="configuration name of a hub dataset, e.g. `sst2` of `glue`")
+    revision: str | None = Field(None, description="git revision of a hub dataset")
+    text: str = Field("text", description="column of the text")
+    text_pair: str | None = Field(None, description="column of the second text, for pairs")
+    label: str = Field("label", description="column of the label: whole numbers or strings")
+    id: str | None = Field(None, description="column of unique example ids; default: a hash of the content")
+    group: str | None = Field(None, description="column of the group that must not be split up")
+    max_length: int = Field(128, ge=4, le=32768, description="word pieces per example, special ones included")
+    train_examples: int | None = Field(None, gt=0, description="examples in the pool; default: all")
+    validation_examples: int | None = Field(None, gt=0, description="validation examples; default: all")
+    test_examples: int | None = Field(None, gt=0, description="test examples; default: all")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out if there is no such split")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share held out if there is no such split")
+    split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
+
+
+class ModelConfig(Section):
+    """The encoder that every trial fine-tunes."""
+
+    encoder: str = Field(
+        "raybert-tiny", min_length=1, description="`raybert-tiny`, a local transformers folder, or a hub id"
+    )
+    revision: str | None = Field(None, description="git revision of a hub model")
+    trust_remote_code: bool = Field(False, description="run Python code that comes with a hub model")
+    dropout: float | None = Field(None, ge=0, lt=1, description="override every dropout of the encoder")
+
+
+class LengthConfig(Section):
+    """How long a trial trains: optimizer steps T, given directly or by epochs."""
+
+    epochs: float | None = Field(None, gt=0, description="passes over the budget (default 3, unless `steps`)")
+    min_steps: int = Field(100, ge=0, description="lower bound of T when it is given by epochs")
+    steps: int | None = Field(None, gt=0, description="T itself; excludes `epochs`")
+
+    @model_validator(mode="after")
+    def _exclusive(self) -> LengthConfig:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("must have `epochs` or `steps`, not both")
+        return self
+
+    def resolve(self, budget: int, pool: int, batch_size: int) -> int:
+        """Return the optimizer steps T for a budget, the same for every strategy at that budget.
+
+        T = max(min_steps, epochs * ceil(budget / batch_size)), never above that of the whole pool.
+        """
+        if self.steps is not None:
+            return self.steps
+        epochs = 3.0 if self.epochs is None else self.epochs
+        wanted = max(self.min_steps, math.ceil(epochs * math.ceil(budget / batch_size)))
+        full = math.ceil(epochs * math.ceil(pool / batch_size))
+        return max(1, min(wanted, full))
+
+
+class TrainConfig(Section):
+    """The training loop."""
+
+    length: LengthConfig = LengthConfig()
+    batch_size: int = Field(32, gt=0, description="examples per optimizer step, over all workers")
+    micro_batch_size: int | None = Field(
+        None, gt=0, description="examples per forward pass and worker; smaller ones are accumulated"
+    )
+    learning_rate: float = Field(5e-5, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled decay; not on biases and norms")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's running-average coefficients")
+    epsilon: float = Field(1e-8, gt=0, description="AdamW's denominator term")
+    warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of T with linear warm-up")
+    max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where the hardware has it, fp16 on older GPUs, else fp32"
+    )
+    eval_every: int | Literal["epoch"] | None = Field(
+        None, description="steps between evaluations, or `epoch`; default T/10"
+    )
+    best_metric: Literal["accuracy", "macro_f1", "loss"] = Field(
+        "accuracy", description="validation metric that chooses the best evaluation"
+    )
+    checkpoint_seconds: float = Field(
+        60, ge=0, description="least time between two `checkpoint/last`; 0: at every evaluation"
+    )
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_in_range(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError("must both be in [0, 1)")
+        return betas
+
+    @field_validator("eval_every")
+    @classmethod
+    def _eval_every_positive(cls, every: int | str | None) -> int | str | None:
+        if isinstance(every, int) and every < 1:
+            raise ValueError("must be >= 1")
+        return every
+
+
+class ProxyConfig(Section):
+    """The small training runs whose outputs score the pool."""
+
+    epochs: float = Field(1, gt=0, description="passes over the whole pool")
+    num_seeds: int = Field(1, ge=1, le=20, description="proxies per sweep seed, averaged")
+    per_seed: bool = Field(True, description="own proxies for every sweep seed; false: seed 0 serves all")
+    learning_rate: float | None = Field(None, gt=0, description="default: that of `train`")
+
+
+class EmbeddingConfig(Section):
+    """The frozen-encoder embeddings of the pool."""
+
+    pooling: Literal["mean", "cls"] = Field("mean", description="over word pieces, or the first one")
+
+
+class SelectionConfig(Section):
+    """How many examples are chosen, and what the scores come from."""
+
+    budget: Budget = 0.1
+    proxy: ProxyConfig = ProxyConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    scoring_batch_tokens: int = Field(16384, ge=128, description="word pieces per forward pass while scoring")
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_in_range(cls, budget: int | float) -> int | float:
+        if isinstance(budget, bool) or budget <= 0 or (isinstance(budget, float) and budget > 1):
+            raise ValueError("must be a whole number >= 1 or a fraction in (0, 1]")
+        return budget
+
+    def resolve(self, pool: int) -> int:
+        """Return the budget in examples for a pool of that size.
+
+        Raises:
+            ConfigError: the pool is smaller than the budget.
+        """
+        if isinstance(self.budget, float):
+            return max(1, round(self.budget * pool))
+        if self.budget > pool:
+            raise ConfigError(f"selection.budget: must be in 1..{pool} (pool size), got {self.budget}")
+        return self.budget
+
+
+class StrategyConfig(Section):
+    """A strategy by name, with its own parameters beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(min_length=1, description="registered name, or `module:Class` of your own")
+    label: str | None = Field(None, min_length=1, description="name in tables and plots")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys that belong to the strategy itself."""
+        return dict(self.model_extra or {})
+
+
+class SweepConfig(Section):
+    """What is compared: strategies x seeds x grid."""
+
+    strategies: tuple[StrategyConfig, ...] = Field(
+        (StrategyConfig(name="all"), StrategyConfig(name="random")),
+        min_length=1,
+        description="names, or mappings of a name and its parameters",
+    )
+    seeds: tuple[int, ...] = Field(
+        (0, 1, 2), min_length=1, description="how many (0, 1, ...), or a list of seeds"
+    )
+    grid: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="dotted key -> values; every combination is run"
+    )
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _names_to_mappings(cls, entries: Any) -> Any:
+        if isinstance(entries, (list, tuple)):
+            return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+        return entries
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_to_seeds(cls, seeds: Any) -> Any:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError("must be a number of seeds >= 1 or a list of seeds")
+            return tuple(range(seeds))
+        return seeds
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("must be distinct and >= 0")
+        return seeds
+
+    @field_validator("grid")
+    @classmethod
+    def _grid_not_empty(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for key, values in grid.items():
+            if not values:
+                raise ValueError(f"`{key}` must have at least one value")
+        return grid
+
+
+class ResourcesConfig(Section):
+    """What one trial occupies on the cluster."""
+
+    workers_per_trial: int = Field(1, ge=1, description="data-parallel workers of a trial")
+    cpus_per_worker: int = Field(1, ge=1, description="CPU cores (and torch threads) of a worker")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs of a worker; a fraction shares one GPU")
+    concurrent_trials: int | None = Field(None, ge=1, description="upper bound; default: what fits")
+
+
+class RaybertConfig(Section):
+    """A sweep file."""
+
+    name: str = Field("sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below runs/")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    selection: SelectionConfig = SelectionConfig()
+    sweep: SweepConfig = SweepConfig()
+    resources: ResourcesConfig = ResourcesConfig()

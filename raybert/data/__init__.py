@@ -1,0 +1,1 @@
+"""Texts and labels: sources, splits, token tables, batches."""

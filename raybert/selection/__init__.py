@@ -1,0 +1,1 @@
+"""Which examples to train on: signals, strategies, schedules."""

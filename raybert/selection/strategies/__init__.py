@@ -1,0 +1,1 @@
+"""The strategies that come with raybert, grouped by the signal they read."""

@@ -1,0 +1,1 @@
+"""Many trials over a Ray cluster: plan, prepare, score, compare."""

@@ -1,0 +1,98 @@
+"""What the training loop sees of the world around it: where it runs, and what each epoch trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Surroundings(Protocol):
+    """Where a training run happens: a reused Tune actor, a Ray Train worker, or a plain process."""
+
+    rank: int
+    world_size: int
+    checkpoint_folder: Path | None
+    """`last/` and `best/` are written below it (by rank 0); None: nothing is kept on disk."""
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Take the row of one evaluation."""
+
+    def should_stop(self) -> bool:
+        """Tell whether to stop at the next evaluation, resumable; asked after every evaluation."""
+
+
+@dataclass
+class LocalSurroundings:
+    """One process, nothing shared: rows are collected in `rows`."""
+
+    checkpoint_folder: Path | None = None
+    rank: int = 0
+    world_size: int = 1
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Collect a row."""
+        self.rows.append(dict(row))
+
+    def should_stop(self) -> bool:
+        """Never stop early."""
+        return False
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """What one pass trains on.
+
+    Attributes:
+        positions: (m,) int64 pool rows, distinct within a pass; the loop shuffles them.
+        weights: (m,) float32 factor of each example's loss, or None for all 1.
+    """
+
+    positions: np.ndarray
+    weights: np.ndarray | None = None
+
+
+class PoolView(Protocol):
+    """What a schedule may ask of the current model while a trial trains."""
+
+    step: int
+    total_steps: int
+    train_losses: np.ndarray
+    """(n,) float32, the loss of each pool example when it was last trained on; NaN: never."""
+    train_loss_epochs: np.ndarray
+    """(n,) int32, the epoch of that loss; -1: never."""
+
+    def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return (m, C) float32 probabilities of the current model in eval mode, pool order by default.
+
+        Head and softmax run in float32 outside autocast. The scored examples are counted as cost.
+        """
+
+    def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return (m, d) float32 L2-normalised pooled embeddings of the current model in eval mode."""
+
+
+class EpochSource(Protocol):
+    """Decides before every epoch what it trains on. A pure function of its arguments and its own fields.
+
+    Purity makes continuation from a checkpoint exact: `previous` is stored there, nothing else is needed.
+    """
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Return the plan of epoch 0, 1, 2, ...; `previous` is that of the epoch before."""
+
+
+@dataclass(frozen=True)
+class FixedEpochs:
+    """Every epoch trains on the same positions."""
+
+    positions: np.ndarray
+    weights: np.ndarray | None = None
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Return the same plan for every epoch."""
+        return EpochPlan(self.positions, self.weights)
