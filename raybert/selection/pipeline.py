@@ -1,0 +1,222 @@
+"""The scoring pipeline: blocks of the pool stream through Ray Data into the score store.
+
+A block is up to 1,024 pool rows of similar length. A Ray Data row is one *piece of work*, (job, block number);
+the token table itself lies in the object store and is mapped, not copied, by every scoring process, and a
+finished block goes straight to disk. So memory does not grow with the pool, and what was killed goes on from
+the blocks that are there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+import torch
+
+from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
+from raybert.selection.store import ScoreStore, content_key
+
+BLOCK_ROWS = 1024
+ROOM_FOR_TASKS = 0.2
+"""CPU share that no scoring actor takes: an actor pool that holds every CPU starves Ray Data's own tasks."""
+
+
+@dataclass(frozen=True)
+class ScoringJob:
+    """One scorer over one pool.
+
+    Attributes:
+        scorer: what to compute.
+        data_key: which of the prepared data sets.
+        data_fingerprint: its content.
+        num_rows: pool size n.
+    """
+
+    scorer: Scorer
+    data_key: str
+    data_fingerprint: str
+    num_rows: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the values depend on."""
+        return {"data": self.data_fingerprint, **self.scorer.identity()}
+
+    @property
+    def key(self) -> str:
+        """Where the score store keeps it."""
+        return content_key(self.identity)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the pool."""
+        return -(-self.num_rows // BLOCK_ROWS)
+
+
+@dataclass(frozen=True)
+class ScoringProgress:
+    """How far scoring is: rows over all jobs, and the seconds since it began."""
+
+    rows_done: int
+    rows_total: int
+    elapsed_seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Throughput so far."""
+        return self.rows_done / self.elapsed_seconds if self.elapsed_seconds > 0 else 0.0
+
+
+@dataclass
+class _Piece:
+    """Blocks of one job that are still to be computed."""
+
+    job: ScoringJob
+    blocks: list[int]
+    seconds: float = 0.0
+    rows: int = field(default=0)
+
+
+def run_scoring(
+    jobs: Sequence[ScoringJob],
+    data: dict[str, Any],
+    store: ScoreStore,
+    *,
+    cpus: float,
+    gpus_per_actor: float = 0.0,
+    gpus: float = 0.0,
+    progress: Callable[[ScoringProgress], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Compute what the store lacks of the jobs; return whether all of it is there.
+
+    Args:
+        jobs: scorers over pools.
+        data: data key -> object reference of a `ScoringData`.
+        store: where blocks go; must be on a file system that all nodes see.
+        cpus: CPUs of the cluster that may be used.
+        gpus_per_actor: GPU share of an actor that runs a model.
+        gpus: GPUs of the cluster that may be used.
+        progress: told after every block.
+        note: told in one line about damaged blocks.
+        should_stop: asked after every block; stopping leaves finished blocks in the store.
+    """
+    pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
+    for uses_model in (False, True):
+        group = [piece for piece in pieces if piece.job.scorer.uses_model == uses_model]
+        if group and not _score(group, data, store, uses_model, (cpus, gpus, gpus_per_actor), progress, should_stop):
+            return False
+    for piece in pieces:
+        store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows, piece.seconds)
+    return True
+
+
+def block_positions(lengths: np.ndarray, block: int) -> np.ndarray:
+    """Return the pool rows of one block: the longest texts are in block 0, ties in pool order.
+
+    Args:
+        lengths: (n,) word pieces per example.
+        block: block number.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    return order[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+
+
+def _open_piece(job: ScoringJob, store: ScoreStore, note: Callable[[str], None]) -> _Piece | None:
+    """Return what is missing of a job, or None."""
+    was_complete = store.completion(job.key)
+    missing, damaged = store.check_blocks(job.key, job.num_blocks)
+    for error in damaged:
+        note(f"{error}; it is computed again")
+    if not missing and was_complete:
+        return None
+    store.begin(job.key, job.identity)
+    earlier = float(was_complete["seconds"]) if was_complete else 0.0
+    return _Piece(job, missing, seconds=earlier)
+
+
+def _score(
+    pieces: list[_Piece],
+    data: dict[str, Any],
+    store: ScoreStore,
+    uses_model: bool,
+    room: tuple[float, float, float],
+    progress: Callable[[ScoringProgress], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    work = [{"piece": i, "block": block} for i, piece in enumerate(pieces) for block in piece.blocks]
+    if not work:
+        return True
+    total = sum(_rows(pieces[item["piece"]].job, item["block"]) for item in work)
+    jobs = [piece.job for piece in pieces]
+    started, done = time.monotonic(), 0
+    progress(ScoringProgress(0, total, 0.0))
+    for row in _stream(work, jobs, data, store, uses_model, room):
+        piece = pieces[row["piece"]]
+        piece.seconds += row["seconds"]
+        done += _rows(piece.job, row["block"])
+        progress(ScoringProgress(done, total, time.monotonic() - started))
+        if should_stop():
+            return done == total
+    return True
+
+
+def _rows(job: ScoringJob, block: int) -> int:
+    return min(BLOCK_ROWS, job.num_rows - block * BLOCK_ROWS)
+
+
+def _stream(
+    work: list[dict[str, int]],
+    jobs: list[ScoringJob],
+    data: dict[str, Any],
+    store: ScoreStore,
+    uses_model: bool,
+    room: tuple[float, float, float],
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per finished block, in the order in which they finish."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    cpus, gpus, gpus_per_actor = room
+    workers = max(1, min(int(gpus / gpus_per_actor) if gpus_per_actor else int(cpus), len(work)))
+    share = max(0.01, (cpus - ROOM_FOR_TASKS * max(1.0, cpus / 2)) / workers) if cpus < workers * 1.2 else 1.0
+    dataset = ray.data.from_items(work, override_num_blocks=len(work)).map_batches(
+        _BlockScorer,
+        fn_constructor_args=(jobs, data, store),
+        batch_size=1,
+        num_cpus=min(share, 1.0),
+        num_gpus=gpus_per_actor if uses_model else 0,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+    )
+    yield from dataset.iter_rows()
+
+
+class _BlockScorer:
+    """A Ray Data worker: computes one block at a time and writes it to the store."""
+
+    def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore) -> None:
+        torch.set_num_threads(1)
+        self._jobs, self._data, self._store = jobs, data, store
+        self._loaded: tuple[str, ScoreFunction] | None = None
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        piece, block = int(batch["piece"][0]), int(batch["block"][0])
+        job, started = self._jobs[piece], time.monotonic()
+        scoring_data: ScoringData = ray.get(self._data[job.data_key])
+        positions = block_positions(scoring_data.data.train.lengths, block)
+        self._store.write_block(job.key, block, positions, self._function(job, scoring_data)(positions))
+        return {**batch, "seconds": np.array([time.monotonic() - started])}
+
+    def _function(self, job: ScoringJob, scoring_data: ScoringData) -> ScoreFunction:
+        """Return the job's score function; only the last one is kept, so memory holds one model."""
+        if self._loaded is None or self._loaded[0] != job.key:
+            self._loaded = (job.key, job.scorer.load(scoring_data))
+        return self._loaded[1]

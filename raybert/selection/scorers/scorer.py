@@ -1,0 +1,47 @@
+"""What a scorer is: a small picklable description that, where the work is done, becomes a function of positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from raybert.data.tokens import TokenizedData
+
+ScoreFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""(b,) int64 positions -> signal name -> (b, ...) float32, in the order of the positions."""
+
+
+@dataclass(frozen=True)
+class ScoringData:
+    """What scorers read, shared by all of them through the object store.
+
+    Attributes:
+        data: token tables of the splits.
+        texts: the pool with columns text and maybe text_pair.
+        max_tokens: word pieces per forward pass, padding included.
+        precision: as in `train.precision`.
+    """
+
+    data: TokenizedData
+    texts: pa.Table
+    max_tokens: int
+    precision: str
+
+
+class Scorer(Protocol):
+    """Computes one or more signals of the pool, row by row. Implementations are frozen dataclasses."""
+
+    signals: tuple[str, ...]
+    """Names of the arrays that its score function returns."""
+    uses_model: bool
+    """Models run in a pool of actors that load them once; the rest in plain tasks."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything but the data that the values depend on, as JSON."""
+
+    def load(self, scoring_data: ScoringData) -> ScoreFunction:
+        """Return the score function; what is heavy is loaded here."""

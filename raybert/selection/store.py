@@ -1,0 +1,190 @@
+"""The score store: signals on disk by content, in checksummed blocks that are computed once and never again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raybert.errors import DataError
+from raybert.files import atomic_path, write_json
+
+POSITION = "position"
+
+
+class DamagedBlock(DataError):
+    """A stored block cannot be read, or its checksum does not fit."""
+
+
+def content_key(identity: Mapping[str, Any]) -> str:
+    """Return the key of a signal: 20 hex digits of everything that its values depend on."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class ScoreStore:
+    """Signals below one folder, which several sweeps may share.
+
+    `<key>/identity.json` says what the signal is; `<key>/block-00000.parquet` holds the rows of one block with
+    page checksums; `<key>/complete.json` says that all blocks are there and what they cost.
+    Every file is written atomically and two writers of the same key write the same bytes.
+    """
+
+    folder: Path
+
+    def begin(self, key: str, identity: Mapping[str, Any]) -> None:
+        """Say what a key stands for, before its first block."""
+        path = self.folder / key / "identity.json"
+        if not path.exists():
+            write_json(path, dict(identity))
+
+    def write_block(self, key: str, block: int, positions: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store the rows of one block.
+
+        Args:
+            key: of the signal.
+            block: its number.
+            positions: (b,) int64 pool rows.
+            arrays: signal name -> (b, ...) float32.
+        """
+        columns = {POSITION: pa.array(positions)}
+        metadata = {}
+        for name, array in arrays.items():
+            columns[name], metadata[f"shape:{name}"] = _to_column(array), json.dumps(array.shape[1:])
+        table = pa.table(columns).replace_schema_metadata(metadata)
+        with atomic_path(self.block_path(key, block)) as temporary:
+            pq.write_table(table, temporary, compression="none", write_page_checksum=True, use_dictionary=False)
+
+    def read_block(self, key: str, block: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return positions and arrays of one block.
+
+        Raises:
+            DamagedBlock: the file is torn, or a page's checksum does not fit.
+        """
+        path = self.block_path(key, block)
+        try:
+            table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+            metadata = table.schema.metadata or {}
+            arrays = {
+                name: _from_column(table[name], json.loads(metadata[f"shape:{name}".encode()]))
+                for name in table.column_names
+                if name != POSITION
+            }
+            return table[POSITION].to_numpy(), arrays
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            raise DamagedBlock(f"{path}: must be a whole score block, cannot be read: {error}") from None
+
+    def check_blocks(self, key: str, num_blocks: int) -> tuple[list[int], list[DamagedBlock]]:
+        """Return the numbers of the blocks to compute, and what was wrong with those that were damaged.
+
+        Damaged blocks are removed, and their signal is no longer complete.
+        """
+        missing, damaged = [], []
+        for block in range(num_blocks):
+            path = self.block_path(key, block)
+            if path.exists():
+                try:
+                    self.read_block(key, block)
+                    continue
+                except DamagedBlock as error:
+                    damaged.append(error)
+                    path.unlink(missing_ok=True)
+            missing.append(block)
+        if missing:
+            (self.folder / key / "complete.json").unlink(missing_ok=True)
+        return missing, damaged
+
+    def finish(self, key: str, num_blocks: int, num_rows: int, seconds: float) -> None:
+        """Mark a signal complete and record the compute seconds that its blocks took."""
+        write_json(
+            self.folder / key / "complete.json",
+            {"num_blocks": num_blocks, "num_rows": num_rows, "seconds": round(seconds, 3)},
+        )
+
+    def completion(self, key: str) -> dict[str, Any] | None:
+        """Return `num_blocks`, `num_rows` and `seconds` of a complete signal, else None."""
+        path = self.folder / key / "complete.json"
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return record
+
+    def load(self, key: str) -> dict[str, np.ndarray]:
+        """Return the arrays of a complete signal in pool order.
+
+        Raises:
+            DamagedBlock: a block is damaged; scoring it again repairs the signal.
+            DataError: the signal is not complete.
+        """
+        record = self.completion(key)
+        if record is None:
+            raise DataError(f"{self.folder / key}: signal is not complete; run the sweep again to score it")
+        arrays: dict[str, np.ndarray] = {}
+        for block in range(record["num_blocks"]):
+            positions, values = self.read_block(key, block)
+            for name, part in values.items():
+                if name not in arrays:
+                    arrays[name] = np.full((record["num_rows"], *part.shape[1:]), np.nan, part.dtype)
+                arrays[name][positions] = part
+        return arrays
+
+    def entries(self) -> Iterator[StoreEntry]:
+        """Yield what is stored, by key."""
+        if not self.folder.is_dir():
+            return
+        for folder in sorted(self.folder.iterdir()):
+            identity = folder / "identity.json"
+            if identity.exists():
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                yield StoreEntry(
+                    folder.name, json.loads(identity.read_text("utf-8")), size, self.completion(folder.name)
+                )
+
+    def remove(self, key: str) -> None:
+        """Delete a signal.
+
+        Raises:
+            DataError: there is no such key.
+        """
+        folder = self.folder / key
+        if not (folder / "identity.json").exists():
+            raise DataError(f"{key}: no such signal in {self.folder}")
+        shutil.rmtree(folder)
+
+    def block_path(self, key: str, block: int) -> Path:
+        """Return the file of one block."""
+        return self.folder / key / f"block-{block:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """One stored signal: key, what it is, bytes on disk, and its completion record (None: unfinished)."""
+
+    key: str
+    identity: dict[str, Any]
+    size_bytes: int
+    completion: dict[str, Any] | None
+
+
+def _to_column(array: np.ndarray) -> pa.Array:
+    """Flatten the trailing dimensions of an array into fixed-size lists."""
+    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+    width = int(np.prod(array.shape[1:], dtype=np.int64))
+    return flat if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
+
+
+def _from_column(column: pa.ChunkedArray, shape: list[int]) -> np.ndarray:
+    if not shape:
+        return np.asarray(column.to_numpy())
+    flat = column.combine_chunks().flatten().to_numpy()
+    return np.asarray(flat.reshape(len(column), *shape))
