@@ -1,0 +1,243 @@
+"""The command line: parse, call one function, print."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from raybert.config import RaybertConfig, dump_yaml, load_config
+from raybert.errors import RaybertError
+
+if TYPE_CHECKING:
+    from raybert.sweep.plan import Plan
+    from raybert.sweep.progress import Progress
+    from raybert.sweep.runner import Outcome
+
+app = typer.Typer(
+    name="raybert",
+    help="Which training examples are worth training on, and which selection strategy finds them?",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+listing = typer.Typer(no_args_is_help=True, help="List what raybert knows.")
+app.add_typer(listing, name="ls")
+
+FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file by its dotted path; repeatable."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster to join, e.g. `auto`; without it Ray is started on this machine."),
+]
+MISTAKE, CANCELLED = 2, 3
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks instead of one line.")] = False,
+) -> None:
+    if debug:
+        os.environ["RAYBERT_DEBUG"] = "1"
+
+
+@app.command()
+def sweep(
+    file: FileArgument,
+    output: Annotated[
+        Path | None, typer.Option(help="Results folder; default: runs/<name of the sweep>.", show_default=False)
+    ] = None,
+    overrides: SetOption = None,
+    address: AddressOption = None,
+    retry: Annotated[str | None, typer.Option(help="`failed`: run failed trials again.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Run a sweep file: train every strategy x seed x grid point, compare them, write tables and plots.
+
+    The same command again continues an interrupted sweep or extends a finished one.
+
+    Exit codes: 0 all complete, 2 bad input, 3 interrupted (resumable), 4 some trials failed, 5 all failed.
+    """
+    if retry not in (None, "failed"):
+        raise typer.BadParameter(f"must be `failed`, got {retry!r}", param_hint="--retry")
+    config = load_config(file, overrides or ())
+    if dry_run:
+        _print_plan(config)
+        return
+    from raybert.sweep.runner import run_sweep
+
+    folder = output or Path("runs") / config.name
+    with _progress() as progress:
+        outcome = run_sweep(
+            config,
+            folder,
+            progress,
+            source_text=file.read_text(encoding="utf-8"),
+            address=address,
+            retry_failed=retry == "failed",
+        )
+    _print_results(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def plan(file: FileArgument, overrides: SetOption = None) -> None:
+    """Print what a sweep file asks for: trials, examples, optimizer steps, signals. Nothing is trained."""
+    _print_plan(load_config(file, overrides or ()))
+
+
+@app.command()
+def validate(file: FileArgument, overrides: SetOption = None) -> None:
+    """Check a sweep file, without loading its data."""
+    from raybert.sweep.plan import build_strategies, expand_grid
+
+    config = load_config(file, overrides or ())
+    count = len(build_strategies(config)) * len(expand_grid(config)) * len(config.sweep.seeds)
+    typer.echo(f"{file}: valid, up to {count} trials")
+
+
+@app.command()
+def render(file: FileArgument, overrides: SetOption = None) -> None:
+    """Print a sweep file fully resolved: every key with its value."""
+    typer.echo(dump_yaml(load_config(file, overrides or ())), nl=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    typer.echo(json.dumps(RaybertConfig.model_json_schema(), indent=2))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Results folder of a sweep.")]) -> None:
+    """Write tables and plots of a results folder again, and print the comparison."""
+    from raybert.analysis import publish_results, summary_table
+
+    results = publish_results(folder)
+    Console().print(summary_table(results))
+
+
+@listing.command("strategies")
+def list_strategies() -> None:
+    """Print every selection strategy: what it does, needs and takes."""
+    from raybert.selection.registry import describe_strategies
+
+    console = Console()
+    for row in describe_strategies():
+        console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", highlight=False)
+        for key, value in row.items():
+            if key not in ("name", "summary") and value:
+                console.print(f"    {key}: {value}", highlight=False, markup=False)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is one line and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except RaybertError as error:
+        if os.environ.get("RAYBERT_DEBUG"):
+            raise
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped at once; the same command continues", file=sys.stderr)
+        sys.exit(CANCELLED)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    from raybert.sweep.progress import LiveProgress, PlainProgress
+
+    console = Console()
+    if console.is_terminal:
+        with LiveProgress(console) as live:
+            yield live
+    else:
+        yield PlainProgress(console)
+
+
+def _print_results(outcome: Outcome) -> None:
+    """Print the comparison, then where it is, then what went wrong and how to go on."""
+    from raybert.analysis import publish_results, summary_table
+
+    console = Console()
+    results = publish_results(outcome.folder)
+    console.print(summary_table(results))
+    for name in ("accuracy.png", "samples_per_epoch.png"):
+        plot = outcome.folder / "plots" / name
+        if plot.exists():
+            console.print(f"plot: {_relative(plot)}", highlight=False, soft_wrap=True)
+    console.print(f"results: {_relative(outcome.folder)}", highlight=False, soft_wrap=True)
+    for group in outcome.errors:
+        first = outcome.folder / "trials" / group.trial_ids[0] / "error.txt"
+        console.print(
+            f"failed ({len(group.trial_ids)} trials): {group.message}\n    traceback: {_relative(first)}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    if outcome.num_failed:
+        console.print(f"run the failed trials again:  {_command()} --retry failed", markup=False, soft_wrap=True)
+    if outcome.num_pending:
+        console.print(
+            f"{outcome.num_pending} trials are left; continue with:  {_command()}", markup=False, soft_wrap=True
+        )
+
+
+def _print_plan(config: RaybertConfig) -> None:
+    from raybert.sweep.runner import prepare_plan
+
+    planned, prepared = prepare_plan(config)
+    Console().print(_plan_table(planned))
+    for ready in prepared.values():
+        splits = (ready.data.train, ready.data.validation, ready.data.test)
+        sizes = " / ".join(f"{len(split):,}" for split in splits)
+        typer.echo(f"data: {sizes} train / validation / test, {ready.data.num_classes} classes")
+        for note in ready.splits.notes:
+            typer.echo(f"note: {note}")
+
+
+def _plan_table(planned: Plan) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for column in ("strategy", "budget", "steps", "trials", "examples trained on", "signals"):
+        table.add_column(column, justify="left" if column in ("strategy", "signals") else "right")
+    rows: dict[tuple[Any, ...], int] = {}
+    for spec in planned.trials:
+        signals = ", ".join(sorted(spec.strategy.required_signals()))
+        seen = spec.total_steps * spec.config.train.batch_size
+        row = (spec.label, spec.budget, spec.total_steps, seen, signals)
+        rows[row] = rows.get(row, 0) + 1
+    for (label, budget, steps, seen, signals), count in rows.items():
+        table.add_row(label, f"{budget:,}", f"{steps:,}", str(count), f"{seen * count:,}", signals)
+    total = sum(spec.total_steps * spec.config.train.batch_size for spec in planned.trials)
+    table.add_row("total", "", "", str(len(planned.trials)), f"{total:,}", "", style="bold")
+    return table
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _command() -> str:
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--retry", "failed", "--retry=failed")]
+    return " ".join(["raybert", *arguments])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The prepare phase: load, split and tokenize every data set of a sweep once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from raybert.config import RaybertConfig
+from raybert.data import Splits, TokenizedData, load_splits, tokenize_splits
+from raybert.files import atomic_path
+from raybert.models import Encoder, load_tokenizer, resolve_encoder
+from raybert.sweep.plan import PoolFacts, Variant
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One data set, ready for trials: texts, token tables, and the encoder whose tokenizer made them."""
+
+    splits: Splits
+    data: TokenizedData
+    encoder: Encoder
+
+    @property
+    def facts(self) -> PoolFacts:
+        """What a plan needs to know."""
+        return PoolFacts(
+            self.data.fingerprint, self.encoder.fingerprint, len(self.data.train), self.data.num_classes
+        )
+
+
+def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared]:
+    """Return every data set that the variants need, by `Variant.data_key`.
+
+    Args:
+        variants: grid points.
+        cache: folder for what can be made again: the built-in corpus, the embedded encoder.
+
+    Raises:
+        DataError: a source is missing or unfit.
+        ModelError: an encoder is missing or unfit.
+    """
+    splits: dict[str, Splits] = {}
+    prepared: dict[str, Prepared] = {}
+    for variant in variants:
+        if variant.data_key in prepared:
+            continue
+        source = variant.config.data.model_dump_json(exclude={"max_length"})
+        if source not in splits:
+            splits[source] = load_splits(variant.config.data, cache)
+        prepared[variant.data_key] = prepare(variant.config, splits[source], cache)
+    return prepared
+
+
+def prepare(config: RaybertConfig, splits: Splits, cache: Path) -> Prepared:
+    """Return token tables of loaded splits for the encoder of a configuration."""
+    encoder = resolve_encoder(config.model, pool_texts(splits), cache)
+    data = tokenize_splits(splits, load_tokenizer(encoder), config.data.max_length)
+    return Prepared(splits, data, encoder)
+
+
+def pool_texts(splits: Splits) -> list[str]:
+    """Return all texts of the pool, second texts of pairs after the first ones."""
+    columns = [name for name in ("text", "text_pair") if name in splits.train.column_names]
+    return [text for name in columns for text in splits.train[name].to_pylist()]
+
+
+def write_pool(prepared: Prepared, path: Path) -> None:
+    """Write id, label and length (word pieces) of every pool example, for the analysis."""
+    table = prepared.data.train
+    frame = pd.DataFrame(
+        {
+            "example_id": prepared.data.example_ids,
+            "label": np.asarray(table.labels),
+            "length": table.lengths,
+        }
+    )
+    with atomic_path(path) as temporary:
+        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)

@@ -1,0 +1,325 @@
+"""A sweep from file to finished trials: plan, prepare, score, compare."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ray.exceptions
+
+from raybert.config import RaybertConfig, dump_yaml, load_config
+from raybert.errors import SweepError
+from raybert.files import cache_folder, write_json, write_text
+from raybert.selection.pipeline import run_scoring
+from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.store import ScoreStore
+from raybert.sweep.environment import Cluster, check_resources, connected
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.manifest import describe_run
+from raybert.sweep.plan import PROXY, Plan, TrialSpec, build_strategies, check_extension, expand_grid, make_plan
+from raybert.sweep.prepare import Prepared, prepare_variants, write_pool
+from raybert.sweep.progress import Progress
+from raybert.sweep.scoring import signal_refs, unique_jobs
+from raybert.sweep.tune_run import TrialInputs, run_trials
+
+COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Failures with the same first line."""
+
+    message: str
+    trial_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended, read from its files.
+
+    Attributes:
+        folder: of the results.
+        num_complete: trials with a result.
+        num_failed: trials with a recorded failure.
+        num_pending: trials that the same command would run.
+        errors: distinct failures, most frequent first.
+    """
+
+    folder: Path
+    num_complete: int
+    num_failed: int
+    num_pending: int
+    errors: tuple[ErrorGroup, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all complete, 3 interrupted and resumable, 4 some trials failed, 5 all failed."""
+        if self.num_pending:
+            return INTERRUPTED
+        if not self.num_failed:
+            return COMPLETE
+        return SOME_FAILED if self.num_complete else ALL_FAILED
+
+
+def prepare_plan(config: RaybertConfig) -> tuple[Plan, dict[str, Prepared]]:
+    """Return what a sweep file asks for, with its data loaded, split and tokenized.
+
+    Raises:
+        RaybertError: anything that is wrong with the file, the data or the encoder.
+    """
+    build_strategies(config)
+    prepared = prepare_variants(expand_grid(config), cache_folder())
+    return make_plan(config, {key: ready.facts for key, ready in prepared.items()}), prepared
+
+
+def run_sweep(
+    config: RaybertConfig,
+    output: Path,
+    progress: Progress,
+    *,
+    source_text: str = "",
+    address: str | None = None,
+    retry_failed: bool = False,
+) -> Outcome:
+    """Run what a sweep file asks for and what the output folder does not have yet.
+
+    Args:
+        config: the sweep file.
+        output: results folder; made, continued, or extended.
+        progress: told about every event.
+        source_text: the file as the user wrote it, kept with the results.
+        address: of a Ray cluster; None starts Ray on this machine.
+        retry_failed: run trials again that failed earlier.
+
+    Raises:
+        RaybertError: before anything was trained; what happens to trials is in the outcome instead.
+    """
+    folder = SweepFolder(output.resolve())
+    with folder.owned(), _interruptible(folder, progress) as interruption:
+        progress.phase("prepare: load, split, tokenize")
+        _check_same_sweep(folder, config)
+        plan, prepared = prepare_plan(config)
+        _check_same_data(folder, prepared)
+        for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
+            progress.note(f"note: {note}")
+        with connected(address) as cluster:
+            check_resources(config.resources, cluster)
+            _write_head(folder, config, source_text, plan, prepared, cluster)
+            if retry_failed:
+                for spec in plan.trials:
+                    folder.trial(spec.trial_id).forget_failure()
+            progress.begin(
+                plan.trials, {spec.trial_id: folder.trial(spec.trial_id).status() for spec in plan.trials}
+            )
+            _Run(folder, plan, prepared, cluster, progress, interruption).run()
+        return read_outcome(folder, plan.trials)
+
+
+def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
+    """Return how things stand, from the trials' files."""
+    states = {spec.trial_id: folder.trial(spec.trial_id).status() for spec in trials}
+    groups: dict[str, list[str]] = {}
+    for trial_id, state in states.items():
+        if state == "failed":
+            groups.setdefault(folder.trial(trial_id).error().splitlines()[0], []).append(trial_id)
+    counts = Counter(states.values())
+    errors = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return Outcome(
+        folder.path,
+        counts["complete"],
+        counts["failed"],
+        counts["pending"],
+        tuple(ErrorGroup(message, tuple(ids)) for message, ids in errors),
+    )
+
+
+@dataclass
+class _Interruption:
+    """Whether the user or the system asked to stop."""
+
+    requested: bool = False
+
+    def __call__(self) -> bool:
+        return self.requested
+
+
+@dataclass
+class _Run:
+    """The phases that need a cluster."""
+
+    folder: SweepFolder
+    plan: Plan
+    prepared: dict[str, Prepared]
+    cluster: Cluster
+    progress: Progress
+    interruption: _Interruption
+
+    def run(self) -> None:
+        pending = self._pending()
+        if not pending:
+            return
+        self.data = {key: ray.put(self._scoring_data(key)) for key in self.prepared}
+        scored = [spec for spec in pending if self._is_scored(spec)]
+        first = [spec for spec in pending if spec not in scored]
+        if first:
+            has_proxies = any(spec.role == PROXY for spec in first)
+            self.progress.phase("compare: proxies and unscored strategies" if has_proxies else "compare")
+            self._run_trials(first)
+        scored = self._without_failed_proxies(scored)
+        if not scored or self.interruption():
+            return
+        self.progress.phase("score: signals of the pool")
+        if self._score(scored) and not self.interruption():
+            self.progress.phase("compare: scored strategies")
+            self._run_trials(scored)
+
+    def _pending(self) -> list[TrialSpec]:
+        """Return trials without an outcome; a proxy only while a pending trial needs it."""
+        pending = [
+            spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"
+        ]
+        return pending
+
+    def _is_scored(self, spec: TrialSpec) -> bool:
+        return bool(spec.proxies) or "embeddings" in spec.strategy.required_signals()
+
+    def _scoring_data(self, key: str) -> ScoringData:
+        ready = self.prepared[key]
+        config = next(spec.config for spec in self.plan.trials if spec.data_key == key)
+        return ScoringData(
+            ready.data, ready.splits.train, config.selection.scoring_batch_tokens, config.train.precision
+        )
+
+    def _run_trials(self, specs: list[TrialSpec]) -> None:
+        store = ScoreStore(self.folder.signals)
+        refs = {spec.trial_id: signal_refs(spec, self.prepared, self.folder, store) for spec in specs}
+        encoders = {key: ready.encoder for key, ready in self.prepared.items()}
+        inputs = TrialInputs(self.data, encoders, refs)
+        run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption)
+
+    def _without_failed_proxies(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+        """Fail the trials whose proxy failed, and return the others whose proxies are complete."""
+        runnable = []
+        for spec in specs:
+            states = {proxy: self.folder.trial(proxy).status() for proxy in spec.proxies}
+            failed = [proxy for proxy, state in states.items() if state == "failed"]
+            if failed:
+                reason = self.folder.trial(failed[0]).error().splitlines()[0]
+                self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {reason}")
+            elif all(state == "complete" for state in states.values()):
+                runnable.append(spec)
+        return runnable
+
+    def _score(self, specs: list[TrialSpec]) -> bool:
+        """Compute the signals of trials; when that fails, so do the trials."""
+        resources = specs[0].config.resources
+        try:
+            return run_scoring(
+                unique_jobs(Plan(tuple(specs)), self.prepared, self.folder),
+                self.data,
+                ScoreStore(self.folder.signals),
+                cpus=self.cluster.cpus,
+                gpus=self.cluster.gpus,
+                gpus_per_actor=resources.gpus_per_worker,
+                progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
+                note=self.progress.note,
+                should_stop=self.interruption,
+            )
+        except ray.exceptions.RayError as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            for spec in specs:
+                self._fail(spec, f"TrialError: scoring failed: {lines[-1] if lines else error!r}\n\n{error}")
+            return False
+
+    def _fail(self, spec: TrialSpec, text: str) -> None:
+        self.folder.trial(spec.trial_id).fail(text)
+        self.progress.ended(spec, "failed", text.splitlines()[0])
+
+
+@contextmanager
+def _interruptible(folder: SweepFolder, progress: Progress) -> Iterator[_Interruption]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second raises KeyboardInterrupt."""
+    interruption = _Interruption()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interruption.requested:
+            raise KeyboardInterrupt
+        interruption.requested = True
+        folder.stop_request.touch()
+        progress.note("stopping: running trials finish their evaluation and save; once more to stop at once")
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, e.g. a notebook's worker: its owner handles signals
+        previous = {}
+    try:
+        yield interruption
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _check_same_sweep(folder: SweepFolder, config: RaybertConfig) -> None:
+    path = folder.path / "resolved.yaml"
+    if path.exists():
+        check_extension(load_config(path), config)
+
+
+def _check_same_data(folder: SweepFolder, prepared: dict[str, Prepared]) -> None:
+    """Refuse to mix results of two contents of the same source.
+
+    Raises:
+        SweepError: the data or the encoder changed since the folder was begun.
+    """
+    path = folder.path / "manifest.json"
+    if not path.exists():
+        return
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("data", {})
+    for key, ready in prepared.items():
+        if key in known and known[key]["fingerprint"] != ready.data.fingerprint:
+            raise SweepError(
+                f"{folder.path}: the content of data.source '{known[key]['source']}' (or the tokenizer) changed "
+                "since this folder was begun; give --output a new folder"
+            )
+
+
+def _write_head(
+    folder: SweepFolder,
+    config: RaybertConfig,
+    source_text: str,
+    plan: Plan,
+    prepared: dict[str, Prepared],
+    cluster: Cluster,
+) -> None:
+    """Write what the results belong to; a continued sweep refreshes it."""
+    variants = expand_grid(config)
+    sources = {variant.data_key: variant.config.data.source for variant in variants}
+    manifest = describe_run(cluster)
+    manifest["data"] = {
+        key: {
+            "source": sources[key],
+            "fingerprint": ready.data.fingerprint,
+            "encoder": ready.encoder.name,
+            "encoder_fingerprint": ready.encoder.fingerprint,
+            "label_names": list(ready.data.label_names),
+            "notes": list(ready.splits.notes),
+            "details": ready.splits.details,
+        }
+        for key, ready in prepared.items()
+    }
+    write_text(folder.path / "sweep.yaml", source_text or dump_yaml(config))
+    write_text(folder.path / "resolved.yaml", dump_yaml(config))
+    write_json(folder.path / "manifest.json", manifest)
+    write_json(
+        folder.path / "plan.json",
+        {"name": config.name, "trials": [spec.summary() for spec in plan.trials]},
+    )
+    if not (folder.path / "pool.parquet").exists():
+        write_pool(prepared[variants[0].data_key], folder.path / "pool.parquet")

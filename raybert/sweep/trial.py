@@ -1,0 +1,296 @@
+"""One trial, in whatever process it runs: select, train, evaluate, and leave its files."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from raybert.data import TokenizedData
+from raybert.files import atomic_path, write_text
+from raybert.models import Encoder, load_classifier, load_tokenizer
+from raybert.selection.registry import tie_keys
+from raybert.selection.schedule import make_epoch_source
+from raybert.selection.store import ScoreStore
+from raybert.selection.strategy import Pool, Selection
+from raybert.sweep.folder import SweepFolder, TrialFolder
+from raybert.sweep.plan import TrialSpec
+from raybert.training import FitResult, fit
+from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
+
+FitFunction = Callable[..., FitResult]
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class SignalRef:
+    """A complete signal in the score store, and what it would cost a trial that had to compute it alone."""
+
+    key: str
+    seconds: float
+    examples_scored: int
+
+
+@dataclass
+class TrialSurroundings:
+    """A trial in one process: rows go to `epochs.jsonl` and to the driver."""
+
+    folder: TrialFolder
+    stop_request: Path
+    report_row: Report
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where `last` and `best` are."""
+        return self.folder.checkpoints
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Append the row to the trial's file, then tell the driver."""
+        self.folder.append_row(row)
+        self.report_row(row)
+
+    def should_stop(self) -> bool:
+        """Tell whether the sweep's owner asked its trials to stop."""
+        return self.stop_request.exists()
+
+
+def run_trial(
+    spec: TrialSpec,
+    data: TokenizedData,
+    encoder: Encoder,
+    signals: tuple[SignalRef, ...],
+    sweep: SweepFolder,
+    report: Report,
+    fit_function: FitFunction = fit,
+) -> str:
+    """Run a trial to its end and return `complete`, `failed` or `stopped`; never raise for its own failure.
+
+    A trial with a result is not run again. A failure leaves its traceback in `error.txt`.
+    """
+    folder = sweep.trial(spec.trial_id)
+    if folder.status() == "complete":
+        return "complete"
+    write_text(folder.path / "config.yaml", spec.to_yaml())
+    with _trial_log(folder.path / "log.txt") as log:
+        prepare_process(spec)
+        try:
+            finished = _Trial(spec, data, encoder, signals, sweep, report, fit_function, log).run()
+        except Exception as error:
+            log.exception("failed")
+            folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+            return "failed"
+    return "complete" if finished else "stopped"
+
+
+def prepare_process(spec: TrialSpec) -> None:
+    """Set everything that an earlier trial in this process may have left different."""
+    torch.set_num_threads(spec.config.resources.cpus_per_worker)
+    random.seed(spec.model_seed)
+    torch.manual_seed(spec.model_seed)
+    torch.set_grad_enabled(True)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    spec: TrialSpec
+    data: TokenizedData
+    encoder: Encoder
+    signals: tuple[SignalRef, ...]
+    sweep: SweepFolder
+    report: Report
+    fit_function: FitFunction
+    log: logging.Logger
+
+    def run(self) -> bool:
+        """Return whether the trial came to its end (False: stopped, resumable)."""
+        started = time.monotonic()
+        spec, folder = self.spec, self.sweep.trial(self.spec.trial_id)
+        pool = self._pool()
+        source, chosen = make_epoch_source(
+            spec.strategy,
+            pool,
+            spec.budget,
+            total_steps=spec.total_steps,
+            batch_size=spec.config.train.batch_size,
+            seed=spec.seed,
+        )
+        recorded = _RecordedEpochs(source, folder.path / "epoch_plans")
+        selection_seconds = time.monotonic() - started
+        model = load_classifier(
+            self.encoder, self.data.label_names, spec.model_seed, spec.config.model.dropout
+        ).to(_device(spec))
+        result = self.fit_function(
+            model,
+            self.data,
+            recorded,
+            spec.config.train,
+            total_steps=spec.total_steps,
+            seed=spec.model_seed,
+            surroundings=TrialSurroundings(folder, self.sweep.stop_request, self.report),
+        )
+        if result.stopped:
+            self.log.info("stopped at step %d, resumable", result.optimizer_steps)
+            return False
+        self._write_selection(folder, chosen, recorded)
+        self._write_predictions(folder, result)
+        load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
+        row = self._result(result, chosen, selection_seconds, time.monotonic() - started)
+        folder.finish(row)
+        self.log.info("complete: test accuracy %.4f", row["test_accuracy"])
+        return True
+
+    def _pool(self) -> Pool:
+        store = ScoreStore(self.sweep.signals)
+        signals: dict[str, np.ndarray] = {"lengths": self.data.train.lengths}
+        for ref in self.signals:
+            signals.update(_load_signal(store, ref.key))
+        return Pool(
+            labels=np.asarray(self.data.train.labels),
+            num_classes=self.data.num_classes,
+            tie_keys=tie_keys(self.data.example_ids, self.spec.seed),
+            signals=signals,
+            generator=np.random.default_rng([self.spec.seed, 0x5E1EC7]),
+        )
+
+    def _write_selection(
+        self, folder: TrialFolder, chosen: Selection | None, recorded: _RecordedEpochs
+    ) -> None:
+        """Write what was trained on: once (epoch -1), or the plan of every epoch."""
+        if chosen is not None:
+            frame = _selection_frame(chosen.positions, -1, chosen.scores, chosen.weights)
+        else:
+            plans = recorded.plans()
+            frame = pd.concat(
+                [_selection_frame(plan.positions, epoch, None, plan.weights) for epoch, plan in plans],
+                ignore_index=True,
+            )
+        frame.insert(0, "example_id", self.data.example_ids[frame["position"].to_numpy()])
+        with atomic_path(folder.path / "selection.parquet") as temporary:
+            frame.to_parquet(temporary, index=False)
+        recorded.clear()
+
+    def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
+        """Write label and probabilities of the chosen evaluation on validation and test."""
+        parts = []
+        for split, table, probs in (
+            ("validation", self.data.validation, result.validation_probs),
+            ("test", self.data.test, result.test_probs),
+        ):
+            if probs is not None:
+                part = pd.DataFrame(probs, columns=[f"prob_{c}" for c in range(probs.shape[1])])
+                part.insert(0, "label", np.asarray(table.labels))
+                part.insert(0, "row", np.arange(len(probs)))
+                part.insert(0, "split", split)
+                parts.append(part)
+        with atomic_path(folder.path / "predictions.parquet") as temporary:
+            pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+
+    def _result(
+        self, result: FitResult, chosen: Selection | None, selection_seconds: float, wall_seconds: float
+    ) -> dict[str, Any]:
+        """Return what `result.json` holds: the row of `results/trials.parquet`."""
+        best = result.best_row
+        return {
+            **self.spec.summary(),
+            "status": "complete",
+            "best_epoch": best["epoch"],
+            "best_step": best["step"],
+            **{key: value for key, value in best.items() if key.startswith("validation_")},
+            **{f"test_{name}": value for name, value in (result.test_metrics or {}).items()},
+            "examples_seen": result.examples_seen,
+            "optimizer_steps": result.optimizer_steps,
+            "samples_per_epoch": list(result.samples_per_epoch),
+            "examples_scored": result.examples_scored + sum(ref.examples_scored for ref in self.signals),
+            "refilled": chosen.refilled if chosen is not None else 0,
+            "train_seconds": result.train_seconds,
+            "evaluation_seconds": result.evaluation_seconds,
+            "selection_seconds": selection_seconds + result.selection_seconds,
+            "signal_seconds": sum(ref.seconds for ref in self.signals),
+            "wall_seconds": wall_seconds,
+        }
+
+
+@dataclass(frozen=True)
+class _RecordedEpochs:
+    """Passes on the plans of a source and keeps each on disk, so that a continued trial knows the earlier ones."""
+
+    source: EpochSource
+    folder: Path
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        plan = self.source.next_epoch(epoch, previous, view)
+        if not isinstance(self.source, FixedEpochs):
+            with atomic_path(self.folder / f"{epoch:05d}.npz") as temporary, temporary.open("wb") as file:
+                arrays = {"positions": plan.positions}
+                if plan.weights is not None:
+                    arrays["weights"] = plan.weights
+                np.savez(file, **arrays)
+        return plan
+
+    def plans(self) -> list[tuple[int, EpochPlan]]:
+        plans = []
+        for path in sorted(self.folder.glob("*.npz")):
+            with np.load(path) as arrays:
+                plans.append((int(path.stem), EpochPlan(arrays["positions"], arrays.get("weights"))))
+        return plans
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _selection_frame(
+    positions: np.ndarray, epoch: int, scores: np.ndarray | None, weights: np.ndarray | None
+) -> pd.DataFrame:
+    count = len(positions)
+    return pd.DataFrame(
+        {
+            "position": positions,
+            "epoch": np.full(count, epoch, np.int32),
+            "score": np.full(count, np.nan) if scores is None else scores,
+            "weight": np.ones(count, np.float32) if weights is None else weights,
+        }
+    )
+
+
+def _device(spec: TrialSpec) -> torch.device:
+    wants_gpu = spec.config.resources.gpus_per_worker > 0
+    return torch.device("cuda" if wants_gpu else "cpu")
+
+
+@lru_cache(maxsize=4)
+def _load_signal(store: ScoreStore, key: str) -> dict[str, np.ndarray]:
+    """Return a signal; a reused process reads it once for all its trials."""
+    arrays = store.load(key)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
+
+
+@contextmanager
+def _trial_log(path: Path) -> Iterator[logging.Logger]:
+    """Log to the trial's own file; the handler is gone afterwards, so that a reused process does not leak it."""
+    log = logging.getLogger(f"raybert.trial.{path.parent.name}")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield log
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,173 @@
+"""Run a list of trials over Ray Tune: warm, reused actors for one-worker trials, Ray Train for larger ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from raybert.sweep.environment import Cluster, concurrent_trials
+
+import ray  # isort: skip - the environment module sets its switches first
+from ray import tune
+from ray.tune.search import Searcher
+
+from raybert.models import Encoder
+from raybert.selection.scorers.scorer import ScoringData
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.plan import TrialSpec
+from raybert.sweep.progress import Progress
+from raybert.sweep.trial import FitFunction, SignalRef, run_trial
+
+_ENDED = "raybert_status"
+
+
+@dataclass(frozen=True)
+class TrialInputs:
+    """What trials share: data by reference, encoders, and where signals are.
+
+    Attributes:
+        data: data key -> object reference of a `ScoringData`.
+        encoders: data key -> encoder.
+        signals: trial id -> the complete signals that it reads.
+    """
+
+    data: Mapping[str, Any]
+    encoders: Mapping[str, Encoder]
+    signals: Mapping[str, tuple[SignalRef, ...]]
+
+
+def run_trials(
+    specs: Sequence[TrialSpec],
+    inputs: TrialInputs,
+    folder: SweepFolder,
+    cluster: Cluster,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Run trials, in order, as many at once as fit. Outcomes are in their folders, not in Tune's results.
+
+    Args:
+        specs: trials without a result; all have the same resources.
+        inputs: what they share.
+        folder: of the sweep.
+        cluster: where they run.
+        progress: told about every event.
+        should_stop: once true, no further trial starts.
+    """
+    if not specs or should_stop():
+        return
+    resources = specs[0].config.resources
+    distributed = resources.workers_per_trial > 1
+    trainable = tune.with_parameters(_tune_function, specs=list(specs), inputs=inputs, folder=folder)
+    if distributed:
+        # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
+        shape = {"cpu": 0, "memory": 1}
+    else:
+        shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+    scratch = folder.path / ".tune"
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, shape),
+        tune_config=tune.TuneConfig(
+            search_alg=_ListSearcher(len(specs), should_stop),
+            num_samples=len(specs),
+            max_concurrent_trials=concurrent_trials(resources, cluster),
+            reuse_actors=not distributed,
+        ),
+        run_config=tune.RunConfig(
+            name="run",
+            storage_path=str(scratch.resolve()),
+            verbose=0,
+            callbacks=[_Watcher(specs, folder, progress)],
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tune_function(
+    config: dict[str, int], specs: list[TrialSpec], inputs: TrialInputs, folder: SweepFolder
+) -> None:
+    """What a Tune actor runs for every trial."""
+    spec = specs[config["index"]]
+    scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
+    arguments: dict[str, FitFunction] = {}
+    if spec.config.resources.workers_per_trial > 1:
+        from raybert.training.ddp import fit_distributed
+
+        arguments["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
+    status = run_trial(
+        spec,
+        scoring_data.data,
+        inputs.encoders[spec.data_key],
+        inputs.signals.get(spec.trial_id, ()),
+        folder,
+        report=lambda row: tune.report(dict(row)),
+        **arguments,
+    )
+    tune.report({_ENDED: status})
+
+
+class _ListSearcher(Searcher):
+    """Hands out list indices in order; an empty hand once the sweep is to stop."""
+
+    def __init__(self, count: int, should_stop: Callable[[], bool]) -> None:
+        super().__init__()
+        self._next, self._count, self._should_stop = 0, count, should_stop
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+    ) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, int] | str:
+        if self._next >= self._count or self._should_stop():
+            return str(Searcher.FINISHED)
+        self._next += 1
+        return {"index": self._next - 1}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Learn nothing: the list is fixed."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: a sweep continues from its trials' results."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""
+
+
+class _Watcher(tune.Callback):
+    """Passes Tune's events on, and records the failure of trials whose process died."""
+
+    def __init__(self, specs: Sequence[TrialSpec], folder: SweepFolder, progress: Progress) -> None:
+        self._specs, self._folder, self._progress = specs, folder, progress
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._progress.started(self._spec(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        spec = self._spec(trial)
+        if _ENDED not in result:
+            self._progress.evaluated(spec, result)
+            return
+        folder = self._folder.trial(spec.trial_id)
+        message = folder.error().splitlines()[0] if result[_ENDED] == "failed" else ""
+        self._progress.ended(spec, result[_ENDED], message)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        spec = self._spec(trial)
+        folder = self._folder.trial(spec.trial_id)
+        reason = "\n".join(str(line) for line in [trial.get_error()] if line) or "no reason given by Ray"
+        folder.fail(f"TrialError: the trial's process died\n\n{reason}\n")
+        self._progress.ended(spec, folder.status(), "the trial's process died")
+
+    def _spec(self, trial: Any) -> TrialSpec:
+        return self._specs[trial.config["index"]]
