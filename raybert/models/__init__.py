@@ -1,1 +1,27 @@
 """Encoders with a classification head."""
+
+from raybert.models.classifier import (
+    embed_batch,
+    keep_head_in_float32,
+    load_backbone,
+    load_classifier,
+    load_trained_classifier,
+    pooled_features,
+)
+from raybert.models.encoder import Encoder, load_tokenizer, resolve_encoder
+from raybert.models.quiet import quiet_transformers
+from raybert.models.tiny import TINY
+
+__all__ = [
+    "TINY",
+    "Encoder",
+    "embed_batch",
+    "keep_head_in_float32",
+    "load_backbone",
+    "load_classifier",
+    "load_tokenizer",
+    "load_trained_classifier",
+    "pooled_features",
+    "quiet_transformers",
+    "resolve_encoder",
+]

@@ -1,0 +1,130 @@
+"""Which encoder a sweep fine-tunes: found locally, on the hub, or built; and identified by its files."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from raybert.config import ModelConfig
+from raybert.errors import ModelError
+from raybert.models.tiny import TINY, build_tiny_encoder
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A pretrained encoder on the local disk.
+
+    Attributes:
+        name: as in the sweep file.
+        path: transformers folder with config, weights and tokenizer.
+        fingerprint: hex digest of these files.
+        trust_remote_code: whether Python files in the folder may run.
+    """
+
+    name: str
+    path: Path
+    fingerprint: str
+    trust_remote_code: bool = False
+
+
+def resolve_encoder(config: ModelConfig, texts: Iterable[str], cache_folder: Path) -> Encoder:
+    """Return the encoder that the model section names, with its files on the local disk.
+
+    Args:
+        config: the model section.
+        texts: the pool; `raybert-tiny` trains its tokenizer on it.
+        cache_folder: where `raybert-tiny` is built.
+
+    Raises:
+        ModelError: no such folder or hub model, or the folder is not a transformers encoder.
+    """
+    name = config.encoder
+    if name == TINY:
+        path = build_tiny_encoder(texts, cache_folder)
+    elif Path(name).expanduser().is_dir():
+        path = Path(name).expanduser().resolve()
+    elif name.startswith((".", "~", os.sep)):
+        raise ModelError(f"model.encoder: must be an existing folder, got {name}")
+    else:
+        path = _download(config)
+    _check_folder(name, path)
+    return Encoder(name, path, fingerprint_files(path), config.trust_remote_code)
+
+
+def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
+    """Return the encoder's fast tokenizer.
+
+    Raises:
+        ModelError: the tokenizer cannot be loaded, or has no fast version.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.encoder: {encoder.name}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise ModelError(f"model.encoder: {encoder.name}: must have a fast tokenizer (tokenizer.json)")
+    return tokenizer
+
+
+def fingerprint_files(folder: Path) -> str:
+    """Return the sha256 of config, weights and tokenizer files, by name and content."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in (*_WEIGHTS, *_TOKENIZERS, "config.json") for path in folder.glob(pattern)):
+        state = path.stat()
+        digest.update(path.name.encode() + _file_digest(path, state.st_size, state.st_mtime_ns))
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, size_bytes: int, modified: int) -> bytes:
+    """Hash a file once per process; size and time tell whether it is still the same."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _download(config: ModelConfig) -> Path:
+    """Return the local snapshot of a hub model; with HF_HUB_OFFLINE only what is downloaded already."""
+    try:
+        return Path(snapshot_download(config.encoder, revision=config.revision, allow_patterns=list(_PATTERNS)))
+    except HFValidationError:
+        raise ModelError(_unknown(config.encoder, "is neither a folder nor a hub id")) from None
+    except (LocalEntryNotFoundError, ConnectionError, OSError) as error:
+        reason = "the hub says: " + _first_line(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
+        raise ModelError(
+            _unknown(
+                config.encoder,
+                f"is not on this machine and {reason}; download it first where there is a network "
+                f"(`hf download {config.encoder}`), or give the path of a local folder",
+            )
+        ) from None
+
+
+def _unknown(name: str, problem: str) -> str:
+    near = difflib.get_close_matches(name, [TINY], n=1, cutoff=0.7)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"model.encoder: '{name}' {problem}{hint}"
+
+
+def _check_folder(name: str, path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise ModelError(f"model.encoder: {name}: must be a transformers folder, has no config.json")
+    for what, patterns in (("weights (model.safetensors)", _WEIGHTS), ("tokenizer (tokenizer.json)", _TOKENIZERS)):
+        if not any(next(path.glob(pattern), None) for pattern in patterns):
+            raise ModelError(f"model.encoder: {name}: must be a transformers folder, has no {what}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

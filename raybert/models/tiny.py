@@ -1,0 +1,126 @@
+"""`raybert-tiny`: the encoder that needs no download, for first steps, laptops and tests.
+
+Two ModernBERT layers, 128 wide, with a WordPiece vocabulary of at most 8,192 trained on the pool. Its weights are
+random (from a fixed seed, so it is the same encoder everywhere) until the project ships pretrained ones; the
+classifier pools by mean, which learns from random weights much faster than a CLS token does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
+
+from raybert.models.quiet import quiet_transformers
+
+TINY = "raybert-tiny"
+
+_RECIPE = {
+    "version": 1,
+    "vocabulary": 8192,
+    "width": 128,
+    "layers": 2,
+    "heads": 2,
+    "intermediate": 192,
+    "max_length": 8192,
+    "seed": 20261121,
+}
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
+    """Return the folder of the encoder for these texts, made on first use.
+
+    Args:
+        texts: what the vocabulary is trained on; their order does not matter.
+        cache_folder: the encoder is kept in `encoders/<hash of texts and recipe>` below it.
+    """
+    ordered = sorted(texts)
+    folder = cache_folder / "encoders" / f"{TINY}-{_key(ordered)}"
+    if not (folder / "COMPLETE").exists():
+        _publish(ordered, folder)
+    return folder
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Return an uncased WordPiece tokenizer with BERT's special tokens, trained on texts."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.WordPieceTrainer(
+            vocab_size=vocabulary, min_frequency=2, special_tokens=list(_SPECIAL), show_progress=False
+        ),
+    )
+    cls_id, sep_id = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", cls_id), ("[SEP]", sep_id)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=_RECIPE["max_length"],
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _key(ordered_texts: list[str]) -> str:
+    digest = hashlib.sha256(json.dumps(_RECIPE, sort_keys=True).encode())
+    for text in ordered_texts:
+        digest.update(len(text).to_bytes(8, "little") + text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def _publish(texts: list[str], folder: Path) -> None:
+    """Build beside the place and rename into it: of two processes at once one wins, with the same files."""
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    temporary.mkdir(parents=True)
+    try:
+        tokenizer = train_tokenizer(texts, _RECIPE["vocabulary"])
+        tokenizer.save_pretrained(temporary)
+        with quiet_transformers():
+            _random_encoder(tokenizer).save_pretrained(temporary)
+        (temporary / "COMPLETE").touch()
+        if folder.exists() and not (folder / "COMPLETE").exists():
+            shutil.rmtree(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "COMPLETE").exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _random_encoder(tokenizer: PreTrainedTokenizerFast) -> ModernBertModel:
+    config = ModernBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=_RECIPE["width"],
+        num_hidden_layers=_RECIPE["layers"],
+        num_attention_heads=_RECIPE["heads"],
+        intermediate_size=_RECIPE["intermediate"],
+        max_position_embeddings=_RECIPE["max_length"],
+        classifier_pooling="mean",
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_RECIPE["seed"])
+        return ModernBertModel(config)
