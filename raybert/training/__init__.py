@@ -1,1 +1,28 @@
 """The training loop and what it is made of."""
+
+from raybert.training.inference import embed_examples, predict_probs, predict_with_features
+from raybert.training.interface import (
+    EpochPlan,
+    EpochSource,
+    FixedEpochs,
+    LocalSurroundings,
+    PoolView,
+    Surroundings,
+)
+from raybert.training.loop import FitResult, fit
+from raybert.training.metrics import classification_metrics
+
+__all__ = [
+    "EpochPlan",
+    "EpochSource",
+    "FitResult",
+    "FixedEpochs",
+    "LocalSurroundings",
+    "PoolView",
+    "Surroundings",
+    "classification_metrics",
+    "embed_examples",
+    "fit",
+    "predict_probs",
+    "predict_with_features",
+]

@@ -50,10 +50,12 @@ class EpochPlan:
     Attributes:
         positions: (m,) int64 pool rows, distinct within a pass; the loop shuffles them.
         weights: (m,) float32 factor of each example's loss, or None for all 1.
+        max_steps: the pass ends after this many optimizer steps; None: when all positions are used.
     """
 
     positions: np.ndarray
     weights: np.ndarray | None = None
+    max_steps: int | None = None
 
 
 class PoolView(Protocol):
