@@ -1,1 +1,18 @@
 """Which examples to train on: signals, strategies, schedules."""
+
+from raybert.selection.registry import build_strategy, describe_strategies, find_strategy, register, strategy_names
+from raybert.selection.select import select
+from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy
+
+__all__ = [
+    "EpochRequest",
+    "Pool",
+    "Selection",
+    "Strategy",
+    "build_strategy",
+    "describe_strategies",
+    "find_strategy",
+    "register",
+    "select",
+    "strategy_names",
+]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from raybert.config import Section
+from raybert.training.interface import EpochPlan, PoolView
 
 BudgetKind = Literal["distinct", "per_epoch", "none"]
 Schedule = Literal["once", "rounds", "epoch"]
@@ -74,11 +75,58 @@ class Strategy(Section):
     source: ClassVar[str] = ""
 
     schedule: Schedule = Field("once", description="when the strategy is asked")
+    rounds: int = Field(5, ge=1, description="how often, if the schedule is `rounds`")
+
+    @model_validator(mode="after")
+    def _schedule_is_known(self) -> Strategy:
+        if self.schedule not in self.schedules:
+            raise ValueError(f"schedule: must be one of {', '.join(self.schedules)} for '{self.name}'")
+        return self
 
     def required_signals(self) -> frozenset[str]:
         """Return the signals that these parameters need; by default `needs`."""
         return self.needs
 
     def choose(self, pool: Pool, budget: int) -> Selection:
-        """Return exactly `budget` distinct positions of the pool, in the order of selection."""
+        """Return exactly `budget` distinct positions of the pool, in the order of selection.
+
+        Those in `pool.selected` come first and count. A strategy of budget kind `none` gets the pool size.
+        """
         raise NotImplementedError
+
+    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+        """Return what one pass trains on, for the schedule `epoch`.
+
+        By default pass 0 chooses by the pool's own signals and later ones by probabilities of the current model.
+        """
+        pool = request.pool
+        if request.epoch > 0 and "probs" in self.required_signals():
+            pool = replace(pool, signals={**pool.signals, "probs": request.view.predict()})
+        selection = self.choose(pool, request.budget)
+        return EpochPlan(selection.positions, selection.weights)
+
+
+@dataclass(frozen=True)
+class EpochRequest:
+    """What a strategy with the schedule `epoch` is asked before every pass.
+
+    Attributes:
+        pool: as before training.
+        budget: examples.
+        epoch: 0, 1, 2, ...
+        previous: plan of the pass before.
+        view: the current model and its training losses.
+        batch_size: examples per optimizer step.
+    """
+
+    pool: Pool
+    budget: int
+    epoch: int
+    previous: EpochPlan | None
+    view: PoolView
+    batch_size: int
+
+
+def mean_probs(probs: np.ndarray) -> np.ndarray:
+    """Return (n, C) probabilities from (n, C) of one model or (n, m, C) of m proxies."""
+    return probs if probs.ndim == 2 else probs.mean(axis=1)

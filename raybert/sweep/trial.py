@@ -21,7 +21,7 @@ import torch
 from raybert.data import TokenizedData
 from raybert.files import atomic_path, write_text
 from raybert.models import Encoder, load_classifier, load_tokenizer
-from raybert.selection.registry import tie_keys
+from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
@@ -126,7 +126,6 @@ class _Trial:
             spec.budget,
             total_steps=spec.total_steps,
             batch_size=spec.config.train.batch_size,
-            seed=spec.seed,
         )
         recorded = _RecordedEpochs(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started

@@ -1,0 +1,168 @@
+"""From scores to positions: ties by key, a direction, class quotas, and refill of what was filtered."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from raybert.selection.strategy import Pool, Selection
+
+Direction = Literal["hard", "easy", "middle"]
+
+_MIX_1, _MIX_2, _GOLDEN = (
+    np.uint64(0xBF58476D1CE4E5B9),
+    np.uint64(0x94D049BB133111EB),
+    np.uint64(0x9E3779B97F4A7C15),
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which end of a score is kept.
+
+    Attributes:
+        direction: `hard` (highest first), `easy` (lowest first), or `middle` (nearest to the median rank first).
+        window: shares of the ascending ranking to keep instead; inside it, hardest first.
+        drop_hardest: share of the hardest to drop first.
+    """
+
+    direction: Direction = "hard"
+    window: tuple[float, float] | None = None
+    drop_hardest: float = 0.0
+
+
+def tie_keys(example_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Return (n,) uint64 keyed hashes of (seed, example_id), independent of position and of the rest of the pool.
+
+    Args:
+        example_ids: (n,) strings.
+        seed: another seed gives an unrelated order.
+    """
+    hashes = np.array(
+        [int.from_bytes(hashlib.blake2b(str(i).encode(), digest_size=8).digest(), "little") for i in example_ids],
+        np.uint64,
+    )
+    return mix_keys(hashes, seed)
+
+
+def mix_keys(keys: np.ndarray, number: int) -> np.ndarray:
+    """Return new (n,) uint64 keys from old ones and a number (the finalizer of SplitMix64)."""
+    with np.errstate(over="ignore"):
+        mixed = keys + np.uint64(number + 1) * _GOLDEN
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def rank(scores: np.ndarray, keys: np.ndarray, order: Order) -> tuple[np.ndarray, int]:
+    """Return all rows in order of preference, and how many of the first belong to what the order keeps.
+
+    What `drop_hardest` and `window` drop comes after the kept rows, and rows without a score (NaN) come last.
+
+    Args:
+        scores: (m,) float, higher = harder; infinities are scores like others.
+        keys: (m,) uint64, ascending keys break ties.
+        order: which end is kept.
+
+    Returns:
+        (m,) int64 permutation, and the number of kept rows.
+    """
+    is_scored = ~np.isnan(scores)
+    ascending = np.lexsort((keys, np.where(is_scored, scores, np.inf), ~is_scored))
+    scored, unscored = np.split(ascending, [int(is_scored.sum())])
+    keep = len(scored) - int(order.drop_hardest * len(scored))
+    dropped = scored[keep:]  # the easiest of them come back first
+    if order.window is not None:
+        low, high = (round(share * keep) for share in order.window)
+        kept = scored[low:high][::-1]
+        dropped = np.concatenate([scored[high:keep], scored[:low][::-1], dropped])
+    else:
+        kept = _directed(scored[:keep], scores, keys, order.direction)
+    return np.concatenate([kept, dropped, unscored]).astype(np.int64), len(kept)
+
+
+def _directed(ascending: np.ndarray, scores: np.ndarray, keys: np.ndarray, direction: Direction) -> np.ndarray:
+    if direction == "easy":
+        return ascending
+    if direction == "hard":
+        return ascending[np.lexsort((keys[ascending], -scores[ascending]))]
+    # Equal scores share their mean rank, so that ties are broken by key and not by where they fall.
+    _, inverse, counts = np.unique(scores[ascending], return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    mean_rank = (ends - (counts + 1) / 2)[inverse]
+    distance = np.abs(mean_rank - (len(ascending) - 1) / 2)
+    return ascending[np.lexsort((keys[ascending], distance))]
+
+
+def class_seats(sizes: np.ndarray) -> Iterator[int]:
+    """Yield the class of seat 1, 2, 3, ... until all examples have one: Sainte-Lague, at least one per class first.
+
+    The first C seats go to every non-empty class once, largest first; then the highest average n_c / (2s + 1) of a
+    class of n_c examples and s seats wins, the lower class number on ties, and a class that is used up drops out. A
+    sequence cannot take back a seat, so quotas are monotone in the budget (largest remainder is not).
+
+    Args:
+        sizes: (C,) examples per class.
+    """
+    present = [c for c in np.argsort(-sizes, kind="stable").tolist() if sizes[c] > 0]
+    yield from present
+    seats = dict.fromkeys(present, 1)
+    heap = [(-sizes[c] / 3, c) for c in present if sizes[c] > 1]
+    heapq.heapify(heap)
+    while heap:
+        _, c = heapq.heappop(heap)
+        yield c
+        seats[c] += 1
+        if seats[c] < sizes[c]:
+            heapq.heappush(heap, (-sizes[c] / (2 * seats[c] + 1), c))
+
+
+def class_quotas(sizes: np.ndarray, budget: int) -> np.ndarray:
+    """Return (C,) examples per class for a budget, by `class_seats`."""
+    quotas = np.zeros(len(sizes), np.int64)
+    seats = class_seats(np.asarray(sizes))
+    for _ in range(budget):
+        quotas[next(seats)] += 1
+    return quotas
+
+
+def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, balanced: bool) -> Selection:
+    """Return the `budget` most preferred examples; what earlier rounds chose stays and comes first.
+
+    Args:
+        pool: labels, keys and earlier choices.
+        budget: examples in all.
+        scores: (n,) float, higher = harder.
+        order: which end is kept.
+        balanced: rank inside each class and share the budget by class quotas.
+    """
+    groups = pool.labels if balanced else np.zeros(len(pool), np.int64)
+    sizes = np.bincount(groups, minlength=pool.num_classes if balanced else 1)
+    is_selected = np.zeros(len(pool), bool)
+    is_selected[pool.selected] = True
+    kept_rows = np.zeros(len(pool), bool)
+    queues = []
+    for c in range(len(sizes)):
+        rows = np.flatnonzero(groups == c)
+        ranking, num_kept = rank(scores[rows], pool.tie_keys[rows], order)
+        kept_rows[rows[ranking[:num_kept]]] = True
+        queue = rows[ranking]
+        queues.append(iter(queue[~is_selected[queue]].tolist()))
+    credit = np.bincount(groups[pool.selected], minlength=len(sizes))
+    chosen: list[int] = []
+    wanted = budget - len(pool.selected)
+    for c in class_seats(sizes):
+        if len(chosen) >= wanted:
+            break
+        if credit[c] > 0:
+            credit[c] -= 1
+        else:
+            chosen.append(next(queues[c]))
+    positions = np.concatenate([pool.selected, np.array(chosen, np.int64)])
+    refilled = int((~kept_rows[positions[len(pool.selected) :]]).sum())
+    return Selection(positions, scores[positions].astype(np.float64), refilled=refilled)

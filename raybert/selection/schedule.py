@@ -1,0 +1,88 @@
+"""When a strategy is asked: once before training, in rounds of a growing budget, or before every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raybert.selection.select import check_positions, select_from_pool
+from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy
+from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
+
+
+def make_epoch_source(
+    strategy: Strategy, pool: Pool, budget: int, *, total_steps: int, batch_size: int
+) -> tuple[EpochSource, Selection | None]:
+    """Return what the training loop asks before every pass, and the selection if it is made now.
+
+    Args:
+        strategy: with its schedule.
+        pool: candidates and signals.
+        budget: examples.
+        total_steps: T.
+        batch_size: examples per optimizer step.
+
+    Raises:
+        SelectionError: the strategy returned something that is not a selection.
+    """
+    if strategy.schedule == "epoch":
+        return EpochSchedule(strategy, pool, budget, batch_size), None
+    if strategy.schedule == "rounds" and strategy.rounds > 1:
+        return RoundSchedule(strategy, pool, budget, total_steps), None
+    selection = select_from_pool(strategy, pool, budget)
+    return FixedEpochs(selection.positions, selection.weights), selection
+
+
+@dataclass(frozen=True)
+class EpochSchedule:
+    """Asks the strategy before every pass."""
+
+    strategy: Strategy
+    pool: Pool
+    budget: int
+    batch_size: int
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Return what the strategy wants this pass to train on."""
+        request = EpochRequest(self.pool, self.budget, epoch, previous, view, self.batch_size)
+        plan = self.strategy.plan_epoch(request)
+        expected = None if self.strategy.budget_kind == "none" else self.budget
+        check_positions(self.strategy.name, plan.positions, len(self.pool), expected)
+        return plan
+
+
+@dataclass(frozen=True)
+class RoundSchedule:
+    """Spends the budget over R rounds of T/R steps: the current model re-scores, the selected stay.
+
+    Round 1 is the `once` selection of round(k/R) with the shared signals.
+    """
+
+    strategy: Strategy
+    pool: Pool
+    budget: int
+    total_steps: int
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Return all that is selected so far, up to the end of the current round."""
+        ends = round_ends(self.total_steps, self.strategy.rounds)
+        current = int(np.searchsorted(ends, view.step, side="right"))
+        target = round_targets(self.budget, self.strategy.rounds)[current]
+        positions = previous.positions if previous is not None else np.empty(0, np.int64)
+        if len(positions) < target:
+            pool = replace(self.pool, selected=positions)
+            if previous is not None and "probs" in self.strategy.required_signals():
+                pool = replace(pool, signals={**pool.signals, "probs": view.predict()})
+            positions = select_from_pool(self.strategy, pool, target).positions
+        return EpochPlan(positions, max_steps=int(ends[current] - view.step))
+
+
+def round_targets(budget: int, rounds: int) -> list[int]:
+    """Return how many examples are selected in all after round 1..R: round(k r / R), at least 1."""
+    return [max(1, round(budget * (r + 1) / rounds)) for r in range(rounds)]
+
+
+def round_ends(total_steps: int, rounds: int) -> np.ndarray:
+    """Return the optimizer steps done at the end of round 1..R."""
+    return np.array([round(total_steps * (r + 1) / rounds) for r in range(rounds)])

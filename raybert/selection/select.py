@@ -1,0 +1,116 @@
+"""Ask a strategy for a selection, and check that it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from raybert.config import StrategyConfig
+from raybert.errors import ConfigError, SelectionError
+from raybert.selection.ranking import tie_keys
+from raybert.selection.registry import build_strategy
+from raybert.selection.strategy import Pool, Selection, Strategy
+
+
+def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
+    """Return what a strategy chooses: distinct positions in range, exactly the budget.
+
+    A strategy of budget kind `none` chooses as many as it likes.
+
+    Raises:
+        ConfigError: the budget is not possible for this pool.
+        SelectionError: a signal is missing, or what the strategy returned is not a selection.
+    """
+    n = len(pool)
+    if not 1 <= budget <= n:
+        raise ConfigError(f"selection.budget: must be in 1..{n} (pool size), got {budget}")
+    _check_signals(strategy, pool)
+    selection = strategy.choose(pool, budget)
+    expected = None if strategy.budget_kind == "none" else budget
+    check_positions(_name(strategy), selection.positions, n, expected)
+    for field, values in (("scores", selection.scores), ("weights", selection.weights)):
+        if values is not None and len(values) != len(selection.positions):
+            raise SelectionError(
+                f"strategy '{_name(strategy)}': {field} must have one value per position, "
+                f"got {len(values)} for {len(selection.positions)}"
+            )
+    return selection
+
+
+def check_positions(name: str, positions: Any, pool_size: int, expected: int | None) -> None:
+    """Refuse what is not a selection.
+
+    Args:
+        name: of the strategy.
+        positions: what it returned.
+        pool_size: n.
+        expected: how many there must be; None: any number.
+
+    Raises:
+        SelectionError: not a flat integer array, out of range, repeated, or the wrong number.
+    """
+    who = f"strategy '{name}'"
+    if not isinstance(positions, np.ndarray) or positions.ndim != 1 or positions.dtype.kind not in "iu":
+        described = f"{positions.dtype} {positions.shape}" if isinstance(positions, np.ndarray) else type(positions).__name__
+        raise SelectionError(f"{who}: positions must be a flat array of integers, got {described}")
+    if expected is not None and len(positions) != expected:
+        raise SelectionError(f"{who}: must return exactly {expected} positions, got {len(positions)}")
+    if len(positions) and (positions.min() < 0 or positions.max() >= pool_size):
+        outside = positions[(positions < 0) | (positions >= pool_size)][0]
+        raise SelectionError(f"{who}: positions must be in 0..{pool_size - 1}, got {outside}")
+    values, counts = np.unique(positions, return_counts=True)
+    if len(values) < len(positions):
+        raise SelectionError(f"{who}: positions must be distinct, got {values[counts > 1][0]} more than once")
+
+
+def select(
+    strategy: str | Strategy,
+    budget: int,
+    *,
+    labels: Any,
+    seed: int = 0,
+    example_ids: Any = None,
+    parameters: Mapping[str, Any] | None = None,
+    **signals: Any,
+) -> Selection:
+    """Return the examples that a strategy chooses from arrays of your own, without Ray or a sweep.
+
+    Args:
+        strategy: name, `module:Class`, or a strategy object.
+        budget: examples to choose.
+        labels: (n,) class numbers 0..C-1.
+        seed: of ties and random draws.
+        example_ids: (n,) stable ids; default: the position as text.
+        parameters: the strategy's own, when it is given by name.
+        **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d).
+
+    Raises:
+        ConfigError: unknown strategy or parameter, or an impossible budget.
+        SelectionError: a needed signal is missing or has the wrong length.
+    """
+    if isinstance(strategy, str):
+        strategy = build_strategy(StrategyConfig(name=strategy, **dict(parameters or {})))
+    labels = np.asarray(labels, np.int64)
+    arrays = {name: np.asarray(values) for name, values in signals.items()}
+    for name, values in arrays.items():
+        if len(values) != len(labels):
+            raise SelectionError(f"{name}: must have one row per label ({len(labels)}), got {len(values)}")
+    ids = np.arange(len(labels)).astype(str) if example_ids is None else np.asarray(example_ids).astype(str)
+    num_classes = int(labels.max()) + 1 if len(labels) else 0
+    pool = Pool(labels, num_classes, tie_keys(ids, seed), arrays, np.random.default_rng(seed))
+    return select_from_pool(strategy, pool, budget)
+
+
+def _check_signals(strategy: Strategy, pool: Pool) -> None:
+    missing = sorted(strategy.required_signals() - set(pool.signals))
+    if missing:
+        raise SelectionError(
+            f"strategy '{_name(strategy)}': needs the signals {', '.join(missing)}; "
+            f"given: {', '.join(sorted(pool.signals)) or 'none'}"
+        )
+
+
+def _name(strategy: Strategy) -> str:
+    return strategy.name or type(strategy).__name__

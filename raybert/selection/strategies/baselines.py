@@ -1,0 +1,96 @@
+"""Strategies that read no signal: the ceiling and the controls that every other one is measured against."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from raybert.selection.ranking import Order, choose_ranked, mix_keys
+from raybert.selection.registry import register
+from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
+from raybert.training.interface import EpochPlan
+
+
+@register
+class All(Strategy):
+    """Every example of the pool: the ceiling."""
+
+    name: ClassVar[str] = "all"
+    budget_kind: ClassVar[BudgetKind] = "none"
+    nested: ClassVar[bool] = True
+    uses_seed: ClassVar[bool] = False
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
+
+
+@register
+class Random(Strategy):
+    """A uniform draw; a larger budget contains the smaller one."""
+
+    name: ClassVar[str] = "random"
+    nested: ClassVar[bool] = True
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return _by_key(pool, budget, balanced=False)
+
+
+@register
+class RandomStratified(Strategy):
+    """A uniform draw within class quotas: what balance alone is worth."""
+
+    name: ClassVar[str] = "random_stratified"
+    nested: ClassVar[bool] = True
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return _by_key(pool, budget, balanced=True)
+
+
+@register
+class RandomEpoch(Strategy):
+    """A fresh draw for every pass, walking through the whole pool: the fair baseline of `epoch` strategies."""
+
+    name: ClassVar[str] = "random_epoch"
+    budget_kind: ClassVar[BudgetKind] = "per_epoch"
+    schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
+    source: ClassVar[str] = 'Okanovic et al. 2023, "Repeated Random Sampling", arXiv 2305.18424'
+
+    schedule: Literal["epoch"] = "epoch"
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        positions = walk_permutations(pool.tie_keys, budget, 0)
+        return Selection(positions, np.full(budget, np.nan))
+
+    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+        return EpochPlan(walk_permutations(request.pool.tie_keys, request.budget, request.epoch))
+
+
+def walk_permutations(keys: np.ndarray, budget: int, epoch: int) -> np.ndarray:
+    """Return the positions of one pass: the next `budget` of a permutation, reshuffled when it is used up.
+
+    A pass that crosses into a new permutation takes from it only what it does not have yet.
+
+    Args:
+        keys: (n,) uint64 tie keys.
+        budget: positions per pass, at most n.
+        epoch: 0, 1, 2, ...
+    """
+    shuffle, rest = 0, np.argsort(keys, kind="stable")
+    positions = rest[:0]
+    for _ in range(epoch + 1):
+        positions, rest = rest[:budget], rest[budget:]
+        missing = budget - len(positions)
+        if missing:
+            shuffle += 1
+            fresh = np.argsort(mix_keys(keys, shuffle), kind="stable")
+            is_taken = np.isin(fresh, positions)
+            fresh = np.concatenate([fresh[~is_taken], fresh[is_taken]])
+            positions, rest = np.concatenate([positions, fresh[:missing]]), fresh[missing:]
+    return positions
+
+
+def _by_key(pool: Pool, budget: int, *, balanced: bool) -> Selection:
+    """Choose by the keys alone: without scores, all are ties."""
+    selection = choose_ranked(pool, budget, np.zeros(len(pool)), Order(), balanced=balanced)
+    return Selection(selection.positions, np.full(len(selection.positions), np.nan))

@@ -1,0 +1,76 @@
+"""Strategies that follow each example's loss while the model trains."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from raybert.selection.registry import register
+from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
+from raybert.training.interface import EpochPlan
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@register
+class LossThreshold(Strategy):
+    """First pass on everything, later ones on what the current model still has a loss above a threshold on."""
+
+    name: ClassVar[str] = "loss_threshold"
+    budget_kind: ClassVar[BudgetKind] = "none"
+    schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
+    uses_seed: ClassVar[bool] = False
+
+    schedule: Literal["epoch"] = "epoch"
+    rule: Literal["absolute", "quantile", "mean"] = Field(
+        "absolute", description="threshold is a loss, a quantile of the pool's losses, or their mean"
+    )
+    threshold: float = Field(0.5, ge=0, description="loss in nats, or quantile in [0, 1)")
+    refresh: int = Field(1, ge=1, description="passes between two scorings of the pool")
+    min_keep: int | None = Field(
+        None, ge=1, description="least examples of a pass, those of highest loss; default: one batch"
+    )
+
+    @model_validator(mode="after")
+    def _quantile_in_range(self) -> LossThreshold:
+        if self.rule == "quantile" and self.threshold >= 1:
+            raise ValueError(f"threshold: must be in [0, 1) for the rule quantile, got {self.threshold}")
+        return self
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
+
+    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+        pool, previous = request.pool, request.previous
+        if request.epoch == 0:
+            return EpochPlan(np.arange(len(pool)))
+        if previous is not None and (request.epoch - 1) % self.refresh:
+            return previous
+        losses = cross_entropy(request.view.predict(), pool.labels)
+        least = self.min_keep or request.batch_size
+        return EpochPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
+
+    def _limit(self, losses: np.ndarray) -> float:
+        if self.rule == "quantile":
+            return float(np.quantile(losses, self.threshold))
+        return float(losses.mean()) if self.rule == "mean" else self.threshold
+
+
+def cross_entropy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (n,) float64 losses -ln p_y, finite even where p_y underflowed.
+
+    Args:
+        probs: (n, C) float.
+        labels: (n,) class numbers.
+    """
+    label_probs = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return np.asarray(-np.log(np.clip(label_probs, _TINY, 1.0)))
+
+
+def above_threshold(losses: np.ndarray, limit: float, min_keep: int, keys: np.ndarray) -> np.ndarray:
+    """Return the positions with a loss above a limit, at least `min_keep` of the highest losses, highest first."""
+    ranked = np.lexsort((keys, -losses))
+    count = max(int((losses > limit).sum()), min(min_keep, len(losses)))
+    return ranked[:count]
