@@ -1,1 +1,16 @@
 """Texts and labels: sources, splits, token tables, batches."""
+
+from raybert.data.batches import collate, scoring_batches, training_batches
+from raybert.data.splits import Splits, load_splits
+from raybert.data.tokens import TokenizedData, TokenTable, tokenize_splits
+
+__all__ = [
+    "Splits",
+    "TokenTable",
+    "TokenizedData",
+    "collate",
+    "load_splits",
+    "scoring_batches",
+    "tokenize_splits",
+    "training_batches",
+]

@@ -1,0 +1,164 @@
+"""The built-in corpus `docstrings`: from which library does this docstring come?
+
+Real, noisy, imbalanced English that every installation of raybert has on its disk: the first paragraph of the
+docstring of each public function and class of some of raybert's own dependencies. Files are parsed with `ast`; no
+package is imported. The corpus depends on the installed versions, which are recorded beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raybert.errors import DataError
+from raybert.files import atomic_path
+
+LIBRARIES = {
+    "fsspec": "fsspec",
+    "matplotlib": "matplotlib",
+    "networkx": "networkx",
+    "numpy": "numpy",
+    "optuna": "optuna",
+    "pandas": "pandas",
+    "pydantic": "pydantic",
+    "rich": "rich",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "sqlalchemy": "SQLAlchemy",
+}
+"""Import name (the class) -> distribution name."""
+
+MIN_WORDS = 4
+_PARSER_VERSION = 1
+_SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "_tests", "externals", "_externals", "_vendor"})
+_LIBRARY_NAME = re.compile(rf"\b({'|'.join([*LIBRARIES, 'scikit-learn', 'mpl', 'np', 'nx', 'pd', 'plt'])})\b", re.I)
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def read_docstrings(cache_folder: Path) -> tuple[pa.Table, dict[str, str]]:
+    """Return the corpus and the versions of the libraries it was read from.
+
+    The names of the libraries themselves and their usual aliases (`np`, `pd`, ...) are replaced by the word "library";
+    nothing else is changed but white space. Texts under four words, and texts found in two libraries, are left out;
+    of a text repeated inside one library the first is kept.
+
+    Args:
+        cache_folder: the parsed corpus is kept below it, one file per set of versions.
+
+    Returns:
+        A table with columns text, label (import name), module (dotted; usable as `data.group`), sorted by library, file and line; and import name -> version.
+
+    Raises:
+        DataError: fewer than two of the libraries are installed.
+    """
+    versions = installed_versions()
+    if len(versions) < 2:
+        raise DataError(
+            f"data.source: 'docstrings' needs at least two of {', '.join(LIBRARIES)} installed, "
+            f"got {', '.join(versions) or 'none'}; install them or name another source"
+        )
+    path = cache_folder / "docstrings" / f"{_cache_key(versions)}.parquet"
+    if path.exists():
+        return pq.read_table(path), versions
+    table = parse_libraries({name: _package_folder(name) for name in versions})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return table, versions
+
+
+def installed_versions() -> dict[str, str]:
+    """Return import name -> version of the corpus's libraries that are installed, sorted by name."""
+    versions = {}
+    for name, distribution in sorted(LIBRARIES.items()):
+        spec = importlib.util.find_spec(name)  # does not import a top-level package
+        if spec is None or not spec.submodule_search_locations:
+            continue
+        try:
+            versions[name] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def parse_libraries(folders: dict[str, Path]) -> pa.Table:
+    """Return the corpus of some package folders (import name -> folder); see `read_docstrings`."""
+    found: dict[str, tuple[str, str]] = {}  # text -> (library, module) of its first place
+    shared: set[str] = set()
+    with _fast_parsing():
+        for library, folder in sorted(folders.items()):
+            for module, text in _library_texts(folder):
+                if found.setdefault(text, (library, module))[0] != library:
+                    shared.add(text)
+    rows = [(text, *place) for text, place in found.items() if text not in shared]
+    columns = zip(*rows, strict=True) if rows else ([], [], [])
+    return pa.table([pa.array(column, pa.string()) for column in columns], names=["text", "label", "module"])
+
+
+def _library_texts(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield (module, text) of every usable docstring, by file and line."""
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        if _SKIPPED_FOLDERS.intersection(parts) or path.name.startswith("test_"):
+            continue
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):  # templates, and files for a newer Python
+            continue
+        definitions = [node for node in ast.walk(tree) if isinstance(node, _Definition)]
+        for node in sorted(definitions, key=lambda node: (node.lineno, node.col_offset)):
+            text = _usable_text(node)
+            if text:
+                yield ".".join(parts), text
+
+
+def _usable_text(node: Any) -> str | None:
+    """Return the masked first paragraph of a public definition's docstring, or None if it has no use."""
+    docstring = None if node.name.startswith("_") else ast.get_docstring(node)
+    if not docstring:
+        return None
+    words = _BLANK_LINE.split(docstring, maxsplit=1)[0].split()
+    if len(words) < MIN_WORDS:
+        return None
+    return _LIBRARY_NAME.sub("library", " ".join(words))
+
+
+@contextmanager
+def _fast_parsing() -> Iterator[None]:
+    """Switch the cyclic garbage collector off: it walks the growing trees again and again, for nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's files
+            yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _package_folder(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"data.source: the files of installed package '{name}' cannot be found")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _cache_key(versions: dict[str, str]) -> str:
+    parts = [_PARSER_VERSION, MIN_WORDS, sys.version_info[:2], sorted(versions.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
