@@ -119,6 +119,10 @@ class _ListSearcher(Searcher):
         super().__init__()
         self._next, self._count, self._should_stop = 0, count, should_stop
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of Tune's snapshot, which is never restored and could not hold a live terminal."""
+        return {}
+
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
@@ -147,6 +151,10 @@ class _Watcher(tune.Callback):
 
     def __init__(self, specs: Sequence[TrialSpec], folder: SweepFolder, progress: Progress) -> None:
         self._specs, self._folder, self._progress = specs, folder, progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of Tune's snapshot."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._progress.started(self._spec(trial))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,7 +17,12 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 @register
 class LossThreshold(Strategy):
-    """First pass on everything, later ones on what the current model still has a loss above a threshold on."""
+    """First pass on everything, later ones on what the current model still has a loss above a threshold on.
+
+    Once passes have shrunk to a batch, scoring the whole pool before each would cost far more than training. So the
+    pool is scored before a pass at most `scorings` times in a training run, at equal distances in steps; passes
+    in between repeat the last choice.
+    """
 
     name: ClassVar[str] = "loss_threshold"
     budget_kind: ClassVar[BudgetKind] = "none"
@@ -29,6 +35,7 @@ class LossThreshold(Strategy):
     )
     threshold: float = Field(0.5, ge=0, description="loss in nats, or quantile in [0, 1)")
     refresh: int = Field(1, ge=1, description="passes between two scorings of the pool")
+    scorings: int = Field(10, ge=1, description="most scorings of the pool in a run, evenly over its steps")
     min_keep: int | None = Field(
         None, ge=1, description="least examples of a pass, those of highest loss; default: one batch"
     )
@@ -46,11 +53,19 @@ class LossThreshold(Strategy):
         pool, previous = request.pool, request.previous
         if request.epoch == 0:
             return EpochPlan(np.arange(len(pool)))
-        if previous is not None and (request.epoch - 1) % self.refresh:
+        if previous is not None and request.epoch > 1 and not self._is_due(request, len(previous.positions)):
             return previous
         losses = cross_entropy(request.view.predict(), pool.labels)
         least = self.min_keep or request.batch_size
         return EpochPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
+
+    def _is_due(self, request: EpochRequest, previous_size: int) -> bool:
+        """Tell whether a stretch of T / scorings steps ended during the last pass, and `refresh` allows it."""
+        if (request.epoch - 1) % self.refresh:
+            return False
+        stretch = math.ceil(request.view.total_steps / self.scorings)
+        began = request.view.step - math.ceil(previous_size / request.batch_size)
+        return request.view.step // stretch > began // stretch
 
     def _limit(self, losses: np.ndarray) -> float:
         if self.rule == "quantile":

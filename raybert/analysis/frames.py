@@ -1,0 +1,293 @@
+"""A results folder as DataFrames: one row per trial, per evaluation, and per configuration over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.stats import summarize
+from raybert.errors import SweepError
+from raybert.files import read_json_lines
+
+_TRIAL_COLUMNS = (
+    "trial_id",
+    "strategy",
+    "seed",
+    "fold",
+    "budget",
+    "status",
+    "best_epoch",
+    "validation_accuracy",
+    "validation_macro_f1",
+    "test_accuracy",
+    "test_macro_f1",
+    "test_weighted_f1",
+    "test_auc_roc",
+    "test_auc_pr",
+    "test_loss",
+    "examples_seen",
+    "optimizer_steps",
+    "train_seconds",
+    "selection_seconds",
+    "wall_seconds",
+    "error",
+)
+_FURTHER_COLUMNS = (
+    "role",
+    "budget_kind",
+    "pool",
+    "best_step",
+    "validation_loss",
+    "evaluation_seconds",
+    "signal_seconds",
+    "examples_scored",
+    "refilled",
+    "samples_per_epoch",
+)
+_EPOCH_COLUMNS = (
+    "evaluation",
+    "epoch",
+    "step",
+    "examples_seen",
+    "samples",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_macro_f1",
+    "learning_rate",
+    "seconds",
+)
+_WORDS = frozenset({"trial_id", "strategy", "status", "error", "role", "budget_kind", "samples_per_epoch"})
+_WHOLE = frozenset({"seed", "fold", "budget", "pool"})
+"""Whole numbers that every trial has."""
+_COUNTS = frozenset(
+    {"examples_seen", "optimizer_steps", "examples_scored", "refilled", "best_step"}
+    | {"evaluation", "step", "samples"}
+)
+"""Whole numbers that an unfinished trial does not have: nullable, so that a table keeps its types."""
+_EPOCH_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The results of a sweep, finished or not.
+
+    Attributes:
+        name: from the sweep file.
+        folder: where the results are.
+        trials: a row per planned trial, in the order of the plan; `status` is complete, failed or pending.
+        epochs: a row per evaluation of every trial that has begun.
+        summary: a row per configuration (strategy x budget x grid values), see `stats.summarize`.
+        grid_columns: the varied hyperparameters, which are columns of all three tables.
+        plan: `plan.json`.
+        manifest: `manifest.json`, or empty.
+    """
+
+    name: str
+    folder: Path
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    summary: pd.DataFrame
+    grid_columns: tuple[str, ...]
+    plan: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the tables should know: what is missing, and where nothing can be compared."""
+        return _notes(self.trials, self.summary)
+
+    def selection(self, trial_id: str) -> pd.DataFrame | None:
+        """Return example_id, position, epoch (-1: chosen once), score and weight of a trial's subset, if kept."""
+        return _read_parquet(self.folder / "trials" / trial_id / "selection.parquet")
+
+    def selections(self) -> pd.DataFrame:
+        """Return what every complete trial selected, with the columns that identify the trial in front."""
+        keys = [*_EPOCH_KEYS, *self.grid_columns]
+        parts = []
+        for trial in self.trials.loc[self.trials["status"] == "complete", keys].to_dict("records"):
+            rows = self.selection(trial["trial_id"])
+            if rows is not None:
+                parts.append(rows.assign(**{str(key): value for key, value in trial.items()}))
+        columns = [*keys, "example_id", "position", "epoch", "score", "weight"]
+        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+    def predictions(self, trial_id: str) -> pd.DataFrame:
+        """Return split, row, label and prob_0..prob_{C-1} of a trial's best evaluation.
+
+        Raises:
+            SweepError: the trial kept no predictions.
+        """
+        path = self.folder / "trials" / trial_id / "predictions.parquet"
+        predictions = _read_parquet(path)
+        if predictions is None:
+            raise SweepError(f"{path}: no predictions of this trial; it has not finished, or is not of this sweep")
+        return predictions
+
+    def pool(self) -> pd.DataFrame | None:
+        """Return example_id, label and length (tokens) of the pool, if kept."""
+        return _read_parquet(self.folder / "pool.parquet")
+
+
+def load_sweep(folder: str | Path) -> Sweep:
+    """Return the results in a folder that `raybert sweep` writes, also while it still runs.
+
+    Raises:
+        SweepError: the folder has no readable plan.
+    """
+    folder = Path(folder)
+    plan = _read_plan(folder)
+    specs = plan["trials"]
+    grid_columns = tuple(dict.fromkeys(key for spec in specs for key in spec.get("grid") or {}))
+    trials = _trials_frame(folder, specs, grid_columns)
+    return Sweep(
+        name=str(plan.get("name", folder.name)),
+        folder=folder,
+        trials=trials,
+        epochs=_epochs_frame(folder, trials, grid_columns),
+        summary=summarize(trials, grid_columns),
+        grid_columns=grid_columns,
+        plan=plan,
+        manifest=_read_json(folder / "manifest.json") or {},
+    )
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    path = folder / "plan.json"
+    if not path.is_file():
+        inside = sorted(p.parent.name for p in folder.glob("*/plan.json")) if folder.is_dir() else []
+        hint = f"; sweeps in it: {', '.join(inside[:8])}" if inside else ""
+        raise SweepError(f"{folder}: must be the results folder of a sweep, but has no plan.json{hint}")
+    plan = _read_json(path)
+    if plan is None or not isinstance(plan.get("trials"), list):
+        raise SweepError(f"{path}: must hold a list of trials; run the sweep again to write it anew")
+    return plan
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Return the mapping in a JSON file, or None where there is no file or no mapping in it."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame | None:
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def _trials_frame(
+    folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns: tuple[str, ...]
+) -> pd.DataFrame:
+    records = []
+    for spec in specs:
+        outcome = _outcome(folder / "trials" / str(spec["trial_id"]))
+        role = spec.get("role", "trial")
+        records.append(
+            {key: _plain(value) for key, value in outcome.items()}
+            | {key: spec.get(key) for key in ("trial_id", "budget", "pool", "budget_kind")}
+            | {"seed": spec.get("seed", 0), "fold": spec.get("fold", 0), "role": role}
+            | {"strategy": "proxy" if role == "proxy" else spec["strategy"]}
+            | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
+        )
+    frame = _typed(records, [*_TRIAL_COLUMNS, *grid_columns, *_FURTHER_COLUMNS], grid_columns)
+    shared = frame[["selection_seconds", "signal_seconds"]].fillna(0.0).sum(axis=1)
+    frame.insert(frame.columns.get_loc("signal_seconds") + 1, "total_seconds", frame["train_seconds"] + shared)  # type: ignore[operator]
+    return frame
+
+
+def _outcome(folder: Path) -> dict[str, Any]:
+    """Return the result of a trial, or its error, or that it is pending."""
+    path = folder / "result.json"
+    result = _read_json(path)
+    if result is not None:
+        return {"status": "complete", **result}
+    if path.exists():
+        return {"status": "failed", "error": "SweepError: result.json is damaged; delete it to run the trial again"}
+    try:
+        text = (folder / "error.txt").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {"status": "pending"}
+    return {"status": "failed", "error": (text.strip() or "unknown error").splitlines()[0].strip()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that a table cell can hold: lists of numbers stay, anything else nested becomes JSON."""
+    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
+        return value
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _epochs_frame(folder: Path, trials: pd.DataFrame, grid_columns: tuple[str, ...]) -> pd.DataFrame:
+    keys = [*_EPOCH_KEYS, *grid_columns]
+    records: list[dict[Any, Any]] = []
+    for trial in trials[keys].to_dict("records"):
+        rows = read_json_lines(folder / "trials" / str(trial["trial_id"]) / "epochs.jsonl")
+        latest = {row.get("evaluation", number): row for number, row in enumerate(rows)}
+        for evaluation in sorted(latest):
+            row = {"evaluation": evaluation, **latest[evaluation]}
+            records.append({key: _plain(value) for key, value in row.items()} | trial)
+    return _typed(records, [*keys, *_EPOCH_COLUMNS], grid_columns)
+
+
+def _typed(
+    records: Sequence[Mapping[Any, Any]], columns: Sequence[str], grid_columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return records as a frame with these columns in front, each of the same type whatever is missing."""
+    frame = pd.DataFrame.from_records([dict(record) for record in records])
+    others = [str(column) for column in frame.columns if column not in columns]
+    frame = frame.reindex(columns=[*columns, *others])
+    for column in frame.columns:
+        if column in grid_columns:
+            frame[column] = _grid_column(frame[column])
+        elif column in _WHOLE:
+            frame[column] = pd.to_numeric(frame[column]).astype("int64")
+        elif column in _COUNTS:
+            frame[column] = pd.to_numeric(frame[column]).astype("Int64")
+        elif column == "samples_per_epoch":
+            frame[column] = frame[column].astype(object)
+        elif column in _WORDS:
+            frame[column] = frame[column].astype("str")
+        elif column in columns:
+            frame[column] = pd.to_numeric(frame[column]).astype("float64")
+        else:
+            frame[column] = _storable(frame[column])
+    return frame
+
+
+def _grid_column(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return varied values as numbers where all are, else as text: a column has one type."""
+    present = values.dropna()
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
+        return pd.to_numeric(values)
+    return values.map(lambda v: v if v is None or v != v else v if isinstance(v, str) else json.dumps(v))
+
+
+def _storable(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column that parquet can hold: values of several types become JSON text."""
+    if values.dtype != object or len({type(v) for v in values.dropna()}) <= 1:
+        return values
+    return values.map(lambda v: v if v is None or isinstance(v, str) else json.dumps(v))
+
+
+def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    counts = trials["status"].value_counts()
+    if counts.get("complete", 0) == 0:
+        notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
+    for status, words in (("failed", "failed; they are left out of all means"), ("pending", "have not finished")):
+        if counts.get(status, 0):
+            notes.append(f"{counts[status]} of {len(trials)} trials {words}")
+    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
+    if len(trained) and (trained["num_seeds"] == 1).all():
+        notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
+    if len(trained) and not (trained["strategy"] == "random").any():
+        notes.append("no finished `random` trial: no differences to it")
+    return tuple(notes)

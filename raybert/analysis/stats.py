@@ -1,0 +1,240 @@
+"""Means and intervals over seeds, and differences to the baselines, paired over (seed, fold).
+
+All intervals are two-sided 95 % Student-t intervals over (seed, fold) pairs. A difference is taken within a
+pair (the same split and initial head), which removes what the seed adds to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+METRICS = (
+    "test_accuracy",
+    "test_macro_f1",
+    "test_weighted_f1",
+    "test_auc_roc",
+    "test_auc_pr",
+    "test_loss",
+    "validation_accuracy",
+    "validation_macro_f1",
+)
+COMPARED = ("test_accuracy", "test_macro_f1")
+COSTS = (
+    "train_seconds",
+    "selection_seconds",
+    "signal_seconds",
+    "total_seconds",
+    "examples_scored",
+    "examples_seen",
+    "optimizer_steps",
+)
+BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
+_LEVEL = 0.95
+_PAIR = ["seed", "fold"]
+_BUDGET_KEY = "selection.budget"
+_NO_SPREAD = 1e-12
+"""Below this deviation all differences are equal: metrics in [0, 1] differ by rounding only."""
+
+
+def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
+
+    Columns: the configuration; how many trials there are, how many of them complete, failed and pending, and
+    over how many seeds; `<metric>_mean`, `_std` (ddof 1), `_low` and `_high`; for accuracy and macro-F1 also
+    `_vs_random` and `_vs_all` (mean paired difference) with `_low`, `_high` and `_p` (paired t-test) and
+    `num_pairs_random`, `num_pairs_all`; `<cost>_mean`; `holm_p` (accuracy against random, Holm's correction over
+    all such comparisons of the table), `verdict` and `note`.
+
+    Only complete trials count. `random` is matched at the same budget and grid values, `all` at the same grid
+    values without `selection.budget`; strategies of budget kind `none` are not compared with `random`, which
+    sees fewer examples.
+
+    Args:
+        trials: a row per trial, as in `Sweep.trials`.
+        grid_columns: its columns that hold varied hyperparameters.
+    """
+    keys = ["strategy", "role", "budget_kind", "budget", *grid_columns]
+    table = _counts(trials, keys)
+    complete = trials[trials["status"] == "complete"]
+    units = _units(complete, keys)
+    for metric in METRICS:
+        table = table.join(_interval_columns(units, keys, metric, metric, mean_suffix="_mean"))
+    others = [column for column in grid_columns if column != _BUDGET_KEY]
+    comparable = units[(units["budget_kind"] != "none") & (units["role"] != "proxy")]
+    table = _join_differences(table, comparable, _baseline(comparable, "random", ["budget", *others]), keys, "random")
+    table = _join_differences(table, units, _baseline(units, "all", others), keys, "all")
+    costs = complete.groupby(keys, dropna=False, sort=False)[list(COSTS)].mean().astype("float64")
+    table = table.join(costs.add_suffix("_mean"))
+    table["holm_p"] = holm(table["test_accuracy_vs_random_p"].to_numpy())
+    table["verdict"] = _verdicts(table)
+    table = table.reset_index()
+    table["note"] = _row_notes(table)
+    return table
+
+
+def best_configurations(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return, for every strategy and budget, the finished row with the highest mean validation accuracy.
+
+    Without varied hyperparameters these are all finished rows. Chosen on validation, so the test metrics of the
+    rows stay unbiased.
+    """
+    finished = summary[summary["num_complete"] > 0]
+    order = finished["validation_accuracy_mean"].sort_values(ascending=False, kind="stable").index
+    best = finished.loc[order].drop_duplicates(["strategy", "budget"])
+    return best.sort_index()
+
+
+def t_interval(mean: Any, std: Any, count: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of 95 % t-intervals of means: mean -+ t(.975, count - 1) std / sqrt(count).
+
+    NaN where count < 2.
+    """
+    from scipy import stats  # takes longer to import than everything else here
+
+    mean, std, count = (np.asarray(x, dtype=np.float64) for x in (mean, std, count))
+    known = count >= 2
+    safe = np.where(known, count, 2.0)
+    half = stats.t.ppf((1 + _LEVEL) / 2, safe - 1) * std / np.sqrt(safe)
+    half = np.where(known, half, np.nan)
+    return mean - half, mean + half
+
+
+def paired_p(mean: Any, std: Any, count: Any) -> np.ndarray:
+    """Return two-sided p-values of paired t-tests from mean, deviation and number of the differences.
+
+    All differences zero: 1. All equal but not zero: NaN, because no spread is no evidence of certainty (accuracy
+    moves in steps of 1 / test size, so equal differences happen by chance). Fewer than two: NaN.
+    """
+    from scipy import stats
+
+    mean, std, count = (np.asarray(x, dtype=np.float64) for x in (mean, std, count))
+    spread = (count >= 2) & (std > _NO_SPREAD)
+    safe = np.where(spread, count, 2.0)
+    statistic = np.abs(mean) / np.where(spread, std / np.sqrt(safe), 1.0)
+    p = np.where(spread, 2 * stats.t.sf(statistic, safe - 1), np.nan)
+    same = (count >= 2) & (std <= _NO_SPREAD) & (np.abs(mean) <= _NO_SPREAD)
+    return np.where(same, 1.0, p)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return Holm's step-down adjusted p-values; NaN entries are no members of the family.
+
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
+    """
+    p = np.asarray(p, dtype=np.float64)
+    adjusted = np.full_like(p, np.nan)
+    members = np.flatnonzero(~np.isnan(p))
+    order = members[np.argsort(p[members], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return adjusted
+
+
+def verdict_sentences(summary: pd.DataFrame) -> list[str]:
+    """Return one cautious sentence per configuration that was compared with random, and one on the method."""
+    compared = summary[summary["num_pairs_random"] > 0]
+    sentences = [_sentence(row, summary) for row in compared.to_dict("records")]
+    family = int(summary["holm_p"].notna().sum())
+    if family:
+        sentences.append(
+            f"Test accuracy, paired over seeds; t-tests at 95 % with Holm's correction over {family} "
+            f"comparison{'s' if family > 1 else ''}. The intervals are not corrected."
+        )
+    return sentences
+
+
+def _counts(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    status = trials[keys].copy()
+    status["num_trials"] = 1
+    for name in ("complete", "failed", "pending"):
+        status[f"num_{name}"] = (trials["status"] == name).astype("int64")
+    table = status.groupby(keys, dropna=False, sort=False).sum()
+    complete = trials[trials["status"] == "complete"]
+    seeds = complete.groupby(keys, dropna=False, sort=False)["seed"].nunique()
+    table["num_seeds"] = seeds.reindex(table.index).fillna(0).astype("int64")
+    return table
+
+
+def _units(complete: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return one row per configuration and (seed, fold); several proxies of a seed are averaged."""
+    return complete.groupby([*keys, *_PAIR], dropna=False, sort=False)[list(METRICS)].mean().reset_index()
+
+
+def _interval_columns(
+    units: pd.DataFrame, keys: list[str], values: str, name: str, mean_suffix: str = ""
+) -> pd.DataFrame:
+    """Return mean, std and 95 % interval of a column over the (seed, fold) pairs of each configuration."""
+    groups = units.groupby(keys, dropna=False, sort=False)[values].agg(["mean", "std", "count"])
+    low, high = t_interval(groups["mean"], groups["std"], groups["count"])
+    columns = {f"{name}{mean_suffix}": groups["mean"], f"{name}_std": groups["std"]}
+    return pd.DataFrame(columns | {f"{name}_low": low, f"{name}_high": high}, index=groups.index)
+
+
+def _baseline(units: pd.DataFrame, strategy: str, match: list[str]) -> pd.DataFrame:
+    """Return the metrics of a baseline, one row per matching columns and (seed, fold)."""
+    rows = units[(units["strategy"] == strategy) & (units["role"] != "proxy")]
+    means = rows.groupby([*match, *_PAIR], dropna=False, sort=False)[list(COMPARED)].mean()
+    return means.add_suffix("_baseline").reset_index()
+
+
+def _join_differences(
+    table: pd.DataFrame, units: pd.DataFrame, baseline: pd.DataFrame, keys: list[str], name: str
+) -> pd.DataFrame:
+    match = [column for column in baseline.columns if not column.endswith("_baseline")]
+    pairs = units[units["strategy"] != name].merge(baseline, on=match, how="inner")
+    count = pairs.groupby(keys, dropna=False, sort=False).size()
+    table[f"num_pairs_{name}"] = count.reindex(table.index).fillna(0).astype("int64")
+    for metric in COMPARED:
+        pairs["difference"] = pairs[metric] - pairs[f"{metric}_baseline"]
+        label = f"{metric}_vs_{name}"
+        table = table.join(_interval_columns(pairs, keys, "difference", label))
+        table[f"{label}_p"] = paired_p(table[label], table[f"{label}_std"], table[f"num_pairs_{name}"])
+    return table
+
+
+def _verdicts(table: pd.DataFrame) -> np.ndarray:
+    difference, p = table["test_accuracy_vs_random"], table["holm_p"]
+    sure = p < 1 - _LEVEL
+    return np.select(
+        [sure & (difference > 0), sure & (difference < 0), p.notna()],
+        [BETTER, WORSE, UNDECIDED],
+        default=NOT_COMPARED,
+    )
+
+
+def _row_notes(table: pd.DataFrame) -> list[str]:
+    notes = []
+    budgets = set(table.loc[(table["strategy"] == "random") & (table["num_complete"] > 0), "budget"])
+    for row in table.to_dict("records"):
+        parts = []
+        if row["num_failed"]:
+            parts.append(f"{row['num_failed']} of {row['num_trials']} trials failed")
+        if row["num_seeds"] == 1:
+            parts.append("one seed: no interval")
+        if budgets and row["budget_kind"] == "none" and row["role"] != "proxy" and row["num_complete"]:
+            parts.append("trains on the whole pool: not compared with random")
+        elif row["num_pairs_random"] > 1 and row["verdict"] == NOT_COMPARED:
+            parts.append("the same difference to random in every seed: no verdict")
+        notes.append("; ".join(parts))
+    return notes
+
+
+def _sentence(row: dict[Any, Any], summary: pd.DataFrame) -> str:
+    budgets = summary.loc[summary["budget_kind"] != "none", "budget"].nunique()
+    where = f" at {row['budget']:,} examples" if budgets > 1 else ""
+    difference, low, high = (
+        100 * row[f"test_accuracy_vs_random{end}"] for end in ("", "_low", "_high")
+    )
+    interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
+    size = f"({difference:+.1f} points{interval}, {row['num_pairs_random']} seeds)"
+    words = {
+        BETTER: "better than random",
+        WORSE: "worse than random",
+        UNDECIDED: "no difference to random shown",
+        NOT_COMPARED: "no verdict against random",
+    }[row["verdict"]]
+    return f"{row['strategy']}{where}: {words} {size}"

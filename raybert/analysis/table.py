@@ -1,0 +1,66 @@
+"""The comparison as a table for the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from raybert.analysis.frames import Sweep
+from raybert.analysis.stats import BETTER, WORSE, best_configurations, verdict_sentences
+
+_MARKS = {BETTER: ("+", "green"), WORSE: ("-", "red")}
+
+
+def summary_table(sweep: Sweep) -> Group:
+    """Return the comparison: strategies by mean test accuracy, at equal budget and steps, then notes.
+
+    Accuracy and macro-F1 are percentages with the half-width of their 95 % interval over seeds.
+    """
+    best = best_configurations(sweep.summary)
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("strategy", overflow="fold")
+    for column in ("budget", "seeds", "accuracy", "macro-F1", "vs random [95 %]", "scored", "train s", "select s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in best.sort_values("test_accuracy_mean", ascending=False).to_dict("records"):
+        table.add_row(*_cells(row), style="dim" if row["role"] == "proxy" else None)
+    failed = sweep.summary[sweep.summary["num_complete"] == 0]
+    for row in failed[failed["num_failed"] > 0].to_dict("records"):
+        table.add_row(str(row["strategy"]), f"{row['budget']:,}", f"0/{row['num_trials']}", "failed", style="red")
+    lines = [*verdict_sentences(sweep.summary)[-1:], *(f"note: {note}" for note in sweep.notes)]
+    if (best["role"] == "proxy").any():
+        lines.insert(0, "proxy: the model that scored the pool, had one stopped there; it saw the whole pool once.")
+    return Group(table, *(Text(line, style="dim") for line in lines))
+
+
+def _cells(row: dict[Any, Any]) -> list[Any]:
+    seeds = str(row["num_seeds"]) if not row["num_failed"] else f"{row['num_seeds']} ({row['num_failed']} failed)"
+    mark, style = _MARKS.get(row["verdict"], ("", ""))
+    return [
+        str(row["strategy"]),
+        f"{row['budget']:,}",
+        seeds,
+        _percent(row, "test_accuracy"),
+        _percent(row, "test_macro_f1"),
+        Text(f"{_difference(row)} {mark}".rstrip(), style=style),
+        f"{row['examples_scored_mean']:,.0f}",
+        f"{row['train_seconds_mean']:.1f}",
+        f"{row['selection_seconds_mean'] + row['signal_seconds_mean']:.1f}",
+    ]
+
+
+def _percent(row: dict[Any, Any], metric: str) -> str:
+    mean, low, high = (row[f"{metric}{suffix}"] for suffix in ("_mean", "_low", "_high"))
+    half = (high - low) / 2
+    return f"{100 * mean:.1f}" if math.isnan(half) else f"{100 * mean:.1f} ± {100 * half:.1f}"
+
+
+def _difference(row: dict[Any, Any]) -> str:
+    mean, low, high = (row[f"test_accuracy_vs_random{suffix}"] for suffix in ("", "_low", "_high"))
+    if math.isnan(mean):
+        return ""
+    interval = "" if math.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * mean:+.1f}{interval}"
