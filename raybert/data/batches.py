@@ -15,11 +15,11 @@ def training_batches(
 ) -> list[np.ndarray]:
     """Return the batches of one epoch: random, with examples of similar length together.
 
-    Positions are shuffled and cut into windows of at most 50 batches, at least four windows an epoch where there are
-    that many batches; each window is sorted by length (ties stay shuffled) and cut into batches, and the order of
-    all batches is shuffled. So a batch is similar in length only, its company changes from epoch to epoch even in a
-    small pool, and short and long batches alternate. The rows left over when the size does not divide come from
-    everywhere, and are the last batch: every step before it has the full size.
+    Positions are shuffled and cut into windows of at most 50 batches, at least four windows an epoch where
+    there are that many batches; each window is sorted by length (ties stay shuffled) and cut into batches,
+    and the order of all batches is shuffled. So a batch is similar in length only, its company changes from
+    epoch to epoch even in a small pool, and short and long batches alternate. The rows left over when the
+    size does not divide come from everywhere, and are the last batch: all steps before it have the full size.
 
     Args:
         lengths: (n,) word pieces of every row of the table.
@@ -30,8 +30,8 @@ def training_batches(
     Returns:
         ceil(m / batch_size) arrays of positions, every position exactly once.
 
-    Source: the windows are those of `transformers.trainer_pt_utils.get_length_grouped_indices`; there the batches
-    inside a window stay sorted by length (and the first batch is the longest), here their order is random.
+    Source: the windows of `transformers.trainer_pt_utils.get_length_grouped_indices`; there the batches of
+    a window stay sorted by length, longest first, here their order is random.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size: must be >= 1, got {batch_size}")
@@ -53,7 +53,7 @@ def scoring_batches(lengths: np.ndarray, positions: np.ndarray, max_tokens: int)
         max_tokens: upper bound of rows x longest row in a batch; a single longer row is a batch of its own.
 
     Returns:
-        Arrays of positions, every position exactly once; the batches do not depend on the order of `positions`.
+        Arrays of positions, every position exactly once; the order of `positions` does not matter.
     """
     positions = np.asarray(positions)
     ordered = positions[np.lexsort((positions, -lengths[positions]))]

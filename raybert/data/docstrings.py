@@ -1,8 +1,8 @@
 """The built-in corpus `docstrings`: from which library does this docstring come?
 
 Real, noisy, imbalanced English that every installation of raybert has on its disk: the first paragraph of the
-docstring of each public function and class of some of raybert's own dependencies. Files are parsed with `ast`; no
-package is imported. The corpus depends on the installed versions, which are recorded beside it.
+docstring of each public function and class of some of raybert's own dependencies. Files are parsed with
+`ast`; no package is imported. The corpus depends on the installed versions, which are recorded beside it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ LIBRARIES = {
 MIN_WORDS = 4
 _PARSER_VERSION = 1
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "_tests", "externals", "_externals", "_vendor"})
-_LIBRARY_NAME = re.compile(rf"\b({'|'.join([*LIBRARIES, 'scikit-learn', 'mpl', 'np', 'nx', 'pd', 'plt'])})\b", re.I)
+_LIBRARY_NAME = re.compile(
+    rf"\b({'|'.join([*LIBRARIES, 'scikit-learn', 'mpl', 'np', 'nx', 'pd', 'plt'])})\b", re.I
+)
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -53,15 +55,16 @@ _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def read_docstrings(cache_folder: Path) -> tuple[pa.Table, dict[str, str]]:
     """Return the corpus and the versions of the libraries it was read from.
 
-    The names of the libraries themselves and their usual aliases (`np`, `pd`, ...) are replaced by the word "library";
-    nothing else is changed but white space. Texts under four words, and texts found in two libraries, are left out;
-    of a text repeated inside one library the first is kept.
+    The names of the libraries themselves and their usual aliases (`np`, `pd`, ...) are replaced by the word
+    "library"; nothing else is changed but white space. Texts under four words, and texts found in two
+    libraries, are left out; of a text repeated inside one library the first is kept.
 
     Args:
         cache_folder: the parsed corpus is kept below it, one file per set of versions.
 
     Returns:
-        A table with columns text, label (import name), module (dotted; usable as `data.group`), sorted by library, file and line; and import name -> version.
+        A table with columns text, label (import name), module (dotted; usable as `data.group`), sorted by
+        library, file and line; and import name -> version.
 
     Raises:
         DataError: fewer than two of the libraries are installed.
@@ -161,4 +164,3 @@ def _package_folder(name: str) -> Path:
 def _cache_key(versions: dict[str, str]) -> str:
     parts = [_PARSER_VERSION, MIN_WORDS, sys.version_info[:2], sorted(versions.items())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-

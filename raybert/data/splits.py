@@ -1,20 +1,18 @@
-"""Clean, labelled, identified examples in three splits."""
+"""The three splits of a study: from the source or cut by a seed; subsampled; checked for shared texts."""
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.sources import RawSplits, read_source
+from raybert.data.identity import content_fingerprint, example_ids, keyed_order, normal_forms
+from raybert.data.sources import SourceTables, read_source
 from raybert.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -22,16 +20,16 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Splits:
-    """The examples of a sweep.
+    """The examples of a study.
 
     Attributes:
-        train: the pool; columns example_id, text, [text_pair], label (class number), [group].
-        validation: likewise.
-        test: likewise.
+        train: the pool: columns example_id, text, [text_pair], [group] (strings), label (int64).
+        validation: the same columns.
+        test: the same columns.
         label_names: class number -> name.
-        fingerprint: hex digest of content and order of all three.
-        notes: what a user should know: shared texts, repeats, cut splits.
-        details: for the manifest.
+        fingerprint: hex digest of content and order of all three, and of the label names.
+        notes: what a user should know: texts in two splits, repeats, hidden labels.
+        details: facts for the manifest: source, rows and class counts per split, package versions.
     """
 
     train: pa.Table
@@ -39,234 +37,218 @@ class Splits:
     test: pa.Table
     label_names: tuple[str, ...]
     fingerprint: str
-    notes: tuple[str, ...]
-    details: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def load_splits(config: DataConfig, cache_folder: Path) -> Splits:
-    """Return the three splits that a data section describes.
+    """Return the splits that a `data` section asks for.
 
-    Splits that the source lacks are cut from its train split: seeded, stratified by label, copies of a text (and
-    examples of a group) never on two sides. Which examples are where does not depend on their order in the file.
+    A split that the source lacks is cut from its train table, stratified by class; copies of a text, or the
+    examples of a group where `data.group` is given, stay on one side. Each split is then subsampled to the
+    examples asked for: stratified, and nested (what a smaller number takes, a larger one takes too). Which
+    rows are taken, and their order, depends on their ids and `data.split_seed` only: a reordered file gives
+    the same splits.
+
+    Args:
+        config: the `data` section.
+        cache_folder: where the parsed built-in corpus is kept.
 
     Raises:
-        DataError: the source is missing, unreadable or unfit; the message starts with the key at fault.
+        DataError: what `read_source` raises; too few examples of a class to cut, or fewer than asked for.
     """
-    raw = read_source(config, cache_folder)
-    for name, frame in raw.splits.items():
-        _check_texts(frame, config, name)
-    frames, label_names = _number_labels(raw, config)
-    frames = {name: _identify(frame, label_names, config, name) for name, frame in frames.items()}
-    notes = list(raw.notes)
-    frames = _cut_missing(frames, config, notes)
-    wanted = {"train": config.train_examples, "validation": config.validation_examples, "test": config.test_examples}
-    for name in SPLITS:
-        frames[name] = _subsample(frames[name], wanted[name], config, name)
-    if frames["train"]["label"].nunique() < 2:
-        raise DataError(f"data.train_examples: the pool must hold at least two classes, {len(frames['train'])} do not")
-    notes += _sharing_notes(frames)
-    tables = {name: _to_table(frames[name]) for name in SPLITS}
-    details = {
-        **raw.details,
-        "class_counts": {
-            name: frames[name]["label"].value_counts().sort_index().rename(lambda c: label_names[c]).to_dict()
-            for name in SPLITS
-        },
-    }
+    source = read_source(config, cache_folder)
+    tables = {split: _with_ids(table, source.label_names) for split, table in source.tables.items()}
+    tables = _cut_missing(tables, config, source.label_names)
+    tables = {split: _subsample(tables[split], split, config) for split in SPLITS}
     return Splits(
         **tables,
-        label_names=label_names,
-        fingerprint=_fingerprint(tables.values(), label_names),
-        notes=tuple(notes),
-        details=details,
+        label_names=source.label_names,
+        fingerprint=content_fingerprint(tables, source.label_names),
+        notes=source.notes + describe_overlaps(tables),
+        details=source.details | _count_classes(tables, source),
     )
 
 
-def normalize_text(text: str) -> str:
-    """Return a text as duplicates are compared: NFKC, lower case, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
+def _with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
+    ids = example_ids(table, label_names)
+    rest = [name for name in table.column_names if name != "id"]
+    return table.select(rest).add_column(0, "example_id", ids)
 
 
-def _check_texts(frame: pd.DataFrame, config: DataConfig, split: str) -> None:
-    for role in ("text", "text_pair"):
-        if role not in frame:
-            continue
-        column = getattr(config, role)
-        is_text = frame[role].map(lambda value: isinstance(value, str) and bool(value.strip()))
-        if not is_text.all():
-            rows = np.flatnonzero(~is_text)
-            first = ", ".join(str(row) for row in rows[:5])
-            raise DataError(
-                f"data.{role}: every row of column '{column}' must be a text, {len(rows)} of {len(frame)} in the "
-                f"{split} split are empty or not text (rows {first}{', ...' if len(rows) > 5 else ''})"
-            )
-
-
-def _number_labels(raw: RawSplits, config: DataConfig) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
-    """Return the frames with class numbers 0..C-1 as labels, and the names of the classes."""
-    values = {name: _clean_labels(frame["label"], config, name) for name, frame in raw.splits.items()}
-    in_train = sorted(set(values["train"]))
-    if raw.class_names is not None:
-        in_train = [value for value in in_train if 0 <= value < len(raw.class_names)]
-    if len(in_train) < 2:
-        raise DataError(f"data.label: column '{config.label}' must hold at least two classes, got only {in_train}")
-    number = {value: i for i, value in enumerate(in_train)}
-    frames = {}
-    for name, labels in values.items():
-        unknown = sorted(set(labels) - set(number))
-        if unknown:
-            raise DataError(f"data.label: the {name} split has classes that train lacks: {unknown[:5]}")
-        frames[name] = raw.splits[name].assign(label=labels.map(number).astype(np.int64))
-    names = tuple(raw.class_names[v] if raw.class_names else str(v) for v in in_train)
-    return frames, names
-
-
-def _clean_labels(labels: pd.Series, config: DataConfig, split: str) -> pd.Series:
-    """Return whole numbers or strings.
-
-    Raises:
-        DataError: missing values, or numbers with a fraction.
-    """
-    where = f"data.label: column '{config.label}' of the {split} split must hold whole numbers or strings"
-    if labels.isna().any():
-        raise DataError(f"{where}, got {int(labels.isna().sum())} empty cells")
-    if pd.api.types.is_bool_dtype(labels) or pd.api.types.is_integer_dtype(labels):
-        return labels.astype(np.int64)
-    if pd.api.types.is_float_dtype(labels):
-        if (labels % 1 != 0).any():
-            raise DataError(f"{where}, got {labels[labels % 1 != 0].iloc[0]}")
-        return labels.astype(np.int64)
-    is_string = labels.map(lambda value: isinstance(value, str))
-    if not is_string.all():
-        wrong = labels[~is_string].iloc[0]
-        raise DataError(f"{where}, got {wrong!r} of type {type(wrong).__name__}")
-    return labels.astype(object)
-
-
-def _identify(frame: pd.DataFrame, label_names: tuple[str, ...], config: DataConfig, split: str) -> pd.DataFrame:
-    """Return the frame with `example_id` (the user's, or a hash of the content) and `same`, the normalised text."""
-    pairs = frame["text_pair"] if "text_pair" in frame else pd.Series([""] * len(frame))
-    same = [f"{normalize_text(a)}\x1f{normalize_text(b)}" for a, b in zip(frame["text"], pairs, strict=True)]
-    if config.id is not None:
-        ids = frame["id"].astype(str)
-        if ids.duplicated().any():
-            raise DataError(
-                f"data.id: column '{config.id}' must be unique, got {ids[ids.duplicated()].iloc[0]!r} more than "
-                f"once in the {split} split"
-            )
-    else:
-        content = [
-            f"{text}\x1f{pair}\x1f{label_names[label]}"
-            for text, pair, label in zip(frame["text"], pairs, frame["label"], strict=True)
-        ]
-        copy = pd.Series(content).groupby(content).cumcount()
-        ids = pd.Series(
-            [
-                hashlib.blake2b(f"{text}\x1f{number}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-                for text, number in zip(content, copy, strict=True)
-            ]
+def _cut_missing(
+    tables: dict[str, pa.Table], config: DataConfig, names: Sequence[str]
+) -> dict[str, pa.Table]:
+    """Return all three tables, the missing ones cut out of train."""
+    missing = [split for split in ("test", "validation") if split not in tables]
+    if not missing:
+        return tables
+    train = tables["train"]
+    labels = train["label"].to_numpy()
+    units = train["group"].to_pylist() if "group" in train.column_names else normal_forms(train)
+    fractions = {split: float(getattr(config, f"{split}_fraction")) for split in missing}
+    if sum(fractions.values()) >= 1:
+        raise DataError(
+            f"data.validation_fraction: must leave examples for train, got {fractions['validation']:g} "
+            f"beside data.test_fraction {fractions['test']:g}"
         )
-    return frame.assign(example_id=ids.to_numpy(), same=same)
+    taken = assign_units(units, labels, list(fractions.values()), config.split_seed)
+    _check_cut(taken, labels, ["train", *missing], names)
+    cut = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
+    return {**tables, "train": train.filter(pa.array(taken == 0)), **cut}
 
 
-def _cut_missing(frames: dict[str, pd.DataFrame], config: DataConfig, notes: list[str]) -> dict[str, pd.DataFrame]:
-    """Cut the splits that the source lacks from train, test first."""
-    whole = len(frames["train"])
-    for name, fraction in (("test", config.test_fraction), ("validation", config.validation_fraction)):
-        if name in frames:
-            continue
-        held_out = _held_out(frames["train"], fraction * whole, config.split_seed, name)
-        frames[name] = frames["train"][held_out].reset_index(drop=True)
-        frames["train"] = frames["train"][~held_out].reset_index(drop=True)
-        if frames["train"]["label"].nunique() < 2 or frames[name].empty:
-            raise DataError(
-                f"data.{name}_fraction: {whole} examples are too few to cut a {name} split of "
-                f"{fraction:g} from; give more examples or a split of your own"
-            )
-    return frames
+def assign_units(
+    units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int
+) -> np.ndarray:
+    """Return which part each row goes to: 1, 2, ... for the shares given, 0 for the rest.
 
+    Rows of one unit (copies of a text, a group) stay together. Units are stratified by the rarest class that
+    they hold, so that rare classes are spread; inside a stratum they are taken in a keyed order until the
+    share of its rows is met as nearly as whole units allow, at least one unit for every part if there are
+    enough.
 
-def _held_out(frame: pd.DataFrame, target: float, seed: int, name: str) -> np.ndarray:
-    """Return a mask of about `target` rows: whole units (copies of a text, or groups), in every class its share.
-
-    Units come in the order of a keyed hash; each class gives rows until its share is full.
+    Args:
+        units: (n,) name of each row's unit.
+        labels: (n,) class numbers.
+        fractions: share of the rows of each cut part, in total below 1.
+        seed: of the order.
     """
-    unit = frame["group"].astype(str) if "group" in frame else frame["same"]
-    order = np.argsort(_keys(unit, f"{seed}:{name}"), kind="stable")
-    share = target / len(frame)
-    room = frame["label"].value_counts() * share
-    is_held_out = np.zeros(len(frame), bool)
-    labels = frame["label"].to_numpy()
-    codes = pd.factorize(unit.to_numpy()[order])[0]
-    members = pd.Series(order).groupby(codes, sort=False)
-    for _, rows in members:
-        positions = rows.to_numpy()
-        wanted = pd.Series(labels[positions]).value_counts()
-        if all(room[label] >= count / 2 for label, count in wanted.items()):
-            is_held_out[positions] = True
-            for label, count in wanted.items():
-                room[label] -= count
-    return is_held_out
+    names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
+    sizes = np.bincount(unit_of_row)
+    class_counts = np.bincount(labels)
+    rarity = np.lexsort(
+        (np.arange(len(class_counts)), class_counts)
+    ).argsort()  # class -> rank, 0 is the rarest
+    stratum = np.full(len(names), len(class_counts))
+    np.minimum.at(stratum, unit_of_row, rarity[labels])
+    order = np.lexsort((keyed_order(names.tolist(), seed, "split"), stratum))
+    part = np.zeros(len(names), np.int64)
+    for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
+        part[members] = _cut_ordered(sizes[members], fractions)
+    return part[unit_of_row]
 
 
-def _subsample(frame: pd.DataFrame, count: int | None, config: DataConfig, name: str) -> pd.DataFrame:
-    """Return a stratified part in canonical order: sorted by a keyed hash, so a larger part begins with the smaller."""
-    if count is not None and count > len(frame):
-        raise DataError(f"data.{name}_examples: must be <= {len(frame)} (examples in the {name} split), got {count}")
-    keys = _keys(frame["example_id"], f"{config.split_seed}:subsample")
-    frame = frame.iloc[np.argsort(keys, kind="stable")].reset_index(drop=True)
-    if count is None or count == len(frame):
-        return frame
-    # Row r of a class of m examples stands at (r + 1/2) / m of the way: a prefix of that order is stratified.
-    within = frame.groupby("label").cumcount().to_numpy()
-    sizes = frame["label"].map(frame["label"].value_counts()).to_numpy()
-    chosen = np.lexsort((np.arange(len(frame)), (within + 0.5) / sizes))[:count]
-    return frame.iloc[chosen].reset_index(drop=True)
+def _cut_ordered(sizes: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
+    """Return the part of each unit of one stratum, taken from the front in the order of the parts."""
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    part = np.zeros(len(sizes), np.int64)
+    first = 0
+    for number, fraction in enumerate(fractions, start=1):
+        still_needed = len(fractions) - number + 1  # units for the later parts and the rest
+        target = ends[first] + fraction * ends[-1]
+        nearest = int(np.abs(ends - target).argmin())
+        last = max(min(nearest, len(sizes) - still_needed), min(first + 1, len(sizes)))
+        part[first:last] = number
+        first = last
+    return part
 
 
-def _keys(values: Iterable[Any], salt: str) -> np.ndarray:
-    """Return a 64-bit hash per value, keyed by a salt."""
-    key = hashlib.blake2b(salt.encode(), digest_size=16).digest()
-    digests = (
-        hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-        for value in values
+def _check_cut(taken: np.ndarray, labels: np.ndarray, parts: Sequence[str], names: Sequence[str]) -> None:
+    counts = np.zeros((len(parts), len(names)), np.int64)
+    np.add.at(counts, (taken, labels), 1)
+    present = counts.sum(0) > 0
+    absent = (counts == 0) & present
+    if not absent.any():
+        return
+    worst = int(np.flatnonzero(absent.any(0))[0])
+    raise DataError(
+        f"data.label: class '{names[worst]}' must have enough examples "
+        f"to cut {' and '.join(parts[1:])} from train, got {counts[:, worst].sum()} "
+        "(copies and groups stay together); remove it, or give split files"
     )
-    return np.array([int.from_bytes(digest, "big") for digest in digests], np.uint64)
 
 
-def _sharing_notes(frames: dict[str, pd.DataFrame]) -> list[str]:
+def _subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
+    """Return the stratified part of a split that is asked for, in canonical order."""
+    order = keyed_order(table["example_id"].to_pylist(), config.split_seed, "order")
+    wanted = getattr(config, f"{split}_examples")
+    if wanted is None:
+        return table.take(pa.array(np.argsort(order)))
+    if wanted > table.num_rows:
+        raise DataError(
+            f"data.{split}_examples: must be in 1..{table.num_rows} ({split} examples of '{config.source}'), "
+            f"got {wanted}"
+        )
+    labels = table["label"].to_numpy()
+    num_classes = len(np.unique(labels))
+    if split == "train" and wanted < num_classes:
+        raise DataError(f"data.train_examples: must be >= {num_classes} (one per class), got {wanted}")
+    return table.take(pa.array(stratified_rows(labels, order, wanted)))
+
+
+def stratified_rows(labels: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` rows, sorted by `order`: of every class its share, the first ones by `order`.
+
+    Args:
+        labels: (n,) class numbers.
+        order: (n,) sort keys.
+        count: at most n; what a smaller count takes, a larger one takes too.
+    """
+    quotas = class_quotas(np.bincount(labels), count)
+    by_class = np.lexsort((order, labels))
+    starts = np.searchsorted(labels[by_class], np.arange(len(quotas)))
+    rank = np.arange(len(labels)) - starts[labels[by_class]]
+    chosen = by_class[rank < quotas[labels[by_class]]]
+    return np.asarray(chosen[np.argsort(order[chosen])])
+
+
+def class_quotas(class_counts: np.ndarray, total: int) -> np.ndarray:
+    """Return how many of each class make up a stratified sample: one each, then by Sainte-Lague.
+
+    Highest averages n_c / (2 s + 1): unlike largest remainders, a larger total never takes fewer of a class.
+
+    Args:
+        class_counts: (C,) examples there are.
+        total: at most their sum.
+
+    Returns:
+        (C,) int64 that sum to `total`, none above its count.
+    """
+    classes = np.repeat(np.arange(len(class_counts)), class_counts)
+    starts = np.cumsum(class_counts) - class_counts
+    seats = np.arange(len(classes)) - starts[classes]
+    averages = class_counts[classes] / (2 * seats + 1)
+    order = np.lexsort((classes, -averages, seats > 0))
+    return np.bincount(classes[order[:total]], minlength=len(class_counts))
+
+
+def describe_overlaps(tables: dict[str, pa.Table]) -> tuple[str, ...]:
+    """Return notes about texts (and pairs) that are in two splits, or repeated inside one."""
+    forms = {split: normal_forms(table) for split, table in tables.items()}
+    distinct = {split: set(texts) for split, texts in forms.items()}
+    noun = "pair" if "text_pair" in tables["train"].column_names else "text"
     notes = []
-    for i, one in enumerate(SPLITS):
-        for other in SPLITS[i + 1 :]:
-            shared = frames[other]["same"].isin(set(frames[one]["same"])).sum()
-            if shared:
-                notes.append(f"{shared} of {len(frames[other])} {other} texts are in {one} too")
-    repeats = int(frames["train"]["same"].duplicated().sum())
-    if repeats:
-        notes.append(f"{repeats} of {len(frames['train'])} train texts are repeats inside train")
-    return notes
+    for smaller, larger in (("validation", "train"), ("test", "train"), ("test", "validation")):
+        num_shared = sum(form in distinct[larger] for form in forms[smaller])
+        if num_shared:
+            share = f"{num_shared:,} of {len(forms[smaller]):,} examples"
+            notes.append(f"{smaller}: {share} have a {noun} that is also in {larger}")
+    for split, texts in forms.items():
+        num_repeats = len(texts) - len(distinct[split])
+        if num_repeats:
+            num_conflicts = _count_conflicts(texts, tables[split]["label"].to_pylist())
+            tail = f"; {num_conflicts:,} {noun}s have two labels" if num_conflicts else ""
+            notes.append(
+                f"{split}: {num_repeats:,} of {len(texts):,} examples repeat the {noun} of another{tail}"
+            )
+    return tuple(notes)
 
 
-def _to_table(frame: pd.DataFrame) -> pa.Table:
-    columns = [c for c in ("example_id", "text", "text_pair", "label", "group") if c in frame]
-    arrays = [
-        pa.array(frame[c].astype(str) if c in ("example_id", "group") else frame[c].to_numpy(), _type(c))
-        for c in columns
-    ]
-    return pa.table(arrays, names=columns)
+def _count_conflicts(forms: list[str], labels: list[int]) -> int:
+    first: dict[str, int] = {}
+    return len(
+        {form for form, label in zip(forms, labels, strict=True) if first.setdefault(form, label) != label}
+    )
 
 
-def _type(column: str) -> pa.DataType:
-    return pa.int64() if column == "label" else pa.large_string()
-
-
-def _fingerprint(tables: Iterable[pa.Table], label_names: tuple[str, ...]) -> str:
-    """Hash names and buffers: content and order, without a Python object per row."""
-    digest = hashlib.sha256("\x1f".join(label_names).encode())
-    for table in tables:
-        for name in table.column_names:
-            digest.update(f"\x1e{name}:{len(table)}".encode())
-            for buffer in table[name].combine_chunks().buffers():
-                if buffer is not None:
-                    digest.update(buffer)
-    return digest.hexdigest()
+def _count_classes(tables: dict[str, pa.Table], source: SourceTables) -> dict[str, Any]:
+    names = source.label_names
+    counts = {
+        split: np.bincount(table["label"].to_numpy(), minlength=len(names)) for split, table in tables.items()
+    }
+    return {
+        "rows": {split: table.num_rows for split, table in tables.items()},
+        "cut_from_train": [split for split in SPLITS if split not in source.tables],
+        "class_counts": {split: dict(zip(names, row.tolist(), strict=True)) for split, row in counts.items()},
+    }

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Encoding, Tokenizer
 
 from raybert.data.splits import Splits
-from raybert.errors import ModelError
+from raybert.errors import ConfigError, ModelError
 
-_CHUNK_ROWS = 8192
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class TokenTable:
     Attributes:
         ids: (total,) int32, word pieces of all examples end to end, special ones included.
         offsets: (n + 1,) int64, example i is ids[offsets[i]:offsets[i + 1]].
-        second_starts: (n,) int32, where inside example i the second text begins (its length if there is none).
+        second_starts: (n,) int32, where in example i the second text begins (its length if there is none).
         labels: (n,) int64, class numbers 0..C-1.
     """
 
@@ -73,57 +80,103 @@ class TokenizedData:
 
 
 def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_length: int) -> TokenizedData:
-    """Return token tables of the three splits; the tokenizer's own threads do the work.
+    """Return the token tables of the three splits.
+
+    The word pieces are those of `tokenizer(text, text_pair, truncation=True, max_length=max_length)`:
+    special ones included, pairs shortened at the longer text first. The tokenizer itself is left as it was.
 
     Args:
-        splits: texts and labels.
-        tokenizer: a fast tokenizer; texts (and pairs, the longer one first) are truncated.
+        splits: the examples.
+        tokenizer: a fast one; its Rust threads tokenize in parallel.
         max_length: word pieces per example, special ones included.
 
     Raises:
-        ModelError: the tokenizer has no padding token, or no room for its special tokens.
+        ModelError: the tokenizer is not a fast one, has no padding piece, or has types other than 0..0 1..1.
+        ConfigError: `max_length` leaves no room beside the special pieces.
     """
-    if tokenizer.pad_token_id is None:
-        raise ModelError("model.encoder: its tokenizer must have a padding token")
-    backend = tokenizer.backend_tokenizer.to_str()
-    digest = hashlib.sha256(f"{splits.fingerprint}:{max_length}:{backend}".encode())
-    tables = {
-        name: _tokenize(getattr(splits, name), tokenizer, max_length) for name in ("train", "validation", "test")
-    }
+    backend = _private_backend(tokenizer)
+    definition = backend.to_str()  # before truncation is set: the same text for the same tokenizer
+    has_pairs = "text_pair" in splits.train.column_names
+    num_special = backend.num_special_tokens_to_add(has_pairs)
+    if max_length <= num_special:
+        raise ConfigError(f"data.max_length: must be > {num_special} (special word pieces), got {max_length}")
+    side = str(tokenizer.truncation_side)
+    backend.enable_truncation(max_length, strategy="longest_first", direction=side)
+    uses_token_types = "token_type_ids" in tokenizer.model_input_names
+    parts = [definition, max_length, side, tokenizer.pad_token_id, uses_token_types, splits.fingerprint]
     return TokenizedData(
-        **tables,
-        example_ids=np.array(splits.train["example_id"].to_pylist()),
+        train=_tokenize(splits.train, backend, uses_token_types),
+        validation=_tokenize(splits.validation, backend, uses_token_types),
+        test=_tokenize(splits.test, backend, uses_token_types),
+        example_ids=np.array(splits.train["example_id"].to_pylist(), np.str_),
         label_names=splits.label_names,
         pad_id=int(tokenizer.pad_token_id),
-        uses_token_types="token_type_ids" in tokenizer.model_input_names,
-        fingerprint=digest.hexdigest(),
+        uses_token_types=uses_token_types,
+        fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
     )
 
 
-def _tokenize(table: pa.Table, tokenizer: PreTrainedTokenizerFast, max_length: int) -> TokenTable:
-    texts = table["text"].to_pylist()
-    pairs = table["text_pair"].to_pylist() if "text_pair" in table.column_names else None
-    ids: list[np.ndarray] = []
-    lengths: list[int] = []
-    second_starts: list[int] = []
-    for start in range(0, len(texts), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
-        encoded = tokenizer(
-            texts[part],
-            pairs[part] if pairs is not None else None,
-            truncation=True,
-            max_length=max_length,
-            return_token_type_ids=pairs is not None,
-            return_attention_mask=False,
+def _private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+    """Return a copy of the Rust tokenizer without truncation and padding.
+
+    Raises:
+        ModelError: there is none, or no padding piece.
+    """
+    name = tokenizer.name_or_path or type(tokenizer).__name__
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"model.encoder: the tokenizer of '{name}' must be a fast one (tokenizer.json)")
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"model.encoder: the tokenizer of '{name}' must have a padding token; set `pad_token`"
         )
-        ids += [np.array(row, np.int32) for row in encoded["input_ids"]]
-        lengths += [len(row) for row in encoded["input_ids"]]
-        if pairs is not None:
-            # Types are 0...0 1...1: the second text starts where the zeros end.
-            second_starts += [len(row) - sum(row) for row in encoded["token_type_ids"]]
+    backend: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.encode_special_tokens = tokenizer.backend_tokenizer.encode_special_tokens
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _tokenize(table: pa.Table, backend: Tokenizer, uses_token_types: bool) -> TokenTable:
+    has_pairs = "text_pair" in table.column_names
+    ids, lengths, second_starts = [], [], []
+    for encodings in _encode(table, backend, has_pairs):
+        rows = [encoding.ids for encoding in encodings]
+        row_lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        ids.append(np.fromiter(chain.from_iterable(rows), np.int32, row_lengths.sum()))
+        lengths.append(row_lengths)
+        starts = _second_starts(encodings, row_lengths, uses_token_types) if has_pairs else row_lengths
+        second_starts.append(starts.astype(np.int32))
     return TokenTable(
         ids=np.concatenate(ids),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        second_starts=np.array(second_starts or lengths, np.int32),
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+        second_starts=np.concatenate(second_starts),
         labels=table["label"].to_numpy().astype(np.int64),
     )
+
+
+def _encode(table: pa.Table, backend: Tokenizer, has_pairs: bool) -> Iterator[list[Encoding]]:
+    for start in range(0, table.num_rows, _CHUNK_ROWS):
+        rows = table.slice(start, _CHUNK_ROWS)
+        texts: list[Any] = rows["text"].to_pylist()
+        if has_pairs:
+            texts = list(zip(texts, rows["text_pair"].to_pylist(), strict=True))
+        yield backend.encode_batch_fast(texts)
+
+
+def _second_starts(encodings: list[Encoding], lengths: np.ndarray, uses_token_types: bool) -> np.ndarray:
+    """Return where second texts begin: by token types where the encoder takes them, else by first pieces.
+
+    Raises:
+        ModelError: the types of a row are not 0..0 1..1.
+    """
+    if uses_token_types:
+        types = [encoding.type_ids for encoding in encodings]
+        flat = np.fromiter(chain.from_iterable(types), np.int8, lengths.sum())
+        first = np.cumsum(lengths) - lengths
+        starts = lengths - np.add.reduceat(flat, first, dtype=np.int64)
+        expected = np.arange(len(flat)) - np.repeat(first, lengths) >= np.repeat(starts, lengths)
+        if not np.array_equal(flat, expected):
+            raise ModelError("model.encoder: token types of a pair must be 0..0 1..1, got another pattern")
+        return starts
+    sources = [encoding.sequence_ids for encoding in encodings]
+    return np.array([row.index(1) if 1 in row else len(row) for row in sources])

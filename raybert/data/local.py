@@ -1,0 +1,248 @@
+"""Local files: parquet, csv and jsonl, one file or a folder with a file per split."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from raybert.config import suggest
+from raybert.errors import DataError
+
+SPLIT_NAMES = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev", "validation_matched"),
+    "test": ("test", "test_matched"),
+}
+"""Split -> the names that it goes by in folders and on the hub."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The wanted columns of one split as the source has them.
+
+    Attributes:
+        rows: columns named text, [text_pair], label, [id], [group].
+        class_names: what the source says its integer labels stand for, or None.
+    """
+
+    rows: pa.Table
+    class_names: tuple[str, ...] | None = None
+
+
+def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
+    """Return the tables of a file (as `train`) or of a folder with one file (or numbered shards) per split.
+
+    Args:
+        path: the file or folder.
+        wanted: key of the `data` section -> name of the column it asks for.
+
+    Raises:
+        DataError: nothing there, a format that is not read, or a file with something wrong in it.
+    """
+    if not path.exists():
+        raise DataError(f"data.source: no such file or folder '{path}'{_similar(path)}")
+    if path.is_file():
+        return {"train": read_table(path, wanted)}
+    files = _split_files(path)
+    if "train" not in files:
+        names = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+        raise DataError(
+            f"data.source: folder '{path}' must hold train{'|train'.join(READERS)} "
+            f"(and validation, test if there are any), got {names}"
+        )
+    return {
+        split: _concatenate([read_table(shard, wanted) for shard in shards])
+        for split, shards in files.items()
+    }
+
+
+def read_table(path: Path, wanted: Mapping[str, str]) -> RawTable:
+    """Return the wanted columns of one file.
+
+    Raises:
+        DataError: unknown format, missing column, unreadable content, or no rows.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"data.source: '{path}' must be a {', '.join(READERS)} file, got '{path.suffix}'")
+    if path.stat().st_size == 0:
+        raise DataError(f"data.source: '{path}' is empty (0 bytes)")
+    table: RawTable = reader(path, wanted)
+    if table.rows.num_rows == 0:
+        raise DataError(f"data.source: '{path}' is empty (0 rows)")
+    return table
+
+
+def check_columns(names: list[str], wanted: Mapping[str, str], origin: str) -> None:
+    """Check that a source has every wanted column, once.
+
+    Raises:
+        DataError: names the key, the columns there are, and the nearest one.
+    """
+    for key, column in wanted.items():
+        if names.count(column) == 1:
+            continue
+        if column in names:
+            raise DataError(
+                f"data.{key}: {origin} has {names.count(column)} columns named '{column}'; rename all but one"
+            )
+        near = difflib.get_close_matches(column, names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise DataError(f"data.{key}: {origin} has no column '{column}'; it has {', '.join(names)}{hint}")
+
+
+def _read_parquet(path: Path, wanted: Mapping[str, str]) -> RawTable:
+    try:
+        with pq.ParquetFile(path) as file:
+            check_columns(file.schema_arrow.names, wanted, f"'{path}'")
+            rows = file.read(columns=list(dict.fromkeys(wanted.values())))
+            metadata = file.schema_arrow.metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"data.source: '{path}' cannot be read as parquet: {_first_line(error)}") from None
+    return RawTable(_by_key(rows, wanted), _class_names(metadata, wanted["label"]))
+
+
+def _class_names(metadata: Mapping[bytes, bytes], column: str) -> tuple[str, ...] | None:
+    """Return the names of a ClassLabel column that `datasets` wrote into a parquet file's metadata."""
+    if b"huggingface" not in metadata:
+        return None
+    feature = json.loads(metadata[b"huggingface"]).get("info", {}).get("features", {}).get(column, {})
+    return tuple(feature["names"]) if isinstance(feature, dict) and feature.get("names") else None
+
+
+def _read_csv(path: Path, wanted: Mapping[str, str]) -> RawTable:
+    text = _read_utf8(path)
+    try:
+        names = next((row for row in csv.reader(io.StringIO(text)) if row), [])
+    except csv.Error as error:
+        raise DataError(f"data.source: '{path}' cannot be read as csv: {error}") from None
+    check_columns(names, wanted, f"'{path}'")
+    encoded = text.encode()
+    columns = list(dict.fromkeys(wanted.values()))
+    try:
+        rows = pyarrow.csv.read_csv(
+            pa.BufferReader(encoded),
+            # a row must fit into a block
+            read_options=pyarrow.csv.ReadOptions(block_size=min(max(len(encoded), 1 << 20), 1 << 28)),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=columns, column_types=dict.fromkeys(columns, pa.string())
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"data.source: '{path}' cannot be read as csv: {_first_line(error)}") from None
+    rows = _by_key(rows, wanted)
+    index = rows.column_names.index("label")
+    return RawTable(rows.set_column(index, "label", _parse_numbers(rows["label"])))
+
+
+def _parse_numbers(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the labels of a csv file as numbers if all that are given are numbers, else as they are."""
+    labels = pc.if_else(pc.equal(labels, ""), None, labels)
+    for number in (pa.int64(), pa.float64()):
+        try:
+            return labels.cast(number)
+        except pa.ArrowInvalid:
+            continue
+    return labels
+
+
+def _read_jsonl(path: Path, wanted: Mapping[str, str]) -> RawTable:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(_read_utf8(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"data.source: '{path}' line {number} is not valid JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(
+                f"data.source: '{path}' line {number} must be a JSON object, got {type(row).__name__}"
+            )
+        rows.append(row)
+    if not rows:
+        raise DataError(f"data.source: '{path}' is empty (0 rows)")
+    check_columns(list(dict.fromkeys(name for row in rows for name in row)), wanted, f"'{path}'")
+    columns = {
+        key: _json_column([row.get(name) for row in rows], key, name, path) for key, name in wanted.items()
+    }
+    return RawTable(pa.table(columns))
+
+
+def _json_column(values: list[Any], key: str, name: str, path: Path) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
+        raise DataError(
+            f"data.{key}: column '{name}' of '{path}' must hold values of one kind: {_first_line(error)}"
+        ) from None
+
+
+READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
+"""Suffix -> how such a file is read."""
+
+
+def _read_utf8(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"data.source: '{path}' must be UTF-8 text, got byte 0x{content[error.start]:02x} at position "
+            f"{error.start} (line {line}); convert it first, e.g. `iconv -f latin1 -t utf-8`"
+        ) from None
+
+
+def _by_key(rows: pa.Table, wanted: Mapping[str, str]) -> pa.Table:
+    return pa.table({key: rows[column] for key, column in wanted.items()})
+
+
+def _split_files(folder: Path) -> dict[str, list[Path]]:
+    """Return split -> its files: `train.csv`, or shards `train-00000-of-00002.parquet`."""
+    found: dict[str, list[Path]] = {}
+    for split, names in SPLIT_NAMES.items():
+        pattern = re.compile(rf"({'|'.join(names)})(-\d+-of-\d+)?")
+        files = [
+            f for f in sorted(folder.iterdir()) if f.suffix.lower() in READERS and pattern.fullmatch(f.stem)
+        ]
+        whole = [f for f in files if "-of-" not in f.stem]
+        if len(files) > 1 and whole:
+            raise DataError(
+                f"data.source: folder '{folder}' must hold one file for {split}, "
+                f"got {', '.join(file.name for file in files)}"
+            )
+        if files:
+            found[split] = files
+    return found
+
+
+def _concatenate(shards: list[RawTable]) -> RawTable:
+    try:
+        rows = pa.concat_tables([shard.rows for shard in shards], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(
+            f"data.source: the shards of a split must have the same types: {_first_line(error)}"
+        ) from None
+    return RawTable(rows, shards[0].class_names)
+
+
+def _similar(path: Path) -> str:
+    return suggest(path.name, (entry.name for entry in path.parent.iterdir())) if path.parent.is_dir() else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
