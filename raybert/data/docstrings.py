@@ -122,11 +122,19 @@ def _library_texts(folder: Path) -> Iterator[tuple[str, str]]:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):  # templates, and files for a newer Python
             continue
-        definitions = [node for node in ast.walk(tree) if isinstance(node, _Definition)]
-        for node in sorted(definitions, key=lambda node: (node.lineno, node.col_offset)):
+        for node in _definitions(tree):
             text = _usable_text(node)
             if text:
                 yield ".".join(parts), text
+
+
+def _definitions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield functions and classes at any depth, by line; expressions, which hold none, are not entered."""
+    for block in ("body", "cases", "handlers", "orelse", "finalbody"):
+        for child in getattr(node, block, ()):
+            if isinstance(child, _Definition):
+                yield child
+            yield from _definitions(child)
 
 
 def _usable_text(node: Any) -> str | None:
