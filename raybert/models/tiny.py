@@ -11,19 +11,21 @@ import hashlib
 import json
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
 from raybert.models.quiet import quiet_transformers
+from raybert.models.wordpiece import wordpiece_vocabulary
 
 TINY = "raybert-tiny"
 
 _RECIPE = {
-    "version": 1,
+    "version": 2,
     "vocabulary": 8192,
     "width": 128,
     "layers": 2,
@@ -51,16 +53,18 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Return an uncased WordPiece tokenizer with BERT's special tokens, trained on texts."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.WordPieceTrainer(
-            vocab_size=vocabulary, min_frequency=2, special_tokens=list(_SPECIAL), show_progress=False
-        ),
-    )
-    cls_id, sep_id = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    pieces = wordpiece_vocabulary(words, vocabulary, _SPECIAL)
+    ids = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.WordPiece()
+    cls_id, sep_id = ids["[CLS]"], ids["[SEP]"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
