@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,19 @@ class TrialSurroundings:
         """Tell whether the sweep's owner asked its trials to stop."""
         return self.stop_request.exists()
 
+    def at_rank(self, rank: int, world_size: int) -> TrialSurroundings:
+        """Return the surroundings of one worker of a distributed trial."""
+        return replace(self, rank=rank, world_size=world_size)
+
+    def forward(self, rows: list[dict[str, Any]]) -> None:
+        """Tell the driver about rows that are in the trial's file already."""
+        for row in rows:
+            self.report_row(row)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the line to the driver behind: a worker has none, it writes the trial's file."""
+        return {**vars(self), "report_row": _no_report}
+
 
 def run_trial(
     spec: TrialSpec,
@@ -94,6 +107,10 @@ def run_trial(
             folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
             return "failed"
     return "complete" if finished else "stopped"
+
+
+def _no_report(row: Mapping[str, Any]) -> None:
+    """Take a row where there is no driver to tell."""
 
 
 def prepare_process(spec: TrialSpec) -> None:

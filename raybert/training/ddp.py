@@ -1,0 +1,133 @@
+"""`fit` on several workers: Ray Train starts them, torch's DDP joins their gradients."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from torch import nn
+
+from raybert.config import ResourcesConfig, TrainConfig
+from raybert.data import TokenizedData
+from raybert.files import atomic_path
+from raybert.training.interface import EpochSource, Surroundings
+from raybert.training.loop import FitResult, fit
+
+_RESULT = "fit_result.pickle"
+
+
+class PortableSurroundings(Surroundings, Protocol):
+    """Surroundings that can be sent to a worker process."""
+
+    checkpoint_folder: Path
+
+    def at_rank(self, rank: int, world_size: int) -> Surroundings:
+        """Return the surroundings of one worker; only rank 0 reports and writes."""
+
+    def forward(self, rows: list[dict[str, Any]]) -> None:
+        """Tell the driver about evaluations that a worker has reported to the trial's files."""
+
+
+def fit_distributed(
+    model: nn.Module,
+    data: TokenizedData,
+    epochs: EpochSource,
+    config: TrainConfig,
+    *,
+    total_steps: int,
+    seed: int,
+    surroundings: PortableSurroundings,
+    resources: ResourcesConfig,
+    evaluate_test: bool = True,
+) -> FitResult:
+    """Run `fit` on `resources.workers_per_trial` workers and return rank 0's result.
+
+    Gradients are those of one process with the same global batch, up to the order of summation. The best weights
+    are in `checkpoint/best`; `model` itself stays as it was. A lost worker restarts the run once, from
+    `checkpoint/last`. May be called inside a Tune function that holds no CPUs.
+
+    Args:
+        model: on any device; every worker gets a copy.
+        data: as for `fit`, here in the object store once.
+        epochs: as for `fit`; asked on rank 0.
+        config: as for `fit`.
+        total_steps: as for `fit`.
+        seed: as for `fit`.
+        surroundings: must be picklable; folders must be on a file system that all workers see.
+        resources: workers, and what each one holds.
+        evaluate_test: as for `fit`.
+
+    Raises:
+        ray.train.TrainingFailedError: a worker failed twice; its cause is the error of `fit`.
+    """
+    folder = surroundings.checkpoint_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _RESULT).unlink(missing_ok=True)
+    arguments = {
+        "model": ray.put(model.cpu()),
+        "data": ray.put(data),
+        "epochs": ray.put(epochs),
+        "config": config,
+        "total_steps": total_steps,
+        "seed": seed,
+        "surroundings": surroundings,
+        "threads": resources.cpus_per_worker,
+        "evaluate_test": evaluate_test,
+    }
+    scratch = Path(tempfile.mkdtemp(prefix=".train-", dir=folder))
+    try:
+        ray.train.torch.TorchTrainer(
+            _worker,
+            train_loop_config=arguments,
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=resources.workers_per_trial,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker=_resources(resources),
+            ),
+            run_config=ray.train.RunConfig(
+                name="fit",
+                storage_path=str(scratch),
+                failure_config=ray.train.FailureConfig(max_failures=1),
+            ),
+        ).fit()
+        result: FitResult = pickle.loads((folder / _RESULT).read_bytes())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        (folder / _RESULT).unlink(missing_ok=True)
+    surroundings.forward(result.rows)
+    return result
+
+
+def _worker(arguments: dict[str, Any]) -> None:
+    """What every worker runs."""
+    torch.set_num_threads(arguments["threads"])
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    surroundings: PortableSurroundings = arguments["surroundings"]
+    result = fit(
+        ray.get(arguments["model"]).to(ray.train.torch.get_device()),
+        ray.get(arguments["data"]),
+        ray.get(arguments["epochs"]),
+        arguments["config"],
+        total_steps=arguments["total_steps"],
+        seed=arguments["seed"],
+        surroundings=surroundings.at_rank(rank, world_size),
+        evaluate_test=arguments["evaluate_test"],
+    )
+    if rank == 0:
+        with atomic_path(surroundings.checkpoint_folder / _RESULT) as temporary:
+            temporary.write_bytes(pickle.dumps(result))
+
+
+def _resources(resources: ResourcesConfig) -> dict[str, float]:
+    wanted = {"CPU": float(resources.cpus_per_worker)}
+    if resources.gpus_per_worker:
+        wanted["GPU"] = resources.gpus_per_worker
+    return wanted
