@@ -111,11 +111,10 @@ def covering_radius(embeddings: ArrayLike, centres: ArrayLike) -> float:
         raise SelectionError("centres: at least one position is needed, got none")
     norms = _squared_norms(points)
     lifted = _lift(points[positions], norms[positions])
-    return float(
-        max(
-            np.sqrt(_nearest_squared(points[rows], norms[rows], lifted, norms.max())).max()
-            for rows in row_blocks(len(points), _ROW_BLOCK)
-        )
+    largest = norms.max()
+    return max(
+        float(_nearest_squared(points[rows], norms[rows], lifted, largest).max()) ** 0.5
+        for rows in row_blocks(len(points), _ROW_BLOCK)
     )
 
 
@@ -125,7 +124,8 @@ def row_blocks(num_rows: int, block: int = 2048) -> list[slice]:
 
 
 def _squared_norms(points: np.ndarray) -> np.ndarray:
-    return np.einsum("ij,ij->i", points, points, dtype=np.float64)
+    norms: np.ndarray = np.einsum("ij,ij->i", points, points, dtype=np.float64)
+    return norms
 
 
 def _lift(centres: np.ndarray, norms: np.ndarray) -> np.ndarray:
@@ -182,7 +182,7 @@ class _LazyGreedy:
         """Return the distance to the nearest centre of a point that is up to date."""
         if not self.num_centres:
             return float("inf")
-        return float(self.priority[position] // len(self.points)) * self.step
+        return int(self.priority[position]) // len(self.points) * self.step
 
     def extend(self, budget: int) -> tuple[np.ndarray, np.ndarray]:
         """Choose `budget` more; return their positions and distances."""
@@ -241,8 +241,10 @@ class _LazyGreedy:
         self.priority[position] = _CHOSEN
 
     def _priorities(self, squared: np.ndarray, ties: np.ndarray) -> np.ndarray:
-        levels = np.rint(np.sqrt(squared) / self.step).astype(np.int64)
-        return levels * len(self.points) + ties
+        priorities: np.ndarray = np.rint(np.sqrt(squared) / self.step).astype(np.int64)
+        priorities *= len(self.points)
+        priorities += ties
+        return priorities
 
 
 class _PlainGreedy:
