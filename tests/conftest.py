@@ -1,0 +1,111 @@
+"""What the tests share: a cache of their own, one Ray instance, small real data, small random encoders."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_CACHE = tempfile.TemporaryDirectory(prefix="raybert-tests-")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["RAYBERT_CACHE"] = _CACHE.name
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from raybert.config import DataConfig, ModelConfig, RaybertConfig  # noqa: E402
+from raybert.data import TokenizedData, TokenTable  # noqa: E402
+from raybert.files import cache_folder  # noqa: E402
+from raybert.models import Encoder  # noqa: E402
+
+LABELS = ("a", "b", "c")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real datasets, or a skip."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("RAYBERT_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"real datasets are not at {folder}; set RAYBERT_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[object]:
+    """One local Ray of two CPUs for the whole session."""
+    from raybert.sweep.environment import connected
+
+    with connected(None) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def prepared() -> object:
+    """300 docstrings, tokenized for `raybert-tiny`."""
+    from raybert.data import load_splits
+    from raybert.sweep.prepare import prepare
+
+    config = RaybertConfig(
+        data=DataConfig(max_length=32, train_examples=300, validation_examples=60, test_examples=60)
+    )
+    return prepare(config, load_splits(config.data, cache_folder()), cache_folder())
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """A random BERT of 2 layers with dropout, as a local folder with a tokenizer."""
+    from transformers import BertConfig, BertModel
+
+    from raybert.models import quiet_transformers, resolve_encoder
+    from raybert.models.tiny import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    tokenizer = train_tokenizer(["red green blue", "one two three", "north south"] * 3, 120)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=120,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(0)
+    with quiet_transformers():
+        BertModel(config).save_pretrained(folder)
+    return resolve_encoder(ModelConfig(encoder=str(folder)), [], cache_folder())
+
+
+def make_table(num_examples: int, seed: int, *, vocabulary: int = 120, longest: int = 20) -> TokenTable:
+    """Return random examples whose first word piece gives their label away."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, len(LABELS), num_examples)
+    lengths = generator.integers(3, longest, num_examples)
+    rows = [generator.integers(10, vocabulary, length).astype(np.int32) for length in lengths]
+    for row, label in zip(rows, labels, strict=True):
+        row[0], row[1], row[-1] = 2, 5 + label, 3
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return TokenTable(np.concatenate(rows), offsets, lengths.astype(np.int32), labels.astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def tokens() -> TokenizedData:
+    """A separable problem of three classes: 96 / 30 / 40 examples."""
+    return TokenizedData(
+        train=make_table(96, 1),
+        validation=make_table(30, 2),
+        test=make_table(40, 3),
+        example_ids=np.array([f"id{i}" for i in range(96)]),
+        label_names=LABELS,
+        pad_id=0,
+        uses_token_types=False,
+        fingerprint="tokens",
+    )
