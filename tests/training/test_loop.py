@@ -1,0 +1,340 @@
+import math
+import multiprocessing
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from raybert.config import TrainConfig
+from raybert.data import TokenizedData, collate, training_batches
+from raybert.errors import TrialError
+from raybert.models import load_classifier
+from raybert.training import EpochPlan, FixedEpochs, LocalSurroundings, fit, predict_probs
+from raybert.training.checkpoint import load_last
+
+FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoint_seconds=0)
+
+
+class Alternating:
+    """Trains on the even and the odd half of the pool in turn, with weights, and looks at the model."""
+
+    def next_epoch(self, epoch, previous, view):
+        if epoch:
+            assert previous is not None
+            view.predict(np.arange(8))
+        positions = np.arange(epoch % 2, 96, 2)
+        return EpochPlan(positions, np.where(positions < 40, 0.5, 1.5).astype(np.float32))
+
+
+class StopAfter(LocalSurroundings):
+    """Asks to stop after some evaluations."""
+
+    def __init__(self, folder, evaluations):
+        super().__init__(checkpoint_folder=folder)
+        self.left = evaluations
+
+    def should_stop(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+class Unreadable:
+    """A test split that must not be touched."""
+
+    def __len__(self):
+        raise AssertionError("the test split was read")
+
+    def __getattr__(self, name):
+        raise AssertionError("the test split was read")
+
+
+def train(model, tokens, config=FAST, *, epochs=None, total_steps=12, surroundings=None, **options):
+    return fit(
+        model,
+        tokens,
+        epochs or FixedEpochs(np.arange(96)),
+        config,
+        total_steps=total_steps,
+        seed=4,
+        surroundings=surroundings or LocalSurroundings(),
+        **options,
+    )
+
+
+def final_state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one, other) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_ends_at_exactly_t_steps_and_counts_what_it_saw(tiny_bert, tokens):
+    result = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, total_steps=8)
+    assert result.optimizer_steps == 8
+    assert result.rows[-1]["step"] == 8
+    # 96 examples are 6 batches of 16: a whole pass and two batches.
+    assert result.examples_seen == 128
+    assert result.samples_per_epoch == (96, 96)
+    assert result.rows[-1]["epoch"] == pytest.approx(1 + 2 / 6, abs=1e-3)
+    assert [row["evaluation"] for row in result.rows] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 5, 16])
+def test_accumulated_micro_batches_equal_one_batch(tiny_bert, tokens, micro_batch_size):
+    def run(size):
+        model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
+        config = FAST.model_copy(update={"micro_batch_size": size, "batch_size": 20})
+        result = train(model, tokens, config, total_steps=7)  # the fifth batch of a pass has 16 examples
+        return result, final_state(model)
+
+    (whole, expected), (parts, state) = run(None), run(micro_batch_size)
+    np.testing.assert_allclose(
+        [row["train_loss"] for row in parts.rows], [row["train_loss"] for row in whole.rows], rtol=1e-5
+    )
+    for name, tensor in expected.items():
+        torch.testing.assert_close(state[name], tensor, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_interrupted_run_continues_bit_identically(tiny_bert, tokens, tmp_path, evaluations, precision):
+    config = FAST.model_copy(update={"micro_batch_size": 5, "eval_every": 2, "precision": precision})
+    model = load_classifier(tiny_bert, tokens.label_names, 0)  # with dropout
+    whole = train(model, tokens, config, epochs=Alternating(), total_steps=11)
+    expected = final_state(model)
+
+    surroundings = StopAfter(tmp_path, evaluations)
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    first = train(model, tokens, config, epochs=Alternating(), total_steps=11, surroundings=surroundings)
+    assert first.stopped
+    assert first.optimizer_steps == 2 * evaluations
+    torch.manual_seed(999)  # another trial used the process in between
+    model = load_classifier(tiny_bert, tokens.label_names, 7)
+    second = train(
+        model,
+        tokens,
+        config,
+        epochs=Alternating(),
+        total_steps=11,
+        surroundings=LocalSurroundings(checkpoint_folder=tmp_path),
+    )
+    assert same(expected, final_state(model))
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in second.rows]
+    assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in whole.rows]
+    assert second.test_metrics == whole.test_metrics
+    np.testing.assert_array_equal(second.test_probs, whole.test_probs)
+    np.testing.assert_array_equal(second.train_losses, whole.train_losses)
+    assert (second.examples_scored, second.samples_per_epoch) == (whole.examples_scored, whole.samples_per_epoch)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "no mark", "empty"])
+def test_a_torn_checkpoint_is_never_read(tiny_bert, tokens, tmp_path, damage):
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    train(model, tokens, surroundings=StopAfter(tmp_path, 2))
+    last = tmp_path / "last"
+    if damage == "truncate":
+        data = (last / "weights.safetensors").read_bytes()
+        (last / "weights.safetensors").write_bytes(data[: len(data) // 2])
+    elif damage == "no mark":
+        (last / "COMPLETE").unlink()
+    else:
+        (last / "state.pt").write_bytes(b"")
+    assert load_last(tmp_path, "any") is None
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    again = train(model, tokens, surroundings=LocalSurroundings(checkpoint_folder=tmp_path))
+    fresh = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens)
+    assert again.test_metrics == fresh.test_metrics
+
+
+def test_a_checkpoint_of_another_run_is_refused(tiny_bert, tokens, tmp_path):
+    train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, surroundings=StopAfter(tmp_path, 2))
+    other = FAST.model_copy(update={"learning_rate": 5e-4})
+    with pytest.raises(TrialError, match="belongs to a run with other settings"):
+        train(
+            load_classifier(tiny_bert, tokens.label_names, 0),
+            tokens,
+            other,
+            surroundings=LocalSurroundings(checkpoint_folder=tmp_path),
+        )
+
+
+def test_the_best_evaluation_is_reported_with_its_own_test_metrics(tiny_bert, tokens):
+    # Six examples of noise: the validation loss falls a little, then rises.
+    config = FAST.model_copy(update={"best_metric": "loss", "learning_rate": 1e-2, "eval_every": 1})
+    noisy = replace(tokens, train=replace(tokens.train, labels=np.roll(tokens.train.labels, 1)))
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    result = train(model, noisy, config, epochs=FixedEpochs(np.arange(6)), total_steps=40)
+    losses = [row["validation_loss"] for row in result.rows]
+    assert result.best_row is result.rows[int(np.argmin(losses))]
+    assert result.best_row is not result.rows[-1]
+    probs = predict_probs(model, tokens.validation, np.arange(30), data=tokens, precision="fp32")
+    label_probs = probs[np.arange(30), tokens.validation.labels]
+    assert -np.log(label_probs).mean() == pytest.approx(min(losses), rel=1e-5)
+    accuracy = (result.test_probs.argmax(1) == tokens.test.labels).mean()
+    assert result.test_metrics["accuracy"] == pytest.approx(accuracy)
+
+
+def test_without_evaluate_test_the_test_split_is_never_read(tiny_bert, tokens):
+    blind = replace(tokens, test=Unreadable())
+    result = train(load_classifier(tiny_bert, tokens.label_names, 0), blind, evaluate_test=False)
+    assert result.test_metrics is None
+    with pytest.raises(AssertionError, match="was read"):
+        train(load_classifier(tiny_bert, tokens.label_names, 0), blind)
+
+
+def test_weights_multiply_the_losses_and_not_the_denominator(tiny_bert, tokens):
+    """One SGD-free check: the gradient of a weighted batch is the weighted sum of gradients over B."""
+    model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0).eval()
+    rows, weights = np.arange(4), torch.tensor([0.0, 2.0, 1.0, 1.0])
+    batch = collate(tokens.train, rows, 0, False)
+    labels = batch.pop("labels")
+    losses = torch.nn.functional.cross_entropy(model(**batch).logits, labels, reduction="none")
+    ((losses * weights).sum() / 4).backward()
+    expected = model.classifier.weight.grad.clone()
+    seen = []
+    model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
+    model.classifier.weight.register_hook(lambda grad: seen.append(grad.clone()))
+    config = FAST.model_copy(update={"batch_size": 4, "micro_batch_size": 1, "max_grad_norm": None})
+    train(model, tokens, config, epochs=FixedEpochs(rows, weights.numpy()), total_steps=1)
+    torch.testing.assert_close(torch.stack(seen).sum(0), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_an_empty_pass_and_a_loss_that_is_not_finite_are_trial_errors(tiny_bert, tokens):
+    with pytest.raises(TrialError, match="must train on at least one example"):
+        train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, epochs=FixedEpochs(np.empty(0, np.int64)))
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    with torch.no_grad():
+        model.classifier.bias.fill_(math.nan)
+    with pytest.raises(TrialError, match=r"loss: must be finite.*first at examples \['id"):
+        train(model, tokens)
+
+
+def test_it_overfits_a_small_pool(tiny_bert, tokens):
+    model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
+    config = FAST.model_copy(update={"learning_rate": 5e-3})
+    train(model, tokens, config, epochs=FixedEpochs(np.arange(64)), total_steps=150)
+    probs = predict_probs(model, tokens.train, np.arange(64), data=tokens, precision="fp32")
+    assert (probs.argmax(1) == tokens.train.labels[:64]).all()
+
+
+def test_a_pass_can_be_cut_after_some_steps(tiny_bert, tokens):
+    class Cut:
+        def next_epoch(self, epoch, previous, view):
+            return EpochPlan(np.arange(96), max_steps=2)
+
+    result = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, epochs=Cut(), total_steps=6)
+    assert result.samples_per_epoch == (96, 96, 96)
+    assert result.examples_seen == 96
+
+
+def test_predictions_come_in_the_order_of_the_positions(tiny_bert, tokens):
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    everything = predict_probs(model, tokens.train, np.arange(96), data=tokens, precision="fp32")
+    positions = np.array([50, 3, 77, 0])
+    some = predict_probs(model, tokens.train, positions, data=tokens, max_tokens=40, precision="fp32")
+    np.testing.assert_allclose(some, everything[positions], atol=1e-6)
+    assert model.training
+
+
+def test_fifty_steps_equal_transformers_trainer(tiny_bert, tokens, tmp_path):
+    """The same batches, schedule, clipping and decay give the same losses as Hugging Face's loop."""
+    from transformers import Trainer, TrainingArguments
+
+    steps, learning_rate = 50, 2e-3
+    config = FAST.model_copy(update={"learning_rate": learning_rate, "eval_every": 1})
+    ours = train(load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0), tokens, config, total_steps=steps)
+
+    order = [
+        batch
+        for epoch in range(9)
+        for batch in training_batches(
+            tokens.train.lengths, np.arange(96), 16, np.random.default_rng([4, epoch])
+        )
+    ]
+    rows = [{"row": int(row)} for batch in order for row in batch]
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, *args, **kwargs):
+            return torch.utils.data.SequentialSampler(rows)
+
+    def join(features):
+        return collate(tokens.train, np.array([feature["row"] for feature in features]), 0, False)
+
+    trainer = InOrder(
+        model=load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0),
+        args=TrainingArguments(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=16,
+            max_steps=steps,
+            learning_rate=learning_rate,
+            warmup_steps=5,
+            weight_decay=config.weight_decay,
+            logging_steps=1,
+            report_to=[],
+            save_strategy="no",
+            use_cpu=True,
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=rows,
+        data_collator=join,
+    )
+    trainer.train()
+    theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    np.testing.assert_allclose([row["train_loss"] for row in ours.rows], theirs, atol=1e-4)
+
+
+def _rank(rank: int, world_size: int, tokens: TokenizedData, encoder, queue) -> None:
+    torch.set_num_threads(1)
+    if world_size > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=os.environ["RAYBERT_TEST_PORT"])
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
+    model = load_classifier(encoder, tokens.label_names, 0, dropout=0.0)
+    config = FAST.model_copy(update={"batch_size": 19, "micro_batch_size": 4})
+    # 96 = 5 x 19 + 1: the last batch of a pass has one example, so rank 1 has none of it.
+    result = train(
+        model,
+        tokens,
+        config,
+        epochs=FixedEpochs(np.arange(96)),
+        total_steps=14,
+        surroundings=LocalSurroundings(rank=rank, world_size=world_size),
+    )
+    if rank == 0:
+        losses = [row["train_loss"] for row in result.rows]
+        queue.put((losses, result.test_probs, result.train_losses, {k: v.numpy() for k, v in final_state(model).items()}))
+    if world_size > 1:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, tokens, monkeypatch):
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAYBERT_TEST_PORT", str(probe.getsockname()[1]))
+    context = multiprocessing.get_context("spawn")
+    outcomes = []
+    for world_size in (1, 2):
+        queue = context.Queue()
+        ranks = [
+            context.Process(target=_rank, args=(rank, world_size, tokens, tiny_bert, queue))
+            for rank in range(world_size)
+        ]
+        for process in ranks:
+            process.start()
+        outcomes.append(queue.get(timeout=120))
+        for process in ranks:
+            process.join(timeout=60)
+            assert process.exitcode == 0
+    one, two = outcomes
+    np.testing.assert_allclose(two[0], one[0], rtol=1e-5)
+    np.testing.assert_allclose(two[1], one[1], atol=1e-5)
+    np.testing.assert_allclose(two[2], one[2], rtol=1e-4, atol=1e-5)
+    for name, array in one[3].items():
+        np.testing.assert_allclose(two[3][name], array, atol=2e-5, rtol=1e-3)
