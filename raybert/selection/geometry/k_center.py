@@ -13,12 +13,14 @@ totally. The products are float64: |x|^2 + |c|^2 - 2xc in float32 is off by 5e-4
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry.points import as_points, as_selected, check_budget, tie_ranks
+from raybert.selection.geometry.points import as_points, as_selected, check_budget, row_blocks, tie_ranks
 
 _NUM_LEADERS = 1024
 _ROW_BLOCK = 128
@@ -113,14 +115,9 @@ def covering_radius(embeddings: ArrayLike, centres: ArrayLike) -> float:
     lifted = _lift(points[positions], norms[positions])
     largest = norms.max()
     return max(
-        float(_nearest_squared(points[rows], norms[rows], lifted, largest).max()) ** 0.5
+        math.sqrt(_nearest_squared(points[rows], norms[rows], lifted, largest).max())
         for rows in row_blocks(len(points), _ROW_BLOCK)
     )
-
-
-def row_blocks(num_rows: int, block: int = 2048) -> list[slice]:
-    """Return slices of at most `block` rows that cover 0..num_rows - 1 in order."""
-    return [slice(start, min(start + block, num_rows)) for start in range(0, num_rows, block)]
 
 
 def _squared_norms(points: np.ndarray) -> np.ndarray:
@@ -152,8 +149,8 @@ def _drop_rounding(squared: np.ndarray, largest_norm: float) -> np.ndarray:
 
 def _level_step(points: np.ndarray, largest_norm: float) -> float:
     """Return the step of distances: 2**-21, less for tiny rows, more only where int64 would overflow."""
-    scale = float(np.sqrt(largest_norm)) or 1.0
-    return max(2.0**-21 * min(1.0, 2.0 ** round(np.log2(scale))), scale * len(points) * 2.0**-60)
+    scale = math.sqrt(largest_norm) or 1.0
+    return max(2.0**-21 * min(1.0, 2.0 ** round(math.log2(scale))), scale * len(points) * 2.0**-60)
 
 
 class _LazyGreedy:

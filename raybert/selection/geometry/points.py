@@ -62,3 +62,8 @@ def tie_ranks(tie_keys: ArrayLike | None, num_points: int) -> np.ndarray:
     ranks = np.empty(num_points, np.int64)
     ranks[np.argsort(keys, kind="stable")] = np.arange(num_points)
     return ranks
+
+
+def row_blocks(num_rows: int, block: int = 2048) -> list[slice]:
+    """Return slices of at most `block` rows that cover 0..num_rows - 1 in order."""
+    return [slice(start, min(start + block, num_rows)) for start in range(0, num_rows, block)]

@@ -1,0 +1,211 @@
+"""Lazy greedy maximisation of coverage: sum_v max_{s chosen} sim(v, s), plus a score of each example.
+
+Gains only shrink as examples are chosen, so a stale gain is an upper bound: only what is on top is evaluated
+again. Similarities are rounded to float32 from float64 products and gains are summed in float64, so a gain
+does not depend on what it was computed together with, and lazy greedy chooses what naive greedy chooses.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from raybert.selection.geometry.points import row_blocks
+
+_CACHE_BYTES = 1 << 28
+_ROWS_AT_A_TIME = 64
+
+
+class Similarity(Protocol):
+    """Similarities >= 0 of all examples to single ones, and what these would add to a coverage."""
+
+    def __len__(self) -> int:
+        """Return the number of examples n."""
+
+    def gain_bounds(self) -> np.ndarray:
+        """Return (n,) float64 upper bounds of the gains over an empty selection."""
+
+    def gains(self, positions: np.ndarray, covered: np.ndarray) -> np.ndarray:
+        """Return sum_v max(0, sim(v, i) - covered[v]) for each position i."""
+
+    def cover(self, position: int, covered: np.ndarray) -> None:
+        """Raise `covered` (n,) float32, in place, to the similarities of one chosen example."""
+
+    def companions(self, position: int, priority: np.ndarray) -> np.ndarray:
+        """Return the positions, `position` among them, that are best evaluated together."""
+
+
+class DenseSimilarity:
+    """(1 + cos) / 2 of all pairs, computed by blocks of rows and cached up to 256 MiB."""
+
+    def __init__(self, unit_points: np.ndarray, device: str | torch.device | None = None) -> None:
+        num_points = len(unit_points)
+        self.points = torch.from_numpy(unit_points).to(device, torch.float64)
+        self.num_slots = min(num_points, max(4 * _ROWS_AT_A_TIME, _CACHE_BYTES // (4 * num_points)))
+        self.rows = np.empty((self.num_slots, num_points), np.float32)
+        self.slot_of = np.full(num_points, -1)
+        self.owner_of = np.full(self.num_slots, -1)
+        self.next_slot = 0
+
+    def __len__(self) -> int:
+        return len(self.slot_of)
+
+    def gain_bounds(self) -> np.ndarray:
+        """Return sum_v (1 + e_v e_i) / 2, in closed form, and what rounding rows to float32 could add."""
+        sums: np.ndarray = (self.points @ self.points.sum(dim=0)).cpu().numpy()
+        return (len(self) + sums) / 2 + len(self) * 2.0**-23
+
+    def gains(self, positions: np.ndarray, covered: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
+        self._fetch(positions)
+        excess = self.rows[self.slot_of[positions]] - covered
+        sums: np.ndarray = np.maximum(excess, 0.0, out=excess).sum(axis=1, dtype=np.float64)
+        return sums
+
+    def cover(self, position: int, covered: np.ndarray) -> None:
+        """See `Similarity`."""
+        self._fetch(np.array([position]))
+        np.maximum(covered, self.rows[self.slot_of[position]], out=covered)
+
+    def companions(self, position: int, priority: np.ndarray) -> np.ndarray:
+        """Return a cached position alone, else the leaders whose rows are missing too: one product."""
+        if self.slot_of[position] >= 0 or len(self) <= _ROWS_AT_A_TIME:
+            return np.array([position])
+        leaders = np.argpartition(priority, -_ROWS_AT_A_TIME)[-_ROWS_AT_A_TIME:]
+        return leaders[(self.slot_of[leaders] < 0) & (priority[leaders] > np.iinfo(np.int64).min)]
+
+    def _fetch(self, positions: np.ndarray) -> None:
+        if (self.slot_of[positions] >= 0).all():
+            return
+        slots = (self.next_slot + np.arange(len(positions))) % self.num_slots
+        self.next_slot = int(slots[-1] + 1) % self.num_slots
+        evicted = self.owner_of[slots]
+        self.slot_of[evicted[evicted >= 0]] = -1
+        self.owner_of[slots], self.slot_of[positions] = positions, slots
+        similar = (self.points[positions] @ self.points.T).add_(1).div_(2).clamp_(min=0)
+        self.rows[slots] = similar.cpu().numpy()
+
+
+class PrecomputedSimilarity:
+    """A given (n, n) matrix: entry (v, i) is the similarity of v to i, >= 0."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.rows = np.ascontiguousarray(matrix.T, np.float32)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gain_bounds(self) -> np.ndarray:
+        """Return the gains over an empty selection, exactly."""
+        sums: np.ndarray = self.rows.sum(axis=1, dtype=np.float64)
+        return sums
+
+    def gains(self, positions: np.ndarray, covered: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
+        sums: np.ndarray = np.maximum(self.rows[positions] - covered, 0).sum(axis=1, dtype=np.float64)
+        return sums
+
+    def cover(self, position: int, covered: np.ndarray) -> None:
+        """See `Similarity`."""
+        np.maximum(covered, self.rows[position], out=covered)
+
+    def companions(self, position: int, priority: np.ndarray) -> np.ndarray:
+        """Return the position alone."""
+        return np.array([position])
+
+
+class NeighbourSimilarity:
+    """(1 + cos) / 2 of pairs of which one is among the nearest neighbours of the other, 0 of all others."""
+
+    def __init__(self, neighbours: np.ndarray, cosines: np.ndarray) -> None:
+        num_points, width = neighbours.shape
+        similar = np.clip((1.0 + cosines.astype(np.float64)) / 2.0, 0.0, 1.0).astype(np.float32).ravel()
+        rows = np.repeat(np.arange(num_points), width)
+        directed = csr_array((similar, (rows, neighbours.ravel())), shape=(num_points, num_points))
+        graph = directed.maximum(directed.T)
+        graph = (graph + csr_array((np.ones(num_points, np.float32), (range(num_points),) * 2))).tocsr()
+        self.starts, self.columns, self.values = graph.indptr, graph.indices, graph.data
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def gain_bounds(self) -> np.ndarray:
+        """Return the gains over an empty selection, exactly."""
+        return np.add.reduceat(self.values.astype(np.float64), self.starts[:-1])
+
+    def gains(self, positions: np.ndarray, covered: np.ndarray) -> np.ndarray:
+        """See `Similarity`."""
+        return np.array([self._gain(position, covered) for position in positions])
+
+    def cover(self, position: int, covered: np.ndarray) -> None:
+        """See `Similarity`."""
+        row = slice(self.starts[position], self.starts[position + 1])
+        covered[self.columns[row]] = np.maximum(covered[self.columns[row]], self.values[row])
+
+    def companions(self, position: int, priority: np.ndarray) -> np.ndarray:
+        """Return the position alone: a row has few entries."""
+        return np.array([position])
+
+    def _gain(self, position: int, covered: np.ndarray) -> float:
+        row = slice(self.starts[position], self.starts[position + 1])
+        return float(np.maximum(self.values[row] - covered[self.columns[row]], 0).sum(dtype=np.float64))
+
+
+def largest_gain(similarity: Similarity) -> float:
+    """Return the gain of the best single example over an empty selection."""
+    bounds = similarity.gain_bounds()
+    order = np.argsort(-bounds)
+    covered = np.zeros(len(similarity), np.float32)
+    best = -np.inf
+    for block in row_blocks(len(order), 16):
+        if bounds[order[block.start]] <= best:
+            break
+        best = max(best, float(similarity.gains(order[block], covered).max()))
+    return best
+
+
+def maximise_coverage(
+    similarity: Similarity,
+    budget: int,
+    *,
+    base: np.ndarray,
+    weight: float,
+    selected: np.ndarray,
+    ranks: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose greedily the largest base[i] + weight * gain(i); return positions and gains in that order.
+
+    Args:
+        similarity: of n examples.
+        budget: number to choose beyond `selected`.
+        base: (n,) float64, what an example is worth by itself.
+        weight: of the gain, >= 0.
+        selected: (s,) positions that are covered from the start.
+        ranks: (n,) the lowest wins where values agree to 2**-36 of the largest.
+    """
+    num_points = len(similarity)
+    covered = np.zeros(num_points, np.float32)
+    for position in selected:
+        similarity.cover(int(position), covered)
+    bounds = base + weight * similarity.gain_bounds()
+    step = max(float(np.abs(bounds).max()) * 2.0**-36, np.finfo(np.float64).tiny)
+    ties = num_points - 1 - ranks
+    chosen_mark = np.iinfo(np.int64).min
+    priority = np.ceil(bounds / step).astype(np.int64) * num_points + ties
+    priority[selected] = chosen_mark
+    gains = np.zeros(num_points)
+    age = np.full(num_points, -1)  # how many were chosen when the gain was evaluated
+    positions = np.empty(budget, np.int64)
+    for count in range(budget):
+        while age[best := int(priority.argmax())] != count:
+            stale = similarity.companions(best, priority)
+            gains[stale], age[stale] = similarity.gains(stale, covered), count
+            values = base[stale] + weight * gains[stale]
+            priority[stale] = np.rint(values / step).astype(np.int64) * num_points + ties[stale]
+        positions[count] = best
+        similarity.cover(best, covered)
+        priority[best] = chosen_mark
+    return positions, gains[positions]
