@@ -26,7 +26,8 @@ class Order:
     """Which end of a score is kept.
 
     Attributes:
-        direction: `hard` (highest first), `easy` (lowest first), or `middle` (nearest to the median rank first).
+        direction: `hard` (highest first), `easy` (lowest first), or `middle` (nearest to the median rank
+            first, the harder of two that are equally near).
         window: shares of the ascending ranking to keep instead; inside it, hardest first.
         drop_hardest: share of the hardest to drop first.
     """
@@ -96,7 +97,7 @@ def _directed(ascending: np.ndarray, scores: np.ndarray, keys: np.ndarray, direc
     ends = np.cumsum(counts)
     mean_rank = (ends - (counts + 1) / 2)[inverse]
     distance = np.abs(mean_rank - (len(ascending) - 1) / 2)
-    return ascending[np.lexsort((keys[ascending], distance))]
+    return ascending[np.lexsort((keys[ascending], -scores[ascending], distance))]
 
 
 def class_seats(sizes: np.ndarray) -> Iterator[int]:

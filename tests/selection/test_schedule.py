@@ -1,0 +1,168 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from raybert.config import StrategyConfig
+from raybert.selection import Pool, build_strategy, select
+from raybert.selection.ranking import tie_keys
+from raybert.selection.schedule import make_epoch_source, round_ends, round_targets
+from raybert.selection.strategies.losses import above_threshold, cross_entropy
+
+N = 40
+
+
+@dataclass
+class View:
+    """A model whose probabilities are given."""
+
+    probs: np.ndarray
+    step: int = 0
+    total_steps: int = 20
+    train_losses: np.ndarray = field(default_factory=lambda: np.full(N, np.nan))
+    train_loss_epochs: np.ndarray = field(default_factory=lambda: np.full(N, -1))
+    calls: int = 0
+
+    def predict(self, positions=None):
+        self.calls += 1
+        return self.probs
+
+    def embed(self, positions=None):
+        raise AssertionError("not asked for")
+
+
+def make_pool(seed: int = 0) -> Pool:
+    generator = np.random.default_rng(seed)
+    signals = {"probs": generator.dirichlet(np.ones(2), N), "embeddings": generator.normal(size=(N, 3))}
+    return Pool(generator.integers(0, 2, N), 2, tie_keys(np.arange(N).astype(str), seed), signals, generator)
+
+
+def source_of(pool, budget=12, **entry):
+    strategy = build_strategy(StrategyConfig.model_validate(entry))
+    return make_epoch_source(strategy, pool, budget, total_steps=20, batch_size=4)
+
+
+def test_once_is_the_same_selection_in_every_pass():
+    pool = make_pool()
+    source, chosen = source_of(pool, name="random")
+    view = View(pool.signals["probs"])
+    for epoch in range(3):
+        np.testing.assert_array_equal(source.next_epoch(epoch, None, view).positions, chosen.positions)
+
+
+def test_rounds_grow_to_the_budget_and_keep_what_they_have():
+    pool = make_pool()
+    fresh = make_pool(7).signals["probs"]
+    source, chosen = source_of(pool, name="el2n", schedule="rounds", rounds=4)
+    assert chosen is None
+    view, previous, sizes, steps = View(fresh), None, [], []
+    for epoch in range(4):
+        plan = source.next_epoch(epoch, previous, view)
+        if previous is not None:
+            assert set(previous.positions) <= set(plan.positions)
+        sizes.append(len(plan.positions))
+        steps.append(plan.max_steps)
+        view.step += plan.max_steps
+        previous = plan
+    assert sizes == [3, 6, 9, 12]
+    assert steps == [5, 5, 5, 5]
+    assert view.calls == 3  # round 1 uses the shared signals
+
+
+def test_the_first_round_is_the_once_selection_and_one_round_equals_once():
+    pool = make_pool()
+    source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=4)
+    first = source.next_epoch(0, None, View(pool.signals["probs"])).positions
+    ids = np.arange(N).astype(str)
+    expected = select("el2n", 3, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions
+    np.testing.assert_array_equal(first, expected)
+    _, once = source_of(pool, name="el2n")
+    _, one_round = source_of(pool, name="el2n", schedule="rounds", rounds=1)
+    np.testing.assert_array_equal(once.positions, one_round.positions)
+
+
+def test_a_round_is_not_chosen_anew_in_the_middle():
+    pool = make_pool()
+    source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=2)
+    view = View(make_pool(7).signals["probs"], step=3)
+    first = source.next_epoch(0, None, View(pool.signals["probs"]))
+    again = source.next_epoch(1, first, view)
+    np.testing.assert_array_equal(again.positions, first.positions)
+    assert (again.max_steps, view.calls) == (7, 0)
+
+
+def test_frozen_embeddings_make_rounds_equal_to_once():
+    pool = make_pool()
+    source, _ = source_of(pool, name="k_center", schedule="rounds", rounds=3)
+    view, previous = View(pool.signals["probs"]), None
+    for epoch in range(3):
+        previous = source.next_epoch(epoch, previous, view)
+        view.step += previous.max_steps
+    _, once = source_of(pool, name="k_center")
+    np.testing.assert_array_equal(previous.positions, once.positions)
+    assert view.calls == 0
+
+
+def test_the_epoch_schedule_uses_the_current_model_after_the_first_pass():
+    pool = make_pool()
+    view = View(make_pool(7).signals["probs"])
+    source, _ = source_of(pool, name="confidence", schedule="epoch")
+    ids = np.arange(N).astype(str)
+    before, after = (source.next_epoch(epoch, None, view).positions for epoch in (0, 1))
+    np.testing.assert_array_equal(
+        before, select("confidence", 12, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions
+    )
+    np.testing.assert_array_equal(
+        after, select("confidence", 12, labels=pool.labels, probs=view.probs, example_ids=ids).positions
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"threshold": 0.5}, lambda losses: losses > 0.5),
+        ({"rule": "mean"}, lambda losses: losses > losses.mean()),
+        ({"rule": "quantile", "threshold": 0.75}, lambda losses: losses > np.quantile(losses, 0.75)),
+    ],
+)
+def test_loss_threshold_trains_on_all_then_on_losses_above_it(entry, expected):
+    pool = make_pool()
+    view = View(make_pool(7).signals["probs"])
+    source, _ = source_of(pool, name="loss_threshold", **entry)
+    first = source.next_epoch(0, None, view)
+    assert (len(first.positions), view.calls) == (N, 0)
+    view.step = 10
+    second = source.next_epoch(1, first, view)
+    losses = -np.log(view.probs[np.arange(N), pool.labels])
+    assert set(second.positions) == set(np.flatnonzero(expected(losses)))
+
+
+def test_loss_threshold_keeps_at_least_a_batch_of_the_highest_losses():
+    losses = np.array([0.1, 0.4, 0.2, 0.3])
+    keys = np.arange(4, dtype=np.uint64)
+    assert above_threshold(losses, 0.5, 2, keys).tolist() == [1, 3]
+    assert above_threshold(losses, 0.15, 2, keys).tolist() == [1, 3, 2]
+    assert above_threshold(np.zeros(4), 0.5, 3, keys).tolist() == [0, 1, 2]
+
+
+def test_loss_threshold_does_not_score_before_every_tiny_pass():
+    pool = make_pool()
+    probs = np.full((N, 2), 1e-3)
+    probs[np.arange(N), pool.labels] = 0.999  # everything is learnt: passes are one batch
+    view = View(probs, total_steps=100)
+    source, _ = source_of(pool, name="loss_threshold")
+    plan = source.next_epoch(0, None, view)
+    view.step = 10
+    for epoch in range(1, 91):
+        plan = source.next_epoch(epoch, plan, view)
+        view.step += 1
+    assert 8 <= view.calls <= 10
+
+
+def test_the_loss_of_an_impossible_label_is_finite():
+    assert cross_entropy(np.array([[0.0, 1.0]]), np.array([0]))[0] == pytest.approx(87.3, abs=0.1)
+
+
+def test_round_arithmetic():
+    assert round_targets(10, 4) == [2, 5, 8, 10]
+    assert round_ends(10, 4).tolist() == [2, 5, 8, 10]
