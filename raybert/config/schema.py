@@ -148,10 +148,17 @@ class SelectionConfig(Section):
     embedding: EmbeddingConfig = EmbeddingConfig()
     scoring_batch_tokens: int = Field(16384, ge=128, description="word pieces per forward pass while scoring")
 
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _budget_is_a_number(cls, budget: Any) -> Any:
+        if isinstance(budget, bool):  # YAML's yes, no, true, false
+            raise ValueError("must be a whole number >= 1 or a fraction in (0, 1]")
+        return budget
+
     @field_validator("budget")
     @classmethod
     def _budget_in_range(cls, budget: int | float) -> int | float:
-        if isinstance(budget, bool) or budget <= 0 or (isinstance(budget, float) and budget > 1):
+        if budget <= 0 or (isinstance(budget, float) and budget > 1):
             raise ValueError("must be a whole number >= 1 or a fraction in (0, 1]")
         return budget
 

@@ -1,0 +1,126 @@
+import pytest
+
+from raybert.config import validate_config
+from raybert.errors import ConfigError, ResourceError, SweepError
+from raybert.sweep.environment import Cluster, check_resources, concurrent_trials
+from raybert.sweep.plan import PoolFacts, check_extension, expand_grid, make_plan
+
+FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
+
+
+def config_of(**sections):
+    return validate_config({"sweep": {"strategies": ["all", "random", "el2n"], "seeds": 2}, **sections})
+
+
+def plan_of(config):
+    return make_plan(config, {variant.data_key: FACTS for variant in expand_grid(config)})
+
+
+def ids_of(config):
+    return {spec.trial_id for spec in plan_of(config).trials}
+
+
+def test_strategies_times_seeds_and_a_proxy_per_seed():
+    plan = plan_of(config_of())
+    assert [spec.label for spec in plan.trials] == ["proxy", "proxy", *["all", "random", "el2n"] * 2]
+    assert {spec.seed for spec in plan.proxies} == {0, 1}
+    el2n = [spec for spec in plan.trials if spec.label == "el2n"]
+    assert [spec.proxies for spec in el2n] == [(proxy.trial_id,) for proxy in plan.proxies]
+
+
+def test_all_strategies_of_a_budget_train_for_the_same_steps():
+    steps = {spec.label: spec.total_steps for spec in plan_of(config_of()).trials}
+    assert steps["random"] == steps["el2n"] == 96  # 100 would be more than the whole pool's 3 x 32
+    assert steps["all"] == 96
+    longer = config_of(train={"length": {"epochs": 10}})
+    steps = {spec.label: spec.total_steps for spec in plan_of(longer).trials}
+    assert (steps["random"], steps["el2n"], steps["all"], steps["proxy"]) == (100, 100, 320, 32)
+
+
+def test_a_strategy_without_a_budget_appears_once_over_a_grid_of_budgets():
+    config = validate_config(
+        {
+            "sweep": {
+                "strategies": ["all", "random"],
+                "seeds": 1,
+                "grid": {"selection.budget": [0.1, 50], "train.learning_rate": [1e-4, 2e-4]},
+            }
+        }
+    )
+    rows = [(spec.label, spec.budget, spec.grid) for spec in plan_of(config).trials]
+    assert [row[1] for row in rows if row[0] == "random"] == [100, 100, 50, 50]
+    assert [row[2] for row in rows if row[0] == "all"] == [
+        {"train.learning_rate": 1e-4},
+        {"train.learning_rate": 2e-4},
+    ]
+
+
+def test_one_proxy_serves_all_seeds_and_budgets_if_asked_to():
+    config = config_of(selection={"proxy": {"per_seed": False, "num_seeds": 2}})
+    plan = plan_of(config)
+    assert len(plan.proxies) == 2
+    assert len({spec.proxies for spec in plan.trials if spec.label == "el2n"}) == 1
+
+
+def test_ids_are_stable_and_change_with_what_results_depend_on():
+    base = ids_of(config_of())
+    assert base == ids_of(config_of(name="other", resources={"concurrent_trials": 1}))
+    assert base == ids_of(config_of(train={"checkpoint_seconds": 1}))
+    for change in (
+        {"train": {"learning_rate": 1e-4}},
+        {"train": {"weight_decay": 0.1}},
+        {"resources": {"workers_per_trial": 2}},
+        {"model": {"dropout": 0.2}},
+    ):
+        assert base.isdisjoint(ids_of(config_of(**change)))
+    budget = ids_of(config_of(selection={"budget": 0.2}))
+    assert len(base & budget) == 4  # proxies and `all` do not depend on it
+
+
+def test_more_seeds_keep_the_old_trials():
+    more = validate_config({"sweep": {"strategies": ["all", "random", "el2n", "k_center"], "seeds": 3}})
+    assert ids_of(config_of()) < ids_of(more)
+
+
+def test_an_extension_is_allowed_and_a_change_is_shown():
+    check_extension(config_of(), config_of(sweep={"strategies": ["all"], "seeds": 9}))
+    with pytest.raises(SweepError, match=r"(?s)give --output a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"):
+        check_extension(config_of(), config_of(train={"batch_size": 8}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"sweep": {"grid": {"train.learning_rat": [1]}}}, r"sweep\.grid: train\.learning_rat: unknown key"),
+        ({"sweep": {"grid": {"sweep.seeds": [1]}}}, r"sweep\.grid\.sweep\.seeds: must be a key of data"),
+        ({"sweep": {"grid": {"train.batch_size": [0]}}}, r"sweep\.grid: train\.batch_size: must be > 0, got 0"),
+        ({"sweep": {"strategies": ["all", "el2m"]}}, r"sweep\.strategies\[1\]: unknown 'el2m'; did you mean 'el2n'\?"),
+        (
+            {"sweep": {"strategies": [{"name": "el2n", "label": "x"}, {"name": "random", "label": "x"}]}},
+            r"sweep\.strategies\[1\]\.label: must be unique",
+        ),
+        ({"sweep": {"strategies": [{"name": "random", "label": "proxy"}]}}, "must not be 'proxy'"),
+        ({"selection": {"budget": 5000}}, r"selection\.budget: must be in 1\.\.1000 \(pool size\), got 5000"),
+    ],
+)
+def test_an_impossible_plan_is_one_clear_line(sections, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_of(validate_config(sections))
+
+
+def test_a_trial_that_fits_no_node_is_refused_though_the_sum_would_do():
+    cluster = Cluster(4.0, 0.0, ({"CPU": 2.0}, {"CPU": 2.0}), is_local=False)
+    check_resources(config_of(resources={"cpus_per_worker": 2, "workers_per_trial": 2}).resources, cluster)
+    with pytest.raises(ResourceError, match="3 CPU and 0 GPU must fit.*the largest node has 2 CPU"):
+        check_resources(config_of(resources={"cpus_per_worker": 3}).resources, cluster)
+    with pytest.raises(ResourceError, match="1 GPU must fit"):
+        check_resources(config_of(resources={"gpus_per_worker": 1}).resources, cluster)
+
+
+def test_as_many_trials_run_at_once_as_fit():
+    cluster = Cluster(8.0, 1.0, ({"CPU": 8.0, "GPU": 1.0},), is_local=True)
+    count = lambda **resources: concurrent_trials(config_of(resources=resources).resources, cluster)  # noqa: E731
+    assert count() == 8
+    assert count(cpus_per_worker=3) == 2
+    assert count(gpus_per_worker=0.5) == 2
+    assert count(concurrent_trials=3) == 3
