@@ -57,7 +57,8 @@ def _options(
 def sweep(
     file: FileArgument,
     output: Annotated[
-        Path | None, typer.Option(help="Results folder; default: runs/<name of the sweep>.", show_default=False)
+        Path | None,
+        typer.Option(help="Results folder; default: runs/<name of the sweep>.", show_default=False),
     ] = None,
     overrides: SetOption = None,
     address: AddressOption = None,
@@ -193,7 +194,9 @@ def _print_results(outcome: Outcome) -> None:
         console.print(f"run the failed trials again:  {_command()} --retry failed", markup=False, soft_wrap=True)
     if outcome.num_pending:
         console.print(
-            f"{outcome.num_pending} trials are left; continue with:  {_command()}", markup=False, soft_wrap=True
+            f"{outcome.num_pending} trials are left; continue with:  {_command()}",
+            markup=False,
+            soft_wrap=True,
         )
 
 

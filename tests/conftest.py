@@ -53,9 +53,7 @@ def prepared() -> object:
     from raybert.data import load_splits
     from raybert.sweep.prepare import prepare
 
-    config = RaybertConfig(
-        data=DataConfig(max_length=32, train_examples=300, validation_examples=60, test_examples=60)
-    )
+    config = RaybertConfig(data=DataConfig(max_length=32, train_examples=300, validation_examples=60, test_examples=60))
     return prepare(config, load_splits(config.data, cache_folder()), cache_folder())
 
 

@@ -15,15 +15,24 @@ from raybert.errors import ConfigError
         ("train.learning_rate=-1e-5", r"train\.learning_rate: must be > 0, got -1e-05"),
         ("train.learning_rat=1", r"train\.learning_rat: unknown key; did you mean 'learning_rate'\?"),
         ("dat.source=x", r"dat: unknown key; did you mean 'data'\?"),
-        ("selection.budget=1.5", r"selection\.budget: must be a whole number >= 1 or a fraction in \(0, 1\], got 1.5"),
+        (
+            "selection.budget=1.5",
+            r"selection\.budget: must be a whole number >= 1 or a fraction in \(0, 1\], got 1.5",
+        ),
         ("selection.budget=true", r"selection\.budget: must be a whole number"),
-        ("train.precision=fp8", r"train\.precision: must be one of 'auto', 'fp32', 'bf16' or 'fp16', got 'fp8'"),
+        (
+            "train.precision=fp8",
+            r"train\.precision: must be one of 'auto', 'fp32', 'bf16' or 'fp16', got 'fp8'",
+        ),
         ("train.length={epochs: 3, steps: 4}", r"train\.length: must have `epochs` or `steps`, not both"),
         ("sweep.seeds=0", r"sweep\.seeds: must be a number of seeds >= 1"),
         ("sweep.seeds=[1, 1]", r"sweep\.seeds: must be distinct"),
         ("sweep.strategies=[{nme: el2n}]", r"sweep\.strategies\[0\]\.name: must be given"),
         ("sweep.strategies=[]", r"sweep\.strategies: "),
-        ("sweep.grid={train.batch_size: []}", r"sweep\.grid: `train.batch_size` must have at least one value"),
+        (
+            "sweep.grid={train.batch_size: []}",
+            r"sweep\.grid: `train.batch_size` must have at least one value",
+        ),
         ("train.batch_size=2.5", r"train\.batch_size: must be a valid integer"),
         ("train.epsilon=.inf", r"train\.epsilon: "),
         ("name=a/b", r"name: "),
@@ -84,7 +93,11 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
 )
 def test_what_is_written_reads_back_equal_with_any_yaml_reader(learning_rate, budget, seeds):
     config = validate_config(
-        {"train": {"learning_rate": learning_rate}, "selection": {"budget": budget}, "sweep": {"seeds": seeds}}
+        {
+            "train": {"learning_rate": learning_rate},
+            "selection": {"budget": budget},
+            "sweep": {"seeds": seeds},
+        }
     )
     assert validate_config(yaml.safe_load(dump_yaml(config))) == config
 

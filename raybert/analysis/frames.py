@@ -67,8 +67,7 @@ _WORDS = frozenset({"trial_id", "strategy", "status", "error", "role", "budget_k
 _WHOLE = frozenset({"seed", "fold", "budget", "pool"})
 """Whole numbers that every trial has."""
 _COUNTS = frozenset(
-    {"examples_seen", "optimizer_steps", "examples_scored", "refilled", "best_step"}
-    | {"evaluation", "step", "samples"}
+    {"examples_seen", "optimizer_steps", "examples_scored", "refilled", "best_step"} | {"evaluation", "step", "samples"}
 )
 """Whole numbers that an unfinished trial does not have: nullable, so that a table keeps its types."""
 _EPOCH_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
@@ -183,9 +182,7 @@ def _read_parquet(path: Path) -> pd.DataFrame | None:
     return pd.read_parquet(path) if path.is_file() else None
 
 
-def _trials_frame(
-    folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns: tuple[str, ...]
-) -> pd.DataFrame:
+def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns: tuple[str, ...]) -> pd.DataFrame:
     records = []
     for spec in specs:
         outcome = _outcome(folder / "trials" / str(spec["trial_id"]))
@@ -199,7 +196,7 @@ def _trials_frame(
         )
     frame = _typed(records, [*_TRIAL_COLUMNS, *grid_columns, *_FURTHER_COLUMNS], grid_columns)
     shared = frame[["selection_seconds", "signal_seconds"]].fillna(0.0).sum(axis=1)
-    frame.insert(frame.columns.get_loc("signal_seconds") + 1, "total_seconds", frame["train_seconds"] + shared)  # type: ignore[operator]
+    frame.insert(list(frame.columns).index("signal_seconds") + 1, "total_seconds", frame["train_seconds"] + shared)
     return frame
 
 
@@ -210,7 +207,10 @@ def _outcome(folder: Path) -> dict[str, Any]:
     if result is not None:
         return {"status": "complete", **result}
     if path.exists():
-        return {"status": "failed", "error": "SweepError: result.json is damaged; delete it to run the trial again"}
+        return {
+            "status": "failed",
+            "error": "SweepError: result.json is damaged; delete it to run the trial again",
+        }
     try:
         text = (folder / "error.txt").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -237,9 +237,7 @@ def _epochs_frame(folder: Path, trials: pd.DataFrame, grid_columns: tuple[str, .
     return _typed(records, [*keys, *_EPOCH_COLUMNS], grid_columns)
 
 
-def _typed(
-    records: Sequence[Mapping[Any, Any]], columns: Sequence[str], grid_columns: Sequence[str]
-) -> pd.DataFrame:
+def _typed(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], grid_columns: Sequence[str]) -> pd.DataFrame:
     """Return records as a frame with these columns in front, each of the same type whatever is missing."""
     frame = pd.DataFrame.from_records([dict(record) for record in records])
     others = [str(column) for column in frame.columns if column not in columns]
@@ -282,7 +280,10 @@ def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
     counts = trials["status"].value_counts()
     if counts.get("complete", 0) == 0:
         notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
-    for status, words in (("failed", "failed; they are left out of all means"), ("pending", "have not finished")):
+    for status, words in (
+        ("failed", "failed; they are left out of all means"),
+        ("pending", "have not finished"),
+    ):
         if counts.get(status, 0):
             notes.append(f"{counts[status]} of {len(trials)} trials {words}")
     trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]

@@ -78,9 +78,13 @@ def length_quantiles(selections: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFra
     lengths = pool["length"].to_numpy()
     parts = [("(pool)", len(pool), lengths)]
     for (strategy, budget), group in selections.groupby(["strategy", "budget"], sort=False):
-        parts.append((str(strategy), int(budget), lengths[group["position"].to_numpy()]))
+        parts.append((str(strategy), int(str(budget)), lengths[group["position"].to_numpy()]))
     rows = [
-        {"strategy": strategy, "budget": budget, **dict(zip(("q10", "q50", "q90"), _quantiles(part), strict=True))}
+        {
+            "strategy": strategy,
+            "budget": budget,
+            **dict(zip(("q10", "q50", "q90"), _quantiles(part), strict=True)),
+        }
         for strategy, budget, part in parts
     ]
     return pd.DataFrame(rows)

@@ -31,7 +31,10 @@ def draw_accuracy(sweep: Sweep) -> Figure:
         colour = colours[row["budget"]]
         seeds = _trials_of(sweep, row)["test_accuracy"]
         axes.plot(seeds, np.full(len(seeds), y), "o", color=colour, alpha=0.25, markersize=4, zorder=2)
-        interval = [[row["test_accuracy_mean"] - row["test_accuracy_low"]], [row["test_accuracy_high"] - row["test_accuracy_mean"]]]
+        interval = [
+            [row["test_accuracy_mean"] - row["test_accuracy_low"]],
+            [row["test_accuracy_high"] - row["test_accuracy_mean"]],
+        ]
         has_interval = not np.isnan(row["test_accuracy_low"])
         axes.errorbar(
             row["test_accuracy_mean"],
@@ -128,7 +131,15 @@ def draw_overlap(overlap: pd.DataFrame) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
     for (a, b), value in np.ndenumerate(matrix):
-        axes.text(b, a, f"{value:.2f}", ha="center", va="center", fontsize=8, color="black" if value > 0.5 else "white")
+        axes.text(
+            b,
+            a,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if value > 0.5 else "white",
+        )
     figure.colorbar(image, ax=axes, label="Jaccard overlap (same seed)", shrink=0.8)
     axes.set_title("Do strategies choose the same examples?", loc="left", fontsize=11)
     return figure
@@ -147,7 +158,8 @@ def _trials_of(sweep: Sweep, row: dict[Any, Any]) -> pd.DataFrame:
     for column in ("strategy", "budget", *sweep.grid_columns):
         value = row[column]
         mask &= trials[column].isna() if pd.isna(value) else trials[column] == value
-    return trials[mask]
+    matching: pd.DataFrame = trials[mask]
+    return matching
 
 
 def _wrapped(names: list[str], per_line: int = 3) -> str:

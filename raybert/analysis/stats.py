@@ -226,9 +226,7 @@ def _row_notes(table: pd.DataFrame) -> list[str]:
 def _sentence(row: dict[Any, Any], summary: pd.DataFrame) -> str:
     budgets = summary.loc[summary["budget_kind"] != "none", "budget"].nunique()
     where = f" at {row['budget']:,} examples" if budgets > 1 else ""
-    difference, low, high = (
-        100 * row[f"test_accuracy_vs_random{end}"] for end in ("", "_low", "_high")
-    )
+    difference, low, high = (100 * row[f"test_accuracy_vs_random{end}"] for end in ("", "_low", "_high"))
     interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
     size = f"({difference:+.1f} points{interval}, {row['num_pairs_random']} seeds)"
     words = {

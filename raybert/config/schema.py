@@ -197,9 +197,7 @@ class SweepConfig(Section):
         min_length=1,
         description="names, or mappings of a name and its parameters",
     )
-    seeds: tuple[int, ...] = Field(
-        (0, 1, 2), min_length=1, description="how many (0, 1, ...), or a list of seeds"
-    )
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="how many (0, 1, ...), or a list of seeds")
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted key -> values; every combination is run"
     )

@@ -74,9 +74,7 @@ def hides_labels(rows: pa.Table) -> bool:
     return bool(pc.all(pc.equal(labels, -1)).as_py())
 
 
-def encode_labels(
-    tables: Mapping[str, RawTable], column: str
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def encode_labels(tables: Mapping[str, RawTable], column: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Return the labels of every split as class numbers 0..C-1, and the names of the classes.
 
     Integers are ordered by value and need not be contiguous; strings are ordered by name.

@@ -45,9 +45,7 @@ LIBRARIES = {
 MIN_WORDS = 4
 _PARSER_VERSION = 1
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "_tests", "externals", "_externals", "_vendor"})
-_LIBRARY_NAME = re.compile(
-    rf"\b({'|'.join([*LIBRARIES, 'scikit-learn', 'mpl', 'np', 'nx', 'pd', 'plt'])})\b", re.I
-)
+_LIBRARY_NAME = re.compile(rf"\b({'|'.join([*LIBRARIES, 'scikit-learn', 'mpl', 'np', 'nx', 'pd', 'plt'])})\b", re.I)
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

@@ -41,8 +41,7 @@ def _load(config: DataConfig, built_in: tuple[str, ...]) -> Mapping[str, Any]:
         import datasets
     except ImportError:
         raise DataError(
-            f"data.source: hub dataset '{config.source}' needs the package `datasets`; "
-            "install it or name a local path"
+            f"data.source: hub dataset '{config.source}' needs the package `datasets`; install it or name a local path"
         ) from None
     try:
         return dict(datasets.load_dataset(config.source, config.subset, revision=config.revision))
@@ -76,6 +75,4 @@ def _raw_table(data: Any, wanted: Mapping[str, str], origin: str) -> RawTable:
     check_columns(list(data.column_names), wanted, origin)
     rows: pa.Table = data.with_format("arrow")[:]
     names = getattr(data.features[wanted["label"]], "names", None)
-    return RawTable(
-        pa.table({key: rows[column] for key, column in wanted.items()}), tuple(names) if names else None
-    )
+    return RawTable(pa.table({key: rows[column] for key, column in wanted.items()}), tuple(names) if names else None)

@@ -62,10 +62,7 @@ def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
             f"data.source: folder '{path}' must hold train{'|train'.join(READERS)} "
             f"(and validation, test if there are any), got {names}"
         )
-    return {
-        split: _concatenate([read_table(shard, wanted) for shard in shards])
-        for split, shards in files.items()
-    }
+    return {split: _concatenate([read_table(shard, wanted) for shard in shards]) for split, shards in files.items()}
 
 
 def read_table(path: Path, wanted: Mapping[str, str]) -> RawTable:
@@ -169,16 +166,12 @@ def _read_jsonl(path: Path, wanted: Mapping[str, str]) -> RawTable:
         except ValueError as error:
             raise DataError(f"data.source: '{path}' line {number} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
-            raise DataError(
-                f"data.source: '{path}' line {number} must be a JSON object, got {type(row).__name__}"
-            )
+            raise DataError(f"data.source: '{path}' line {number} must be a JSON object, got {type(row).__name__}")
         rows.append(row)
     if not rows:
         raise DataError(f"data.source: '{path}' is empty (0 rows)")
     check_columns(list(dict.fromkeys(name for row in rows for name in row)), wanted, f"'{path}'")
-    columns = {
-        key: _json_column([row.get(name) for row in rows], key, name, path) for key, name in wanted.items()
-    }
+    columns = {key: _json_column([row.get(name) for row in rows], key, name, path) for key, name in wanted.items()}
     return RawTable(pa.table(columns))
 
 
@@ -216,9 +209,7 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for split, names in SPLIT_NAMES.items():
         pattern = re.compile(rf"({'|'.join(names)})(-\d+-of-\d+)?")
-        files = [
-            f for f in sorted(folder.iterdir()) if f.suffix.lower() in READERS and pattern.fullmatch(f.stem)
-        ]
+        files = [f for f in sorted(folder.iterdir()) if f.suffix.lower() in READERS and pattern.fullmatch(f.stem)]
         whole = [f for f in files if "-of-" not in f.stem]
         if len(files) > 1 and whole:
             raise DataError(
@@ -234,9 +225,7 @@ def _concatenate(shards: list[RawTable]) -> RawTable:
     try:
         rows = pa.concat_tables([shard.rows for shard in shards], promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(
-            f"data.source: the shards of a split must have the same types: {_first_line(error)}"
-        ) from None
+        raise DataError(f"data.source: the shards of a split must have the same types: {_first_line(error)}") from None
     return RawTable(rows, shards[0].class_names)
 
 

@@ -80,10 +80,7 @@ def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
     else:
         raw = read_hub(config, wanted, BUILT_IN)
     hidden = [split for split, table in raw.items() if split != "train" and hides_labels(table.rows)]
-    notes = [
-        f"{split}: all labels are hidden (-1 or missing); the split is cut from train instead"
-        for split in hidden
-    ]
+    notes = [f"{split}: all labels are hidden (-1 or missing); the split is cut from train instead" for split in hidden]
     raw = {split: table for split, table in raw.items() if split not in hidden}
     labels, label_names = encode_labels(raw, config.label)
     tables = {split: _checked(table.rows, labels[split], wanted, split) for split, table in raw.items()}
@@ -106,6 +103,5 @@ def _checked(rows: pa.Table, labels: np.ndarray, wanted: Mapping[str, str], spli
 
 def _refuse(source: str) -> Literal["hub"]:
     raise DataError(
-        f"data.source: must be a built-in corpus ({', '.join(BUILT_IN)}), a local path, or a hub id, "
-        f"got '{source}'"
+        f"data.source: must be a built-in corpus ({', '.join(BUILT_IN)}), a local path, or a hub id, got '{source}'"
     )

@@ -76,9 +76,7 @@ def _with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
     return table.select(rest).add_column(0, "example_id", ids)
 
 
-def _cut_missing(
-    tables: dict[str, pa.Table], config: DataConfig, names: Sequence[str]
-) -> dict[str, pa.Table]:
+def _cut_missing(tables: dict[str, pa.Table], config: DataConfig, names: Sequence[str]) -> dict[str, pa.Table]:
     """Return all three tables, the missing ones cut out of train."""
     missing = [split for split in ("test", "validation") if split not in tables]
     if not missing:
@@ -98,9 +96,7 @@ def _cut_missing(
     return {**tables, "train": train.filter(pa.array(taken == 0)), **cut}
 
 
-def assign_units(
-    units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int
-) -> np.ndarray:
+def assign_units(units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
     """Return which part each row goes to: 1, 2, ... for the shares given, 0 for the rest.
 
     Rows of one unit (copies of a text, a group) stay together. Units are stratified by the rarest class that
@@ -117,9 +113,7 @@ def assign_units(
     names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
     sizes = np.bincount(unit_of_row)
     class_counts = np.bincount(labels)
-    rarity = np.lexsort(
-        (np.arange(len(class_counts)), class_counts)
-    ).argsort()  # class -> rank, 0 is the rarest
+    rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
     stratum = np.full(len(names), len(class_counts))
     np.minimum.at(stratum, unit_of_row, rarity[labels])
     order = np.lexsort((keyed_order(names.tolist(), seed, "split"), stratum))
@@ -229,24 +223,18 @@ def describe_overlaps(tables: dict[str, pa.Table]) -> tuple[str, ...]:
         if num_repeats:
             num_conflicts = _count_conflicts(texts, tables[split]["label"].to_pylist())
             tail = f"; {num_conflicts:,} {noun}s have two labels" if num_conflicts else ""
-            notes.append(
-                f"{split}: {num_repeats:,} of {len(texts):,} examples repeat the {noun} of another{tail}"
-            )
+            notes.append(f"{split}: {num_repeats:,} of {len(texts):,} examples repeat the {noun} of another{tail}")
     return tuple(notes)
 
 
 def _count_conflicts(forms: list[str], labels: list[int]) -> int:
     first: dict[str, int] = {}
-    return len(
-        {form for form, label in zip(forms, labels, strict=True) if first.setdefault(form, label) != label}
-    )
+    return len({form for form, label in zip(forms, labels, strict=True) if first.setdefault(form, label) != label})
 
 
 def _count_classes(tables: dict[str, pa.Table], source: SourceTables) -> dict[str, Any]:
     names = source.label_names
-    counts = {
-        split: np.bincount(table["label"].to_numpy(), minlength=len(names)) for split, table in tables.items()
-    }
+    counts = {split: np.bincount(table["label"].to_numpy(), minlength=len(names)) for split, table in tables.items()}
     return {
         "rows": {split: table.num_rows for split, table in tables.items()},
         "cut_from_train": [split for split in SPLITS if split not in source.tables],

@@ -43,9 +43,7 @@ class _Warm:
 _warm: dict[tuple[Any, ...], _Warm] = {}
 
 
-def load_classifier(
-    encoder: Encoder, label_names: tuple[str, ...], seed: int, dropout: float | None = None
-) -> Any:
+def load_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> Any:
     """Return `AutoModelForSequenceClassification` in train mode, with a fresh head.
 
     The backbone comes from the encoder's files; everything outside of it, and what the files lack, is initialised
@@ -137,7 +135,7 @@ def _load(encoder: Encoder, label_names: tuple[str, ...], dropout: float | None)
     config.problem_type = "single_label_classification"
     if dropout is not None:
         for key in _DROPOUT_KEYS:
-            if isinstance(getattr(config, key, None), float) or key == "classifier_dropout" and hasattr(config, key):
+            if isinstance(getattr(config, key, None), float) or (key == "classifier_dropout" and hasattr(config, key)):
                 setattr(config, key, dropout)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
@@ -154,9 +152,7 @@ def _load(encoder: Encoder, label_names: tuple[str, ...], dropout: float | None)
             raise ModelError(f"model.encoder: {encoder.name}: cannot be loaded: {reason}") from None
     prefix = model.base_model_prefix + "."
     missing = set(info["missing_keys"])
-    head = tuple(
-        name for name, _ in model.named_parameters() if not name.startswith(prefix) or name in missing
-    )
+    head = tuple(name for name, _ in model.named_parameters() if not name.startswith(prefix) or name in missing)
     pristine = {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in head}
     return _Warm(keep_head_in_float32(model), pristine, head)
 
@@ -233,4 +229,3 @@ def _floats(value: Any) -> Any:
                 value[key] = _floats(item)
         return value
     return value
-

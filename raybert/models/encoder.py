@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
@@ -73,7 +73,9 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
     except (OSError, ValueError) as error:
-        raise ModelError(f"model.encoder: {encoder.name}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+        raise ModelError(
+            f"model.encoder: {encoder.name}: its tokenizer cannot be loaded: {_first_line(error)}"
+        ) from None
     if not tokenizer.is_fast:
         raise ModelError(f"model.encoder: {encoder.name}: must have a fast tokenizer (tokenizer.json)")
     return tokenizer
@@ -102,7 +104,9 @@ def _download(config: ModelConfig) -> Path:
     except HFValidationError:
         raise ModelError(_unknown(config.encoder, "is neither a folder nor a hub id")) from None
     except (LocalEntryNotFoundError, ConnectionError, OSError) as error:
-        reason = "the hub says: " + _first_line(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
+        reason = (
+            "the hub says: " + _first_line(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
+        )
         raise ModelError(
             _unknown(
                 config.encoder,
@@ -121,7 +125,10 @@ def _unknown(name: str, problem: str) -> str:
 def _check_folder(name: str, path: Path) -> None:
     if not (path / "config.json").is_file():
         raise ModelError(f"model.encoder: {name}: must be a transformers folder, has no config.json")
-    for what, patterns in (("weights (model.safetensors)", _WEIGHTS), ("tokenizer (tokenizer.json)", _TOKENIZERS)):
+    for what, patterns in (
+        ("weights (model.safetensors)", _WEIGHTS),
+        ("tokenizer (tokenizer.json)", _TOKENIZERS),
+    ):
         if not any(next(path.glob(pattern), None) for pattern in patterns):
             raise ModelError(f"model.encoder: {name}: must be a transformers folder, has no {what}")
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 CONTINUED = "##"
 
 Pair = tuple[str, str]
 
 
-def wordpiece_vocabulary(
-    words: Counter[str], size: int, special: Iterable[str], min_frequency: int = 2
-) -> list[str]:
+def wordpiece_vocabulary(words: Counter[str], size: int, special: Iterable[str], min_frequency: int = 2) -> list[str]:
     """Return the pieces in order of id: special ones, characters, then merges, most frequent pair first.
 
     Args:
@@ -66,7 +65,7 @@ def _count(
     word: str, parts: list[str], amount: int, counts: Counter[Pair], places: defaultdict[Pair, set[str]]
 ) -> list[Pair]:
     """Add the pairs of a word to the counts (or, with a negative amount, take them out), and return them."""
-    pairs = list(zip(parts, parts[1:], strict=False))
+    pairs = list(pairwise(parts))
     for pair in pairs:
         counts[pair] += amount
         if amount > 0:

@@ -1,6 +1,12 @@
 """Which examples to train on: signals, strategies, schedules."""
 
-from raybert.selection.registry import build_strategy, describe_strategies, find_strategy, register, strategy_names
+from raybert.selection.registry import (
+    build_strategy,
+    describe_strategies,
+    find_strategy,
+    register,
+    strategy_names,
+)
 from raybert.selection.select import select
 from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy
 

@@ -53,7 +53,9 @@ def check_positions(name: str, positions: Any, pool_size: int, expected: int | N
     """
     who = f"strategy '{name}'"
     if not isinstance(positions, np.ndarray) or positions.ndim != 1 or positions.dtype.kind not in "iu":
-        described = f"{positions.dtype} {positions.shape}" if isinstance(positions, np.ndarray) else type(positions).__name__
+        described = (
+            f"{positions.dtype} {positions.shape}" if isinstance(positions, np.ndarray) else type(positions).__name__
+        )
         raise SelectionError(f"{who}: positions must be a flat array of integers, got {described}")
     if expected is not None and len(positions) != expected:
         raise SelectionError(f"{who}: must return exactly {expected} positions, got {len(positions)}")

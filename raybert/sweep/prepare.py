@@ -27,9 +27,7 @@ class Prepared:
     @property
     def facts(self) -> PoolFacts:
         """What a plan needs to know."""
-        return PoolFacts(
-            self.data.fingerprint, self.encoder.fingerprint, len(self.data.train), self.data.num_classes
-        )
+        return PoolFacts(self.data.fingerprint, self.encoder.fingerprint, len(self.data.train), self.data.num_classes)
 
 
 def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared]:

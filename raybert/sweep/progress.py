@@ -58,9 +58,7 @@ class Tally:
     def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
         self.trials = {spec.trial_id: spec for spec in trials}
         self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
-        self.resumed_steps = sum(
-            spec.total_steps for spec in trials if self.status[spec.trial_id] != "pending"
-        )
+        self.resumed_steps = sum(spec.total_steps for spec in trials if self.status[spec.trial_id] != "pending")
 
     def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
         self.steps[spec.trial_id] = int(row["step"])
@@ -82,9 +80,7 @@ class Tally:
         return max(0.0, self.elapsed_seconds * (total - done) / done)
 
     def counts(self, label: str) -> Counter[str]:
-        return Counter(
-            self.status[trial_id] for trial_id, spec in self.trials.items() if spec.label == label
-        )
+        return Counter(self.status[trial_id] for trial_id, spec in self.trials.items() if spec.label == label)
 
 
 class PlainProgress:

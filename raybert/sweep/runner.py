@@ -23,7 +23,15 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.environment import Cluster, check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
-from raybert.sweep.plan import PROXY, Plan, TrialSpec, build_strategies, check_extension, expand_grid, make_plan
+from raybert.sweep.plan import (
+    PROXY,
+    Plan,
+    TrialSpec,
+    build_strategies,
+    check_extension,
+    expand_grid,
+    make_plan,
+)
 from raybert.sweep.prepare import Prepared, prepare_variants, write_pool
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import signal_refs, unique_jobs
@@ -115,9 +123,7 @@ def run_sweep(
             if retry_failed:
                 for spec in plan.trials:
                     folder.trial(spec.trial_id).forget_failure()
-            progress.begin(
-                plan.trials, {spec.trial_id: folder.trial(spec.trial_id).status() for spec in plan.trials}
-            )
+            progress.begin(plan.trials, {spec.trial_id: folder.trial(spec.trial_id).status() for spec in plan.trials})
             _Run(folder, plan, prepared, cluster, progress, interruption).run()
         return read_outcome(folder, plan.trials)
 
@@ -181,11 +187,8 @@ class _Run:
             self._run_trials(scored)
 
     def _pending(self) -> list[TrialSpec]:
-        """Return trials without an outcome; a proxy only while a pending trial needs it."""
-        pending = [
-            spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"
-        ]
-        return pending
+        """Return the trials without an outcome."""
+        return [spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"]
 
     def _is_scored(self, spec: TrialSpec) -> bool:
         return bool(spec.proxies) or "embeddings" in spec.strategy.required_signals()

@@ -21,9 +21,7 @@ class TrialSignals:
     jobs: tuple[ScoringJob, ...]
 
 
-def jobs_of_trial(
-    spec: TrialSpec, prepared: Mapping[str, Prepared], folder: SweepFolder
-) -> tuple[ScoringJob, ...]:
+def jobs_of_trial(spec: TrialSpec, prepared: Mapping[str, Prepared], folder: SweepFolder) -> tuple[ScoringJob, ...]:
     """Return the scoring jobs whose signals a trial reads."""
     needs = spec.strategy.required_signals()
     ready = prepared[spec.data_key]
@@ -33,9 +31,7 @@ def jobs_of_trial(
     if spec.proxies:
         checkpoints = tuple(folder.trial(proxy).checkpoints / "best" for proxy in spec.proxies)
         scorers.append(ProxyScorer(spec.proxies, checkpoints))
-    return tuple(
-        ScoringJob(scorer, spec.data_key, ready.data.fingerprint, len(ready.data.train)) for scorer in scorers
-    )
+    return tuple(ScoringJob(scorer, spec.data_key, ready.data.fingerprint, len(ready.data.train)) for scorer in scorers)
 
 
 def unique_jobs(plan: Plan, prepared: Mapping[str, Prepared], folder: SweepFolder) -> list[ScoringJob]:

@@ -146,9 +146,9 @@ class _Trial:
         )
         recorded = _RecordedEpochs(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started
-        model = load_classifier(
-            self.encoder, self.data.label_names, spec.model_seed, spec.config.model.dropout
-        ).to(_device(spec))
+        model = load_classifier(self.encoder, self.data.label_names, spec.model_seed, spec.config.model.dropout).to(
+            _device(spec)
+        )
         result = self.fit_function(
             model,
             self.data,
@@ -182,9 +182,7 @@ class _Trial:
             generator=np.random.default_rng([self.spec.seed, 0x5E1EC7]),
         )
 
-    def _write_selection(
-        self, folder: TrialFolder, chosen: Selection | None, recorded: _RecordedEpochs
-    ) -> None:
+    def _write_selection(self, folder: TrialFolder, chosen: Selection | None, recorded: _RecordedEpochs) -> None:
         """Write what was trained on: once (epoch -1), or the plan of every epoch."""
         if chosen is not None:
             frame = _selection_frame(chosen.positions, -1, chosen.scores, chosen.weights)
@@ -251,10 +249,10 @@ class _RecordedEpochs:
         plan = self.source.next_epoch(epoch, previous, view)
         if not isinstance(self.source, FixedEpochs):
             with atomic_path(self.folder / f"{epoch:05d}.npz") as temporary, temporary.open("wb") as file:
-                arrays = {"positions": plan.positions}
-                if plan.weights is not None:
-                    arrays["weights"] = plan.weights
-                np.savez(file, **arrays)
+                if plan.weights is None:
+                    np.savez(file, positions=plan.positions)
+                else:
+                    np.savez(file, positions=plan.positions, weights=plan.weights)
         return plan
 
     def plans(self) -> list[tuple[int, EpochPlan]]:

@@ -64,7 +64,7 @@ def run_trials(
     trainable = tune.with_parameters(_tune_function, specs=list(specs), inputs=inputs, folder=folder)
     if distributed:
         # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
-        shape = {"cpu": 0, "memory": 1}
+        shape: dict[str, float] = {"cpu": 0, "memory": 1}
     else:
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
     scratch = folder.path / ".tune"
@@ -89,9 +89,7 @@ def run_trials(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _tune_function(
-    config: dict[str, int], specs: list[TrialSpec], inputs: TrialInputs, folder: SweepFolder
-) -> None:
+def _tune_function(config: dict[str, int], specs: list[TrialSpec], inputs: TrialInputs, folder: SweepFolder) -> None:
     """What a Tune actor runs for every trial."""
     spec = specs[config["index"]]
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
@@ -123,9 +121,7 @@ class _ListSearcher(Searcher):
         """Leave everything out of Tune's snapshot, which is never restored and could not hold a live terminal."""
         return {}
 
-    def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
-    ) -> bool:
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True
 
     def suggest(self, trial_id: str) -> dict[str, int] | str:
@@ -134,9 +130,7 @@ class _ListSearcher(Searcher):
         self._next += 1
         return {"index": self._next - 1}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Learn nothing: the list is fixed."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -178,4 +172,5 @@ class _Watcher(tune.Callback):
         self._progress.ended(spec, folder.status(), "the trial's process died")
 
     def _spec(self, trial: Any) -> TrialSpec:
-        return self._specs[trial.config["index"]]
+        index: int = trial.config["index"]
+        return self._specs[index]

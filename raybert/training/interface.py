@@ -61,12 +61,21 @@ class EpochPlan:
 class PoolView(Protocol):
     """What a schedule may ask of the current model while a trial trains."""
 
-    step: int
-    total_steps: int
-    train_losses: np.ndarray
-    """(n,) float32, the loss of each pool example when it was last trained on; NaN: never."""
-    train_loss_epochs: np.ndarray
-    """(n,) int32, the epoch of that loss; -1: never."""
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps T of the whole run."""
+
+    @property
+    def train_losses(self) -> np.ndarray:
+        """(n,) float32, the loss of each pool example when it was last trained on; NaN: never."""
+
+    @property
+    def train_loss_epochs(self) -> np.ndarray:
+        """(n,) int32, the epoch of that loss; -1: never."""
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Return (m, C) float32 probabilities of the current model in eval mode, pool order by default.

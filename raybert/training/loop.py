@@ -144,7 +144,7 @@ class _Run:
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(config.precision, self.device)
         torch.manual_seed(seed + 7919 * self.rank)  # dropout
-        self.module = DistributedDataParallel(model) if self.world_size > 1 else model
+        self.module: Any = DistributedDataParallel(model) if self.world_size > 1 else model
         self.optimizer = build_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -175,15 +175,11 @@ class _Run:
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         positions = self._scored(positions)
-        return predict_probs(
-            self.model, self.data.train, positions, data=self.data, precision=self.config.precision
-        )
+        return predict_probs(self.model, self.data.train, positions, data=self.data, precision=self.config.precision)
 
     def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
         positions = self._scored(positions)
-        return embed_examples(
-            self.model, self.data.train, positions, data=self.data, precision=self.config.precision
-        )
+        return embed_examples(self.model, self.data.train, positions, data=self.data, precision=self.config.precision)
 
     # The steps of `fit`.
 
@@ -384,11 +380,11 @@ class _Run:
         losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")  # (b,)
         if is_empty:
             # Every rank must take part in the gradient exchange, with nothing to add.
-            self.scaler.scale(losses.sum() * 0.0).backward()
+            self.scaler.scale(losses.sum() * 0.0).backward()  # type: ignore[no-untyped-call]
             return
         weighted = losses if self.weights is None else losses * self._weights_of(positions)
         # DDP averages gradients over ranks; the loss is a sum over them.
-        self.scaler.scale(weighted.sum() * (self.world_size / batch_size)).backward()
+        self.scaler.scale(weighted.sum() * (self.world_size / batch_size)).backward()  # type: ignore[no-untyped-call]
         self.unread.append((positions, losses.detach(), (logits.detach().argmax(dim=-1) == labels)))
 
     def _weights_of(self, positions: np.ndarray) -> torch.Tensor:
@@ -444,9 +440,7 @@ class _Run:
         return -value if self.config.best_metric == "loss" else value
 
     def _probs_of(self, table: Any) -> np.ndarray:
-        return predict_probs(
-            self.model, table, np.arange(len(table)), data=self.data, precision=self.config.precision
-        )
+        return predict_probs(self.model, table, np.arange(len(table)), data=self.data, precision=self.config.precision)
 
     def _scored(self, positions: np.ndarray | None) -> np.ndarray:
         chosen = np.arange(len(self.data.train)) if positions is None else positions

@@ -25,12 +25,38 @@ SHRUNK = [
     "sweep.seeds=2",
 ]
 SHRUNK_OPTIONS = [part for item in SHRUNK for part in ("--set", item)]
-TIMES = ["seconds", "train_seconds", "evaluation_seconds", "selection_seconds", "wall_seconds", "signal_seconds", "total_seconds"]
-REQUIRED = (
-    "trial_id strategy seed fold budget status best_epoch validation_accuracy validation_macro_f1 test_accuracy "
-    "test_macro_f1 test_weighted_f1 test_auc_roc test_auc_pr test_loss examples_seen optimizer_steps train_seconds "
-    "selection_seconds wall_seconds error"
-).split()
+TIMES = [
+    "seconds",
+    "train_seconds",
+    "evaluation_seconds",
+    "selection_seconds",
+    "wall_seconds",
+    "signal_seconds",
+    "total_seconds",
+]
+REQUIRED = [
+    "trial_id",
+    "strategy",
+    "seed",
+    "fold",
+    "budget",
+    "status",
+    "best_epoch",
+    "validation_accuracy",
+    "validation_macro_f1",
+    "test_accuracy",
+    "test_macro_f1",
+    "test_weighted_f1",
+    "test_auc_roc",
+    "test_auc_pr",
+    "test_loss",
+    "examples_seen",
+    "optimizer_steps",
+    "train_seconds",
+    "selection_seconds",
+    "wall_seconds",
+    "error",
+]
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -42,7 +68,13 @@ def command(*arguments: object) -> list[str]:
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "100"}
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, cwd=cwd, timeout=400, check=False
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cwd,
+        timeout=400,
+        check=False,
     )
 
 
@@ -65,7 +97,17 @@ def undisturbed(tmp_path_factory) -> Path:
 
 def test_the_sweep_file_ends_with_a_table_plots_and_the_best_model(undisturbed):
     printed = (undisturbed / "stdout.txt").read_text()
-    for name in ("all", "random", "random_stratified", "random_epoch", "loss_threshold", "confidence", "el2n", "k_center", "proxy"):
+    for name in (
+        "all",
+        "random",
+        "random_stratified",
+        "random_epoch",
+        "loss_threshold",
+        "confidence",
+        "el2n",
+        "k_center",
+        "proxy",
+    ):
         assert name in printed
     assert "plot: " in printed
     results = raybert.load_sweep(undisturbed)
@@ -192,7 +234,14 @@ def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
 
 
 def test_two_workers_per_trial_train_under_ray_train(tmp_path):
-    options = ["--set", "sweep.strategies=[random]", "--set", "sweep.seeds=1", "--set", "train.precision=fp32"]
+    options = [
+        "--set",
+        "sweep.strategies=[random]",
+        "--set",
+        "sweep.seeds=1",
+        "--set",
+        "train.precision=fp32",
+    ]
     one, two = tmp_path / "one", tmp_path / "two"
     assert sweep(one, *options).returncode == 0
     done = sweep(two, *options, "--set", "resources.workers_per_trial=2")

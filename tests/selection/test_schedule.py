@@ -110,7 +110,8 @@ def test_the_epoch_schedule_uses_the_current_model_after_the_first_pass():
     ids = np.arange(N).astype(str)
     before, after = (source.next_epoch(epoch, None, view).positions for epoch in (0, 1))
     np.testing.assert_array_equal(
-        before, select("confidence", 12, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions
+        before,
+        select("confidence", 12, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions,
     )
     np.testing.assert_array_equal(
         after, select("confidence", 12, labels=pool.labels, probs=view.probs, example_ids=ids).positions

@@ -134,8 +134,14 @@ def test_k_center_starts_from_what_is_selected_and_covers_within_twice_the_optim
     radius = distances[:, chosen].min(1).max()
     best = min(distances[:, list(c)].min(1).max() for c in combinations(range(12), 3))
     assert radius <= 2 * best + 1e-6
-    pool = Pool(np.zeros(12, np.int64), 1, tie_keys(np.arange(12).astype(str), 0), {"embeddings": points},
-                np.random.default_rng(0), selected=np.array([5]))
+    pool = Pool(
+        np.zeros(12, np.int64),
+        1,
+        tie_keys(np.arange(12).astype(str), 0),
+        {"embeddings": points},
+        np.random.default_rng(0),
+        selected=np.array([5]),
+    )
     positions = select_from_pool(build_strategy(StrategyConfig(name="k_center")), pool, 2).positions
     assert positions[0] == 5
     assert distances[5, positions[1]] == pytest.approx(distances[5].max())
@@ -148,7 +154,9 @@ def test_random_epoch_walks_the_whole_pool_before_it_repeats():
     assert len(set(np.concatenate(passes[:2]))) == 8
     # Over five passes of four every example is seen exactly twice.
     np.testing.assert_array_equal(np.bincount(np.concatenate(passes)), np.full(10, 2))
-    np.testing.assert_array_equal(walk_permutations(keys, 10, 3).argsort().argsort().argsort(), walk_permutations(keys, 10, 3).argsort())
+    np.testing.assert_array_equal(
+        walk_permutations(keys, 10, 3).argsort().argsort().argsort(), walk_permutations(keys, 10, 3).argsort()
+    )
 
 
 class Broken(Strategy):
@@ -190,7 +198,10 @@ def test_an_impossible_budget_and_a_missing_signal_say_so():
     ("entry", "message"),
     [
         ({"name": "el2m"}, r"strategy: unknown 'el2m'; did you mean 'el2n'\?"),
-        ({"name": "el2n", "directoin": "easy"}, r"strategy\.directoin: unknown key; did you mean 'direction'"),
+        (
+            {"name": "el2n", "directoin": "easy"},
+            r"strategy\.directoin: unknown key; did you mean 'direction'",
+        ),
         ({"name": "k_center", "schedule": "epoch"}, "schedule: must be one of once, rounds for 'k_center'"),
         ({"name": "el2n", "window": [0.5, 0.2]}, r"window: must be \[from, to\]"),
         ({"name": "random", "balance": "class"}, "balance: unknown key"),

@@ -47,7 +47,10 @@ def test_a_second_process_is_refused_and_a_dead_owner_is_not(tmp_path):
         "with SweepFolder(Path(sys.argv[1])).owned():\n    print('mine', flush=True); sys.stdin.read()"
     )
     owner = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert owner.stdout.readline() == "mine\n"
     with (

@@ -84,7 +84,9 @@ def test_more_seeds_keep_the_old_trials():
 
 def test_an_extension_is_allowed_and_a_change_is_shown():
     check_extension(config_of(), config_of(sweep={"strategies": ["all"], "seeds": 9}))
-    with pytest.raises(SweepError, match=r"(?s)give --output a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"):
+    with pytest.raises(
+        SweepError, match=r"(?s)give --output a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"
+    ):
         check_extension(config_of(), config_of(train={"batch_size": 8}))
 
 
@@ -93,8 +95,14 @@ def test_an_extension_is_allowed_and_a_change_is_shown():
     [
         ({"sweep": {"grid": {"train.learning_rat": [1]}}}, r"sweep\.grid: train\.learning_rat: unknown key"),
         ({"sweep": {"grid": {"sweep.seeds": [1]}}}, r"sweep\.grid\.sweep\.seeds: must be a key of data"),
-        ({"sweep": {"grid": {"train.batch_size": [0]}}}, r"sweep\.grid: train\.batch_size: must be > 0, got 0"),
-        ({"sweep": {"strategies": ["all", "el2m"]}}, r"sweep\.strategies\[1\]: unknown 'el2m'; did you mean 'el2n'\?"),
+        (
+            {"sweep": {"grid": {"train.batch_size": [0]}}},
+            r"sweep\.grid: train\.batch_size: must be > 0, got 0",
+        ),
+        (
+            {"sweep": {"strategies": ["all", "el2m"]}},
+            r"sweep\.strategies\[1\]: unknown 'el2m'; did you mean 'el2n'\?",
+        ),
         (
             {"sweep": {"strategies": [{"name": "el2n", "label": "x"}, {"name": "random", "label": "x"}]}},
             r"sweep\.strategies\[1\]\.label: must be unique",

@@ -55,7 +55,9 @@ def test_a_used_process_gives_what_a_fresh_one_gives(prepared, tmp_path):
 
     (tmp_path / "work").write_bytes(pickle.dumps((prepared, specs[-1:])))
     subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "work"), str(tmp_path / "fresh")], check=True, timeout=120
+        [sys.executable, "-c", script, str(tmp_path / "work"), str(tmp_path / "fresh")],
+        check=True,
+        timeout=120,
     )
     last = specs[-1].trial_id
     assert outcome(SweepFolder(tmp_path / "fresh"), last) == used[last]

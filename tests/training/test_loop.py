@@ -127,7 +127,10 @@ def test_an_interrupted_run_continues_bit_identically(tiny_bert, tokens, tmp_pat
     assert second.test_metrics == whole.test_metrics
     np.testing.assert_array_equal(second.test_probs, whole.test_probs)
     np.testing.assert_array_equal(second.train_losses, whole.train_losses)
-    assert (second.examples_scored, second.samples_per_epoch) == (whole.examples_scored, whole.samples_per_epoch)
+    assert (second.examples_scored, second.samples_per_epoch) == (
+        whole.examples_scored,
+        whole.samples_per_epoch,
+    )
 
 
 @pytest.mark.parametrize("damage", ["truncate", "no mark", "empty"])
@@ -204,7 +207,11 @@ def test_weights_multiply_the_losses_and_not_the_denominator(tiny_bert, tokens):
 
 def test_an_empty_pass_and_a_loss_that_is_not_finite_are_trial_errors(tiny_bert, tokens):
     with pytest.raises(TrialError, match="must train on at least one example"):
-        train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, epochs=FixedEpochs(np.empty(0, np.int64)))
+        train(
+            load_classifier(tiny_bert, tokens.label_names, 0),
+            tokens,
+            epochs=FixedEpochs(np.empty(0, np.int64)),
+        )
     model = load_classifier(tiny_bert, tokens.label_names, 0)
     with torch.no_grad():
         model.classifier.bias.fill_(math.nan)
@@ -250,9 +257,7 @@ def test_fifty_steps_equal_transformers_trainer(tiny_bert, tokens, tmp_path):
     order = [
         batch
         for epoch in range(9)
-        for batch in training_batches(
-            tokens.train.lengths, np.arange(96), 16, np.random.default_rng([4, epoch])
-        )
+        for batch in training_batches(tokens.train.lengths, np.arange(96), 16, np.random.default_rng([4, epoch]))
     ]
     rows = [{"row": int(row)} for batch in order for row in batch]
 
@@ -306,7 +311,14 @@ def _rank(rank: int, world_size: int, tokens: TokenizedData, encoder, queue) -> 
     )
     if rank == 0:
         losses = [row["train_loss"] for row in result.rows]
-        queue.put((losses, result.test_probs, result.train_losses, {k: v.numpy() for k, v in final_state(model).items()}))
+        queue.put(
+            (
+                losses,
+                result.test_probs,
+                result.train_losses,
+                {k: v.numpy() for k, v in final_state(model).items()},
+            )
+        )
     if world_size > 1:
         torch.distributed.destroy_process_group()
 

@@ -16,7 +16,8 @@ from scipy.sparse import csr_array
 from raybert.selection.geometry.points import row_blocks
 
 _CACHE_BYTES = 1 << 28
-_ROWS_AT_A_TIME = 64
+_ROWS_AT_A_TIME = 16
+_CHOSEN = np.iinfo(np.int64).min
 
 
 class Similarity(Protocol):
@@ -39,16 +40,15 @@ class Similarity(Protocol):
 
 
 class DenseSimilarity:
-    """(1 + cos) / 2 of all pairs, computed by blocks of rows and cached up to 256 MiB."""
+    """(1 + cos) / 2 of all pairs, computed by blocks of rows; up to 256 MiB of them are kept."""
 
     def __init__(self, unit_points: np.ndarray, device: str | torch.device | None = None) -> None:
         num_points = len(unit_points)
+        num_slots = min(num_points, max(4 * _ROWS_AT_A_TIME, _CACHE_BYTES // (4 * num_points)))
         self.points = torch.from_numpy(unit_points).to(device, torch.float64)
-        self.num_slots = min(num_points, max(4 * _ROWS_AT_A_TIME, _CACHE_BYTES // (4 * num_points)))
-        self.rows = np.empty((self.num_slots, num_points), np.float32)
+        self.rows = np.empty((num_slots, num_points), np.float32)
         self.slot_of = np.full(num_points, -1)
-        self.owner_of = np.full(self.num_slots, -1)
-        self.next_slot = 0
+        self.owner_of = np.full(num_slots, -1)
 
     def __len__(self) -> int:
         return len(self.slot_of)
@@ -60,33 +60,40 @@ class DenseSimilarity:
 
     def gains(self, positions: np.ndarray, covered: np.ndarray) -> np.ndarray:
         """See `Similarity`."""
-        self._fetch(positions)
-        excess = self.rows[self.slot_of[positions]] - covered
+        excess = self._rows(positions) - covered
         sums: np.ndarray = np.maximum(excess, 0.0, out=excess).sum(axis=1, dtype=np.float64)
         return sums
 
     def cover(self, position: int, covered: np.ndarray) -> None:
         """See `Similarity`."""
-        self._fetch(np.array([position]))
-        np.maximum(covered, self.rows[self.slot_of[position]], out=covered)
+        np.maximum(covered, self._rows(np.array([position]))[0], out=covered)
 
     def companions(self, position: int, priority: np.ndarray) -> np.ndarray:
-        """Return a cached position alone, else the leaders whose rows are missing too: one product."""
-        if self.slot_of[position] >= 0 or len(self) <= _ROWS_AT_A_TIME:
-            return np.array([position])
-        leaders = np.argpartition(priority, -_ROWS_AT_A_TIME)[-_ROWS_AT_A_TIME:]
-        return leaders[(self.slot_of[leaders] < 0) & (priority[leaders] > np.iinfo(np.int64).min)]
+        """Return a kept row alone, else all missing rows among the leaders: one product, kept from now on.
 
-    def _fetch(self, positions: np.ndarray) -> None:
-        if (self.slot_of[positions] >= 0).all():
-            return
-        slots = (self.next_slot + np.arange(len(positions))) % self.num_slots
-        self.next_slot = int(slots[-1] + 1) % self.num_slots
+        They replace the rows with the lowest priority, which are the last to be needed again.
+        """
+        if self.slot_of[position] >= 0:
+            return np.array([position])
+        num_leaders = min(_ROWS_AT_A_TIME, len(self))
+        leaders = np.argpartition(priority, -num_leaders)[-num_leaders:]
+        missing = leaders[(self.slot_of[leaders] < 0) & (priority[leaders] > _CHOSEN)]
+        worth = np.where(self.owner_of < 0, _CHOSEN, priority[self.owner_of])
+        slots = np.argpartition(worth, len(missing) - 1)[: len(missing)]
+        self.rows[slots] = self._compute(missing)
         evicted = self.owner_of[slots]
         self.slot_of[evicted[evicted >= 0]] = -1
-        self.owner_of[slots], self.slot_of[positions] = positions, slots
+        self.owner_of[slots], self.slot_of[missing] = missing, slots
+        return missing
+
+    def _rows(self, positions: np.ndarray) -> np.ndarray:
+        slots = self.slot_of[positions]
+        return self._compute(positions) if (slots < 0).any() else self.rows[slots]
+
+    def _compute(self, positions: np.ndarray) -> np.ndarray:
         similar = (self.points[positions] @ self.points.T).add_(1).div_(2).clamp_(min=0)
-        self.rows[slots] = similar.cpu().numpy()
+        rows: np.ndarray = similar.cpu().numpy().astype(np.float32)
+        return rows
 
 
 class PrecomputedSimilarity:
@@ -193,9 +200,8 @@ def maximise_coverage(
     bounds = base + weight * similarity.gain_bounds()
     step = max(float(np.abs(bounds).max()) * 2.0**-36, np.finfo(np.float64).tiny)
     ties = num_points - 1 - ranks
-    chosen_mark = np.iinfo(np.int64).min
     priority = np.ceil(bounds / step).astype(np.int64) * num_points + ties
-    priority[selected] = chosen_mark
+    priority[selected] = _CHOSEN
     gains = np.zeros(num_points)
     age = np.full(num_points, -1)  # how many were chosen when the gain was evaluated
     positions = np.empty(budget, np.int64)
@@ -207,5 +213,5 @@ def maximise_coverage(
             priority[stale] = np.rint(values / step).astype(np.int64) * num_points + ties[stale]
         positions[count] = best
         similarity.cover(best, covered)
-        priority[best] = chosen_mark
+        priority[best] = _CHOSEN
     return positions, gains[positions]

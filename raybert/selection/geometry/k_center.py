@@ -70,9 +70,7 @@ def k_center(
         return np.empty(0, np.int64), np.empty(0, np.float32)
     on_cpu = device is None or torch.device(device).type == "cpu"
     ranks = tie_ranks(tie_keys, len(points))
-    greedy = (
-        _LazyGreedy(points, ranks, len(centres) + budget) if on_cpu else _PlainGreedy(points, ranks, device)
-    )
+    greedy = _LazyGreedy(points, ranks, len(centres) + budget) if on_cpu else _PlainGreedy(points, ranks, device)
     if len(centres):
         greedy.start(centres)
     if first is None and not len(centres):
@@ -130,9 +128,7 @@ def _lift(centres: np.ndarray, norms: np.ndarray) -> np.ndarray:
     return np.column_stack([-2.0 * centres.astype(np.float64), norms])
 
 
-def _nearest_squared(
-    points: np.ndarray, norms: np.ndarray, lifted: np.ndarray, largest_norm: float
-) -> np.ndarray:
+def _nearest_squared(points: np.ndarray, norms: np.ndarray, lifted: np.ndarray, largest_norm: float) -> np.ndarray:
     """Return each row's squared distance to the nearest lifted centre; what is mere rounding becomes 0."""
     rows = np.column_stack([points.astype(np.float64), np.ones(len(points))])
     nearest = np.full(len(points), np.inf)
@@ -208,9 +204,7 @@ class _LazyGreedy:
             members = stale[block]
             missing = self.lifted[self.seen[members[0]] : self.num_centres]
             squared = _nearest_squared(self.points[members], self.norms[members], missing, self.largest_norm)
-            self.priority[members] = np.minimum(
-                self.priority[members], self._priorities(squared, self.ties[members])
-            )
+            self.priority[members] = np.minimum(self.priority[members], self._priorities(squared, self.ties[members]))
             self.seen[members] = self.num_centres
 
     def _choose_among(

@@ -53,9 +53,7 @@ def knn_graph(
     """
     points = unit_rows(embeddings)
     if not 1 <= num_neighbours < len(points):
-        raise SelectionError(
-            f"num_neighbours: must be in 1..{len(points) - 1} (pool size - 1), got {num_neighbours}"
-        )
+        raise SelectionError(f"num_neighbours: must be in 1..{len(points) - 1} (pool size - 1), got {num_neighbours}")
     if method == "ann":
         return _search_faiss(points, num_neighbours)
     return _search_exact(points, num_neighbours, tie_ranks(tie_keys, len(points)), device)

@@ -56,9 +56,7 @@ def tie_ranks(tie_keys: ArrayLike | None, num_points: int) -> np.ndarray:
         return np.arange(num_points)
     keys = np.asarray(tie_keys)
     if keys.shape != (num_points,):
-        raise SelectionError(
-            f"tie_keys: must have shape ({num_points},), got {keys.shape}; give one per example"
-        )
+        raise SelectionError(f"tie_keys: must have shape ({num_points},), got {keys.shape}; give one per example")
     ranks = np.empty(num_points, np.int64)
     ranks[np.argsort(keys, kind="stable")] = np.arange(num_points)
     return ranks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from raybert.training.inference import embed_examples, predict_with_features
 class EmbeddingScorer:
     """`embeddings` (n, d): L2-normalised last hidden states of the frozen encoder, pooled over word pieces."""
 
-    signals: ClassVar[tuple[str, ...]] = ("embeddings",)
-    uses_model: ClassVar[bool] = True
+    signals = ("embeddings",)
+    uses_model = True
 
     encoder: Encoder
     pooling: Literal["mean", "cls"]
@@ -54,8 +54,8 @@ class ProxyScorer:
     `probs` (n, m, C) of m proxies, and `features` (n, h), the input of the first one's last layer.
     """
 
-    signals: ClassVar[tuple[str, ...]] = ("probs", "features")
-    uses_model: ClassVar[bool] = True
+    signals = ("probs", "features")
+    uses_model = True
 
     proxies: tuple[str, ...]
     checkpoints: tuple[Path, ...]

@@ -35,10 +35,13 @@ class ScoringData:
 class Scorer(Protocol):
     """Computes one or more signals of the pool, row by row. Implementations are frozen dataclasses."""
 
-    signals: tuple[str, ...]
-    """Names of the arrays that its score function returns."""
-    uses_model: bool
-    """Models run in a pool of actors that load them once; the rest in plain tasks."""
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the arrays that its score function returns."""
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether it wants a GPU where there is one."""
 
     def identity(self) -> dict[str, Any]:
         """Return everything but the data that the values depend on, as JSON."""

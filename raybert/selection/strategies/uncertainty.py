@@ -87,7 +87,7 @@ class El2n(RankedStrategy):
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
     uses_seed: ClassVar[bool] = False
     source: ClassVar[str] = (
-        'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 4; after >= 1 epoch for language models: arXiv 2211.05610'
+        'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 4; on language models: arXiv 2211.05610'
     )
 
     def scores(self, pool: Pool) -> np.ndarray:
