@@ -12,8 +12,8 @@ from raybert.config import (
     LengthConfig,
     RaybertConfig,
     StrategyConfig,
-    SweepConfig,
     dump_yaml,
+    suggest,
     validate_config,
     with_value,
 )
@@ -26,6 +26,8 @@ FORMAT = 1
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
 
 PROXY = "proxy"
+PROXY_SIGNALS = frozenset({"probs", "features"})
+KNOWN_SIGNALS = PROXY_SIGNALS | {"embeddings", "lengths"}
 _NO_GRID = ("sweep", "resources", "name")
 _EXECUTION_ONLY = ("sweep", "resources.concurrent_trials", "train.checkpoint_seconds", "name")
 
@@ -165,6 +167,12 @@ def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
     for i, entry in enumerate(config.sweep.strategies):
         path = f"sweep.strategies[{i}]"
         strategy = build_strategy(entry, path)
+        unknown = sorted(strategy.required_signals() - KNOWN_SIGNALS)
+        if unknown:
+            raise ConfigError(
+                f"{path}: '{entry.name}' needs the signal '{unknown[0]}', which a sweep does not compute"
+                f"{suggest(unknown[0], KNOWN_SIGNALS)}"
+            )
         label = entry.label or strategy_label(strategy)
         if label == PROXY:
             raise ConfigError(f"{path}.label: must not be '{PROXY}', which names the proxy runs in tables")
@@ -200,7 +208,7 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
 
 def needs_proxy(strategy: Strategy) -> bool:
     """Tell whether a strategy reads outputs of proxy models before training starts."""
-    return bool(strategy.required_signals() & {"probs", "features"})
+    return bool(strategy.required_signals() & PROXY_SIGNALS)
 
 
 def check_extension(old: RaybertConfig, new: RaybertConfig) -> None:
@@ -331,8 +339,3 @@ def _identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])
-
-
-def sweep_free(config: RaybertConfig) -> RaybertConfig:
-    """Return a configuration without its sweep section: what one trial is run with."""
-    return config.model_copy(update={"sweep": SweepConfig()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.models import EmbeddingScorer, ProxyScorer
@@ -12,13 +11,6 @@ from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import Plan, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.trial import SignalRef
-
-
-@dataclass(frozen=True)
-class TrialSignals:
-    """Scoring jobs of one trial, by what they compute."""
-
-    jobs: tuple[ScoringJob, ...]
 
 
 def jobs_of_trial(spec: TrialSpec, prepared: Mapping[str, Prepared], folder: SweepFolder) -> tuple[ScoringJob, ...]:

@@ -188,7 +188,7 @@ def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(u
 
 def test_ctrl_c_stops_resumable_with_exit_code_3(tmp_path):
     folder = tmp_path / "run"
-    options = ["--set", "train.length={steps: 400}", "--set", "sweep.strategies=[all, random]"]
+    options = ["--set", "train.length={steps: 150}", "--set", "sweep.strategies=[all, random]"]
     arguments = command("sweep", ROOT / "sweeps" / "strategies.yaml", "--output", folder, *SHRUNK_OPTIONS, *options)
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 120
