@@ -70,9 +70,7 @@ def test_short_private_shared_repeated_and_test_texts_are_left_out(tmp_path: Pat
             "broken.py": "def f(:\n",
         },
     )
-    two = make_package(
-        tmp_path, "two", {"a.py": function("f", shared) + function("g", "Only two says this here.")}
-    )
+    two = make_package(tmp_path, "two", {"a.py": function("f", shared) + function("g", "Only two says this here.")})
     table = parse_libraries({"one": one, "two": two})
     assert table["text"].to_pylist() == [kept, "Only two says this here."]
 
@@ -100,9 +98,7 @@ def test_installed_corpus_is_large_imbalanced_unique_and_without_library_names(t
     assert min(len(text.split()) for text in texts) >= 4
 
 
-def test_second_reading_comes_from_the_cache_and_is_equal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_reading_comes_from_the_cache_and_is_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = read_docstrings(tmp_path)
     monkeypatch.setattr(docstrings, "parse_libraries", None)  # calling it would fail
     second, _ = read_docstrings(tmp_path)
@@ -129,7 +125,5 @@ def test_packages_are_found_and_parsed_without_being_imported(tmp_path: Path) ->
 def test_fewer_than_two_libraries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docstrings, "LIBRARIES", {"numpy": "numpy", "no_such_package_here": "nothing"})
     assert list(installed_versions()) == ["numpy"]
-    with pytest.raises(
-        DataError, match=r"data\.source: 'docstrings' needs at least two of numpy.* got numpy; install"
-    ):
+    with pytest.raises(DataError, match=r"data\.source: 'docstrings' needs at least two of numpy.* got numpy; install"):
         read_docstrings(tmp_path)

@@ -116,9 +116,7 @@ def test_split_whose_labels_are_hidden_counts_as_missing_and_is_named(tmp_path: 
     write_parquet(tmp_path / "test.parquet", text=["d", "e"], label=[-1, -1])
     source = read(tmp_path)
     assert list(source.tables) == ["train", "validation"]
-    assert source.notes == (
-        "test: all labels are hidden (-1 or missing); the split is cut from train instead",
-    )
+    assert source.notes == ("test: all labels are hidden (-1 or missing); the split is cut from train instead",)
 
 
 def test_kind_of_source_is_decided_by_its_form(tmp_path: Path) -> None:
@@ -129,9 +127,7 @@ def test_kind_of_source_is_decided_by_its_form(tmp_path: Path) -> None:
     for hub in ("imdb", "stanfordnlp/imdb", "glue"):
         assert source_kind(hub) == "hub", hub
     for neither in ("s3://bucket/x.parquet", "two words", "a b/c"):
-        with pytest.raises(
-            DataError, match=r"data\.source: must be a built-in corpus \(docstrings\), .* got '"
-        ):
+        with pytest.raises(DataError, match=r"data\.source: must be a built-in corpus \(docstrings\), .* got '"):
             source_kind(neither)
 
 
@@ -197,9 +193,7 @@ BAD_CSV = {
 
 
 @pytest.mark.parametrize(("content", "keys", "message"), BAD_CSV.values(), ids=BAD_CSV.keys())
-def test_bad_csv_gives_one_clear_line(
-    tmp_path: Path, content: str, keys: dict[str, str], message: str
-) -> None:
+def test_bad_csv_gives_one_clear_line(tmp_path: Path, content: str, keys: dict[str, str], message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read(write_csv(tmp_path / "rows.csv", content), **keys)
     assert "\n" not in str(caught.value)
@@ -242,9 +236,7 @@ BAD_COLUMNS = {
 
 
 @pytest.mark.parametrize(("columns", "keys", "message"), BAD_COLUMNS.values(), ids=BAD_COLUMNS.keys())
-def test_bad_parquet_columns_give_one_clear_line(
-    tmp_path: Path, columns: Any, keys: Any, message: str
-) -> None:
+def test_bad_parquet_columns_give_one_clear_line(tmp_path: Path, columns: Any, keys: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read(write_parquet(tmp_path / "rows.parquet", **columns), **keys)
     assert "\n" not in str(caught.value)
@@ -278,9 +270,7 @@ def test_bad_jsonl_gives_one_clear_line(tmp_path: Path, content: str, message: s
 def test_text_that_is_not_utf8_is_located(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
     path.write_bytes(b"text,label\ncaf\xe9,1\n")
-    with pytest.raises(
-        DataError, match=r"must be UTF-8 text, got byte 0xe9 at position 14 \(line 2\); convert it"
-    ):
+    with pytest.raises(DataError, match=r"must be UTF-8 text, got byte 0xe9 at position 14 \(line 2\); convert it"):
         read(path)
 
 
@@ -299,9 +289,7 @@ def test_file_that_only_claims_to_be_parquet_is_refused(tmp_path: Path) -> None:
 
 def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
     write_csv(tmp_path / "reviews.csv", "text,label\n")
-    with pytest.raises(
-        DataError, match=r"no such file or folder '.*review\.csv'; did you mean 'reviews\.csv'\?"
-    ):
+    with pytest.raises(DataError, match=r"no such file or folder '.*review\.csv'; did you mean 'reviews\.csv'\?"):
         read(tmp_path / "review.csv")
 
 
@@ -312,9 +300,7 @@ def test_unknown_format_is_refused(tmp_path: Path) -> None:
 
 def test_folder_without_train_says_what_it_holds(tmp_path: Path) -> None:
     write_csv(tmp_path / "trian.csv", "text,label\n")
-    with pytest.raises(
-        DataError, match=r"must hold train\.parquet\|train\.csv\|train\.jsonl .* got trian\.csv"
-    ):
+    with pytest.raises(DataError, match=r"must hold train\.parquet\|train\.csv\|train\.jsonl .* got trian\.csv"):
         read(tmp_path)
 
 
@@ -328,9 +314,7 @@ def test_two_files_for_a_split_are_refused(tmp_path: Path) -> None:
 def test_class_that_train_lacks_is_refused(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", "text,label\na,0\nb,1\n")
     write_csv(tmp_path / "test.csv", "text,label\na,0\nb,2\nc,2\n")
-    with pytest.raises(
-        DataError, match=r"'label' of test must hold classes of train only, got \[2\] \(2 of 3 rows\)"
-    ):
+    with pytest.raises(DataError, match=r"'label' of test must hold classes of train only, got \[2\] \(2 of 3 rows\)"):
         read(tmp_path)
 
 
@@ -342,12 +326,8 @@ def test_numbers_in_one_split_and_strings_in_another_are_the_same_names(tmp_path
     assert source.tables["test"]["label"].to_pylist() == [0]
 
 
-@pytest.mark.parametrize(
-    ("source", "hint"), [("imdb", ""), ("docstring", "; did you mean the built-in 'docstrings'?")]
-)
-def test_hub_id_without_network_names_the_two_ways_out(
-    source: str, hint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("source", "hint"), [("imdb", ""), ("docstring", "; did you mean the built-in 'docstrings'?")])
+def test_hub_id_without_network_names_the_two_ways_out(source: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     expected = (
@@ -365,7 +345,5 @@ def test_asking_for_more_examples_than_there_are_is_refused(tmp_path: Path) -> N
     (tmp_path / "rows.jsonl").write_text(rows)
     for split, there in (("train", 28), ("validation", 4), ("test", 8)):
         config = DataConfig(source=str(tmp_path / "rows.jsonl"), **{f"{split}_examples": 29})
-        with pytest.raises(
-            DataError, match=rf"data\.{split}_examples: must be in 1\.\.{there} \({split} .*, got 29"
-        ):
+        with pytest.raises(DataError, match=rf"data\.{split}_examples: must be in 1\.\.{there} \({split} .*, got 29"):
             load_splits(config, tmp_path)

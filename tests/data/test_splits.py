@@ -33,9 +33,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def make_rows(sizes: dict[str, int], **more: Any) -> list[dict[str, Any]]:
-    return [
-        {"text": f"{name} number {i}", "label": name, **more} for name, n in sizes.items() for i in range(n)
-    ]
+    return [{"text": f"{name} number {i}", "label": name, **more} for name, n in sizes.items() for i in range(n)]
 
 
 def load(path: Path, **keys: Any) -> Splits:
@@ -64,9 +62,7 @@ def test_missing_splits_are_cut_stratified_with_the_shares_asked_for(tmp_path: P
 
 def test_only_the_split_that_is_missing_is_cut(tmp_path: Path) -> None:
     write(tmp_path / "train.parquet", make_rows({"a": 50, "b": 50}))
-    pd.DataFrame({"text": [f"t{i}" for i in range(10)], "label": ["a", "b"] * 5}).to_parquet(
-        tmp_path / "test.parquet"
-    )
+    pd.DataFrame({"text": [f"t{i}" for i in range(10)], "label": ["a", "b"] * 5}).to_parquet(tmp_path / "test.parquet")
     splits = load(tmp_path, validation_fraction=0.2)
     assert splits.details["rows"] == {"train": 80, "validation": 20, "test": 10}
     assert sorted(splits.test["text"].to_pylist()) == [f"t{i}" for i in range(10)]
@@ -85,9 +81,7 @@ def test_ids_do_not_depend_on_the_order_of_the_file(shuffler: random.Random, tex
     permuted = rows.copy()
     shuffler.shuffle(permuted)
     tables = [pa.Table.from_pylist(r) for r in (rows, permuted)]
-    keyed = [
-        Counter(zip(example_ids(t, "no").to_pylist(), *t.to_pydict().values(), strict=True)) for t in tables
-    ]
+    keyed = [Counter(zip(example_ids(t, "no").to_pylist(), *t.to_pydict().values(), strict=True)) for t in tables]
     assert keyed[0] == keyed[1]
     assert len(keyed[0]) == len(rows)
 
@@ -158,9 +152,7 @@ def test_groups_stay_on_one_side_and_rare_classes_are_spread(tmp_path: Path) -> 
     )
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120), st.integers(0, 99)
-)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120), st.integers(0, 99))
 def test_units_are_never_torn(rows: list[tuple[int, int]], seed: int) -> None:
     units = [str(unit) for unit, _ in rows]
     parts = assign_units(units, np.array([label for _, label in rows]), [0.2, 0.1], seed)
@@ -170,22 +162,16 @@ def test_units_are_never_torn(rows: list[tuple[int, int]], seed: int) -> None:
 
 def test_class_too_small_to_be_cut_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "d.parquet", make_rows({"a": 50, "rare": 2}))
-    message = (
-        r"data\.label: class 'rare' must have enough examples to cut test and validation from train, got 2"
-    )
+    message = r"data\.label: class 'rare' must have enough examples to cut test and validation from train, got 2"
     with pytest.raises(DataError, match=message):
         load(path)
     splits = load(write(tmp_path / "e.parquet", make_rows({"a": 50, "rare": 3})))
-    assert {split: counts["rare"] for split, counts in class_counts(splits).items()} == dict.fromkeys(
-        SPLITS, 1
-    )
+    assert {split: counts["rare"] for split, counts in class_counts(splits).items()} == dict.fromkeys(SPLITS, 1)
 
 
 def test_fractions_that_leave_nothing_for_train_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "d.parquet", make_rows({"a": 50, "b": 50}))
-    with pytest.raises(
-        DataError, match=r"data\.validation_fraction: must leave examples .* got 0\.5 beside .* 0\.5"
-    ):
+    with pytest.raises(DataError, match=r"data\.validation_fraction: must leave examples .* got 0\.5 beside .* 0\.5"):
         load(path, validation_fraction=0.5, test_fraction=0.5)
 
 
@@ -247,16 +233,12 @@ def test_same_first_text_with_another_second_text_is_another_pair(tmp_path: Path
         frame = pd.DataFrame(rows).assign(a=lambda f, s=split: f["a"] + s)
         frame.to_csv(tmp_path / f"{split}.csv", index=False)
     assert load(tmp_path, text="q", text_pair="a").notes == ()
-    assert (
-        load(tmp_path, text="q").notes[0] == "validation: 4 of 4 examples have a text that is also in train"
-    )
+    assert load(tmp_path, text="q").notes[0] == "validation: 4 of 4 examples have a text that is also in train"
 
 
 def test_fingerprint_sees_content_order_and_names() -> None:
     def fingerprint(texts: list[str], labels: list[int], names: tuple[str, ...] = ("n", "y")) -> str:
-        return content_fingerprint(
-            {"train": pa.table({"text": texts, "label": pa.array(labels, pa.int64())})}, names
-        )
+        return content_fingerprint({"train": pa.table({"text": texts, "label": pa.array(labels, pa.int64())})}, names)
 
     base = fingerprint(["ab", "c"], [0, 1])
     assert base == fingerprint(["ab", "c"], [0, 1])
@@ -304,9 +286,7 @@ def test_built_in_corpus_is_cut_without_shared_texts(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_real_data_is_read_as_its_page_describes_it(
-    name: str, keys: Any, rows: dict[str, int], note: str
-) -> None:
+def test_real_data_is_read_as_its_page_describes_it(name: str, keys: Any, rows: dict[str, int], note: str) -> None:
     if not (REAL_DATA / name).is_dir():
         pytest.skip(f"no dataset '{name}' in {REAL_DATA} (RAYBERT_DATA)")
     splits = load(REAL_DATA / name, **keys)

@@ -76,9 +76,7 @@ def row(table: TokenTable, position: int) -> list[int]:
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("max_length", [4, 5, 7, 10, 64])
-def test_rows_equal_those_of_the_tokenizer(
-    make_tokenizer: Any, pairs: bool, side: str, max_length: int
-) -> None:
+def test_rows_equal_those_of_the_tokenizer(make_tokenizer: Any, pairs: bool, side: str, max_length: int) -> None:
     tokenizer = make_tokenizer()
     tokenizer.truncation_side = side
     data = tokenize_splits(make_splits(pairs), tokenizer, max_length)
@@ -104,9 +102,7 @@ def test_collated_batch_equals_the_tokenizers_own_padding(make_tokenizer: Any, p
     tokenizer = make_tokenizer()
     data = tokenize_splits(make_splits(pairs), tokenizer, 9)
     positions = np.array([4, 1, 5, 0])
-    rows = [
-        tokenizer(TEXTS[i], PAIRS[i] if pairs else None, truncation=True, max_length=9) for i in positions
-    ]
+    rows = [tokenizer(TEXTS[i], PAIRS[i] if pairs else None, truncation=True, max_length=9) for i in positions]
     expected = tokenizer.pad(rows, return_tensors="pt")
     batch = collate(data.train, positions, data.pad_id, data.uses_token_types)
     assert batch.pop("labels").tolist() == [0, 1, 1, 0]
