@@ -15,8 +15,8 @@ from scipy.sparse import csr_array
 
 from raybert.selection.geometry.points import row_blocks
 
-_CACHE_BYTES = 1 << 28
-_ROWS_AT_A_TIME = 16
+_CACHE_BYTES = 1 << 30
+_ROWS_AT_A_TIME = 64
 _CHOSEN = np.iinfo(np.int64).min
 
 
@@ -40,12 +40,14 @@ class Similarity(Protocol):
 
 
 class DenseSimilarity:
-    """(1 + cos) / 2 of all pairs, computed by blocks of rows; up to 256 MiB of them are kept."""
+    """(1 + cos) / 2 of all pairs, computed by blocks of rows; up to 1 GiB of them is kept."""
 
     def __init__(self, unit_points: np.ndarray, device: str | torch.device | None = None) -> None:
         num_points = len(unit_points)
         num_slots = min(num_points, max(4 * _ROWS_AT_A_TIME, _CACHE_BYTES // (4 * num_points)))
-        self.points = torch.from_numpy(unit_points).to(device, torch.float64)
+        # The product of two rows [e, 1] / sqrt(2) is (1 + cos) / 2.
+        lifted = np.column_stack([unit_points.astype(np.float64), np.ones(num_points)]) * 0.5**0.5
+        self.points = torch.from_numpy(lifted).to(device)
         self.rows = np.empty((num_slots, num_points), np.float32)
         self.slot_of = np.full(num_points, -1)
         self.owner_of = np.full(num_slots, -1)
@@ -56,7 +58,7 @@ class DenseSimilarity:
     def gain_bounds(self) -> np.ndarray:
         """Return sum_v (1 + e_v e_i) / 2, in closed form, and what rounding rows to float32 could add."""
         sums: np.ndarray = (self.points @ self.points.sum(dim=0)).cpu().numpy()
-        return (len(self) + sums) / 2 + len(self) * 2.0**-23
+        return sums + len(self) * 2.0**-23
 
     def gains(self, positions: np.ndarray, covered: np.ndarray) -> np.ndarray:
         """See `Similarity`."""
@@ -91,8 +93,10 @@ class DenseSimilarity:
         return self._compute(positions) if (slots < 0).any() else self.rows[slots]
 
     def _compute(self, positions: np.ndarray) -> np.ndarray:
-        similar = (self.points[positions] @ self.points.T).add_(1).div_(2).clamp_(min=0)
-        rows: np.ndarray = similar.cpu().numpy().astype(np.float32)
+        points = self.points[positions]
+        rows = np.empty((len(positions), len(self)), np.float32)
+        for block in row_blocks(len(self)):
+            rows[:, block] = (points @ self.points[block].T).cpu().numpy()
         return rows
 
 
