@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 
 from raybert.errors import SelectionError
 from raybert.selection.geometry.neighbours import unit_rows
@@ -18,19 +18,21 @@ from raybert.selection.geometry.points import as_points, as_selected, check_budg
 
 EXACT_LIMIT = 20_000
 _CLUSTER_SIZE = 5_000
+_MANY_CLUSTERS = 256
 _LEVELS = 2.0**30
 
 
 def fit_centroids(points: np.ndarray, num_clusters: int, generator: np.random.Generator) -> np.ndarray:
-    """Return (num_clusters, d) float64 mini-batch k-means centroids of the rows, in the order given."""
-    model = MiniBatchKMeans(
-        num_clusters,
-        batch_size=min(len(points), max(1024, num_clusters)),
-        init_size=min(len(points), max(3 * num_clusters, 3072)),
-        max_iter=20,
-        n_init=1,
-        random_state=int(generator.integers(2**31)),
-    )
+    """Return (num_clusters, d) float64 mini-batch k-means centroids of the rows, in the order given.
+
+    The k-means++ start is drawn from a sample. Many clusters get one trial each instead of scikit-learn's
+    2 + ln k, which alone took 8 s for 2,500 clusters of 25,000 rows.
+    """
+    sample = generator.permutation(len(points))[: max(3 * num_clusters, 3072)]
+    seed = int(generator.integers(2**31))
+    trials = None if num_clusters <= _MANY_CLUSTERS else 1
+    start, _ = kmeans_plusplus(points[sample], num_clusters, n_local_trials=trials, random_state=seed)
+    model = MiniBatchKMeans(num_clusters, init=start, n_init=1, max_iter=20, random_state=seed)
     centroids: np.ndarray = model.fit(points).cluster_centers_.astype(np.float64)
     return centroids
 

@@ -85,7 +85,7 @@ def _search_faiss(points: np.ndarray, num_neighbours: int) -> tuple[np.ndarray, 
         raise SelectionError(
             "method 'ann': faiss must be importable, got none; install raybert[ann] or use 'exact'"
         ) from error
-    num_lists = max(1, int(4 * len(points) ** 0.5) if len(points) > 10_000 else 1)
+    num_lists = int(4 * len(points) ** 0.5) if len(points) > 10_000 else 1
     index = faiss.IndexIVFFlat(
         faiss.IndexFlatIP(points.shape[1]), points.shape[1], num_lists, faiss.METRIC_INNER_PRODUCT
     )
@@ -93,6 +93,10 @@ def _search_faiss(points: np.ndarray, num_neighbours: int) -> tuple[np.ndarray, 
     index.add(points)
     index.nprobe = max(1, num_lists // 16)
     similarities, neighbours = index.search(points, num_neighbours + 1)
+    short = (neighbours < 0).any(axis=1)  # too few rows in the probed lists
+    if short.any():
+        index.nprobe = num_lists
+        similarities[short], neighbours[short] = index.search(points[short], num_neighbours + 1)
     return _drop_self(neighbours, similarities)
 
 
