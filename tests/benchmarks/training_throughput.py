@@ -168,7 +168,7 @@ def main() -> None:
             f"{name:<9}{speed['ours']:>9.1f}{speed['padded']:>9.1f}{speed['grouped']:>9.1f}{max(bares):>9.1f}"
             f"{speed['ours'] / speed['padded']:>11.2f}x{speed['ours'] / speed['grouped']:>11.2f}x{overhead:>10.1%}"
         )
-        losses = {key: round(part[0][1], 3) for key, part in runs.items()}
+        losses = {key: round(float(part[0][1]), 3) for key, part in runs.items()}
         print(f"{'':<9}loss of the second half: {losses}")
         record[name] = {key: round(value, 1) for key, value in speed.items()} | {
             "ratio": round(speed["ours"] / speed["padded"], 3),
