@@ -1,5 +1,6 @@
 """k-center against brute force: exact up to ties, whatever the ties, the path or the order of the pool."""
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -240,3 +241,13 @@ def test_bad_arguments_are_refused(change, message):
     arguments = {"embeddings": np.arange(10.0).reshape(5, 2), "budget": 1} | change
     with pytest.raises(SelectionError, match=message):
         k_center(**arguments)
+
+
+def test_memory_beside_the_rows_is_linear():
+    points = np.random.default_rng(12).standard_normal((12_000, 16)).astype(np.float32)
+    tracemalloc.start()
+    k_center(points, 1200)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # All distances to all centres would be 115 MB as float64; blocks are at most 2048 x 1024.
+    assert peak < 40e6
