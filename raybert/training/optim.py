@@ -29,8 +29,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the trainable parameters that weight decay applies to, and the rest.
 
-    Biases and everything inside a normalisation module (its class name ends in `Norm`, in any spelling that the
-    encoders of transformers use) are left out. Parameters shared by two modules are listed once.
+    Biases and the parameters of normalisation modules (`norm` in the class name, as in all encoders of
+    transformers) are left out. Parameters shared by two modules are listed once.
     """
     decayed: dict[int, nn.Parameter] = {}
     others: dict[int, nn.Parameter] = {}

@@ -105,7 +105,9 @@ def main() -> None:
         seconds, accuracy = run_scripts(folder, export(folder), scripts)
     loop_seconds = seconds * arguments.trials / scripts
     print(f"{'':<34}{'seconds':>10}{'a trial':>10}{'test accuracy':>15}")
-    print(f"{'raybert sweep':<34}{sweep_seconds:>10.1f}{sweep_seconds / arguments.trials:>10.2f}{sweep_accuracy:>15.3f}")
+    print(
+        f"{'raybert sweep':<34}{sweep_seconds:>10.1f}{sweep_seconds / arguments.trials:>10.2f}{sweep_accuracy:>15.3f}"
+    )
     name = f"{scripts} Trainer processes" + (" (scaled up)" if scripts < arguments.trials else "")
     print(f"{name:<34}{loop_seconds:>10.1f}{seconds / scripts:>10.2f}{accuracy:>15.3f}")
     record = {

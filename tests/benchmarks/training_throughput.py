@@ -146,12 +146,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--datasets", nargs="+", choices=list(MAX_LENGTH), default=list(MAX_LENGTH))
-    parser.add_argument("--repeats", type=int, default=2, help="interleaved; the fastest counts (the machine is shared)")
+    parser.add_argument(
+        "--repeats", type=int, default=2, help="interleaved; the fastest counts (the machine is shared)"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     encoder = resolve_encoder(ModelConfig(encoder=str(minilm())), [], cache_folder())
     record: dict[str, object] = {"benchmark": "training_throughput", "unit": "examples per second"}
-    print(f"{'dataset':<9}{'ours':>9}{'Trainer':>9}{'grouped':>9}{'bare':>9}{'vs Trainer':>12}{'vs grouped':>12}{'overhead':>10}")
+    print(
+        f"{'dataset':<9}{'ours':>9}{'Trainer':>9}{'grouped':>9}{'bare':>9}{'vs Trainer':>12}{'vs grouped':>12}{'overhead':>10}"
+    )
     for name in arguments.datasets:
         data = load(name, encoder, max(4096, arguments.steps * BATCH))
         ours(data, encoder, 5)
