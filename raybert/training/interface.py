@@ -83,6 +83,9 @@ class PoolView(Protocol):
         Head and softmax run in float32 outside autocast. The scored examples are counted as cost.
         """
 
+    def predict_with_features(self, positions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities (m, C), as `predict`, and features (m, h), the input of the last layer."""
+
     def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Return (m, d) float32 L2-normalised pooled embeddings of the current model in eval mode."""
 

@@ -19,7 +19,8 @@ from raybert.config import TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.training import checkpoint
-from raybert.training.inference import embed_examples, predict_probs
+from raybert.training.history import LossHistory
+from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
 from raybert.training.metrics import classification_metrics, ranking_free_metrics
 from raybert.training.optim import build_optimizer, linear_schedule, set_learning_rate
@@ -152,10 +153,8 @@ class _Run:
         self.plan: EpochPlan | None = None
         self.batches: list[np.ndarray] = []
         self.weights: np.ndarray | None = None  # (n,) by pool position, of the current pass
-        self.losses: list[np.ndarray] = []  # per pass: (n,) float32, NaN where not trained on
+        self.history = LossHistory(data.example_ids, self.world_size)
         self.best_weights: checkpoint.Tensors | None = None
-        self.unread: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []
-        self.window = np.zeros(3)  # since the last evaluation: loss, correct, examples
         self.saved_at = time.monotonic()
         self.run_key = self._run_key()
 
@@ -167,15 +166,20 @@ class _Run:
 
     @property
     def train_losses(self) -> np.ndarray:
-        return self._latest()[0]
+        return self.history.latest()[0]
 
     @property
     def train_loss_epochs(self) -> np.ndarray:
-        return self._latest()[1]
+        return self.history.latest()[1]
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         positions = self._scored(positions)
         return predict_probs(self.model, self.data.train, positions, data=self.data, precision=self.config.precision)
+
+    def predict_with_features(self, positions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        positions = self._scored(positions)
+        table, precision = self.data.train, self.config.precision
+        return predict_with_features(self.model, table, positions, data=self.data, precision=precision)
 
     def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
         positions = self._scored(positions)
@@ -189,7 +193,7 @@ class _Run:
             started = time.monotonic()
             self.plan = self._next_plan()
             self.state.samples_per_epoch.append(len(self.plan.positions))
-            self.losses.append(np.full(len(self.data.train), np.nan, np.float32))
+            self.history.begin_pass()
             self.state.selection_seconds += time.monotonic() - started
         self._cut_batches()
 
@@ -229,7 +233,7 @@ class _Run:
 
     def evaluate(self) -> bool:
         """Evaluate on validation, report, save; return whether to stop before T."""
-        self._read_losses()
+        self.history.read()
         started = time.monotonic()
         if self.rank == 0:
             table = self.data.validation
@@ -248,7 +252,7 @@ class _Run:
         return stop and not is_end
 
     def end_pass(self) -> None:
-        self._read_losses()
+        self.history.read()
         if self.state.batch >= len(self.batches):
             self.state.epoch += 1
             self.state.batch = 0
@@ -256,7 +260,7 @@ class _Run:
 
     def result(self, *, stopped: bool, evaluate_test: bool) -> FitResult:
         """Put the best weights into the model, evaluate them, and return everything."""
-        self._read_losses()
+        self.history.read()
         validation_probs = test_probs = test_metrics = None
         if not stopped and self.rank == 0:
             started = time.monotonic()
@@ -282,7 +286,7 @@ class _Run:
             test_metrics=test_metrics,
             validation_probs=validation_probs,
             test_probs=test_probs,
-            train_losses=np.stack(self.losses) if self.losses else np.empty((0, len(self.data.train))),
+            train_losses=self.history.stacked(),
             train_seconds=state.train_seconds,
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
@@ -304,8 +308,8 @@ class _Run:
             state = {
                 "state": json.dumps(vars(self.state)),
                 "plan": plan,
-                "losses": torch.from_numpy(np.stack(self.losses)),
-                "window": torch.from_numpy(self.window.copy()),
+                "losses": torch.from_numpy(self.history.stacked()),
+                "window": torch.from_numpy(self.history.window.copy()),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "generators": generators,
@@ -330,8 +334,8 @@ class _Run:
             None if plan["weights"] is None else plan["weights"].numpy(),
             plan["max_steps"],
         )
-        self.losses = list(saved["losses"].numpy())
-        self.window = saved["window"].numpy()
+        self.history.passes = list(saved["losses"].numpy())
+        self.history.window = saved["window"].numpy()
         self._cut_batches()
         if self.state.batch >= len(self.batches):
             self.end_pass()
@@ -385,38 +389,17 @@ class _Run:
         weighted = losses if self.weights is None else losses * self._weights_of(positions)
         # DDP averages gradients over ranks; the loss is a sum over them.
         self.scaler.scale(weighted.sum() * (self.world_size / batch_size)).backward()  # type: ignore[no-untyped-call]
-        self.unread.append((positions, losses.detach(), (logits.detach().argmax(dim=-1) == labels)))
+        hits = logits.detach().argmax(dim=-1) == labels
+        self.history.add(positions, losses.detach(), hits, self.state.step + 1)
 
     def _weights_of(self, positions: np.ndarray) -> torch.Tensor:
         assert self.weights is not None
         return torch.from_numpy(self.weights[positions]).to(self.device)
 
-    def _read_losses(self) -> None:
-        """Move the losses of the last steps from the device into the history, once for many steps."""
-        local = (np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, bool))
-        if self.unread:
-            positions, losses, correct = zip(*self.unread, strict=True)
-            local = (
-                np.concatenate(positions),
-                torch.cat(losses).float().cpu().numpy(),
-                torch.cat(correct).cpu().numpy(),
-            )
-            self.unread = []
-        for positions, losses, correct in gather_objects(local, self.world_size):
-            if not np.isfinite(losses).all():
-                broken = self.data.example_ids[positions[~np.isfinite(losses)]][:5].tolist()
-                raise TrialError(
-                    f"loss: must be finite, got NaN or inf by step {self.state.step}, first at examples {broken}; "
-                    "lower train.learning_rate or use train.precision: fp32"
-                )
-            if len(positions):
-                self.losses[-1][positions] = losses
-                self.window += (losses.sum(dtype=np.float64), correct.sum(), len(losses))
-
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
-        state, (loss, correct, count) = self.state, self.window
-        self.window = np.zeros(3)
+        state = self.state
+        train_loss, train_accuracy = self.history.close_window()
         factor = linear_schedule(state.step - 1, self.total_steps, self.config.warmup_fraction)
         row = {
             "evaluation": len(state.rows) + 1,
@@ -424,8 +407,8 @@ class _Run:
             "step": state.step,
             "examples_seen": state.examples_seen,
             "samples": state.samples_per_epoch[-1],
-            "train_loss": loss / count if count else math.nan,
-            "train_accuracy": correct / count if count else math.nan,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
             **{f"validation_{name}": value for name, value in metrics.items()},
             "learning_rate": self.config.learning_rate * factor,
             "seconds": round(state.train_seconds + state.evaluation_seconds + state.selection_seconds, 3),
@@ -446,15 +429,6 @@ class _Run:
         chosen = np.arange(len(self.data.train)) if positions is None else positions
         self.state.examples_scored += len(chosen)
         return chosen
-
-    def _latest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return each example's last training loss and its pass."""
-        losses = np.full(len(self.data.train), np.nan, np.float32)
-        epochs = np.full(len(self.data.train), -1, np.int32)
-        for epoch, row in enumerate(self.losses):
-            seen = ~np.isnan(row)
-            losses[seen], epochs[seen] = row[seen], epoch
-        return losses, epochs
 
     def _generators(self) -> dict[str, torch.Tensor]:
         states = {"cpu": torch.get_rng_state()}
