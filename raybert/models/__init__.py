@@ -8,13 +8,14 @@ from raybert.models.classifier import (
     load_trained_classifier,
     pooled_features,
 )
-from raybert.models.encoder import Encoder, load_tokenizer, resolve_encoder
+from raybert.models.encoder import Encoder, check_length, load_tokenizer, resolve_encoder
 from raybert.models.quiet import quiet_transformers
 from raybert.models.tiny import TINY
 
 __all__ = [
     "TINY",
     "Encoder",
+    "check_length",
     "embed_batch",
     "keep_head_in_float32",
     "load_backbone",

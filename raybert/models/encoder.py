@@ -12,14 +12,18 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
-from raybert.errors import ModelError
+from raybert.errors import ConfigError, ModelError
 from raybert.models.tiny import TINY, build_tiny_encoder
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+_POSITIONS_AFTER_PADDING = frozenset(
+    {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "mpnet"}
+)
+"""Model types whose first position is that after the padding piece's number."""
 _PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -79,6 +83,22 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     if not tokenizer.is_fast:
         raise ModelError(f"model.encoder: {encoder.name}: must have a fast tokenizer (tokenizer.json)")
     return tokenizer
+
+
+def check_length(encoder: Encoder, max_length: int) -> None:
+    """Refuse texts that are longer than the encoder has positions for.
+
+    Raises:
+        ConfigError: says the limit.
+    """
+    config = AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1 or not getattr(config, "position_biased_input", True):
+        return  # relative positions only
+    if config.model_type in _POSITIONS_AFTER_PADDING:
+        limit -= config.pad_token_id + 1
+    if max_length > limit:
+        raise ConfigError(f"data.max_length: must be <= {limit} (positions of '{encoder.name}'), got {max_length}")
 
 
 def fingerprint_files(folder: Path) -> str:
