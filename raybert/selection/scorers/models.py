@@ -9,9 +9,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from raybert.models import Encoder, load_backbone, load_trained_classifier
+from raybert.data import TokenTable
+from raybert.data.nulls import null_table
+from raybert.models import Encoder, load_backbone, load_tokenizer, load_trained_classifier
+from raybert.selection.folds import assign_folds
+from raybert.selection.losses import mean_cross_entropy
+from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.training.inference import embed_examples, predict_with_features
+
+HeldoutSignal = Literal["probs", "heldout_probs", "irreducible_loss"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,7 @@ class EmbeddingScorer:
 
     signals = ("embeddings",)
     uses_model = True
+    passes = 1
 
     encoder: Encoder
     pooling: Literal["mean", "cls"]
@@ -30,59 +38,194 @@ class EmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        model = load_backbone(self.encoder).to(_device())
+        return _embedder(load_backbone(self.encoder).to(_device()), scoring_data, self.pooling)
 
-        def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            embeddings = embed_examples(
-                model,
-                scoring_data.data.train,
-                positions,
-                data=scoring_data.data,
-                pooling=self.pooling,
-                max_tokens=scoring_data.max_tokens,
-                precision=scoring_data.precision,
-            )
-            return {"embeddings": embeddings}
 
-        return score
+@dataclass(frozen=True)
+class ProxyEmbeddingScorer:
+    """`embeddings` (n, d): those of a proxy's fine-tuned encoder instead of the frozen one."""
+
+    signals = ("embeddings",)
+    uses_model = True
+    passes = 1
+
+    proxy: str
+    checkpoint: Path
+    pooling: Literal["mean", "cls"]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the proxy's trial id and pooling."""
+        return {"scorer": "proxy_embeddings", "proxy": self.proxy, "pooling": self.pooling}
+
+    def load(self, scoring_data: ScoringData) -> ScoreFunction:
+        """Return the function that embeds positions."""
+        return _embedder(load_trained_classifier(self.checkpoint).to(_device()), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
 class ProxyScorer:
     """Outputs of proxies on the pool that they were trained on, in eval mode.
 
-    `probs` (n, m, C) of m proxies, and `features` (n, h), the input of the first one's last layer.
+    `probs` (n, m, C) of m proxies and `feature_norms` (n, m), the norms of their last layers' inputs; with a `null`
+    also `null_probs` (n, m, C), their outputs without the text.
     """
 
-    signals = ("probs", "features")
     uses_model = True
 
     proxies: tuple[str, ...]
     checkpoints: tuple[Path, ...]
+    null: Literal["empty", "mask"] | None = None
+    encoder: Encoder | None = None
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the arrays."""
+        return ("probs", "feature_norms") if self.null is None else ("probs", "feature_norms", "null_probs")
+
+    @property
+    def passes(self) -> int:
+        """Forward passes per example."""
+        return len(self.proxies) * (1 if self.null is None else 2)
 
     def identity(self) -> dict[str, Any]:
         """Return the proxies' trial ids, which are content hashes of all that made them."""
-        return {"scorer": "proxy", "proxies": list(self.proxies)}
+        return {"scorer": "proxy", "proxies": list(self.proxies), "null": self.null}
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
         models = [load_trained_classifier(folder).to(_device()) for folder in self.checkpoints]
+        nulls: TokenTable | None = None
+        if self.null is not None:
+            assert self.encoder is not None
+            has_pairs = "text_pair" in scoring_data.texts.column_names
+            nulls = null_table(scoring_data.data.train, self.null, load_tokenizer(self.encoder), has_pairs=has_pairs)
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            outputs = [
-                predict_with_features(
-                    model,
-                    scoring_data.data.train,
-                    positions,
-                    data=scoring_data.data,
-                    max_tokens=scoring_data.max_tokens,
-                    precision=scoring_data.precision,
-                )
-                for model in models
-            ]
-            return {"probs": np.stack([probs for probs, _ in outputs], axis=1), "features": outputs[0][1]}
+            outputs = [_predict(model, scoring_data, positions) for model in models]
+            arrays = {
+                "probs": np.stack([probs for probs, _ in outputs], axis=1),
+                "feature_norms": np.stack([np.linalg.norm(features, axis=1) for _, features in outputs], axis=1),
+            }
+            if nulls is not None:
+                blank = [_predict(model, scoring_data, positions, nulls)[0] for model in models]
+                arrays["null_probs"] = np.stack(blank, axis=1)
+            return arrays
 
         return score
+
+
+@dataclass(frozen=True)
+class HeldoutScorer:
+    """Outputs of cross-fitted proxies: every example is scored by those that did not train on it.
+
+    `probs` (n, m, C) and `feature_norms` (n, m) of m repetitions, `heldout_probs` (n, C), or `irreducible_loss` (n,).
+    """
+
+    uses_model = True
+
+    signal: HeldoutSignal
+    proxies: tuple[str, ...]
+    checkpoints: tuple[Path, ...]
+    num_folds: int
+    seed: int
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the arrays."""
+        return ("probs", "feature_norms") if self.signal == "probs" else (self.signal,)
+
+    @property
+    def passes(self) -> int:
+        """Forward passes per example."""
+        return len(self.proxies) // self.num_folds
+
+    def identity(self) -> dict[str, Any]:
+        """Return the proxies' trial ids, repetition by repetition, fold by fold."""
+        return {"scorer": self.signal, "heldout": list(self.proxies), "folds": self.num_folds, "seed": self.seed}
+
+    def load(self, scoring_data: ScoringData) -> ScoreFunction:
+        """Return the function that runs on every position the proxies of its fold."""
+        models = [load_trained_classifier(folder).to(_device()) for folder in self.checkpoints]
+        data = scoring_data.data
+        folds = assign_folds(np.asarray(data.train.labels), tie_keys(data.example_ids, self.seed), self.num_folds)
+
+        def score(positions: np.ndarray) -> dict[str, np.ndarray]:
+            probs = np.empty((len(positions), self.passes, data.num_classes), np.float32)
+            norms = np.empty((len(positions), self.passes), np.float32)
+            for number, model in enumerate(models):
+                repetition, fold = divmod(number, self.num_folds)
+                rows = np.flatnonzero(folds[positions] == fold)
+                if len(rows):
+                    probs[rows, repetition], features = _predict(model, scoring_data, positions[rows])
+                    norms[rows, repetition] = np.linalg.norm(features, axis=1)
+            if self.signal == "probs":
+                return {"probs": probs, "feature_norms": norms}
+            if self.signal == "heldout_probs":
+                return {"heldout_probs": probs.mean(axis=1)}
+            labels = np.asarray(data.train.labels)[positions]
+            return {"irreducible_loss": mean_cross_entropy(probs, labels).astype(np.float32)}
+
+        return score
+
+
+@dataclass(frozen=True)
+class DynamicsScorer:
+    """`dynamics` (n, t, C): probabilities at t checkpoints of one training run over the whole pool.
+
+    The run itself left those of all but the last checkpoint in its folder; the last is its final model.
+    """
+
+    signals = ("dynamics",)
+    uses_model = True
+    passes = 1
+
+    proxy: str
+    folder: Path
+
+    def identity(self) -> dict[str, Any]:
+        """Return the run's trial id."""
+        return {"scorer": "dynamics", "proxy": self.proxy}
+
+    def load(self, scoring_data: ScoringData) -> ScoreFunction:
+        """Return the function that gathers positions."""
+        model = load_trained_classifier(self.folder / "checkpoint" / "best").to(_device())
+        earlier = [np.load(path, mmap_mode="r") for path in sorted((self.folder / "dynamics").glob("*.npy"))]
+
+        def score(positions: np.ndarray) -> dict[str, np.ndarray]:
+            probs, _ = _predict(model, scoring_data, positions)
+            return {"dynamics": np.stack([*(part[positions] for part in earlier), probs], axis=1)}
+
+        return score
+
+
+def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "cls"]) -> ScoreFunction:
+    def score(positions: np.ndarray) -> dict[str, np.ndarray]:
+        embeddings = embed_examples(
+            model,
+            scoring_data.data.train,
+            positions,
+            data=scoring_data.data,
+            pooling=pooling,
+            max_tokens=scoring_data.max_tokens,
+            precision=scoring_data.precision,
+        )
+        return {"embeddings": embeddings}
+
+    return score
+
+
+def _predict(
+    model: Any, scoring_data: ScoringData, positions: np.ndarray, table: TokenTable | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and features of positions, of the pool or of a table like it."""
+    return predict_with_features(
+        model,
+        scoring_data.data.train if table is None else table,
+        positions,
+        data=scoring_data.data,
+        max_tokens=scoring_data.max_tokens,
+        precision=scoring_data.precision,
+    )
 
 
 def _device() -> torch.device:

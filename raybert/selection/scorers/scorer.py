@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,9 @@ class ScoringData:
     precision: str
 
 
+@runtime_checkable
 class Scorer(Protocol):
-    """Computes one or more signals of the pool, row by row. Implementations are frozen dataclasses."""
+    """Computes one or more signals of the pool. Implementations are frozen dataclasses."""
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -43,8 +44,27 @@ class Scorer(Protocol):
     def uses_model(self) -> bool:
         """Whether it wants a GPU where there is one."""
 
+    @property
+    def passes(self) -> int:
+        """How many forward passes of a model an example costs; 0 for statistics of its text."""
+
     def identity(self) -> dict[str, Any]:
         """Return everything but the data that the values depend on, as JSON."""
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the score function; what is heavy is loaded here."""
+
+
+@runtime_checkable
+class PoolScorer(Protocol):
+    """Computes signals of the whole pool at once from other signals, after these."""
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the arrays that it computes."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything but the data and the signals it reads that the values depend on, as JSON."""
+
+    def compute(self, scoring_data: ScoringData, signals: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return signal name -> (n, ...) float32 in pool order, from the signals that it reads."""
