@@ -3,7 +3,8 @@
 A block is up to 1,024 pool rows of similar length. A Ray Data row is one *piece of work*, (job, block number);
 the token table itself lies in the object store and is mapped, not copied, by every scoring process, and a
 finished block goes straight to disk. So memory does not grow with the pool, and what was killed goes on from
-the blocks that are there.
+the blocks that are there. Scorers that run a model live in actors, statistics of the text are tasks, and what needs
+the whole pool at once (AFLite) follows as one task each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import ray
 import ray.data
 import torch
 
-from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
+from raybert.selection.scorers.scorer import PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, content_key
 
 BLOCK_ROWS = 1024
@@ -36,17 +37,38 @@ class ScoringJob:
         data_key: which of the prepared data sets.
         data_fingerprint: its content.
         num_rows: pool size n.
+        arithmetic: precision and word pieces per forward pass, on which the last bits of a model's outputs depend.
+        runs: trial ids of the training runs whose models it loads.
+        depends: keys of the signals that it reads, for scorers of the whole pool.
     """
 
-    scorer: Scorer
+    scorer: Scorer | PoolScorer
     data_key: str
     data_fingerprint: str
     num_rows: int
+    arithmetic: tuple[str, int]
+    runs: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that the values depend on."""
-        return {"data": self.data_fingerprint, **self.scorer.identity()}
+        identity: dict[str, Any] = {"data": self.data_fingerprint, **self.scorer.identity()}
+        if self.uses_model:
+            identity["arithmetic"] = list(self.arithmetic)
+        if self.depends:
+            identity["reads"] = list(self.depends)
+        return identity
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether it wants a GPU where there is one."""
+        return bool(getattr(self.scorer, "uses_model", False))
+
+    @property
+    def passes(self) -> int:
+        """Forward passes per example."""
+        return int(getattr(self.scorer, "passes", 0))
 
     @property
     def key(self) -> str:
@@ -109,13 +131,36 @@ def run_scoring(
         should_stop: asked after every block; stopping leaves finished blocks in the store.
     """
     pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
+    by_row = [piece for piece in pieces if not piece.job.depends]
     for uses_model in (False, True):
-        group = [piece for piece in pieces if piece.job.scorer.uses_model == uses_model]
+        group = [piece for piece in by_row if piece.job.uses_model == uses_model]
         if group and not _score(group, data, store, uses_model, (cpus, gpus, gpus_per_actor), progress, should_stop):
             return False
-    for piece in pieces:
+    for piece in by_row:
         store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows, piece.seconds)
+    for piece in pieces:
+        if piece.job.depends:
+            if should_stop():
+                return False
+            seconds = ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store))
+            store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows, seconds)
     return True
+
+
+def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -> float:
+    """Compute a signal of the whole pool from others, write its blocks, and return the seconds it took."""
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    signals: dict[str, np.ndarray] = {}
+    for key in job.depends:
+        signals.update(store.load(key))
+    assert isinstance(job.scorer, PoolScorer)
+    arrays = job.scorer.compute(scoring_data, signals)
+    lengths = scoring_data.data.train.lengths
+    for block in range(job.num_blocks):
+        positions = block_positions(lengths, block)
+        store.write_block(job.key, block, positions, {name: values[positions] for name, values in arrays.items()})
+    return time.monotonic() - started
 
 
 def block_positions(lengths: np.ndarray, block: int) -> np.ndarray:
@@ -188,15 +233,28 @@ def _stream(
     cpus, gpus, gpus_per_actor = room
     workers = max(1, min(int(gpus / gpus_per_actor) if gpus_per_actor else int(cpus), len(work)))
     share = max(0.01, (cpus - ROOM_FOR_TASKS * max(1.0, cpus / 2)) / workers) if cpus < workers * 1.2 else 1.0
-    dataset = ray.data.from_items(work, override_num_blocks=len(work)).map_batches(
-        _BlockScorer,
-        fn_constructor_args=(jobs, data, store),
-        batch_size=1,
-        num_cpus=min(share, 1.0),
-        num_gpus=gpus_per_actor if uses_model else 0,
-        compute=ray.data.ActorPoolStrategy(size=workers),
-    )
-    yield from dataset.iter_rows()
+    blocks = ray.data.from_items(work, override_num_blocks=len(work))
+    if uses_model:
+        scored = blocks.map_batches(
+            _BlockScorer,
+            fn_constructor_args=(jobs, data, store),
+            batch_size=1,
+            num_cpus=min(share, 1.0),
+            num_gpus=gpus_per_actor,
+            compute=ray.data.ActorPoolStrategy(size=workers),
+        )
+    else:
+        scored = blocks.map_batches(
+            _score_text_block, fn_args=(jobs, data, store), batch_size=1, num_cpus=min(share, 1.0)
+        )
+    yield from scored.iter_rows()
+
+
+def _score_text_block(
+    batch: dict[str, np.ndarray], jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore
+) -> dict[str, np.ndarray]:
+    """Compute one block in a Ray Data task: nothing is worth keeping between blocks."""
+    return _BlockScorer(jobs, data, store)(batch)
 
 
 class _BlockScorer:
@@ -218,5 +276,6 @@ class _BlockScorer:
     def _function(self, job: ScoringJob, scoring_data: ScoringData) -> ScoreFunction:
         """Return the job's score function; only the last one is kept, so memory holds one model."""
         if self._loaded is None or self._loaded[0] != job.key:
+            assert isinstance(job.scorer, Scorer)
             self._loaded = (job.key, job.scorer.load(scoring_data))
         return self._loaded[1]

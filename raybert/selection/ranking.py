@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,11 +30,13 @@ class Order:
             first, the harder of two that are equally near).
         window: shares of the ascending ranking to keep instead; inside it, hardest first.
         drop_hardest: share of the hardest to drop first.
+        highest: scores above it are dropped before anything else.
     """
 
     direction: Direction = "hard"
     window: tuple[float, float] | None = None
     drop_hardest: float = 0.0
+    highest: float = np.inf
 
 
 def tie_keys(example_ids: np.ndarray, seed: int) -> np.ndarray:
@@ -63,7 +65,8 @@ def mix_keys(keys: np.ndarray, number: int) -> np.ndarray:
 def rank(scores: np.ndarray, keys: np.ndarray, order: Order) -> tuple[np.ndarray, int]:
     """Return all rows in order of preference, and how many of the first belong to what the order keeps.
 
-    What `drop_hardest` and `window` drop comes after the kept rows, and rows without a score (NaN) come last.
+    What `highest`, `drop_hardest` and `window` drop comes after the kept rows, the easiest of it first, and rows
+    without a score (NaN) come last.
 
     Args:
         scores: (m,) float, higher = harder; infinities are scores like others.
@@ -76,7 +79,8 @@ def rank(scores: np.ndarray, keys: np.ndarray, order: Order) -> tuple[np.ndarray
     is_scored = ~np.isnan(scores)
     ascending = np.lexsort((keys, np.where(is_scored, scores, np.inf), ~is_scored))
     scored, unscored = np.split(ascending, [int(is_scored.sum())])
-    keep = len(scored) - int(order.drop_hardest * len(scored))
+    possible = int(np.searchsorted(scores[scored], order.highest, side="right"))
+    keep = possible - int(order.drop_hardest * possible)
     dropped = scored[keep:]  # the easiest of them come back first
     if order.window is not None:
         low, high = (round(share * keep) for share in order.window)
@@ -132,6 +136,31 @@ def class_quotas(sizes: np.ndarray, budget: int) -> np.ndarray:
     return quotas
 
 
+def free_seats(pool: Pool, groups: np.ndarray, sizes: np.ndarray, count: int) -> list[int]:
+    """Return the group of each of the next `count` examples, in order, by `class_seats`.
+
+    Seats go first to what earlier rounds chose; these are not returned.
+
+    Args:
+        pool: says what was chosen earlier.
+        groups: (n,) group of each example.
+        sizes: (G,) examples per group.
+        count: examples still to choose.
+    """
+    taken = np.bincount(groups[pool.selected], minlength=len(sizes))
+    seats: list[int] = []
+    if count == 0:
+        return seats
+    for group in class_seats(sizes):
+        if taken[group] > 0:
+            taken[group] -= 1
+            continue
+        seats.append(group)
+        if len(seats) == count:
+            break
+    return seats
+
+
 def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, balanced: bool) -> Selection:
     """Return the `budget` most preferred examples; what earlier rounds chose stays and comes first.
 
@@ -148,22 +177,43 @@ def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, 
     is_selected[pool.selected] = True
     kept_rows = np.zeros(len(pool), bool)
     queues = []
-    for c in range(len(sizes)):
-        rows = np.flatnonzero(groups == c)
+    for group in range(len(sizes)):
+        rows = np.flatnonzero(groups == group)
         ranking, num_kept = rank(scores[rows], pool.tie_keys[rows], order)
         kept_rows[rows[ranking[:num_kept]]] = True
         queue = rows[ranking]
         queues.append(iter(queue[~is_selected[queue]].tolist()))
-    credit = np.bincount(groups[pool.selected], minlength=len(sizes))
-    chosen: list[int] = []
-    wanted = budget - len(pool.selected)
-    for c in class_seats(sizes):
-        if len(chosen) >= wanted:
-            break
-        if credit[c] > 0:
-            credit[c] -= 1
-        else:
-            chosen.append(next(queues[c]))
-    positions = np.concatenate([pool.selected, np.array(chosen, np.int64)])
-    refilled = int((~kept_rows[positions[len(pool.selected) :]]).sum())
-    return Selection(positions, scores[positions].astype(np.float64), refilled=refilled)
+    seats = free_seats(pool, groups, sizes, budget - len(pool.selected))
+    chosen = np.array([next(queues[group]) for group in seats], np.int64)
+    positions = np.concatenate([pool.selected, chosen])
+    refilled = int((~kept_rows[chosen]).sum())
+    return Selection(positions, scores[positions].astype(np.float64), refilled=refilled, pool_scores=scores)
+
+
+def choose_per_class(pool: Pool, budget: int, choose: Callable[[Pool, int], Selection]) -> Selection:
+    """Return what a choice makes of every class alone, by class quotas, woven together in the order of the seats.
+
+    Args:
+        pool: labels, keys and earlier choices.
+        budget: examples in all.
+        choose: (pool of one class, its quota) -> its selection, in the order of selection.
+    """
+    sizes = np.bincount(pool.labels, minlength=pool.num_classes)
+    seats = free_seats(pool, pool.labels, sizes, budget - len(pool.selected))
+    counts = np.bincount(np.array(seats, np.int64), minlength=pool.num_classes)
+    queues: dict[int, Iterator[tuple[int, float]]] = {}
+    old_scores = np.full(len(pool), np.nan)
+    refilled = 0
+    for group in np.flatnonzero(counts):
+        rows = np.flatnonzero(pool.labels == group)
+        part = pool.subset(rows)
+        num_old = len(part.selected)
+        inner = choose(part, num_old + int(counts[group]))
+        positions = rows[inner.positions]
+        old_scores[positions[:num_old]] = inner.scores[:num_old]
+        queues[int(group)] = zip(positions[num_old:].tolist(), inner.scores[num_old:].tolist(), strict=True)
+        refilled += inner.refilled
+    chosen = [next(queues[group]) for group in seats]
+    positions = np.concatenate([pool.selected, np.array([row for row, _ in chosen], np.int64)])
+    scores = np.concatenate([old_scores[pool.selected], np.array([score for _, score in chosen], np.float64)])
+    return Selection(positions, scores, refilled=refilled)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from raybert.selection.select import check_positions, select_from_pool
-from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy
+from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy, refresh_signals
 from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
 
 
@@ -45,11 +46,18 @@ class EpochSchedule:
 
     def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
         """Return what the strategy wants this pass to train on."""
-        request = EpochRequest(self.pool, self.budget, epoch, previous, view, self.batch_size)
+        request = EpochRequest(self.pool, self.budget, epoch, previous, view, self.batch_size, self._base)
         plan = self.strategy.plan_epoch(request)
-        expected = None if self.strategy.budget_kind == "none" else self.budget
+        expected = self.budget if self.strategy.spends() == "per_epoch" else None
         check_positions(self.strategy.name, plan.positions, len(self.pool), expected)
         return plan
+
+    def _base(self) -> Selection:
+        return self._chosen_before_training
+
+    @cached_property
+    def _chosen_before_training(self) -> Selection:
+        return select_from_pool(self.strategy, self.pool, self.budget)
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,8 @@ class RoundSchedule:
         positions = previous.positions if previous is not None else np.empty(0, np.int64)
         if len(positions) < target:
             pool = replace(self.pool, selected=positions)
-            if previous is not None and "probs" in self.strategy.required_signals():
-                pool = replace(pool, signals={**pool.signals, "probs": view.predict()})
+            if previous is not None:
+                pool = refresh_signals(pool, view, self.strategy.all_signals())
             positions = select_from_pool(self.strategy, pool, target).positions
         return EpochPlan(positions, max_steps=int(ends[current] - view.step))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from raybert.config import StrategyConfig
 from raybert.errors import ConfigError, SelectionError
+from raybert.selection.compose import choose_composed
 from raybert.selection.ranking import tie_keys
 from raybert.selection.registry import build_strategy
 from raybert.selection.strategy import Pool, Selection, Strategy
@@ -27,8 +28,8 @@ def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
     if not 1 <= budget <= n:
         raise ConfigError(f"selection.budget: must be in 1..{n} (pool size), got {budget}")
     _check_signals(strategy, pool)
-    selection = strategy.choose(pool, budget)
-    expected = None if strategy.budget_kind == "none" else budget
+    selection = choose_composed(strategy, pool, budget)
+    expected = None if strategy.spends() == "none" else budget
     check_positions(_name(strategy), selection.positions, n, expected)
     for field, values in (("scores", selection.scores), ("weights", selection.weights)):
         if values is not None and len(values) != len(selection.positions):
@@ -106,7 +107,7 @@ def select(
 
 
 def _check_signals(strategy: Strategy, pool: Pool) -> None:
-    missing = sorted(strategy.required_signals() - set(pool.signals))
+    missing = sorted(strategy.all_signals() - set(pool.signals))
     if missing:
         raise SelectionError(
             f"strategy '{_name(strategy)}': needs the signals {', '.join(missing)}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,24 @@ class ScoreStore:
                 arrays[name][positions] = part
         return arrays
 
+    def keep_run(self, key: str, trial_id: str, folder: Path) -> None:
+        """Keep what a training run behind a signal measured, without its models, so that no sweep repeats it."""
+        target = self.folder / key / "runs" / trial_id
+        if target.is_dir():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{trial_id}.{uuid.uuid4().hex[:8]}")
+        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns("checkpoint", "dynamics", "epoch_plans"))
+        try:
+            temporary.rename(target)
+        except OSError:  # another sweep was faster
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def kept_run(self, key: str, trial_id: str) -> Path | None:
+        """Return the folder that `keep_run` made, if the signal is complete."""
+        folder = self.folder / key / "runs" / trial_id
+        return folder if self.completion(key) is not None and (folder / "result.json").exists() else None
+
     def entries(self) -> Iterator[StoreEntry]:
         """Yield what is stored, by key."""
         if not self.folder.is_dir():
@@ -145,7 +164,7 @@ class ScoreStore:
         for folder in sorted(self.folder.iterdir()):
             identity = folder / "identity.json"
             if identity.exists():
-                size = sum(file.stat().st_size for file in folder.iterdir())
+                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
                 yield StoreEntry(
                     folder.name, json.loads(identity.read_text("utf-8")), size, self.completion(folder.name)
                 )

@@ -1,18 +1,45 @@
-"""The strategies that come with raybert, grouped by the signal they read."""
+"""The strategies that come with raybert, grouped by what they read."""
 
 from raybert.selection.strategies.baselines import All, Random, RandomEpoch, RandomStratified
-from raybert.selection.strategies.geometric import KCenter
-from raybert.selection.strategies.losses import LossThreshold
-from raybert.selection.strategies.uncertainty import Confidence, El2n, RankedStrategy
+from raybert.selection.strategies.coverage import Diversity, FacilityLocation, KCenter
+from raybert.selection.strategies.curriculum import Curriculum
+from raybert.selection.strategies.dynamics import Aum, Cartography, Forgetting
+from raybert.selection.strategies.filters import DropHardest, LabelErrors, SemDedup
+from raybert.selection.strategies.losses import InfoBatch, LossThreshold
+from raybert.selection.strategies.mixed import D2, Ccs, EdfsLite, EntropyDiversity, QditLite
+from raybert.selection.strategies.proxies import Confidence, El2n, Grand, Ifd, RhoLoss
+from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategies.text import AfliteReadability, LexicalDiversity, Perplexity
 
 __all__ = [
+    "D2",
+    "AfliteReadability",
     "All",
+    "Aum",
+    "Cartography",
+    "Ccs",
     "Confidence",
+    "Curriculum",
+    "Diversity",
+    "DropHardest",
+    "EdfsLite",
     "El2n",
+    "EntropyDiversity",
+    "FacilityLocation",
+    "Forgetting",
+    "Grand",
+    "Ifd",
+    "InfoBatch",
     "KCenter",
+    "LabelErrors",
+    "LexicalDiversity",
     "LossThreshold",
+    "Perplexity",
+    "QditLite",
     "Random",
     "RandomEpoch",
     "RandomStratified",
     "RankedStrategy",
+    "RhoLoss",
+    "SemDedup",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
+from raybert.selection.folds import assign_folds
 from raybert.selection.ranking import Order, choose_ranked, mix_keys
 from raybert.selection.registry import register
 from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
@@ -64,6 +66,24 @@ class RandomEpoch(Strategy):
 
     def plan_epoch(self, request: EpochRequest) -> EpochPlan:
         return EpochPlan(walk_permutations(request.pool.tie_keys, request.budget, request.epoch))
+
+
+class AllButFold(Strategy):
+    """Every example but those of one fold: what a cross-fitted proxy trains on."""
+
+    name: ClassVar[str] = "all_but_fold"
+    budget_kind: ClassVar[BudgetKind] = "none"
+
+    num_folds: int = Field(ge=2, description="m")
+    fold: int = Field(ge=0, description="left out, 0..m-1")
+
+    def count(self, num_examples: int) -> int:
+        """Return how many examples of a pool of n are left."""
+        return num_examples - -(-(num_examples - self.fold) // self.num_folds)
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        rows = np.flatnonzero(assign_folds(pool.labels, pool.tie_keys, self.num_folds) != self.fold)
+        return Selection(rows, np.full(len(rows), np.nan))
 
 
 def walk_permutations(keys: np.ndarray, budget: int, epoch: int) -> np.ndarray:

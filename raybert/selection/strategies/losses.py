@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from raybert.selection.losses import cross_entropy
+from raybert.selection.ranking import mix_keys
 from raybert.selection.registry import register
 from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
 from raybert.training.interface import EpochPlan
-
-_TINY = float(np.finfo(np.float32).tiny)
 
 
 @register
@@ -73,15 +73,53 @@ class LossThreshold(Strategy):
         return float(losses.mean()) if self.rule == "mean" else self.threshold
 
 
-def cross_entropy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return (n,) float64 losses -ln p_y, finite even where p_y underflowed.
+@register
+class InfoBatch(Strategy):
+    """Every pass leaves out some examples under the mean loss, and the others there weigh more; last passes are full.
+
+    Dropping and weighing leaves the expected gradient of a full pass as it is.
+    """
+
+    name: ClassVar[str] = "infobatch"
+    budget_kind: ClassVar[BudgetKind] = "none"
+    schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
+    source: ClassVar[str] = 'Qin et al. 2024, "InfoBatch: Lossless Training Speed Up", arXiv 2303.04947'
+
+    schedule: Literal["epoch"] = "epoch"
+    prune: float = Field(0.5, ge=0, lt=1, description="probability r of leaving out an example under the mean loss")
+    anneal_from: float = Field(0.875, gt=0, le=1, description="share delta of the steps after which passes are full")
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
+
+    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+        pool, view = request.pool, request.view
+        pruned_until = math.ceil(self.anneal_from * view.total_steps)
+        if request.epoch == 0 or view.step >= pruned_until:
+            return EpochPlan(np.arange(len(pool)))
+        keys = mix_keys(pool.tie_keys, request.epoch)
+        positions, weights = infobatch(view.train_losses, self.prune, keys)
+        return EpochPlan(positions, weights, max_steps=pruned_until - view.step)
+
+
+def infobatch(losses: np.ndarray, prune: float, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of a pruned pass and their weights: n_low / n_kept for those under the mean loss, else 1.
 
     Args:
-        probs: (n, C) float.
-        labels: (n,) class numbers.
+        losses: (n,) float, the last known; NaN: none, the example is kept.
+        prune: probability r of dropping one under the mean.
+        keys: (n,) uint64 random keys of this pass; a key below r * 2^64 drops.
     """
-    label_probs = probs[np.arange(len(labels)), labels].astype(np.float64)
-    return np.asarray(-np.log(np.clip(label_probs, _TINY, 1.0)))
+    low = losses < np.nanmean(losses, dtype=np.float64) if np.isfinite(losses).any() else np.zeros(len(losses), bool)
+    is_dropped = low & (keys.astype(np.float64) < prune * 2.0**64)
+    if low.any() and not (low & ~is_dropped).any():
+        is_dropped[np.flatnonzero(low)[keys[low].argmax()]] = False
+    weights = np.ones(len(losses), np.float32)
+    kept_low = low & ~is_dropped
+    if kept_low.any():
+        weights[kept_low] = low.sum() / kept_low.sum()
+    positions = np.flatnonzero(~is_dropped)
+    return positions, weights[positions]
 
 
 def above_threshold(losses: np.ndarray, limit: float, min_keep: int, keys: np.ndarray) -> np.ndarray:

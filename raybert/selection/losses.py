@@ -1,0 +1,30 @@
+"""Per-example losses from probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def cross_entropy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (n,) float64 losses -ln p_y, finite even where p_y underflowed.
+
+    Args:
+        probs: (n, C) float.
+        labels: (n,) class numbers.
+    """
+    label_probs = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return np.asarray(-np.log(np.clip(label_probs, _TINY, 1.0)))
+
+
+def mean_cross_entropy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (n,) float64 losses averaged over models.
+
+    Args:
+        probs: (n, C) of one model or (n, m, C) of m models.
+        labels: (n,) class numbers.
+    """
+    if probs.ndim == 2:
+        return cross_entropy(probs, labels)
+    return np.asarray(np.mean([cross_entropy(probs[:, member], labels) for member in range(probs.shape[1])], axis=0))

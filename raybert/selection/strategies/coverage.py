@@ -1,0 +1,75 @@
+"""Strategies that read embeddings: what covers the pool."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from raybert.selection.geometry import facility_location, k_center, nearest_to_centroids
+from raybert.selection.registry import register
+from raybert.selection.strategy import Pool, Schedule, Selection, Strategy
+
+
+@register
+class KCenter(Strategy):
+    """Greedy k-center over embeddings: every example near a chosen one."""
+
+    name: ClassVar[str] = "k_center"
+    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+    nested: ClassVar[bool] = True
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        positions, distances = k_center(
+            pool.signals["embeddings"],
+            budget - len(pool.selected),
+            selected=pool.selected,
+            tie_keys=pool.tie_keys,
+        )
+        return _after_selected(pool, positions, distances)
+
+
+@register
+class Diversity(Strategy):
+    """The examples nearest to the centroids of as many k-means clusters; or those of facility location."""
+
+    name: ClassVar[str] = "diversity"
+    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+
+    method: Literal["k_means", "facility_location"] = Field("k_means", description="what spreads the choice")
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        count = budget - len(pool.selected)
+        embeddings, selected, keys = pool.signals["embeddings"], pool.selected, pool.tie_keys
+        if self.method == "facility_location":
+            found = facility_location(embeddings, count, selected=selected, tie_keys=keys)
+        else:
+            found = nearest_to_centroids(embeddings, count, pool.generator, selected=selected, tie_keys=keys)
+        return _after_selected(pool, *found)
+
+
+@register
+class FacilityLocation(Strategy):
+    """Greedy facility location: every example similar to a chosen one, on average."""
+
+    name: ClassVar[str] = "facility_location"
+    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+    nested: ClassVar[bool] = True
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        embeddings, selected, keys = pool.signals["embeddings"], pool.selected, pool.tie_keys
+        found = facility_location(embeddings, budget - len(selected), selected=selected, tie_keys=keys)
+        return _after_selected(pool, *found)
+
+
+def _after_selected(pool: Pool, positions: np.ndarray, scores: np.ndarray) -> Selection:
+    old = np.full(len(pool.selected), np.nan)
+    return Selection(np.concatenate([pool.selected, positions]), np.concatenate([old, scores]).astype(np.float64))

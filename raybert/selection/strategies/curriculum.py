@@ -1,0 +1,94 @@
+"""Curriculum: from the easiest examples to all of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, SerializeAsAny, model_validator
+
+from raybert.selection.registry import WHOLE_POOL, register
+from raybert.selection.select import select_from_pool
+from raybert.selection.strategies.baselines import Random
+from raybert.selection.strategies.proxies import El2n
+from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
+from raybert.training.interface import EpochPlan
+
+
+@register
+class Curriculum(Strategy):
+    """Every pass takes the easiest part of a selection (or of the pool), growing to all of it in the last pass."""
+
+    name: ClassVar[str] = "curriculum"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
+    source: ClassVar[str] = 'Platanios et al. 2019, "Competence-based Curriculum Learning", arXiv 1903.09848'
+
+    schedule: Literal["epoch"] = "epoch"
+    of: SerializeAsAny[Strategy] | Literal["pool"] = Field(
+        Random(), description="strategy that chooses the budget, or `pool`: all examples"
+    )
+    score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score says what is easy")
+    growth: Literal["sqrt", "linear"] = Field("sqrt", description="of the part over the steps done / T")
+    start: float = Field(0.25, gt=0, le=1, description="part of the first pass")
+
+    @model_validator(mode="after")
+    def _base_is_fixed(self) -> Curriculum:
+        if isinstance(self.of, Strategy) and (self.of.spends() != "distinct" or self.of.schedule != "once"):
+            raise ValueError(f"of: must choose a fixed number of examples once, or be `pool`, got '{self.of.name}'")
+        return self
+
+    def required_signals(self) -> frozenset[str]:
+        base = self.of.all_signals() if isinstance(self.of, Strategy) else frozenset()
+        return base | self.score.required_signals()
+
+    def spends(self) -> BudgetKind:
+        return "none" if self.of == WHOLE_POOL else "distinct"
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        if isinstance(self.of, Strategy):
+            return select_from_pool(self.of, pool, budget)
+        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
+
+    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+        view, positions = request.view, request.base().positions
+        full_pass = math.ceil(len(positions) / request.batch_size)
+        left = view.total_steps - view.step
+        if left <= full_pass:
+            return EpochPlan(positions)
+        easiest = easiest_part(
+            self.score.scores(request.pool)[positions],
+            request.pool.labels[positions],
+            competence(view.step / view.total_steps, self.start, self.growth),
+            request.pool.tie_keys[positions],
+        )
+        return EpochPlan(positions[easiest], max_steps=left - full_pass)
+
+
+def competence(progress: float, start: float, growth: Any) -> float:
+    """Return the part c of the ranking that is trained on: from `start` at progress 0 to 1 at progress 1.
+
+    linear: c0 + (1 - c0) t; sqrt: sqrt(c0^2 + (1 - c0^2) t).
+    """
+    if growth == "linear":
+        return start + (1.0 - start) * progress
+    return math.sqrt(start**2 + (1.0 - start**2) * progress)
+
+
+def easiest_part(scores: np.ndarray, labels: np.ndarray, part: float, keys: np.ndarray) -> np.ndarray:
+    """Return the rows of the easiest part of every class, at least one of each, in pool order.
+
+    Args:
+        scores: (m,) float, higher = harder; NaN is hardest.
+        labels: (m,) class numbers.
+        part: in (0, 1].
+        keys: (m,) uint64, ascending keys break ties.
+    """
+    chosen = []
+    for group in np.unique(labels):
+        rows = np.flatnonzero(labels == group)
+        ranked = rows[np.lexsort((keys[rows], np.where(np.isnan(scores[rows]), np.inf, scores[rows])))]
+        chosen.append(ranked[: max(1, math.ceil(part * len(rows)))])
+    return np.sort(np.concatenate(chosen))

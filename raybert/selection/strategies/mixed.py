@@ -1,0 +1,281 @@
+"""Strategies that weigh difficulty and coverage: probabilities and embeddings together."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, SerializeAsAny
+
+from raybert.errors import SelectionError
+from raybert.selection.geometry import d2_select, k_center, knn_graph, qdit_greedy, unit_rows
+from raybert.selection.ranking import choose_per_class
+from raybert.selection.registry import register
+from raybert.selection.strategies.proxies import El2n, uncertainty
+from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategy import Pool, Schedule, Selection, Strategy, mean_probs
+
+
+class MixedStrategy(Strategy):
+    """Base: `pick` chooses from a pool, class by class unless `balance` is none."""
+
+    balance: Literal["class", "none"] = Field("class", description="class: choose inside every class, by quotas")
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        """Return `budget` positions, earlier choices first."""
+        raise NotImplementedError
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        if self.balance == "none":
+            return self.pick(pool, budget)
+        return choose_per_class(pool, budget, self.pick)
+
+
+@register
+class EntropyDiversity(MixedStrategy):
+    """The most uncertain examples, and among these the ones that cover them best."""
+
+    name: ClassVar[str] = "entropy_diversity"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+    uses_seed: ClassVar[bool] = False
+
+    method: Literal["filter", "greedy"] = Field(
+        "filter",
+        description="filter: k-center among the beta k highest entropies; greedy: largest entropy rank times distance",
+    )
+    beta: float = Field(3.0, ge=1, description="candidates in budgets, for the method filter")
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        entropy = normalised_entropy(pool)
+        ranking = np.lexsort((pool.tie_keys, -entropy))
+        if self.method == "greedy":
+            positions = _greedy_rank_distance(pool, ranking, budget)
+            return Selection(positions, entropy[positions])
+        most = ranking[: max(budget, round(self.beta * budget))]
+        candidates = np.union1d(most, pool.selected)
+        inner = pool.subset(candidates)
+        chosen, _ = k_center(
+            inner.signals["embeddings"],
+            budget - len(pool.selected),
+            selected=inner.selected,
+            tie_keys=inner.tie_keys,
+        )
+        positions = np.concatenate([pool.selected, candidates[chosen]])
+        return Selection(positions, entropy[positions])
+
+
+@register
+class QditLite(MixedStrategy):
+    """Greedy sum of confidence and coverage: quality q = 1 - entropy, gain of facility location."""
+
+    name: ClassVar[str] = "qdit_lite"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
+    nested: ClassVar[bool] = True
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Bukharin & Zhao 2023, "Data Diversity Matters for Robust Instruction Tuning", 2311.14736'
+
+    alpha: float = Field(0.5, ge=0, le=1, description="weight a of coverage")
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        entropy = normalised_entropy(pool)
+        positions, _ = qdit_greedy(
+            1.0 - entropy,
+            self.alpha,
+            budget - len(pool.selected),
+            embeddings=pool.signals["embeddings"],
+            selected=pool.selected,
+            tie_keys=pool.tie_keys,
+        )
+        positions = np.concatenate([pool.selected, positions])
+        return Selection(positions, entropy[positions])
+
+
+@register
+class EdfsLite(MixedStrategy):
+    """Easy, medium and hard tertiles of entropy by fixed shares, k-center in each (our own definition)."""
+
+    name: ClassVar[str] = "edfs_lite"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
+    uses_seed: ClassVar[bool] = False
+
+    shares: tuple[float, float, float] = Field((0.5, 0.3, 0.2), description="of easy, medium and hard examples")
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        entropy = normalised_entropy(pool)
+        tertiles = np.array_split(np.lexsort((pool.tie_keys, entropy)), 3)
+        quotas = spill_over(budget, self.shares, [len(part) for part in tertiles])
+        chosen = []
+        for rows, quota in zip(tertiles, quotas, strict=True):
+            if quota == 0:
+                continue
+            inner, _ = k_center(pool.signals["embeddings"][rows], quota, tie_keys=pool.tie_keys[rows])
+            chosen.append(rows[inner])
+        positions = np.concatenate(chosen)
+        return Selection(positions, entropy[positions])
+
+
+@register
+class D2(MixedStrategy):
+    """Difficulty spread over a graph of neighbours, then greedy with the neighbours of what is chosen discounted."""
+
+    name: ClassVar[str] = "d2"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
+    uses_seed: ClassVar[bool] = False
+    nested: ClassVar[bool] = True
+    source: ClassVar[str] = 'Maharana et al. 2023, "D2 Pruning", arXiv 2310.07931'
+
+    score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score is the difficulty")
+    neighbours: int = Field(5, ge=1, description="per example, in the graph")
+    gamma: float = Field(0.1, ge=0, description="of the discount: the smaller, the more diverse")
+
+    def required_signals(self) -> frozenset[str]:
+        return self.score.required_signals() | {"embeddings"}
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        scores = finite_scores(self.score.scores(pool))
+        scores = scores - min(0.0, float(scores.min()))
+        width = min(self.neighbours, len(pool) - 1)
+        if width == 0:
+            return Selection(np.arange(len(pool)), scores)
+        graph = knn_graph(pool.signals["embeddings"], width, tie_keys=pool.tie_keys)
+        positions, values = d2_select(scores, *graph, budget, self.gamma, tie_keys=pool.tie_keys)
+        return Selection(positions, values)
+
+
+@register
+class Ccs(MixedStrategy):
+    """Random draws from equal-width strata of a score, evenly, after its hardest share is dropped."""
+
+    name: ClassVar[str] = "ccs"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs"})
+    source: ClassVar[str] = 'Zheng et al. 2023, "Coverage-centric Coreset Selection", arXiv 2210.15809'
+
+    score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score is stratified")
+    strata: int = Field(50, ge=1, description="of equal width in the score")
+    drop_hardest: float | None = Field(
+        None, ge=0, lt=1, description="share dropped first; default .3 up to a 10 % budget, .2 above"
+    )
+
+    def required_signals(self) -> frozenset[str]:
+        return self.score.required_signals()
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        drop = self.drop_hardest
+        if drop is None:
+            drop = 0.3 if budget <= 0.1 * len(pool) else 0.2
+        scores = self.score.scores(pool)
+        ranking = np.lexsort((pool.tie_keys, np.where(np.isfinite(scores), scores, np.inf)))
+        num_scored = int(np.isfinite(scores).sum())
+        num_kept = num_scored - int(drop * num_scored)
+        kept, dropped = ranking[:num_kept], ranking[num_kept:]
+        strata = equal_width_strata(scores[kept], self.strata)
+        quotas = water_fill(min(budget, num_kept), np.bincount(strata, minlength=self.strata))
+        drawn = [
+            members[np.argsort(pool.tie_keys[members], kind="stable")][:quota]
+            for members, quota in ((kept[strata == i], quota) for i, quota in enumerate(quotas) if quota)
+        ]
+        back = dropped[: max(0, budget - num_kept)]
+        positions = np.concatenate([*drawn, back]).astype(np.int64)
+        return Selection(positions, scores[positions], refilled=len(back))
+
+
+def normalised_entropy(pool: Pool) -> np.ndarray:
+    """Return (n,) float64 entropy of the mean probabilities over ln C, in 0..1.
+
+    Raises:
+        SelectionError: probabilities are not finite.
+    """
+    entropy = uncertainty(mean_probs(pool.signals["probs"]), "entropy") / np.log(max(2, pool.num_classes))
+    return finite_scores(entropy)
+
+
+def finite_scores(scores: np.ndarray) -> np.ndarray:
+    """Return the scores, which a greedy sum cannot take unless they are finite.
+
+    Raises:
+        SelectionError: some are NaN or infinite.
+    """
+    broken = np.flatnonzero(~np.isfinite(scores))
+    if len(broken):
+        raise SelectionError(
+            f"scores: must be finite, got {scores[broken[0]]} at position {broken[0]} and {len(broken)} in all"
+        )
+    return scores
+
+
+def spill_over(budget: int, shares: tuple[float, ...], sizes: list[int]) -> list[int]:
+    """Return how many to take of each part: its share of the budget, in order; what does not fit goes to the next.
+
+    What is left after the last part goes to the first ones that have room.
+
+    Args:
+        budget: at most sum(sizes).
+        shares: relative, >= 0.
+        sizes: of the parts.
+    """
+    ends = np.floor(budget * np.cumsum(shares) / np.sum(shares) + 0.5).astype(int)
+    wanted = np.diff(ends, prepend=0).tolist()
+    taken, spill = [], 0
+    for share, size in zip(wanted, sizes, strict=True):
+        taken.append(min(share + spill, size))
+        spill += share - taken[-1]
+    for i, size in enumerate(sizes):
+        more = min(spill, size - taken[i])
+        taken[i] += more
+        spill -= more
+    return taken
+
+
+def equal_width_strata(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return (m,) int64 stratum 0..count-1 of each score, of equal widths from the lowest to the highest."""
+    if len(scores) == 0:
+        return np.empty(0, np.int64)
+    low, high = float(scores.min()), float(scores.max())
+    if not high > low:
+        return np.zeros(len(scores), np.int64)
+    return np.minimum(((scores - low) / (high - low) * count).astype(np.int64), count - 1)
+
+
+def water_fill(budget: int, sizes: np.ndarray) -> list[int]:
+    """Return how many to take of each stratum: as even as their sizes allow, smallest strata first.
+
+    Args:
+        budget: at most sum(sizes).
+        sizes: (S,) examples per stratum.
+    """
+    taken = [0] * len(sizes)
+    left = budget
+    for done, stratum in enumerate(np.argsort(sizes, kind="stable").tolist()):
+        taken[stratum] = min(int(sizes[stratum]), left // (len(sizes) - done))
+        left -= taken[stratum]
+    return taken
+
+
+def _greedy_rank_distance(pool: Pool, ranking: np.ndarray, budget: int) -> np.ndarray:
+    """Return the greedy argmax of entropy rank (1 highest) times distance to what is chosen."""
+    ranks = np.empty(len(pool))
+    ranks[ranking] = np.arange(len(pool), 0, -1) / len(pool)
+    points = unit_rows(pool.signals["embeddings"]).astype(np.float64)
+    norms = np.einsum("ij,ij->i", points, points)
+    chosen = pool.selected.tolist() or [int(ranking[0])]
+    nearest = np.full(len(pool), np.inf)
+
+    def see(row: int) -> None:
+        squared = norms + norms[row] - 2.0 * (points @ points[row])
+        np.minimum(nearest, squared.clip(min=0.0), out=nearest)
+        nearest[row] = -1.0
+
+    for row in chosen:
+        see(row)
+    while len(chosen) < budget:
+        value = np.where(nearest < 0, -1.0, np.rint(ranks * np.sqrt(nearest.clip(min=0.0)) * 2**30))
+        row = _first_of_largest(value, pool.tie_keys)
+        chosen.append(row)
+        see(row)
+    return np.array(chosen, np.int64)
+
+
+def _first_of_largest(values: np.ndarray, keys: np.ndarray) -> int:
+    top = np.flatnonzero(values == values.max())
+    return int(top[keys[top].argmin()])

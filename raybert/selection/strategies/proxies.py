@@ -1,0 +1,175 @@
+"""Strategies that rank by the outputs of proxy models."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from raybert.selection.losses import mean_cross_entropy
+from raybert.selection.ranking import Order
+from raybert.selection.registry import register
+from raybert.selection.strategies.ranked import RankedStrategy, middle_then_hard
+from raybert.selection.strategy import NullInputs, Pool, Schedule, mean_probs
+
+Measure = Literal["entropy", "least_confidence", "margin"]
+
+
+@register
+class Confidence(RankedStrategy):
+    """Examples by how unsure a proxy is: entropy, least confidence or margin."""
+
+    name: ClassVar[str] = "confidence"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Settles 2009, "Active Learning Literature Survey", section 3.1'
+
+    measure: Measure = Field("entropy", description="of uncertainty: entropy, least_confidence or margin")
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        return uncertainty(mean_probs(pool.signals["probs"]), self.measure)
+
+    def order(self, budget_fraction: float) -> Order:
+        return Order("middle")
+
+
+@register
+class El2n(RankedStrategy):
+    """Examples by the distance of a proxy's probabilities from the label (EL2N)."""
+
+    name: ClassVar[str] = "el2n"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = (
+        'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 4; on language models: arXiv 2211.05610'
+    )
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        return el2n(pool.signals["probs"], pool.labels)
+
+    def order(self, budget_fraction: float) -> Order:
+        return middle_then_hard(budget_fraction)
+
+
+@register
+class Grand(RankedStrategy):
+    """Examples by the norm of their last-layer loss gradient under a proxy (GraNd)."""
+
+    name: ClassVar[str] = "grand"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs", "feature_norms"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 2, last layer in closed form'
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        return grand(pool.signals["probs"], pool.signals["feature_norms"], pool.labels)
+
+    def order(self, budget_fraction: float) -> Order:
+        return middle_then_hard(budget_fraction)
+
+
+@register
+class RhoLoss(RankedStrategy):
+    """Examples by reducible loss: what a model has not learned, less what a model that never saw it cannot learn."""
+
+    name: ClassVar[str] = "rho_loss"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs", "irreducible_loss"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = (
+        'Mindermann et al. 2022, "Prioritized Training on Points that are Learnable", arXiv 2206.07137'
+    )
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        losses = mean_cross_entropy(pool.signals["probs"], pool.labels)
+        return losses - np.asarray(pool.signals["irreducible_loss"], np.float64)
+
+
+@register
+class Ifd(RankedStrategy):
+    """Examples by instruction-following difficulty: the loss with the text over the loss without it, at most 1.
+
+    Above 1 the text misleads the proxy, mostly because the label is wrong. With `null: prior` the loss without the text
+    is that of the class frequencies, so inside a class this is the ranking by loss.
+    """
+
+    name: ClassVar[str] = "ifd"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs"})
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Li et al. 2023, "From Quantity to Quality", arXiv 2308.12032, eq. 3, for classes'
+
+    null: Literal["prior", "empty", "mask"] = Field(
+        "prior",
+        description="what stands for no text: class frequencies, an empty text, or masked word pieces (then the "
+        "proxy sees the null in training, as one input in ten)",
+    )
+
+    def required_signals(self) -> frozenset[str]:
+        return self.needs if self.null == "prior" else self.needs | {"null_probs"}
+
+    def null_inputs(self) -> NullInputs | None:
+        return super().null_inputs() if self.null == "prior" else self.null
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        losses = mean_cross_entropy(pool.signals["probs"], pool.labels)
+        if self.null == "prior":
+            frequencies = np.bincount(pool.labels, minlength=pool.num_classes) / len(pool)
+            nulls = -np.log(frequencies[pool.labels].clip(max=1 - 1e-9))
+        else:
+            nulls = mean_cross_entropy(pool.signals["null_probs"], pool.labels).clip(min=1e-9)
+        return np.asarray(losses / nulls)
+
+    def order(self, budget_fraction: float) -> Order:
+        return Order("hard", highest=1.0)
+
+
+def uncertainty(probs: np.ndarray, measure: Measure) -> np.ndarray:
+    """Return (n,) float64 uncertainty, higher = less sure.
+
+    entropy: -sum p ln p; least_confidence: 1 - max p; margin: -(largest - second largest p).
+
+    Args:
+        probs: (n, C) float, rows sum to 1.
+        measure: which.
+    """
+    probs = probs.astype(np.float64)
+    if measure == "entropy":
+        logs = np.log(probs, out=np.zeros_like(probs), where=probs > 0)
+        return np.asarray(-(probs * logs).sum(axis=1))
+    if measure == "least_confidence":
+        return np.asarray(1.0 - probs.max(axis=1))
+    top = np.partition(probs, -2, axis=1)[:, -2:]
+    return np.asarray(top[:, 0] - top[:, 1])
+
+
+def el2n(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (n,) float64 norm2(p - onehot(y)), averaged over proxies.
+
+    Args:
+        probs: (n, C) of one model or (n, m, C) of m proxies.
+        labels: (n,) class numbers.
+    """
+    stacked = probs[:, None] if probs.ndim == 2 else probs  # (n, m, C)
+    errors = stacked.astype(np.float64)
+    errors[np.arange(len(labels)), :, labels] -= 1.0
+    return np.asarray(np.linalg.norm(errors, axis=2).mean(axis=1))
+
+
+def grand(probs: np.ndarray, feature_norms: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (n,) float64 norm2(p - onehot(y)) * sqrt(1 + norm2(h)^2), averaged over proxies.
+
+    This is the exact norm of the cross entropy's gradient in weights and bias of the last layer.
+
+    Args:
+        probs: (n, C) of one model or (n, m, C) of m proxies.
+        feature_norms: (n,) or (n, m), norms of the last layer's inputs h.
+        labels: (n,) class numbers.
+    """
+    stacked = probs[:, None] if probs.ndim == 2 else probs  # (n, m, C)
+    norms = feature_norms[:, None] if feature_norms.ndim == 1 else feature_norms
+    errors = stacked.astype(np.float64)
+    errors[np.arange(len(labels)), :, labels] -= 1.0
+    return np.asarray((np.linalg.norm(errors, axis=2) * np.sqrt(1.0 + norms.astype(np.float64) ** 2)).mean(axis=1))

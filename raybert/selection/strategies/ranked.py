@@ -1,0 +1,74 @@
+"""The base of strategies that rank the pool by one score."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from raybert.selection.ranking import Direction, Order, choose_ranked
+from raybert.selection.strategy import Pool, Selection, Strategy
+
+SMALL_BUDGET = 0.3
+"""Below this share of the pool the hardest examples are mostly noise, and the middle is better."""
+
+
+class RankedStrategy(Strategy):
+    """Base of strategies that rank the pool by one score, higher = harder."""
+
+    direction: Direction | None = Field(
+        None, description="which end is kept: hard, easy or middle; null: the strategy's own default"
+    )
+    window: tuple[float, float] | None = Field(
+        None, description="shares of the ranking, easy to hard, to keep instead of an end"
+    )
+    drop_hardest: float | None = Field(None, ge=0, lt=1, description="share of the hardest to drop first")
+    balance: Literal["class", "none"] = Field("class", description="class: rank inside every class, by quotas")
+
+    @model_validator(mode="after")
+    def _window_is_ordered(self) -> RankedStrategy:
+        if self.window is not None:
+            if self.direction is not None:
+                raise ValueError("must have `direction` or `window`, not both")
+            if not 0 <= self.window[0] < self.window[1] <= 1:
+                raise ValueError("window: must be [from, to] with 0 <= from < to <= 1")
+        return self
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        """Return (n,) float scores, higher = harder."""
+        raise NotImplementedError
+
+    def order(self, budget_fraction: float) -> Order:
+        """Return what is kept when neither direction nor window is given."""
+        return Order("hard")
+
+    def default_direction(self) -> str:
+        """Return in words what `order` keeps of small and of large budgets."""
+        small, large = (_in_words(self.order(part)) for part in (SMALL_BUDGET / 2, 1.0))
+        return small if small == large else f"{small} (from {SMALL_BUDGET:.0%} of the pool: {large})"
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return choose_ranked(
+            pool, budget, self.scores(pool), self._order(budget / len(pool)), balanced=self.balance == "class"
+        )
+
+    def _order(self, budget_fraction: float) -> Order:
+        default = self.order(budget_fraction)
+        is_given = self.direction is not None or self.window is not None
+        drop = self.drop_hardest
+        if drop is None:
+            drop = 0.0 if is_given else default.drop_hardest
+        return Order(self.direction or default.direction, self.window, drop, default.highest)
+
+
+def middle_then_hard(budget_fraction: float) -> Order:
+    """Return the middle for small budgets, else the hard end without its hardest fifth."""
+    return Order("middle") if budget_fraction < SMALL_BUDGET else Order("hard", drop_hardest=0.2)
+
+
+def _in_words(order: Order) -> str:
+    words: str = order.direction
+    if order.highest < np.inf:
+        words += f" up to a score of {order.highest:g}"
+    return f"{words} without the hardest {order.drop_hardest:.0%}" if order.drop_hardest else words

@@ -1,0 +1,72 @@
+"""Strategies that read statistics of the text itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.stats import rankdata
+
+from raybert.selection.ranking import Order
+from raybert.selection.registry import register
+from raybert.selection.scorers.aflite import aflite_hardness
+from raybert.selection.scorers.lexical import lexical_score
+from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategy import Pool
+
+
+@register
+class Perplexity(RankedStrategy):
+    """Examples by pseudo-perplexity under a masked language model; fluent texts first."""
+
+    name: ClassVar[str] = "perplexity"
+    needs: ClassVar[frozenset[str]] = frozenset({"perplexity"})
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Salazar et al. 2020, "Masked Language Model Scoring", arXiv 1910.14659'
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        return np.asarray(pool.signals["perplexity"], np.float64)
+
+    def order(self, budget_fraction: float) -> Order:
+        return Order("easy")
+
+
+@register
+class LexicalDiversity(RankedStrategy):
+    """Examples by the diversity of their words (MATTR, HD-D, MTLD) among texts of similar length."""
+
+    name: ClassVar[str] = "lexical_diversity"
+    needs: ClassVar[frozenset[str]] = frozenset({"lexical"})
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'McCarthy & Jarvis 2010, "MTLD, vocd-D, and HD-D", doi 10.3758/BRM.42.2.381'
+
+    weights: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="of MATTR, HD-D and MTLD")
+    balance: Literal["class", "none"] = Field("none", description="class: rank inside every class, by quotas")
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        return lexical_score(pool.signals["lexical"], self.weights)
+
+
+@register
+class AfliteReadability(RankedStrategy):
+    """Examples that linear models on frozen embeddings cannot predict, and that are hard to read."""
+
+    name: ClassVar[str] = "aflite_readability"
+    needs: ClassVar[frozenset[str]] = frozenset({"aflite", "readability"})
+    uses_seed: ClassVar[bool] = False
+    source: ClassVar[str] = 'Le Bras et al. 2020, "Adversarial Filters of Dataset Biases", arXiv 2002.04108'
+
+    weight: float = Field(0.5, ge=0, le=1, description="w of the AFLite rank; 1 - w goes to readability (ARI)")
+    balance: Literal["class", "none"] = Field("none", description="class: rank inside every class, by quotas")
+
+    def scores(self, pool: Pool) -> np.ndarray:
+        rounds, predictability = pool.signals["aflite"].astype(np.float64).T
+        hardness = aflite_hardness(rounds, predictability)
+        index = pool.signals["readability"][:, 0]
+        return np.asarray(self.weight * _rank(hardness) + (1.0 - self.weight) * _rank(index))
+
+
+def _rank(values: np.ndarray) -> np.ndarray:
+    """Return (n,) float64 ranks in (0, 1], ties share their mean; NaN stays NaN."""
+    return np.asarray(rankdata(values, nan_policy="omit") / len(values))

@@ -1,0 +1,265 @@
+"""A contract that every selection strategy keeps, as checks for your own tests.
+
+    import pytest
+    from raybert.testing import CHECKS
+    from my_module import MyStrategy
+
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    def test_my_strategy_keeps_the_contract(check):
+        check(MyStrategy())
+
+Each check takes the strategy, and optionally a pool with the signals that it reads (see `make_pool`), and raises
+`AssertionError` with what is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from raybert.errors import SelectionError
+from raybert.selection.ranking import tie_keys
+from raybert.selection.schedule import EpochSchedule, RoundSchedule
+from raybert.selection.select import check_positions, select_from_pool
+from raybert.selection.strategy import Pool, Selection, Strategy
+from raybert.training.interface import EpochPlan
+
+Check = Callable[..., None]
+_CLASS_SHARES = (0.6, 0.3, 0.07, 0.03)
+_LENGTH = 40  # word pieces
+
+
+def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signals: Any) -> Pool:
+    """Return a pool of four unbalanced classes with plausible random values for every signal that raybert knows.
+
+    Args:
+        num_examples: n.
+        seed: of the values.
+        tie_seed: what a sweep calls the seed: of ties and random draws.
+        **signals: arrays of length n that a strategy reads besides, or instead.
+    """
+    generator = np.random.default_rng(seed)
+    classes = len(_CLASS_SHARES)
+    labels = np.sort(generator.choice(classes, num_examples, p=_CLASS_SHARES))
+    labels[: min(classes, num_examples)] = np.arange(min(classes, num_examples))
+    embeddings = generator.normal(size=(num_examples, 8)).astype(np.float32)
+    lengths = generator.integers(3, 2 * _LENGTH, num_examples)
+    arrays: dict[str, Any] = {
+        "probs": generator.dirichlet(np.ones(classes), num_examples).astype(np.float32),
+        "null_probs": generator.dirichlet(np.ones(classes), num_examples).astype(np.float32),
+        "heldout_probs": generator.dirichlet(np.ones(classes), num_examples).astype(np.float32),
+        "dynamics": generator.dirichlet(np.ones(classes), (num_examples, 6)).astype(np.float32),
+        "feature_norms": generator.gamma(5.0, size=num_examples).astype(np.float32),
+        "irreducible_loss": generator.gamma(1.0, size=num_examples).astype(np.float32),
+        "embeddings": embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
+        "perplexity": generator.lognormal(3.0, size=num_examples).astype(np.float32),
+        "lexical": np.column_stack([*generator.random((3, num_examples)), lengths]).astype(np.float32),
+        "readability": generator.normal(10.0, 4.0, (num_examples, 2)).astype(np.float32),
+        "aflite": np.column_stack([generator.integers(0, 8, num_examples), generator.random(num_examples)]).astype(
+            np.float32
+        ),
+        "lengths": lengths,
+    }
+    arrays |= {name: np.asarray(values) for name, values in signals.items()}
+    for values in arrays.values():
+        values.flags.writeable = False  # shared between trials: a strategy must not write into them
+    ids = np.array([f"example-{i}" for i in range(num_examples)])
+    return Pool(labels, classes, tie_keys(ids, tie_seed), arrays, np.random.default_rng(tie_seed))
+
+
+def fresh(pool: Pool) -> Pool:
+    """Return the pool with its generator as it was: a selection is a function of the pool, not of what ran before."""
+    return replace(pool, generator=np.random.default_rng(0))
+
+
+def returns_exactly_the_budget(strategy: Strategy, pool: Pool | None = None) -> None:
+    """For any budget the positions are distinct, in range and exactly as many; scores and weights fit them."""
+    pool = pool or make_pool()
+    for budget in (1, 2, 37, len(pool) - 1, len(pool)):
+        selection = select_from_pool(strategy, fresh(pool), budget)
+        assert len(selection.scores) == len(selection.positions), f"k = {budget}: one score per position"
+        assert 0 <= selection.refilled <= len(selection.positions), f"k = {budget}: refilled counts positions"
+        if selection.weights is not None:
+            assert (selection.weights > 0).all(), f"k = {budget}: weights must be positive"
+
+
+def gives_the_same_again(strategy: Strategy, pool: Pool | None = None) -> None:
+    """The same pool gives the same selection, in the same order."""
+    pool = pool or make_pool()
+    one, other = (_choose(strategy, pool) for _ in range(2))
+    assert one.tolist() == other.tolist(), "the same pool must give the same selection"
+
+
+def depends_on_the_seed_as_declared(strategy: Strategy, pool: Pool | None = None) -> None:
+    """Another seed gives another set exactly if `uses_seed` says so (signals without ties)."""
+    pool = pool or make_pool()
+    if strategy.spends() == "none":
+        return
+    other = make_pool(len(pool), tie_seed=1)
+    one, two = (
+        set(_choose(strategy, replace(pool, tie_keys=keys)).tolist()) for keys in (pool.tie_keys, other.tie_keys)
+    )
+    assert (one != two) == strategy.uses_seed, f"uses_seed is {strategy.uses_seed}, but that is not what happens"
+
+
+def follows_a_permutation(strategy: Strategy, pool: Pool | None = None) -> None:
+    """A permuted pool gives the permuted selection: position means nothing."""
+    pool = pool or make_pool()
+    order = np.random.default_rng(9).permutation(len(pool))
+    straight, permuted = _choose(strategy, pool), _choose(strategy, pool.subset(order))
+    permuted = order[permuted]
+    if strategy.spends() == "none":  # a set: nothing was ranked
+        straight, permuted = np.sort(straight), np.sort(permuted)
+    assert straight.tolist() == permuted.tolist(), "a permuted pool must give the permuted selection"
+
+
+def nests_as_declared(strategy: Strategy, pool: Pool | None = None) -> None:
+    """If `nested`, a larger budget begins with the smaller one's selection."""
+    pool = pool or make_pool()
+    if strategy.nested:
+        small, large = (_choose(strategy, pool, budget) for budget in (20, 60))
+        assert small.tolist() == large[: len(small)].tolist(), "nested, but the smaller selection is not the beginning"
+
+
+def survives_ties(strategy: Strategy, pool: Pool | None = None) -> None:
+    """Constant signals still give a whole selection, which follows a permutation."""
+    pool = pool or make_pool()
+    flat = {
+        name: np.broadcast_to(np.asarray(values[:1]), np.shape(values)).copy() for name, values in pool.signals.items()
+    }
+    tied = replace(pool, signals=flat)
+    returns_exactly_the_budget(strategy, tied)
+
+
+def says_what_is_not_finite(strategy: Strategy, pool: Pool | None = None) -> None:
+    """Signals of NaN or infinity give a valid selection (such examples last) or a SelectionError, nothing else."""
+    pool = pool or make_pool()
+    for name in sorted(strategy.all_signals()):
+        for value in (np.nan, np.inf):
+            damaged = np.array(pool.signals[name], np.float32)
+            damaged[::7] = value
+            broken = replace(pool, signals={**pool.signals, name: damaged})
+            with contextlib.suppress(SelectionError), np.errstate(all="ignore"):
+                select_from_pool(strategy, fresh(broken), 30)
+
+
+def works_for_small_and_lopsided_pools(strategy: Strategy, pool: Pool | None = None) -> None:
+    """One class only, a class of one, an absent class, and pools of one to five examples work."""
+    pool = pool or make_pool()
+    of_one_class = np.flatnonzero(pool.labels == pool.labels[0])
+    lone = np.append(of_one_class, np.flatnonzero(pool.labels != pool.labels[0])[:1])
+    for rows in (of_one_class, lone, *(np.arange(n) for n in range(1, 6))):
+        part = pool.subset(rows)
+        for budget in {1, max(1, len(rows) // 3), len(rows)}:
+            select_from_pool(strategy, fresh(part), budget)
+
+
+def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None) -> None:
+    """With the schedule `rounds`, the target of every round is met and what is selected stays in front."""
+    pool = pool or make_pool()
+    if "rounds" not in strategy.schedules:
+        return
+    schedule = RoundSchedule(strategy.model_copy(update={"schedule": "rounds", "rounds": 4}), fresh(pool), 41, 80)
+    plan: EpochPlan | None = None
+    for epoch, step in enumerate((0, 20, 40, 60)):
+        view = SimulatedView(pool, step, 80)
+        previous, plan = plan, schedule.next_epoch(epoch, plan, view)
+        assert len(plan.positions) == round(41 * (epoch + 1) / 4), "the target of a round must be met"
+        check_positions(strategy.name, plan.positions, len(pool), None)
+        if previous is not None:
+            kept = plan.positions[: len(previous.positions)]
+            assert kept.tolist() == previous.positions.tolist(), "what is selected must stay"
+
+
+def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
+    """With the schedule `epoch`, every pass is valid, never empty, and a repetition plans the same."""
+    pool = pool or make_pool()
+    if "epoch" not in strategy.schedules:
+        return
+    source = EpochSchedule(strategy.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
+    plan: EpochPlan | None = None
+    for epoch, step in enumerate((0, 30, 60, 90, 95)):
+        view = SimulatedView(pool, step, 100)
+        previous, plan = plan, source.next_epoch(epoch, plan, view)
+        again = source.next_epoch(epoch, previous, view)
+        assert len(plan.positions) > 0, f"pass {epoch} is empty"
+        assert plan.positions.tolist() == again.positions.tolist(), f"pass {epoch}: the same question, another answer"
+        assert plan.max_steps is None or plan.max_steps > 0, f"pass {epoch}: max_steps must be positive"
+        if plan.weights is not None:
+            assert len(plan.weights) == len(plan.positions), f"pass {epoch}: one weight per position"
+            assert (plan.weights > 0).all(), f"pass {epoch}: weights must be positive"
+
+
+CHECKS: tuple[Check, ...] = (
+    returns_exactly_the_budget,
+    gives_the_same_again,
+    depends_on_the_seed_as_declared,
+    follows_a_permutation,
+    nests_as_declared,
+    survives_ties,
+    says_what_is_not_finite,
+    works_for_small_and_lopsided_pools,
+    keeps_what_earlier_rounds_chose,
+    plans_every_pass,
+)
+"""The whole contract."""
+
+
+def check_strategy(strategy: Strategy, pool: Pool | None = None) -> None:
+    """Run all checks.
+
+    Raises:
+        AssertionError: the first that fails.
+    """
+    for check in CHECKS:
+        check(strategy, pool)
+
+
+@dataclass(frozen=True)
+class SimulatedView:
+    """A `PoolView` whose model answers with the pool's own signals; losses follow from its probabilities."""
+
+    pool: Pool
+    step: int
+    total_steps: int
+
+    @property
+    def train_losses(self) -> np.ndarray:
+        """(n,) losses of a model that has seen four examples in five."""
+        probs = self._signal("probs")
+        losses = -np.log(probs[np.arange(len(self.pool)), self.pool.labels].clip(min=1e-6))
+        return np.where(np.arange(len(self.pool)) % 5 == 0, np.nan, losses).astype(np.float32)
+
+    @property
+    def train_loss_epochs(self) -> np.ndarray:
+        """(n,) passes of these losses."""
+        return np.where(np.isnan(self.train_losses), -1, 0).astype(np.int32)
+
+    def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return (m, C) probabilities."""
+        return self._rows(self._signal("probs"), positions)
+
+    def predict_with_features(self, positions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities and (m, d) features."""
+        return self.predict(positions), self.embed(positions)
+
+    def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return (m, d) embeddings."""
+        return self._rows(self._signal("embeddings"), positions)
+
+    def _signal(self, name: str) -> np.ndarray:
+        signals: Mapping[str, np.ndarray] = self.pool.signals
+        return np.asarray(signals[name] if name in signals else make_pool(len(self.pool)).signals[name])
+
+    @staticmethod
+    def _rows(values: np.ndarray, positions: np.ndarray | None) -> np.ndarray:
+        return values if positions is None else values[positions]
+
+
+def _choose(strategy: Strategy, pool: Pool, budget: int = 30) -> np.ndarray:
+    selection: Selection = select_from_pool(strategy, fresh(pool), budget)
+    return selection.positions

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from raybert import Selection, Strategy
+from raybert.config import StrategyConfig
+from raybert.errors import SelectionError
+from raybert.selection import build_strategy, strategy_names
+from raybert.testing import CHECKS, check_strategy, make_pool
+
+VARIANTS = [
+    {"name": "el2n", "direction": "hard", "balance": "none"},
+    {"name": "el2n", "window": [0.2, 0.6]},
+    {"name": "confidence", "measure": "margin", "direction": "hard", "drop_hardest": 0.1},
+    {"name": "el2n", "then": "k_center"},
+    {"name": "k_center", "pre": ["semdedup", "label_errors"]},
+    {"name": "el2n", "direction": "easy", "pre": {"name": "drop_hardest", "share": 0.3}, "then": "random"},
+    {"name": "label_errors", "then": {"name": "el2n", "then": "diversity"}},
+    {"name": "diversity", "method": "facility_location"},
+    {"name": "entropy_diversity", "method": "greedy"},
+    {"name": "entropy_diversity", "balance": "none"},
+    {"name": "qdit_lite", "balance": "none", "alpha": 0.9},
+    {"name": "d2", "balance": "none", "score": "aum"},
+    {"name": "ccs", "score": {"name": "confidence", "direction": "hard"}, "strata": 7, "balance": "none"},
+    {"name": "edfs_lite", "shares": [0, 0, 1]},
+    {"name": "ifd", "null": "mask"},
+    {"name": "cartography", "region": "easy"},
+    {"name": "curriculum", "of": "k_center", "score": "forgetting", "growth": "linear"},
+    {"name": "curriculum", "of": "pool"},
+    {"name": "infobatch", "prune": 0.9},
+    {"name": "loss_threshold", "rule": "quantile", "threshold": 0.5, "min_keep": 5},
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", strategy_names())
+def test_every_strategy_keeps_the_contract(name, check):
+    check(build_strategy(StrategyConfig(name=name)))
+
+
+@pytest.mark.parametrize("entry", VARIANTS, ids=str)
+@pytest.mark.parametrize("check", [c for c in CHECKS if "seed" not in c.__name__], ids=lambda check: check.__name__)
+def test_parameters_and_compositions_keep_the_contract(entry, check):
+    check(build_strategy(StrategyConfig.model_validate(entry)))
+
+
+class Careless(Strategy):
+    """Makes one mistake."""
+
+    name = "careless"
+    mistake: str
+
+    def choose(self, pool, budget):
+        positions = np.arange(budget)
+        if self.mistake == "position":
+            return Selection(positions, np.zeros(budget))
+        if self.mistake == "order":  # another seed gives another set, but by position
+            positions = np.random.default_rng(int(pool.tie_keys.min() % 1000)).permutation(len(pool))[:budget]
+        if self.mistake == "short":
+            positions = positions[1:]
+        if self.mistake == "state":
+            positions = pool.generator.choice(len(pool), budget, replace=False)
+        if self.mistake == "global":
+            positions = np.random.permutation(len(pool))[:budget]  # noqa: NPY002 - the mistake
+        return Selection(positions, np.zeros(len(positions)))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("position", "uses_seed is True, but"),
+        ("short", "must return exactly 1 positions, got 0"),
+        ("global", "the same pool must give the same selection"),
+        ("state", "uses_seed is True, but"),
+        ("order", "permuted pool must give the permuted selection"),
+    ],
+)
+def test_the_contract_finds_mistakes(mistake, message):
+    with pytest.raises((AssertionError, SelectionError), match=message):
+        check_strategy(Careless(mistake=mistake))
+
+
+def test_a_strategy_may_bring_its_own_signal():
+    class Longest(Strategy):
+        """The longest texts."""
+
+        name = "longest"
+        needs = frozenset({"my_lengths"})
+        uses_seed = False
+        nested = True
+
+        def choose(self, pool, budget):
+            order = np.lexsort((pool.tie_keys, -pool.signals["my_lengths"]))
+            fresh = order[~np.isin(order, pool.selected)]
+            positions = np.concatenate([pool.selected, fresh])[:budget]
+            return Selection(positions, pool.signals["my_lengths"][positions].astype(float))
+
+    check_strategy(Longest(), make_pool(my_lengths=np.random.default_rng(1).permutation(240).astype(float)))
