@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
-from raybert.errors import RaybertError
+from raybert.errors import ConfigError, RaybertError
 
 if TYPE_CHECKING:
+    from raybert.selection.store import ScoreStore
     from raybert.sweep.plan import Plan
     from raybert.sweep.progress import Progress
     from raybert.sweep.runner import Outcome
@@ -33,6 +34,9 @@ app = typer.Typer(
 listing = typer.Typer(no_args_is_help=True, help="List what raybert knows.")
 app.add_typer(listing, name="ls")
 
+scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has computed.")
+app.add_typer(scores, name="scores")
+
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
@@ -41,6 +45,12 @@ SetOption = Annotated[
 AddressOption = Annotated[
     str | None,
     typer.Option(help="Ray cluster to join, e.g. `auto`; without it Ray is started on this machine."),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the store; default: the one that the sweeps of this machine share.", show_default=False
+    ),
 ]
 MISTAKE, CANCELLED = 2, 3
 
@@ -122,6 +132,91 @@ def schema() -> None:
 
 
 @app.command()
+def select(
+    file: FileArgument,
+    strategy: Annotated[
+        str, typer.Option(help="Strategy or label of the file, or any other strategy's name.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option(help="Where the subset goes: .parquet, .csv or .jsonl.", show_default=False)],
+    budget: Annotated[
+        str | None, typer.Option(help="Examples, or a fraction of the pool; default: the file's.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of ties, random draws and proxies.")] = 0,
+    overrides: SetOption = None,
+    address: AddressOption = None,
+) -> None:
+    """Score the pool and write the subset that a strategy chooses, for any other trainer. Nothing is trained on it."""
+    from raybert.sweep.subset import check_output, choose_subset, write_subset
+
+    check_output(output)
+    if budget is not None:
+        overrides = [*(overrides or ()), f"selection.budget={budget}"]
+    config = load_config(file, overrides or ())
+    with _progress() as progress:
+        subset = choose_subset(config, strategy, seed, progress, address=address)
+    write_subset(subset, output)
+    chosen = len(subset.frame)
+    typer.echo(f"{chosen:,} of {subset.pool_size:,} examples, best first: {output}")
+    counts = subset.frame["label"].value_counts().sort_index()
+    typer.echo("classes: " + ", ".join(f"{label} {count:,}" for label, count in counts.items()))
+    if subset.refilled:
+        typer.echo(f"note: filters left too few; the last {subset.refilled:,} were taken back from what they dropped")
+    if subset.conflicts is not None and len(subset.conflicts):
+        path = output.with_name(f"{output.stem}.conflicts.csv")
+        subset.conflicts.to_csv(path, index=False)
+        typer.echo(f"note: {len(subset.conflicts):,} pairs of near-duplicates have different labels: {path}")
+    if subset.signal_seconds:
+        typer.echo(f"signals cost {subset.signal_seconds:,.1f} s of computing, once; they are kept in the score store")
+
+
+@scores.command("ls")
+def list_scores(store: StoreOption = None) -> None:
+    """Print what the score store holds: key, scorer, rows, size, and what computing it took."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for column in ("key", "scorer", "rows", "size", "seconds", "parameters"):
+        table.add_column(column, justify="right" if column in ("rows", "size", "seconds") else "left")
+    entries = list(_store(store).entries())
+    for entry in entries:
+        done = entry.completion
+        identity = {key: value for key, value in entry.identity.items() if key not in ("scorer", "data")}
+        table.add_row(
+            entry.key,
+            str(entry.identity.get("scorer", "?")),
+            f"{done['num_rows']:,}" if done else "unfinished",
+            f"{entry.size_bytes / 2**20:,.1f} MiB",
+            f"{done['seconds']:,.1f}" if done else "",
+            json.dumps(identity),
+        )
+    Console().print(table)
+    size = sum(entry.size_bytes for entry in entries) / 2**20
+    typer.echo(f"{len(entries)} signals, {size:,.1f} MiB in {_store(store).folder}")
+
+
+@scores.command("rm")
+def remove_scores(
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys, or beginnings of keys.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Delete signals; what a sweep needs again is computed again."""
+    if bool(keys) == everything:
+        raise typer.BadParameter("give keys, or --all")
+    found = _store(store)
+    known = {entry.key: entry.size_bytes for entry in found.entries()}
+    chosen: list[str] = list(known) if everything else []
+    for prefix in keys or ():
+        matches = [key for key in known if key.startswith(prefix)]
+        if len(matches) != 1:
+            raise ConfigError(
+                f"{prefix}: must be the beginning of one key, got {len(matches)}; see `raybert scores ls`"
+            )
+        chosen += matches
+    for key in chosen:
+        found.remove(key)
+    typer.echo(f"{len(chosen)} signals removed, {sum(known[key] for key in chosen) / 2**20:,.1f} MiB freed")
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Results folder of a sweep.")]) -> None:
     """Write tables and plots of a results folder again, and print the comparison."""
     from raybert.analysis import publish_results, summary_table
@@ -133,14 +228,17 @@ def report(folder: Annotated[Path, typer.Argument(help="Results folder of a swee
 @listing.command("strategies")
 def list_strategies() -> None:
     """Print every selection strategy: what it does, needs and takes."""
-    from raybert.selection.registry import describe_strategies
+    from raybert.selection.registry import COMPOSITION, describe_strategies
 
     console = Console()
     for row in describe_strategies():
-        console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", highlight=False)
+        console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", highlight=False, soft_wrap=True)
         for key, value in row.items():
             if key not in ("name", "summary") and value:
-                console.print(f"    {key}: {value}", highlight=False, markup=False)
+                console.print(f"    {key}: {value}", highlight=False, markup=False, soft_wrap=True)
+    console.print("\nStrategies of budget kind distinct that choose once or in rounds also take:", highlight=False)
+    for key, text in COMPOSITION.items():
+        console.print(f"    {key}: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -200,6 +298,13 @@ def _print_results(outcome: Outcome) -> None:
         )
 
 
+def _store(folder: Path | None) -> ScoreStore:
+    from raybert.files import cache_folder
+    from raybert.selection.store import ScoreStore
+
+    return ScoreStore(folder or cache_folder() / "scores")
+
+
 def _print_plan(config: RaybertConfig) -> None:
     from raybert.sweep.runner import prepare_plan
 
@@ -219,7 +324,7 @@ def _plan_table(planned: Plan) -> Table:
         table.add_column(column, justify="left" if column in ("strategy", "signals") else "right")
     rows: dict[tuple[Any, ...], int] = {}
     for spec in planned.trials:
-        signals = ", ".join(sorted(spec.strategy.required_signals()))
+        signals = ", ".join(sorted(spec.strategy.all_signals()))
         seen = spec.total_steps * spec.config.train.batch_size
         row = (spec.label, spec.budget, spec.total_steps, seen, signals)
         rows[row] = rows.get(row, 0) + 1

@@ -130,13 +130,52 @@ class ProxyConfig(Section):
 
     epochs: float = Field(1, gt=0, description="passes over the whole pool")
     num_seeds: int = Field(1, ge=1, le=20, description="proxies per sweep seed, averaged")
+    folds: int | None = Field(
+        None, ge=2, le=20, description="cross-fit: every example is scored by proxies that did not train on it"
+    )
     per_seed: bool = Field(True, description="own proxies for every sweep seed; false: seed 0 serves all")
     learning_rate: float | None = Field(None, gt=0, description="default: that of `train`")
 
 
-class EmbeddingConfig(Section):
-    """The frozen-encoder embeddings of the pool."""
+class DynamicsConfig(Section):
+    """The training run whose checkpoints give the training dynamics of the pool."""
 
+    epochs: int = Field(3, ge=3, description="passes over the whole pool; one makes dynamics degenerate")
+    checkpoints: int = Field(6, ge=5, description="at equal distances, the last one at the end")
+
+
+class HeldoutConfig(Section):
+    """The cross-fitted proxies behind out-of-fold probabilities (`label_errors`)."""
+
+    folds: int = Field(5, ge=2, le=20, description="m; each proxy trains on all but one fold")
+
+
+class PerplexityConfig(Section):
+    """The masked language model behind the signal `perplexity`."""
+
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="local folder or hub id of a masked LM; default: the encoder, if it has the head",
+    )
+    revision: str | None = Field(None, description="git revision of a hub model")
+    mask_every: int | None = Field(
+        8, ge=1, description="mask every m-th word piece, in m passes; null: one at a time, exact"
+    )
+
+
+class ScorersConfig(Section):
+    """Settings of single scorers."""
+
+    perplexity: PerplexityConfig = PerplexityConfig()
+    dynamics: DynamicsConfig = DynamicsConfig()
+    heldout: HeldoutConfig = HeldoutConfig()
+
+
+class EmbeddingConfig(Section):
+    """The embeddings of the pool."""
+
+    source: Literal["encoder", "proxy"] = Field("encoder", description="the frozen encoder, or the seed's proxy")
     pooling: Literal["mean", "cls"] = Field("mean", description="over word pieces, or the first one")
 
 
@@ -146,6 +185,13 @@ class SelectionConfig(Section):
     budget: Budget = 0.1
     proxy: ProxyConfig = ProxyConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
+    scorers: ScorersConfig = ScorersConfig()
+    store: str | None = Field(
+        None,
+        min_length=1,
+        description="folder of the score store, seen by all nodes; default: shared by all sweeps of this machine, "
+        "or on more nodes the results folder",
+    )
     scoring_batch_tokens: int = Field(16384, ge=128, description="word pieces per forward pass while scoring")
 
     @field_validator("budget", mode="before")

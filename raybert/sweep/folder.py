@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -64,6 +65,25 @@ class TrialFolder:
     def forget_failure(self) -> None:
         """Make a failed trial pending again."""
         (self.path / "error.txt").unlink(missing_ok=True)
+
+    def has_model(self) -> bool:
+        """Tell whether the weights of its best evaluation are there."""
+        return (self.checkpoints / "best" / "COMPLETE").exists()
+
+    def forget_result(self) -> None:
+        """Make a finished trial pending again, because its model is needed and gone."""
+        (self.path / "result.json").unlink(missing_ok=True)
+
+    def adopt(self, kept: Path) -> None:
+        """Take over what the same run left elsewhere, `result.json` last."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(kept, self.path, ignore=shutil.ignore_patterns("result.json"), dirs_exist_ok=True)
+        write_text(self.path / "result.json", (kept / "result.json").read_text(encoding="utf-8"))
+
+    def remove_models(self) -> None:
+        """Free the disk of what only scoring needed."""
+        for folder in (self.checkpoints, self.path / "dynamics"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Append an evaluation to `epochs.jsonl`; after a torn line a new one is begun."""

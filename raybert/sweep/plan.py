@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from raybert.config import (
     LengthConfig,
     RaybertConfig,
-    StrategyConfig,
     dump_yaml,
     suggest,
     validate_config,
     with_value,
 )
+from raybert.data.nulls import NULLS_PER_EXAMPLE
 from raybert.errors import ConfigError, SweepError
 from raybert.selection.registry import build_strategy, strategy_identity, strategy_label
 from raybert.selection.store import content_key
-from raybert.selection.strategy import Strategy
+from raybert.selection.strategies import All, RandomEpoch
+from raybert.selection.strategies.baselines import AllButFold
+from raybert.selection.strategy import NullInputs, Strategy
 
 FORMAT = 1
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
 
-PROXY = "proxy"
-PROXY_SIGNALS = frozenset({"probs", "features"})
-KNOWN_SIGNALS = PROXY_SIGNALS | {"embeddings", "lengths"}
-_NO_GRID = ("sweep", "resources", "name")
-_EXECUTION_ONLY = ("sweep", "resources.concurrent_trials", "train.checkpoint_seconds", "name")
+TRIAL, PROXY, PART = "trial", "proxy", "part"
+"""Roles of a run: a proxy is a row of the comparison, a part of a cross-fit (or the like) is not."""
+PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
+TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
+KNOWN_SIGNALS = (
+    PROXY_SIGNALS | TEXT_SIGNALS | {"embeddings", "aflite", "dynamics", "heldout_probs", "irreducible_loss", "lengths"}
+)
+_NO_GRID = ("sweep", "resources", "name", "selection.store")
+_EXECUTION_ONLY = (
+    "sweep",
+    "resources.concurrent_trials",
+    "train.checkpoint_seconds",
+    "selection.store",
+    "name",
+)
+_TWINS = 2
+
+SourceKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +81,30 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Training runs whose outputs are a signal.
+
+    Attributes:
+        kind: which signals they give: `proxy` (probs, feature_norms, null_probs), `heldout` (heldout_probs),
+            `irreducible` (irreducible_loss), `dynamics`.
+        runs: their trial ids, repetition by repetition, fold by fold.
+        num_folds: m of a cross-fit; None: every run saw the whole pool.
+        null: which null the runs saw in training besides.
+    """
+
+    kind: SourceKind
+    runs: tuple[str, ...]
+    num_folds: int | None = None
+    null: NullInputs | None = None
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One training run, completely: what `trials/<id>/config.yaml` says.
 
     Attributes:
         trial_id: content hash of everything that its results depend on.
-        role: `trial`, or `proxy`: trains on the whole pool to score it.
+        role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score.
         label: the strategy's name in tables.
         strategy: with its parameters.
         seed: of the sweep; pairs trials of different strategies.
@@ -81,7 +116,9 @@ class TrialSpec:
         grid: the varied hyperparameters by dotted key.
         config: the resolved configuration.
         data_key: which prepared data set.
-        proxies: trial ids of the proxies whose outputs it reads.
+        sources: the runs whose outputs it reads.
+        null: which null is among its training inputs (proxies of IFD).
+        checkpoints: at how many points of the run the pool is scored (dynamics).
     """
 
     trial_id: str
@@ -97,7 +134,14 @@ class TrialSpec:
     grid: dict[str, Any]
     config: RaybertConfig
     data_key: str
-    proxies: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    null: NullInputs | None = None
+    checkpoints: int | None = None
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Trial ids of all runs whose outputs it reads."""
+        return tuple(run for source in self.sources for run in source.runs)
 
     def summary(self) -> dict[str, Any]:
         """Return its line of `plan.json`."""
@@ -109,7 +153,7 @@ class TrialSpec:
             "fold": self.fold,
             "budget": self.budget,
             "pool": self.pool,
-            "budget_kind": self.strategy.budget_kind,
+            "budget_kind": self.strategy.spends(),
             "total_steps": self.total_steps,
             "grid": self.grid,
         }
@@ -123,14 +167,14 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a sweep, proxies first, then seed by seed."""
+    """The trials of a sweep, runs that others read first, then seed by seed."""
 
     trials: tuple[TrialSpec, ...]
 
     @property
     def proxies(self) -> tuple[TrialSpec, ...]:
-        """The proxy runs."""
-        return tuple(spec for spec in self.trials if spec.role == PROXY)
+        """The runs whose outputs are signals."""
+        return tuple(spec for spec in self.trials if spec.role != TRIAL)
 
 
 def expand_grid(config: RaybertConfig) -> list[Variant]:
@@ -167,15 +211,15 @@ def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
     for i, entry in enumerate(config.sweep.strategies):
         path = f"sweep.strategies[{i}]"
         strategy = build_strategy(entry, path)
-        unknown = sorted(strategy.required_signals() - KNOWN_SIGNALS)
+        unknown = sorted(strategy.all_signals() - KNOWN_SIGNALS)
         if unknown:
             raise ConfigError(
                 f"{path}: '{entry.name}' needs the signal '{unknown[0]}', which a sweep does not compute"
                 f"{suggest(unknown[0], KNOWN_SIGNALS)}"
             )
         label = entry.label or strategy_label(strategy)
-        if label == PROXY:
-            raise ConfigError(f"{path}.label: must not be '{PROXY}', which names the proxy runs in tables")
+        if label.split("_")[0] == PROXY:
+            raise ConfigError(f"{path}.label: must not begin with '{PROXY}', which names the proxy runs, got '{label}'")
         if label in labelled and labelled[label] != strategy:
             raise ConfigError(f"{path}.label: must be unique, got '{label}' for two different strategies")
         labelled[label] = strategy
@@ -198,17 +242,14 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
         for variant in expand_grid(config):
             facts = pools[variant.data_key]
             for label, strategy in strategies:
-                proxies = _plan_proxies(variant, facts, strategy, seed)
-                trials.update({proxy.trial_id: proxy for proxy in proxies})
-                spec = _plan_trial(variant, facts, label, strategy, seed, proxies)
+                sources = []
+                for source, runs in _plan_sources(variant, facts, strategy, seed):
+                    sources.append(source)
+                    trials.update({run.trial_id: run for run in runs})
+                spec = _plan_trial(variant, facts, label, strategy, seed, tuple(sources))
                 trials.setdefault(spec.trial_id, spec)
-    ordered = sorted(trials.values(), key=lambda spec: spec.role != PROXY)
+    ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
     return Plan(tuple(ordered))
-
-
-def needs_proxy(strategy: Strategy) -> bool:
-    """Tell whether a strategy reads outputs of proxy models before training starts."""
-    return bool(strategy.required_signals() & PROXY_SIGNALS)
 
 
 def check_extension(old: RaybertConfig, new: RaybertConfig) -> None:
@@ -254,15 +295,15 @@ def _plan_trial(
     label: str,
     strategy: Strategy,
     seed: int,
-    proxies: Iterable[TrialSpec],
+    sources: tuple[Source, ...],
 ) -> TrialSpec:
     config, n = variant.config, facts.num_examples
-    limited = strategy.budget_kind != "none"
+    limited = strategy.spends() != "none"
     budget = config.selection.resolve(n) if limited else n
     grid = {key: value for key, value in variant.grid.items() if limited or key != "selection.budget"}
     spec = TrialSpec(
         trial_id="",
-        role="trial",
+        role=TRIAL,
         label=label,
         strategy=strategy,
         seed=seed,
@@ -274,52 +315,113 @@ def _plan_trial(
         grid=grid,
         config=config,
         data_key=variant.data_key,
-        proxies=tuple(proxy.trial_id for proxy in proxies),
+        sources=sources,
     )
     return _identified(spec, facts)
 
 
-def _plan_proxies(variant: Variant, facts: PoolFacts, strategy: Strategy, seed: int) -> list[TrialSpec]:
-    """Return the proxy runs whose outputs a strategy reads: whole pool, in-sample, scored after training."""
-    if not needs_proxy(strategy):
-        return []
-    config, n = variant.config, facts.num_examples
-    proxy = config.selection.proxy
-    seed = seed if proxy.per_seed else 0
-    length = LengthConfig(epochs=proxy.epochs, min_steps=0)
-    total_steps = length.resolve(n, n, config.train.batch_size)
-    train = config.train.model_copy(
-        update={
-            "length": LengthConfig(steps=total_steps),
-            "learning_rate": proxy.learning_rate or config.train.learning_rate,
-            "eval_every": total_steps,
-        }
-    )
-    grid = {key: value for key, value in variant.grid.items() if key != "selection.budget"}
-    spec = TrialSpec(
-        trial_id="",
-        role=PROXY,
-        label=PROXY,
-        strategy=build_strategy(StrategyConfig(name="all"), PROXY),
-        seed=seed,
-        model_seed=seed,
-        fold=0,
-        budget=n,
-        pool=n,
-        total_steps=total_steps,
-        grid=grid,
-        config=config.model_copy(update={"train": train}),
-        data_key=variant.data_key,
-    )
-    # Further proxies of a seed must not repeat another seed's first one.
-    model_seeds = [seed + 1_000_003 * member for member in range(proxy.num_seeds)]
-    return [_identified(replace(spec, model_seed=model_seed), facts) for model_seed in model_seeds]
+def _plan_sources(
+    variant: Variant, facts: PoolFacts, strategy: Strategy, seed: int
+) -> Iterator[tuple[Source, list[TrialSpec]]]:
+    """Yield what a strategy reads of other runs, with these runs."""
+    selection, needs = variant.config.selection, strategy.all_signals()
+    proxy = selection.proxy
+    maker = _RunMaker(variant, facts, seed if proxy.per_seed else 0)
+    embeds_by_proxy = "embeddings" in needs and selection.embedding.source == "proxy"
+    if needs & PROXY_SIGNALS or embeds_by_proxy:
+        null = strategy.null_inputs()
+        runs = maker.cross_fit(proxy.folds, proxy.num_seeds, null)
+        yield Source("proxy", _ids(runs), proxy.folds, null), runs
+    if "heldout_probs" in needs:
+        folds = selection.scorers.heldout.folds
+        runs = maker.cross_fit(folds, 1)
+        yield Source("heldout", _ids(runs), folds), runs
+    if "irreducible_loss" in needs:
+        runs = maker.cross_fit(_TWINS, 1)
+        yield Source("irreducible", _ids(runs), _TWINS), runs
+    if "dynamics" in needs:
+        run = maker.dynamics()
+        yield Source("dynamics", (run.trial_id,)), [run]
+
+
+def _ids(runs: Iterable[TrialSpec]) -> tuple[str, ...]:
+    return tuple(run.trial_id for run in runs)
+
+
+@dataclass(frozen=True)
+class _RunMaker:
+    """Plans the training runs that score the pool of one variant and seed."""
+
+    variant: Variant
+    facts: PoolFacts
+    seed: int
+
+    def cross_fit(self, num_folds: int | None, repetitions: int, null: NullInputs | None = None) -> list[TrialSpec]:
+        """Return whole-pool proxies, or for m folds m proxies a repetition, each without one of them."""
+        runs = []
+        for member in range(repetitions):
+            # Further proxies of a seed must not repeat another seed's first one.
+            model_seed = self.seed + 1_000_003 * member
+            for fold in range(num_folds) if num_folds else (None,):
+                runs.append(self._proxy(model_seed, num_folds, fold, null))
+        return runs
+
+    def dynamics(self) -> TrialSpec:
+        """Return a run over the whole pool that stops at checkpoints: its passes are parts of a permutation."""
+        settings, n = self.variant.config.selection.scorers.dynamics, self.facts.num_examples
+        part = math.ceil(settings.epochs * n / settings.checkpoints)
+        steps = settings.checkpoints * math.ceil(part / self.variant.config.train.batch_size)
+        spec = self._run(f"{PROXY}_dynamics", PART, RandomEpoch(), part, steps, self.seed)
+        return _identified(replace(spec, checkpoints=settings.checkpoints), self.facts)
+
+    def _proxy(self, model_seed: int, num_folds: int | None, fold: int | None, null: NullInputs | None) -> TrialSpec:
+        config, n = self.variant.config, self.facts.num_examples
+        if num_folds is None or fold is None:
+            strategy: Strategy = All()
+            budget, label, role = n, PROXY, PROXY
+        else:
+            strategy = AllButFold(num_folds=num_folds, fold=fold)
+            budget, label, role = strategy.count(n), f"{PROXY}_fold", PART
+        inputs = budget
+        if null is not None:
+            inputs, label, role = budget + max(1, round(n * NULLS_PER_EXAMPLE)), f"{PROXY}_null", PART
+        length = LengthConfig(epochs=config.selection.proxy.epochs, min_steps=0)
+        steps = length.resolve(inputs, inputs, config.train.batch_size)
+        return _identified(replace(self._run(label, role, strategy, budget, steps, model_seed), null=null), self.facts)
+
+    def _run(
+        self, label: str, role: str, strategy: Strategy, budget: int, total_steps: int, model_seed: int
+    ) -> TrialSpec:
+        config = self.variant.config
+        train = config.train.model_copy(
+            update={
+                "length": LengthConfig(steps=total_steps),
+                "learning_rate": config.selection.proxy.learning_rate or config.train.learning_rate,
+                "eval_every": total_steps,
+            }
+        )
+        return TrialSpec(
+            trial_id="",
+            role=role,
+            label=label,
+            strategy=strategy,
+            seed=self.seed,
+            model_seed=model_seed,
+            fold=0,
+            budget=budget,
+            pool=self.facts.num_examples,
+            total_steps=total_steps,
+            grid={key: value for key, value in self.variant.grid.items() if key != "selection.budget"},
+            config=config.model_copy(update={"train": train}),
+            data_key=self.variant.data_key,
+        )
 
 
 def _identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
     """Return the specification with its content hash as id."""
-    config = spec.config
+    config, needs = spec.config, spec.strategy.all_signals()
     resources = config.resources
+    reads_embeddings = bool(needs & {"embeddings", "aflite"})
     identity = {
         "format": FORMAT,
         "data": facts.fingerprint,
@@ -332,10 +434,11 @@ def _identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
         "budget": spec.budget,
         "seeds": [spec.seed, spec.model_seed],
         "fold": spec.fold,
-        "proxies": spec.proxies,
-        "embedding": config.selection.embedding.model_dump(mode="json")
-        if "embeddings" in spec.strategy.required_signals()
-        else None,
+        "sources": [dataclasses.asdict(source) for source in spec.sources],
+        "null": spec.null,
+        "checkpoints": spec.checkpoints,
+        "embedding": config.selection.embedding.model_dump(mode="json") if reads_embeddings else None,
+        "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needs else None,
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])

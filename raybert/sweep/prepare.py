@@ -9,20 +9,29 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raybert.config import RaybertConfig
+from raybert.config import ModelConfig, RaybertConfig
 from raybert.data import Splits, TokenizedData, load_splits, tokenize_splits
 from raybert.files import atomic_path
-from raybert.models import Encoder, load_tokenizer, resolve_encoder
+from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
+from raybert.selection.scorers.perplexity import check_has_masked_lm_head
 from raybert.sweep.plan import PoolFacts, Variant
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One data set, ready for trials: texts, token tables, and the encoder whose tokenizer made them."""
+    """One data set, ready for trials.
+
+    Attributes:
+        splits: texts.
+        data: token tables.
+        encoder: whose tokenizer made them.
+        masked_model: the masked LM of the signal `perplexity`, where some trial reads it.
+    """
 
     splits: Splits
     data: TokenizedData
     encoder: Encoder
+    masked_model: Encoder | None = None
 
     @property
     def facts(self) -> PoolFacts:
@@ -56,8 +65,24 @@ def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared
 def prepare(config: RaybertConfig, splits: Splits, cache: Path) -> Prepared:
     """Return token tables of loaded splits for the encoder of a configuration."""
     encoder = resolve_encoder(config.model, pool_texts(splits), cache)
+    check_length(encoder, config.data.max_length)
     data = tokenize_splits(splits, load_tokenizer(encoder), config.data.max_length)
     return Prepared(splits, data, encoder)
+
+
+def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -> Encoder:
+    """Return the masked LM that a configuration scores perplexity with.
+
+    Raises:
+        ModelError: it is missing, or has no masked-LM head.
+    """
+    settings = config.selection.scorers.perplexity
+    if settings.model is None:
+        model = encoder
+    else:
+        model = resolve_encoder(ModelConfig(encoder=settings.model, revision=settings.revision), (), cache)
+    check_has_masked_lm_head(model)
+    return model
 
 
 def pool_texts(splits: Splits) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,14 +17,15 @@ import ray.exceptions
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
-from raybert.selection.pipeline import run_scoring
+from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweep.environment import Cluster, check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.plan import (
-    PROXY,
+    PART,
+    TRIAL,
     Plan,
     TrialSpec,
     build_strategies,
@@ -32,9 +33,9 @@ from raybert.sweep.plan import (
     expand_grid,
     make_plan,
 )
-from raybert.sweep.prepare import Prepared, prepare_variants, write_pool
+from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_pool
 from raybert.sweep.progress import Progress
-from raybert.sweep.scoring import signal_refs, unique_jobs
+from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.tune_run import TrialInputs, run_trials
 
 COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
@@ -84,7 +85,13 @@ def prepare_plan(config: RaybertConfig) -> tuple[Plan, dict[str, Prepared]]:
     """
     build_strategies(config)
     prepared = prepare_variants(expand_grid(config), cache_folder())
-    return make_plan(config, {key: ready.facts for key, ready in prepared.items()}), prepared
+    plan = make_plan(config, {key: ready.facts for key, ready in prepared.items()})
+    for spec in plan.trials:
+        ready = prepared[spec.data_key]
+        if ready.masked_model is None and "perplexity" in spec.strategy.all_signals():
+            model = resolve_masked_model(spec.config, ready.encoder, cache_folder())
+            prepared[spec.data_key] = replace(ready, masked_model=model)
+    return plan, prepared
 
 
 def run_sweep(
@@ -110,7 +117,7 @@ def run_sweep(
         RaybertError: before anything was trained; what happens to trials is in the outcome instead.
     """
     folder = SweepFolder(output.resolve())
-    with folder.owned(), _interruptible(folder, progress) as interruption:
+    with folder.owned(), interruptible(folder, progress) as interruption:
         progress.phase("prepare: load, split, tokenize")
         _check_same_sweep(folder, config)
         plan, prepared = prepare_plan(config)
@@ -124,7 +131,9 @@ def run_sweep(
                 for spec in plan.trials:
                     folder.trial(spec.trial_id).forget_failure()
             progress.begin(plan.trials, {spec.trial_id: folder.trial(spec.trial_id).status() for spec in plan.trials})
-            _Run(folder, plan, prepared, cluster, progress, interruption).run()
+            store = score_store(config, folder, len(cluster.nodes))
+            planner = JobPlanner(prepared, folder)
+            TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run()
         return read_outcome(folder, plan.trials)
 
 
@@ -157,32 +166,36 @@ class _Interruption:
 
 
 @dataclass
-class _Run:
-    """The phases that need a cluster."""
+class TrialRunner:
+    """The phases that need a cluster: runs that others read, scoring, and the rest of the trials."""
 
     folder: SweepFolder
     plan: Plan
     prepared: dict[str, Prepared]
+    store: ScoreStore
+    planner: JobPlanner
     cluster: Cluster
     progress: Progress
-    interruption: _Interruption
+    interruption: Callable[[], bool]
 
-    def run(self) -> None:
+    def run(self, *, only_score: bool = False) -> None:
+        """Run what is pending; with `only_score`, stop before the trials that read signals."""
+        self._recall_runs(self._pending())
         pending = self._pending()
         if not pending:
             return
         self.data = {key: ray.put(self._scoring_data(key)) for key in self.prepared}
-        scored = [spec for spec in pending if self._is_scored(spec)]
-        first = [spec for spec in pending if spec not in scored]
+        scored = [spec for spec in pending if self.planner.jobs(spec)]
+        first = [spec for spec in pending if not self.planner.jobs(spec) and (spec.role != TRIAL or not only_score)]
         if first:
-            has_proxies = any(spec.role == PROXY for spec in first)
-            self.progress.phase("compare: proxies and unscored strategies" if has_proxies else "compare")
+            has_runs = any(spec.role != TRIAL for spec in first)
+            self.progress.phase("compare: proxies and unscored strategies" if has_runs else "compare")
             self._run_trials(first)
-        scored = self._without_failed_proxies(scored)
+        scored = self._without_failed_runs(scored)
         if not scored or self.interruption():
             return
         self.progress.phase("score: signals of the pool")
-        if self._score(scored) and not self.interruption():
+        if self._score(scored) and not self.interruption() and not only_score:
             self.progress.phase("compare: scored strategies")
             self._run_trials(scored)
 
@@ -190,8 +203,21 @@ class _Run:
         """Return the trials without an outcome."""
         return [spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"]
 
-    def _is_scored(self, spec: TrialSpec) -> bool:
-        return bool(spec.proxies) or "embeddings" in spec.strategy.required_signals()
+    def _recall_runs(self, pending: list[TrialSpec]) -> None:
+        """Take finished runs from the score store, and mark those pending whose model is needed but gone."""
+        readers: dict[str, list[ScoringJob]] = {}
+        for job in self.planner.unique_jobs(pending):
+            for run in job.runs:
+                readers.setdefault(run, []).append(job)
+        for run, jobs in readers.items():
+            folder = self.folder.trial(run)
+            kept = [self.store.kept_run(job.key, run) for job in jobs]
+            if folder.status() == "pending" and all(kept) and kept[0] is not None:
+                folder.adopt(kept[0])
+                self.progress.note(f"note: run {run} is taken from the score store, where its signals are complete")
+            is_needed = any(self.store.completion(job.key) is None for job in jobs)
+            if folder.status() == "complete" and is_needed and not folder.has_model():
+                folder.forget_result()
 
     def _scoring_data(self, key: str) -> ScoringData:
         ready = self.prepared[key]
@@ -201,18 +227,16 @@ class _Run:
         )
 
     def _run_trials(self, specs: list[TrialSpec]) -> None:
-        store = ScoreStore(self.folder.signals)
-        refs = {spec.trial_id: signal_refs(spec, self.prepared, self.folder, store) for spec in specs}
         encoders = {key: ready.encoder for key, ready in self.prepared.items()}
-        inputs = TrialInputs(self.data, encoders, refs)
+        inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
         run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption)
 
-    def _without_failed_proxies(self, specs: list[TrialSpec]) -> list[TrialSpec]:
-        """Fail the trials whose proxy failed, and return the others whose proxies are complete."""
+    def _without_failed_runs(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+        """Fail the trials that read a failed run, and return the others whose runs are complete."""
         runnable = []
         for spec in specs:
-            states = {proxy: self.folder.trial(proxy).status() for proxy in spec.proxies}
-            failed = [proxy for proxy, state in states.items() if state == "failed"]
+            states = {run: self.folder.trial(run).status() for run in spec.proxies}
+            failed = [run for run, state in states.items() if state == "failed"]
             if failed:
                 reason = self.folder.trial(failed[0]).error().splitlines()[0]
                 self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {reason}")
@@ -223,11 +247,12 @@ class _Run:
     def _score(self, specs: list[TrialSpec]) -> bool:
         """Compute the signals of trials; when that fails, so do the trials."""
         resources = specs[0].config.resources
+        jobs = self.planner.unique_jobs(specs)
         try:
-            return run_scoring(
-                unique_jobs(Plan(tuple(specs)), self.prepared, self.folder),
+            is_complete = run_scoring(
+                jobs,
                 self.data,
-                ScoreStore(self.folder.signals),
+                self.store,
                 cpus=self.cluster.cpus,
                 gpus=self.cluster.gpus,
                 gpus_per_actor=resources.gpus_per_worker,
@@ -240,6 +265,18 @@ class _Run:
             for spec in specs:
                 self._fail(spec, f"TrialError: scoring failed: {lines[-1] if lines else error!r}\n\n{error}")
             return False
+        if is_complete:
+            self._keep_runs(jobs)
+        return is_complete
+
+    def _keep_runs(self, jobs: Sequence[ScoringJob]) -> None:
+        """Keep what runs measured beside their signals; models that only served a score are deleted."""
+        roles = {spec.trial_id: spec.role for spec in self.plan.trials}
+        for job in jobs:
+            for run in job.runs:
+                self.store.keep_run(job.key, run, self.folder.trial(run).path)
+        for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
+            self.folder.trial(run).remove_models()
 
     def _fail(self, spec: TrialSpec, text: str) -> None:
         self.folder.trial(spec.trial_id).fail(text)
@@ -247,7 +284,7 @@ class _Run:
 
 
 @contextmanager
-def _interruptible(folder: SweepFolder, progress: Progress) -> Iterator[_Interruption]:
+def interruptible(folder: SweepFolder, progress: Progress) -> Iterator[_Interruption]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; the second raises KeyboardInterrupt."""
     interruption = _Interruption()
 

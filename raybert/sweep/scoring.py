@@ -2,50 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from raybert.config import RaybertConfig
+from raybert.files import cache_folder
 from raybert.selection.pipeline import ScoringJob
-from raybert.selection.scorers.models import EmbeddingScorer, ProxyScorer
+from raybert.selection.scorers.derived import AfliteScorer
+from raybert.selection.scorers.lexical import LexicalScorer
+from raybert.selection.scorers.models import (
+    DynamicsScorer,
+    EmbeddingScorer,
+    HeldoutScorer,
+    HeldoutSignal,
+    ProxyEmbeddingScorer,
+    ProxyScorer,
+)
+from raybert.selection.scorers.perplexity import PerplexityScorer
+from raybert.selection.scorers.readability import ReadabilityScorer
+from raybert.selection.scorers.scorer import PoolScorer, Scorer
 from raybert.selection.store import ScoreStore
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import Plan, TrialSpec
+from raybert.sweep.plan import Source, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.trial import SignalRef
 
-
-def jobs_of_trial(spec: TrialSpec, prepared: Mapping[str, Prepared], folder: SweepFolder) -> tuple[ScoringJob, ...]:
-    """Return the scoring jobs whose signals a trial reads."""
-    needs = spec.strategy.required_signals()
-    ready = prepared[spec.data_key]
-    scorers: list[EmbeddingScorer | ProxyScorer] = []
-    if "embeddings" in needs:
-        scorers.append(EmbeddingScorer(ready.encoder, spec.config.selection.embedding.pooling))
-    if spec.proxies:
-        checkpoints = tuple(folder.trial(proxy).checkpoints / "best" for proxy in spec.proxies)
-        scorers.append(ProxyScorer(spec.proxies, checkpoints))
-    return tuple(ScoringJob(scorer, spec.data_key, ready.data.fingerprint, len(ready.data.train)) for scorer in scorers)
+_HELDOUT: dict[str, HeldoutSignal] = {
+    "proxy": "probs",
+    "heldout": "heldout_probs",
+    "irreducible": "irreducible_loss",
+}
 
 
-def unique_jobs(plan: Plan, prepared: Mapping[str, Prepared], folder: SweepFolder) -> list[ScoringJob]:
-    """Return every job that some trial needs, once."""
-    jobs = (job for spec in plan.trials for job in jobs_of_trial(spec, prepared, folder))
-    return list({job.key: job for job in jobs}.values())
+@dataclass(frozen=True)
+class JobPlanner:
+    """Knows which scoring jobs give a trial its signals.
 
-
-def signal_refs(
-    spec: TrialSpec, prepared: Mapping[str, Prepared], folder: SweepFolder, store: ScoreStore
-) -> tuple[SignalRef, ...]:
-    """Return the complete signals of a trial with their full price, proxy training included.
-
-    The price is what a user of this strategy alone would pay; that a sweep shares signals between strategies
-    makes the sweep cheaper, not the strategy.
+    Attributes:
+        prepared: data by key.
+        folder: where the runs that are read have left their models.
     """
-    refs = []
-    for job in jobs_of_trial(spec, prepared, folder):
-        record = store.completion(job.key)
-        if record is None:
-            continue
-        proxies = spec.proxies if isinstance(job.scorer, ProxyScorer) else ()
-        training = sum(float(folder.trial(proxy).result()["train_seconds"]) for proxy in proxies)
-        refs.append(SignalRef(job.key, record["seconds"] + training, job.num_rows * max(1, len(proxies))))
-    return tuple(refs)
+
+    prepared: Mapping[str, Prepared]
+    folder: SweepFolder
+
+    def jobs(self, spec: TrialSpec) -> tuple[ScoringJob, ...]:
+        """Return the scoring jobs whose signals a trial reads; those that others depend on come first."""
+        return tuple(dict.fromkeys(self._jobs(spec)))
+
+    def unique_jobs(self, specs: Sequence[TrialSpec]) -> list[ScoringJob]:
+        """Return every job that some trial needs, once."""
+        return list({job.key: job for spec in specs for job in self.jobs(spec)}.values())
+
+    def refs(self, specs: Sequence[TrialSpec], store: ScoreStore) -> dict[str, tuple[SignalRef, ...]]:
+        """Return by trial id the complete signals of trials, with their price.
+
+        The price is what a user of this strategy alone would pay, training of the runs that it reads included; the
+        share is that divided by the number of these trials that read the signal.
+        """
+        jobs = {spec.trial_id: self.jobs(spec) for spec in specs}
+        users = Counter(job.key for own in jobs.values() for job in own)
+        refs: dict[str, tuple[SignalRef, ...]] = {}
+        for trial_id, own in jobs.items():
+            found = []
+            for job in own:
+                record = store.completion(job.key)
+                if record is not None:
+                    training = sum(float(self.folder.trial(run).result()["train_seconds"]) for run in job.runs)
+                    seconds = float(record["seconds"]) + training
+                    found.append(
+                        SignalRef(store, job.key, seconds, seconds / users[job.key], job.num_rows * job.passes)
+                    )
+            refs[trial_id] = tuple(found)
+        return refs
+
+    def _jobs(self, spec: TrialSpec) -> Iterator[ScoringJob]:
+        needs, selection = spec.strategy.all_signals(), spec.config.selection
+        ready = self.prepared[spec.data_key]
+        if "lexical" in needs:
+            yield self._job(spec, LexicalScorer())
+        if "readability" in needs:
+            yield self._job(spec, ReadabilityScorer())
+        if "perplexity" in needs:
+            settings = selection.scorers.perplexity
+            assert ready.masked_model is not None
+            scorer = PerplexityScorer(ready.masked_model, settings.mask_every, spec.config.data.max_length)
+            yield self._job(spec, scorer)
+        for source in spec.sources:
+            yield self._job(spec, self._scorer_of(source, spec), runs=source.runs)
+        if needs & {"embeddings", "aflite"}:
+            embedding = self._embedding_job(spec, ready)
+            yield embedding
+            if "aflite" in needs:
+                yield self._job(spec, AfliteScorer(), depends=(embedding.key,))
+
+    def _embedding_job(self, spec: TrialSpec, ready: Prepared) -> ScoringJob:
+        embedding = spec.config.selection.embedding
+        if embedding.source == "encoder":
+            return self._job(spec, EmbeddingScorer(ready.encoder, embedding.pooling))
+        run = next(source for source in spec.sources if source.kind == "proxy").runs[0]
+        return self._job(spec, ProxyEmbeddingScorer(run, self._model(run), embedding.pooling), runs=(run,))
+
+    def _scorer_of(self, source: Source, spec: TrialSpec) -> Scorer:
+        if source.kind == "dynamics":
+            (run,) = source.runs
+            return DynamicsScorer(run, self.folder.trial(run).path)
+        models = tuple(self._model(run) for run in source.runs)
+        if source.num_folds is not None:
+            seed = spec.seed if spec.config.selection.proxy.per_seed else 0
+            return HeldoutScorer(_HELDOUT[source.kind], source.runs, models, source.num_folds, seed)
+        return ProxyScorer(source.runs, models, source.null, self.prepared[spec.data_key].encoder)
+
+    def _model(self, run: str) -> Path:
+        return self.folder.trial(run).checkpoints / "best"
+
+    def _job(
+        self,
+        spec: TrialSpec,
+        scorer: Scorer | PoolScorer,
+        runs: tuple[str, ...] = (),
+        depends: tuple[str, ...] = (),
+    ) -> ScoringJob:
+        data, config = self.prepared[spec.data_key].data, spec.config
+        arithmetic = (config.train.precision, config.selection.scoring_batch_tokens)
+        return ScoringJob(scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic, runs, depends)
+
+
+def score_store(config: RaybertConfig, folder: SweepFolder, num_nodes: int) -> ScoreStore:
+    """Return the score store of a sweep: the one that its file names, else this machine's own.
+
+    More nodes do not share a home folder for certain, so they use the results folder.
+    """
+    if config.selection.store is not None:
+        return ScoreStore(Path(config.selection.store).expanduser().resolve())
+    return ScoreStore(cache_folder() / "scores" if num_nodes <= 1 else folder.signals)

@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 
 from raybert.data import TokenizedData
-from raybert.files import atomic_path, write_text
+from raybert.data.nulls import null_table, with_nulls
+from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, load_classifier, load_tokenizer
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
@@ -36,10 +37,20 @@ Report = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class SignalRef:
-    """A complete signal in the score store, and what it would cost a trial that had to compute it alone."""
+    """A complete signal in the score store.
 
+    Attributes:
+        store: where it is.
+        key: which.
+        seconds: what it would cost a trial that had to compute it alone.
+        shared_seconds: its part of that when all trials of the sweep that read it pay the same.
+        examples_scored: forward passes behind it.
+    """
+
+    store: ScoreStore
     key: str
     seconds: float
+    shared_seconds: float
     examples_scored: int
 
 
@@ -101,7 +112,8 @@ def run_trial(
     with _trial_log(folder.path / "log.txt") as log:
         prepare_process(spec)
         try:
-            finished = _Trial(spec, data, encoder, signals, sweep, report, fit_function, log).run()
+            inputs = _training_inputs(spec, data, encoder)
+            finished = _Trial(spec, inputs, encoder, signals, sweep, report, fit_function, log).run()
         except Exception as error:
             log.exception("failed")
             folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
@@ -121,6 +133,30 @@ def prepare_process(spec: TrialSpec) -> None:
     torch.set_grad_enabled(True)
 
 
+def make_pool(spec: TrialSpec, data: TokenizedData, signals: tuple[SignalRef, ...]) -> Pool:
+    """Return the candidates of a trial with the signals that it reads."""
+    arrays: dict[str, np.ndarray] = {"lengths": data.train.lengths}
+    for ref in signals:
+        arrays.update(_load_signal(ref.store, ref.key))
+    return Pool(
+        labels=np.asarray(data.train.labels),
+        num_classes=data.num_classes,
+        tie_keys=tie_keys(data.example_ids, spec.seed),
+        signals=arrays,
+        generator=np.random.default_rng([spec.seed, 0x5E1EC7]),
+    )
+
+
+def _training_inputs(spec: TrialSpec, data: TokenizedData, encoder: Encoder) -> TokenizedData:
+    """Return the data, with nulls added to the pool of a proxy that must have seen them."""
+    if spec.null is None:
+        return data
+    table = data.train
+    has_pairs = bool((table.second_starts < table.lengths).any())
+    nulls = null_table(table, spec.null, load_tokenizer(encoder), has_pairs=has_pairs)
+    return with_nulls(data, nulls, tie_keys(data.example_ids, spec.seed))
+
+
 @dataclass(frozen=True)
 class _Trial:
     spec: TrialSpec
@@ -136,7 +172,7 @@ class _Trial:
         """Return whether the trial came to its end (False: stopped, resumable)."""
         started = time.monotonic()
         spec, folder = self.spec, self.sweep.trial(self.spec.trial_id)
-        pool = self._pool()
+        pool = make_pool(spec, self.data, self.signals)
         source, chosen = make_epoch_source(
             spec.strategy,
             pool,
@@ -144,6 +180,8 @@ class _Trial:
             total_steps=spec.total_steps,
             batch_size=spec.config.train.batch_size,
         )
+        if spec.checkpoints is not None:
+            source = DynamicsRecorder(source, folder.path / "dynamics")
         recorded = _RecordedEpochs(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started
         model = load_classifier(self.encoder, self.data.label_names, spec.model_seed, spec.config.model.dropout).to(
@@ -169,19 +207,6 @@ class _Trial:
         self.log.info("complete: test accuracy %.4f", row["test_accuracy"])
         return True
 
-    def _pool(self) -> Pool:
-        store = ScoreStore(self.sweep.signals)
-        signals: dict[str, np.ndarray] = {"lengths": self.data.train.lengths}
-        for ref in self.signals:
-            signals.update(_load_signal(store, ref.key))
-        return Pool(
-            labels=np.asarray(self.data.train.labels),
-            num_classes=self.data.num_classes,
-            tie_keys=tie_keys(self.data.example_ids, self.spec.seed),
-            signals=signals,
-            generator=np.random.default_rng([self.spec.seed, 0x5E1EC7]),
-        )
-
     def _write_selection(self, folder: TrialFolder, chosen: Selection | None, recorded: _RecordedEpochs) -> None:
         """Write what was trained on: once (epoch -1), or the plan of every epoch."""
         if chosen is not None:
@@ -196,6 +221,12 @@ class _Trial:
         with atomic_path(folder.path / "selection.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
         recorded.clear()
+        if chosen is not None and chosen.pool_scores is not None:
+            save_array(folder.path / "pool_scores.npy", chosen.pool_scores.astype(np.float32))
+        if chosen is not None and chosen.conflicts is not None:
+            pairs = pd.DataFrame(self.data.example_ids[chosen.conflicts], columns=["example_id", "conflicts_with"])
+            with atomic_path(folder.path / "conflicts.csv") as temporary:
+                pairs.to_csv(temporary, index=False)
 
     def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
         """Write label and probabilities of the chosen evaluation on validation and test."""
@@ -234,8 +265,23 @@ class _Trial:
             "evaluation_seconds": result.evaluation_seconds,
             "selection_seconds": selection_seconds + result.selection_seconds,
             "signal_seconds": sum(ref.seconds for ref in self.signals),
+            "signal_seconds_shared": sum(ref.shared_seconds for ref in self.signals),
             "wall_seconds": wall_seconds,
         }
+
+
+@dataclass(frozen=True)
+class DynamicsRecorder:
+    """Passes on the plans of a source, and scores the pool between its passes: the checkpoints of `dynamics`."""
+
+    source: EpochSource
+    folder: Path
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Write the pool's probabilities before every pass but the first."""
+        if epoch > 0:
+            save_array(self.folder / f"{epoch:03d}.npy", view.predict())
+        return self.source.next_epoch(epoch, previous, view)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ SHRUNK = [
     "data.test_examples=80",
     "train.length={steps: 12}",
     "sweep.seeds=2",
+    "sweep.strategies=[all, random, random_stratified, random_epoch, loss_threshold, confidence, el2n, k_center]",
 ]
 SHRUNK_OPTIONS = [part for item in SHRUNK for part in ("--set", item)]
 TIMES = [
@@ -32,6 +33,7 @@ TIMES = [
     "selection_seconds",
     "wall_seconds",
     "signal_seconds",
+    "signal_seconds_shared",
     "total_seconds",
 ]
 REQUIRED = [

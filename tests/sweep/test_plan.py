@@ -107,7 +107,7 @@ def test_an_extension_is_allowed_and_a_change_is_shown():
             {"sweep": {"strategies": [{"name": "el2n", "label": "x"}, {"name": "random", "label": "x"}]}},
             r"sweep\.strategies\[1\]\.label: must be unique",
         ),
-        ({"sweep": {"strategies": [{"name": "random", "label": "proxy"}]}}, "must not be 'proxy'"),
+        ({"sweep": {"strategies": [{"name": "random", "label": "proxy"}]}}, "must not begin with 'proxy'"),
         ({"selection": {"budget": 5000}}, r"selection\.budget: must be in 1\.\.1000 \(pool size\), got 5000"),
     ],
 )

@@ -100,7 +100,7 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     from raybert.training import embed_examples
 
     store = ScoreStore(tmp_path)
-    job = ScoringJob(EmbeddingScorer(prepared.encoder, "mean"), "data", prepared.data.fingerprint, 300)
+    job = ScoringJob(EmbeddingScorer(prepared.encoder, "mean"), "data", prepared.data.fingerprint, 300, ("fp32", 16384))
     scoring_data = ScoringData(prepared.data, prepared.splits.train, 16384, "fp32")
     progress = []
     arguments = ([job], {"data": ray.put(scoring_data)}, store)

@@ -1,0 +1,167 @@
+"""`raybert select`: score and choose without training on the choice, and write the subset for any other trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
+from raybert.errors import ConfigError, SweepError
+from raybert.files import atomic_path, cache_folder
+from raybert.selection.select import select_from_pool
+from raybert.selection.store import content_key
+from raybert.selection.strategy import Selection
+from raybert.sweep.environment import check_resources, connected
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.plan import TRIAL, Plan, TrialSpec
+from raybert.sweep.prepare import Prepared
+from raybert.sweep.progress import Progress
+from raybert.sweep.runner import TrialRunner, interruptible, prepare_plan
+from raybert.sweep.scoring import JobPlanner, score_store
+from raybert.sweep.trial import SignalRef, make_pool
+
+WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True, force_ascii=False),
+}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What `raybert select` found.
+
+    Attributes:
+        frame: a row per chosen example, in the order of selection: rank (1 is first), example_id, text, [text_pair],
+            label (its name), score (higher = harder; NaN: none), weight.
+        pool_size: n.
+        refilled: how many of the last rows were taken back from what a filter had dropped.
+        conflicts: example_id, conflicts_with: near-duplicates with different labels; None without such a filter.
+        signal_seconds: what the signals cost, training of proxies included.
+    """
+
+    frame: pd.DataFrame
+    pool_size: int
+    refilled: int
+    conflicts: pd.DataFrame | None
+    signal_seconds: float
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file type that cannot be written, before anything is computed.
+
+    Raises:
+        ConfigError: says which types there are.
+    """
+    if path.suffix not in WRITERS:
+        raise ConfigError(f"--output: must end in {', '.join(WRITERS)}, got '{path.name}'")
+
+
+def write_subset(subset: Subset, path: Path) -> None:
+    """Write the rows as parquet, csv or jsonl, by the file's ending."""
+    check_output(path)
+    with atomic_path(path) as temporary:
+        WRITERS[path.suffix](subset.frame, temporary)
+
+
+def choose_subset(
+    config: RaybertConfig,
+    strategy: str,
+    seed: int,
+    progress: Progress,
+    *,
+    address: str | None = None,
+) -> Subset:
+    """Return what a strategy chooses from the pool of a sweep file; signals come from the score store or go there.
+
+    Args:
+        config: the sweep file; its grid is not used.
+        strategy: a label or name among the file's strategies (then with their parameters), else any name.
+        seed: of ties, random draws and proxies.
+        progress: told about every event.
+        address: of a Ray cluster; Ray is started only if something has to be computed.
+
+    Raises:
+        ConfigError: unknown strategy, impossible budget, or a strategy that decides while a model trains.
+        SweepError: interrupted, or a run that it reads failed.
+    """
+    narrowed = _narrow(config, strategy, seed)
+    folder = SweepFolder(cache_folder() / "select" / content_key(narrowed.model_dump(mode="json")))
+    with folder.owned(), interruptible(folder, progress) as interruption:
+        plan, prepared = prepare_plan(narrowed)
+        (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
+        if spec.strategy.schedule != "once":
+            raise ConfigError(
+                f"--strategy: must choose once, before training; '{spec.label}' has the schedule "
+                f"{spec.strategy.schedule} and decides while a model trains: run it in a sweep"
+            )
+        refs = _score(narrowed, plan, spec, prepared, folder, progress, interruption, address)
+        ready = prepared[spec.data_key]
+        selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.budget)
+        return Subset(
+            frame=_frame(ready, selection),
+            pool_size=spec.pool,
+            refilled=selection.refilled,
+            conflicts=_conflicts(ready, selection),
+            signal_seconds=sum(ref.seconds for ref in refs),
+        )
+
+
+def _narrow(config: RaybertConfig, strategy: str, seed: int) -> RaybertConfig:
+    """Return the configuration for one strategy and seed."""
+    known = {entry.label or entry.name: entry for entry in config.sweep.strategies}
+    entry = known.get(strategy) or next(
+        (entry for entry in config.sweep.strategies if entry.name == strategy), StrategyConfig(name=strategy)
+    )
+    return config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))})
+
+
+def _score(
+    config: RaybertConfig,
+    plan: Plan,
+    spec: TrialSpec,
+    prepared: dict[str, Prepared],
+    folder: SweepFolder,
+    progress: Progress,
+    interruption: Callable[[], bool],
+    address: str | None,
+) -> tuple[SignalRef, ...]:
+    """Compute the signals that are not there, and return all."""
+    planner = JobPlanner(prepared, folder)
+    if not planner.jobs(spec):
+        return ()
+    for run in plan.trials:
+        folder.trial(run.trial_id).forget_failure()
+    with connected(address) as cluster:
+        check_resources(config.resources, cluster)
+        store = score_store(config, folder, len(cluster.nodes))
+        progress.begin(plan.trials, {run.trial_id: folder.trial(run.trial_id).status() for run in plan.trials})
+        TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run(only_score=True)
+    if interruption():
+        raise SweepError("stopped before everything was scored; the same command continues")
+    if folder.trial(spec.trial_id).status() == "failed":
+        reason = folder.trial(spec.trial_id).error().splitlines()[0]
+        raise SweepError(f"'{spec.label}': its signals could not be computed: {reason}")
+    return planner.refs([spec], store)[spec.trial_id]
+
+
+def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:
+    rows = ready.splits.train.take(selection.positions)
+    frame = pd.DataFrame({"rank": np.arange(1, len(selection.positions) + 1)})
+    for column in ("example_id", "text", "text_pair"):
+        if column in rows.column_names:
+            frame[column] = rows[column].to_pylist()
+    frame["label"] = [ready.splits.label_names[label] for label in rows["label"].to_pylist()]
+    frame["score"] = selection.scores
+    frame["weight"] = 1.0 if selection.weights is None else selection.weights
+    return frame
+
+
+def _conflicts(ready: Prepared, selection: Selection) -> pd.DataFrame | None:
+    if selection.conflicts is None:
+        return None
+    return pd.DataFrame(ready.data.example_ids[selection.conflicts], columns=["example_id", "conflicts_with"])
