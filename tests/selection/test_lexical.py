@@ -26,7 +26,15 @@ def random_words(count: int, vocabulary: int) -> list[str]:
 
 
 def test_words_are_lower_case_and_keep_inner_apostrophes_and_hyphens():
-    assert word_tokens("Don't re-use THE 'word' - it\u2019s 3.5!") == ["don't", "re-use", "the", "word", "it\u2019s", "3", "5"]
+    assert word_tokens("Don't re-use THE 'word' - it\u2019s 3.5!") == [
+        "don't",
+        "re-use",
+        "the",
+        "word",
+        "it\u2019s",
+        "3",
+        "5",
+    ]
     assert word_tokens("... !?") == []
 
 
