@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from raybert.errors import ConfigError, SelectionError
 from raybert.selection.compose import choose_composed
 from raybert.selection.ranking import tie_keys
 from raybert.selection.registry import build_strategy
+from raybert.selection.scorers.aflite import aflite_signal
+from raybert.selection.scorers.lexical import lexical_statistics
+from raybert.selection.scorers.readability import readability_statistics
 from raybert.selection.strategy import Pool, Selection, Strategy
 
 
@@ -76,6 +79,7 @@ def select(
     seed: int = 0,
     example_ids: Any = None,
     parameters: Mapping[str, Any] | None = None,
+    texts: Sequence[str] | None = None,
     **signals: Any,
 ) -> Selection:
     """Return the examples that a strategy chooses from arrays of your own, without Ray or a sweep.
@@ -87,7 +91,9 @@ def select(
         seed: of ties and random draws.
         example_ids: (n,) stable ids; default: the position as text.
         parameters: the strategy's own, when it is given by name.
-        **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d).
+        texts: (n,) what lexical and readability statistics are taken of, where the strategy reads them.
+        **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d). What follows from these and
+            the texts need not be given: `feature_norms` from `features`, `aflite` from `embeddings`.
 
     Raises:
         ConfigError: unknown strategy or parameter, or an impossible budget.
@@ -97,13 +103,33 @@ def select(
         strategy = build_strategy(StrategyConfig(name=strategy, **dict(parameters or {})))
     labels = np.asarray(labels, np.int64)
     arrays = {name: np.asarray(values) for name, values in signals.items()}
+    if texts is not None:
+        arrays["texts"] = np.asarray(texts, dtype=object)
     for name, values in arrays.items():
         if len(values) != len(labels):
             raise SelectionError(f"{name}: must have one row per label ({len(labels)}), got {len(values)}")
+    arrays |= derive_signals(arrays, strategy.all_signals(), labels)
     ids = np.arange(len(labels)).astype(str) if example_ids is None else np.asarray(example_ids).astype(str)
     num_classes = int(labels.max()) + 1 if len(labels) else 0
     pool = Pool(labels, num_classes, tie_keys(ids, seed), arrays, np.random.default_rng(seed))
     return select_from_pool(strategy, pool, budget)
+
+
+def derive_signals(
+    arrays: Mapping[str, np.ndarray], needs: frozenset[str], labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the signals that are needed, not given, and follow from what is given without a model."""
+    missing = needs - arrays.keys()
+    derived: dict[str, np.ndarray] = {}
+    if "feature_norms" in missing and "features" in arrays:
+        derived["feature_norms"] = np.linalg.norm(arrays["features"], axis=-1)
+    if "lexical" in missing and "texts" in arrays:
+        derived["lexical"] = lexical_statistics(arrays["texts"].tolist())
+    if "readability" in missing and "texts" in arrays:
+        derived["readability"] = readability_statistics(arrays["texts"].tolist())
+    if "aflite" in missing and "embeddings" in arrays:
+        derived["aflite"] = aflite_signal(arrays["embeddings"], labels, 0)
+    return derived
 
 
 def _check_signals(strategy: Strategy, pool: Pool) -> None:

@@ -126,7 +126,8 @@ class PlainProgress:
         now = time.monotonic()
         if rows_done and (rows_done == rows_total or now - self._scored_at > 5):
             self._scored_at = now
-            self._line(f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s")
+            left = f", {clock((rows_total - rows_done) / rows_per_second)} left" if rows_per_second else ""
+            self._line(f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{left}")
 
     def note(self, text: str) -> None:
         """Print it."""

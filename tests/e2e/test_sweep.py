@@ -289,3 +289,95 @@ def test_plan_and_dry_run_print_what_would_run_and_train_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
     assert json.loads(run("schema").stdout)["title"] == "RaybertConfig"
     assert "k_center" in run("ls", "strategies").stdout
+
+
+@pytest.fixture(scope="module")
+def every_strategy(tmp_path_factory) -> Path:
+    """A sweep of all strategies of the built-in file, and some compositions, one seed."""
+    folder = tmp_path_factory.mktemp("every") / "run"
+    strategies = [entry.name for entry in load_config(ROOT / "sweeps" / "strategies.yaml").sweep.strategies]
+    strategies += [
+        "{name: ifd, null: mask}",
+        "{name: el2n, then: k_center}",
+        "{name: k_center, schedule: rounds, rounds: 3, pre: [semdedup]}",
+        "{name: rho_loss, schedule: epoch}",
+        "{name: grand, schedule: rounds, rounds: 2}",
+    ]
+    options = ["--set", "sweep.seeds=1", "--set", f"sweep.strategies=[{', '.join(strategies)}]"]
+    done = sweep(folder, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    (folder / "options.json").write_text(json.dumps(options))
+    return folder
+
+
+def test_every_strategy_runs_from_a_sweep_file_and_tells_its_price(every_strategy):
+    results = raybert.load_sweep(every_strategy)
+    trials = results.trials.set_index("strategy")
+    assert (trials["status"] == "complete").all()
+    distinct = trials[(trials["role"] == "trial") & (trials["budget_kind"] == "distinct")]
+    for name, trial in distinct.iterrows():
+        chosen = results.selection(trial["trial_id"])
+        assert chosen["position"].nunique() == 24, name
+        assert trial["optimizer_steps"] == 12, name
+    # Five folds, two twins, one run for the dynamics, one proxy that saw nulls, and the proxy itself.
+    assert trials["role"].value_counts().to_dict() == {"trial": 32, "part": 9, "proxy": 1}
+    assert trials.loc["el2n", "examples_scored"] == 240
+    assert trials.loc["rho_loss", "examples_scored"] == 480
+    assert trials.loc["forgetting", "signal_seconds"] > trials.loc["el2n", "signal_seconds"] > 0
+    assert trials.loc["el2n", "signal_seconds_shared"] < trials.loc["el2n", "signal_seconds"]
+    assert trials.loc["random", "signal_seconds"] == 0
+
+
+def test_a_second_sweep_on_the_same_data_computes_no_signal_again(every_strategy, tmp_path):
+    again = sweep(tmp_path / "again", *json.loads((every_strategy / "options.json").read_text()))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("is taken from the score store") == 10
+    assert " scored " not in again.stdout
+    one, other = (raybert.load_sweep(folder).trials for folder in (every_strategy, tmp_path / "again"))
+    pd.testing.assert_frame_equal(timeless(one), timeless(other))
+
+
+def test_select_writes_what_the_sweep_trained_on(every_strategy, tmp_path):
+    results = raybert.load_sweep(every_strategy)
+    for name, suffix in (("d2", "parquet"), ("label_errors", "csv"), ("lexical_diversity", "jsonl"), ("random", "csv")):
+        file = tmp_path / f"{name}.{suffix}"
+        options = ["--strategy", name, "--output", file, *SHRUNK_OPTIONS]
+        done = run("select", ROOT / "sweeps" / "strategies.yaml", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "24 of 240 examples" in done.stdout
+        read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": lambda path: pd.read_json(path, lines=True)}
+        subset = read[suffix](file)
+        trial = results.trials.set_index("strategy").loc[name, "trial_id"]
+        assert subset["example_id"].tolist() == results.selection(trial)["example_id"].tolist()
+        assert subset["rank"].tolist() == list(range(1, 25))
+        assert {"text", "label", "score", "weight"} <= set(subset)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strategy", "el2m", "--output", "x.csv"], "unknown 'el2m'; did you mean 'el2n'?"),
+        (["--strategy", "el2n", "--output", "x.txt"], "--output: must end in .parquet, .csv, .jsonl, got 'x.txt'"),
+        (["--strategy", "random", "--output", "x.csv", "--budget", "1000"], "selection.budget: must be in 1..240"),
+        (["--strategy", "random", "--output", "x.csv", "--budget", "many"], "selection.budget"),
+        (["--strategy", "infobatch", "--output", "x.csv"], "--strategy: must choose once, before training"),
+        (["--strategy", "perplexity", "--output", "x.csv"], "no weights of a masked-LM head"),
+    ],
+)
+def test_a_selection_that_cannot_be_is_one_line(tmp_path, options, message):
+    done = run("select", ROOT / "sweeps" / "strategies.yaml", *options, *SHRUNK_OPTIONS, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_are_listed_and_freed(every_strategy):
+    listed = run("scores", "ls").stdout
+    for scorer in ("embeddings", "proxy", "dynamics", "heldout_probs", "irreducible_loss", "lexical", "aflite"):
+        assert scorer in listed
+    key = next(line.split()[0] for line in listed.splitlines() if " lexical " in line)
+    assert "1 signals removed" in run("scores", "rm", key[:12]).stdout
+    assert key not in run("scores", "ls").stdout
+    assert run("scores", "rm", "nothing").returncode == 2
