@@ -297,7 +297,7 @@ def every_strategy(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("every") / "run"
     strategies = [entry.name for entry in load_config(ROOT / "sweeps" / "strategies.yaml").sweep.strategies]
     strategies += [
-        "{name: ifd, null: mask}",
+        "{name: ifd, null_input: mask}",
         "{name: el2n, then: k_center}",
         "{name: k_center, schedule: rounds, rounds: 3, pre: [semdedup]}",
         "{name: rho_loss, schedule: epoch}",

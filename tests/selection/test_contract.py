@@ -22,7 +22,7 @@ VARIANTS = [
     {"name": "d2", "balance": "none", "score": "aum"},
     {"name": "ccs", "score": {"name": "confidence", "direction": "hard"}, "strata": 7, "balance": "none"},
     {"name": "edfs_lite", "shares": [0, 0, 1]},
-    {"name": "ifd", "null": "mask"},
+    {"name": "ifd", "null_input": "mask"},
     {"name": "cartography", "region": "easy"},
     {"name": "curriculum", "of": "k_center", "score": "forgetting", "growth": "linear"},
     {"name": "curriculum", "of": "pool"},

@@ -126,7 +126,7 @@ def test_ifd_of_a_model_that_ignores_the_text_is_one_and_of_certainty_zero():
     certain = np.eye(4, dtype=np.float32)[pool.labels]
     np.testing.assert_allclose(Ifd().scores(with_signals(pool, probs=certain)), 0.0, atol=1e-6)
     same = with_signals(pool, null_probs=pool.signals["probs"])
-    np.testing.assert_allclose(Ifd(null="empty").scores(same), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(Ifd(null_input="empty").scores(same), 1.0, rtol=1e-6)
 
 
 def test_ifd_takes_the_highest_up_to_one_and_refills_with_the_lowest_above():

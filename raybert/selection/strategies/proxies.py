@@ -92,7 +92,7 @@ class RhoLoss(RankedStrategy):
 class Ifd(RankedStrategy):
     """Examples by instruction-following difficulty: the loss with the text over the loss without it, at most 1.
 
-    Above 1 the text misleads the proxy, mostly because the label is wrong. With `null: prior` the loss without the text
+    Above 1 the text misleads the proxy, mostly because the label is wrong. With `null_input: prior` the loss without the text
     is that of the class frequencies, so inside a class this is the ranking by loss.
     """
 
@@ -101,21 +101,21 @@ class Ifd(RankedStrategy):
     uses_seed: ClassVar[bool] = False
     source: ClassVar[str] = 'Li et al. 2023, "From Quantity to Quality", arXiv 2308.12032, eq. 3, for classes'
 
-    null: Literal["prior", "empty", "mask"] = Field(
+    null_input: Literal["prior", "empty", "mask"] = Field(
         "prior",
         description="what stands for no text: class frequencies, an empty text, or masked word pieces (then the "
         "proxy sees the null in training, as one input in ten)",
     )
 
     def required_signals(self) -> frozenset[str]:
-        return self.needs if self.null == "prior" else self.needs | {"null_probs"}
+        return self.needs if self.null_input == "prior" else self.needs | {"null_probs"}
 
     def null_inputs(self) -> NullInputs | None:
-        return super().null_inputs() if self.null == "prior" else self.null
+        return super().null_inputs() if self.null_input == "prior" else self.null_input
 
     def scores(self, pool: Pool) -> np.ndarray:
         losses = mean_cross_entropy(pool.signals["probs"], pool.labels)
-        if self.null == "prior":
+        if self.null_input == "prior":
             frequencies = np.bincount(pool.labels, minlength=pool.num_classes) / len(pool)
             nulls = -np.log(frequencies[pool.labels].clip(max=1 - 1e-9))
         else:
