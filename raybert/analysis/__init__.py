@@ -1,8 +1,10 @@
 """From a results folder to tables, statistics and plots."""
 
-from raybert.analysis.frames import Sweep, load_sweep
-from raybert.analysis.overlap import overlap_table
+from raybert.analysis.frames import load_sweep
+from raybert.analysis.notes import selection_notes
+from raybert.analysis.overlap import overlap_table, same_rankings
 from raybert.analysis.publish import publish_results
+from raybert.analysis.results import Sweep
 from raybert.analysis.stats import best_configurations, summarize, verdict_sentences
 from raybert.analysis.table import summary_table
 
@@ -12,6 +14,8 @@ __all__ = [
     "load_sweep",
     "overlap_table",
     "publish_results",
+    "same_rankings",
+    "selection_notes",
     "summarize",
     "summary_table",
     "verdict_sentences",

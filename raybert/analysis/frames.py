@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results import TRIAL_KEYS, Sweep
 from raybert.analysis.stats import summarize
 from raybert.errors import SweepError
 from raybert.files import read_json_lines
@@ -70,68 +70,6 @@ _COUNTS = frozenset(
     {"examples_seen", "optimizer_steps", "examples_scored", "refilled", "best_step"} | {"evaluation", "step", "samples"}
 )
 """Whole numbers that an unfinished trial does not have: nullable, so that a table keeps its types."""
-_EPOCH_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The results of a sweep, finished or not.
-
-    Attributes:
-        name: from the sweep file.
-        folder: where the results are.
-        trials: a row per planned trial, in the order of the plan; `status` is complete, failed or pending.
-        epochs: a row per evaluation of every trial that has begun.
-        summary: a row per configuration (strategy x budget x grid values), see `stats.summarize`.
-        grid_columns: the varied hyperparameters, which are columns of all three tables.
-        plan: `plan.json`.
-        manifest: `manifest.json`, or empty.
-    """
-
-    name: str
-    folder: Path
-    trials: pd.DataFrame
-    epochs: pd.DataFrame
-    summary: pd.DataFrame
-    grid_columns: tuple[str, ...]
-    plan: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the tables should know: what is missing, and where nothing can be compared."""
-        return _notes(self.trials, self.summary)
-
-    def selection(self, trial_id: str) -> pd.DataFrame | None:
-        """Return example_id, position, epoch (-1: chosen once), score and weight of a trial's subset, if kept."""
-        return _read_parquet(self.folder / "trials" / trial_id / "selection.parquet")
-
-    def selections(self) -> pd.DataFrame:
-        """Return what every complete trial selected, with the columns that identify the trial in front."""
-        keys = [*_EPOCH_KEYS, *self.grid_columns]
-        parts = []
-        for trial in self.trials.loc[self.trials["status"] == "complete", keys].to_dict("records"):
-            rows = self.selection(trial["trial_id"])
-            if rows is not None:
-                parts.append(rows.assign(**{str(key): value for key, value in trial.items()}))
-        columns = [*keys, "example_id", "position", "epoch", "score", "weight"]
-        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-    def predictions(self, trial_id: str) -> pd.DataFrame:
-        """Return split, row, label and prob_0..prob_{C-1} of a trial's best evaluation.
-
-        Raises:
-            SweepError: the trial kept no predictions.
-        """
-        path = self.folder / "trials" / trial_id / "predictions.parquet"
-        predictions = _read_parquet(path)
-        if predictions is None:
-            raise SweepError(f"{path}: no predictions of this trial; it has not finished, or is not of this sweep")
-        return predictions
-
-    def pool(self) -> pd.DataFrame | None:
-        """Return example_id, label and length (tokens) of the pool, if kept."""
-        return _read_parquet(self.folder / "pool.parquet")
 
 
 def load_sweep(folder: str | Path) -> Sweep:
@@ -150,7 +88,7 @@ def load_sweep(folder: str | Path) -> Sweep:
         folder=folder,
         trials=trials,
         epochs=_epochs_frame(folder, trials, grid_columns),
-        summary=summarize(trials, grid_columns),
+        summary=summarize(trials[trials["role"] != "part"], grid_columns),
         grid_columns=grid_columns,
         plan=plan,
         manifest=_read_json(folder / "manifest.json") or {},
@@ -176,10 +114,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _read_parquet(path: Path) -> pd.DataFrame | None:
-    return pd.read_parquet(path) if path.is_file() else None
 
 
 def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns: tuple[str, ...]) -> pd.DataFrame:
@@ -226,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 
 def _epochs_frame(folder: Path, trials: pd.DataFrame, grid_columns: tuple[str, ...]) -> pd.DataFrame:
-    keys = [*_EPOCH_KEYS, *grid_columns]
+    keys = [*TRIAL_KEYS, *grid_columns]
     records: list[dict[Any, Any]] = []
     for trial in trials[keys].to_dict("records"):
         rows = read_json_lines(folder / "trials" / str(trial["trial_id"]) / "epochs.jsonl")
@@ -273,22 +207,3 @@ def _storable(values: pd.Series[Any]) -> pd.Series[Any]:
     if values.dtype != object or len({type(v) for v in values.dropna()}) <= 1:
         return values
     return values.map(lambda v: v if v is None or isinstance(v, str) else json.dumps(v))
-
-
-def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
-    counts = trials["status"].value_counts()
-    if counts.get("complete", 0) == 0:
-        notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
-    for status, words in (
-        ("failed", "failed; they are left out of all means"),
-        ("pending", "have not finished"),
-    ):
-        if counts.get(status, 0):
-            notes.append(f"{counts[status]} of {len(trials)} trials {words}")
-    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
-    if len(trained) and (trained["num_seeds"] == 1).all():
-        notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
-    if len(trained) and not (trained["strategy"] == "random").any():
-        notes.append("no finished `random` trial: no differences to it")
-    return tuple(notes)

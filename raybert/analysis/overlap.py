@@ -1,102 +1,166 @@
-"""What was selected: how far strategies agree, and how a subset differs from the pool."""
+"""How far strategies agree: in what they choose, and in how they rank the whole pool."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-_GROUP = ["budget", "seed", "fold"]
+from raybert.analysis.subsets import Subset
+
+PAIR_COLUMNS = (
+    "budget",
+    "strategy_a",
+    "strategy_b",
+    "seed",
+    "fold",
+    "pool",
+    "num_a",
+    "num_b",
+    "jaccard",
+    "jaccard_by_chance",
+    "spearman",
+    "ranking",
+)
+_EXACT = 1e-9
+_NEARLY = 1e-3
+"""Rankings that differ more than this are not the same one up to ties: a flag of two values ranks next to nothing."""
+_FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
 
 
-def overlap_table(selections: pd.DataFrame) -> pd.DataFrame:
-    """Return agreement of every two strategies that choose once, at the same budget and seed, averaged over seeds.
+def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
+    """Return the agreement of every two subsets of one pool, budget, seed and fold, one row per pair.
 
-    Columns: budget, strategy_a, strategy_b, jaccard (of the sets), spearman (of the scores of examples that both
-    chose; NaN under three of them or without scores), num_seeds.
+    Columns: budget, strategy_a, strategy_b, seed, fold, pool (its size), num_a and num_b (how many examples were
+    trained on up to the end, whatever the schedule), jaccard of these sets, jaccard_by_chance (two random draws of
+    these sizes), spearman of the scores of the whole pool (NaN where one has none), and ranking: 1 if both scores
+    rank the pool alike, -1 if in reverse, 0 if differently, NaN if unknown.
+
+    Strategies of budget kind `none` are left out: they share no budget with the others, and most train on the
+    whole pool, whose overlap with anything says only how large that is.
+    """
+    subsets = [subset for subset in subsets if subset.budget_kind != "none"]
+    if len(subsets) < 2:
+        return pd.DataFrame(columns=list(PAIR_COLUMNS))
+    # float32 products run on BLAS, and count exactly below 2^24.
+    chosen = np.stack([subset.chosen for subset in subsets]).astype(np.float32)
+    shared = (chosen @ chosen.T).astype(np.int64)
+    correlations = rank_correlations([subset.pool_scores for subset in subsets])
+    rows = []
+    for a, b in combinations(range(len(subsets)), 2):
+        one, other = subsets[a], subsets[b]
+        size_a, size_b, both = int(shared[a, a]), int(shared[b, b]), int(shared[a, b])
+        values = (
+            *(one.budget, one.strategy, other.strategy, one.seed, one.fold, len(one.passes), size_a, size_b),
+            both / (size_a + size_b - both),
+            expected_jaccard(size_a, size_b, len(one.passes)),
+            correlations[a, b],
+            _ranking(one.pool_scores, other.pool_scores, float(correlations[a, b])),
+        )
+        rows.append(dict(zip(PAIR_COLUMNS, values, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def overlap_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement of every two strategies at each budget: means over seeds, with num_seeds in the last column.
 
     Args:
-        selections: `Sweep.selections()`.
+        pairs: rows of `compare_subsets`.
     """
-    once = selections[selections["epoch"] == -1]
-    rows = []
-    for (budget, seed, fold), group in once.groupby(_GROUP):
-        chosen = {name: part.drop_duplicates("position") for name, part in group.groupby("strategy", sort=False)}
-        for a, b in combinations(chosen, 2):
-            rows.append(
-                {
-                    "budget": budget,
-                    "seed": seed,
-                    "fold": fold,
-                    "strategy_a": a,
-                    "strategy_b": b,
-                    "jaccard": jaccard(chosen[a]["position"].to_numpy(), chosen[b]["position"].to_numpy()),
-                    "spearman": _score_correlation(chosen[a], chosen[b]),
-                }
-            )
-    columns = ["budget", "strategy_a", "strategy_b"]
-    if not rows:
-        return pd.DataFrame(columns=[*columns, "jaccard", "spearman", "num_seeds"])
-    groups = pd.DataFrame(rows).groupby(columns, sort=False)
-    table = groups[["jaccard", "spearman"]].mean()
+    keys = ["budget", "strategy_a", "strategy_b"]
+    means = ["pool", "num_a", "num_b", "jaccard", "jaccard_by_chance", "spearman"]
+    if pairs.empty:
+        return pd.DataFrame(columns=[*keys, *means, "num_seeds"])
+    groups = pairs.groupby(keys, sort=False)
+    table = groups[means].mean()
     table["num_seeds"] = groups["seed"].nunique()
     return table.reset_index()
 
 
-def jaccard(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the shared share of the union of two sets of positions."""
-    shared = len(np.intersect1d(one, other))
-    return shared / (len(one) + len(other) - shared)
+def same_rankings(pairs: pd.DataFrame) -> list[dict[str, int]]:
+    """Return groups of strategies that rank the whole pool alike at every budget and seed at which both did.
 
-
-def class_shares(selections: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of every class in each strategy's subset, beside that in the pool.
-
-    Columns: strategy, budget, label, share, pool_share; means over seeds and passes.
+    Returns:
+        Of each group the strategies in order, with 1, or -1 for the reverse of the first one's ranking.
     """
-    labels = pool["label"].to_numpy()
-    in_pool = pd.Series(labels).value_counts(normalize=True)
-    rows = []
-    for (strategy, budget), group in selections.groupby(["strategy", "budget"], sort=False):
-        shares = pd.Series(labels[group["position"].to_numpy()]).value_counts(normalize=True)
-        rows += [
-            {
-                "strategy": strategy,
-                "budget": budget,
-                "label": label,
-                "share": float(shares.get(label, 0.0)),
-                "pool_share": float(share),
-            }
-            for label, share in in_pool.sort_index().items()
-        ]
-    return pd.DataFrame(rows, columns=["strategy", "budget", "label", "share", "pool_share"])
+    groups: list[dict[str, int]] = []
+    known = pairs.dropna(subset=["ranking"])
+    relation = {
+        names: int(values.iloc[0]) if values.nunique() == 1 else 0
+        for names, values in known.groupby(["strategy_a", "strategy_b"], sort=False)["ranking"]
+    }
+    for name in dict.fromkeys([*known["strategy_a"], *known["strategy_b"]]):
+        for group in groups:
+            first = next(iter(group))
+            sign = relation.get((first, name), relation.get((name, first), 0))
+            if sign:
+                group[name] = sign
+                break
+        else:
+            groups.append({name: 1})
+    return [group for group in groups if len(group) > 1]
 
 
-def length_quantiles(selections: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
-    """Return the 10, 50 and 90 % quantiles of length (word pieces) of each subset; strategy `(pool)` is the pool."""
-    lengths = pool["length"].to_numpy()
-    parts = [("(pool)", len(pool), lengths)]
-    for (strategy, budget), group in selections.groupby(["strategy", "budget"], sort=False):
-        parts.append((str(strategy), int(str(budget)), lengths[group["position"].to_numpy()]))
-    rows = [
-        {
-            "strategy": strategy,
-            "budget": budget,
-            **dict(zip(("q10", "q50", "q90"), _quantiles(part), strict=True)),
-        }
-        for strategy, budget, part in parts
-    ]
-    return pd.DataFrame(rows)
+def same_choices(pairs: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return groups of strategies that chose the same examples at every budget (below the whole pool) and seed."""
+    real = pairs[pairs["budget"] < pairs["pool"]]
+    equal = (real["jaccard"] == 1).groupby([real["strategy_a"], real["strategy_b"]], sort=False).all()
+    identical = {frozenset(names) for names in equal.index[equal]}
+    groups: list[list[str]] = []
+    for name in dict.fromkeys([*real["strategy_a"], *real["strategy_b"]]):
+        home = next((group for group in groups if frozenset((group[0], name)) in identical), None)
+        if home is None:
+            groups.append([name])
+        else:
+            home.append(name)
+    return [tuple(group) for group in groups if len(group) > 1]
 
 
-def _quantiles(values: np.ndarray) -> list[float]:
-    return [float(q) for q in np.quantile(values, [0.1, 0.5, 0.9])]
+@lru_cache(maxsize=4096)
+def expected_jaccard(size_a: int, size_b: int, pool_size: int) -> float:
+    """Return the mean Jaccard overlap of two independent random draws without replacement.
+
+    E[x / (a + b - x)], x hypergeometric: the examples of the second draw that the first one holds.
+    """
+    from scipy.stats import hypergeom  # slow to import
+
+    shared = np.arange(max(0, size_a + size_b - pool_size), min(size_a, size_b) + 1)
+    return float(hypergeom.pmf(shared, pool_size, size_a, size_b) @ (shared / (size_a + size_b - shared)))
 
 
-def _score_correlation(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    """Return Spearman's rank correlation of two strategies' scores on the examples that both chose."""
-    both = one.merge(other, on="position", suffixes=("_a", "_b")).dropna(subset=["score_a", "score_b"])
-    if len(both) < 3 or both["score_a"].nunique() < 2 or both["score_b"].nunique() < 2:
+def rank_correlations(scores: Iterable[np.ndarray | None]) -> np.ndarray:
+    """Return (s, s) Spearman correlations of (n,) scores, each over the examples that both scored (ties: mean rank).
+
+    NaN where one is None, fewer than three examples have both, or one is constant on these.
+    """
+    given = list(scores)
+    matrix = np.full((len(given), len(given)), np.nan)
+    rows = [i for i, values in enumerate(given) if values is not None]
+    if rows:
+        # Ranks first: the correlation of pandas takes infinite scores for missing ones.
+        ranks = pd.DataFrame({i: given[i] for i in rows}).rank()
+        matrix[np.ix_(rows, rows)] = ranks.corr(method="spearman", min_periods=3).to_numpy()
+    return matrix
+
+
+def _ranking(one: np.ndarray | None, other: np.ndarray | None, correlation: float) -> float:
+    """Return 1 for the same ranking up to ties and float32 rounding, -1 for its reverse, 0 for another, or NaN."""
+    if one is None or other is None or np.isnan(correlation):
         return float("nan")
-    return float(both["score_a"].corr(both["score_b"], method="spearman"))
+    sign = float(np.sign(correlation))
+    if abs(correlation) >= 1 - _EXACT:
+        return sign
+    if abs(correlation) < 1 - _NEARLY:
+        return 0.0
+    known = ~(np.isnan(one) | np.isnan(other))
+    return sign if _never_disagree(one[known], sign * other[known]) else 0.0
+
+
+def _never_disagree(one: np.ndarray, other: np.ndarray) -> bool:
+    """Tell whether no two examples are ordered one way by the first scores and the other way by the second."""
+    other = other[np.lexsort((other, one))].astype(np.float64)
+    highest = np.maximum.accumulate(other)
+    return bool(np.isclose(other, highest, rtol=_FLOAT32_STEPS, atol=0).all())

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from raybert.analysis.frames import Sweep, load_sweep
-from raybert.analysis.overlap import class_shares, length_quantiles, overlap_table
+from raybert.analysis.frames import load_sweep
+from raybert.analysis.notes import selection_notes
+from raybert.analysis.overlap import overlap_table
+from raybert.analysis.results import Sweep
 from raybert.analysis.stats import best_configurations
-from raybert.files import atomic_path
+from raybert.analysis.subsets import class_shares, length_histogram, length_quantiles
+from raybert.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,18 +24,21 @@ if TYPE_CHECKING:
 def publish_results(folder: str | Path) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
-    `results/{epochs,trials,summary}` as parquet and csv; overlap and make-up of the selected subsets as csv.
+    `results/{epochs,trials,summary,overlap}` as parquet and csv; classes and lengths of the selected subsets as csv;
+    `notes.txt`, one note a line.
 
     Raises:
-        SweepError: the folder is not a sweep's.
+        SweepError: the folder is not a sweep's, or a file of a trial is damaged.
     """
     sweep = load_sweep(folder)
     for name in ("epochs", "trials", "summary"):
         _write_table(getattr(sweep, name), sweep.folder / "results" / name)
-    if (sweep.trials["status"] == "complete").any():
-        overlap = _write_selected(sweep)
-        _write_plots(sweep, overlap)
+    if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
+        _write_comparison(sweep)
+        _write_selected(sweep)
         _write_best(sweep)
+    lines = [*sweep.notes, *selection_notes(sweep)]
+    write_text(sweep.folder / "results" / "notes.txt", "".join(f"{line}\n" for line in lines))
     return sweep
 
 
@@ -47,27 +53,34 @@ def _write_csv(frame: pd.DataFrame, stem: Path) -> None:
         frame.to_csv(temporary, index=False)
 
 
-def _write_selected(sweep: Sweep) -> pd.DataFrame:
-    """Write what was selected; return the overlap table."""
-    selections = sweep.selections()
-    selections = selections[selections["strategy"] != "proxy"]
-    overlap = overlap_table(selections)
-    _write_csv(overlap, sweep.folder / "results" / "overlap")
-    pool = sweep.pool()
-    if pool is not None and not selections.empty:
-        _write_csv(class_shares(selections, pool), sweep.folder / "results" / "selected_classes")
-        _write_csv(length_quantiles(selections, pool), sweep.folder / "results" / "selected_lengths")
-    return overlap
-
-
-def _write_plots(sweep: Sweep, overlap: pd.DataFrame) -> None:
+def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
-    _save(plots.draw_accuracy(sweep), sweep.folder / "plots" / "accuracy.png")
-    _save(plots.draw_samples_per_epoch(sweep), sweep.folder / "plots" / "samples_per_epoch.png")
-    _save(plots.draw_learning_curves(sweep), sweep.folder / "plots" / "learning_curves.png")
+    for name in ("accuracy", "cost", "samples_per_epoch", "learning_curves"):
+        _save(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
+
+
+def _write_selected(sweep: Sweep) -> None:
+    """Write how far the subsets agree, and their classes and lengths."""
+    from raybert.analysis import plots
+
+    results, pictures = sweep.folder / "results", sweep.folder / "plots"
+    overlap = overlap_table(sweep.agreement)
+    _write_table(overlap, results / "overlap")
     if not overlap.empty:
-        _save(plots.draw_overlap(overlap), sweep.folder / "plots" / "overlap.png")
+        _save(plots.draw_overlap(overlap), pictures / "overlap.png")
+    pool = sweep.pool()
+    subsets = [] if pool is None else list(sweep.subsets(of_pool=pool))
+    if pool is None or not subsets:
+        return
+    labels, lengths = pool["label"].to_numpy(), pool["length"].to_numpy()
+    shares = class_shares(subsets, labels, sweep.label_names)
+    quantiles = length_quantiles(subsets, lengths)
+    _write_csv(shares, results / "selected_classes")
+    _write_csv(length_histogram(subsets, lengths), results / "selected_lengths")
+    _write_csv(quantiles, results / "selected_length_quantiles")
+    _save(plots.draw_classes(shares), pictures / "selected_classes.png")
+    _save(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -78,12 +91,7 @@ def _save(figure: Figure, path: Path) -> None:
 def _write_best(sweep: Sweep) -> None:
     """Copy the best trial of the best configuration, both chosen on validation, to `best/`."""
     ranked = best_configurations(sweep.summary).sort_values("validation_accuracy_mean", ascending=False)
-    winner = ranked.iloc[0]
-    trials = sweep.trials[
-        (sweep.trials["status"] == "complete")
-        & (sweep.trials["strategy"] == winner["strategy"])
-        & (sweep.trials["budget"] == winner["budget"])
-    ]
+    trials = sweep.trials_of(ranked.iloc[0].to_dict())
     trial_id = trials.sort_values("validation_accuracy", ascending=False, kind="stable")["trial_id"].iloc[0]
     source = sweep.folder / "trials" / trial_id / "checkpoint" / "best"
     if not (source / "COMPLETE").exists():

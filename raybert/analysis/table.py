@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raybert.analysis.frames import Sweep
+from raybert.analysis.results import Sweep
 from raybert.analysis.stats import BETTER, WORSE, best_configurations, verdict_sentences
 
 _MARKS = {BETTER: ("+", "green"), WORSE: ("-", "red")}

@@ -1,52 +1,58 @@
-"""Results folders as the sweep leaves them, made from seeded random numbers."""
+"""Results folders as a sweep leaves them, with numbers that a test chooses or that look like a real sweep."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-COSTS: dict[str, float] = {"random": 0.1, "k_center": 9.0, "el2n": 31.0, "all": 0.0}
-
-
-def write_folder(folder: Path, specs: Sequence[Mapping[str, Any]], **plan: Any) -> Path:
-    """Write plan and manifest; the trials are written one by one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    document = {"name": "sample", "trials": list(specs), "resolved": {}} | plan
-    (folder / "plan.json").write_text(json.dumps(document))
-    (folder / "manifest.json").write_text(json.dumps({"label_names": ["numpy", "pandas", "scipy"]}))
-    return folder
+WHOLE_POOL = ("all", "infobatch", "loss_threshold")
+FAMILIES = {
+    "errors": ("el2n", "aum", "grand", "cartography", "forgetting", "ccs", "rho_loss", "ifd", "label_errors"),
+    "doubt": ("confidence", "confidence(measure=margin)", "entropy_diversity", "edfs_lite", "qdit_lite"),
+    "places": ("k_center", "diversity", "facility_location", "d2", "semdedup", "aflite_readability"),
+    "text": ("perplexity", "lexical_diversity"),
+}
+STRATEGIES = ("random", "random_stratified", "random_epoch", *(name for group in FAMILIES.values() for name in group))
+UNRANKED = ("random", "random_stratified", "random_epoch", "k_center", "diversity", "facility_location")
 
 
 def make_spec(strategy: str, seed: int = 0, budget: int = 40, **more: Any) -> dict[str, Any]:
     """Return the entry of a trial in plan.json."""
-    kind = "none" if strategy in {"all", "loss_threshold", "proxy"} else "distinct"
-    grid = more.get("grid", {})
-    tail = "".join(f"-{value}" for value in grid.values())
+    kind = "none" if strategy in (*WHOLE_POOL, "proxy") else "per_epoch" if strategy == "random_epoch" else "distinct"
+    tail = "".join(f"-{value}" for value in more.get("grid", {}).values())
     spec = {
-        "trial_id": f"{strategy}-{budget}-{seed}{tail}".replace(" ", "_"),
-        "role": "proxy" if strategy == "proxy" else "trial",
+        "trial_id": f"{strategy}-{budget}-{seed}{tail}",
+        "role": "proxy" if strategy == "proxy" else "part" if strategy.startswith("proxy_") else "trial",
         "strategy": strategy,
         "seed": seed,
         "fold": 0,
         "budget": budget,
         "pool": 400,
         "budget_kind": kind,
+        "total_steps": 100,
         "grid": {},
     }
     return spec | more
 
 
-def write_result(folder: Path, spec: Mapping[str, Any], accuracy: float, **more: Any) -> Path:
+def write_plan(folder: Path, specs: Sequence[Mapping[str, Any]], label_names: Sequence[str] = ()) -> Path:
+    """Write plan and manifest; the trials are written one by one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps({"name": "sample", "trials": list(specs)}))
+    data = {"0a1b2c": {"source": "sample", "label_names": list(label_names)}}
+    (folder / "manifest.json").write_text(json.dumps({"data": data}))
+    return folder
+
+
+def write_result(folder: Path, spec: Mapping[str, Any], accuracy: float, **more: Any) -> None:
     """Write the result of a complete trial; all metrics follow from the accuracy."""
-    trial = folder / "trials" / spec["trial_id"]
-    trial.mkdir(parents=True, exist_ok=True)
     result = {
-        **{key: spec[key] for key in ("trial_id", "strategy", "seed", "fold", "budget")},
+        **spec,
         "status": "complete",
         "best_epoch": 2.0,
         "best_step": 40,
@@ -63,132 +69,135 @@ def write_result(folder: Path, spec: Mapping[str, Any], accuracy: float, **more:
         "optimizer_steps": 40,
         "train_seconds": 10.0,
         "evaluation_seconds": 2.0,
-        "selection_seconds": COSTS.get(spec["strategy"], 5.0),
+        "selection_seconds": 1.0,
         "signal_seconds": 0.0,
         "wall_seconds": 13.0,
         "examples_scored": 400,
         "refilled": 0,
         "samples_per_epoch": [spec["budget"]] * 3,
     }
-    (trial / "result.json").write_text(json.dumps(result | more))
-    return trial
+    (_made(folder, spec) / "result.json").write_text(json.dumps(result | more))
 
 
 def write_epochs(folder: Path, spec: Mapping[str, Any], accuracies: Sequence[float], examples: int = 1280) -> None:
     """Write an evaluation per accuracy, evenly over the examples seen."""
-    trial = folder / "trials" / spec["trial_id"]
-    trial.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, accuracy in enumerate(accuracies):
         seen = examples * (number + 1) // len(accuracies)
-        rows.append(
-            {
-                "evaluation": number,
-                "epoch": seen / spec["budget"],
-                "step": seen // 32,
-                "examples_seen": seen,
-                "samples": spec["budget"],
-                "train_loss": 1 - accuracy,
-                "train_accuracy": accuracy + 0.05,
-                "validation_loss": 1.1 - accuracy,
-                "validation_accuracy": accuracy,
-                "validation_macro_f1": accuracy - 0.02,
-                "learning_rate": 1e-4,
-                "seconds": 0.4,
-            }
-        )
-    (trial / "epochs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        row = {"evaluation": number, "epoch": seen / spec["budget"], "step": seen // 32, "examples_seen": seen}
+        rows.append(row | {"samples": spec["budget"], "train_loss": 1 - accuracy, "validation_accuracy": accuracy})
+    (_made(folder, spec) / "epochs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_selection(
-    folder: Path, spec: Mapping[str, Any], positions: Sequence[int], scores: Sequence[float] | None = None
-) -> None:
-    """Write a subset that was chosen once."""
-    trial = folder / "trials" / spec["trial_id"]
-    trial.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame({"example_id": [f"e{p}" for p in positions], "position": list(positions)})
-    frame["epoch"] = -1
-    frame["score"] = np.full(len(frame), np.nan) if scores is None else list(scores)
-    frame["weight"] = 1.0
-    frame.to_parquet(trial / "selection.parquet", index=False)
+def write_selection(folder: Path, spec: Mapping[str, Any], *passes: Iterable[int]) -> None:
+    """Write what was chosen: positions once before training, or those of several passes."""
+    frames = []
+    for number, positions in enumerate(passes):
+        frame = pd.DataFrame({"position": np.fromiter(positions, np.int64)})
+        frame.insert(0, "example_id", [f"e{position}" for position in frame["position"]])
+        frames.append(frame.assign(epoch=number if len(passes) > 1 else -1, score=np.nan, weight=1.0))
+    pd.concat(frames).to_parquet(_made(folder, spec) / "selection.parquet", index=False)
+
+
+def write_pool_scores(folder: Path, spec: Mapping[str, Any], scores: Sequence[float] | np.ndarray) -> None:
+    """Write the scores of the whole pool."""
+    np.save(_made(folder, spec) / "pool_scores.npy", np.asarray(scores, np.float32))
 
 
 def write_pool(folder: Path, labels: Sequence[int], lengths: Sequence[int]) -> None:
     """Write the pool that selections are compared with."""
-    ids = [f"e{p}" for p in range(len(labels))]
+    ids = [f"e{position}" for position in range(len(labels))]
     frame = pd.DataFrame({"example_id": ids, "label": list(labels), "length": list(lengths)})
     frame.to_parquet(folder / "pool.parquet", index=False)
 
 
 def write_error(folder: Path, spec: Mapping[str, Any], line: str = "ValueError: loss is not finite") -> None:
     """Write what a failed trial leaves."""
-    trial = folder / "trials" / spec["trial_id"]
-    trial.mkdir(parents=True, exist_ok=True)
-    (trial / "error.txt").write_text(f"{line}\nTraceback (most recent call last):\n  ...\n")
-
-
-NAMES = ["random", "random_stratified", "k_center", "el2n", "confidence", "curriculum", "diversity", "perplexity", "ifd", "entropy_diversity", "lexical_diversity", "aflite_readability", "qdit_lite", "edfs_lite", "forgetting", "cartography", "aum", "ccs", "d2", "grand", "rho_loss", "label_errors", "semdedup", "facility_location", "random_epoch", "diversity_facility", "el2n_hard", "confidence_margin"]
+    (_made(folder, spec) / "error.txt").write_text(f"{line}\nTraceback (most recent call last):\n  ...\n")
 
 
 def write_sample_sweep(
     folder: Path,
-    strategies: Sequence[str] = ("random", "random_stratified", "k_center", "el2n", "confidence"),
+    strategies: Sequence[str] = STRATEGIES,
     budgets: Sequence[int] = (40,),
     seeds: int = 3,
     pool: int = 400,
-    whole_pool: Sequence[str] = ("all", "loss_threshold", "proxy"),
+    class_shares: Sequence[float] = (0.6, 0.3, 0.1),
 ) -> Path:
-    """Write a whole sweep that looks like a real one: pictures of it are looked at by eye."""
+    """Write a whole sweep that looks like a real one: families of strategies agree, and cost alike."""
     generator = np.random.default_rng(7)
     grids = [{"selection.budget": budget / pool} if len(budgets) > 1 else {} for budget in budgets]
-    specs = [
+    specs = [make_spec(name, seed, pool, pool=pool) for name in ("proxy", "proxy_fold") for seed in range(seeds)]
+    specs += [
         make_spec(name, seed, budget, pool=pool, grid=grid)
-        for name in strategies
-        for budget, grid in zip(budgets, grids, strict=True)
         for seed in range(seeds)
+        for budget, grid in zip(budgets, grids, strict=True)
+        for name in strategies
     ]
-    specs += [make_spec(name, seed, pool, pool=pool) for name in whole_pool for seed in range(seeds)]
-    write_folder(folder, specs)
-    labels = generator.choice(3, pool, p=[0.6, 0.3, 0.1])
-    write_pool(folder, labels.tolist(), generator.integers(5, 65, pool).tolist())
-    skill = {name: generator.normal(0, 0.03) for name in (*strategies, *whole_pool)} | {"random": 0.0}
-    shared = [generator.permutation(pool) for _ in range(seeds)]
+    specs += [make_spec(name, seed, pool, pool=pool) for name in WHOLE_POOL for seed in range(seeds)]
+    write_plan(folder, specs, [f"class_{c}" for c in range(len(class_shares))])
+    labels = generator.choice(len(class_shares), pool, p=class_shares)
+    lengths = np.clip(np.round(np.exp(generator.normal(3, 0.6, pool))), 4, 64)
+    write_pool(folder, labels.tolist(), lengths.astype(int).tolist())
+    skill = {name: generator.normal(0, 0.025) for name in sorted({spec["strategy"] for spec in specs})}
     for spec in specs:
-        _write_sample_trial(folder, spec, skill[spec["strategy"]], shared[spec["seed"]], generator)
+        _write_sample_trial(folder, spec, skill[spec["strategy"]], labels, lengths)
     return folder
 
 
 def _write_sample_trial(
-    folder: Path, spec: Mapping[str, Any], skill: float, order: np.ndarray, generator: np.random.Generator
+    folder: Path, spec: Mapping[str, Any], skill: float, labels: np.ndarray, lengths: np.ndarray
 ) -> None:
-    whole = spec["budget_kind"] == "none"
-    share = spec["budget"] / spec["pool"]
-    top = 0.88 + 0.05 * np.log10(share) + (0.03 if whole else 0) + skill + generator.normal(0, 0.008)
-    top += 0.006 * (spec["seed"] - 1)
-    steps = 375 if whole else 100
-    examples = 32 * steps
-    curve = top - 0.6 * np.exp(-np.linspace(0.6, 5, 10)) + generator.normal(0, 0.006, 10)
-    passes = int(np.ceil(examples / spec["budget"]))
-    samples = [spec["budget"]] * passes
-    if spec["strategy"] == "loss_threshold":
-        samples = [int(spec["budget"] * 0.75**number) for number in range(9)]
-    signal = 0.0 if spec["strategy"].startswith(("random", "all", "proxy")) else float(generator.gamma(2, 9))
+    generator = np.random.default_rng([spec["seed"], *spec["strategy"].encode(), spec["budget"]])
+    n, budget, whole = spec["pool"], spec["budget"], spec["budget_kind"] == "none"
+    top = 0.88 + 0.05 * np.log10(budget / n) + skill + generator.normal(0, 0.008) + 0.006 * spec["seed"]
+    steps = 375 if whole else int(100 + 0.2 * budget)
+    family = next((name for name, group in FAMILIES.items() if spec["strategy"] in group), None)
+    signal = {None: 0.0, "errors": 14.0, "doubt": 13.0, "places": 5.0, "text": 160.0}[family]
+    passes = [max(1, int(n * 0.75**number)) for number in range(9)] if whole else [budget] * (32 * steps // budget)
+    if spec["strategy"] == "all":
+        passes = [n] * 3
     write_result(
         folder,
         spec,
         float(top),
-        examples_seen=examples,
+        examples_seen=32 * steps,
         optimizer_steps=steps,
         train_seconds=steps * 0.2 * float(generator.normal(1, 0.02)),
         signal_seconds=signal,
-        selection_seconds=0.05 + 0.1 * signal,
-        samples_per_epoch=samples,
+        selection_seconds=0.05 + float(generator.gamma(2, 0.02 * signal + 0.01)),
+        samples_per_epoch=passes,
+        refilled=7 if spec["strategy"] == "label_errors" else 0,
     )
-    write_epochs(folder, spec, curve.tolist(), examples)
-    if spec["role"] == "proxy" or whole:
-        return
-    weight = 0.5 if skill > 0 else 0.1
-    ranks = weight * np.argsort(order) + (1 - weight) * generator.permutation(spec["pool"])
-    chosen = np.argsort(ranks)[: spec["budget"]]
-    scores = None if spec["strategy"].startswith("random") else -ranks[chosen]
-    write_selection(folder, spec, chosen.tolist(), scores)
+    curve = top - 0.6 * np.exp(-np.linspace(0.6, 5, 10)) + generator.normal(0, 0.006, 10)
+    write_epochs(folder, spec, curve.tolist(), 32 * steps)
+    scores = _sample_scores(spec, family, generator, labels, lengths)
+    order = np.argsort(-scores)
+    if spec["role"] == "trial" and (whole or spec["strategy"] == "random_epoch"):
+        draws = [generator.permutation(order[: max(count, budget if not whole else 1)])[:count] for count in passes]
+        redrawn = [generator.permutation(n)[:budget] for _ in passes]
+        write_selection(folder, spec, *(draws if whole else redrawn))
+    elif spec["role"] == "trial":
+        write_selection(folder, spec, order[:budget])
+        if spec["strategy"] not in UNRANKED:
+            write_pool_scores(folder, spec, scores)
+
+
+def _sample_scores(
+    spec: Mapping[str, Any], family: str | None, generator: np.random.Generator, labels: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """Return scores of the pool that share a part with the family's, and prefer some class and length."""
+    if family is None:
+        return generator.permutation(spec["pool"]).astype(float)
+    shared = np.random.default_rng([spec["seed"], *family.encode()]).normal(size=spec["pool"])
+    own = generator.normal(size=spec["pool"])
+    taste = np.random.default_rng([*spec["strategy"].encode()]).normal(size=labels.max() + 2)
+    if spec["strategy"] in ("el2n", "aum"):
+        return shared
+    return 0.8 * shared + 0.6 * own + 0.5 * taste[:-1][labels] + 0.5 * taste[-1] * (np.log(lengths) - 3)
+
+
+def _made(folder: Path, spec: Mapping[str, Any]) -> Path:
+    path = folder / "trials" / spec["trial_id"]
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,15 @@
+"""Plots of a sweep, drawn without pyplot so that no global figure state is left behind."""
+
+from raybert.analysis.plots.comparison import draw_accuracy, draw_cost
+from raybert.analysis.plots.curves import draw_learning_curves, draw_samples_per_epoch
+from raybert.analysis.plots.selected import draw_classes, draw_lengths, draw_overlap
+
+__all__ = [
+    "draw_accuracy",
+    "draw_classes",
+    "draw_cost",
+    "draw_learning_curves",
+    "draw_lengths",
+    "draw_overlap",
+    "draw_samples_per_epoch",
+]

@@ -1,0 +1,212 @@
+"""What was selected: overlap of strategies, classes and lengths against the pool."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+
+from raybert.analysis.plots.style import (
+    GREY,
+    add_title,
+    budget_colours,
+    budget_entries,
+    place_legend,
+    short_name,
+    tidy,
+)
+from raybert.analysis.subsets import POOL
+
+_CELL = 0.34  # inches: room for two digits
+_LETTER = 0.075
+_MAX_CLASSES = 40
+_MAX_RATIO = 3.0
+_EMPTY = "#f0f0f0"
+
+
+def draw_overlap(overlap: pd.DataFrame) -> Figure:
+    """Return a heat map per budget: Jaccard overlap in the lower triangle, Spearman correlation in the upper.
+
+    Values are percentages. Strategies that agree stand together (average linkage on 1 - the larger of the two,
+    over all budgets). An empty cell has no value: a strategy without a score of the whole pool has no correlation.
+
+    Args:
+        overlap: rows of `overlap_table`.
+    """
+    names = order_by_agreement(overlap)
+    budgets = sorted(overlap["budget"].unique())
+    side = _CELL * len(names) + _LETTER * max(len(short_name(name)) for name in names)
+    width, height = max(6.2, side + 2.4), max(2.4, side + 0.5)
+    figure = Figure(figsize=(width, height * len(budgets) + 0.3), layout="constrained")
+    grid = figure.subplots(len(budgets), 1, squeeze=False)[:, 0]
+    for axes, budget in zip(grid, budgets, strict=True):
+        table = overlap[overlap["budget"] == budget]
+        images = _draw_triangles(axes, table, names)
+        chance = table["jaccard_by_chance"].median()
+        axes.set_title(
+            f"{budget:,} of {table['pool'].iloc[0]:,.0f} examples; by chance Jaccard is {100 * chance:.0f} %",
+            loc="left",
+            fontsize=9,
+        )
+        for image, words in zip(images, ("Jaccard of the sets (below)", "Spearman of the scores (above)"), strict=True):
+            bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, pad=0.02)
+            bar.set_label(f"{words}, %", fontsize=8)
+            bar.ax.tick_params(labelsize=7)
+    figure.suptitle("Do strategies choose the same examples, and rank the pool alike? (same seed)", fontsize=11)
+    return figure
+
+
+def order_by_agreement(overlap: pd.DataFrame) -> list[str]:
+    """Return the strategies of an overlap table so that those that agree are neighbours."""
+    names = list(dict.fromkeys([*overlap["strategy_a"], *overlap["strategy_b"]]))
+    if len(names) < 3:
+        return names
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    agreement = overlap.assign(
+        agreement=np.fmax(overlap["jaccard"].astype("float64"), overlap["spearman"].astype("float64").abs())
+    )
+    distances = 1 - _matrix(agreement, names, "agreement")
+    distances = np.clip(np.nan_to_num(distances, nan=1.0), 0, None)
+    np.fill_diagonal(distances, 0.0)
+    tree = linkage(squareform(distances, checks=False), method="average", optimal_ordering=True)
+    return [names[i] for i in leaves_list(tree)]
+
+
+def draw_classes(shares: pd.DataFrame) -> Figure:
+    """Return a heat map per budget: each class's share of a subset against its share of the pool.
+
+    The colour is log2 of the ratio, the number the share of the subset in percent. Strategies that change the
+    classes most are at the top. Beyond 40 classes the most frequent are shown.
+
+    Args:
+        shares: rows of `class_shares`.
+    """
+    classes = shares.drop_duplicates("label").sort_values(["pool_share", "label"], ascending=[False, True])
+    shown = classes.head(_MAX_CLASSES)
+    shares = shares[shares["strategy"] != "all"]
+    panels = [rows for _, rows in shares.groupby(["budget", shares["budget_kind"] == "none"])]
+    sizes = [rows["strategy"].nunique() + 1 for rows in panels]
+    longest = max((len(short_name(name)) for name in [*shares["strategy"], POOL]), default=8)
+    width = max(6.4, 0.46 * len(shown) + _LETTER * longest + 1.6)
+    label_height = _LETTER * max(len(str(name)) for name in shown["label_name"])
+    heights = [0.24 * size + 0.8 + label_height for size in sizes]
+    figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained")
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    image = None
+    for axes, rows in zip(grid, panels, strict=True):
+        image = _draw_shares(axes, rows, shown)
+    if image is not None:
+        bar = figure.colorbar(image, ax=list(grid), shrink=min(1.0, 3.0 / sum(heights)), aspect=20, pad=0.01)
+        bar.set_ticks([-3, -2, -1, 0, 1, 2, 3], labels=["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+        bar.set_label("share in the subset / share in the pool", fontsize=8)
+    more = f" ({len(shown)} most frequent of {len(classes)} classes)" if len(classes) > len(shown) else ""
+    figure.suptitle(f"Which classes does each strategy choose? Shares in percent{more}", fontsize=11)
+    return figure
+
+
+def draw_lengths(quantiles: pd.DataFrame) -> Figure:
+    """Return the lengths that each strategy chooses: 5-95 % (line), 25-75 % (bar), median (dot); the pool as a band.
+
+    Sorted by median at the largest budget, longest at the top.
+
+    Args:
+        quantiles: rows of `length_quantiles`.
+    """
+    pool = quantiles[quantiles["strategy"] == POOL].iloc[0]
+    rows = quantiles[~quantiles["strategy"].isin([POOL, "all"])]
+    last = rows.sort_values("budget").drop_duplicates("strategy", keep="last")
+    names = list(last.sort_values(["q50", "mean"], kind="stable")["strategy"])
+    colours = budget_colours(rows)
+    most = int(rows.groupby("strategy").size().max()) if len(rows) else 1
+    figure = Figure(figsize=(7.2, 1.7 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(pool["q05"], pool["q95"], color="#f1f1f1", linewidth=0, zorder=0)
+    axes.axvspan(pool["q25"], pool["q75"], color="#dddddd", linewidth=0, zorder=0)
+    axes.axvline(pool["q50"], color=GREY, linewidth=1, zorder=1)
+    for y, name in enumerate(names):
+        own = rows[rows["strategy"] == name].sort_values("budget").to_dict("records")
+        step = min(0.26, 0.75 / len(own))
+        for i, row in enumerate(own):
+            at, colour = y + (i - (len(own) - 1) / 2) * step, colours[row["budget"]]
+            axes.plot([row["q05"], row["q95"]], [at, at], color=colour, linewidth=0.9, zorder=2)
+            axes.plot([row["q25"], row["q75"]], [at, at], color=colour, linewidth=3.5, solid_capstyle="butt", zorder=3)
+            axes.plot(row["q50"], at, "o", color="white", markeredgecolor=colour, markersize=4.5, zorder=4)
+    axes.set_yticks(range(len(names)), [short_name(name) for name in names])
+    axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
+    axes.set_xlabel("length in word pieces: 5-95 % (line), 25-75 % (bar), median (dot)")
+    add_title(axes, "How long are the examples that each strategy chooses?")
+    tidy(axes, grid="x")
+    band = Line2D([], [], color="#dddddd", linewidth=7, label="pool: 25-75 %, 5-95 % (lighter), median (line)")
+    place_legend(figure, [*budget_entries(colours), band], columns=3)
+    return figure
+
+
+def _draw_triangles(axes: Axes, table: pd.DataFrame, names: list[str]) -> list[AxesImage]:
+    jaccard, spearman = (_matrix(table, names, column) for column in ("jaccard", "spearman"))
+    below = np.tril(np.ones(jaccard.shape, bool), -1)
+    images = []
+    for values, mask, colours, low in ((jaccard, below, "cividis", 0.0), (spearman, below.T, "PuOr", -1.0)):
+        shown = np.ma.masked_invalid(np.where(mask, values, np.nan))
+        image = axes.imshow(shown, cmap=colours, vmin=low, vmax=1.0)
+        images.append(image)
+        for (y, x), value in np.ndenumerate(shown.filled(np.nan)):
+            if not np.isnan(value):
+                _write(axes, image, x, y, value, f"{100 * value:.0f}")
+    axes.set_facecolor(_EMPTY)
+    axes.set_xticks(range(len(names)), [short_name(name) for name in names], rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), [short_name(name) for name in names], fontsize=8)
+    _cells(axes, len(names), len(names))
+    return images
+
+
+def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesImage:
+    ratios = rows.pivot_table(index="strategy", columns="label", values="log2_ratio", sort=False)
+    shares = rows.pivot_table(index="strategy", columns="label", values="share", sort=False)
+    in_pool = rows.drop_duplicates("label").set_index("label")["pool_share"]
+    names = list((shares - in_pool).abs().sum(axis=1).sort_values(ascending=False, kind="stable").index)
+    labels = list(classes["label"])
+    ratio = np.vstack([ratios.reindex(names)[labels].clip(-_MAX_RATIO, _MAX_RATIO), np.zeros(len(labels))])
+    share = np.vstack([shares.reindex(names)[labels], classes["pool_share"].to_numpy()])
+    image = axes.imshow(ratio, cmap="PuOr", vmin=-_MAX_RATIO, vmax=_MAX_RATIO, aspect="auto")
+    for (y, x), value in np.ndenumerate(share):
+        _write(axes, image, x, y, float(ratio[y, x]), _percent(value))
+    axes.set_xticks(range(len(labels)), classes["label_name"], rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names) + 1), [*map(short_name, names), POOL], fontsize=8)
+    _cells(axes, len(labels), len(names) + 1)
+    whole = rows["budget_kind"].iloc[0] == "none"
+    words = "whole pool: what its passes train on" if whole else f"budget {rows['budget'].iloc[0]:,}"
+    axes.set_title(words, loc="left", fontsize=9)
+    return image
+
+
+def _matrix(table: pd.DataFrame, names: list[str], column: str) -> np.ndarray:
+    """Return (s, s) values by (strategy_a, strategy_b), the mean over budgets; NaN where there are none."""
+    wide = table.pivot_table(index="strategy_a", columns="strategy_b", values=column, dropna=False)
+    one_way: np.ndarray = wide.reindex(index=names, columns=names).to_numpy(np.float64)
+    both: np.ndarray = np.fmax(one_way, one_way.T)
+    return both
+
+
+def _write(axes: Axes, image: AxesImage, x: float, y: float, value: float, text: str) -> None:
+    """Write into a cell, in black or white, whichever is readable on its colour."""
+    red, green, blue, _ = image.to_rgba(np.array([value]))[0]
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+    axes.text(x, y, text, ha="center", va="center", fontsize=6.5, color="black" if bright else "white")
+
+
+def _cells(axes: Axes, columns: int, rows: int) -> None:
+    """Draw thin white lines between cells, and no frame."""
+    axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.8)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _percent(share: float) -> str:
+    return "0" if share == 0 else f"{100 * share:.1f}" if share < 0.0995 else f"{100 * share:.0f}"

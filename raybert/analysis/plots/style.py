@@ -1,0 +1,85 @@
+"""Colours, markers and words that all plots share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
+"""Okabe & Ito's colours that colour-blind readers can tell apart, the strong ones first."""
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
+GREY = "#8a8a8a"
+WHOLE_POOL = "#444444"
+KINDS = {
+    "distinct": ("o", "distinct examples"),
+    "per_epoch": ("^", "as many in every pass"),
+    "none": ("D", "no budget"),
+    "proxy": ("s", "proxy"),
+}
+"""Marker and words of each budget kind, and of proxies."""
+_LONGEST_NAME = 34
+
+
+def kind_of(row: dict[Any, Any]) -> str:
+    """Return the key in `KINDS` of a row of the summary."""
+    return "proxy" if row["role"] == "proxy" else str(row["budget_kind"])
+
+
+def budget_colours(rows: pd.DataFrame) -> dict[int, str]:
+    """Return a colour per budget, smallest first; what has no budget is dark grey."""
+    limited = sorted(rows.loc[rows["budget_kind"] != "none", "budget"].unique())
+    colours = {int(budget): PALETTE[i % len(PALETTE)] for i, budget in enumerate(limited)}
+    whole = rows.loc[rows["budget_kind"] == "none", "budget"].unique()
+    return colours | {int(budget): WHOLE_POOL for budget in whole if budget not in colours}
+
+
+def short_name(name: str) -> str:
+    """Return a label that leaves room for the plot beside it."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def budget_entries(colours: dict[int, str]) -> list[Line2D]:
+    """Return legend entries for the budgets."""
+    return [
+        Line2D([], [], color=colour, linewidth=4, label=_budget_words(budget, colour))
+        for budget, colour in colours.items()
+    ]
+
+
+def kind_entries(kinds: Iterable[str]) -> list[Line2D]:
+    """Return legend entries for the budget kinds that occur."""
+    present = set(kinds)
+    return [
+        Line2D([], [], color=GREY, marker=marker, linestyle="", label=words)
+        for kind, (marker, words) in KINDS.items()
+        if kind in present
+    ]
+
+
+def place_legend(figure: Figure, entries: list[Line2D], columns: int = 4) -> None:
+    """Put a legend under the axes, where it hides nothing."""
+    if entries:
+        figure.legend(
+            handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), frameon=False, fontsize=8
+        )
+
+
+def add_title(axes: Axes, title: str) -> None:
+    """Write the title at the left edge."""
+    axes.set_title(title, loc="left", fontsize=11)
+
+
+def tidy(axes: Axes, grid: str) -> None:
+    """Leave the frame away, and draw a light grid of one or both directions."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#e3e3e3", linewidth=0.8)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+
+
+def _budget_words(budget: int, colour: str) -> str:
+    return f"whole pool ({budget:,})" if colour == WHOLE_POOL else f"budget {budget:,}"

@@ -1,0 +1,203 @@
+"""The results of a sweep: its tables, and what its trials kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raybert.analysis.overlap import PAIR_COLUMNS, compare_subsets
+from raybert.analysis.subsets import Subset, count_passes
+from raybert.errors import SweepError
+
+TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The results of a sweep, finished or not.
+
+    Attributes:
+        name: from the sweep file.
+        folder: where the results are.
+        trials: a row per planned run, in the order of the plan; `status` is complete, failed or pending; `role` is
+            trial, proxy, or part (a run that only serves a score).
+        epochs: a row per evaluation of every run that has begun.
+        summary: a row per configuration (strategy x budget x grid values), without parts, see `stats.summarize`.
+        grid_columns: the varied hyperparameters, which are columns of all three tables.
+        plan: `plan.json`.
+        manifest: `manifest.json`, or empty.
+    """
+
+    name: str
+    folder: Path
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    summary: pd.DataFrame
+    grid_columns: tuple[str, ...]
+    plan: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the tables should know: what is missing, and where nothing can be compared."""
+        return _notes(self.trials, self.summary)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes by number, of the first data set; empty where the manifest does not say."""
+        described = [entry for entry in self._data_sets() if entry.get("label_names")]
+        return tuple(described[0]["label_names"]) if described else ()
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes the task has; None if unknown or not the same in all data sets of the grid."""
+        numbers = {len(entry.get("label_names") or ()) for entry in self._data_sets()} - {0}
+        if not numbers and (pool := self.pool()) is not None:
+            numbers = {int(pool["label"].nunique())}
+        return numbers.pop() if len(numbers) == 1 else None
+
+    def comparable_trials(self) -> pd.DataFrame:
+        """Return the complete trials of strategies: no proxies, no parts."""
+        trials = self.trials
+        return trials[(trials["status"] == "complete") & (trials["role"] == "trial")]
+
+    def trials_of(self, configuration: Mapping[Any, Any]) -> pd.DataFrame:
+        """Return the complete trials behind a row of `summary`."""
+        trials = self.trials
+        mask = trials["status"] == "complete"
+        for column in ("strategy", "role", "budget", *self.grid_columns):
+            value = configuration[column]
+            mask &= trials[column].isna() if pd.isna(value) else trials[column] == value
+        return trials[mask]
+
+    def selection(self, trial_id: str) -> pd.DataFrame | None:
+        """Return example_id, position, epoch (-1: chosen once), score and weight of a trial's subset, if kept."""
+        return _read_parquet(self._trial_folder(trial_id) / "selection.parquet")
+
+    def selections(self) -> pd.DataFrame:
+        """Return what every complete trial selected, with the columns that identify the trial in front."""
+        keys = [*TRIAL_KEYS, *self.grid_columns]
+        parts = []
+        for trial in self.comparable_trials()[keys].to_dict("records"):
+            rows = self.selection(trial["trial_id"])
+            if rows is not None:
+                parts.append(rows.assign(**{str(key): value for key, value in trial.items()}))
+        columns = [*keys, "example_id", "position", "epoch", "score", "weight"]
+        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+    def pool_scores(self, trial_id: str) -> np.ndarray | None:
+        """Return (n,) float32, the score of every pool example (higher = harder), of a strategy that ranks all.
+
+        Raises:
+            SweepError: the file is damaged.
+        """
+        path = self._trial_folder(trial_id) / "pool_scores.npy"
+        try:
+            scores: np.ndarray = np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError):
+            raise SweepError(
+                f"{path}: must be a whole array, but is damaged; delete the trial's folder to run it again"
+            ) from None
+        return scores
+
+    def subsets(self, of_pool: pd.DataFrame | None = None) -> Iterator[Subset]:
+        """Yield what each complete trial selected, without pool scores.
+
+        Args:
+            of_pool: leave out the trials of other pools (a grid can vary the data); its example_ids tell.
+        """
+        for trial in self.comparable_trials().to_dict("records"):
+            if of_pool is None or self._is_of_pool(trial, of_pool):
+                subset = self._subset(trial, with_scores=False)
+                if subset is not None:
+                    yield subset
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """Agreement of every two strategies at each budget, seed, fold and grid point: `overlap.compare_subsets`."""
+        trials = self.comparable_trials()
+        trials = trials[trials["budget_kind"] != "none"]
+        others = [column for column in self.grid_columns if column != "selection.budget"]
+        parts = []
+        for _, group in trials.groupby(["budget", "seed", "fold", *others], sort=False, dropna=False):
+            subsets = [self._subset(trial, with_scores=True) for trial in group.to_dict("records")]
+            parts.append(compare_subsets([subset for subset in subsets if subset is not None]))
+        parts = [part for part in parts if not part.empty]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PAIR_COLUMNS))
+
+    def predictions(self, trial_id: str) -> pd.DataFrame:
+        """Return split, row, label and prob_0..prob_{C-1} of a trial's best evaluation.
+
+        Raises:
+            SweepError: the trial kept no predictions.
+        """
+        path = self._trial_folder(trial_id) / "predictions.parquet"
+        predictions = _read_parquet(path)
+        if predictions is None:
+            raise SweepError(f"{path}: no predictions of this trial; it has not finished, or is not of this sweep")
+        return predictions
+
+    def pool(self) -> pd.DataFrame | None:
+        """Return example_id, label and length (tokens) of the pool, if kept."""
+        return _read_parquet(self.folder / "pool.parquet")
+
+    def _trial_folder(self, trial_id: str) -> Path:
+        return self.folder / "trials" / trial_id
+
+    def _data_sets(self) -> list[Mapping[str, Any]]:
+        described = self.manifest.get("data")
+        return list(described.values()) if isinstance(described, dict) else []
+
+    def _subset(self, trial: Mapping[Any, Any], with_scores: bool) -> Subset | None:
+        rows = _read_parquet(self._trial_folder(trial["trial_id"]) / "selection.parquet", ["position"])
+        if rows is None:
+            return None
+        return Subset(
+            strategy=trial["strategy"],
+            budget=trial["budget"],
+            budget_kind=trial["budget_kind"],
+            seed=trial["seed"],
+            fold=trial["fold"],
+            passes=count_passes(rows, trial["pool"]),
+            pool_scores=self.pool_scores(trial["trial_id"]) if with_scores else None,
+        )
+
+    def _is_of_pool(self, trial: Mapping[Any, Any], pool: pd.DataFrame) -> bool:
+        if trial["pool"] != len(pool):
+            return False
+        if not any(column.startswith("data.") for column in self.grid_columns):
+            return True
+        path = self._trial_folder(trial["trial_id"]) / "selection.parquet"
+        rows = _read_parquet(path, ["example_id", "position"])
+        return rows is None or bool((pool["example_id"].to_numpy()[rows["position"]] == rows["example_id"]).all())
+
+
+def _read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame | None:
+    return pd.read_parquet(path, columns=columns) if path.is_file() else None
+
+
+def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    counts = trials["status"].value_counts()
+    if counts.get("complete", 0) == 0:
+        notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
+    for status, words in (
+        ("failed", "failed; they are left out of all means"),
+        ("pending", "have not finished"),
+    ):
+        if counts.get(status, 0):
+            notes.append(f"{counts[status]} of {len(trials)} trials {words}")
+    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
+    if len(trained) and (trained["num_seeds"] == 1).all():
+        notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
+    if len(trained) and not (trained["strategy"] == "random").any():
+        notes.append("no finished `random` trial: no differences to it")
+    return tuple(notes)

@@ -1,0 +1,191 @@
+"""What one trial selected, as arrays over the pool; and how subsets differ from the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+POOL = "(pool)"
+_MAX_BINS = 20
+_QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What one trial selected.
+
+    Attributes:
+        strategy: its label.
+        budget: examples.
+        budget_kind: `distinct`, `per_epoch` or `none`.
+        seed: of the sweep.
+        fold: of the cross-validation.
+        passes: (n,) int64, in how many passes of the trial each pool example was; chosen once before training is 1.
+        pool_scores: (n,) the score of every pool example (higher = harder, NaN: none), or None.
+    """
+
+    strategy: str
+    budget: int
+    budget_kind: str
+    seed: int
+    fold: int
+    passes: np.ndarray
+    pool_scores: np.ndarray | None = None
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """(n,) bool: what was trained on at least once."""
+        return self.passes > 0
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(n,) how often each example counts in a description of the subset.
+
+        With the budget kind `distinct` the subset is a set, however often a pass repeats it. Otherwise every pass
+        is a choice of its own: a strategy that begins with the whole pool would else never differ from it.
+        """
+        return self.chosen.astype(np.int64) if self.budget_kind == "distinct" else self.passes
+
+
+def count_passes(selection: pd.DataFrame, pool_size: int) -> np.ndarray:
+    """Return (n,) int64: in how many passes each pool example was.
+
+    Args:
+        selection: rows of `selection.parquet`, with the column `position`.
+        pool_size: n.
+    """
+    return np.bincount(selection["position"].to_numpy(), minlength=pool_size)
+
+
+def class_shares(subsets: Iterable[Subset], labels: np.ndarray, label_names: Sequence[str] = ()) -> pd.DataFrame:
+    """Return how often every class is in each strategy's subsets, beside the pool.
+
+    Columns: strategy, budget, budget_kind, label, label_name, num_examples (mean over trials; with the budget kinds
+    `per_epoch` and `none` an example counts once for every pass), share, pool_num_examples, pool_share, and
+    log2_ratio of the two shares (-inf: a class of which nothing was chosen).
+
+    Args:
+        subsets: of this pool.
+        labels: (n,) class numbers.
+        label_names: by class number; without them the number is the name.
+    """
+    classes, members = np.unique(labels, return_inverse=True)
+    in_pool = np.bincount(members, minlength=len(classes))
+    parts = []
+    for key, counts in _mean_counts(subsets, members, len(classes)).items():
+        share, pool_share = _shares(counts), _shares(in_pool)
+        with np.errstate(divide="ignore"):
+            ratio = np.log2(share / pool_share)
+        parts.append(
+            pd.DataFrame(
+                {
+                    **_key_columns(key),
+                    "label": classes,
+                    "label_name": [label_names[c] if c < len(label_names) else str(c) for c in classes],
+                    "num_examples": counts,
+                    "share": share,
+                    "pool_num_examples": in_pool,
+                    "pool_share": pool_share,
+                    "log2_ratio": ratio,
+                }
+            )
+        )
+    return _joined(parts, "label", "label_name", *_counted("log2_ratio"))
+
+
+def length_histogram(subsets: Iterable[Subset], lengths: np.ndarray) -> pd.DataFrame:
+    """Return a histogram of length for each strategy's subsets, beside the pool, over the same bins.
+
+    Columns: strategy, budget, budget_kind, low (inclusive) and high (exclusive) of the bin, num_examples (counted as
+    in `class_shares`), share, pool_num_examples, pool_share.
+
+    Args:
+        subsets: of this pool.
+        lengths: (n,) word pieces.
+    """
+    edges = length_edges(lengths)
+    bins = np.searchsorted(edges, lengths, side="right") - 1
+    in_pool = np.bincount(bins, minlength=len(edges) - 1)
+    parts = [
+        pd.DataFrame(
+            {
+                **_key_columns(key),
+                "low": edges[:-1],
+                "high": edges[1:],
+                "num_examples": counts,
+                "share": _shares(counts),
+                "pool_num_examples": in_pool,
+                "pool_share": _shares(in_pool),
+            }
+        )
+        for key, counts in _mean_counts(subsets, bins, len(edges) - 1).items()
+    ]
+    return _joined(parts, "low", "high", *_counted())
+
+
+def length_edges(lengths: np.ndarray) -> np.ndarray:
+    """Return whole-numbered edges of at most 20 bins of equal width that hold all lengths."""
+    low, high = int(lengths.min()), int(lengths.max())
+    width = -(-(high - low + 1) // _MAX_BINS)
+    return np.arange(low, high + width + 1, width)
+
+
+def length_quantiles(subsets: Iterable[Subset], lengths: np.ndarray) -> pd.DataFrame:
+    """Return mean and 5, 25, 50, 75 and 95 % quantiles of length; the first row, `(pool)`, is the pool.
+
+    A quantile is the shortest length that at least this share of the examples does not exceed, over all trials of
+    a strategy at a budget (counted as in `class_shares`).
+
+    Args:
+        subsets: of this pool.
+        lengths: (n,) word pieces.
+    """
+    values, places = np.unique(lengths, return_inverse=True)
+    counts = {(POOL, len(lengths), "none"): np.bincount(places).astype(np.float64)}
+    counts |= _mean_counts(subsets, places, len(values))
+    rows = []
+    for (strategy, budget, kind), weights in counts.items():
+        cumulative = np.cumsum(weights) / weights.sum()
+        # A share that is reached exactly must not be missed by rounding.
+        at = {name: values[np.searchsorted(cumulative, q - 1e-12)] for name, q in _QUANTILES.items()}
+        mean = float(values @ weights / weights.sum())
+        rows.append({"strategy": strategy, "budget": budget, "budget_kind": kind, "mean": mean, **at})
+    return pd.DataFrame(rows)
+
+
+def _mean_counts(
+    subsets: Iterable[Subset], groups: np.ndarray, num_groups: int
+) -> dict[tuple[str, int, str], np.ndarray]:
+    """Return by (strategy, budget, kind) how many examples of each group were chosen: the mean over trials."""
+    sums: dict[tuple[str, int, str], np.ndarray] = {}
+    num_trials: dict[tuple[str, int, str], int] = {}
+    for subset in subsets:
+        if not subset.counts.any():
+            continue
+        key = (subset.strategy, subset.budget, subset.budget_kind)
+        counts = np.bincount(groups, weights=subset.counts, minlength=num_groups)
+        sums[key] = sums.get(key, 0) + counts
+        num_trials[key] = num_trials.get(key, 0) + 1
+    return {key: total / num_trials[key] for key, total in sums.items()}
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = counts / counts.sum()
+    return shares
+
+
+def _key_columns(key: tuple[str, int, str]) -> dict[str, str | int]:
+    return dict(zip(("strategy", "budget", "budget_kind"), key, strict=True))
+
+
+def _counted(*more: str) -> tuple[str, ...]:
+    return ("num_examples", "share", "pool_num_examples", "pool_share", *more)
+
+
+def _joined(parts: list[pd.DataFrame], *columns: str) -> pd.DataFrame:
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns=["strategy", "budget", "budget_kind", *columns])
