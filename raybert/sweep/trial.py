@@ -217,6 +217,7 @@ class _Trial:
                 [_selection_frame(plan.positions, epoch, None, plan.weights) for epoch, plan in plans],
                 ignore_index=True,
             )
+        frame = frame[frame["position"] < self.spec.pool]  # a proxy's added nulls are no examples
         frame.insert(0, "example_id", self.data.example_ids[frame["position"].to_numpy()])
         with atomic_path(folder.path / "selection.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
