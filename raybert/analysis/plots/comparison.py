@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from raybert.analysis.plots.labels import label_points
 from raybert.analysis.plots.style import (
@@ -20,6 +20,7 @@ from raybert.analysis.plots.style import (
     budget_entries,
     kind_entries,
     kind_of,
+    number_log_ticks,
     place_legend,
     short_name,
     tidy,
@@ -41,7 +42,7 @@ def draw_accuracy(sweep: Sweep) -> Figure:
     names = list(best.groupby("strategy")["test_accuracy_mean"].max().sort_values(kind="stable").index)
     colours = budget_colours(best)
     most = int(best.groupby("strategy").size().max())
-    figure = Figure(figsize=(7.2, 1.6 + (0.18 + 0.12 * most) * len(names)), layout="constrained")
+    figure = Figure(figsize=(7.2, 1.6 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
     axes = figure.subplots()
     for y, name in enumerate(names):
         rows = best[best["strategy"] == name].sort_values("budget").to_dict("records")
@@ -77,7 +78,11 @@ def draw_cost(sweep: Sweep) -> Figure:
         seconds, accuracy = rows["total_seconds_mean"].to_numpy(), rows["test_accuracy_mean"].to_numpy()
         axes.plot(seconds, accuracy, color=GREY, linewidth=0.7, alpha=0.6, zorder=2)
         for row, x, y in zip(rows.to_dict("records"), seconds, accuracy, strict=True):
-            axes.plot(x, y, KINDS[kind_of(row)][0], color=colours[row["budget"]], markersize=5.5, zorder=3)
+            is_named = x == seconds[-1] and y == accuracy[-1]
+            size, alpha = (5.5, 1.0) if is_named else (4.0, 0.6)
+            axes.plot(
+                x, y, KINDS[kind_of(row)][0], color=colours[row["budget"]], markersize=size, alpha=alpha, zorder=3
+            )
         named[str(name)] = float(seconds[-1]), float(accuracy[-1])
     _draw_front(axes, best)
     _scale_costs(axes, best["total_seconds_mean"])
@@ -88,7 +93,8 @@ def draw_cost(sweep: Sweep) -> Figure:
     kinds = {kind_of(row) for row in best.to_dict("records")}
     front = Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="best for the cost")
     place_legend(figure, [*budget_entries(colours), *kind_entries(kinds), front])
-    label_points(axes, list(named.values()), [short_name(name) for name in named])
+    others = list(zip(best["total_seconds_mean"], best["test_accuracy_mean"], strict=True))
+    label_points(axes, list(named.values()), [short_name(name) for name in named], avoid=others)
     return figure
 
 
@@ -138,7 +144,8 @@ def _draw_baselines(axes: Axes, best: pd.DataFrame, colours: dict[int, str]) -> 
 def _draw_front(axes: Axes, best: pd.DataFrame) -> None:
     """Draw the best accuracy that is reached at each cost or less."""
     ordered = best.sort_values("total_seconds_mean", kind="stable")
-    seconds, highest = ordered["total_seconds_mean"].to_numpy(), ordered["test_accuracy_mean"].cummax().to_numpy()
+    front = ordered[ordered["test_accuracy_mean"] > ordered["test_accuracy_mean"].cummax().shift(fill_value=-np.inf)]
+    seconds, highest = front["total_seconds_mean"], front["test_accuracy_mean"]
     axes.step(seconds, highest, where="post", color=GREY, linewidth=1, linestyle="--", zorder=1)
 
 
@@ -149,7 +156,5 @@ def _scale_costs(axes: Axes, seconds: pd.Series[float]) -> None:
         axes.margins(x=0.12, y=0.08)
         return
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    number_log_ticks(axes.xaxis)
     axes.margins(x=0.12, y=0.08)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from raybert.analysis.plots.style import DASHES, PALETTE, add_title, short_name, tidy
+from raybert.analysis.plots.style import DASHES, PALETTE, add_title, number_log_ticks, short_name, tidy
 from raybert.analysis.results import Sweep
 
 _NAMED = 4
@@ -24,32 +24,32 @@ _WIDE = 20.0
 def draw_samples_per_epoch(sweep: Sweep) -> Figure:
     """Return how many examples each pass of each strategy trained on, one line per strategy (mean over seeds).
 
-    Strategies with the same line share it and its legend entry.
+    Strategies with the same line at a budget share it and its legend entry.
     """
     complete = sweep.comparable_trials()
     several = complete.loc[complete["budget_kind"] != "none", "budget"].nunique() > 1
-    lines: dict[tuple[float, ...], list[str]] = {}
+    lines: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for (strategy, budget, kind), group in complete.groupby(["strategy", "budget", "budget_kind"], sort=False):
         passes = [list(counts) for counts in group["samples_per_epoch"]]
         shortest = min(len(counts) for counts in passes)
         mean = tuple(np.mean([counts[:shortest] for counts in passes], axis=0))
-        named = several and kind != "none"
-        lines.setdefault(mean, []).append(f"{short_name(str(strategy))}{f' ({budget:,})' if named else ''}")
+        heading = f"budget {budget:,}:\n" if several and kind != "none" else ""
+        lines.setdefault((heading, mean), []).append(short_name(str(strategy)))
     figure = Figure(figsize=(8.4, max(4.0, 1.2 + 0.36 * len(lines))), layout="constrained")
     axes = figure.subplots()
-    for i, (counts, names) in enumerate(lines.items()):
+    for i, ((heading, counts), names) in enumerate(lines.items()):
         axes.plot(
             np.arange(1, len(counts) + 1),
             counts,
             **_line_style(i),
             marker="o" if len(counts) <= 30 else None,
             markersize=3.5,
-            label=_named(names),
+            label=heading + _named(names),
         )
-    _scale_counts(axes, [count for counts in lines for count in counts])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch (pass over what the strategy chose)")
     axes.set_ylabel("examples in the pass")
+    _scale_counts(axes, [count for _, counts in lines for count in counts])
     add_title(axes, "How many examples does each pass train on?")
     tidy(axes, grid="y")
     if lines:
@@ -85,7 +85,7 @@ def _draw_curves(axes: Axes, panel: pd.DataFrame) -> None:
         for strategy, group in panel.groupby("strategy", sort=False)
     }
     shown = _worth_colour({name: curve["validation_accuracy"].iloc[-1] for name, curve in curves.items()})
-    for name in sorted(curves, key=lambda name: name in shown):
+    for name in [*(name for name in curves if name not in shown), *shown]:
         style = _line_style(shown.index(name)) if name in shown else {"color": "#c9c9c9", "linewidth": 0.8}
         if name == "random":
             style = {"color": "black", "linestyle": "--", "linewidth": 1.8}
@@ -120,6 +120,7 @@ def _scale_counts(axes: Axes, counts: list[float]) -> None:
     positive = [count for count in counts if count > 0]
     if positive and max(positive) / min(positive) > _WIDE:
         axes.set_yscale("log")
+        number_log_ticks(axes.yaxis)
         axes.set_ylabel("examples in the pass (log)")
     else:
         axes.set_ylim(bottom=0)

@@ -16,7 +16,13 @@ _OUTSIDE = 1e6
 _MARKER = 4.0
 
 
-def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], fontsize: float = 7) -> None:
+def label_points(
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    avoid: Sequence[tuple[float, float]] = (),
+    fontsize: float = 7,
+) -> None:
     """Write a name beside every point, as near as there is room, with a thin line to it.
 
     Names are placed one by one, those of crowded points first, at the place that covers the least of other names,
@@ -26,6 +32,7 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
         axes: with the points drawn.
         points: (x, y) in data coordinates.
         names: one per point.
+        avoid: further points that names should not cover.
         fontsize: in points.
     """
     labels = [_label(axes, point, name, fontsize) for point, name in zip(points, names, strict=True)]
@@ -35,11 +42,12 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
     scale = axes.figure.dpi / 72
     centres = axes.transData.transform(np.asarray(points))  # (m, 2) pixels
     frame = np.asarray(axes.get_window_extent().extents)
-    taken = np.hstack([centres - _MARKER * scale, centres + _MARKER * scale])  # (boxes, 4): x0, y0, x1, y1
+    marks = axes.transData.transform(np.asarray([*points, *avoid]))
+    taken = np.hstack([marks - _MARKER * scale, marks + _MARKER * scale])  # (boxes, 4): x0, y0, x1, y1
     for i in _crowded_first(centres):
         extent = labels[i].get_window_extent()
         boxes, offsets = _candidates(centres[i], extent.width, extent.height, scale)
-        covered = _covered(boxes, np.delete(taken, i, axis=0)) + _OUTSIDE * _sticks_out(boxes, frame)
+        covered = _covered(boxes, taken) + _OUTSIDE * _sticks_out(boxes, frame)
         best = int(np.argmin(covered + 1e-3 * np.hypot(*offsets.T)))
         labels[i].set_position((offsets[best, 0], offsets[best, 1]))
         taken = np.vstack([taken, boxes[best]])
@@ -55,6 +63,7 @@ def _label(axes: Axes, point: tuple[float, float], name: str, fontsize: float) -
         ha="center",
         va="center",
         zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
         arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3},
     )
     label.set_in_layout(False)

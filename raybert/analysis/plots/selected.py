@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 from raybert.analysis.plots.style import (
     GREY,
@@ -21,7 +22,7 @@ from raybert.analysis.plots.style import (
 from raybert.analysis.subsets import POOL
 
 _CELL = 0.34  # inches: room for two digits
-_LETTER = 0.075
+_LETTER = 0.065
 _MAX_CLASSES = 40
 _MAX_RATIO = 3.0
 _EMPTY = "#f0f0f0"
@@ -39,23 +40,26 @@ def draw_overlap(overlap: pd.DataFrame) -> Figure:
     names = order_by_agreement(overlap)
     budgets = sorted(overlap["budget"].unique())
     side = _CELL * len(names) + _LETTER * max(len(short_name(name)) for name in names)
-    width, height = max(6.2, side + 2.4), max(2.4, side + 0.5)
-    figure = Figure(figsize=(width, height * len(budgets) + 0.3), layout="constrained")
-    grid = figure.subplots(len(budgets), 1, squeeze=False)[:, 0]
+    has_scores = overlap["spearman"].notna().any()
+    size = max(6.4, side + 0.3), (side + 0.4) * len(budgets) + (2.2 if has_scores else 1.3)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = list(figure.subplots(len(budgets), 1, squeeze=False)[:, 0])
+    images: tuple[AxesImage, ...] = ()
     for axes, budget in zip(grid, budgets, strict=True):
         table = overlap[overlap["budget"] == budget]
         images = _draw_triangles(axes, table, names)
         chance = table["jaccard_by_chance"].median()
-        axes.set_title(
-            f"{budget:,} of {table['pool'].iloc[0]:,.0f} examples; by chance Jaccard is {100 * chance:.0f} %",
-            loc="left",
-            fontsize=9,
-        )
-        for image, words in zip(images, ("Jaccard of the sets (below)", "Spearman of the scores (above)"), strict=True):
-            bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, pad=0.02)
-            bar.set_label(f"{words}, %", fontsize=8)
+        title = f"{budget:,} of {table['pool'].iloc[0]:,.0f} examples; by chance Jaccard is {100 * chance:.0f} %"
+        axes.set_title(title, loc="left", fontsize=9)
+    for image, words in zip(images, ("below: Jaccard of the sets", "above: Spearman of the scores"), strict=True):
+        if image is images[0] or has_scores:
+            bar = figure.colorbar(
+                image, ax=grid, location="bottom", fraction=0.3 / size[1], aspect=30, shrink=0.8, pad=0.1 / size[1]
+            )
+            bar.set_label(f"{words}, % (empty: none)" if image is images[1] else f"{words}, %", fontsize=8)
+            bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=None))
             bar.ax.tick_params(labelsize=7)
-    figure.suptitle("Do strategies choose the same examples, and rank the pool alike? (same seed)", fontsize=11)
+    figure.suptitle("Do strategies choose the same examples, and rank the pool alike?", fontsize=11)
     return figure
 
 
@@ -96,7 +100,7 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
     label_height = _LETTER * max(len(str(name)) for name in shown["label_name"])
     heights = [0.24 * size + 0.8 + label_height for size in sizes]
     figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained")
-    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)[:, 0]
     image = None
     for axes, rows in zip(grid, panels, strict=True):
         image = _draw_shares(axes, rows, shown)
@@ -146,7 +150,7 @@ def draw_lengths(quantiles: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_triangles(axes: Axes, table: pd.DataFrame, names: list[str]) -> list[AxesImage]:
+def _draw_triangles(axes: Axes, table: pd.DataFrame, names: list[str]) -> tuple[AxesImage, ...]:
     jaccard, spearman = (_matrix(table, names, column) for column in ("jaccard", "spearman"))
     below = np.tril(np.ones(jaccard.shape, bool), -1)
     images = []
@@ -156,12 +160,12 @@ def _draw_triangles(axes: Axes, table: pd.DataFrame, names: list[str]) -> list[A
         images.append(image)
         for (y, x), value in np.ndenumerate(shown.filled(np.nan)):
             if not np.isnan(value):
-                _write(axes, image, x, y, value, f"{100 * value:.0f}")
+                _write(axes, image, x, y, value, str(round(100 * value)))
     axes.set_facecolor(_EMPTY)
     axes.set_xticks(range(len(names)), [short_name(name) for name in names], rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), [short_name(name) for name in names], fontsize=8)
     _cells(axes, len(names), len(names))
-    return images
+    return tuple(images)
 
 
 def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesImage:

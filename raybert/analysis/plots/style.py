@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 """Okabe & Ito's colours that colour-blind readers can tell apart, the strong ones first."""
@@ -72,6 +74,13 @@ def place_legend(figure: Figure, entries: list[Line2D], columns: int = 4) -> Non
 def add_title(axes: Axes, title: str) -> None:
     """Write the title at the left edge."""
     axes.set_title(title, loc="left", fontsize=11)
+
+
+def number_log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 times the powers of ten, in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def tidy(axes: Axes, grid: str) -> None:
