@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from raybert.analysis.overlap import class_shares, jaccard, length_quantiles, overlap_table
 from raybert.analysis.stats import COSTS, METRICS, holm, paired_p, summarize, t_interval
 
 ACCURACY = {
@@ -73,33 +72,3 @@ def test_equal_differences_are_no_certainty():
 def test_holm_by_hand():
     adjusted = holm(np.array([0.01, 0.04, 0.03, np.nan]))
     np.testing.assert_allclose(adjusted, [0.03, 0.06, 0.06, np.nan])
-
-
-def selections() -> pd.DataFrame:
-    chosen = {"a": [0, 1, 2, 3], "b": [2, 3, 4, 5]}
-    parts = [
-        pd.DataFrame({"position": rows, "score": np.arange(4.0) * sign, "epoch": -1}).assign(
-            strategy=name, budget=4, seed=0, fold=0
-        )
-        for (name, rows), sign in zip(chosen.items(), (1, 1), strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def test_overlap_counts_shared_examples():
-    assert jaccard(np.array([0, 1, 2, 3]), np.array([2, 3, 4, 5])) == pytest.approx(2 / 6)
-    (row,) = overlap_table(selections()).to_dict("records")
-    assert (row["strategy_a"], row["strategy_b"], row["num_seeds"]) == ("a", "b", 1)
-    assert row["jaccard"] == pytest.approx(2 / 6)
-    assert np.isnan(row["spearman"])  # two common examples rank nothing
-
-
-def test_subsets_are_described_beside_the_pool():
-    pool = pd.DataFrame({"label": [0, 0, 0, 0, 1, 1], "length": [1, 2, 3, 4, 5, 6]})
-    shares = class_shares(selections(), pool).set_index(["strategy", "label"])
-    assert shares.loc[("a", 1), "share"] == 0.0
-    assert shares.loc[("b", 1), "share"] == 0.5
-    assert shares.loc[("b", 1), "pool_share"] == pytest.approx(1 / 3)
-    lengths = length_quantiles(selections(), pool).set_index("strategy")
-    assert lengths.loc["(pool)", "q50"] == 3.5
-    assert lengths.loc["b", "q50"] == 4.5

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
 from raybert.analysis.plots.style import GREY
 
@@ -45,7 +45,7 @@ def label_points(
     marks = axes.transData.transform(np.asarray([*points, *avoid]))
     taken = np.hstack([marks - _MARKER * scale, marks + _MARKER * scale])  # (boxes, 4): x0, y0, x1, y1
     for i in _crowded_first(centres):
-        extent = labels[i].get_window_extent()
+        extent = Text.get_window_extent(labels[i])  # without the line to the point
         boxes, offsets = _candidates(centres[i], extent.width, extent.height, scale)
         covered = _covered(boxes, taken) + _OUTSIDE * _sticks_out(boxes, frame)
         best = int(np.argmin(covered + 1e-3 * np.hypot(*offsets.T)))

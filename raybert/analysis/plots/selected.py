@@ -41,8 +41,8 @@ def draw_overlap(overlap: pd.DataFrame) -> Figure:
     budgets = sorted(overlap["budget"].unique())
     side = _CELL * len(names) + _LETTER * max(len(short_name(name)) for name in names)
     has_scores = overlap["spearman"].notna().any()
-    size = max(6.4, side + 0.3), (side + 0.4) * len(budgets) + (2.2 if has_scores else 1.3)
-    figure = Figure(figsize=size, layout="constrained")
+    size = max(6.4, side + 0.3), (side + 0.4) * len(budgets) + (1.9 if has_scores else 1.2)
+    figure = Figure(figsize=size, layout="compressed")
     grid = list(figure.subplots(len(budgets), 1, squeeze=False)[:, 0])
     images: tuple[AxesImage, ...] = ()
     for axes, budget in zip(grid, budgets, strict=True):

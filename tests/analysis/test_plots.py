@@ -1,0 +1,210 @@
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from raybert.analysis import load_sweep, overlap_table, plots
+from raybert.analysis.plots.labels import label_points
+from raybert.analysis.plots.selected import order_by_agreement
+from raybert.analysis.subsets import class_shares, length_quantiles
+from tests.analysis.folders import FAMILIES, STRATEGIES, make_spec, write_plan, write_result, write_sample_sweep
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return load_sweep(write_sample_sweep(tmp_path_factory.mktemp("sample") / "sweep", budgets=(40, 80, 160)))
+
+
+def drawn(figure):
+    """Render a figure: matplotlib warns where it cannot lay it out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+    return figure
+
+
+def names_at(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def legend_of(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def markers(axes):
+    """(x, y, marker) of every point that is drawn alone."""
+    return {
+        (round(float(line.get_xdata()[0]), 9), round(float(line.get_ydata()[0]), 9)): line.get_marker()
+        for line in axes.lines
+        if len(line.get_xdata()) == 1 and line.get_marker() != "|"  # the caps of an interval
+    }
+
+
+def overlapping(boxes):
+    return [(i, j) for i, a in enumerate(boxes) for j, b in enumerate(boxes[:i]) if a.overlaps(b)]
+
+
+def text_boxes(axes):
+    """Where the names are, without the lines that lead to their points."""
+    return [Text.get_window_extent(label) for label in axes.texts]
+
+
+def test_accuracy_has_a_row_per_strategy_and_its_means_in_order(sweep):
+    (axes,) = drawn(plots.draw_accuracy(sweep)).axes
+    names = names_at(axes.yaxis)
+    assert sorted(names) == sorted([*STRATEGIES, "all", "infobatch", "loss_threshold", "proxy"])
+    best = sweep.summary.groupby("strategy")["test_accuracy_mean"].max()
+    assert names == list(best.sort_values().index)
+    points = markers(axes)
+    for row in sweep.summary.to_dict("records"):
+        at_row = [y for x, y in points if np.isclose(x, row["test_accuracy_mean"])]
+        assert any(abs(y - names.index(row["strategy"])) < 0.5 for y in at_row)
+
+
+def test_accuracy_tells_budgets_by_colour_and_kinds_by_marker(sweep):
+    figure = drawn(plots.draw_accuracy(sweep))
+    assert legend_of(figure) == [
+        *("budget 40", "budget 80", "budget 160", "whole pool (400)"),
+        *("distinct examples", "as many in every pass", "no budget", "proxy"),
+        *("mean of random", "mean of all"),
+    ]
+    (axes,) = figure.axes
+    row = names_at(axes.yaxis).index("random_epoch")
+    assert {marker for (_, y), marker in markers(axes).items() if abs(y - row) < 0.5} == {"^"}
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert overlapping(boxes) == []
+
+
+def test_cost_is_training_selection_and_signals_with_one_name_per_strategy(sweep):
+    (axes,) = drawn(plots.draw_cost(sweep)).axes
+    labels = {text.get_text(): text.xy for text in axes.texts}
+    assert set(labels) == set(sweep.summary["strategy"])
+    trials = sweep.trials[(sweep.trials["strategy"] == "perplexity") & (sweep.trials["budget"] == 160)]
+    cost = trials[["train_seconds", "selection_seconds", "signal_seconds"]].sum(axis=1).mean()
+    assert labels["perplexity"] == pytest.approx((cost, trials["test_accuracy"].mean()))
+    assert axes.get_xscale() == "log"
+
+
+def test_names_beside_points_do_not_cover_each_other(sweep):
+    (axes,) = drawn(plots.draw_cost(sweep)).axes
+    assert overlapping(text_boxes(axes)) == []
+
+
+def test_crowded_names_stay_inside_the_axes():
+    figure = Figure(figsize=(6, 5))
+    axes = figure.subplots()
+    points = [(0.5 + 0.001 * i, 0.5 + 0.0015 * i) for i in range(20)]
+    axes.plot(*zip(*points, strict=True), "o")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    label_points(axes, points, [f"strategy_{i}" for i in range(20)])
+    boxes = text_boxes(axes)
+    assert overlapping(boxes) == []
+    frame = axes.get_window_extent()
+    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 <= frame.y1 for box in boxes)
+
+
+def test_equal_passes_share_a_line(sweep):
+    figure = drawn(plots.draw_samples_per_epoch(sweep))
+    (axes,) = figure.axes
+    assert len(axes.lines) == 5  # three budgets, all, and the two that shrink alike
+    assert legend_of(figure)[0] == "budget 40:\nrandom\nrandom_stratified\nrandom_epoch\nel2n\nand 21 more"
+    assert set(axes.lines[0].get_ydata()) == {40}
+    assert legend_of(figure)[-1] == "infobatch\nloss_threshold"
+
+
+def test_learning_curves_name_random_and_the_best(sweep):
+    figure = drawn(plots.draw_learning_curves(sweep))
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
+    assert list(panels) == ["budget 40", "budget 80", "budget 160", "whole pool 400"]
+    names = [text.get_text() for text in panels["budget 40"].get_legend().get_texts()]
+    final = sweep.epochs[(sweep.epochs["budget"] == 40) & (sweep.epochs["evaluation"] == 9)]
+    ranked = final.groupby("strategy")["validation_accuracy"].mean().drop("random").sort_values(ascending=False)
+    assert names == [*ranked.index[:7], "random", f"{len(STRATEGIES) - 8} others"]
+    assert len(panels["budget 40"].lines) == len(STRATEGIES) + 1  # and the entry of the others
+
+
+def test_overlap_holds_jaccard_below_and_spearman_above(sweep):
+    table = overlap_table(sweep.agreement)
+    figure = drawn(plots.draw_overlap(table))
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "40 of 400 examples; by chance Jaccard is 5 %"
+    names = names_at(axes.yaxis)
+    assert names == names_at(axes.xaxis)
+    assert sorted(names) == sorted(STRATEGIES)
+    texts = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+    for row in table[table["budget"] == 40].to_dict("records"):
+        low, high = sorted((names.index(row["strategy_a"]), names.index(row["strategy_b"])))
+        assert texts[low, high] == str(round(100 * row["jaccard"]))  # column left of the row: below
+        assert texts.get((high, low)) == (None if np.isnan(row["spearman"]) else str(round(100 * row["spearman"])))
+
+
+def test_families_stand_together(sweep):
+    order = order_by_agreement(overlap_table(sweep.agreement))
+    for family in ("errors", "doubt", "text"):
+        places = sorted(order.index(name) for name in FAMILIES[family])
+        assert places == list(range(places[0], places[0] + len(places)))
+
+
+def test_overlap_without_scores_has_no_second_scale(sweep):
+    table = overlap_table(sweep.agreement).assign(spearman=np.nan)
+    labels = [axes.get_xlabel() for axes in drawn(plots.draw_overlap(table)).axes]
+    assert [label for label in labels if label] == ["below: Jaccard of the sets, %"]
+
+
+def test_class_shares_are_written_into_the_cells(sweep):
+    pool = sweep.pool()
+    shares = class_shares(sweep.subsets(), pool["label"].to_numpy(), sweep.label_names)
+    axes = drawn(plots.draw_classes(shares)).axes[0]
+    rows, columns = names_at(axes.yaxis), names_at(axes.xaxis)
+    assert columns == ["class_0", "class_1", "class_2"]
+    assert rows[-1] == "(pool)"
+    texts = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+    by_hand = pool["label"].eq(0).mean()
+    assert texts[0, len(rows) - 1] == f"{100 * by_hand:.0f}"
+    row = shares[(shares["strategy"] == "el2n") & (shares["budget"] == 40)].iloc[0]
+    assert texts[0, rows.index("el2n")] == f"{100 * row['share']:.0f}"
+    (image,) = axes.images
+    assert image.get_array()[rows.index("el2n"), 0] == pytest.approx(row["log2_ratio"])
+
+
+def test_many_classes_are_cut_to_the_most_frequent(tmp_path):
+    shares = np.arange(60, 0, -1) / np.arange(60, 0, -1).sum()
+    sweep = load_sweep(
+        write_sample_sweep(tmp_path / "sweep", ("random", "el2n"), (200,), pool=2000, class_shares=shares)
+    )
+    table = class_shares(sweep.subsets(), sweep.pool()["label"].to_numpy(), sweep.label_names)
+    figure = drawn(plots.draw_classes(table))
+    assert len(names_at(figure.axes[0].xaxis)) == 40
+    number = sweep.pool()["label"].nunique()
+    assert f"(40 most frequent of {number} classes)" in figure.get_suptitle()
+
+
+def test_lengths_are_sorted_by_median_beside_the_pool(sweep):
+    quantiles = length_quantiles(sweep.subsets(), sweep.pool()["length"].to_numpy())
+    (axes,) = drawn(plots.draw_lengths(quantiles)).axes
+    names = names_at(axes.yaxis)
+    limited = quantiles[quantiles["budget"] == 160].set_index("strategy")["q50"]
+    medians = [limited[name] for name in names if name in limited]
+    assert medians == sorted(medians)
+    assert axes.patches[1].get_x() == quantiles.loc[0, "q25"]
+    assert "all" not in names
+
+
+@pytest.mark.parametrize("budgets", [(40,), (40, 80)])
+def test_one_seed_and_one_strategy_are_drawn_without_intervals(tmp_path, budgets):
+    sweep = load_sweep(write_sample_sweep(tmp_path / "sweep", ("el2n",), budgets, seeds=1))
+    for draw in (plots.draw_accuracy, plots.draw_cost, plots.draw_samples_per_epoch, plots.draw_learning_curves):
+        drawn(draw(sweep))
+    assert "mean of random" not in legend_of(plots.draw_accuracy(sweep))
+
+
+def test_equal_costs_keep_a_linear_axis(tmp_path):
+    folder = write_plan(tmp_path, [make_spec("a"), make_spec("b")])
+    for name in "ab":
+        write_result(folder, make_spec(name), 0.8)
+    (axes,) = drawn(plots.draw_cost(load_sweep(folder))).axes
+    assert axes.get_xscale() == "linear"
+    assert [text.xy for text in axes.texts] == [(11.0, 0.8)] * 2

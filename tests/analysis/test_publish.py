@@ -1,0 +1,202 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raybert.analysis import load_sweep, publish_results, selection_notes
+from raybert.errors import SweepError
+from tests.analysis.folders import (
+    make_spec,
+    write_error,
+    write_plan,
+    write_pool,
+    write_pool_scores,
+    write_result,
+    write_sample_sweep,
+    write_selection,
+)
+
+POOL = 400
+SCORES = np.random.default_rng(0).permutation(POOL)
+PICTURES = {"accuracy", "cost", "samples_per_epoch", "learning_curves", "selected_classes", "selected_lengths"}
+
+
+def write_small(folder, choices, scores=None, label_names=("ham", "spam"), pool=True):
+    """Write a sweep of complete trials: what each strategy chose, and the scores of those that have some."""
+    specs = [make_spec(name, budget=len(chosen)) for name, chosen in choices.items()]
+    write_plan(folder, specs, label_names)
+    for spec in specs:
+        write_result(folder, spec, 0.8)
+        write_selection(folder, spec, choices[spec["strategy"]])
+        if scores and spec["strategy"] in scores:
+            write_pool_scores(folder, spec, scores[spec["strategy"]])
+    if pool:
+        write_pool(folder, [i % 2 for i in range(POOL)], [5 + i % 30 for i in range(POOL)])
+    return folder
+
+
+def results(folder, name):
+    return pd.read_csv(folder / "results" / f"{name}.csv")
+
+
+def test_a_whole_sweep_is_published(tmp_path):
+    folder = write_sample_sweep(tmp_path / "sweep", ("random", "random_epoch", "el2n", "aum"), budgets=(20, 40))
+    sweep = publish_results(folder)
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES | {"overlap"}
+    overlap = results(folder, "overlap")
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "results" / "overlap.parquet"), overlap)
+    assert overlap.groupby("budget").size().to_dict() == {20: 6, 40: 6}
+    assert overlap["num_seeds"].eq(3).all()
+    row = overlap.set_index(["budget", "strategy_a", "strategy_b"]).loc[(40, "el2n", "aum")]
+    assert (row["jaccard"], row["spearman"]) == (1, 1)
+    notes = (folder / "results" / "notes.txt").read_text().splitlines()
+    assert notes == [*sweep.notes, *selection_notes(sweep)]
+    assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
+
+
+def test_parts_are_rows_of_trials_and_epochs_only(tmp_path):
+    folder = write_sample_sweep(tmp_path / "sweep", ("random", "el2n"), seeds=2)
+    publish_results(folder)
+    assert "proxy_fold" in set(results(folder, "trials")["strategy"])
+    assert "proxy_fold" in set(results(folder, "epochs")["strategy"])
+    for name in ("summary", "selected_classes", "selected_lengths", "selected_length_quantiles"):
+        assert "proxy_fold" not in set(results(folder, name)["strategy"])
+    assert "proxy" in set(results(folder, "summary")["strategy"])
+    assert set(load_sweep(folder).selections()["strategy"]) == {"random", "el2n", "all", "infobatch", "loss_threshold"}
+
+
+def test_only_parts_complete_is_nothing_to_compare(tmp_path):
+    part = make_spec("proxy_fold", budget=POOL)
+    folder = write_plan(tmp_path, [part, make_spec("el2n")])
+    write_result(folder, part, 0.7)
+    publish_results(folder)
+    assert not (folder / "plots").exists()
+    assert (folder / "results" / "notes.txt").read_text() == "1 of 2 trials have not finished\n"
+
+
+def test_overlap_is_counted_from_the_files(tmp_path):
+    scores = {"el2n": SCORES, "perplexity": -SCORES.astype(float)}
+    folder = write_small(tmp_path, {"el2n": [0, 1, 2, 3], "perplexity": [2, 3, 4, 5], "random": [7, 8, 9, 2]}, scores)
+    publish_results(folder)
+    table = results(folder, "overlap").set_index(["strategy_a", "strategy_b"])
+    assert table.loc[("el2n", "perplexity"), "jaccard"] == pytest.approx(2 / 6)
+    assert table.loc[("el2n", "perplexity"), "spearman"] == pytest.approx(-1)
+    assert table.loc[("el2n", "random"), "jaccard"] == pytest.approx(1 / 7)
+    assert np.isnan(table.loc[("el2n", "random"), "spearman"])
+
+
+def test_budgets_and_grid_points_are_not_mixed(tmp_path):
+    rates = [{"train.learning_rate": rate} for rate in (1e-4, 1e-3)]
+    specs = [make_spec(name, grid=grid, budget=2) for grid in rates for name in ("a", "b")]
+    folder = write_plan(tmp_path, specs)
+    for spec, chosen in zip(specs, ([0, 1], [0, 1], [2, 3], [4, 5]), strict=True):
+        write_result(folder, spec, 0.8)
+        write_selection(folder, spec, chosen)
+    agreement = load_sweep(folder).agreement
+    assert agreement["jaccard"].tolist() == [1, 0]
+
+
+def test_failed_and_pending_trials_leave_the_rest_comparable(tmp_path):
+    specs = [make_spec(name, seed, budget=2) for seed in (0, 1) for name in ("a", "b", "c")]
+    folder = write_plan(tmp_path, specs)
+    write_pool(folder, [i % 2 for i in range(POOL)], [5] * POOL)
+    for spec in specs[:4]:
+        write_result(folder, spec, 0.8)
+        write_selection(folder, spec, [0, 1])
+    write_error(folder, specs[4])
+    publish_results(folder)
+    table = results(folder, "overlap").set_index(["strategy_a", "strategy_b"])
+    assert table["num_seeds"].to_dict() == {("a", "b"): 1, ("a", "c"): 1, ("b", "c"): 1}
+    assert (folder / "plots" / "selected_lengths.png").exists()  # all of one length
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_single_strategy_is_drawn_without_overlap(tmp_path, seeds):
+    folder = write_sample_sweep(tmp_path / "sweep", ("el2n",), seeds=seeds)
+    publish_results(folder)
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES
+    assert results(folder, "overlap").empty
+
+
+def test_a_folder_without_pool_or_subsets_still_has_its_comparison(tmp_path):
+    folder = write_plan(tmp_path, [spec := make_spec("random")])
+    write_result(folder, spec, 0.8)
+    publish_results(folder)
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES - {"selected_classes", "selected_lengths"}
+
+
+def test_two_classes_are_given_as_the_reason(tmp_path):
+    scores = {"el2n": SCORES, "aum": 2.0 * SCORES}
+    choices = {"el2n": [0, 1], "aum": [2, 3]}
+    two = selection_notes(load_sweep(write_small(tmp_path / "two", choices, scores)))
+    assert two[0].startswith("el2n and aum: one ranking of the whole pool at every seed")
+    assert two[1].startswith("two classes: with one proxy and one checkpoint loss, EL2N, AUM")
+    three = selection_notes(load_sweep(write_small(tmp_path / "three", choices, scores, ("a", "b", "c"))))
+    assert three == two[:1]
+    without_names = load_sweep(write_small(tmp_path / "none", choices, scores, ()))
+    assert without_names.num_classes == 2
+    assert selection_notes(without_names) == two
+
+
+def test_equal_subsets_are_named(tmp_path):
+    choices = {"k_center": [0, 1, 2], "k_center(schedule=rounds)": [2, 1, 0], "random": [5, 6, 7]}
+    notes = selection_notes(load_sweep(write_small(tmp_path, choices)))
+    assert notes == ["k_center and k_center(schedule=rounds): the same examples at every seed"]
+
+
+def test_a_class_that_is_never_chosen_is_named_where_random_would_choose_it(tmp_path):
+    even = list(range(0, 24, 2))
+    folder = write_small(tmp_path, {"el2n": even, "random": list(range(12)), "few": even[:4]})
+    notes = selection_notes(load_sweep(folder))
+    assert notes == ["el2n at 12 examples: nothing of 1 of 2 classes (spam)"]
+
+
+def test_refills_and_conflicts_are_told(tmp_path):
+    folder = write_small(tmp_path, {"semdedup": [0, 1, 2]})
+    trial = folder / "trials" / "semdedup-3-0"
+    result = json.loads((trial / "result.json").read_text())
+    (trial / "result.json").write_text(json.dumps(result | {"refilled": 2}))
+    pd.DataFrame({"example_id": ["e1", "e2"], "conflicts_with": ["e3", "e4"]}).to_csv(
+        trial / "conflicts.csv", index=False
+    )
+    assert selection_notes(load_sweep(folder)) == [
+        "semdedup at 3 examples: 2 of them taken back from what its filters had dropped",
+        "semdedup: 2 pairs of near-duplicates with different labels, listed in trials/semdedup-3-0/conflicts.csv",
+    ]
+
+
+def test_subsets_of_another_pool_are_left_out(tmp_path):
+    grids = [{"data.source": "here"}, {"data.source": "there"}]
+    specs = [make_spec("a", grid=grid, budget=2) for grid in grids]
+    folder = write_plan(tmp_path, specs)
+    write_pool(folder, [i % 2 for i in range(POOL)], [5] * POOL)
+    for spec in specs:
+        write_result(folder, spec, 0.8)
+        write_selection(folder, spec, [0, 1])
+    path = folder / "trials" / specs[1]["trial_id"] / "selection.parquet"
+    pd.read_parquet(path).assign(example_id=["other0", "other1"]).to_parquet(path)
+    sweep = load_sweep(folder)
+    assert len(list(sweep.subsets())) == 2
+    assert len(list(sweep.subsets(of_pool=sweep.pool()))) == 1
+
+
+def test_damaged_pool_scores_are_an_error_that_says_what_to_do(tmp_path):
+    folder = write_small(tmp_path, {"a": [0, 1], "b": [1, 2]}, {"a": SCORES, "b": SCORES})
+    path = folder / "trials" / "a-2-0" / "pool_scores.npy"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(SweepError, match=r"pool_scores\.npy: must be a whole array, but is damaged; delete the trial"):
+        publish_results(folder)
+
+
+def test_the_best_model_is_of_the_best_grid_point(tmp_path):
+    rates = [{"train.learning_rate": rate} for rate in (1e-4, 1e-3)]
+    specs = [make_spec("a", seed, grid=grid) for grid in rates for seed in (0, 1)]
+    folder = write_plan(tmp_path, specs)
+    for spec, accuracy in zip(specs, (0.5, 0.9, 0.8, 0.81), strict=True):
+        write_result(folder, spec, accuracy)
+        best = folder / "trials" / spec["trial_id"] / "checkpoint" / "best"
+        best.mkdir(parents=True)
+        (best / "COMPLETE").touch()
+    publish_results(folder)
+    assert (folder / "best" / "trial_id").read_text().strip() == specs[3]["trial_id"]
