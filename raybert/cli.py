@@ -18,6 +18,7 @@ from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import ConfigError, RaybertError
 
 if TYPE_CHECKING:
+    from raybert.analysis import Sweep
     from raybert.selection.store import ScoreStore
     from raybert.sweep.plan import Plan
     from raybert.sweep.progress import Progress
@@ -219,10 +220,9 @@ def remove_scores(
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Results folder of a sweep.")]) -> None:
     """Write tables and plots of a results folder again, and print the comparison."""
-    from raybert.analysis import publish_results, summary_table
+    from raybert.analysis import publish_results
 
-    results = publish_results(folder)
-    Console().print(summary_table(results))
+    _print_comparison(publish_results(folder), Console())
 
 
 @listing.command("strategies")
@@ -267,14 +267,22 @@ def _progress() -> Iterator[Progress]:
         yield PlainProgress(console)
 
 
+def _print_comparison(results: Sweep, console: Console) -> None:
+    """Print the table, and what a reader of it should know."""
+    from raybert.analysis import selection_notes, summary_table
+
+    console.print(summary_table(results))
+    for note in selection_notes(results):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _print_results(outcome: Outcome) -> None:
     """Print the comparison, then where it is, then what went wrong and how to go on."""
-    from raybert.analysis import publish_results, summary_table
+    from raybert.analysis import publish_results
 
     console = Console()
-    results = publish_results(outcome.folder)
-    console.print(summary_table(results))
-    for name in ("accuracy.png", "samples_per_epoch.png"):
+    _print_comparison(publish_results(outcome.folder), console)
+    for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_epoch.png"):
         plot = outcome.folder / "plots" / name
         if plot.exists():
             console.print(f"plot: {_relative(plot)}", highlight=False, soft_wrap=True)

@@ -22,8 +22,8 @@ def summary_table(sweep: Sweep) -> Group:
     plus selection plus the strategy's signals, as if it had computed them alone.
     """
     best = best_configurations(sweep.summary)
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("strategy", overflow="fold", min_width=17)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("strategy", overflow="fold", min_width=18)
     for column in ("budget", "seeds", "accuracy", "macro-F1", "vs random [95 %]", "cost s"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in best.sort_values("test_accuracy_mean", ascending=False).to_dict("records"):
@@ -54,7 +54,7 @@ def _cells(row: dict[Any, Any]) -> list[Any]:
 def _percent(row: dict[Any, Any], metric: str) -> str:
     mean, low, high = (row[f"{metric}{suffix}"] for suffix in ("_mean", "_low", "_high"))
     half = (high - low) / 2
-    return f"{100 * mean:.1f}" if math.isnan(half) else f"{100 * mean:.1f} ± {100 * half:.1f}"
+    return f"{100 * mean:.1f}" if math.isnan(half) else f"{100 * mean:.1f} ±{100 * half:.1f}"
 
 
 def _difference(row: dict[Any, Any]) -> str:

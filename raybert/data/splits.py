@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from raybert.config import DataConfig
 from raybert.data.identity import content_fingerprint, example_ids, keyed_order, normal_forms
+from raybert.data.quotas import class_quotas
 from raybert.data.sources import SourceTables, read_source
 from raybert.errors import DataError
 
@@ -185,26 +186,6 @@ def stratified_rows(labels: np.ndarray, order: np.ndarray, count: int) -> np.nda
     rank = np.arange(len(labels)) - starts[labels[by_class]]
     chosen = by_class[rank < quotas[labels[by_class]]]
     return np.asarray(chosen[np.argsort(order[chosen])])
-
-
-def class_quotas(class_counts: np.ndarray, total: int) -> np.ndarray:
-    """Return how many of each class make up a stratified sample: one each, then by Sainte-Lague.
-
-    Highest averages n_c / (2 s + 1): unlike largest remainders, a larger total never takes fewer of a class.
-
-    Args:
-        class_counts: (C,) examples there are.
-        total: at most their sum.
-
-    Returns:
-        (C,) int64 that sum to `total`, none above its count.
-    """
-    classes = np.repeat(np.arange(len(class_counts)), class_counts)
-    starts = np.cumsum(class_counts) - class_counts
-    seats = np.arange(len(classes)) - starts[classes]
-    averages = class_counts[classes] / (2 * seats + 1)
-    order = np.lexsort((classes, -averages, seats > 0))
-    return np.bincount(classes[order[:total]], minlength=len(class_counts))
 
 
 def describe_overlaps(tables: dict[str, pa.Table]) -> tuple[str, ...]:

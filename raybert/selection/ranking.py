@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from raybert.data.quotas import class_seats
 from raybert.selection.strategy import Pool, Selection
 
 Direction = Literal["hard", "easy", "middle"]
@@ -104,38 +104,6 @@ def _directed(ascending: np.ndarray, scores: np.ndarray, keys: np.ndarray, direc
     return ascending[np.lexsort((keys[ascending], -scores[ascending], distance))]
 
 
-def class_seats(sizes: np.ndarray) -> Iterator[int]:
-    """Yield the class of seat 1, 2, 3, ... until all examples have one: Sainte-Lague, at least one per class first.
-
-    The first C seats go to every non-empty class once, largest first; then the highest average n_c / (2s + 1) of a
-    class of n_c examples and s seats wins, the lower class number on ties, and a class that is used up drops out. A
-    sequence cannot take back a seat, so quotas are monotone in the budget (largest remainder is not).
-
-    Args:
-        sizes: (C,) examples per class.
-    """
-    present = [c for c in np.argsort(-sizes, kind="stable").tolist() if sizes[c] > 0]
-    yield from present
-    seats = dict.fromkeys(present, 1)
-    heap = [(-sizes[c] / 3, c) for c in present if sizes[c] > 1]
-    heapq.heapify(heap)
-    while heap:
-        _, c = heapq.heappop(heap)
-        yield c
-        seats[c] += 1
-        if seats[c] < sizes[c]:
-            heapq.heappush(heap, (-sizes[c] / (2 * seats[c] + 1), c))
-
-
-def class_quotas(sizes: np.ndarray, budget: int) -> np.ndarray:
-    """Return (C,) examples per class for a budget, by `class_seats`."""
-    quotas = np.zeros(len(sizes), np.int64)
-    seats = class_seats(np.asarray(sizes))
-    for _ in range(budget):
-        quotas[next(seats)] += 1
-    return quotas
-
-
 def free_seats(pool: Pool, groups: np.ndarray, sizes: np.ndarray, count: int) -> list[int]:
     """Return the group of each of the next `count` examples, in order, by `class_seats`.
 
@@ -148,17 +116,9 @@ def free_seats(pool: Pool, groups: np.ndarray, sizes: np.ndarray, count: int) ->
         count: examples still to choose.
     """
     taken = np.bincount(groups[pool.selected], minlength=len(sizes))
-    seats: list[int] = []
-    if count == 0:
-        return seats
-    for group in class_seats(sizes):
-        if taken[group] > 0:
-            taken[group] -= 1
-            continue
-        seats.append(group)
-        if len(seats) == count:
-            break
-    return seats
+    seats, numbers = class_seats(sizes)
+    free: list[int] = seats[numbers >= taken[seats]][:count].tolist()
+    return free
 
 
 def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, balanced: bool) -> Selection:

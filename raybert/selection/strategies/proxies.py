@@ -92,8 +92,8 @@ class RhoLoss(RankedStrategy):
 class Ifd(RankedStrategy):
     """Examples by instruction-following difficulty: the loss with the text over the loss without it, at most 1.
 
-    Above 1 the text misleads the proxy, mostly because the label is wrong. With `null_input: prior` the loss without the text
-    is that of the class frequencies, so inside a class this is the ranking by loss.
+    Above 1 the text misleads the proxy, mostly because the label is wrong. With `null_input: prior` the loss without
+    the text is that of the class frequencies, so inside a class this is the ranking by loss.
     """
 
     name: ClassVar[str] = "ifd"
