@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from raybert.analysis.equal_cost import equal_cost_table
 from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 def publish_results(folder: str | Path) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
-    `results/{epochs,trials,summary,overlap}` as parquet and csv; classes and lengths of the selected subsets as csv;
-    `notes.txt`, one note a line.
+    `results/{epochs,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
+    subsets as csv; `notes.txt`, one note a line.
 
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
@@ -56,6 +57,7 @@ def _write_csv(frame: pd.DataFrame, stem: Path) -> None:
 def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
+    _write_csv(equal_cost_table(sweep.trials, sweep.epochs), sweep.folder / "results" / "equal_cost")
     for name in ("accuracy", "cost", "samples_per_epoch", "learning_curves"):
         _save(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
 

@@ -28,12 +28,15 @@ def choose_composed(strategy: Strategy, pool: Pool, budget: int) -> Selection:
         chooser = strategy.then
     if not filters:
         return _in_two_steps(chooser, pool, budget)
-    kept = _keep_by_all(filters, pool)
+    decisions = [part.keep(pool) for part in filters]
+    kept = _keep_by_all(decisions, pool)
     rows = np.flatnonzero(kept.keep)
     part = _choose_or_recurse(chooser, strategy, pool.subset(rows), min(budget, len(rows)))
-    chosen = Selection(
-        rows[part.positions], part.scores, part.weights, part.refilled, _spread(part.pool_scores, rows, len(pool))
-    )
+    if chooser is strategy:
+        pool_scores = _spread(part.pool_scores, rows, len(pool))
+    else:  # what the filter itself thinks of every example
+        pool_scores = decisions[-1].badness if np.ptp(decisions[-1].badness) > 0 else None
+    chosen = Selection(rows[part.positions], part.scores, part.weights, part.refilled, pool_scores)
     if strategy.spends() == "none":
         return replace(chosen, conflicts=kept.conflicts)
     return replace(_refill(chosen, pool, kept, budget), conflicts=kept.conflicts)
@@ -59,9 +62,8 @@ def _in_two_steps(strategy: Strategy, pool: Pool, budget: int) -> Selection:
     return Selection(positions, second.scores, second.weights, refilled, first.pool_scores)
 
 
-def _keep_by_all(filters: Sequence[Filter], pool: Pool) -> Kept:
+def _keep_by_all(decisions: Sequence[Kept], pool: Pool) -> Kept:
     """Return what all filters keep; of what they drop, what fewest filters dropped is least bad, then least ranked."""
-    decisions = [part.keep(pool) for part in filters]
     keep = np.all([decision.keep for decision in decisions], axis=0)
     keep[pool.selected] = True
     times = np.sum([~decision.keep for decision in decisions], axis=0)

@@ -20,6 +20,8 @@ import ray
 import ray.data
 import torch
 
+from raybert.errors import SelectionError
+from raybert.selection.geometry import choose_local_centres, covering_radius, merge_centres
 from raybert.selection.scorers.scorer import PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, content_key
 
@@ -40,6 +42,7 @@ class ScoringJob:
         arithmetic: precision and word pieces per forward pass, on which the last bits of a model's outputs depend.
         runs: trial ids of the training runs whose models it loads.
         depends: keys of the signals that it reads, for scorers of the whole pool.
+        block_rows: rows of a block.
     """
 
     scorer: Scorer | PoolScorer
@@ -49,11 +52,16 @@ class ScoringJob:
     arithmetic: tuple[str, int]
     runs: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
+    block_rows: int = BLOCK_ROWS
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that the values depend on."""
-        identity: dict[str, Any] = {"data": self.data_fingerprint, **self.scorer.identity()}
+        identity: dict[str, Any] = {
+            "data": self.data_fingerprint,
+            "block_rows": self.block_rows,
+            **self.scorer.identity(),
+        }
         if self.uses_model:
             identity["arithmetic"] = list(self.arithmetic)
         if self.depends:
@@ -78,7 +86,7 @@ class ScoringJob:
     @property
     def num_blocks(self) -> int:
         """Blocks of the pool."""
-        return -(-self.num_rows // BLOCK_ROWS)
+        return -(-self.num_rows // self.block_rows)
 
 
 @dataclass(frozen=True)
@@ -158,20 +166,21 @@ def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -
     arrays = job.scorer.compute(scoring_data, signals)
     lengths = scoring_data.data.train.lengths
     for block in range(job.num_blocks):
-        positions = block_positions(lengths, block)
+        positions = block_positions(lengths, block, job.block_rows)
         store.write_block(job.key, block, positions, {name: values[positions] for name, values in arrays.items()})
     return time.monotonic() - started
 
 
-def block_positions(lengths: np.ndarray, block: int) -> np.ndarray:
+def block_positions(lengths: np.ndarray, block: int, block_rows: int = BLOCK_ROWS) -> np.ndarray:
     """Return the pool rows of one block: the longest texts are in block 0, ties in pool order.
 
     Args:
         lengths: (n,) word pieces per example.
         block: block number.
+        block_rows: rows of a block.
     """
     order = np.argsort(-lengths, kind="stable")
-    return order[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+    return order[block * block_rows : (block + 1) * block_rows]
 
 
 def _open_piece(job: ScoringJob, store: ScoreStore, note: Callable[[str], None]) -> _Piece | None:
@@ -214,7 +223,7 @@ def _score(
 
 
 def _rows(job: ScoringJob, block: int) -> int:
-    return min(BLOCK_ROWS, job.num_rows - block * BLOCK_ROWS)
+    return min(job.block_rows, job.num_rows - block * job.block_rows)
 
 
 def _stream(
@@ -269,7 +278,7 @@ class _BlockScorer:
         piece, block = int(batch["piece"][0]), int(batch["block"][0])
         job, started = self._jobs[piece], time.monotonic()
         scoring_data: ScoringData = ray.get(self._data[job.data_key])
-        positions = block_positions(scoring_data.data.train.lengths, block)
+        positions = block_positions(scoring_data.data.train.lengths, block, job.block_rows)
         self._store.write_block(job.key, block, positions, self._function(job, scoring_data)(positions))
         return {**batch, "seconds": np.array([time.monotonic() - started])}
 
@@ -279,3 +288,69 @@ class _BlockScorer:
             assert isinstance(job.scorer, Scorer)
             self._loaded = (job.key, job.scorer.load(scoring_data))
         return self._loaded[1]
+
+
+@dataclass(frozen=True)
+class PartitionedCentres:
+    """A two-level k-center over parts of a pool.
+
+    Attributes:
+        positions: (k,) int64 pool rows, in the order of choice.
+        radius: largest distance of a pool row to the nearest of them.
+    """
+
+    positions: np.ndarray
+    radius: float
+
+
+def k_center_by_parts(
+    store: ScoreStore, key: str, budget: int, num_parts: int, tie_keys: np.ndarray
+) -> PartitionedCentres:
+    """Return k centres of embeddings that no single process has to hold: greedy in every part, then over the merge.
+
+    Each Ray task reads the blocks of its part from the score store, and returns at most k candidates; a second
+    one measures its part's distance to the merged centres. The radius is at most four times the optimal one.
+
+    Args:
+        store: holds the complete signal `embeddings`.
+        key: of that signal.
+        budget: k, at most the pool size.
+        num_parts: tasks; blocks are dealt to them in turn.
+        tie_keys: (n,) uint64, ascending keys break ties.
+
+    Source: Malkomes et al. 2015, "Fast distributed k-center clustering with outliers on massive data".
+    """
+    record = store.completion(key)
+    if record is None:
+        raise SelectionError(f"{key}: the embeddings must be complete in the score store; run the sweep first")
+    if not 1 <= budget <= record["num_rows"]:
+        raise SelectionError(f"budget: must be in 1..{record['num_rows']} (pool size), got {budget}")
+    parts = [list(range(part, record["num_blocks"], num_parts)) for part in range(num_parts)]
+    parts = [blocks for blocks in parts if blocks]
+    keys = ray.put(tie_keys)
+    candidates = ray.get([ray.remote(_local_centres).remote(store, key, blocks, budget, keys) for blocks in parts])
+    positions = [part for part, _ in candidates]
+    embeddings = np.concatenate([part for _, part in candidates])
+    chosen, _ = merge_centres(positions, [embeddings], budget, tie_keys=tie_keys[np.concatenate(positions)])
+    place = {int(position): row for row, position in enumerate(np.concatenate(positions))}
+    centres = ray.put(embeddings[[place[int(position)] for position in chosen]])
+    radii = ray.get([ray.remote(_local_radius).remote(store, key, blocks, centres) for blocks in parts])
+    return PartitionedCentres(chosen, max(radii))
+
+
+def _local_centres(
+    store: ScoreStore, key: str, blocks: list[int], budget: int, tie_keys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    positions, embeddings = _read_part(store, key, blocks)
+    rows = choose_local_centres(embeddings, budget, tie_keys=tie_keys[positions])
+    return positions[rows], embeddings[rows]
+
+
+def _local_radius(store: ScoreStore, key: str, blocks: list[int], centres: np.ndarray) -> float:
+    _, embeddings = _read_part(store, key, blocks)
+    return covering_radius(np.concatenate([embeddings, centres]), np.arange(len(centres)) + len(embeddings))
+
+
+def _read_part(store: ScoreStore, key: str, blocks: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    read = [store.read_block(key, block) for block in blocks]
+    return np.concatenate([rows for rows, _ in read]), np.concatenate([arrays["embeddings"] for _, arrays in read])

@@ -14,6 +14,8 @@ from raybert.training.interface import EpochPlan, PoolView
 
 BudgetKind = Literal["distinct", "per_epoch", "none"]
 Schedule = Literal["once", "rounds", "epoch"]
+CURRENT_MODEL_SIGNALS = frozenset({"probs", "feature_norms"})
+"""What the model in training can give anew in place of proxies."""
 NullInputs = Literal["empty", "mask"]
 
 

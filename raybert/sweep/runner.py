@@ -12,19 +12,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import ray.exceptions
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.pipeline import ScoringJob, run_scoring
+from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
+from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
 from raybert.sweep.environment import Cluster, check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.plan import (
     PART,
+    PROXY,
     TRIAL,
     Plan,
     TrialSpec,
@@ -38,6 +42,7 @@ from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.tune_run import TrialInputs, run_trials
 
+WEAK_PROXY_MARGIN = 0.1
 COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
 
 
@@ -124,6 +129,8 @@ def run_sweep(
         _check_same_data(folder, prepared)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
+        for note in describe_idle_rounds(config):
+            progress.note(f"note: {note}")
         with connected(address) as cluster:
             check_resources(config.resources, cluster)
             _write_head(folder, config, source_text, plan, prepared, cluster)
@@ -135,6 +142,15 @@ def run_sweep(
             planner = JobPlanner(prepared, folder)
             TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run()
         return read_outcome(folder, plan.trials)
+
+
+def describe_idle_rounds(config: RaybertConfig) -> list[str]:
+    """Return a line for every strategy whose rounds cannot change what it selects."""
+    return [
+        f"'{label}' reads nothing of the current model: its last round has selected what `once` selects"
+        for label, strategy in build_strategies(config)
+        if strategy.schedule == "rounds" and strategy.nested and not strategy.all_signals() & CURRENT_MODEL_SIGNALS
+    ]
 
 
 def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
@@ -195,6 +211,7 @@ class TrialRunner:
         if not scored or self.interruption():
             return
         self.progress.phase("score: signals of the pool")
+        self._warn_of_weak_proxies(scored)
         if self._score(scored) and not self.interruption() and not only_score:
             self.progress.phase("compare: scored strategies")
             self._run_trials(scored)
@@ -244,10 +261,38 @@ class TrialRunner:
                 runnable.append(spec)
         return runnable
 
+    def _warn_of_weak_proxies(self, specs: list[TrialSpec]) -> None:
+        """Say which proxies know hardly more than the largest class: rankings by their outputs mean little."""
+        used = {run for spec in specs for run in spec.proxies}
+        for spec in self.plan.proxies:
+            if spec.role != PROXY or spec.trial_id not in used:
+                continue
+            accuracy = float(self.folder.trial(spec.trial_id).result()["validation_accuracy"])
+            labels = np.asarray(self.prepared[spec.data_key].data.validation.labels)
+            largest = float(np.bincount(labels).max() / len(labels))
+            if accuracy < largest + WEAK_PROXY_MARGIN:
+                self.progress.note(
+                    f"note: the proxy of seed {spec.seed} has a validation accuracy of {accuracy:.2f}, the largest "
+                    f"class alone gives {largest:.2f}: its scores say little; raise "
+                    "selection.proxy.epochs or selection.proxy.learning_rate"
+                )
+
+    def _announce_perplexity(self, jobs: Sequence[ScoringJob]) -> None:
+        """Say what pseudo-perplexity will cost, which is many passes for every text."""
+        for job in jobs:
+            if isinstance(job.scorer, PerplexityScorer):
+                lengths = np.maximum(self.prepared[job.data_key].data.train.lengths - 2, 1)
+                passes, exact = (count_passes(lengths, m) for m in (job.scorer.mask_every, None))
+                self.progress.note(
+                    f"note: perplexity takes about {passes:,} forward passes of one text "
+                    f"(selection.scorers.perplexity.mask_every: {job.scorer.mask_every or 'null'}; exact: {exact:,})"
+                )
+
     def _score(self, specs: list[TrialSpec]) -> bool:
         """Compute the signals of trials; when that fails, so do the trials."""
         resources = specs[0].config.resources
         jobs = self.planner.unique_jobs(specs)
+        self._announce_perplexity([job for job in jobs if self.store.completion(job.key) is None])
         try:
             is_complete = run_scoring(
                 jobs,
