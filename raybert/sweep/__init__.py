@@ -1,1 +1,23 @@
-"""Many trials over a Ray cluster: plan, prepare, score, compare."""
+"""From a sweep file to finished trials, over Ray Tune."""
+
+from __future__ import annotations
+
+import os
+
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables would fight with ours for the terminal
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # 19 KiB and 0.06 s a trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: running epochs finish
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # a stopped trial that still writes would spoil its actor's next one
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # our own files are the truth; Tune's snapshots are scratch
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the default of 2 s makes each report of a worker wait
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",  # in workers; the driver tokenizes with all cores
+}
+"""Must be set before ray is imported, in the driver and in every worker."""
+
+os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})

@@ -17,10 +17,11 @@ from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
 from raybert.sweep.environment import check_resources, connected
 from raybert.sweep.folder import SweepFolder
+from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan import TRIAL, Plan, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
-from raybert.sweep.runner import TrialRunner, interruptible, prepare_plan
+from raybert.sweep.runner import interruptible, prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.trial import SignalRef, make_pool
 
@@ -139,7 +140,6 @@ def _score(
     with connected(address) as cluster:
         check_resources(config.resources, cluster)
         store = score_store(config, folder, len(cluster.nodes))
-        progress.begin(plan.trials, {run.trial_id: folder.trial(run.trial_id).status() for run in plan.trials})
         TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run(only_score=True)
     if interruption():
         raise SweepError("stopped before everything was scored; the same command continues")

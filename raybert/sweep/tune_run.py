@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from raybert.sweep.environment import Cluster, concurrent_trials
-
-import ray  # isort: skip - the environment module sets its switches first
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
+from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import TrialSpec
 from raybert.sweep.progress import Progress

@@ -1,0 +1,177 @@
+"""The phases of a sweep that need a cluster: runs that others read, scoring, and the rest of the trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+import ray.exceptions
+
+from raybert.selection.pipeline import ScoringJob, run_scoring
+from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
+from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.store import ScoreStore
+from raybert.sweep.environment import Cluster
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.plan import PART, PROXY, TRIAL, Plan, TrialSpec
+from raybert.sweep.prepare import Prepared
+from raybert.sweep.progress import Progress
+from raybert.sweep.scoring import JobPlanner
+from raybert.sweep.tune_run import TrialInputs, run_trials
+
+WEAK_PROXY_MARGIN = 0.1
+"""A proxy whose accuracy is not this far above the share of the largest class is warned about."""
+
+
+@dataclass
+class TrialRunner:
+    """The phases that need a cluster: runs that others read, scoring, and the rest of the trials."""
+
+    folder: SweepFolder
+    plan: Plan
+    prepared: dict[str, Prepared]
+    store: ScoreStore
+    planner: JobPlanner
+    cluster: Cluster
+    progress: Progress
+    interruption: Callable[[], bool]
+
+    def run(self, *, only_score: bool = False) -> None:
+        """Run what is pending; with `only_score`, stop before the trials that read signals."""
+        self._recall_runs()
+        trials = self.plan.trials
+        self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
+        pending = self._pending()
+        if not pending:
+            return
+        self.data = {key: ray.put(self._scoring_data(key)) for key in self.prepared}
+        scored = [spec for spec in pending if self.planner.jobs(spec)]
+        first = [spec for spec in pending if not self.planner.jobs(spec) and (spec.role != TRIAL or not only_score)]
+        if first:
+            has_runs = any(spec.role != TRIAL for spec in first)
+            self.progress.phase("compare: proxies and unscored strategies" if has_runs else "compare")
+            self._run_trials(first)
+        scored = self._without_failed_runs(scored)
+        if not scored or self.interruption():
+            return
+        self.progress.phase("score: signals of the pool")
+        self._warn_of_weak_proxies(scored)
+        if self._score(scored) and not self.interruption() and not only_score:
+            self.progress.phase("compare: scored strategies")
+            self._run_trials(scored)
+
+    def _pending(self) -> list[TrialSpec]:
+        """Return the trials without an outcome."""
+        return [spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"]
+
+    def _recall_runs(self) -> None:
+        """Take finished runs from the score store, and mark those pending whose model is needed but gone."""
+        readers: dict[str, list[ScoringJob]] = {}
+        num_recalled = 0
+        for job in self.planner.unique_jobs(self._pending()):
+            for run in job.runs:
+                readers.setdefault(run, []).append(job)
+        for run, jobs in readers.items():
+            folder = self.folder.trial(run)
+            kept = [self.store.kept_run(job.key, run) for job in jobs]
+            if folder.status() == "pending" and all(kept) and kept[0] is not None:
+                folder.adopt(kept[0])
+                num_recalled += 1
+            is_needed = any(self.store.completion(job.key) is None for job in jobs)
+            if folder.status() == "complete" and is_needed and not folder.has_model():
+                folder.forget_result()
+        if num_recalled:
+            self.progress.note(f"note: {num_recalled} proxy runs are taken from the score store with their signals")
+
+    def _scoring_data(self, key: str) -> ScoringData:
+        ready = self.prepared[key]
+        config = next(spec.config for spec in self.plan.trials if spec.data_key == key)
+        return ScoringData(
+            ready.data, ready.splits.train, config.selection.scoring_batch_tokens, config.train.precision
+        )
+
+    def _run_trials(self, specs: list[TrialSpec]) -> None:
+        encoders = {key: ready.encoder for key, ready in self.prepared.items()}
+        inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
+        run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption)
+
+    def _without_failed_runs(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+        """Fail the trials that read a failed run, and return the others whose runs are complete."""
+        runnable = []
+        for spec in specs:
+            states = {run: self.folder.trial(run).status() for run in spec.proxies}
+            failed = [run for run, state in states.items() if state == "failed"]
+            if failed:
+                reason = self.folder.trial(failed[0]).error().splitlines()[0]
+                self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {reason}")
+            elif all(state == "complete" for state in states.values()):
+                runnable.append(spec)
+        return runnable
+
+    def _warn_of_weak_proxies(self, specs: list[TrialSpec]) -> None:
+        """Say which proxies know hardly more than the largest class: rankings by their outputs mean little."""
+        used = {run for spec in specs for run in spec.proxies}
+        for spec in self.plan.proxies:
+            if spec.role != PROXY or spec.trial_id not in used:
+                continue
+            accuracy = float(self.folder.trial(spec.trial_id).result()["validation_accuracy"])
+            labels = np.asarray(self.prepared[spec.data_key].data.validation.labels)
+            largest = float(np.bincount(labels).max() / len(labels))
+            if accuracy < largest + WEAK_PROXY_MARGIN:
+                self.progress.note(
+                    f"note: the proxy of seed {spec.seed} has a validation accuracy of {accuracy:.2f}, the largest "
+                    f"class alone gives {largest:.2f}: its scores say little; raise "
+                    "selection.proxy.epochs or selection.proxy.learning_rate"
+                )
+
+    def _announce_perplexity(self, jobs: Sequence[ScoringJob]) -> None:
+        """Say what pseudo-perplexity will cost, which is many passes for every text."""
+        for job in jobs:
+            if isinstance(job.scorer, PerplexityScorer):
+                lengths = np.maximum(self.prepared[job.data_key].data.train.lengths - 2, 1)
+                passes, exact = (count_passes(lengths, m) for m in (job.scorer.mask_every, None))
+                self.progress.note(
+                    f"note: perplexity takes about {passes:,} forward passes of one text "
+                    f"(selection.scorers.perplexity.mask_every: {job.scorer.mask_every or 'null'}; exact: {exact:,})"
+                )
+
+    def _score(self, specs: list[TrialSpec]) -> bool:
+        """Compute the signals of trials; when that fails, so do the trials."""
+        resources = specs[0].config.resources
+        jobs = self.planner.unique_jobs(specs)
+        self._announce_perplexity([job for job in jobs if self.store.completion(job.key) is None])
+        try:
+            is_complete = run_scoring(
+                jobs,
+                self.data,
+                self.store,
+                cpus=self.cluster.cpus,
+                gpus=self.cluster.gpus,
+                gpus_per_actor=resources.gpus_per_worker,
+                progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
+                note=self.progress.note,
+                should_stop=self.interruption,
+            )
+        except ray.exceptions.RayError as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            for spec in specs:
+                self._fail(spec, f"TrialError: scoring failed: {lines[-1] if lines else error!r}\n\n{error}")
+            return False
+        if is_complete:
+            self._keep_runs(jobs)
+        return is_complete
+
+    def _keep_runs(self, jobs: Sequence[ScoringJob]) -> None:
+        """Keep what runs measured beside their signals; models that only served a score are deleted."""
+        roles = {spec.trial_id: spec.role for spec in self.plan.trials}
+        for job in jobs:
+            for run in job.runs:
+                self.store.keep_run(job.key, run, self.folder.trial(run).path)
+        for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
+            self.folder.trial(run).remove_models()
+
+    def _fail(self, spec: TrialSpec, text: str) -> None:
+        self.folder.trial(spec.trial_id).fail(text)
+        self.progress.ended(spec, "failed", text.splitlines()[0])
