@@ -148,6 +148,13 @@ class HeldoutConfig(Section):
     """The cross-fitted proxies behind out-of-fold probabilities (`label_errors`)."""
 
     folds: int = Field(5, ge=2, le=20, description="m; each proxy trains on all but one fold")
+    epochs: float = Field(2, gt=0, description="passes of each proxy over its folds")
+
+
+class IrreducibleConfig(Section):
+    """The twin models behind the irreducible loss (`rho_loss`): each trains on one half and scores the other."""
+
+    epochs: float = Field(3, gt=0, description="passes of each twin over its half")
 
 
 class PerplexityConfig(Section):
@@ -170,6 +177,7 @@ class ScorersConfig(Section):
     perplexity: PerplexityConfig = PerplexityConfig()
     dynamics: DynamicsConfig = DynamicsConfig()
     heldout: HeldoutConfig = HeldoutConfig()
+    irreducible: IrreducibleConfig = IrreducibleConfig()
 
 
 class EmbeddingConfig(Section):

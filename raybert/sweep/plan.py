@@ -330,14 +330,14 @@ def _plan_sources(
     embeds_by_proxy = "embeddings" in needs and selection.embedding.source == "proxy"
     if needs & PROXY_SIGNALS or embeds_by_proxy:
         null = strategy.null_inputs()
-        runs = maker.cross_fit(proxy.folds, proxy.num_seeds, null)
+        runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
         yield Source("proxy", _ids(runs), proxy.folds, null), runs
     if "heldout_probs" in needs:
-        folds = selection.scorers.heldout.folds
-        runs = maker.cross_fit(folds, 1)
-        yield Source("heldout", _ids(runs), folds), runs
+        heldout = selection.scorers.heldout
+        runs = maker.cross_fit(heldout.folds, 1, heldout.epochs)
+        yield Source("heldout", _ids(runs), heldout.folds), runs
     if "irreducible_loss" in needs:
-        runs = maker.cross_fit(_TWINS, 1)
+        runs = maker.cross_fit(_TWINS, 1, selection.scorers.irreducible.epochs)
         yield Source("irreducible", _ids(runs), _TWINS), runs
     if "dynamics" in needs:
         run = maker.dynamics()
@@ -356,15 +356,14 @@ class _RunMaker:
     facts: PoolFacts
     seed: int
 
-    def cross_fit(self, num_folds: int | None, repetitions: int, null: NullInputs | None = None) -> list[TrialSpec]:
+    def cross_fit(
+        self, num_folds: int | None, repetitions: int, epochs: float, null: NullInputs | None = None
+    ) -> list[TrialSpec]:
         """Return whole-pool proxies, or for m folds m proxies a repetition, each without one of them."""
-        runs = []
-        for member in range(repetitions):
-            # Further proxies of a seed must not repeat another seed's first one.
-            model_seed = self.seed + 1_000_003 * member
-            for fold in range(num_folds) if num_folds else (None,):
-                runs.append(self._proxy(model_seed, num_folds, fold, null))
-        return runs
+        # Further proxies of a seed must not repeat another seed's first one.
+        model_seeds = [self.seed + 1_000_003 * member for member in range(repetitions)]
+        folds = range(num_folds) if num_folds else (None,)
+        return [self._proxy(seed, num_folds, fold, epochs, null) for seed in model_seeds for fold in folds]
 
     def dynamics(self) -> TrialSpec:
         """Return a run over the whole pool that stops at checkpoints: its passes are parts of a permutation."""
@@ -374,7 +373,9 @@ class _RunMaker:
         spec = self._run(f"{PROXY}_dynamics", PART, RandomEpoch(), part, steps, self.seed)
         return _identified(replace(spec, checkpoints=settings.checkpoints), self.facts)
 
-    def _proxy(self, model_seed: int, num_folds: int | None, fold: int | None, null: NullInputs | None) -> TrialSpec:
+    def _proxy(
+        self, model_seed: int, num_folds: int | None, fold: int | None, epochs: float, null: NullInputs | None
+    ) -> TrialSpec:
         config, n = self.variant.config, self.facts.num_examples
         if num_folds is None or fold is None:
             strategy: Strategy = All()
@@ -385,7 +386,7 @@ class _RunMaker:
         inputs = budget
         if null is not None:
             inputs, label, role = budget + max(1, round(n * NULLS_PER_EXAMPLE)), f"{PROXY}_null", PART
-        length = LengthConfig(epochs=config.selection.proxy.epochs, min_steps=0)
+        length = LengthConfig(epochs=epochs, min_steps=0)
         steps = length.resolve(inputs, inputs, config.train.batch_size)
         return _identified(replace(self._run(label, role, strategy, budget, steps, model_seed), null=null), self.facts)
 

@@ -58,3 +58,79 @@ def test_entries_list_what_is_there_and_remove_frees_it(store):
 def test_keys_depend_on_content_and_not_on_the_order_of_words():
     assert content_key({"a": 1, "b": [2]}) == content_key({"b": [2], "a": 1})
     assert content_key({"a": 1}) != content_key({"a": 2})
+
+
+def test_writers_at_once_leave_a_whole_store(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    store = ScoreStore(tmp_path)
+    blocks = [np.arange(i, 100, 5) for i in range(5)]
+
+    def sweep(_: int) -> None:
+        store.begin("k", {"scorer": "test"})
+        for block, rows in enumerate(blocks):
+            store.write_block("k", block, rows, {"loss": rows.astype(np.float32)})
+            assert store.check_blocks("k", block + 1)[0] == []
+        store.finish("k", 5, 100, 1.0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sweep, range(12)))
+    np.testing.assert_array_equal(store.load("k")["loss"], np.arange(100))
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_runs_behind_a_signal_are_kept_without_their_models(store, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoint" / "best").mkdir(parents=True)
+    (run / "checkpoint" / "best" / "model.safetensors").write_text("large")
+    (run / "result.json").write_text("{}")
+    store.keep_run("k", "abc", run)
+    store.keep_run("k", "abc", run)
+    assert store.kept_run("k", "abc") is None  # the signal is not complete
+    store.finish("k", 2, 7, 1.0)
+    kept = store.kept_run("k", "abc")
+    assert [path.name for path in kept.rglob("*")] == ["result.json"]
+    assert store.kept_run("k", "other") is None
+
+
+@pytest.mark.parametrize("change", ["text", "label", "max_length", "tokenizer", "encoder", "pooling", "precision"])
+def test_whatever_values_depend_on_gives_another_key(change, prepared, tiny_bert):
+    from dataclasses import replace
+
+    import pyarrow as pa
+
+    from raybert.data import tokenize_splits
+    from raybert.models import load_tokenizer
+    from raybert.selection.scorers.models import EmbeddingScorer
+
+    pipeline = pytest.importorskip("raybert.selection.pipeline")
+
+    def key(splits, encoder, max_length=32, pooling="mean", precision="fp32", tokenizer=None):
+        data = tokenize_splits(splits, load_tokenizer(tokenizer or encoder), max_length)
+        scorer = EmbeddingScorer(encoder, pooling)
+        return pipeline.ScoringJob(scorer, "data", data.fingerprint, len(data.train), (precision, 4096)).key
+
+    splits, encoder = prepared.splits, prepared.encoder
+    base = key(splits, encoder)
+    assert key(splits, encoder) == base
+    if change in ("text", "label"):
+        table = splits.train
+        values = table[change].to_pylist()
+        values[0] = values[0] + ("!" if change == "text" else 1)
+        table = table.set_column(table.column_names.index(change), change, pa.array(values))
+        changed = replace(splits, train=table)
+        assert key(replace(changed, fingerprint=fingerprint_of(changed)), encoder) != base
+    elif change == "encoder":
+        assert key(splits, replace(encoder, fingerprint="other")) != base
+    elif change == "tokenizer":
+        assert key(splits, encoder, tokenizer=tiny_bert) != base
+    else:
+        value = {"max_length": 31, "pooling": "cls", "precision": "bf16"}[change]
+        assert key(splits, encoder, **{change: value}) != base
+
+
+def fingerprint_of(splits) -> str:
+    from raybert.data.identity import content_fingerprint
+
+    tables = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return content_fingerprint(tables, splits.label_names)

@@ -132,3 +132,61 @@ def test_as_many_trials_run_at_once_as_fit():
     assert count(cpus_per_worker=3) == 2
     assert count(gpus_per_worker=0.5) == 2
     assert count(concurrent_trials=3) == 3
+
+
+def labels_of(plan):
+    return [spec.label for spec in plan.trials if spec.role != "trial"]
+
+
+def test_signals_decide_which_runs_there_are_and_strategies_share_them():
+    plan = plan_of(
+        config_of(sweep={"strategies": ["el2n", "grand", "rho_loss", "forgetting", "aum", "label_errors"], "seeds": 1})
+    )
+    assert labels_of(plan) == ["proxy", *["proxy_fold"] * 2, "proxy_dynamics", *["proxy_fold"] * 5]
+    runs = {spec.label: len(spec.proxies) for spec in plan.trials if spec.role == "trial"}
+    assert runs == {"el2n": 1, "grand": 1, "rho_loss": 3, "forgetting": 1, "aum": 1, "label_errors": 5}
+    folds = [spec for spec in plan.trials if spec.label == "proxy_fold"]
+    assert sorted(spec.budget for spec in folds) == [500, 500, *[800] * 5]
+    dynamics = next(spec for spec in plan.trials if spec.label == "proxy_dynamics")
+    # Six checkpoints over three epochs: passes of half the pool, 16 steps of 32 each.
+    assert (dynamics.checkpoints, dynamics.budget, dynamics.total_steps) == (6, 500, 96)
+
+
+def test_proxies_may_be_cross_fitted_several_times_and_give_the_embeddings():
+    proxy = {"proxy": {"folds": 4, "num_seeds": 2}, "embedding": {"source": "proxy"}}
+    plan = plan_of(config_of(sweep={"strategies": ["k_center", "el2n"], "seeds": 1}, selection=proxy))
+    assert labels_of(plan) == ["proxy_fold"] * 8
+    sources = {spec.label: spec.sources for spec in plan.trials if spec.role == "trial"}
+    assert sources["k_center"] == sources["el2n"]
+    assert sources["el2n"][0].num_folds == 4
+
+
+def test_a_null_makes_a_proxy_of_its_own_which_saw_one_null_in_ten():
+    entries = [{"name": "ifd"}, {"name": "ifd", "null_input": "empty"}, {"name": "ifd", "null_input": "mask"}, "el2n"]
+    plan = plan_of(config_of(sweep={"strategies": entries, "seeds": 1}))
+    assert labels_of(plan) == ["proxy", "proxy_null", "proxy_null"]
+    null = next(spec for spec in plan.trials if spec.null == "mask")
+    assert null.total_steps == 35  # (1000 + 111) / 32
+
+
+def test_the_budget_kind_follows_the_schedule_and_parameters():
+    entries = [
+        "el2n",
+        {"name": "el2n", "schedule": "epoch"},
+        "curriculum",
+        {"name": "curriculum", "of": "pool"},
+        "infobatch",
+    ]
+    plan = plan_of(config_of(sweep={"strategies": entries, "seeds": 1}))
+    kinds = [(spec.summary()["budget_kind"], spec.budget) for spec in plan.trials if spec.role == "trial"]
+    assert kinds == [("distinct", 100), ("per_epoch", 100), ("distinct", 100), ("none", 1000), ("none", 1000)]
+
+
+def test_what_a_strategy_does_not_read_does_not_change_its_trials():
+    base = ids_of(config_of())
+    changed = ids_of(
+        config_of(selection={"scorers": {"perplexity": {"mask_every": 3}}, "embedding": {"pooling": "cls"}})
+    )
+    assert base == changed
+    embedding = {"sweep": {"strategies": ["k_center"], "seeds": 1}}
+    assert ids_of(config_of(**embedding)) != ids_of(config_of(**embedding, selection={"embedding": {"pooling": "cls"}}))
