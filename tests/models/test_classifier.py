@@ -1,18 +1,21 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, RobertaConfig
 
 from raybert.config import ModelConfig
-from raybert.errors import ModelError
+from raybert.errors import ConfigError, ModelError
 from raybert.models import (
     Encoder,
+    check_length,
     embed_batch,
     load_classifier,
     load_tokenizer,
@@ -229,3 +232,26 @@ def test_token_pieces_rebuild_the_words():
     tokenizer = train_tokenizer(["the quick brown fox", "the quick red fox"] * 2, 60)
     assert "".join(piece.removeprefix("##") for piece in tokenizer.tokenize("quick")) == "quick"
     assert np.unique(list(tokenizer.get_vocab().values())).tolist() == list(range(len(tokenizer)))
+
+
+def test_a_hub_id_that_was_downloaded_before_is_found_without_network(tiny_bert, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--me--my-bert"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(revision)
+    shutil.copytree(tiny_bert.path, folder / "snapshots" / revision)
+    found = resolve_encoder(ModelConfig(encoder="me/my-bert"), [], tmp_path)
+    assert found.path == folder / "snapshots" / revision
+    assert found.fingerprint == tiny_bert.fingerprint
+
+
+def test_texts_longer_than_the_positions_of_an_encoder_are_refused(tiny_bert, tmp_path):
+    check_length(tiny_bert, 64)
+    with pytest.raises(ConfigError, match=r"data\.max_length: must be <= 64 \(positions of .*\), got 65"):
+        check_length(tiny_bert, 65)
+    RobertaConfig(max_position_embeddings=66, pad_token_id=1).save_pretrained(tmp_path)
+    roberta = replace(tiny_bert, path=tmp_path, name="roberta")
+    check_length(roberta, 64)
+    with pytest.raises(ConfigError, match="must be <= 64"):
+        check_length(roberta, 65)

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raybert import Selection, Strategy
 from raybert.config import StrategyConfig
 from raybert.errors import SelectionError
 from raybert.selection import build_strategy, strategy_names
-from raybert.testing import CHECKS, check_strategy, make_pool
+from raybert.selection.select import select_from_pool
+from raybert.testing import CHECKS, check_strategy, fresh, make_pool
 
 VARIANTS = [
     {"name": "el2n", "direction": "hard", "balance": "none"},
@@ -95,3 +98,20 @@ def test_a_strategy_may_bring_its_own_signal():
             return Selection(positions, pool.signals["my_lengths"][positions].astype(float))
 
     check_strategy(Longest(), make_pool(my_lengths=np.random.default_rng(1).permutation(240).astype(float)))
+
+
+QUICK = [name for name in strategy_names() if name not in ("facility_location", "d2", "semdedup")]
+
+
+@given(st.integers(1, 40), st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_budget_of_any_small_pool_is_met_and_nested(num_examples, data):
+    strategy = build_strategy(StrategyConfig(name=data.draw(st.sampled_from(QUICK))))
+    pool = make_pool(num_examples, seed=data.draw(st.integers(0, 5)))
+    budget = data.draw(st.integers(1, num_examples))
+    chosen = select_from_pool(strategy, fresh(pool), budget).positions
+    if strategy.spends() != "none":
+        assert len(set(chosen.tolist())) == budget
+    if strategy.nested:
+        larger = select_from_pool(strategy, fresh(pool), num_examples).positions
+        assert larger[: len(chosen)].tolist() == chosen.tolist()
