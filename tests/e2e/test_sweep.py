@@ -381,3 +381,27 @@ def test_scores_are_listed_and_freed(every_strategy):
     assert "1 signals removed" in run("scores", "rm", key[:12]).stdout
     assert key not in run("scores", "ls").stdout
     assert run("scores", "rm", "nothing").returncode == 2
+
+
+def test_perplexity_comes_from_another_masked_model(tmp_path, tiny_bert):
+    from transformers import BertConfig, BertForMaskedLM
+
+    from raybert.models import load_tokenizer
+
+    BertForMaskedLM(BertConfig.from_pretrained(tiny_bert.path)).save_pretrained(tmp_path / "masked")
+    load_tokenizer(tiny_bert).save_pretrained(tmp_path / "masked")
+    file = tmp_path / "fluent.csv"
+    options = [
+        "--strategy",
+        "perplexity",
+        "--output",
+        file,
+        "--set",
+        f"selection.scorers.perplexity.model={tmp_path / 'masked'}",
+    ]
+    done = run("select", ROOT / "sweeps" / "strategies.yaml", *SHRUNK_OPTIONS, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "perplexity takes about" in done.stdout
+    subset = pd.read_csv(file)
+    assert len(subset) == 24
+    assert (subset["score"] > 1).all()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from raybert.selection.geometry import facility_location, k_center, nearest_to_centroids
+from raybert.selection.geometry.neighbours import NeighbourMethod
 from raybert.selection.registry import register
 from raybert.selection.strategy import Pool, Schedule, Selection, Strategy
+
+SEARCH: Any = Field(
+    "exact", description="of neighbours, where a graph is needed: exact, or ann (faiss, extra `ann`; may miss some)"
+)
 
 
 @register
@@ -29,6 +35,7 @@ class KCenter(Strategy):
             budget - len(pool.selected),
             selected=pool.selected,
             tie_keys=pool.tie_keys,
+            device="cuda" if torch.cuda.is_available() else None,
         )
         return _after_selected(pool, positions, distances)
 
@@ -64,9 +71,16 @@ class FacilityLocation(Strategy):
     uses_seed: ClassVar[bool] = False
     source: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
 
+    search: NeighbourMethod = SEARCH
+
     def choose(self, pool: Pool, budget: int) -> Selection:
-        embeddings, selected, keys = pool.signals["embeddings"], pool.selected, pool.tie_keys
-        found = facility_location(embeddings, budget - len(selected), selected=selected, tie_keys=keys)
+        found = facility_location(
+            pool.signals["embeddings"],
+            budget - len(pool.selected),
+            selected=pool.selected,
+            tie_keys=pool.tie_keys,
+            method=self.search,
+        )
         return _after_selected(pool, *found)
 
 

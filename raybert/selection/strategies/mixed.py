@@ -9,8 +9,10 @@ from pydantic import Field, SerializeAsAny
 
 from raybert.errors import SelectionError
 from raybert.selection.geometry import d2_select, k_center, knn_graph, qdit_greedy, unit_rows
+from raybert.selection.geometry.neighbours import NeighbourMethod
 from raybert.selection.ranking import choose_per_class
 from raybert.selection.registry import register
+from raybert.selection.strategies.coverage import SEARCH
 from raybert.selection.strategies.proxies import El2n, uncertainty
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Pool, Schedule, Selection, Strategy, mean_probs
@@ -128,6 +130,7 @@ class D2(MixedStrategy):
     score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score is the difficulty")
     neighbours: int = Field(5, ge=1, description="per example, in the graph")
     gamma: float = Field(0.1, ge=0, description="of the discount: the smaller, the more diverse")
+    search: NeighbourMethod = SEARCH
 
     def required_signals(self) -> frozenset[str]:
         return self.score.required_signals() | {"embeddings"}
@@ -138,7 +141,7 @@ class D2(MixedStrategy):
         width = min(self.neighbours, len(pool) - 1)
         if width == 0:
             return Selection(np.arange(len(pool)), scores)
-        graph = knn_graph(pool.signals["embeddings"], width, tie_keys=pool.tie_keys)
+        graph = knn_graph(pool.signals["embeddings"], width, tie_keys=pool.tie_keys, method=self.search)
         positions, values = d2_select(scores, *graph, budget, self.gamma, tie_keys=pool.tie_keys)
         return Selection(positions, values)
 
