@@ -14,8 +14,8 @@ from raybert.selection.strategies.curriculum import competence, easiest_part
 from raybert.selection.strategies.dynamics import area_under_margin, data_map, forgetting_events
 from raybert.selection.strategies.filters import label_doubt
 from raybert.selection.strategies.losses import infobatch
-from raybert.selection.strategies.mixed import equal_width_strata, spill_over, water_fill
-from raybert.selection.strategies.proxies import Ifd, RhoLoss, grand, uncertainty
+from raybert.selection.strategies.mixed import Ccs, equal_width_strata, spill_over, water_fill
+from raybert.selection.strategies.proxies import Ifd, RhoLoss, el2n, grand, uncertainty
 from raybert.testing import make_pool
 
 
@@ -212,3 +212,23 @@ def with_signals(pool, **signals):
     from dataclasses import replace
 
     return replace(pool, signals={**pool.signals, **signals})
+
+
+def test_ccs_drops_by_the_whole_budget_and_draws_evenly_from_strata():
+    pool = make_pool(400)
+    scores = el2n(pool.signals["probs"], pool.labels)
+    small = Ccs(balance="none", strata=10).choose(pool, 40).positions
+    kept = np.sort(scores)[: 400 - 120]
+    assert scores[small].max() <= kept.max()
+    width = (kept.max() - kept.min()) / 10
+
+    def count(values):
+        return np.bincount(np.minimum(((values - kept.min()) / width).astype(int), 9), minlength=10)
+
+    assert count(scores[small]).tolist() == water_fill(40, count(kept))
+    # The share follows the whole budget, though the quota of a class may be more than a tenth of it.
+    per_class = Ccs().choose(pool, 40).positions
+    for label in range(4):
+        rows = np.flatnonzero(pool.labels == label)
+        allowed = np.sort(scores[rows])[: len(rows) - int(0.3 * len(rows))]
+        assert scores[per_class][pool.labels[per_class] == label].max() <= allowed.max()

@@ -163,10 +163,14 @@ class Ccs(MixedStrategy):
     def required_signals(self) -> frozenset[str]:
         return self.score.required_signals()
 
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        if self.drop_hardest is not None:
+            return super().choose(pool, budget)
+        share = 0.3 if budget <= 0.1 * len(pool) else 0.2  # of the whole budget, whatever the quota of a class
+        return self.model_copy(update={"drop_hardest": share}).choose(pool, budget)
+
     def pick(self, pool: Pool, budget: int) -> Selection:
-        drop = self.drop_hardest
-        if drop is None:
-            drop = 0.3 if budget <= 0.1 * len(pool) else 0.2
+        drop = self.drop_hardest or 0.0
         scores = self.score.scores(pool)
         ranking = np.lexsort((pool.tie_keys, np.where(np.isfinite(scores), scores, np.inf)))
         num_scored = int(np.isfinite(scores).sum())
