@@ -83,10 +83,54 @@ class LengthConfig(Section):
         return max(1, min(wanted, full))
 
 
+class LossConfig(Section):
+    """What training minimises."""
+
+    name: str = Field(
+        "cross_entropy",
+        pattern=r"^(cross_entropy|bce|focal|[\w.]+:\w+)$",
+        description="cross_entropy, bce (two classes, on the difference of logits), focal, or `module:callable` of "
+        "your own: (logits, labels) -> one loss per example",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the label spread over all classes")
+    class_weights: Literal["none", "inverse", "effective"] = Field(
+        "none", description="inverse: n / (C n_c); effective: (1 - beta) / (1 - beta^n_c), scaled to sum C"
+    )
+    beta: float = Field(0.999, gt=0, lt=1, description="of class_weights: effective")
+    weights_from: Literal["pool", "selection"] = Field(
+        "pool",
+        description="labels that weights are counted from; `selection` balances anew what a strategy un-balanced",
+    )
+    pos_weight: float | Literal["auto"] | None = Field(
+        None, description="bce: factor of class 1; auto: negatives / positives, at most 100"
+    )
+    gamma: float = Field(2.0, ge=0, description="focal: how much confident examples count less")
+    alpha: float | Literal["inverse", "balanced"] | None = Field(
+        None,
+        description="focal: weight of class 1 (class 0 has 1 - alpha); inverse: n_neg / n; balanced: n_pos / n, which "
+        "weighs the rare class down",
+    )
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_loss(self) -> LossConfig:
+        for key, owner in (("pos_weight", "bce"), ("alpha", "focal")):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if self.name != owner:
+                raise ValueError(f"{key}: must be left out, it belongs to the loss {owner}")
+            if not isinstance(value, str) and (value <= 0 or (key == "alpha" and value >= 1)):
+                raise ValueError(f"{key}: must be {'in (0, 1)' if key == 'alpha' else '> 0'}, got {value}")
+        if ":" in self.name and self.label_smoothing:
+            raise ValueError("label_smoothing: must be left out with a loss of your own, which smooths itself")
+        return self
+
+
 class TrainConfig(Section):
     """The training loop."""
 
     length: LengthConfig = LengthConfig()
+    loss: LossConfig = LossConfig()
     batch_size: int = Field(32, gt=0, description="examples per optimizer step, over all workers")
     micro_batch_size: int | None = Field(
         None, gt=0, description="examples per forward pass and worker; smaller ones are accumulated"

@@ -261,6 +261,7 @@ class _Trial:
             "optimizer_steps": result.optimizer_steps,
             "samples_per_epoch": list(result.samples_per_epoch),
             "examples_scored": result.examples_scored + sum(ref.examples_scored for ref in self.signals),
+            **({"notes": "; ".join(result.notes)} if result.notes else {}),
             "refilled": chosen.refilled if chosen is not None else 0,
             "train_seconds": result.train_seconds,
             "evaluation_seconds": result.evaluation_seconds,

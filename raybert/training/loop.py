@@ -15,13 +15,14 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raybert.config import TrainConfig
+from raybert.config import LossConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.training import checkpoint
 from raybert.training.history import LossHistory
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
+from raybert.training.losses import build_loss
 from raybert.training.metrics import classification_metrics, ranking_free_metrics
 from raybert.training.optim import build_optimizer, linear_schedule, set_learning_rate
 from raybert.training.precision import resolve_precision
@@ -45,10 +46,11 @@ class FitResult:
         test_metrics: of the best row's weights; None if the test split was not to be read.
         validation_probs: (v, C) float32, of the best row's weights.
         test_probs: (t, C) float32, likewise.
-        train_losses: (epochs, n) float32, each example's training loss per pass; NaN: not in it.
+        train_losses: (epochs, n) float32, each example's plain cross entropy in training, per pass; NaN: not in it.
         train_seconds: in forward, backward and step.
         evaluation_seconds: on validation and test.
         selection_seconds: in the epoch source.
+        notes: what a user should know of the run.
     """
 
     rows: list[Row]
@@ -65,6 +67,7 @@ class FitResult:
     train_seconds: float
     evaluation_seconds: float
     selection_seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def fit(
@@ -80,8 +83,9 @@ def fit(
 ) -> FitResult:
     """Train a classifier for T optimizer steps and leave the weights of its best evaluation in it.
 
-    The loss of a step is sum(w_i * l_i) / B over the B examples of the whole batch (all micro-batches, all ranks), so
-    accumulation and ranks do not change it. A complete `last` checkpoint of the same run is continued, bit-identically
+    The loss of a step is sum(w_i * l_i) / sum(c_i) over the examples of the whole batch (all micro-batches, all ranks):
+    w_i are example weights, l_i losses with the weight c_i of their class, all 1 by default. So accumulation and ranks
+    do not change it. A complete `last` checkpoint of the same run is continued, bit-identically
     on CPU. `best` (transformers folder) is written at the end.
 
     Args:
@@ -157,6 +161,9 @@ class _Run:
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.run_key = self._run_key()
+        self.labels = np.asarray(data.train.labels)
+        self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
+        self.notes = dict.fromkeys(self.loss.notes)
 
     # The PoolView that epoch sources see.
 
@@ -211,7 +218,7 @@ class _Run:
             is_last = i == len(micro_batches) - 1
             quiet = self.module.no_sync() if self.world_size > 1 and not is_last else contextlib.nullcontext()
             with quiet:
-                self._backward(positions, len(batch))
+                self._backward(positions, self.loss.denominator(self.labels[batch]))
         if self.config.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
@@ -290,6 +297,7 @@ class _Run:
             train_seconds=state.train_seconds,
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
+            notes=tuple(self.notes),
         )
 
     # Checkpoints.
@@ -361,6 +369,10 @@ class _Run:
         lengths = self.data.train.lengths
         batches = training_batches(lengths, plan.positions, self.config.batch_size, generator)
         self.batches = batches[: plan.max_steps] if plan.max_steps is not None else batches
+        if self.config.loss.weights_from == "selection":
+            chosen = self.labels[plan.positions]
+            self.loss = build_loss(self.config.loss, chosen, self.data.num_classes, self.device)
+            self.notes.update(dict.fromkeys(self.loss.notes))
         self.weights = None
         if plan.weights is not None:
             self.weights = np.ones(len(self.data.train), np.float32)
@@ -372,8 +384,8 @@ class _Run:
         size = self.config.micro_batch_size or max(1, len(share))
         return [share[i : i + size] for i in range(0, len(share), size)] or [share]
 
-    def _backward(self, positions: np.ndarray, batch_size: int) -> None:
-        """Add the gradient of some examples, as their part of a batch of `batch_size`."""
+    def _backward(self, positions: np.ndarray, denominator: float) -> None:
+        """Add the gradient of some examples, as their part of a batch whose losses are divided by `denominator`."""
         is_empty = len(positions) == 0
         rows = np.zeros(1, np.int64) if is_empty else positions
         batch = collate(self.data.train, rows, self.data.pad_id, self.data.uses_token_types)
@@ -381,16 +393,24 @@ class _Run:
         labels = inputs.pop("labels")
         with self.precision.autocast(self.device):
             logits = self.module(**inputs).logits
-        losses = nn.functional.cross_entropy(logits.float(), labels, reduction="none")  # (b,)
+        values = self.loss.values(logits, labels)  # (b,)
         if is_empty:
             # Every rank must take part in the gradient exchange, with nothing to add.
-            self.scaler.scale(losses.sum() * 0.0).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(values.sum() * 0.0).backward()  # type: ignore[no-untyped-call]
             return
-        weighted = losses if self.weights is None else losses * self._weights_of(positions)
+        weighted = values if self.weights is None else values * self._weights_of(positions)
         # DDP averages gradients over ranks; the loss is a sum over them.
-        self.scaler.scale(weighted.sum() * (self.world_size / batch_size)).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(weighted.sum() * (self.world_size / denominator)).backward()  # type: ignore[no-untyped-call]
         hits = logits.detach().argmax(dim=-1) == labels
-        self.history.add(positions, losses.detach(), hits, self.state.step + 1)
+        self.history.add(positions, self._plain_losses(logits, labels, values), hits, self.state.step + 1)
+
+    def _plain_losses(self, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return (b,) cross entropies for the history, whatever is minimised; not finite where the loss is not."""
+        if self.config.loss == LossConfig():
+            return values.detach()
+        with torch.no_grad():
+            plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+            return plain + 0.0 * values
 
     def _weights_of(self, positions: np.ndarray) -> torch.Tensor:
         assert self.weights is not None
