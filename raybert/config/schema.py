@@ -136,10 +136,23 @@ class TrainConfig(Section):
         None, gt=0, description="examples per forward pass and worker; smaller ones are accumulated"
     )
     learning_rate: float = Field(5e-5, gt=0, description="peak learning rate of AdamW")
+    head_learning_rate: float | None = Field(
+        None, gt=0, description="of what is outside the encoder; default: the same"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below"
+    )
     weight_decay: float = Field(0.01, ge=0, description="decoupled decay; not on biases and norms")
+    final_weight_decay: float | None = Field(
+        None, ge=0, description="weight decay at T, reached in a straight line; default: it stays"
+    )
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's running-average coefficients")
     epsilon: float = Field(1e-8, gt=0, description="AdamW's denominator term")
+    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "one_cycle"] = Field(
+        "linear", description="of the learning rate after warm-up, over the steps done / T"
+    )
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of T with linear warm-up")
+    warmup_steps: int | None = Field(None, ge=0, description="steps with linear warm-up, in place of the share")
     max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the hardware has it, fp16 on older GPUs, else fp32"
@@ -153,6 +166,18 @@ class TrainConfig(Section):
     checkpoint_seconds: float = Field(
         60, ge=0, description="least time between two `checkpoint/last`; 0: at every evaluation"
     )
+
+    def warmup(self, total_steps: int) -> int:
+        """Return the steps of warm-up of T."""
+        if self.warmup_steps is not None:
+            return min(self.warmup_steps, total_steps)
+        return math.ceil(self.warmup_fraction * total_steps)
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> TrainConfig:
+        if self.warmup_steps is not None and "warmup_fraction" in self.model_fields_set:
+            raise ValueError("must have `warmup_steps` or `warmup_fraction`, not both")
+        return self
 
     @field_validator("betas")
     @classmethod

@@ -24,9 +24,10 @@ from raybert.training.inference import embed_examples, predict_probs, predict_wi
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
 from raybert.training.losses import build_loss
 from raybert.training.metrics import classification_metrics, ranking_free_metrics
-from raybert.training.optim import build_optimizer, linear_schedule, set_learning_rate
+from raybert.training.optim import build_optimizer, set_step
 from raybert.training.precision import resolve_precision
 from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
+from raybert.training.schedules import learning_rate_factor, weight_decay_at
 
 Row = dict[str, Any]
 
@@ -211,8 +212,9 @@ class _Run:
         """Do one optimizer step on the next batch."""
         started = time.monotonic()
         batch = self.batches[self.state.batch]
-        factor = linear_schedule(self.state.step, self.total_steps, self.config.warmup_fraction)
-        set_learning_rate(self.optimizer, self.config.learning_rate * factor)
+        step, total = self.state.step, self.total_steps
+        factor = learning_rate_factor(self.config, step, total)
+        set_step(self.optimizer, factor, weight_decay_at(self.config, step, total))
         micro_batches = self._micro_batches(batch)
         for i, positions in enumerate(micro_batches):
             is_last = i == len(micro_batches) - 1
@@ -420,7 +422,7 @@ class _Run:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
         state = self.state
         train_loss, train_accuracy = self.history.close_window()
-        factor = linear_schedule(state.step - 1, self.total_steps, self.config.warmup_fraction)
+        factor = learning_rate_factor(self.config, state.step - 1, self.total_steps)
         row = {
             "evaluation": len(state.rows) + 1,
             "epoch": round(state.epoch + state.batch / max(1, len(self.batches)), 4),

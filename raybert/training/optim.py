@@ -1,8 +1,8 @@
-"""The optimizer and its learning rate, which is a function of the share of the training that is done."""
+"""The optimizer: groups of parameters by learning rate and decay."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,14 +11,29 @@ from raybert.config import TrainConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Return fused AdamW over the trainable parameters; biases and norms are not decayed."""
-    decayed, others = split_by_decay(model)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    """Return fused AdamW over the trainable parameters.
+
+    Groups differ in their peak learning rate (`peak`) and in whether they are decayed (`is_decayed`); biases and norms
+    are not.
+    """
+    peaks = peak_learning_rates(model, config)
+    decayed = {id(parameter) for parameter in split_by_decay(model)[0]}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((peaks[id(parameter)], id(parameter) in decayed), []).append(parameter)
+    ordered = sorted(groups.items(), key=lambda item: (-item[0][0], not item[0][1]))
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {
+                "params": parameters,
+                "lr": peak,
+                "peak": peak,
+                "is_decayed": is_decayed,
+                "weight_decay": config.weight_decay if is_decayed else 0.0,
+            }
+            for (peak, is_decayed), parameters in ordered
+        ],
         lr=config.learning_rate,
         betas=config.betas,
         eps=config.epsilon,
@@ -43,19 +58,45 @@ def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parame
     return list(decayed.values()), [p for key, p in others.items() if key not in decayed]
 
 
-def linear_schedule(step: int, total_steps: int, warmup_fraction: float) -> float:
-    """Return the factor of the peak learning rate for the optimizer step after `step` steps are done.
+def peak_learning_rates(model: nn.Module, config: TrainConfig) -> dict[int, float]:
+    """Return the peak learning rate of every parameter by its `id`.
 
-    It climbs from 0 over the first ceil(warmup_fraction * T) steps and falls to 0 at T, as
-    `transformers.get_linear_schedule_with_warmup` does.
+    What is outside the encoder has `head_learning_rate` (default `learning_rate`). Inside, the rate is
+    learning_rate * layer_decay^(L + 1 - depth), see `layer_depths`: the last of L layers has one factor, the embeddings
+    have L + 1, and what follows the layers (a last norm, a pooler) has none.
+
+    Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning", section 3.2 (discriminative fine-tuning).
     """
-    warmup_steps = math.ceil(warmup_fraction * total_steps)
-    if step < warmup_steps:
-        return step / warmup_steps
-    return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
+    backbone: nn.Module = model.base_model  # type: ignore[assignment]
+    depths, num_layers = layer_depths(backbone)
+    head = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
+    peaks = {}
+    for parameter in model.parameters():
+        depth = depths.get(id(parameter))
+        away = 0 if depth is None else num_layers + 1 - depth
+        peaks[id(parameter)] = head if depth is None else config.learning_rate * config.layer_decay**away
+    return peaks
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of every parameter group."""
+def layer_depths(backbone: nn.Module) -> tuple[dict[int, int], int]:
+    """Return the depth of every parameter of an encoder by its `id`, and the number of layers L.
+
+    Embeddings are 0 (`embed` in the name), the layers 1..L in the longest list of modules, the rest L + 1.
+    """
+    lists = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.ModuleList)]
+    name, layers = max(lists, key=lambda item: len(item[1]), default=("", nn.ModuleList()))
+    depths: dict[int, int] = {}
+    for path, parameter in backbone.named_parameters():
+        if name and path.startswith(f"{name}."):
+            depths[id(parameter)] = int(path[len(name) + 1 :].split(".")[0]) + 1
+        else:
+            depths[id(parameter)] = 0 if "embed" in path else len(layers) + 1
+    return depths, len(layers)
+
+
+def set_step(optimizer: torch.optim.Optimizer, factor: float, weight_decay: float) -> None:
+    """Set learning rates to `factor` of their peaks, and the decay of the groups that are decayed."""
+    group: dict[str, Any]
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = group["peak"] * factor
+        group["weight_decay"] = weight_decay if group["is_decayed"] else 0.0

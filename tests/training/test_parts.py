@@ -2,14 +2,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
-from transformers import get_linear_schedule_with_warmup
 
 from raybert.config import LengthConfig, TrainConfig
 from raybert.models import load_classifier
 from raybert.training.metrics import classification_metrics
-from raybert.training.optim import build_optimizer, linear_schedule
+from raybert.training.optim import build_optimizer
 
 
 @pytest.mark.parametrize("num_classes", [2, 4])
@@ -34,16 +32,6 @@ def test_the_area_of_a_split_with_one_class_is_undefined():
     metrics = classification_metrics(np.zeros(4, int), np.full((4, 2), 0.5))
     assert math.isnan(metrics["auc_roc"])
     assert metrics["loss"] == pytest.approx(math.log(2))
-
-
-@pytest.mark.parametrize("warmup_fraction", [0.0, 0.1, 0.25])
-def test_the_schedule_is_that_of_transformers(warmup_fraction):
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    theirs = get_linear_schedule_with_warmup(optimizer, math.ceil(40 * warmup_fraction), 40)
-    for step in range(40):
-        assert linear_schedule(step, 40, warmup_fraction) == pytest.approx(theirs.get_last_lr()[0])
-        optimizer.step()
-        theirs.step()
 
 
 def test_biases_and_norms_are_not_decayed_and_nothing_is_left_out(tiny_bert):

@@ -1,0 +1,125 @@
+import math
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_inverse_sqrt_schedule,
+    get_linear_schedule_with_warmup,
+)
+
+from raybert.config import TrainConfig, validate_config
+from raybert.errors import ConfigError
+from raybert.models import load_classifier
+from raybert.training.optim import build_optimizer, layer_depths, set_step
+from raybert.training.schedules import learning_rate_factor, weight_decay_at
+
+T = 40
+SCHEDULES = {
+    "linear": lambda optimizer, warmup: get_linear_schedule_with_warmup(optimizer, warmup, T),
+    "cosine": lambda optimizer, warmup: get_cosine_schedule_with_warmup(optimizer, warmup, T),
+    "constant": get_constant_schedule_with_warmup,
+    "inverse_sqrt": get_inverse_sqrt_schedule,
+}
+SMALL = {
+    "bert": {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24},
+    "roberta": {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24},
+    "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 24},
+    "modernbert": {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24},
+    "deberta-v2": {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24},
+    "electra": {
+        "embedding_size": 8,
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+    },
+}
+
+
+def dummy() -> torch.optim.Optimizer:
+    return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup", [{"warmup_fraction": 0.0}, {"warmup_fraction": 0.11}, {"warmup_steps": 7}])
+def test_schedules_are_those_of_transformers(name, warmup):
+    config = TrainConfig(schedule=name, **warmup)
+    optimizer = dummy()
+    theirs = SCHEDULES[name](optimizer, config.warmup(T))
+    for step in range(T):
+        assert learning_rate_factor(config, step, T) == pytest.approx(theirs.get_last_lr()[0], abs=1e-9), step
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("warmup_steps", [8, 20])
+def test_one_cycle_is_that_of_torch(warmup_steps):
+    optimizer = dummy()
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=T, pct_start=warmup_steps / T)
+    config = TrainConfig(schedule="one_cycle", warmup_steps=warmup_steps)
+    for step in range(T):
+        assert learning_rate_factor(config, step, T) == pytest.approx(theirs.get_last_lr()[0], abs=1e-9), step
+        if step < T - 1:
+            optimizer.step()
+            theirs.step()
+
+
+def test_a_schedule_depends_on_the_share_that_is_done_and_ends_low():
+    for name in ("linear", "cosine", "one_cycle"):
+        config = TrainConfig(schedule=name, warmup_fraction=0.1)
+        assert learning_rate_factor(config, 500, 1000) == pytest.approx(
+            learning_rate_factor(config, 5000, 10000), abs=2e-3
+        )
+        assert learning_rate_factor(config, 999, 1000) < 0.01
+
+
+def test_weight_decay_moves_in_a_straight_line():
+    config = TrainConfig(weight_decay=0.1, final_weight_decay=0.3)
+    assert [weight_decay_at(config, step, 40) for step in (0, 20)] == pytest.approx([0.1, 0.2])
+    assert weight_decay_at(TrainConfig(weight_decay=0.1), 39, 40) == 0.1
+
+
+def test_two_ways_to_say_warmup_are_one_too_many():
+    with pytest.raises(ConfigError, match="must have `warmup_steps` or `warmup_fraction`, not both"):
+        validate_config({"train": {"warmup_steps": 5, "warmup_fraction": 0.1}})
+    assert TrainConfig(warmup_steps=500).warmup(40) == 40
+
+
+@pytest.mark.parametrize("model_type", SMALL)
+def test_every_architecture_has_embeddings_three_layers_and_a_top(model_type):
+    config = AutoConfig.for_model(model_type, vocab_size=40, pad_token_id=0, num_labels=2, **SMALL[model_type])
+    model = AutoModelForSequenceClassification.from_config(config)
+    rates = {}
+    settings = TrainConfig(learning_rate=1.0, layer_decay=0.5, head_learning_rate=3.0)
+    optimizer = build_optimizer(model, settings)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group in optimizer.param_groups:
+        rates |= {names[id(parameter)]: group["peak"] for parameter in group["params"]}
+    assert len(rates) == len(names)  # nothing is left out, nothing twice
+    prefix = model.base_model_prefix
+    assert all(rate == 3.0 for name, rate in rates.items() if not name.startswith(f"{prefix}."))
+    inside = {name[len(prefix) + 1 :]: rate for name, rate in rates.items() if name.startswith(f"{prefix}.")}
+    assert all(rate == 0.5**4 for name, rate in inside.items() if name.startswith("embeddings."))
+    for layer in range(3):
+        of_layer = {rate for name, rate in inside.items() if f"layer.{layer}." in name or f"layers.{layer}." in name}
+        assert of_layer == {0.5 ** (3 - layer)}
+    _, num_layers = layer_depths(model.base_model)
+    assert num_layers == 3
+
+
+def test_one_rate_for_all_by_default_and_steps_scale_every_group(tiny_bert):
+    model = load_classifier(tiny_bert, ("x", "y"), 0)
+    optimizer = build_optimizer(model, TrainConfig(learning_rate=2e-3, weight_decay=0.3))
+    assert [(group["peak"], group["weight_decay"]) for group in optimizer.param_groups] == [(2e-3, 0.3), (2e-3, 0.0)]
+    tuned = build_optimizer(model, TrainConfig(learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=0.9))
+    set_step(tuned, 0.5, 0.7)
+    for group in tuned.param_groups:
+        assert group["lr"] == group["peak"] * 0.5
+        assert group["weight_decay"] == (0.7 if group["is_decayed"] else 0.0)
+    assert max(group["peak"] for group in tuned.param_groups) == 1e-2
+    assert min(group["peak"] for group in tuned.param_groups) == pytest.approx(1e-3 * 0.9**3)
+    assert math.isclose(sum(len(group["params"]) for group in tuned.param_groups), len(list(model.parameters())))
