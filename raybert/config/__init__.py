@@ -10,7 +10,9 @@ from raybert.config.load import (
     with_value,
 )
 from raybert.config.schema import (
+    AveragingConfig,
     DataConfig,
+    EarlyStoppingConfig,
     EmbeddingConfig,
     LengthConfig,
     LossConfig,
@@ -26,7 +28,9 @@ from raybert.config.schema import (
 )
 
 __all__ = [
+    "AveragingConfig",
     "DataConfig",
+    "EarlyStoppingConfig",
     "EmbeddingConfig",
     "LengthConfig",
     "LossConfig",

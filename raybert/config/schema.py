@@ -126,6 +126,21 @@ class LossConfig(Section):
         return self
 
 
+class AveragingConfig(Section):
+    """An average of the weights, which is evaluated and kept in place of the last ones."""
+
+    kind: Literal["none", "ema", "swa"] = Field("none", description="ema: exponential; swa: the plain mean")
+    decay: float = Field(0.999, gt=0, lt=1, description="ema: share of the average that each step keeps")
+    start: float = Field(0.75, ge=0, lt=1, description="share of T after which averaging begins")
+
+
+class EarlyStoppingConfig(Section):
+    """When a run may end before T."""
+
+    patience: int | None = Field(None, ge=1, description="evaluations without a better `best_metric`; default: never")
+    min_change: float = Field(0.0, ge=0, description="least change that counts as better")
+
+
 class TrainConfig(Section):
     """The training loop."""
 
@@ -153,6 +168,7 @@ class TrainConfig(Section):
     )
     warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of T with linear warm-up")
     warmup_steps: int | None = Field(None, ge=0, description="steps with linear warm-up, in place of the share")
+    averaging: AveragingConfig = AveragingConfig()
     max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 where the hardware has it, fp16 on older GPUs, else fp32"
@@ -160,9 +176,10 @@ class TrainConfig(Section):
     eval_every: int | Literal["epoch"] | None = Field(
         None, description="steps between evaluations, or `epoch`; default T/10"
     )
-    best_metric: Literal["accuracy", "macro_f1", "loss"] = Field(
-        "accuracy", description="validation metric that chooses the best evaluation"
+    best_metric: Literal["accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss"] = Field(
+        "accuracy", description="validation metric that chooses the best evaluation; loss: lowest, others: highest"
     )
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     checkpoint_seconds: float = Field(
         60, ge=0, description="least time between two `checkpoint/last`; 0: at every evaluation"
     )

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from raybert.config import LossConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.training import checkpoint
+from raybert.training.averaging import WeightAverage
 from raybert.training.history import LossHistory
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
@@ -30,6 +31,7 @@ from raybert.training.ranks import broadcast_object, broadcast_positions, gather
 from raybert.training.schedules import learning_rate_factor, weight_decay_at
 
 Row = dict[str, Any]
+Verdict = Literal["go on", "interrupted", "patience"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,13 @@ def fit(
         run.begin_pass()
         while run.batches_left():
             run.train_step()
-            if run.evaluation_is_due() and run.evaluate():
+            if not run.evaluation_is_due():
+                continue
+            verdict = run.evaluate()
+            if verdict == "interrupted":
                 return run.result(stopped=True, evaluate_test=False)
+            if verdict == "patience":
+                return run.result(stopped=False, evaluate_test=evaluate_test)
         run.end_pass()
     return run.result(stopped=False, evaluate_test=evaluate_test)
 
@@ -165,6 +172,7 @@ class _Run:
         self.labels = np.asarray(data.train.labels)
         self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
         self.notes = dict.fromkeys(self.loss.notes)
+        self.average = WeightAverage(model, config.averaging)
 
     # The PoolView that epoch sources see.
 
@@ -230,6 +238,7 @@ class _Run:
         self.state.step += 1
         self.state.batch += 1
         self.state.examples_seen += len(batch)
+        self.average.update(self.state.step, self.total_steps)
         self.state.train_seconds += time.monotonic() - started
 
     def evaluation_is_due(self) -> bool:
@@ -240,25 +249,24 @@ class _Run:
             return self.state.batch == len(self.batches)
         return step % (every or max(1, math.ceil(self.total_steps / 10))) == 0
 
-    def evaluate(self) -> bool:
-        """Evaluate on validation, report, save; return whether to stop before T."""
+    def evaluate(self) -> Verdict:
+        """Evaluate on validation, report, save; return whether and why to stop before T."""
         self.history.read()
         started = time.monotonic()
         if self.rank == 0:
-            table = self.data.validation
-            probs = predict_probs(
-                self.model, table, np.arange(len(table)), data=self.data, precision=self.config.precision
-            )
-            metrics = ranking_free_metrics(np.asarray(table.labels), probs)
-            self.state.evaluation_seconds += time.monotonic() - started
-            self._add_row(metrics)
+            with self.average.applied():
+                probs = self._probs_of(self.data.validation)
+                metrics = self._validation_metrics(probs)
+                self.state.evaluation_seconds += time.monotonic() - started
+                self._add_row(metrics)
             self.surroundings.report(self.state.rows[-1])
         is_end = self.state.step == self.total_steps
-        stop = bool(broadcast_object(self.rank == 0 and self.surroundings.should_stop(), self.world_size))
-        due = time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
-        if not is_end and (stop or broadcast_object(due, self.world_size)):
+        interrupted, patience, due = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)
+        if not is_end and (interrupted or due):
             self.save()
-        return stop and not is_end
+        if is_end or not (interrupted or patience):
+            return "go on"
+        return "interrupted" if interrupted else "patience"
 
     def end_pass(self) -> None:
         self.history.read()
@@ -322,6 +330,7 @@ class _Run:
                 "window": torch.from_numpy(self.history.window.copy()),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
+                "average": self.average.state(),
                 "generators": generators,
             }
             checkpoint.save_last(folder, self.run_key, self.model.state_dict(), self.best_weights, state)
@@ -337,6 +346,7 @@ class _Run:
         self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
+        self.average.load(saved["average"])
         self.state = _State(**json.loads(saved["state"]))
         plan = saved["plan"]
         self.plan = EpochPlan(
@@ -352,6 +362,22 @@ class _Run:
         self._set_generators(saved["generators"][self.rank])
 
     # Parts of the steps.
+
+    def _reasons(self) -> tuple[bool, bool, bool]:
+        """Return whether a stop was asked for, patience is at its end, and a checkpoint is due."""
+        rule = self.config.early_stopping
+        scores = [self._score(row) for row in self.state.rows]
+        since = evaluations_since_better(scores, rule.min_change)
+        patience = rule.patience is not None and since >= rule.patience
+        due = time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
+        return self.surroundings.should_stop(), patience, due
+
+    def _validation_metrics(self, probs: np.ndarray) -> dict[str, float]:
+        labels = np.asarray(self.data.validation.labels)
+        metrics = ranking_free_metrics(labels, probs)
+        if self.config.best_metric not in metrics:
+            metrics[self.config.best_metric] = classification_metrics(labels, probs)[self.config.best_metric]
+        return metrics
 
     def _next_plan(self) -> EpochPlan:
         """Return rank 0's plan on every rank."""
@@ -436,7 +462,8 @@ class _Run:
             "seconds": round(state.train_seconds + state.evaluation_seconds + state.selection_seconds, 3),
         }
         state.rows.append(row)
-        if state.best < 0 or self._score(row) > self._score(state.rows[state.best]):
+        best = self._score(state.rows[state.best]) if state.best >= 0 else math.nan
+        if state.best < 0 or math.isnan(best) or self._score(row) > best:
             state.best = len(state.rows) - 1
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
 
@@ -473,3 +500,18 @@ class _Run:
             "world_size": self.world_size,
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def evaluations_since_better(scores: list[float], min_change: float) -> int:
+    """Return how many evaluations ago the score last rose by more than `min_change`.
+
+    Args:
+        scores: of all evaluations so far, higher = better; NaN is never better.
+        min_change: >= 0.
+    """
+    best, since = -math.inf, 0
+    for score in scores:
+        since += 1
+        if score > best + min_change:
+            best, since = score, 0
+    return since
