@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import random
 import shutil
@@ -118,7 +119,20 @@ def run_trial(
             log.exception("failed")
             folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
             return "failed"
+        finally:
+            return_free_memory()
     return "complete" if finished else "stopped"
+
+
+def return_free_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc).
+
+    It keeps what is freed in an arena per thread, and Tune runs every trial in a thread of its own: a reused process
+    had grown from 2.4 to 5.6 GiB after 20 trials of MiniLM, while one trial needs 1.3.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _no_report(row: Mapping[str, Any]) -> None:
