@@ -165,7 +165,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not DATA.is_dir():
         raise SystemExit(f"{DATA}: real datasets are not here; set RAYBERT_DATA")
-    file = yaml.safe_load((ROOT / "sweeps" / "strategies.yaml").read_text(encoding="utf-8"))
+    file = yaml.safe_load((ROOT / "sweeps" / "all_strategies.yaml").read_text(encoding="utf-8"))
     record: dict[str, Any] = {"benchmark": "behaviour", "unit": "ROC-AUC; accuracy and macro-F1 in %"}
     record["flipped_labels"] = find_flipped_labels(arguments.output)
     print("20 % flipped labels, ROC-AUC:", record["flipped_labels"])

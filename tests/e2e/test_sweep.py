@@ -295,7 +295,7 @@ def test_plan_and_dry_run_print_what_would_run_and_train_nothing(tmp_path):
 def every_strategy(tmp_path_factory) -> Path:
     """A sweep of all strategies of the built-in file, and some compositions, one seed."""
     folder = tmp_path_factory.mktemp("every") / "run"
-    strategies = [entry.name for entry in load_config(ROOT / "sweeps" / "strategies.yaml").sweep.strategies]
+    strategies = [entry.name for entry in load_config(ROOT / "sweeps" / "all_strategies.yaml").sweep.strategies]
     strategies += [
         "{name: ifd, null_input: mask}",
         "{name: el2n, then: k_center}",
