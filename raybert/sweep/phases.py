@@ -71,6 +71,10 @@ class TrialRunner:
         readers: dict[str, list[ScoringJob]] = {}
         num_recalled = 0
         for job in self.planner.unique_jobs(self._pending()):
+            if job.runs:
+                _, damaged = self.store.check_blocks(job.key, job.num_blocks)
+                for error in damaged:
+                    self.progress.note(f"{error}; it is computed again")
             for run in job.runs:
                 readers.setdefault(run, []).append(job)
         for run, jobs in readers.items():

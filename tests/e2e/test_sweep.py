@@ -343,7 +343,7 @@ def test_a_second_sweep_on_the_same_data_computes_no_signal_again(every_strategy
 
 def test_select_writes_what_the_sweep_trained_on(every_strategy, tmp_path):
     results = raybert.load_sweep(every_strategy)
-    for name, suffix in (("d2", "parquet"), ("label_errors", "csv"), ("lexical_diversity", "jsonl"), ("random", "csv")):
+    for name, suffix in (("d2", "parquet"), ("lexical_diversity", "jsonl"), ("random", "csv")):
         file = tmp_path / f"{name}.{suffix}"
         options = ["--strategy", name, "--output", file, *SHRUNK_OPTIONS]
         done = run("select", ROOT / "sweeps" / "strategies.yaml", *options)
@@ -355,6 +355,23 @@ def test_select_writes_what_the_sweep_trained_on(every_strategy, tmp_path):
         assert subset["example_id"].tolist() == results.selection(trial)["example_id"].tolist()
         assert subset["rank"].tolist() == list(range(1, 25))
         assert {"text", "label", "score", "weight"} <= set(subset)
+
+
+def test_a_damaged_score_is_said_and_computed_again_though_its_models_are_gone(every_strategy, tmp_path):
+    results = raybert.load_sweep(every_strategy).trials.set_index("strategy")
+    expected = pd.read_parquet(
+        every_strategy / "trials" / results.loc["label_errors", "trial_id"] / "selection.parquet"
+    )
+    store = Path(os.environ["RAYBERT_CACHE"]) / "scores"
+    (identity,) = (path for path in store.glob("*/identity.json") if '"heldout_probs"' in path.read_text())
+    (identity.parent / "block-00000.parquet").write_bytes(b"torn")
+    file = tmp_path / "again.csv"
+    options = ["--strategy", "label_errors", "--output", file, *SHRUNK_OPTIONS]
+    done = run("select", ROOT / "sweeps" / "strategies.yaml", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "block-00000.parquet: must be a whole score block" in done.stdout
+    assert "it is computed again" in done.stdout
+    assert pd.read_csv(file)["example_id"].tolist() == expected["example_id"].tolist()
 
 
 @pytest.mark.parametrize(
