@@ -170,6 +170,8 @@ def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None
         previous, plan = plan, schedule.next_epoch(epoch, plan, view)
         assert len(plan.positions) == round(41 * (epoch + 1) / 4), "the target of a round must be met"
         check_positions(strategy.name, plan.positions, len(pool), None)
+        restarted = replace(schedule, pool=fresh(pool)).next_epoch(epoch, previous, view)
+        assert plan.positions.tolist() == restarted.positions.tolist(), "a restart must choose the same"
         if previous is not None:
             kept = plan.positions[: len(previous.positions)]
             assert kept.tolist() == previous.positions.tolist(), "what is selected must stay"

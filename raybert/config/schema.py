@@ -227,7 +227,13 @@ class DynamicsConfig(Section):
     """The training run whose checkpoints give the training dynamics of the pool."""
 
     epochs: int = Field(3, ge=3, description="passes over the whole pool; one makes dynamics degenerate")
-    checkpoints: int = Field(6, ge=5, description="at equal distances, the last one at the end")
+    checkpoints: int = Field(6, ge=5, description="at equal distances, the last one at the end; at least one an epoch")
+
+    @model_validator(mode="after")
+    def _a_checkpoint_an_epoch(self) -> DynamicsConfig:
+        if self.checkpoints < self.epochs:
+            raise ValueError(f"checkpoints: must be >= epochs ({self.epochs}), got {self.checkpoints}")
+        return self
 
 
 class HeldoutConfig(Section):

@@ -79,7 +79,11 @@ class RoundSchedule:
         target = round_targets(self.budget, self.strategy.rounds)[current]
         positions = previous.positions if previous is not None else np.empty(0, np.int64)
         if len(positions) < target:
+            # A generator per round: what a continued trial draws must not depend on the rounds it did not repeat.
             pool = replace(self.pool, selected=positions)
+            if current > 0:
+                seed = int(self.pool.tie_keys.min() >> np.uint64(1))
+                pool = replace(pool, generator=np.random.default_rng([seed, current]))
             if previous is not None:
                 pool = refresh_signals(pool, view, self.strategy.all_signals())
             positions = select_from_pool(self.strategy, pool, target).positions

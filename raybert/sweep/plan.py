@@ -33,8 +33,10 @@ TRIAL, PROXY, PART = "trial", "proxy", "part"
 """Roles of a run: a proxy is a row of the comparison, a part of a cross-fit (or the like) is not."""
 PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
 TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
+EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
+"""The embeddings, and what is computed from them."""
 KNOWN_SIGNALS = (
-    PROXY_SIGNALS | TEXT_SIGNALS | {"embeddings", "aflite", "dynamics", "heldout_probs", "irreducible_loss", "lengths"}
+    PROXY_SIGNALS | TEXT_SIGNALS | EMBEDDING_SIGNALS | {"dynamics", "heldout_probs", "irreducible_loss", "lengths"}
 )
 _NO_GRID = ("sweep", "resources", "name", "selection.store")
 _EXECUTION_ONLY = (
@@ -327,7 +329,7 @@ def _plan_sources(
     selection, needs = variant.config.selection, strategy.all_signals()
     proxy = selection.proxy
     maker = _RunMaker(variant, facts, seed if proxy.per_seed else 0)
-    embeds_by_proxy = "embeddings" in needs and selection.embedding.source == "proxy"
+    embeds_by_proxy = bool(needs & EMBEDDING_SIGNALS) and selection.embedding.source == "proxy"
     if needs & PROXY_SIGNALS or embeds_by_proxy:
         null = strategy.null_inputs()
         runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
@@ -422,7 +424,7 @@ def _identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
     """Return the specification with its content hash as id."""
     config, needs = spec.config, spec.strategy.all_signals()
     resources = config.resources
-    reads_embeddings = bool(needs & {"embeddings", "aflite"})
+    reads_embeddings = bool(needs & EMBEDDING_SIGNALS)
     identity = {
         "format": FORMAT,
         "data": facts.fingerprint,

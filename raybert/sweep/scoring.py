@@ -25,7 +25,7 @@ from raybert.selection.scorers.readability import ReadabilityScorer
 from raybert.selection.scorers.scorer import PoolScorer, Scorer
 from raybert.selection.store import ScoreStore
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import Source, TrialSpec
+from raybert.sweep.plan import EMBEDDING_SIGNALS, Source, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.trial import SignalRef
 
@@ -92,7 +92,7 @@ class JobPlanner:
             yield self._job(spec, scorer)
         for source in spec.sources:
             yield self._job(spec, self._scorer_of(source, spec), runs=source.runs)
-        if needs & {"embeddings", "aflite"}:
+        if needs & EMBEDDING_SIGNALS:
             embedding = self._embedding_job(spec, ready)
             yield embedding
             if "aflite" in needs:

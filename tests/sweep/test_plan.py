@@ -190,3 +190,15 @@ def test_what_a_strategy_does_not_read_does_not_change_its_trials():
     assert base == changed
     embedding = {"sweep": {"strategies": ["k_center"], "seeds": 1}}
     assert ids_of(config_of(**embedding)) != ids_of(config_of(**embedding, selection={"embedding": {"pooling": "cls"}}))
+
+
+def test_what_is_computed_from_proxy_embeddings_has_the_proxy_too():
+    config = config_of(
+        sweep={"strategies": ["aflite_readability"], "seeds": 1}, selection={"embedding": {"source": "proxy"}}
+    )
+    assert labels_of(plan_of(config)) == ["proxy"]
+
+
+def test_dynamics_have_a_checkpoint_in_every_epoch():
+    with pytest.raises(ConfigError, match=r"checkpoints: must be >= epochs \(7\), got 6"):
+        config_of(selection={"scorers": {"dynamics": {"epochs": 7}}})

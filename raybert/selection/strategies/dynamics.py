@@ -23,7 +23,9 @@ class Forgetting(RankedStrategy):
     source: ClassVar[str] = 'Toneva et al. 2019, "An Empirical Study of Example Forgetting", arXiv 1812.05159'
 
     def scores(self, pool: Pool) -> np.ndarray:
-        return forgetting_events(pool.signals["dynamics"].argmax(axis=2) == pool.labels[:, None]).astype(np.float64)
+        dynamics = pool.signals["dynamics"]
+        events = forgetting_events(dynamics.argmax(axis=2) == pool.labels[:, None]).astype(np.float64)
+        return np.asarray(np.where(np.isnan(dynamics).any(axis=(1, 2)), np.nan, events))
 
 
 @register

@@ -66,7 +66,8 @@ class DropHardest(Filter):
         keep = np.ones(len(pool), bool)
         for group in range(pool.num_classes):
             rows = np.flatnonzero(pool.labels == group)
-            hardest = rows[np.lexsort((pool.tie_keys[rows], -scores[rows]))]
+            known = np.where(np.isnan(scores[rows]), np.inf, scores[rows])  # without a score: first to go
+            hardest = rows[np.lexsort((pool.tie_keys[rows], -known))]
             keep[hardest[: int(self.share * len(rows))]] = False
         return Kept(keep, scores)
 
@@ -75,11 +76,12 @@ def label_doubt(heldout_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return (n,) float64: the class's mean self-confidence minus the example's own; positive is below the mean.
 
     Args:
-        heldout_probs: (n, C) by models that did not train on the example.
+        heldout_probs: (n, C) by models that did not train on the example; NaN: none, the doubt is NaN too.
         labels: (n,) class numbers.
     """
     own = heldout_probs[np.arange(len(labels)), labels].astype(np.float64)
     num_classes = heldout_probs.shape[1]
-    counts = np.bincount(labels, minlength=num_classes).clip(min=1)
-    means = np.bincount(labels, weights=own, minlength=num_classes) / counts
+    known = ~np.isnan(own)
+    counts = np.bincount(labels[known], minlength=num_classes).clip(min=1)
+    means = np.bincount(labels[known], weights=own[known], minlength=num_classes) / counts
     return np.asarray(means[labels] - own)
