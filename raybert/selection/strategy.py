@@ -129,6 +129,11 @@ class Strategy(Section):
             return self
         if self.spends() != "distinct":
             raise ValueError(f"then: must be left out, '{self.name}' leaves no smaller set to choose from")
+        if self.schedule == "rounds" and "rounds" not in self.then.schedules:
+            raise ValueError(
+                f"then: must be a strategy that keeps what earlier rounds chose, which '{self.then.name}' does not; "
+                "leave out `schedule: rounds` or `then`"
+            )
         if self.then.spends() != "distinct" or self.then.schedule != "once":
             raise ValueError(f"then: must choose a fixed number of examples once, which '{self.then.name}' does not")
         return self

@@ -108,6 +108,10 @@ def test_default_directions_are_those_of_the_table():
         ({"name": "all", "then": "random"}, r"then: must be left out, 'all' leaves no smaller set"),
         ({"name": "el2n", "then": "all"}, r"then: must choose a fixed number of examples once, which 'all' does not"),
         ({"name": "el2n", "then": "random_epoch"}, "which 'random_epoch' does not"),
+        (
+            {"name": "el2n", "schedule": "rounds", "then": "ccs"},
+            "must be a strategy that keeps what earlier rounds chose",
+        ),
         ({"name": "el2n", "schedule": "epoch", "pre": "semdedup"}, "pre: must be left out with the schedule epoch"),
         ({"name": "random_epoch", "then": "random"}, "then: must be left out with the schedule epoch"),
         ({"name": "random", "pre": ["k_center"]}, r"pre\[0\]: must be a filter .*got 'k_center'"),
