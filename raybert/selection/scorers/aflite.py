@@ -30,7 +30,11 @@ def aflite(
     class are skipped.
 
     The linear model is a ridge classifier (least squares on one-hot labels with an intercept), which one solve of
-    a (d + 1, d + 1) system trains; logistic regression, as in the paper, takes minutes at 25,000 examples.
+    a (d + 1, d + 1) system trains; logistic regression, as in the paper, takes 3.5 times as long (measured: 6.1 s
+    against 1.7 s a round at 25,000 examples of 384 dimensions and 4 classes, one core; the same time at 4,000 of 2
+    classes). It is shrunk so little that it generalises badly where about d + 1 examples train it: at n = 800, d = 384
+    the mean E is .51 on TREC and .61 on SST-2, that of logistic regression .71 and .78; at n = 4,000 they agree
+    within .03.
 
     Args:
         embeddings: (n, d) rows.
@@ -116,7 +120,8 @@ def aflite_signal(
 ) -> np.ndarray:
     """Return (n, 2) float32 round of removal and E, down to a quarter of the pool.
 
-    Rows are put into an order of their content first, so a permuted pool gives the permuted result.
+    Rows are put into an order of their content first, and equal rows of one label share the mean of what they got, so
+    a permuted pool gives the permuted result.
 
     Args:
         embeddings: (n, d) rows.
@@ -124,15 +129,23 @@ def aflite_signal(
         seed: of the splits.
         target_fraction: of the pool, to stop at.
     """
+    labels = np.asarray(labels)
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.asarray(embeddings, np.float32)]
     keys = np.frombuffer(b"".join(digests), np.uint64)
     order = np.lexsort((labels, keys))
     found = aflite(
         np.asarray(embeddings)[order],
-        np.asarray(labels)[order],
+        labels[order],
         np.random.default_rng(seed),
         target=max(1, round(target_fraction * len(labels))),
     )
     signal = np.empty((len(labels), 2), np.float32)
-    signal[order] = np.column_stack(found)
+    is_new = np.append(True, (np.diff(keys[order]) != 0) | (np.diff(labels[order]) != 0))
+    signal[order] = _mean_of_runs(np.column_stack(found), np.flatnonzero(is_new))
     return signal
+
+
+def _mean_of_runs(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return (n, 2) values in which every run of rows, given by (r,) first rows, has its mean."""
+    sizes = np.diff(np.append(starts, len(values)))
+    return np.repeat(np.add.reduceat(values, starts) / sizes[:, None], sizes, axis=0)
