@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from raybert.errors import ModelError
-from raybert.models import Encoder, load_tokenizer
+from raybert.models import Encoder, check_length, load_tokenizer
 from raybert.models.classifier import keep_head_in_float32
 from raybert.models.quiet import quiet_transformers
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
@@ -86,10 +86,18 @@ def pseudo_perplexity(
 
 
 def _logits_at(model: Any, inputs: dict[str, torch.Tensor], row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
-    """Return (k, V) float32 logits of single positions; the head, which works on each alone, sees only these."""
+    """Return (k, V) float32 logits of single positions.
+
+    A head behind a backbone with one state per piece works on each alone, and sees only these; where the shapes say
+    that this is not so (no backbone of its own, or a decoder of its own as in Perceiver), it sees everything.
+    """
+    picked: list[bool] = []
 
     def pick(_: Any, __: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[row, column].float().unsqueeze(0)
+        hidden = getattr(output, "last_hidden_state", None)
+        if hidden is not None and hidden.shape[:2] == inputs["input_ids"].shape:
+            output.last_hidden_state = hidden[row, column].float().unsqueeze(0)  # (1, k, d)
+            picked.append(True)
         return output
 
     handle = model.base_model.register_forward_hook(pick)
@@ -97,7 +105,12 @@ def _logits_at(model: Any, inputs: dict[str, torch.Tensor], row: torch.Tensor, c
         logits: torch.Tensor = model(**inputs).logits
     finally:
         handle.remove()
-    return logits.squeeze(0).float()
+    if not picked:
+        return logits[row, column].float()
+    if logits.shape[:2] == (1, len(row)):
+        return logits.squeeze(0).float()
+    everything: torch.Tensor = model(**inputs).logits
+    return everything[row, column].float()
 
 
 def count_passes(lengths: np.ndarray, mask_every: int | None) -> int:
@@ -111,32 +124,52 @@ def count_passes(lengths: np.ndarray, mask_every: int | None) -> int:
 
 
 def check_has_masked_lm_head(encoder: Encoder) -> None:
-    """Refuse an encoder whose files hold no masked-LM head, by the names of its tensors.
+    """Refuse an encoder whose files hold no complete masked-LM head.
+
+    The names of its tensors say so for most; the model is loaded only where they leave it open.
 
     Raises:
-        ModelError: the architecture has none, or its weights are not in the files.
+        ModelError: the architecture has none, or weights of it are not in the files.
+    """
+    if not _names_show_head(encoder):
+        _load_complete(encoder)
+
+
+def _names_show_head(encoder: Encoder) -> bool:
+    """Return whether every tensor of the head is in the files by name; False leaves it open.
+
+    Tensors may have an older name there (`LayerNorm.gamma`), be tied to another one, or be in another format.
+
+    Raises:
+        ModelError: the architecture has no such head, or not one of its tensors is there.
     """
     config = AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise ModelError(f"perplexity: '{encoder.name}' (type {config.model_type}) has no masked-LM head; {_REMEDY}")
     names = _tensor_names(encoder)
     if names is None:
-        return  # weights in another format are checked when they are loaded
+        return False
     with quiet_transformers(), torch.device("meta"):
-        model = AutoModelForMaskedLM.from_config(config)
+        model = AutoModelForMaskedLM.from_config(config, trust_remote_code=encoder.trust_remote_code)
     prefix = model.base_model_prefix
     head = {name for name, _ in model.named_parameters() if not name.startswith(f"{prefix}.")}
     if head and not head & names:
         raise ModelError(f"perplexity: the files of '{encoder.name}' hold no weights of a masked-LM head; {_REMEDY}")
+    return head <= names
 
 
 def load_masked_model(encoder: Encoder) -> Any:
     """Return the masked language model of an encoder in eval mode.
 
     Raises:
-        ModelError: weights of its head are missing.
+        ModelError: the architecture has no head for it, or weights are missing.
     """
-    check_has_masked_lm_head(encoder)
+    _names_show_head(encoder)
+    return keep_head_in_float32(_load_complete(encoder)).eval()
+
+
+def _load_complete(encoder: Encoder) -> Any:
+    """Return the model of files that hold all of its weights, tied ones once."""
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         model, info = AutoModelForMaskedLM.from_pretrained(
             encoder.path,
@@ -147,7 +180,7 @@ def load_masked_model(encoder: Encoder) -> Any:
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(f"perplexity: the files of '{encoder.name}' lack {missing[0]}; {_REMEDY}")
-    return keep_head_in_float32(model).eval()
+    return model
 
 
 @dataclass(frozen=True)
@@ -177,6 +210,7 @@ class PerplexityScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that tokenizes the texts of positions and scores them."""
+        check_length(self.model, self.max_length)
         model = load_masked_model(self.model).to("cuda" if torch.cuda.is_available() else "cpu")
         tokenizer = load_tokenizer(self.model)
         if tokenizer.mask_token_id is None:
