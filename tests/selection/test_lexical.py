@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from raybert.selection.scorers.lexical import (
@@ -17,6 +19,7 @@ from raybert.selection.scorers.lexical import (
     ttr,
     word_tokens,
 )
+from raybert.selection.scorers.scorer import Scorer, ScoringData
 
 GENERATOR = np.random.default_rng(0)
 
@@ -49,10 +52,11 @@ def test_short_values_by_hand():
     assert all(math.isnan(function([])) for function in (ttr, mattr, hdd, mtld))
 
 
-@pytest.mark.parametrize(("count", "vocabulary"), [(42, 30), (60, 20), (200, 50), (43, 2)])
+@pytest.mark.parametrize(("count", "vocabulary"), [(1, 1), (17, 9), (41, 12), (42, 30), (60, 20), (200, 50), (43, 2)])
 def test_hdd_is_the_sum_over_types_of_the_chance_to_be_drawn(count, vocabulary):
     words = random_words(count, vocabulary)
-    expected = sum((1 - hypergeom.pmf(0, count, words.count(word), 42)) / 42 for word in set(words))
+    draws = min(42, count)
+    expected = sum((1 - hypergeom.pmf(0, count, words.count(word), draws)) / draws for word in set(words))
     assert hdd(words) == pytest.approx(expected, rel=1e-9)
 
 
@@ -95,13 +99,48 @@ def test_texts_under_five_words_have_no_rank_and_a_permutation_changes_nothing()
 
 def test_both_texts_of_a_pair_count():
     table = pa.table({"text": ["a b", "c"], "text_pair": ["a c", "d e"]})
-    assert joined_texts(table, np.array([1, 0])) == ["c\nd e", "a b\na c"]
+    assert joined_texts(table, np.array([1, 0])) == ["c\n\nd e", "a b\n\na c"]
 
 
 def test_the_scorer_reads_the_texts_of_its_positions(prepared):
-    from raybert.selection.scorers.scorer import ScoringData
-
     data = ScoringData(prepared.data, prepared.splits.train, 1024, "fp32")
     texts = prepared.splits.train["text"].to_pylist()
     found = LexicalScorer().load(data)(np.array([5, 2]))["lexical"]
     np.testing.assert_array_equal(found, lexical_statistics([texts[5], texts[2]]))
+    assert isinstance(LexicalScorer(), Scorer)
+
+
+def test_the_scorer_counts_the_words_of_both_texts():
+    table = pa.table({"text": ["red green", "one"], "text_pair": ["green blue", "two three"]})
+    found = LexicalScorer().load(ScoringData(None, table, 1024, "fp32"))(np.array([1, 0]))["lexical"]
+    assert found.dtype == np.float32
+    # red green green | blue: a factor closes at 2 of 3 types, the rest counts nothing, backward likewise.
+    np.testing.assert_allclose(found, [[1, 1, 3, 3], [0.75, 0.75, 4, 4]], rtol=1e-6)
+
+
+def test_scores_are_weighted_means_of_ranks_in_which_ties_share_theirs():
+    lexical = np.array([[0.5, 0.7, 60, 60], [0.6, 0.7, 90, 60], [0.6, 0.8, 80, 60], [0.9, 0.6, 70, 60]])
+    mattr_ranks, hdd_ranks, mtld_ranks = [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 0], [0, 1, 2 / 3, 1 / 3]
+    expected = (np.array(mattr_ranks) + 2 * np.array(hdd_ranks) + np.array(mtld_ranks)) / 4
+    np.testing.assert_allclose(lexical_score(lexical, (1.0, 2.0, 1.0)), expected)
+    lexical[:, 3] = 45  # MTLD says nothing: the other weights make up for it
+    np.testing.assert_allclose(
+        lexical_score(lexical, (1.0, 2.0, 1.0)), (np.array(mattr_ranks) + 2 * np.array(hdd_ranks)) / 3
+    )
+    assert np.isnan(lexical_score(lexical, (0.0, 0.0, 1.0))).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60)), min_size=1, max_size=40), st.randoms())
+def test_many_texts_of_one_length_are_never_split_by_position(rows, random):
+    lexical = np.array([[value / 4, value / 4, value, count] for value, count in rows], np.float32)
+    order = np.array(random.sample(range(len(rows)), len(rows)))
+    score = lexical_score(lexical)
+    np.testing.assert_array_equal(lexical_score(lexical[order]), score[order])
+    assert ((score >= 0) & (score <= 1) | np.isnan(score)).all()
+    np.testing.assert_array_equal(np.isnan(score), lexical[:, 3] < 5)
+
+
+def test_a_factor_closes_at_a_ratio_that_equals_the_threshold():
+    words = [*map(str, range(18)), *["0"] * 7, "x"]
+    # Forward 18 of 25 types are .72, and x alone adds nothing; backward x00, 00, 00, and 18 types in 19 words.
+    assert mtld(words) == pytest.approx((26 / 1 + 26 / (3 + (1 / 19) / 0.28)) / 2)

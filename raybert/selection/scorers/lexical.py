@@ -95,8 +95,9 @@ def lexical_score(lexical: np.ndarray, weights: tuple[float, float, float] = (1.
     """Return (n,) float64 weighted mean of the ranks of MATTR, HD-D and MTLD among texts of similar length, in 0..1.
 
     Ranks are within deciles of the number of words; texts of one length are never in two. HD-D under 42 words and
-    MTLD under 50 do not count, and the other weights make up for them. Texts under 5 words are NaN: they rank last
-    in every direction, because nothing is known about them.
+    MTLD under 50 do not count, and the other weights make up for them. Texts under 5 words, and those of whose
+    measures none with a weight counts, are NaN and not -inf: NaN ranks last in every direction, -inf would be the
+    first of `easy`, and nothing is known about them.
 
     Args:
         lexical: (n, 4) MATTR, HD-D, MTLD, number of words.
@@ -142,12 +143,12 @@ def lexical_statistics(texts: Sequence[str]) -> np.ndarray:
 
 
 def joined_texts(table: pa.Table, positions: np.ndarray) -> list[str]:
-    """Return the texts of some rows, both texts of a pair one after the other."""
+    """Return the texts of some rows, both texts of a pair one after the other as paragraphs of their own."""
     rows = table.take(positions)
     texts: list[str] = rows["text"].to_pylist()
     if "text_pair" not in rows.column_names:
         return texts
-    return [f"{first}\n{second}" for first, second in zip(texts, rows["text_pair"].to_pylist(), strict=True)]
+    return [f"{first}\n\n{second}" for first, second in zip(texts, rows["text_pair"].to_pylist(), strict=True)]
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ class ReadabilityScorer:
     passes = 0
 
     def identity(self) -> dict[str, Any]:
-        """Return its name: it has no parameters."""
-        return {"scorer": "readability"}
+        """Return its name, and a rule that was once another: the texts of a pair had no sentence end between them."""
+        return {"scorer": "readability", "pairs": "sentences of their own"}
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that reads the texts of positions."""
