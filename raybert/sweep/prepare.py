@@ -82,6 +82,7 @@ def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -
     else:
         model = resolve_encoder(ModelConfig(encoder=settings.model, revision=settings.revision), (), cache)
     check_has_masked_lm_head(model)
+    check_length(model, config.data.max_length)
     return model
 
 

@@ -19,8 +19,8 @@ class AfliteScorer:
     signals = ("aflite",)
 
     def identity(self) -> dict[str, Any]:
-        """Return its name: it has no parameters."""
-        return {"scorer": "aflite"}
+        """Return its name and version, which is raised when the same embeddings give other values."""
+        return {"scorer": "aflite", "version": 2}
 
     def compute(self, scoring_data: ScoringData, signals: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Filter on the embeddings; the seed is the same for every sweep, so that all trials share one result."""
