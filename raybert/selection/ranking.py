@@ -145,6 +145,7 @@ def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, 
         queues.append(iter(queue[~is_selected[queue]].tolist()))
     seats = free_seats(pool, groups, sizes, budget - len(pool.selected))
     chosen = np.array([next(queues[group]) for group in seats], np.int64)
+    chosen = np.concatenate([chosen[kept_rows[chosen]], chosen[~kept_rows[chosen]]])
     positions = np.concatenate([pool.selected, chosen])
     refilled = int((~kept_rows[chosen]).sum())
     return Selection(positions, scores[positions].astype(np.float64), refilled=refilled, pool_scores=scores)
@@ -163,7 +164,7 @@ def choose_per_class(pool: Pool, budget: int, choose: Callable[[Pool, int], Sele
     counts = np.bincount(np.array(seats, np.int64), minlength=pool.num_classes)
     queues: dict[int, Iterator[tuple[int, float]]] = {}
     old_scores = np.full(len(pool), np.nan)
-    refilled = 0
+    taken_back: list[int] = []
     for group in np.flatnonzero(counts):
         rows = np.flatnonzero(pool.labels == group)
         part = pool.subset(rows)
@@ -172,8 +173,8 @@ def choose_per_class(pool: Pool, budget: int, choose: Callable[[Pool, int], Sele
         positions = rows[inner.positions]
         old_scores[positions[:num_old]] = inner.scores[:num_old]
         queues[int(group)] = zip(positions[num_old:].tolist(), inner.scores[num_old:].tolist(), strict=True)
-        refilled += inner.refilled
-    chosen = [next(queues[group]) for group in seats]
+        taken_back += positions[len(positions) - inner.refilled :].tolist()
+    chosen = sorted((next(queues[group]) for group in seats), key=lambda pair: pair[0] in set(taken_back))
     positions = np.concatenate([pool.selected, np.array([row for row, _ in chosen], np.int64)])
     scores = np.concatenate([old_scores[pool.selected], np.array([score for _, score in chosen], np.float64)])
-    return Selection(positions, scores, refilled=refilled)
+    return Selection(positions, scores, refilled=len(taken_back))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
     if not 1 <= budget <= n:
         raise ConfigError(f"selection.budget: must be in 1..{n} (pool size), got {budget}")
     _check_signals(strategy, pool)
-    selection = choose_composed(strategy, pool, budget)
+    selection = choose_composed(strategy, replace(pool, budget_fraction=budget / n), budget)
     expected = None if strategy.spends() == "none" else budget
     check_positions(_name(strategy), selection.positions, n, expected)
     for field, values in (("scores", selection.scores), ("weights", selection.weights)):

@@ -30,6 +30,8 @@ class Pool:
         signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...
         generator: everything else random; seeded from the trial's seed.
         selected: (s,) int64 positions that earlier rounds chose; they stay, and count towards the budget.
+        budget_fraction: what share of the whole pool the budget is, where this pool is a part of it or another number is
+            asked for (`pre`, `then`); None: what is asked for over the pool's size.
     """
 
     labels: np.ndarray
@@ -38,9 +40,14 @@ class Pool:
     signals: Mapping[str, np.ndarray]
     generator: np.random.Generator
     selected: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    budget_fraction: float | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fraction(self, budget: int) -> float:
+        """Return the share of the whole pool that a strategy's rules for small and large budgets go by."""
+        return budget / len(self) if self.budget_fraction is None else self.budget_fraction
 
     def subset(self, rows: np.ndarray) -> Pool:
         """Return the pool of some rows; earlier choices that are not among them are left out.

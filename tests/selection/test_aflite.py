@@ -99,7 +99,7 @@ def brute_force(points, labels, generator, target, num_splits) -> tuple[list[int
             train, rest = order[: len(left) // 2], order[len(left) // 2 :]
             if len({labels[i] for i in train}) == 1:
                 continue
-            shrink = 1e-3 * (np.square(points[train]).sum() + len(train)) / (points.shape[1] + 1)
+            shrink = 0.1 * (np.square(points[train]).sum() + len(train)) / (points.shape[1] + 1)
             model = RidgeClassifier(alpha=shrink).fit(points[train].astype(np.float64), labels[train])
             for i, predicted in zip(rest, model.predict(points[rest].astype(np.float64)), strict=True):
                 correct[i] += predicted == labels[i]

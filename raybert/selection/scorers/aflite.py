@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-_RIDGE = 1e-3
+_RIDGE = 0.1
 
 
 def aflite(
@@ -32,9 +32,9 @@ def aflite(
     The linear model is a ridge classifier (least squares on one-hot labels with an intercept), which one solve of
     a (d + 1, d + 1) system trains; logistic regression, as in the paper, takes 3.5 times as long (measured: 6.1 s
     against 1.7 s a round at 25,000 examples of 384 dimensions and 4 classes, one core; the same time at 4,000 of 2
-    classes). It is shrunk so little that it generalises badly where about d + 1 examples train it: at n = 800, d = 384
-    the mean E is .51 on TREC and .61 on SST-2, that of logistic regression .71 and .78; at n = 4,000 they agree
-    within .03.
+    classes). Its shrinkage agrees with logistic regression on MiniLM's embeddings of TREC and
+    SST-2 (measured: E correlates .79 and .83 at n = 800, .89 and .92 at n = 4,000; the mean differs by .05 at most),
+    where a hundredth of it fails when about d + 1 examples train the model (.49 and .52 at n = 800).
 
     Args:
         embeddings: (n, d) rows.

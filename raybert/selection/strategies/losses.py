@@ -60,11 +60,12 @@ class LossThreshold(Strategy):
         return EpochPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
 
     def _is_due(self, request: EpochRequest, previous_size: int) -> bool:
-        """Tell whether a stretch of T / scorings steps ended during the last pass, and `refresh` allows it."""
+        """Tell whether a stretch of T / scorings steps ended in the last `refresh` passes, and they are over."""
         if (request.epoch - 1) % self.refresh:
             return False
         stretch = math.ceil(request.view.total_steps / self.scorings)
-        began = request.view.step - math.ceil(previous_size / request.batch_size)
+        # All passes since the last one that could have scored repeated its choice.
+        began = request.view.step - self.refresh * math.ceil(previous_size / request.batch_size)
         return request.view.step // stretch > began // stretch
 
     def _limit(self, losses: np.ndarray) -> float:

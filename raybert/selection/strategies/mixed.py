@@ -166,7 +166,7 @@ class Ccs(MixedStrategy):
     def choose(self, pool: Pool, budget: int) -> Selection:
         if self.drop_hardest is not None:
             return super().choose(pool, budget)
-        share = 0.3 if budget <= 0.1 * len(pool) else 0.2  # of the whole budget, whatever the quota of a class
+        share = 0.3 if pool.fraction(budget) <= 0.1 else 0.2  # of the whole budget, whatever the quota of a class
         return self.model_copy(update={"drop_hardest": share}).choose(pool, budget)
 
     def pick(self, pool: Pool, budget: int) -> Selection:

@@ -50,7 +50,7 @@ class RankedStrategy(Strategy):
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         return choose_ranked(
-            pool, budget, self.scores(pool), self._order(budget / len(pool)), balanced=self.balance == "class"
+            pool, budget, self.scores(pool), self._order(pool.fraction(budget)), balanced=self.balance == "class"
         )
 
     def _order(self, budget_fraction: float) -> Order:
