@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -249,7 +249,7 @@ class SimulatedView:
         """Return probabilities and (m, d) features."""
         return self.predict(positions), self.embed(positions)
 
-    def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
+    def embed(self, positions: np.ndarray | None = None, pooling: Literal["mean", "cls"] = "mean") -> np.ndarray:
         """Return (m, d) embeddings."""
         return self._rows(self._signal("embeddings"), positions)
 

@@ -185,6 +185,8 @@ def _join_differences(
     table: pd.DataFrame, units: pd.DataFrame, baseline: pd.DataFrame, keys: list[str], name: str
 ) -> pd.DataFrame:
     match = [column for column in baseline.columns if not column.endswith("_baseline")]
+    for column in set(match) & set(keys):
+        baseline = _at_every_value(baseline, column, units[column])
     pairs = units[units["strategy"] != name].merge(baseline, on=match, how="inner")
     count = pairs.groupby(keys, dropna=False, sort=False).size()
     table[f"num_pairs_{name}"] = count.reindex(table.index).fillna(0).astype("int64")
@@ -194,6 +196,15 @@ def _join_differences(
         table = table.join(_interval_columns(pairs, keys, "difference", label))
         table[f"{label}_p"] = paired_p(table[label], table[f"{label}_std"], table[f"num_pairs_{name}"])
     return table
+
+
+def _at_every_value(baseline: pd.DataFrame, column: str, values: pd.Series[Any]) -> pd.DataFrame:
+    """Return the baseline with its rows without a value (which do not depend on it) repeated for every value."""
+    everywhere = baseline[column].isna()
+    if not everywhere.any():
+        return baseline
+    repeated = baseline[everywhere].drop(columns=column).merge(values.drop_duplicates().to_frame(), how="cross")
+    return pd.concat([baseline[~everywhere], repeated[baseline.columns]], ignore_index=True)
 
 
 def _verdicts(table: pd.DataFrame) -> np.ndarray:

@@ -31,7 +31,10 @@ def choose_composed(strategy: Strategy, pool: Pool, budget: int) -> Selection:
     decisions = [part.keep(pool) for part in filters]
     kept = _keep_by_all(decisions, pool)
     rows = np.flatnonzero(kept.keep)
-    part = _choose_or_recurse(chooser, strategy, pool.subset(rows), min(budget, len(rows)))
+    if len(rows):
+        part = _choose_or_recurse(chooser, strategy, pool.subset(rows), min(budget, len(rows)))
+    else:  # all is dropped, and taken back below
+        part = Selection(np.empty(0, np.int64), np.empty(0))
     if chooser is strategy:
         pool_scores = _spread(part.pool_scores, rows, len(pool))
     else:  # what the filter itself thinks of every example

@@ -9,6 +9,7 @@ the whole pool at once (AFLite) follows as one task each.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ import torch
 
 from raybert.errors import SelectionError
 from raybert.selection.geometry import choose_local_centres, covering_radius, merge_centres
-from raybert.selection.scorers.scorer import PoolScorer, ScoreFunction, Scorer, ScoringData
+from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, content_key
 
 BLOCK_ROWS = 1024
@@ -39,7 +40,7 @@ class ScoringJob:
         data_key: which of the prepared data sets.
         data_fingerprint: its content.
         num_rows: pool size n.
-        arithmetic: precision and word pieces per forward pass, on which the last bits of a model's outputs depend.
+        arithmetic: on what the last bits of a model's outputs depend.
         runs: trial ids of the training runs whose models it loads.
         depends: keys of the signals that it reads, for scorers of the whole pool.
         block_rows: rows of a block.
@@ -49,7 +50,7 @@ class ScoringJob:
     data_key: str
     data_fingerprint: str
     num_rows: int
-    arithmetic: tuple[str, int]
+    arithmetic: Arithmetic
     runs: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     block_rows: int = BLOCK_ROWS
@@ -63,7 +64,7 @@ class ScoringJob:
             **self.scorer.identity(),
         }
         if self.uses_model:
-            identity["arithmetic"] = list(self.arithmetic)
+            identity["arithmetic"] = list(dataclasses.astuple(self.arithmetic))
         if self.depends:
             identity["reads"] = list(self.depends)
         return identity
@@ -286,7 +287,7 @@ class _BlockScorer:
         """Return the job's score function; only the last one is kept, so memory holds one model."""
         if self._loaded is None or self._loaded[0] != job.key:
             assert isinstance(job.scorer, Scorer)
-            self._loaded = (job.key, job.scorer.load(scoring_data))
+            self._loaded = (job.key, job.scorer.load(scoring_data.with_arithmetic(job.arithmetic)))
         return self._loaded[1]
 
 

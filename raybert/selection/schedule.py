@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +14,13 @@ from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, Pool
 
 
 def make_epoch_source(
-    strategy: Strategy, pool: Pool, budget: int, *, total_steps: int, batch_size: int
+    strategy: Strategy,
+    pool: Pool,
+    budget: int,
+    *,
+    total_steps: int,
+    batch_size: int,
+    proxy_pooling: Literal["mean", "cls"] | None = None,
 ) -> tuple[EpochSource, Selection | None]:
     """Return what the training loop asks before every pass, and the selection if it is made now.
 
@@ -23,6 +30,7 @@ def make_epoch_source(
         budget: examples.
         total_steps: T.
         batch_size: examples per optimizer step.
+        proxy_pooling: of the embeddings, where they are a proxy's; None: they are the frozen encoder's.
 
     Raises:
         SelectionError: the strategy returned something that is not a selection.
@@ -30,7 +38,7 @@ def make_epoch_source(
     if strategy.schedule == "epoch":
         return EpochSchedule(strategy, pool, budget, batch_size), None
     if strategy.schedule == "rounds" and strategy.rounds > 1:
-        return RoundSchedule(strategy, pool, budget, total_steps), None
+        return RoundSchedule(strategy, pool, budget, total_steps, proxy_pooling), None
     selection = select_from_pool(strategy, pool, budget)
     return FixedEpochs(selection.positions, selection.weights), selection
 
@@ -71,6 +79,7 @@ class RoundSchedule:
     pool: Pool
     budget: int
     total_steps: int
+    proxy_pooling: Literal["mean", "cls"] | None = None
 
     def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
         """Return all that is selected so far, up to the end of the current round."""
@@ -78,6 +87,8 @@ class RoundSchedule:
         current = int(np.searchsorted(ends, view.step, side="right"))
         target = round_targets(self.budget, self.strategy.rounds)[current]
         positions = previous.positions if previous is not None else np.empty(0, np.int64)
+        weights = previous.weights if previous is not None else None
+        chosen = None
         if len(positions) < target:
             # A generator per round: what a continued trial draws must not depend on the rounds it did not repeat.
             pool = replace(self.pool, selected=positions)
@@ -85,9 +96,21 @@ class RoundSchedule:
                 seed = int(self.pool.tie_keys.min() >> np.uint64(1))
                 pool = replace(pool, generator=np.random.default_rng([seed, current]))
             if previous is not None:
-                pool = refresh_signals(pool, view, self.strategy.all_signals())
-            positions = select_from_pool(self.strategy, pool, target).positions
-        return EpochPlan(positions, max_steps=int(ends[current] - view.step))
+                pool = refresh_signals(pool, view, self.strategy.all_signals(), self.proxy_pooling)
+            chosen = select_from_pool(self.strategy, pool, target)
+            positions, weights = chosen.positions, chosen.weights
+        steps = int(ends[current] - view.step)
+        return EpochPlan(positions, weights, steps, record=_record(chosen, current) if chosen else {})
+
+
+def _record(chosen: Selection, round_number: int) -> dict[str, np.ndarray]:
+    """Return what is known of a round's choice besides its positions."""
+    record = {"round": np.array(round_number), "scores": chosen.scores, "refilled": np.array(chosen.refilled)}
+    if chosen.pool_scores is not None:
+        record["pool_scores"] = chosen.pool_scores
+    if chosen.conflicts is not None:
+        record["conflicts"] = chosen.conflicts
+    return record
 
 
 def round_targets(budget: int, rounds: int) -> list[int]:

@@ -18,6 +18,9 @@ from raybert.selection.scorers.lexical import lexical_statistics
 from raybert.selection.scorers.readability import readability_statistics
 from raybert.selection.strategy import Pool, Selection, Strategy
 
+_PER_CLASS = {"probs": (2, 3), "null_probs": (2, 3), "heldout_probs": (2,), "dynamics": (3,)}
+"""Signals with a column per class, and how many dimensions they may have."""
+
 
 def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
     """Return what a strategy chooses: distinct positions in range, exactly the budget.
@@ -102,7 +105,7 @@ def select(
     """
     if isinstance(strategy, str):
         strategy = build_strategy(StrategyConfig(name=strategy, **dict(parameters or {})))
-    labels = np.asarray(labels, np.int64)
+    labels = _class_numbers(labels)
     arrays = {name: np.asarray(values) for name, values in signals.items()}
     if texts is not None:
         arrays["texts"] = np.asarray(texts, dtype=object)
@@ -111,9 +114,47 @@ def select(
             raise SelectionError(f"{name}: must have one row per label ({len(labels)}), got {len(values)}")
     arrays |= derive_signals(arrays, strategy.all_signals(), labels)
     ids = np.arange(len(labels)).astype(str) if example_ids is None else np.asarray(example_ids).astype(str)
-    num_classes = int(labels.max()) + 1 if len(labels) else 0
+    num_classes = _count_classes(labels, arrays)
     pool = Pool(labels, num_classes, tie_keys(ids, seed), arrays, np.random.default_rng(seed))
     return select_from_pool(strategy, pool, budget)
+
+
+def _class_numbers(labels: Any) -> np.ndarray:
+    """Return labels as (n,) int64.
+
+    Raises:
+        SelectionError: they are not class numbers.
+    """
+    given = np.asarray(labels)
+    if given.dtype.kind in "fb" and np.array_equal(given, given.astype(np.int64)):
+        given = given.astype(np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu" or (len(given) and given.min() < 0):
+        described = f"one of {given.min()}" if given.dtype.kind == "i" and given.ndim == 1 else f"{given.dtype}"
+        raise SelectionError(
+            f"labels: must be (n,) class numbers 0..C-1, got {described} of shape {given.shape}; "
+            "number names first, e.g. by np.unique(labels, return_inverse=True)[1]"
+        )
+    return given.astype(np.int64)
+
+
+def _count_classes(labels: np.ndarray, arrays: Mapping[str, np.ndarray]) -> int:
+    """Return C, from the labels and what has a column per class.
+
+    Raises:
+        SelectionError: probabilities have fewer columns than there are classes, or another shape.
+    """
+    num_classes = int(labels.max()) + 1 if len(labels) else 0
+    for name, dimensions in _PER_CLASS.items():
+        if name not in arrays:
+            continue
+        values = arrays[name]
+        if values.ndim not in dimensions or values.dtype.kind != "f" or values.shape[-1] < num_classes:
+            raise SelectionError(
+                f"{name}: must be probabilities with a column per class ({num_classes}) in "
+                f"{' or '.join(map(str, dimensions))} dimensions, got {values.dtype} of shape {values.shape}"
+            )
+        num_classes = max(num_classes, values.shape[-1])
+    return num_classes
 
 
 def derive_signals(

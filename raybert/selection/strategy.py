@@ -30,8 +30,8 @@ class Pool:
         signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...
         generator: everything else random; seeded from the trial's seed.
         selected: (s,) int64 positions that earlier rounds chose; they stay, and count towards the budget.
-        budget_fraction: what share of the whole pool the budget is, where this pool is a part of it or another number is
-            asked for (`pre`, `then`); None: what is asked for over the pool's size.
+        budget_fraction: what share of the whole pool the budget is, where this pool is a part of it or another number
+            is asked for (`pre`, `then`); None: what is asked for over the pool's size.
     """
 
     labels: np.ndarray
@@ -122,6 +122,21 @@ class Strategy(Section):
         return self
 
     @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Strategy:
+        given = self.model_fields_set
+        if "rounds" in given and self.schedule != "rounds":
+            raise ValueError(f"rounds: must be left out without `schedule: rounds`, got {self.rounds}")
+        if "candidates" in given and self.then is None:
+            raise ValueError(f"candidates: must be left out without `then`, got {self.candidates:g}")
+        for i, part in enumerate(self.pre):
+            if "then" in part.model_fields_set:
+                raise ValueError(f"pre[{i}].then: must be left out, a filter in `pre` only drops; write `then` outside")
+        nulls = {null for part in self.parts() if (null := part.null_inputs())} | {self.null_inputs()} - {None}
+        if len(nulls) > 1:
+            raise ValueError(f"null_input: must be the same in all parts, got {' and '.join(sorted(map(str, nulls)))}")
+        return self
+
+    @model_validator(mode="after")
     def _composition_makes_sense(self) -> Strategy:
         for i, part in enumerate(self.pre):
             if not isinstance(part, Filter):
@@ -145,6 +160,11 @@ class Strategy(Section):
             raise ValueError(f"then: must choose a fixed number of examples once, which '{self.then.name}' does not")
         return self
 
+    def parts(self) -> tuple[Strategy, ...]:
+        """Return the strategies inside this one: filters, the one that follows, and those of its own parameters."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        return tuple(part for part in (*self.pre, *values) if isinstance(part, Strategy))
+
     def required_signals(self) -> frozenset[str]:
         """Return the signals that these parameters need, composition apart; by default `needs`."""
         return self.needs
@@ -160,8 +180,7 @@ class Strategy(Section):
 
     def null_inputs(self) -> NullInputs | None:
         """Return which null its proxies must have seen in training (IFD); None: ordinary proxies."""
-        inner = (part.null_inputs() for part in (*self.pre, *([self.then] if self.then else [])))
-        return next((null for null in inner if null), None)
+        return next((null for part in self.parts() if (null := part.null_inputs())), None)
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         """Return exactly `budget` distinct positions of the pool, in the order of selection.
@@ -246,9 +265,20 @@ class EpochRequest:
     """What `of` chose before training, computed once (see `curriculum`)."""
 
 
-def refresh_signals(pool: Pool, view: PoolView, needs: frozenset[str]) -> Pool:
-    """Return the pool with outputs of the current model in place of those of proxies, where they are needed."""
+def refresh_signals(
+    pool: Pool, view: PoolView, needs: frozenset[str], pooling: Literal["mean", "cls"] | None = None
+) -> Pool:
+    """Return the pool with outputs of the current model in place of those of proxies, where they are needed.
+
+    Args:
+        pool: as before training.
+        view: the current model.
+        needs: signals that will be read.
+        pooling: of the embeddings, where these are a proxy's too; None: those of the frozen encoder, which stay.
+    """
     fresh: dict[str, np.ndarray] = {}
+    if pooling is not None and "embeddings" in needs:
+        fresh["embeddings"] = view.embed(pooling=pooling)
     if "feature_norms" in needs:
         fresh["probs"], features = view.predict_with_features()
         fresh["feature_norms"] = np.linalg.norm(features, axis=1)

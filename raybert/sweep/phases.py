@@ -15,7 +15,7 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweep.environment import Cluster
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import PART, PROXY, TRIAL, Plan, TrialSpec
+from raybert.sweep.plan import PART, TRIAL, Plan, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner
@@ -58,7 +58,8 @@ class TrialRunner:
             return
         self.progress.phase("score: signals of the pool")
         self._warn_of_weak_proxies(scored)
-        if self._score(scored) and not self.interruption() and not only_score:
+        scored = self._score(scored)
+        if scored and not self.interruption() and not only_score:
             self.progress.phase("compare: scored strategies")
             self._run_trials(scored)
 
@@ -90,11 +91,7 @@ class TrialRunner:
             self.progress.note(f"note: {num_recalled} proxy runs are taken from the score store with their signals")
 
     def _scoring_data(self, key: str) -> ScoringData:
-        ready = self.prepared[key]
-        config = next(spec.config for spec in self.plan.trials if spec.data_key == key)
-        return ScoringData(
-            ready.data, ready.splits.train, config.selection.scoring_batch_tokens, config.train.precision
-        )
+        return ScoringData(self.prepared[key].data, self.prepared[key].splits.train)
 
     def _run_trials(self, specs: list[TrialSpec]) -> None:
         encoders = {key: ready.encoder for key, ready in self.prepared.items()}
@@ -118,15 +115,15 @@ class TrialRunner:
         """Say which proxies know hardly more than the largest class: rankings by their outputs mean little."""
         used = {run for spec in specs for run in spec.proxies}
         for spec in self.plan.proxies:
-            if spec.role != PROXY or spec.trial_id not in used:
+            if spec.trial_id not in used:
                 continue
             accuracy = float(self.folder.trial(spec.trial_id).result()["validation_accuracy"])
             labels = np.asarray(self.prepared[spec.data_key].data.validation.labels)
             largest = float(np.bincount(labels).max() / len(labels))
             if accuracy < largest + WEAK_PROXY_MARGIN:
                 self.progress.note(
-                    f"note: the proxy of seed {spec.seed} has a validation accuracy of {accuracy:.2f}, the largest "
-                    f"class alone gives {largest:.2f}: its scores say little; raise "
+                    f"note: the {spec.label} of seed {spec.seed} has a validation accuracy of {accuracy:.2f}, the "
+                    f"largest class alone gives {largest:.2f}: its scores say little; raise "
                     "selection.proxy.epochs or selection.proxy.learning_rate"
                 )
 
@@ -141,31 +138,51 @@ class TrialRunner:
                     f"(selection.scorers.perplexity.mask_every: {job.scorer.mask_every or 'null'}; exact: {exact:,})"
                 )
 
-    def _score(self, specs: list[TrialSpec]) -> bool:
-        """Compute the signals of trials; when that fails, so do the trials."""
-        resources = specs[0].config.resources
+    def _score(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+        """Compute the signals of trials, and return those that have all; the readers of one that fails, fail."""
         jobs = self.planner.unique_jobs(specs)
         self._announce_perplexity([job for job in jobs if self.store.completion(job.key) is None])
+        errors: dict[str, str] = {}
         try:
-            is_complete = run_scoring(
-                jobs,
-                self.data,
-                self.store,
-                cpus=self.cluster.cpus,
-                gpus=self.cluster.gpus,
-                gpus_per_actor=resources.gpus_per_worker,
-                progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
-                note=self.progress.note,
-                should_stop=self.interruption,
-            )
+            is_complete = self._run_scoring(jobs, specs[0])
+        except ray.exceptions.RayError:
+            # One of the jobs is at fault: alone, the others come to their end.
+            is_complete = all(self._try_alone(job, specs[0], errors) for job in jobs)
+        if not is_complete:
+            return []
+        self._keep_runs([job for job in jobs if job.key not in errors])
+        for spec in specs:
+            found = [errors[job.key] for job in self.planner.jobs(spec) if job.key in errors]
+            if found:
+                self._fail(spec, found[0])
+        return [spec for spec in specs if self.folder.trial(spec.trial_id).status() != "failed"]
+
+    def _try_alone(self, job: ScoringJob, spec: TrialSpec, errors: dict[str, str]) -> bool:
+        """Run one scoring job, note its error by key, and return whether it was not interrupted."""
+        blocked = [errors[key] for key in job.depends if key in errors]
+        if blocked:
+            errors[job.key] = blocked[0]
+            return True
+        try:
+            return self._run_scoring([job], spec)
         except ray.exceptions.RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
-            for spec in specs:
-                self._fail(spec, f"TrialError: scoring failed: {lines[-1] if lines else error!r}\n\n{error}")
-            return False
-        if is_complete:
-            self._keep_runs(jobs)
-        return is_complete
+            name = job.scorer.identity()["scorer"]
+            errors[job.key] = f"TrialError: scoring {name} failed: {lines[-1] if lines else error!r}\n\n{error}"
+            return True
+
+    def _run_scoring(self, jobs: Sequence[ScoringJob], spec: TrialSpec) -> bool:
+        return run_scoring(
+            jobs,
+            self.data,
+            self.store,
+            cpus=self.cluster.cpus,
+            gpus=self.cluster.gpus,
+            gpus_per_actor=spec.config.resources.gpus_per_worker,
+            progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
+            note=self.progress.note,
+            should_stop=self.interruption,
+        )
 
     def _keep_runs(self, jobs: Sequence[ScoringJob]) -> None:
         """Keep what runs measured beside their signals; models that only served a score are deleted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
@@ -47,6 +47,7 @@ _EXECUTION_ONLY = (
     "name",
 )
 _TWINS = 2
+_NOTHING = object()
 
 SourceKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
 
@@ -224,8 +225,15 @@ def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
             raise ConfigError(f"{path}.label: must not begin with '{PROXY}', which names the proxy runs, got '{label}'")
         if label in labelled and labelled[label] != strategy:
             raise ConfigError(f"{path}.label: must be unique, got '{label}' for two different strategies")
+        same = next((name for name, other in labelled.items() if name != label and _are_same(strategy, other)), None)
+        if same is not None:
+            raise ConfigError(f"{path}: '{label}' is the same strategy as '{same}'; leave one of them out")
         labelled[label] = strategy
     return list(labelled.items())
+
+
+def _are_same(one: Strategy, other: Strategy) -> bool:
+    return strategy_identity(one) == strategy_identity(other)
 
 
 def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
@@ -240,6 +248,13 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
     """
     strategies = build_strategies(config)
     trials: dict[str, TrialSpec] = {}
+
+    def add(spec: TrialSpec) -> None:
+        known = trials.setdefault(spec.trial_id, spec)
+        # What a strategy does not read makes no difference to it: one trial stands at several points of the grid.
+        grid = {key: value for key, value in known.grid.items() if spec.grid.get(key, _NOTHING) == value}
+        trials[spec.trial_id] = replace(known, grid=grid)
+
     for seed in config.sweep.seeds:
         for variant in expand_grid(config):
             facts = pools[variant.data_key]
@@ -247,9 +262,10 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
                 sources = []
                 for source, runs in _plan_sources(variant, facts, strategy, seed):
                     sources.append(source)
-                    trials.update({run.trial_id: run for run in runs})
-                spec = _plan_trial(variant, facts, label, strategy, seed, tuple(sources))
-                trials.setdefault(spec.trial_id, spec)
+                    for run in runs:
+                        add(run)
+                _check_sources(label, strategy, variant.config, sources)
+                add(_plan_trial(variant, facts, label, strategy, seed, tuple(sources)))
     ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
     return Plan(tuple(ordered))
 
@@ -344,6 +360,30 @@ def _plan_sources(
     if "dynamics" in needs:
         run = maker.dynamics()
         yield Source("dynamics", (run.trial_id,)), [run]
+
+
+def _check_sources(label: str, strategy: Strategy, config: RaybertConfig, sources: Sequence[Source]) -> None:
+    """Refuse cross-fitted proxies where the strategy needs such that have seen the whole pool.
+
+    Raises:
+        ConfigError: says what to leave out.
+    """
+    folds = config.selection.proxy.folds
+    if folds is None:
+        return
+    remedy = f"leave out selection.proxy.folds, got {folds}"
+    if any(source.kind == "proxy" and source.null for source in sources):
+        raise ConfigError(
+            f"sweep.strategies: '{label}' compares with a null that proxies of the whole pool have seen; {remedy}"
+        )
+    if strategy.all_signals() & EMBEDDING_SIGNALS and config.selection.embedding.source == "proxy":
+        raise ConfigError(
+            f"selection.embedding.source: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
+            f"different folds cannot be compared; {remedy}"
+        )
+    runs = [set(source.runs) for source in sources if source.kind in ("proxy", "irreducible")]
+    if len(runs) == 2 and runs[0] & runs[1]:
+        raise ConfigError(f"sweep.strategies: '{label}' would subtract its twins' loss from itself; {remedy}")
 
 
 def _ids(runs: Iterable[TrialSpec]) -> tuple[str, ...]:

@@ -134,10 +134,11 @@ def run_sweep(
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:
     """Return a line for every strategy whose rounds cannot change what it selects."""
+    changing = CURRENT_MODEL_SIGNALS | ({"embeddings"} if config.selection.embedding.source == "proxy" else set())
     return [
         f"'{label}' reads nothing of the current model: its last round has selected what `once` selects"
         for label, strategy in build_strategies(config)
-        if strategy.schedule == "rounds" and strategy.nested and not strategy.all_signals() & CURRENT_MODEL_SIGNALS
+        if strategy.schedule == "rounds" and strategy.nested and not strategy.all_signals() & changing
     ]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from raybert.config import RaybertConfig
 from raybert.files import cache_folder
 from raybert.selection.pipeline import ScoringJob
@@ -22,12 +24,13 @@ from raybert.selection.scorers.models import (
 )
 from raybert.selection.scorers.perplexity import PerplexityScorer
 from raybert.selection.scorers.readability import ReadabilityScorer
-from raybert.selection.scorers.scorer import PoolScorer, Scorer
+from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
 from raybert.selection.store import ScoreStore
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import EMBEDDING_SIGNALS, Source, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.trial import SignalRef
+from raybert.training.precision import resolve_precision
 
 _HELDOUT: dict[str, HeldoutSignal] = {
     "proxy": "probs",
@@ -64,19 +67,33 @@ class JobPlanner:
         """
         jobs = {spec.trial_id: self.jobs(spec) for spec in specs}
         users = Counter(job.key for own in jobs.values() for job in own)
+        users.update(run for own in jobs.values() for run in {run for job in own for run in job.runs})
         refs: dict[str, tuple[SignalRef, ...]] = {}
         for trial_id, own in jobs.items():
-            found = []
+            found, paid = [], set[str]()
             for job in own:
                 record = store.completion(job.key)
                 if record is not None:
-                    training = sum(float(self.folder.trial(run).result()["train_seconds"]) for run in job.runs)
-                    seconds = float(record["seconds"]) + training
+                    # A run behind two signals is paid once.
+                    prices = {run: self._price(run) for run in job.runs if run not in paid}
+                    paid.update(prices)
+                    seconds = float(record["seconds"])
                     found.append(
-                        SignalRef(store, job.key, seconds, seconds / users[job.key], job.num_rows * job.passes)
+                        SignalRef(
+                            store,
+                            job.key,
+                            seconds + sum(price for price, _ in prices.values()),
+                            seconds / users[job.key] + sum(price / users[run] for run, (price, _) in prices.items()),
+                            job.num_rows * job.passes + sum(scored for _, scored in prices.values()),
+                        )
                     )
             refs[trial_id] = tuple(found)
         return refs
+
+    def _price(self, run: str) -> tuple[float, int]:
+        """Return the seconds of a run, its scoring of the pool (dynamics) included, and the examples it scored."""
+        result = self.folder.trial(run).result()
+        return float(result["train_seconds"]) + float(result["selection_seconds"]), int(result["examples_scored"])
 
     def _jobs(self, spec: TrialSpec) -> Iterator[ScoringJob]:
         needs, selection = spec.strategy.all_signals(), spec.config.selection
@@ -126,8 +143,16 @@ class JobPlanner:
         depends: tuple[str, ...] = (),
     ) -> ScoringJob:
         data, config = self.prepared[spec.data_key].data, spec.config
-        arithmetic = (config.train.precision, config.selection.scoring_batch_tokens)
-        return ScoringJob(scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic, runs, depends)
+        return ScoringJob(scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic(config), runs, depends)
+
+
+def arithmetic(config: RaybertConfig) -> Arithmetic:
+    """Return how the models of scorers compute; what `auto` means on a GPU is known only where it is."""
+    precision = config.train.precision
+    device = "cuda" if config.resources.gpus_per_worker > 0 else "cpu"
+    if device == "cpu":
+        precision = resolve_precision(precision, torch.device("cpu")).name
+    return Arithmetic(precision, config.selection.scoring_batch_tokens, device)
 
 
 def score_store(config: RaybertConfig, folder: SweepFolder, num_nodes: int) -> ScoreStore:

@@ -12,6 +12,7 @@ import pandas as pd
 from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
 from raybert.errors import ConfigError, SweepError
 from raybert.files import atomic_path, cache_folder
+from raybert.selection.registry import build_strategy, strategy_label
 from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
@@ -113,11 +114,21 @@ def choose_subset(
 
 
 def _narrow(config: RaybertConfig, strategy: str, seed: int) -> RaybertConfig:
-    """Return the configuration for one strategy and seed."""
-    known = {entry.label or entry.name: entry for entry in config.sweep.strategies}
-    entry = known.get(strategy) or next(
-        (entry for entry in config.sweep.strategies if entry.name == strategy), StrategyConfig(name=strategy)
-    )
+    """Return the configuration for one strategy and seed.
+
+    Raises:
+        ConfigError: the name stands for several strategies of the file.
+    """
+    entries = {
+        entry.label or strategy_label(build_strategy(entry, f"sweep.strategies[{i}]")): entry
+        for i, entry in enumerate(config.sweep.strategies)
+    }
+    chosen = {label: entry for label, entry in entries.items() if label == strategy}
+    chosen = chosen or {label: entry for label, entry in entries.items() if entry.name == strategy}
+    if len(chosen) > 1:
+        same = ", ".join(chosen)
+        raise ConfigError(f"--strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
+    entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
     return config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))})
 
 

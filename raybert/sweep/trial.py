@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import random
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,8 +28,15 @@ from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.plan import TrialSpec
+from raybert.sweep.records import (
+    BEFORE_TRAINING,
+    DynamicsRecorder,
+    RecordedEpochs,
+    frame_of_plans,
+    join_rounds,
+    selection_frame,
+)
 from raybert.training import FitResult, fit
-from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
 
 FitFunction = Callable[..., FitResult]
 Report = Callable[[Mapping[str, Any]], None]
@@ -161,6 +167,16 @@ def make_pool(spec: TrialSpec, data: TokenizedData, signals: tuple[SignalRef, ..
     )
 
 
+def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a line for every signal that some examples have no value of; they rank last."""
+    lines = []
+    for name, values in sorted(signals.items()):
+        count = int(np.isnan(values.reshape(len(values), -1)).all(axis=1).sum()) if values.dtype.kind == "f" else 0
+        if count:
+            lines.append(f"{count:,} of {len(values):,} examples have no `{name}`: they rank last")
+    return lines
+
+
 def _training_inputs(spec: TrialSpec, data: TokenizedData, encoder: Encoder) -> TokenizedData:
     """Return the data, with nulls added to the pool of a proxy that must have seen them."""
     if spec.null is None:
@@ -193,10 +209,11 @@ class _Trial:
             spec.budget,
             total_steps=spec.total_steps,
             batch_size=spec.config.train.batch_size,
+            proxy_pooling=_proxy_pooling(spec),
         )
         if spec.checkpoints is not None:
             source = DynamicsRecorder(source, folder.path / "dynamics")
-        recorded = _RecordedEpochs(source, folder.path / "epoch_plans")
+        recorded = RecordedEpochs(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started
         model = load_classifier(self.encoder, self.data.label_names, spec.model_seed, spec.config.model.dropout).to(
             _device(spec)
@@ -213,24 +230,27 @@ class _Trial:
         if result.stopped:
             self.log.info("stopped at step %d, resumable", result.optimizer_steps)
             return False
-        self._write_selection(folder, chosen, recorded)
+        chosen = self._write_selection(folder, chosen, recorded)
         self._write_predictions(folder, result)
         load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
-        row = self._result(result, chosen, selection_seconds, time.monotonic() - started)
+        notes = (*result.notes, *missing_values(pool.signals))
+        row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         folder.finish(row)
         self.log.info("complete: test accuracy %.4f", row["test_accuracy"])
         return True
 
-    def _write_selection(self, folder: TrialFolder, chosen: Selection | None, recorded: _RecordedEpochs) -> None:
-        """Write what was trained on: once (epoch -1), or the plan of every epoch."""
-        if chosen is not None:
-            frame = _selection_frame(chosen.positions, -1, chosen.scores, chosen.weights)
+    def _write_selection(
+        self, folder: TrialFolder, chosen: Selection | None, recorded: RecordedEpochs
+    ) -> Selection | None:
+        """Write what was trained on: once, what each round added, or every pass; return the whole selection if any."""
+        rounds = None if chosen is not None else join_rounds(recorded.plans())
+        if rounds is not None:
+            chosen, epochs = rounds
+            frame = selection_frame(chosen.positions, epochs, chosen.scores, chosen.weights)
+        elif chosen is not None:
+            frame = selection_frame(chosen.positions, BEFORE_TRAINING, chosen.scores, chosen.weights)
         else:
-            plans = recorded.plans()
-            frame = pd.concat(
-                [_selection_frame(plan.positions, epoch, None, plan.weights) for epoch, plan in plans],
-                ignore_index=True,
-            )
+            frame = frame_of_plans(recorded.plans())
         frame = frame[frame["position"] < self.spec.pool]  # a proxy's added nulls are no examples
         frame.insert(0, "example_id", self.data.example_ids[frame["position"].to_numpy()])
         with atomic_path(folder.path / "selection.parquet") as temporary:
@@ -242,6 +262,7 @@ class _Trial:
             pairs = pd.DataFrame(self.data.example_ids[chosen.conflicts], columns=["example_id", "conflicts_with"])
             with atomic_path(folder.path / "conflicts.csv") as temporary:
                 pairs.to_csv(temporary, index=False)
+        return chosen
 
     def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
         """Write label and probabilities of the chosen evaluation on validation and test."""
@@ -260,7 +281,12 @@ class _Trial:
             pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
 
     def _result(
-        self, result: FitResult, chosen: Selection | None, selection_seconds: float, wall_seconds: float
+        self,
+        result: FitResult,
+        chosen: Selection | None,
+        notes: tuple[str, ...],
+        selection_seconds: float,
+        wall_seconds: float,
     ) -> dict[str, Any]:
         """Return what `result.json` holds: the row of `results/trials.parquet`."""
         best = result.best_row
@@ -275,7 +301,7 @@ class _Trial:
             "optimizer_steps": result.optimizer_steps,
             "samples_per_epoch": list(result.samples_per_epoch),
             "examples_scored": result.examples_scored + sum(ref.examples_scored for ref in self.signals),
-            **({"notes": "; ".join(result.notes)} if result.notes else {}),
+            **({"notes": "; ".join(notes)} if notes else {}),
             "refilled": chosen.refilled if chosen is not None else 0,
             "train_seconds": result.train_seconds,
             "evaluation_seconds": result.evaluation_seconds,
@@ -286,60 +312,9 @@ class _Trial:
         }
 
 
-@dataclass(frozen=True)
-class DynamicsRecorder:
-    """Passes on the plans of a source, and scores the pool between its passes: the checkpoints of `dynamics`."""
-
-    source: EpochSource
-    folder: Path
-
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
-        """Write the pool's probabilities before every pass but the first."""
-        if epoch > 0:
-            save_array(self.folder / f"{epoch:03d}.npy", view.predict())
-        return self.source.next_epoch(epoch, previous, view)
-
-
-@dataclass(frozen=True)
-class _RecordedEpochs:
-    """Passes on the plans of a source and keeps each on disk, so that a continued trial knows the earlier ones."""
-
-    source: EpochSource
-    folder: Path
-
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
-        plan = self.source.next_epoch(epoch, previous, view)
-        if not isinstance(self.source, FixedEpochs):
-            with atomic_path(self.folder / f"{epoch:05d}.npz") as temporary, temporary.open("wb") as file:
-                if plan.weights is None:
-                    np.savez(file, positions=plan.positions)
-                else:
-                    np.savez(file, positions=plan.positions, weights=plan.weights)
-        return plan
-
-    def plans(self) -> list[tuple[int, EpochPlan]]:
-        plans = []
-        for path in sorted(self.folder.glob("*.npz")):
-            with np.load(path) as arrays:
-                plans.append((int(path.stem), EpochPlan(arrays["positions"], arrays.get("weights"))))
-        return plans
-
-    def clear(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _selection_frame(
-    positions: np.ndarray, epoch: int, scores: np.ndarray | None, weights: np.ndarray | None
-) -> pd.DataFrame:
-    count = len(positions)
-    return pd.DataFrame(
-        {
-            "position": positions,
-            "epoch": np.full(count, epoch, np.int32),
-            "score": np.full(count, np.nan) if scores is None else scores,
-            "weight": np.ones(count, np.float32) if weights is None else weights,
-        }
-    )
+def _proxy_pooling(spec: TrialSpec) -> Literal["mean", "cls"] | None:
+    embedding = spec.config.selection.embedding
+    return embedding.pooling if embedding.source == "proxy" else None
 
 
 def _device(spec: TrialSpec) -> torch.device:

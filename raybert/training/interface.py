@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -51,11 +51,13 @@ class EpochPlan:
         positions: (m,) int64 pool rows, distinct within a pass; the loop shuffles them.
         weights: (m,) float32 factor of each example's loss, or None for all 1.
         max_steps: the pass ends after this many optimizer steps; None: when all positions are used.
+        record: what else is known of the choice, by name; kept with the results, the loop does not read it.
     """
 
     positions: np.ndarray
     weights: np.ndarray | None = None
     max_steps: int | None = None
+    record: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class PoolView(Protocol):
@@ -86,7 +88,7 @@ class PoolView(Protocol):
     def predict_with_features(self, positions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (m, C), as `predict`, and features (m, h), the input of the last layer."""
 
-    def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
+    def embed(self, positions: np.ndarray | None = None, pooling: Literal["mean", "cls"] = "mean") -> np.ndarray:
         """Return (m, d) float32 L2-normalised pooled embeddings of the current model in eval mode."""
 
 

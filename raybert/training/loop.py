@@ -197,9 +197,11 @@ class _Run:
         table, precision = self.data.train, self.config.precision
         return predict_with_features(self.model, table, positions, data=self.data, precision=precision)
 
-    def embed(self, positions: np.ndarray | None = None) -> np.ndarray:
-        positions = self._scored(positions)
-        return embed_examples(self.model, self.data.train, positions, data=self.data, precision=self.config.precision)
+    def embed(self, positions: np.ndarray | None = None, pooling: Literal["mean", "cls"] = "mean") -> np.ndarray:
+        positions, precision = self._scored(positions), self.config.precision
+        return embed_examples(
+            self.model, self.data.train, positions, data=self.data, pooling=pooling, precision=precision
+        )
 
     # The steps of `fit`.
 

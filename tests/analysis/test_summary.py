@@ -72,3 +72,15 @@ def test_equal_differences_are_no_certainty():
 def test_holm_by_hand():
     adjusted = holm(np.array([0.01, 0.04, 0.03, np.nan]))
     np.testing.assert_allclose(adjusted, [0.03, 0.06, 0.06, np.nan])
+
+
+def test_a_baseline_that_does_not_depend_on_a_grid_key_stands_at_all_its_values():
+    parts = []
+    for pooling, shift in (("mean", 0.0), ("cls", 0.02)):
+        part = trials_of({"el2n": [value + shift for value in ACCURACY["el2n"]]})
+        parts.append(part.assign(**{"selection.embedding.pooling": pooling}))
+    parts.append(trials_of({"random": ACCURACY["random"]}).assign(**{"selection.embedding.pooling": None}))
+    summary = summarize(pd.concat(parts, ignore_index=True), ("selection.embedding.pooling",))
+    rows = summary[summary["strategy"] == "el2n"].set_index("selection.embedding.pooling")
+    assert rows["num_pairs_random"].tolist() == [3, 3]
+    assert rows["test_accuracy_vs_random"].to_dict() == pytest.approx({"mean": 0.05, "cls": 0.07})

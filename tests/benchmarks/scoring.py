@@ -70,7 +70,7 @@ def pipeline(data: TokenizedData, encoder: Encoder) -> tuple[float, float, int]:
 
     from raybert.selection.pipeline import BLOCK_ROWS, ScoringJob, ScoringProgress, run_scoring
     from raybert.selection.scorers.models import EmbeddingScorer
-    from raybert.selection.scorers.scorer import ScoringData
+    from raybert.selection.scorers.scorer import Arithmetic, ScoringData
     from raybert.selection.store import ScoreStore
     from raybert.sweep.environment import connected
 
@@ -82,8 +82,10 @@ def pipeline(data: TokenizedData, encoder: Encoder) -> tuple[float, float, int]:
 
     rows = len(data.train)
     with connected(None) as cluster, tempfile.TemporaryDirectory() as store:
-        scoring_data = ScoringData(data, pa.table({"text": pa.array([], pa.string())}), MAX_TOKENS, "auto")
-        job = ScoringJob(EmbeddingScorer(encoder, "mean"), "data", data.fingerprint, rows, ("auto", MAX_TOKENS))
+        scoring_data = ScoringData(data, pa.table({"text": pa.array([], pa.string())}), Arithmetic("auto", MAX_TOKENS))
+        job = ScoringJob(
+            EmbeddingScorer(encoder, "mean"), "data", data.fingerprint, rows, Arithmetic("auto", MAX_TOKENS)
+        )
         reference = ray.put(scoring_data)
         began = time.monotonic()
         run_scoring([job], {"data": reference}, ScoreStore(Path(store)), cpus=cluster.cpus, progress=note)

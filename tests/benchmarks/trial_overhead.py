@@ -25,7 +25,7 @@ import ray  # isort: skip
 from ray import tune
 
 from raybert.data import load_splits
-from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep import tune_run
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import TrialSpec, expand_grid, make_plan
@@ -65,7 +65,10 @@ def run(config: RaybertConfig, ready: Prepared, cluster: Cluster, folder: Path, 
     """Return the mean turnaround of a trial after the first of each slot, in seconds."""
     specs = specs_of(config, ready)
     sweep = SweepFolder(folder)
-    data = {spec.data_key: ray.put(ScoringData(ready.data, ready.splits.train, 16384, "auto")) for spec in specs[:1]}
+    data = {
+        spec.data_key: ray.put(ScoringData(ready.data, ready.splits.train, Arithmetic("auto", 16384)))
+        for spec in specs[:1]
+    }
     inputs = tune_run.TrialInputs(data, {specs[0].data_key: ready.encoder}, {})
     watch = Stopwatch()
     if not reuse:

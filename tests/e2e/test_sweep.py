@@ -235,6 +235,20 @@ def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
     assert run("sweep", file, "--output", tmp_path / "b", *SHRUNK_OPTIONS, *only, cwd=tmp_path).returncode == 5
 
 
+def test_a_signal_that_cannot_be_computed_fails_only_those_who_read_it(tmp_path):
+    folder, one_seed = tmp_path / "run", ["--set", "sweep.seeds=1"]
+    store = ["--set", f"selection.store={tmp_path / 'a'}", "--set", "sweep.strategies=[el2n]"]
+    assert sweep(folder, *one_seed, *store).returncode == 0
+    proxy = raybert.load_sweep(folder).trials.set_index("role").loc["proxy", "trial_id"]
+    (folder / "trials" / proxy / "checkpoint" / "best" / "model.safetensors").write_bytes(b"torn")
+    store = ["--set", f"selection.store={tmp_path / 'b'}", "--set", "sweep.strategies=[confidence, k_center]"]
+    done = sweep(folder, *one_seed, *store)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "TrialError: scoring proxy failed" in done.stdout
+    status = raybert.load_sweep(folder).trials.set_index("strategy")["status"]
+    assert status[["confidence", "k_center"]].tolist() == ["failed", "complete"]
+
+
 def test_two_workers_per_trial_train_under_ray_train(tmp_path):
     options = [
         "--set",

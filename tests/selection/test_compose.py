@@ -5,12 +5,13 @@ import pytest
 
 from raybert import select
 from raybert.config import StrategyConfig
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, SelectionError
 from raybert.selection import build_strategy
 from raybert.selection.registry import describe_strategies, strategy_identity, strategy_label
 from raybert.selection.select import select_from_pool
 from raybert.selection.strategies.filters import label_doubt
 from raybert.selection.strategies.proxies import el2n
+from raybert.selection.strategy import Filter, Kept
 from raybert.testing import make_pool
 
 
@@ -152,3 +153,73 @@ def test_the_list_says_which_end_is_kept_by_default():
     assert "then=random_stratified" in rows["label_errors"]["parameters"]
     assert "drop_hardest" not in rows
     assert len(rows) == 28
+
+
+def test_rules_for_small_budgets_go_by_the_share_of_the_whole_pool():
+    pool = make_pool()
+    budget = len(pool) // 10
+    first = build(name="el2n", direction="middle", balance="none")
+    by_default = build(name="el2n", balance="none", then="random")  # three budgets are 30 %, where el2n turns hard
+    candidates = set(select_from_pool(first, pool, 3 * budget).positions)
+    assert set(select_from_pool(by_default, pool, budget).positions) <= candidates
+    last = select_from_pool(build(name="random", then={"name": "el2n", "balance": "none"}), pool, budget)
+    inner = select_from_pool(build(name="random"), pool, 3 * budget).positions
+    expected = select_from_pool(first, pool.subset(np.sort(inner)), budget).positions
+    assert last.positions.tolist() == np.sort(inner)[expected].tolist()
+
+
+def test_a_filter_that_drops_everything_is_refilled():
+    class Nothing(Filter):
+        name = "nothing"
+
+        def keep(self, pool):
+            return Kept(np.zeros(len(pool), bool), -np.arange(len(pool)))
+
+    pool = make_pool()
+    found = select_from_pool(build(name="el2n").model_copy(update={"pre": (Nothing(),)}), pool, 3)
+    assert found.positions.tolist() == [len(pool) - 1, len(pool) - 2, len(pool) - 3]
+    assert found.refilled == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"name": "el2n", "rounds": 3}, "rounds: must be left out without `schedule: rounds`, got 3"),
+        ({"name": "el2n", "candidates": 2}, "candidates: must be left out without `then`, got 2"),
+        (
+            {"name": "el2n", "pre": {"name": "semdedup", "then": "k_center"}},
+            r"pre\[0\].then: must be left out, a filter in `pre` only drops",
+        ),
+        (
+            {"name": "ifd", "null_input": "mask", "then": {"name": "ifd", "null_input": "empty"}},
+            "null_input: must be the same in all parts, got empty and mask",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(entry, message):
+    with pytest.raises(ConfigError, match=message):
+        build(**entry)
+
+
+def test_refilled_examples_are_the_last_ones_of_a_balanced_ranking():
+    labels = np.array([0] * 20 + [1] * 20)
+    probs = np.column_stack([np.linspace(0.01, 0.99, 40), np.linspace(0.99, 0.01, 40)])
+    chosen = select("el2n", 30, labels=labels, probs=probs, parameters={"window": [0.0, 0.25]})
+    assert chosen.refilled == 20
+    kept = select("el2n", 10, labels=labels, probs=probs, parameters={"window": [0.0, 0.25]})
+    assert kept.refilled == 0
+    assert set(chosen.positions[:10]) == set(kept.positions)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probs", "message"),
+    [
+        (["a", "b", "a"], np.full((3, 2), 0.5), r"labels: must be \(n,\) class numbers 0..C-1, got <U1 of shape \(3,\)"),
+        ([0, -1, 1], np.full((3, 2), 0.5), "labels: .* got one of -1"),
+        ([0, 1, 2], np.full((3, 2), 0.5), r"probs: .* a column per class \(3\) .* got float64 of shape \(3, 2\)"),
+        ([0, 1, 1], np.full(3, 0.5), r"probs: .* 2 or 3 dimensions, got float64 of shape \(3,\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(labels, probs, message):
+    with pytest.raises(SelectionError, match=message):
+        select("el2n", 1, labels=labels, probs=probs)

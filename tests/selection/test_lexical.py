@@ -19,7 +19,7 @@ from raybert.selection.scorers.lexical import (
     ttr,
     word_tokens,
 )
-from raybert.selection.scorers.scorer import Scorer, ScoringData
+from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
 
 GENERATOR = np.random.default_rng(0)
 
@@ -103,7 +103,7 @@ def test_both_texts_of_a_pair_count():
 
 
 def test_the_scorer_reads_the_texts_of_its_positions(prepared):
-    data = ScoringData(prepared.data, prepared.splits.train, 1024, "fp32")
+    data = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 1024))
     texts = prepared.splits.train["text"].to_pylist()
     found = LexicalScorer().load(data)(np.array([5, 2]))["lexical"]
     np.testing.assert_array_equal(found, lexical_statistics([texts[5], texts[2]]))
@@ -112,7 +112,7 @@ def test_the_scorer_reads_the_texts_of_its_positions(prepared):
 
 def test_the_scorer_counts_the_words_of_both_texts():
     table = pa.table({"text": ["red green", "one"], "text_pair": ["green blue", "two three"]})
-    found = LexicalScorer().load(ScoringData(None, table, 1024, "fp32"))(np.array([1, 0]))["lexical"]
+    found = LexicalScorer().load(ScoringData(None, table, Arithmetic("fp32", 1024)))(np.array([1, 0]))["lexical"]
     assert found.dtype == np.float32
     # red green green | blue: a factor closes at 2 of 3 types, the rest counts nothing, backward likewise.
     np.testing.assert_allclose(found, [[1, 1, 3, 3], [0.75, 0.75, 4, 4]], rtol=1e-6)

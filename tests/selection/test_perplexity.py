@@ -34,7 +34,7 @@ from raybert.selection.scorers.perplexity import (
     load_masked_model,
     pseudo_perplexity,
 )
-from raybert.selection.scorers.scorer import Scorer, ScoringData
+from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
 
 PAD, CLS, SEP, MASK, VOCABULARY = 0, 1, 2, 3, 50
 MASKING = Masking(MASK, PAD, frozenset({PAD, CLS, SEP}))
@@ -146,7 +146,7 @@ def test_an_encoder_without_the_head_is_refused_with_the_remedy(tmp_path, encode
 def test_the_scorer_tokenizes_with_the_models_own_tokenizer(encoder_with_head, prepared):
     tokenizer = load_tokenizer(encoder_with_head)
     assert isinstance(tokenizer, PreTrainedTokenizerFast)
-    data = ScoringData(prepared.data, prepared.splits.train, 512, "fp32")
+    data = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 512))
     positions = np.array([3, 0, 8])
     found = PerplexityScorer(encoder_with_head, None, 16).load(data)(positions)["perplexity"]
     texts = prepared.splits.train["text"].to_pylist()
@@ -252,14 +252,14 @@ def test_tied_weights_and_files_of_another_format_are_no_missing_head(tmp_path):
 
 def test_a_model_with_too_few_positions_is_refused_with_its_limit(encoder_with_head):
     with pytest.raises(ConfigError, match=r"data.max_length: must be <= 64 \(positions of 'with-head'\), got 65"):
-        PerplexityScorer(encoder_with_head, 8, 65).load(ScoringData(None, None, 512, "fp32"))
+        PerplexityScorer(encoder_with_head, 8, 65).load(ScoringData(None, None, Arithmetic("fp32", 512)))
 
 
 def test_the_pieces_of_both_texts_of_a_pair_are_predicted_from_each_other(encoder_with_head):
     table = pa.table({"text": ["red", "one two"], "text_pair": ["green blue", "three"]})
     scorer = PerplexityScorer(encoder_with_head, None, 32)
     assert isinstance(scorer, Scorer)
-    found = scorer.load(ScoringData(None, table, 512, "fp32"))(np.array([0, 1]))["perplexity"]
+    found = scorer.load(ScoringData(None, table, Arithmetic("fp32", 512)))(np.array([0, 1]))["perplexity"]
     assert found.dtype == np.float32
     tokenizer, model = load_tokenizer(encoder_with_head), load_masked_model(encoder_with_head)
     for value, first, second in zip(found, *table.to_pydict().values(), strict=True):

@@ -10,7 +10,7 @@ from raybert.selection.scorers.derived import AfliteScorer
 from raybert.selection.scorers.lexical import LexicalScorer, lexical_statistics
 from raybert.selection.scorers.models import EmbeddingScorer
 from raybert.selection.scorers.readability import ReadabilityScorer, readability_statistics
-from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
 
 pytestmark = pytest.mark.ray
@@ -24,14 +24,14 @@ def scoring(prepared):
 
     def job(scorer, **more):
         return pipeline.ScoringJob(
-            scorer, "data", prepared.data.fingerprint, 300, ("fp32", 4096), block_rows=128, **more
+            scorer, "data", prepared.data.fingerprint, 300, Arithmetic("fp32", 4096), block_rows=128, **more
         )
 
     embedding = job(EmbeddingScorer(prepared.encoder, "mean"))
     jobs = [job(LexicalScorer()), job(ReadabilityScorer()), embedding, job(AfliteScorer(), depends=(embedding.key,))]
 
     def run(store, **arguments):
-        data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, 4096, "fp32"))}
+        data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
         return pipeline.run_scoring(jobs, data, store, cpus=2.0, **arguments)
 
     return jobs, run

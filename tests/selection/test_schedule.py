@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +9,8 @@ from raybert.selection import Pool, build_strategy, select
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source, round_ends, round_targets
 from raybert.selection.strategies.losses import above_threshold, cross_entropy
+from raybert.sweep.records import join_rounds
+from raybert.training.interface import EpochPlan
 
 N = 40
 
@@ -27,8 +30,9 @@ class View:
         self.calls += 1
         return self.probs
 
-    def embed(self, positions=None):
-        raise AssertionError("not asked for")
+    def embed(self, positions=None, pooling="mean"):
+        self.calls += 1
+        return np.arange(N)[:, None] * np.array([1.0, 0.0, 0.0])
 
 
 def make_pool(seed: int = 0) -> Pool:
@@ -167,3 +171,46 @@ def test_the_loss_of_an_impossible_label_is_finite():
 def test_round_arithmetic():
     assert round_targets(10, 4) == [2, 5, 8, 10]
     assert round_ends(10, 4).tolist() == [2, 5, 8, 10]
+
+
+def test_rounds_say_what_they_chose_by_and_which_round_it_was():
+    pool = make_pool()
+    source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=2, pre={"name": "drop_hardest", "share": 0.9})
+    view = View(make_pool(7).signals["probs"])
+    first = source.next_epoch(0, None, view)
+    view.step = 10
+    second = source.next_epoch(1, first, view)
+    selection, rounds = join_rounds([(0, first), (1, EpochPlan(first.positions)), (2, second)])
+    np.testing.assert_array_equal(selection.positions, second.positions)
+    np.testing.assert_array_equal(rounds, [0] * 6 + [1] * 6)
+    assert np.isfinite(selection.scores[:4]).all()  # what was taken back has none
+    assert int(first.record["refilled"]) == 2  # the filter leaves 4 of 40, the round takes 6
+    assert selection.refilled == 2 + int(second.record["refilled"])
+
+
+def test_rounds_embed_anew_only_where_embeddings_are_a_proxy_s():
+    pool = make_pool()
+    strategy = build_strategy(StrategyConfig(name="k_center", schedule="rounds", rounds=2))
+    chosen = {}
+    for pooling in (None, "cls"):
+        source, _ = make_epoch_source(strategy, pool, 4, total_steps=20, batch_size=4, proxy_pooling=pooling)
+        view = View(pool.signals["probs"])
+        first = source.next_epoch(0, None, view)
+        view.step = 10
+        chosen[pooling] = source.next_epoch(1, first, view).positions
+        assert view.calls == (0 if pooling is None else 1)
+    line = np.arange(N)
+    reach = np.abs(line[:, None] - chosen["cls"][:2]).min(axis=1)
+    assert reach[chosen["cls"][2]] == reach.max()
+    assert chosen[None].tolist() != chosen["cls"].tolist()
+
+
+def test_loss_threshold_with_refresh_scores_at_every_second_pass_if_due():
+    pool = make_pool()
+    source, _ = source_of(pool, name="loss_threshold", refresh=2, scorings=20, threshold=0.0, min_keep=4)
+    view, previous, calls = View(pool.signals["probs"]), None, []
+    for epoch in range(6):
+        previous = source.next_epoch(epoch, previous, view)
+        calls.append(view.calls)
+        view.step += math.ceil(len(previous.positions) / 4)
+    assert calls == [0, 1, 1, 2, 2, 3]

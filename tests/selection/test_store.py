@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from raybert.errors import DataError
+from raybert.selection.scorers.scorer import Arithmetic
 from raybert.selection.store import DamagedBlock, ScoreStore, content_key
 
 PROBS = np.random.default_rng(0).random((7, 2, 3)).astype(np.float32)
@@ -108,7 +109,7 @@ def test_whatever_values_depend_on_gives_another_key(change, prepared, tiny_bert
     def key(splits, encoder, max_length=32, pooling="mean", precision="fp32", tokenizer=None):
         data = tokenize_splits(splits, load_tokenizer(tokenizer or encoder), max_length)
         scorer = EmbeddingScorer(encoder, pooling)
-        return pipeline.ScoringJob(scorer, "data", data.fingerprint, len(data.train), (precision, 4096)).key
+        return pipeline.ScoringJob(scorer, "data", data.fingerprint, len(data.train), Arithmetic(precision, 4096)).key
 
     splits, encoder = prepared.splits, prepared.encoder
     base = key(splits, encoder)

@@ -152,13 +152,66 @@ def test_signals_decide_which_runs_there_are_and_strategies_share_them():
     assert (dynamics.checkpoints, dynamics.budget, dynamics.total_steps) == (6, 500, 96)
 
 
-def test_proxies_may_be_cross_fitted_several_times_and_give_the_embeddings():
-    proxy = {"proxy": {"folds": 4, "num_seeds": 2}, "embedding": {"source": "proxy"}}
-    plan = plan_of(config_of(sweep={"strategies": ["k_center", "el2n"], "seeds": 1}, selection=proxy))
+def test_proxies_may_be_cross_fitted_several_times():
+    plan = plan_of(
+        config_of(
+            sweep={"strategies": ["k_center", "el2n"], "seeds": 1}, selection={"proxy": {"folds": 4, "num_seeds": 2}}
+        )
+    )
     assert labels_of(plan) == ["proxy_fold"] * 8
     sources = {spec.label: spec.sources for spec in plan.trials if spec.role == "trial"}
-    assert sources["k_center"] == sources["el2n"]
+    assert sources["k_center"] == ()
     assert sources["el2n"][0].num_folds == 4
+
+
+def test_a_proxy_may_give_the_embeddings():
+    selection = {"proxy": {"num_seeds": 2}, "embedding": {"source": "proxy"}}
+    plan = plan_of(config_of(sweep={"strategies": ["k_center", "el2n"], "seeds": 1}, selection=selection))
+    sources = {spec.label: spec.sources for spec in plan.trials if spec.role == "trial"}
+    assert labels_of(plan) == ["proxy"] * 2
+    assert sources["k_center"] == sources["el2n"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "selection", "message"),
+    [
+        ("k_center", {"embedding": {"source": "proxy"}}, "one proxy of the whole pool for 'k_center'.*folds, got 2"),
+        ({"name": "ifd", "null_input": "mask"}, {}, "proxies of the whole pool have seen"),
+        (
+            {"name": "ccs", "score": {"name": "ifd", "null_input": "empty"}},
+            {},
+            "proxies of the whole pool have seen",
+        ),
+        ("rho_loss", {"scorers": {"irreducible": {"epochs": 2}}}, "twins' loss from itself"),
+    ],
+)
+def test_cross_fitted_proxies_are_refused_where_they_make_no_sense(strategy, selection, message):
+    config = config_of(
+        sweep={"strategies": [strategy], "seeds": 1}, selection={"proxy": {"folds": 2, "epochs": 2}, **selection}
+    )
+    with pytest.raises(ConfigError, match=message):
+        plan_of(config)
+
+
+def test_a_null_inside_a_score_makes_a_proxy_that_has_seen_it():
+    score = {"name": "ifd", "null_input": "empty"}
+    plan = plan_of(config_of(sweep={"strategies": [{"name": "ccs", "score": score}], "seeds": 1}))
+    assert labels_of(plan) == ["proxy_null"]
+
+
+def test_what_a_strategy_does_not_read_does_not_fix_its_place_in_the_grid():
+    grid = {"selection.embedding.pooling": ["mean", "cls"], "train.learning_rate": [1e-4, 2e-4]}
+    plan = plan_of(config_of(sweep={"strategies": ["random", "k_center"], "seeds": 1, "grid": grid}))
+    grids = {label: [spec.grid for spec in plan.trials if spec.label == label] for label in ("random", "k_center")}
+    assert grids["random"] == [{"train.learning_rate": 1e-4}, {"train.learning_rate": 2e-4}]
+    assert len(grids["k_center"]) == 4
+    assert all(len(grid) == 2 for grid in grids["k_center"])
+
+
+def test_one_strategy_under_two_labels_is_refused():
+    entries = [{"name": "random", "label": "a"}, {"name": "random", "label": "b"}]
+    with pytest.raises(ConfigError, match=r"strategies\[1\]: 'b' is the same strategy as 'a'; leave one of them out"):
+        plan_of(config_of(sweep={"strategies": entries}))
 
 
 def test_a_null_makes_a_proxy_of_its_own_which_saw_one_null_in_ten():

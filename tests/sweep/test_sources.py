@@ -10,7 +10,7 @@ from raybert.models import load_tokenizer, load_trained_classifier
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
-from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import expand_grid, make_plan
 from raybert.sweep.trial import run_trial
@@ -44,7 +44,7 @@ def runs(prepared, tmp_path_factory):
         status = run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None)
         assert status == "complete", folder.trial(spec.trial_id).error()
     sources = {(s.kind, s.null): s for spec in plan.trials if spec.role == "trial" for s in spec.sources}
-    return folder, sources, ScoringData(prepared.data, prepared.splits.train, 4096, "fp32")
+    return folder, sources, ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096))
 
 
 def models_of(folder, source):

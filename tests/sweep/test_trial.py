@@ -95,13 +95,15 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     from raybert.models import load_backbone
     from raybert.selection.pipeline import ScoringJob, run_scoring
     from raybert.selection.scorers.models import EmbeddingScorer
-    from raybert.selection.scorers.scorer import ScoringData
+    from raybert.selection.scorers.scorer import Arithmetic, ScoringData
     from raybert.selection.store import ScoreStore
     from raybert.training import embed_examples
 
     store = ScoreStore(tmp_path)
-    job = ScoringJob(EmbeddingScorer(prepared.encoder, "mean"), "data", prepared.data.fingerprint, 300, ("fp32", 16384))
-    scoring_data = ScoringData(prepared.data, prepared.splits.train, 16384, "fp32")
+    job = ScoringJob(
+        EmbeddingScorer(prepared.encoder, "mean"), "data", prepared.data.fingerprint, 300, Arithmetic("fp32", 16384)
+    )
+    scoring_data = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 16384))
     progress = []
     arguments = ([job], {"data": ray.put(scoring_data)}, store)
     assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=progress.append)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from raybert.data import TokenTable
 from raybert.data.nulls import null_table
@@ -38,7 +37,7 @@ class EmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(load_backbone(self.encoder).to(_device()), scoring_data, self.pooling)
+        return _embedder(load_backbone(self.encoder).to(scoring_data.arithmetic.device), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,9 @@ class ProxyEmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(load_trained_classifier(self.checkpoint).to(_device()), scoring_data, self.pooling)
+        return _embedder(
+            load_trained_classifier(self.checkpoint).to(scoring_data.arithmetic.device), scoring_data, self.pooling
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class ProxyScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
-        models = [load_trained_classifier(folder).to(_device()) for folder in self.checkpoints]
+        models = [load_trained_classifier(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
         nulls: TokenTable | None = None
         if self.null is not None:
             assert self.encoder is not None
@@ -145,7 +146,7 @@ class HeldoutScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs on every position the proxies of its fold."""
-        models = [load_trained_classifier(folder).to(_device()) for folder in self.checkpoints]
+        models = [load_trained_classifier(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
         data = scoring_data.data
         folds = assign_folds(np.asarray(data.train.labels), tie_keys(data.example_ids, self.seed), self.num_folds)
 
@@ -188,7 +189,7 @@ class DynamicsScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
-        model = load_trained_classifier(self.folder / "checkpoint" / "best").to(_device())
+        model = load_trained_classifier(self.folder / "checkpoint" / "best").to(scoring_data.arithmetic.device)
         earlier = [np.load(path, mmap_mode="r") for path in sorted((self.folder / "dynamics").glob("*.npy"))]
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -206,8 +207,8 @@ def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "c
             positions,
             data=scoring_data.data,
             pooling=pooling,
-            max_tokens=scoring_data.max_tokens,
-            precision=scoring_data.precision,
+            max_tokens=scoring_data.arithmetic.max_tokens,
+            precision=scoring_data.arithmetic.precision,
         )
         return {"embeddings": embeddings}
 
@@ -223,10 +224,6 @@ def _predict(
         scoring_data.data.train if table is None else table,
         positions,
         data=scoring_data.data,
-        max_tokens=scoring_data.max_tokens,
-        precision=scoring_data.precision,
+        max_tokens=scoring_data.arithmetic.max_tokens,
+        precision=scoring_data.arithmetic.precision,
     )
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

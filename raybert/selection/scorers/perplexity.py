@@ -211,7 +211,7 @@ class PerplexityScorer:
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that tokenizes the texts of positions and scores them."""
         check_length(self.model, self.max_length)
-        model = load_masked_model(self.model).to("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_masked_model(self.model).to(scoring_data.arithmetic.device)
         tokenizer = load_tokenizer(self.model)
         if tokenizer.mask_token_id is None:
             raise ModelError(f"perplexity: the tokenizer of '{self.model.name}' must have a mask piece; {_REMEDY}")
@@ -232,9 +232,9 @@ class PerplexityScorer:
                 [np.array(ids) for ids in encoded["input_ids"]],
                 masking,
                 mask_every=self.mask_every,
-                max_tokens=scoring_data.max_tokens,
+                max_tokens=scoring_data.arithmetic.max_tokens,
                 token_types=[np.array(types) for types in encoded["token_type_ids"]] if takes_types else None,
-                precision=scoring_data.precision,
+                precision=scoring_data.arithmetic.precision,
             )
             return {"perplexity": values.astype(np.float32)}
 

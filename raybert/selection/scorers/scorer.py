@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,20 +16,37 @@ ScoreFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
+class Arithmetic:
+    """How a model computes its outputs, on which their last bits depend.
+
+    Attributes:
+        precision: as in `train.precision`; resolved where it runs on a CPU.
+        max_tokens: word pieces per forward pass, padding included.
+        device: `cpu` or `cuda`.
+    """
+
+    precision: str = "auto"
+    max_tokens: int = 16384
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
 class ScoringData:
     """What scorers read, shared by all of them through the object store.
 
     Attributes:
         data: token tables of the splits.
         texts: the pool with columns text and maybe text_pair.
-        max_tokens: word pieces per forward pass, padding included.
-        precision: as in `train.precision`.
+        arithmetic: how models compute.
     """
 
     data: TokenizedData
     texts: pa.Table
-    max_tokens: int
-    precision: str
+    arithmetic: Arithmetic = Arithmetic()
+
+    def with_arithmetic(self, arithmetic: Arithmetic) -> ScoringData:
+        """Return the same data for models that compute in another way."""
+        return replace(self, arithmetic=arithmetic)
 
 
 @runtime_checkable

@@ -1,0 +1,123 @@
+"""What a trial keeps of its passes: the plan of each, the pool's probabilities between them, and what was selected."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from raybert.files import atomic_path, save_array
+from raybert.selection.strategy import Selection
+from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
+
+BEFORE_TRAINING = -1
+"""The epoch of what was chosen once."""
+
+
+@dataclass(frozen=True)
+class DynamicsRecorder:
+    """Passes on the plans of a source, and scores the pool between its passes: the checkpoints of `dynamics`."""
+
+    source: EpochSource
+    folder: Path
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Write the pool's probabilities before every pass but the first."""
+        if epoch > 0:
+            save_array(self.folder / f"{epoch:03d}.npy", view.predict())
+        return self.source.next_epoch(epoch, previous, view)
+
+
+@dataclass(frozen=True)
+class RecordedEpochs:
+    """Passes on the plans of a source and keeps each on disk, so that a continued trial knows the earlier ones."""
+
+    source: EpochSource
+    folder: Path
+
+    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+        """Write the plan, unless all passes are the same."""
+        plan = self.source.next_epoch(epoch, previous, view)
+        if not isinstance(self.source, FixedEpochs):
+            arrays = {"positions": plan.positions, **{f"record_{name}": part for name, part in plan.record.items()}}
+            if plan.weights is not None:
+                arrays["weights"] = plan.weights
+            with atomic_path(self.folder / f"{epoch:05d}.npz") as temporary, temporary.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        return plan
+
+    def plans(self) -> list[tuple[int, EpochPlan]]:
+        """Return the number and the plan of every pass so far."""
+        plans = []
+        for path in sorted(self.folder.glob("*.npz")):
+            with np.load(path) as arrays:
+                record = {name.removeprefix("record_"): arrays[name] for name in arrays if name.startswith("record_")}
+                plan = EpochPlan(arrays["positions"], arrays.get("weights"), record=record)
+                plans.append((int(path.stem), plan))
+        return plans
+
+    def clear(self) -> None:
+        """Delete the plans."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def join_rounds(plans: list[tuple[int, EpochPlan]]) -> tuple[Selection, np.ndarray] | None:
+    """Return what all rounds selected, with the round (k,) of each example; None if the schedule has no rounds.
+
+    Scores are those by which an example was chosen in its round. Scores of the whole pool and conflicts are those of
+    the first round, which are comparable with a selection before training.
+    """
+    rounds = [plan for _, plan in plans if "round" in plan.record]
+    if not rounds:
+        return None
+    parts = []
+    known = 0
+    for plan in rounds:
+        count = len(plan.positions)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "position": plan.positions,
+                    "score": plan.record["scores"],
+                    "round": int(plan.record["round"]),
+                }
+            ).iloc[known:]
+        )
+        known = count
+    frame, first, last = pd.concat(parts, ignore_index=True), rounds[0], rounds[-1]
+    selection = Selection(
+        positions=frame["position"].to_numpy(),
+        scores=frame["score"].to_numpy(np.float64),
+        weights=last.weights,
+        refilled=sum(int(plan.record["refilled"]) for plan in rounds),
+        pool_scores=first.record.get("pool_scores"),
+        conflicts=first.record.get("conflicts"),
+    )
+    return selection, frame["round"].to_numpy()
+
+
+def selection_frame(
+    positions: np.ndarray,
+    epochs: np.ndarray | int,
+    scores: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Return a row per chosen example: position, epoch (or round, or -1: before training), score, weight."""
+    count = len(positions)
+    return pd.DataFrame(
+        {
+            "position": positions,
+            "epoch": np.broadcast_to(np.asarray(epochs, np.int32), count),
+            "score": np.full(count, np.nan) if scores is None else scores,
+            "weight": np.ones(count, np.float32) if weights is None else weights,
+        }
+    )
+
+
+def frame_of_plans(plans: list[tuple[int, EpochPlan]]) -> pd.DataFrame:
+    """Return the rows of every pass."""
+    parts = [selection_frame(plan.positions, epoch, None, plan.weights) for epoch, plan in plans]
+    return pd.concat(parts, ignore_index=True)
