@@ -1,0 +1,161 @@
+"""An evaluation as files, and as tables for the terminal."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from raybert.analysis.bootstrap import LEVEL
+from raybert.analysis.evaluation import Evaluation
+from raybert.files import atomic_path, write_json
+
+_WORDS = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall (sensitivity)",
+    "specificity": "specificity",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_specificity": "macro specificity",
+    "mcc": "MCC",
+    "auc_roc": "ROC-AUC",
+    "auc_pr": "PR-AUC",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+    "loss": "cross entropy",
+}
+_CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
+_GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
+_MAX_GROUPS = 10
+_MAX_CLASSES_AS_COUNTS = 8
+
+
+def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
+    """Write metrics.json, per_class.csv, confusion.csv, and where there are such per_group.csv and thresholds.csv.
+
+    In metrics.json what is undefined is null, in a table an empty cell.
+    """
+    folder = Path(folder)
+    tables = {
+        "per_class": evaluation.per_class,
+        "per_group": evaluation.per_group,
+        "confusion": evaluation.confusion.reset_index(),
+        "thresholds": evaluation.thresholds,
+    }
+    paths = [folder / "metrics.json"]
+    write_json(paths[0], _summary(evaluation))
+    for name, table in tables.items():
+        path = folder / f"{name}.csv"
+        if table is None:
+            path.unlink(missing_ok=True)  # of an earlier evaluation of other data
+            continue
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, index=False)
+        paths.append(path)
+    return paths
+
+
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    best = evaluation.best_threshold
+    return {
+        "num_examples": len(evaluation.labels),
+        "num_groups": None if evaluation.per_group is None else len(evaluation.per_group),
+        "label_names": list(evaluation.label_names),
+        "threshold": evaluation.threshold,
+        "metrics": {str(name): _without_nan(row) for name, row in evaluation.overall.to_dict("index").items()},
+        "intervals": {
+            "level": LEVEL,
+            "method": "percentile bootstrap",
+            "drawn": "examples" if evaluation.per_group is None else "groups",
+            "num_resamples": evaluation.num_resamples,
+        },
+        "best_f1_threshold": None if best is None else {**_without_nan(best), "chosen_on": "these examples"},
+    }
+
+
+def _without_nan(row: dict[Any, float]) -> dict[str, float | None]:
+    return {str(name): None if math.isnan(value) else float(value) for name, value in row.items()}
+
+
+def format_evaluation(evaluation: Evaluation) -> Group:
+    """Return tables for the terminal: all metrics, each class, the confusions of few classes, the largest groups."""
+    parts: list[Any] = [_overall_table(evaluation), Text(), _class_table(evaluation)]
+    if len(evaluation.label_names) <= _MAX_CLASSES_AS_COUNTS:
+        parts += [Text(), _confusion_table(evaluation.confusion)]
+    if evaluation.per_group is not None:
+        parts += [Text(), _group_table(evaluation.per_group)]
+    return Group(*parts, *(Text(f"note: {note}", style="dim") for note in _notes(evaluation)))
+
+
+def _overall_table(evaluation: Evaluation) -> Table:
+    table = _table(f"{len(evaluation.labels):,} examples", "value", f"[{100 * LEVEL:.0f} %]")
+    for row in evaluation.overall.reset_index().to_dict("records"):
+        interval = "" if math.isnan(row["low"]) else f"{row['low']:.3f} .. {row['high']:.3f}"
+        table.add_row(_WORDS[row["metric"]], _number(row["value"]), interval)
+    return table
+
+
+def _class_table(evaluation: Evaluation) -> Table:
+    table = _table("class", "examples", *(_WORDS[name].split(" (")[0] for name in _CLASS_COLUMNS))
+    for row in evaluation.per_class.to_dict("records"):
+        numbers = (_number(row[name]) for name in _CLASS_COLUMNS)
+        table.add_row(Text(str(row["label"])), f"{row['num_examples']:,}", *numbers)
+    return table
+
+
+def _confusion_table(confusion: pd.DataFrame) -> Table:
+    table = _table("label \\ predicted", *map(str, confusion.columns))
+    for name, counts in zip(confusion.index, confusion.to_numpy(), strict=True):
+        table.add_row(Text(str(name)), *(f"{count:,}" for count in counts))
+    return table
+
+
+def _group_table(groups: pd.DataFrame) -> Table:
+    table = _table("group", "examples", *(_WORDS[name] for name in _GROUP_COLUMNS))
+    largest = groups.sort_values("num_examples", ascending=False, kind="stable").head(_MAX_GROUPS)
+    for row in largest.to_dict("records"):
+        numbers = (_number(row[name]) for name in _GROUP_COLUMNS)
+        table.add_row(Text(str(row["group"])), f"{row['num_examples']:,}", *numbers)
+    return table
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    notes = []
+    best = evaluation.best_threshold
+    if evaluation.threshold is not None:
+        notes.append(f"'{evaluation.label_names[1]}' is predicted from probability {evaluation.threshold:g} on")
+    if best is not None:
+        notes.append(
+            f"threshold {best['threshold']:.4g} gives the highest F1, {best['f1']:.3f}; it is chosen on these "
+            "examples, so choose it on a validation split and test it on another"
+        )
+    drawn = "examples" if evaluation.per_group is None else f"{len(evaluation.per_group):,} whole groups"
+    if evaluation.num_resamples:
+        notes.append(f"intervals: {evaluation.num_resamples:,} bootstrap resamples of {drawn}")
+    if evaluation.per_group is not None and len(evaluation.per_group) > _MAX_GROUPS:
+        notes.append(f"the {_MAX_GROUPS} largest of {len(evaluation.per_group):,} groups; per_group.csv has all")
+    missing = [str(name) for name in evaluation.per_class.query("num_examples == 0")["label"]]
+    if missing:
+        notes.append(f"no examples of {len(missing)} of {len(evaluation.label_names)} classes: {', '.join(missing)}")
+    return notes
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold", min_width=12)
+    for column in columns:
+        table.add_column(Text(column), justify="right", min_width=5)
+    return table
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
