@@ -48,6 +48,11 @@ class Evaluation:
     best_threshold: dict[str, float] | None
     num_resamples: int
 
+    def metric(self, name: str) -> tuple[float, float, float]:
+        """Return value, low and high of an overall metric."""
+        value, low, high = self.overall.to_numpy()[self.overall.index.get_loc(name)]
+        return float(value), float(low), float(high)
+
 
 def evaluate_predictions(
     labels: np.ndarray,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,9 +16,6 @@ from raybert.analysis.results import Sweep
 from raybert.analysis.stats import best_configurations
 from raybert.analysis.subsets import class_shares, length_histogram, length_quantiles
 from raybert.files import atomic_path, write_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def publish_results(folder: str | Path) -> Sweep:
@@ -59,7 +55,7 @@ def _write_comparison(sweep: Sweep) -> None:
 
     _write_csv(equal_cost_table(sweep.trials, sweep.epochs), sweep.folder / "results" / "equal_cost")
     for name in ("accuracy", "cost", "samples_per_epoch", "learning_curves"):
-        _save(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
+        plots.save_figure(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
 
 
 def _write_selected(sweep: Sweep) -> None:
@@ -70,7 +66,7 @@ def _write_selected(sweep: Sweep) -> None:
     overlap = overlap_table(sweep.agreement)
     _write_table(overlap, results / "overlap")
     if not overlap.empty:
-        _save(plots.draw_overlap(overlap), pictures / "overlap.png")
+        plots.save_figure(plots.draw_overlap(overlap), pictures / "overlap.png")
     pool = sweep.pool()
     subsets = [] if pool is None else list(sweep.subsets(of_pool=pool))
     if pool is None or not subsets:
@@ -81,13 +77,8 @@ def _write_selected(sweep: Sweep) -> None:
     _write_csv(shares, results / "selected_classes")
     _write_csv(length_histogram(subsets, lengths), results / "selected_lengths")
     _write_csv(quantiles, results / "selected_length_quantiles")
-    _save(plots.draw_classes(shares), pictures / "selected_classes.png")
-    _save(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png")
+    plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
 
 
 def _write_best(sweep: Sweep) -> None:

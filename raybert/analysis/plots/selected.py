@@ -15,9 +15,11 @@ from raybert.analysis.plots.style import (
     add_title,
     budget_colours,
     budget_entries,
+    cell_grid,
     place_legend,
     short_name,
     tidy,
+    write_in_cell,
 )
 from raybert.analysis.subsets import POOL
 
@@ -160,11 +162,11 @@ def _draw_triangles(axes: Axes, table: pd.DataFrame, names: list[str]) -> tuple[
         images.append(image)
         for (y, x), value in np.ndenumerate(shown.filled(np.nan)):
             if not np.isnan(value):
-                _write(axes, image, x, y, value, str(round(100 * value)))
+                write_in_cell(axes, image, x, y, value, str(round(100 * value)))
     axes.set_facecolor(_EMPTY)
     axes.set_xticks(range(len(names)), [short_name(name) for name in names], rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), [short_name(name) for name in names], fontsize=8)
-    _cells(axes, len(names), len(names))
+    cell_grid(axes, len(names), len(names))
     return tuple(images)
 
 
@@ -178,10 +180,10 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesI
     share = np.vstack([shares.reindex(names)[labels], classes["pool_share"].to_numpy()])
     image = axes.imshow(ratio, cmap="PuOr", vmin=-_MAX_RATIO, vmax=_MAX_RATIO, aspect="auto")
     for (y, x), value in np.ndenumerate(share):
-        _write(axes, image, x, y, float(ratio[y, x]), _percent(value))
+        write_in_cell(axes, image, x, y, float(ratio[y, x]), _percent(value))
     axes.set_xticks(range(len(labels)), classes["label_name"], rotation=90, fontsize=8)
     axes.set_yticks(range(len(names) + 1), [*map(short_name, names), POOL], fontsize=8)
-    _cells(axes, len(labels), len(names) + 1)
+    cell_grid(axes, len(labels), len(names) + 1)
     whole = rows["budget_kind"].iloc[0] == "none"
     words = "whole pool: what its passes train on" if whole else f"budget {rows['budget'].iloc[0]:,}"
     axes.set_title(words, loc="left", fontsize=9)
@@ -194,22 +196,6 @@ def _matrix(table: pd.DataFrame, names: list[str], column: str) -> np.ndarray:
     one_way: np.ndarray = wide.reindex(index=names, columns=names).to_numpy(np.float64)
     both: np.ndarray = np.fmax(one_way, one_way.T)
     return both
-
-
-def _write(axes: Axes, image: AxesImage, x: float, y: float, value: float, text: str) -> None:
-    """Write into a cell, in black or white, whichever is readable on its colour."""
-    red, green, blue, _ = image.to_rgba(np.array([value]))[0]
-    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-    axes.text(x, y, text, ha="center", va="center", fontsize=6.5, color="black" if bright else "white")
-
-
-def _cells(axes: Axes, columns: int, rows: int) -> None:
-    """Draw thin white lines between cells, and no frame."""
-    axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=0.8)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
 
 
 def _percent(share: float) -> str:

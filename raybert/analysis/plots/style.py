@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from raybert.files import atomic_path
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 """Okabe & Ito's colours that colour-blind readers can tell apart, the strong ones first."""
@@ -43,6 +48,17 @@ def budget_colours(rows: pd.DataFrame) -> dict[int, str]:
 def short_name(name: str) -> str:
     """Return a label that leaves room for the plot beside it."""
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def distinct_short_names(names: Sequence[str]) -> list[str]:
+    """Return labels as short as `short_name`'s, and distinct.
+
+    Names that would read alike lose their middle in place of their end, and get a number if that is not enough.
+    """
+    short = [short_name(name) for name in names]
+    half = (_LONGEST_NAME - 1) // 2
+    short = [f"{n[:half]}…{n[-half:]}" if short.count(s) > 1 else s for n, s in zip(names, short, strict=True)]
+    return [f"{s} ({i + 1})" if short.count(s) > 1 else s for i, s in enumerate(short)]
 
 
 def budget_entries(colours: dict[int, str]) -> list[Line2D]:
@@ -88,6 +104,30 @@ def tidy(axes: Axes, grid: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#e3e3e3", linewidth=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
+
+
+def write_in_cell(
+    axes: Axes, image: AxesImage, x: float, y: float, value: float, text: str, fontsize: float = 6.5
+) -> None:
+    """Write into a cell of a heat map, in black or white, whichever is readable on its colour."""
+    red, green, blue, _ = image.to_rgba(np.array([value]))[0]
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color="black" if bright else "white")
+
+
+def cell_grid(axes: Axes, columns: int, rows: int) -> None:
+    """Draw thin white lines between the cells of a heat map, and no frame."""
+    axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.8)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as .png, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
 
 
 def _budget_words(budget: int, colour: str) -> str:
