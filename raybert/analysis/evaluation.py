@@ -241,6 +241,8 @@ def _check(labels: np.ndarray, probs: np.ndarray, label_names: Sequence[str]) ->
     num_classes = len(label_names)
     if labels.ndim != 1 or not len(labels):
         raise DataError(f"labels: must be one per example, at least one example, got shape {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"labels: must be whole numbers, got {labels.dtype}; give the class number of each example")
     if num_classes < 2 or probs.shape != (len(labels), num_classes):
         raise DataError(
             f"probs: must be {len(labels)} examples x {num_classes} classes (two at least), got shape {probs.shape}"
