@@ -94,7 +94,7 @@ def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_leng
         ModelError: the tokenizer is not a fast one, has no padding piece, or has types other than 0..0 1..1.
         ConfigError: `max_length` leaves no room beside the special pieces.
     """
-    backend = _private_backend(tokenizer)
+    backend = private_backend(tokenizer)
     definition = backend.to_str()  # before truncation is set: the same text for the same tokenizer
     has_pairs = "text_pair" in splits.train.column_names
     num_special = backend.num_special_tokens_to_add(has_pairs)
@@ -116,7 +116,7 @@ def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_leng
     )
 
 
-def _private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     """Return a copy of the Rust tokenizer without truncation and padding.
 
     Raises:
