@@ -1,0 +1,126 @@
+"""Explanations: their terms sum to the logit, their text is the chunk's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from raybert.analysis.explain import explain_documents, strongest_chunks
+from raybert.data.chunks import ChunkTable
+from raybert.errors import ModelError
+from raybert.models.iris import IrisClassifier, IrisSettings
+
+LENGTHS = [1, 3, 12, *[7] * 40]
+VARIANTS = [
+    {"num_classes": 2},
+    {"num_classes": 2, "pool": "mean"},
+    {"num_classes": 3},
+    {"num_classes": 2, "is_pair": True},
+    {"num_classes": 3, "is_pair": True, "pool": "mean"},
+    {"num_classes": 2, "is_pair": True, "interaction": False},
+]
+
+
+def example(**settings: object) -> tuple[IrisClassifier, ChunkTable, np.ndarray, list[str]]:
+    """Return a random classifier in train mode, and documents whose chunks are the words `<document>-<chunk>`."""
+    model = IrisClassifier(IrisSettings(**{"width": 6, "num_queries": 3, "top_k": 4, **settings}), 1)
+    generator = np.random.default_rng(2)
+    vectors = generator.standard_normal((sum(LENGTHS), 6)).astype(np.float32)
+    companions = generator.standard_normal((len(LENGTHS), 6)).astype(np.float32) if model.settings.is_pair else None
+    offsets = np.cumsum([0, *LENGTHS])
+    table = ChunkTable(vectors, offsets, np.zeros(len(LENGTHS), np.int64), companions)
+    words = [[f"{i:02d}-{j:02d}" for j in range(length)] for i, length in enumerate(LENGTHS)]
+    spans = np.concatenate([np.arange(length)[:, None] * 6 + [0, 5] for length in LENGTHS])
+    return model, table, spans, [" ".join(row) for row in words]
+
+
+def logits_of(model: IrisClassifier, table: ChunkTable) -> np.ndarray:
+    batch = table.collate(np.arange(len(table)))
+    del batch["labels"]
+    with torch.no_grad():
+        return model.eval()(**batch).logits.numpy()
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_terms_of_a_document_sum_to_its_logit(variant):
+    model, table, spans, texts = example(**variant)
+    frame = explain_documents(model, table, np.arange(len(table)), spans, texts)
+    sums = frame.groupby("position")["contribution"].sum().to_numpy()
+    labels = frame.groupby("position")["label"].first().to_numpy()
+    logits = logits_of(model, table)
+    expected_labels = np.ones(len(table)) if variant["num_classes"] == 2 else logits.argmax(1)
+    assert labels.tolist() == expected_labels.tolist()
+    np.testing.assert_allclose(sums, logits[np.arange(len(table)), labels], atol=1e-5)
+
+
+def test_the_logit_of_any_class_can_be_explained():
+    model, table, spans, texts = example(num_classes=3)
+    logits = logits_of(model, table)
+    for label in range(3):
+        frame = explain_documents(model, table, np.array([5, 2]), spans, texts, label=label)
+        sums = frame.groupby("position", sort=False)["contribution"].sum()
+        assert sums.index.tolist() == [5, 2]
+        np.testing.assert_allclose(sums, logits[[5, 2], label], atol=1e-5)
+
+
+def test_chunk_rows_say_what_was_retrieved_and_its_text():
+    model, table, spans, texts = example(num_classes=2)
+    frame = explain_documents(model, table, np.array([2, 1]), spans, texts)
+    chunks = frame[(frame["term"] == "chunk") & (frame["position"] == 2)]
+    assert chunks["query"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert chunks["text"].tolist() == [f"02-{chunk:02d}" for chunk in chunks["chunk"]]
+    queries = model.queries.detach().numpy()
+    weights = model.head[-1].weight.detach().numpy().reshape(3, 6)
+    for query, rows in chunks.groupby("query"):
+        vectors = table.vectors[4:16]
+        similarities = vectors @ queries[query] / np.linalg.norm(queries[query])
+        best = np.argsort(-similarities)[:4]
+        attention = np.exp(similarities[best] / 0.1) / np.exp(similarities[best] / 0.1).sum()
+        assert rows["chunk"].tolist() == best.tolist()
+        np.testing.assert_allclose(rows["similarity"], similarities[best], rtol=1e-5)
+        np.testing.assert_allclose(rows["attention"], attention, rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(rows["contribution"], attention * (vectors[best] @ weights[query]), atol=1e-6)
+    assert len(frame[frame["position"] == 1]) == 3 * 3 + 1  # three chunks, less than top_k
+
+
+def test_terms_that_are_of_no_chunk_have_rows_without_query():
+    model, table, spans, texts = example(num_classes=2, is_pair=True)
+    frame = explain_documents(model, table, np.array([0]), spans, texts)
+    others = frame[frame["term"] != "chunk"]
+    assert others["term"].tolist() == ["companion", "interaction", "bias"]
+    assert others[["query", "chunk", "similarity", "attention", "text"]].isna().all(axis=None)
+    assert others["contribution"].iloc[-1] == pytest.approx(model.head[-1].bias.item())
+
+
+def test_no_positions_give_an_empty_frame_with_the_same_columns():
+    model, table, spans, texts = example(num_classes=2)
+    some = explain_documents(model, table, np.array([0]), spans, texts)
+    none = explain_documents(model, table, np.array([], np.int64), spans, texts)
+    assert none.columns.tolist() == some.columns.tolist()
+    assert len(none) == 0
+
+
+@pytest.mark.parametrize(("num_classes", "label", "rule"), [(3, 3, r"0\.\.2"), (2, 0, r"1\.\.1")])
+def test_a_label_without_logit_is_refused(num_classes, label, rule):
+    model, table, spans, texts = example(num_classes=num_classes)
+    with pytest.raises(ModelError, match=rf"label: must be in {rule} \(has a logit\), got {label}"):
+        explain_documents(model, table, np.array([0]), spans, texts, label=label)
+
+
+def test_an_mlp_head_is_refused():
+    model, table, spans, texts = example(num_classes=2, hidden_sizes=(4,))
+    with pytest.raises(ModelError, match=r"model\.head: must be linear for contributions"):
+        explain_documents(model, table, np.array([0]), spans, texts)
+
+
+def test_the_strongest_chunks_of_each_query_come_first_and_parts_can_be_joined():
+    rows = [(0, 0, 0.1), (0, 1, 2.0), (1, 0, 0.3), (1, 1, -1.0), (2, 0, 0.2), (2, 1, 0.5)]
+    frame = pd.DataFrame(rows, columns=["position", "query", "contribution"]).assign(term="chunk", label=1)
+    bias = pd.DataFrame({"position": [0], "query": [None], "contribution": [9.0], "term": ["bias"], "label": [1]})
+    strongest = strongest_chunks(pd.concat([frame, bias.astype({"query": "Int64"})]), 2)
+    assert strongest[["query", "position"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 0], [1, 2]]
+    parts = pd.concat([strongest_chunks(frame[:3], 2), strongest_chunks(frame[3:], 2)])
+    joined = strongest_chunks(parts, 2)
+    assert joined[["query", "position"]].to_numpy().tolist() == strongest[["query", "position"]].to_numpy().tolist()
