@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 512
 _FEW_CHUNKS = 4
 _SENTENCE_END = re.compile(
     r"""
-    [.!?\u2026\u061f\u06d4\u0964]+ ["'\u2019\u201d\u00bb)\]}]* (?=\s|$)  # a stop, closing marks, then space
+    [.!?\u2026\u061f\u06d4\u0964]+ ["'\u2019\u201d\u00bb)\]}]* (?=\s|<|$)  # a stop, closing marks, then space
     | [\u3002\uff01\uff1f\uff61]+ [\u300d\u300f\u2019\u201d\u300b\uff09\u3011]*  # CJK: no space follows
     | \n\s*\n  # an empty line
     """,
@@ -183,8 +183,8 @@ def sentence_cuts(text: str, characters: np.ndarray) -> np.ndarray:
     """Return (cuts,) int64, sorted: after how many word pieces a sentence is over.
 
     A sentence ends after . ! ? or an ellipsis (Arabic and Devanagari stops too) and the quotes and brackets that close
-    behind it, if white space or the end of the text follows; after a CJK stop and what closes behind it; and at an
-    empty line. Abbreviations are taken for ends: a window cut there is still a window. An end inside of a word
+    behind it, if white space, a tag or the end of the text follows; after a CJK stop and what closes behind it; and at
+    an empty line. Abbreviations are taken for ends: a window cut there is still a window. An end inside of a word
     piece does not count.
 
     Args:

@@ -64,7 +64,16 @@ def test_windows_without_sentence_ends_have_the_full_size_and_the_last_reaches_t
 
 @pytest.mark.parametrize(
     ("cuts", "first_end"),
-    [([95], 128), ([96], 96), ([110], 110), ([100, 120, 125, 140], 125), ([128], 128), ([129], 128), ([], 128)],
+    [
+        ([95], 128),
+        ([96], 96),
+        ([110], 110),
+        ([100, 120, 125, 140], 125),
+        ([110, 128], 128),
+        ([110, 129], 110),
+        ([129], 128),
+        ([], 128),
+    ],
 )
 def test_a_window_ends_at_the_last_sentence_end_in_its_last_quarter(cuts, first_end):
     assert spans_of(200, cuts)[0] == (0, first_end)
@@ -113,6 +122,7 @@ def test_windows_cover_every_word_piece_go_on_and_are_shortened_by_a_quarter_at_
         ("A heading\n \nA text\nof two lines", ["A heading"]),
         ("End.\n\nNext", ["End."]),
         (".", ["."]),
+        ("Seen.<br /><br />Liked", ["Seen."]),
         (" \n\n first", []),
     ],
 )

@@ -244,6 +244,14 @@ def test_dropout_works_in_training_only_and_features_are_the_input_of_the_last_l
         assert not torch.equal(model(**batch).logits, logits)
 
 
+def test_an_mlp_head_is_gelu_between_linear_layers():
+    model, batch = build(hidden_sizes=(5,), num_classes=3), inputs_of(make_table([5, 9]))
+    first, second = (module for module in model.head if isinstance(module, nn.Linear))
+    inner = model.features(**batch) @ first.weight.T + first.bias
+    inner = inner * (1 + torch.erf(inner / 2**0.5)) / 2
+    torch.testing.assert_close(model(**batch).logits, inner @ second.weight.T + second.bias)
+
+
 def test_decay_leaves_out_only_queries():
     model = build(hidden_sizes=(5,))
     assert model.no_decay_names() == {"queries"}
