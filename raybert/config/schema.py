@@ -147,9 +147,14 @@ class TrainConfig(Section):
     length: LengthConfig = LengthConfig()
     loss: LossConfig = LossConfig()
     batch_size: int = Field(32, gt=0, description="examples per optimizer step, over all workers")
-    micro_batch_size: int | None = Field(
-        None, gt=0, description="examples per forward pass and worker; smaller ones are accumulated"
+    micro_batch_size: int | Literal["auto"] | None = Field(
+        None,
+        description="examples per forward pass and worker, which are accumulated; auto: the most that fit into memory",
     )
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations anew in the backward pass: less memory, about a third more time"
+    )
+    compile: bool = Field(False, description="torch.compile the model; the first steps are slow")
     learning_rate: float = Field(5e-5, gt=0, description="peak learning rate of AdamW")
     head_learning_rate: float | None = Field(
         None, gt=0, description="of what is outside the encoder; default: the same"
@@ -170,8 +175,10 @@ class TrainConfig(Section):
     warmup_steps: int | None = Field(None, ge=0, description="steps with linear warm-up, in place of the share")
     averaging: AveragingConfig = AveragingConfig()
     max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 where the hardware has it, fp16 on older GPUs, else fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "auto",
+        description="auto: bf16 where the hardware has it, fp16 on older GPUs, else fp32; tf32: fp32 whose matrix "
+        "products are rounded, on GPUs from Ampere on",
     )
     eval_every: int | Literal["epoch"] | None = Field(
         None, description="steps between evaluations, or `epoch`; default T/10"
@@ -202,6 +209,13 @@ class TrainConfig(Section):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError("must both be in [0, 1)")
         return betas
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _micro_batch_positive(cls, size: int | str | None) -> int | str | None:
+        if isinstance(size, int) and size < 1:
+            raise ValueError(f"must be >= 1, auto or null, got {size}")
+        return size
 
     @field_validator("eval_every")
     @classmethod

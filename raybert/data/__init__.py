@@ -1,8 +1,8 @@
 """Texts and labels: sources, splits, token tables, batches."""
 
-from raybert.data.batches import collate, scoring_batches, training_batches
+from raybert.data.batches import scoring_batches, training_batches
 from raybert.data.splits import Splits, load_splits
-from raybert.data.tokens import TokenizedData, TokenTable, tokenize_splits
+from raybert.data.tokens import TokenizedData, TokenTable, collate, tokenize_splits
 
 __all__ = [
     "Splits",

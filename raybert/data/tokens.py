@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from tokenizers import Encoding, Tokenizer
 
 from raybert.data.splits import Splits
@@ -49,6 +50,36 @@ class TokenTable:
         return np.diff(self.offsets)
 
 
+def collate(
+    table: TokenTable, positions: np.ndarray, pad_id: int, uses_token_types: bool, *, multiple_of: int = 1
+) -> dict[str, torch.Tensor]:
+    """Return the model's inputs for some rows, padded on the right to the longest of them.
+
+    Args:
+        table: may be read-only; everything is copied out of it.
+        positions: (b,) rows, in the order wanted.
+        pad_id: word piece that fills short rows.
+        uses_token_types: whether `token_type_ids` is wanted.
+        multiple_of: the width is rounded up to a multiple of this.
+
+    Returns:
+        input_ids, attention_mask, [token_type_ids]: (b, width) int64; labels: (b,) int64.
+    """
+    starts = table.offsets[positions]  # (b,)
+    lengths = table.offsets[np.asarray(positions) + 1] - starts
+    width = -(-int(lengths.max(initial=1)) // multiple_of) * multiple_of
+    columns = np.arange(width)
+    mask = columns < lengths[:, None]  # (b, width)
+    ids = np.full(mask.shape, pad_id, np.int64)
+    ids[mask] = table.ids[(starts[:, None] + columns)[mask]]
+    batch = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    if uses_token_types:
+        second = columns >= table.second_starts[positions][:, None]
+        batch["token_type_ids"] = (second & mask).astype(np.int64)
+    batch["labels"] = table.labels[positions].astype(np.int64)
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
 @dataclass(frozen=True)
 class TokenizedData:
     """All that a trial needs of the data: token tables of the three splits and what describes them.
@@ -77,6 +108,10 @@ class TokenizedData:
     def num_classes(self) -> int:
         """Number of classes C."""
         return len(self.label_names)
+
+    def batch(self, table: TokenTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the model's inputs for some rows, see `collate`."""
+        return collate(table, positions, self.pad_id, self.uses_token_types)
 
 
 def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_length: int) -> TokenizedData:

@@ -1,6 +1,7 @@
 """Encoders with a classification head."""
 
 from raybert.models.classifier import (
+    checkpoint_activations,
     embed_batch,
     keep_head_in_float32,
     load_backbone,
@@ -16,6 +17,7 @@ __all__ = [
     "TINY",
     "Encoder",
     "check_length",
+    "checkpoint_activations",
     "embed_batch",
     "keep_head_in_float32",
     "load_backbone",

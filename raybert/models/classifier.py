@@ -113,6 +113,19 @@ def embed_batch(model: Any, batch: dict[str, torch.Tensor], pooling: Literal["me
     return nn.functional.normalize(pooled, dim=-1)
 
 
+def checkpoint_activations(model: Any) -> None:
+    """Make a model compute the activations of its layers anew in the backward pass, to keep fewer in memory.
+
+    Raises:
+        ModelError: the architecture cannot.
+    """
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        raise ModelError(f"train.gradient_checkpointing: must be left out, {type(model).__name__} does not support it")
+    # Newer releases of transformers have another name for it, and warn of the old one.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def keep_head_in_float32(model: Any) -> Any:
     """Make pooling, head and logits float32 whatever autocast is on, and return the model.
 
@@ -169,6 +182,9 @@ def _reset(warm: _Warm, seed: int) -> None:
     for parameter in model.parameters():
         parameter.grad = None
         parameter.requires_grad_(True)
+    for module in model.modules():
+        if getattr(module, "gradient_checkpointing", False):
+            module.gradient_checkpointing = False
     model.train()
 
 

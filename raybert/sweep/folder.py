@@ -111,7 +111,7 @@ class SweepFolder:
 
     @property
     def stop_request(self) -> Path:
-        """Exists while the owner wants its trials to stop at their next evaluation."""
+        """Exists while the owner wants its trials to save and stop."""
         return self.path / "stop-requested"
 
     def trial(self, trial_id: str) -> TrialFolder:

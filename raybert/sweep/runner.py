@@ -180,7 +180,7 @@ def interruptible(folder: SweepFolder, progress: Progress) -> Iterator[_Interrup
             raise KeyboardInterrupt
         interruption.requested = True
         folder.stop_request.touch()
-        progress.note("stopping: running trials finish their evaluation and save; once more to stop at once")
+        progress.note("stopping: running trials save; once more to stop at once")
 
     try:
         previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

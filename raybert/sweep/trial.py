@@ -61,6 +61,10 @@ class SignalRef:
     examples_scored: int
 
 
+_SECONDS_BETWEEN_LOOKS = 0.5
+"""The loop asks after every step; the file may lie on a shared disk."""
+
+
 @dataclass
 class TrialSurroundings:
     """A trial in one process: rows go to `epochs.jsonl` and to the driver."""
@@ -70,6 +74,8 @@ class TrialSurroundings:
     report_row: Report
     rank: int = 0
     world_size: int = 1
+    asked_at: float = 0.0
+    answer: bool = False
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -83,7 +89,9 @@ class TrialSurroundings:
 
     def should_stop(self) -> bool:
         """Tell whether the sweep's owner asked its trials to stop."""
-        return self.stop_request.exists()
+        if time.monotonic() - self.asked_at >= _SECONDS_BETWEEN_LOOKS:
+            self.asked_at, self.answer = time.monotonic(), self.stop_request.exists()
+        return self.answer
 
     def at_rank(self, rank: int, world_size: int) -> TrialSurroundings:
         """Return the surroundings of one worker of a distributed trial."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -14,9 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from raybert.errors import TrialError
+from raybert.files import write_json
 from raybert.models import quiet_transformers
 
 _MARK = "COMPLETE"
+_LIMIT = "micro_batch_limit.json"
 _WEIGHTS, _BEST, _STATE = "weights.safetensors", "best.safetensors", "state.pt"
 
 Tensors = dict[str, torch.Tensor]
@@ -63,6 +66,19 @@ def load_last(folder: Path, run_key: str) -> tuple[Tensors, Tensors | None, dict
             raise TrialError(f"{candidate}: belongs to a run with other settings; delete it to start anew")
         return weights, best, state
     return None
+
+
+def write_limit(folder: Path, micro_batch_size: int) -> None:
+    """Leave word for a restart that larger micro-batches do not fit into memory."""
+    write_json(folder / _LIMIT, {"micro_batch_size": micro_batch_size})
+
+
+def read_limit(folder: Path) -> int | None:
+    """Return what `write_limit` wrote, or None."""
+    try:
+        return int(json.loads((folder / _LIMIT).read_text(encoding="utf-8"))["micro_batch_size"])
+    except FileNotFoundError:
+        return None
 
 
 def save_best(folder: Path, model: Any) -> None:

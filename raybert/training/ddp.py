@@ -21,6 +21,8 @@ from raybert.training.interface import EpochSource, Surroundings
 from raybert.training.loop import FitResult, fit
 
 _RESULT = "fit_result.pickle"
+MAX_RESTARTS = 5
+"""Of a run whose worker is lost; a micro-batch that does not fit is halved with each."""
 
 
 class PortableSurroundings(Surroundings, Protocol):
@@ -50,8 +52,8 @@ def fit_distributed(
     """Run `fit` on `resources.workers_per_trial` workers and return rank 0's result.
 
     Gradients are those of one process with the same global batch, up to the order of summation. The best weights
-    are in `checkpoint/best`; `model` itself stays as it was. A lost worker restarts the run once, from
-    `checkpoint/last`. May be called inside a Tune function that holds no CPUs.
+    are in `checkpoint/best`; `model` itself stays as it was. A lost worker, or one that runs out of memory,
+    restarts the run from `checkpoint/last`. May be called inside a Tune function that holds no CPUs.
 
     Args:
         model: on any device; every worker gets a copy.
@@ -65,7 +67,7 @@ def fit_distributed(
         evaluate_test: as for `fit`.
 
     Raises:
-        ray.train.TrainingFailedError: a worker failed twice; its cause is the error of `fit`.
+        ray.train.TrainingFailedError: workers failed again and again; its cause is the error of `fit`.
     """
     folder = surroundings.checkpoint_folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ def fit_distributed(
             run_config=ray.train.RunConfig(
                 name="fit",
                 storage_path=str(scratch),
-                failure_config=ray.train.FailureConfig(max_failures=1),
+                failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
             ),
         ).fit()
         result: FitResult = pickle.loads((folder / _RESULT).read_bytes())

@@ -17,12 +17,14 @@ class LossHistory:
     Attributes:
         passes: per pass (n,) float32, NaN where an example was not in it.
         window: sums of loss, of correct predictions and of examples since the last evaluation.
+        saved_step: of the last checkpoint, for errors.
     """
 
     def __init__(self, example_ids: np.ndarray, world_size: int) -> None:
         self.example_ids, self.world_size = example_ids, world_size
         self.passes: list[np.ndarray] = []
         self.window = np.zeros(3)
+        self.saved_step: int | None = None
         self._unread: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, int]] = []
 
     def begin_pass(self) -> None:
@@ -83,8 +85,10 @@ class LossHistory:
             return
         step = steps[broken].min()
         first = np.flatnonzero(broken & (steps == step))
+        saved = "there is no checkpoint" if self.saved_step is None else f"last checkpoint: step {self.saved_step}"
         examples = ", ".join(str(name) for name in self.example_ids[positions[first[:5]]])
         raise TrialError(
             f"step {step}: the training loss must be finite, got {losses[first[0]]} for {len(first)} examples "
-            f"({examples}{', ...' if len(first) > 5 else ''}); lower train.learning_rate or set train.precision: fp32"
+            f"({examples}{', ...' if len(first) > 5 else ''}); {saved}; lower train.learning_rate or set "
+            "train.precision: fp32"
         )

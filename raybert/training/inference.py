@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from raybert.data import TokenizedData, TokenTable, collate, scoring_batches
+from raybert.data import scoring_batches
+from raybert.data.examples import ExampleData, ExampleTable
 from raybert.models import embed_batch, pooled_features
 from raybert.training.precision import resolve_precision
 
@@ -18,10 +19,10 @@ DEFAULT_MAX_TOKENS = 16384
 
 def predict_probs(
     model: Any,
-    table: TokenTable,
+    table: ExampleTable,
     positions: np.ndarray,
     *,
-    data: TokenizedData,
+    data: ExampleData,
     max_tokens: int = DEFAULT_MAX_TOKENS,
     precision: str = "auto",
 ) -> np.ndarray:
@@ -46,10 +47,10 @@ def predict_probs(
 
 def predict_with_features(
     model: Any,
-    table: TokenTable,
+    table: ExampleTable,
     positions: np.ndarray,
     *,
-    data: TokenizedData,
+    data: ExampleData,
     max_tokens: int = DEFAULT_MAX_TOKENS,
     precision: str = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -65,10 +66,10 @@ def predict_with_features(
 
 def embed_examples(
     model: Any,
-    table: TokenTable,
+    table: ExampleTable,
     positions: np.ndarray,
     *,
-    data: TokenizedData,
+    data: ExampleData,
     pooling: Literal["mean", "cls"] = "mean",
     max_tokens: int = DEFAULT_MAX_TOKENS,
     precision: str = "auto",
@@ -84,9 +85,9 @@ def embed_examples(
 def _run(
     function: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]],
     model: Any,
-    table: TokenTable,
+    table: ExampleTable,
     positions: np.ndarray,
-    data: TokenizedData,
+    data: ExampleData,
     max_tokens: int,
     precision: str,
 ) -> list[np.ndarray]:
@@ -97,10 +98,7 @@ def _run(
     outputs: list[list[np.ndarray]] = []
     with eval_mode(model), torch.inference_mode(), resolve_precision(precision, device).autocast(device):
         for rows in batches:
-            batch = collate(table, rows, data.pad_id, data.uses_token_types)
-            del batch["labels"]
-            results = function({name: tensor.to(device) for name, tensor in batch.items()})
-            outputs.append([tensor.float().cpu().numpy() for tensor in results])
+            outputs.append(_apply(function, data, table, rows, device))
     place = np.empty(len(table), np.int64)
     place[positions] = np.arange(len(positions))
     target = place[np.concatenate(batches)]
@@ -111,6 +109,28 @@ def _run(
         ordered[target] = joined
         arrays.append(ordered)
     return arrays
+
+
+def _apply(
+    function: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]],
+    data: ExampleData,
+    table: ExampleTable,
+    rows: np.ndarray,
+    device: torch.device,
+) -> list[np.ndarray]:
+    """Return a function's outputs for some rows; what does not fit into memory is done in halves."""
+    try:
+        batch = data.batch(table, rows)
+        del batch["labels"]
+        results = function({name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()})
+        return [tensor.float().cpu().numpy() for tensor in results]
+    except torch.cuda.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    halves = [_apply(function, data, table, part, device) for part in np.array_split(rows, 2)]
+    return [np.concatenate(parts) for parts in zip(*halves, strict=True)]
 
 
 @contextmanager

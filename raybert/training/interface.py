@@ -22,7 +22,7 @@ class Surroundings(Protocol):
         """Take the row of one evaluation."""
 
     def should_stop(self) -> bool:
-        """Tell whether to stop at the next evaluation, resumable; asked after every evaluation."""
+        """Tell whether to stop now, resumable; asked between any two steps."""
 
 
 @dataclass

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from raybert.config import LossConfig, TrainConfig
-from raybert.data import TokenizedData, collate, training_batches
+from raybert.config import TrainConfig
+from raybert.data import training_batches
+from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
+from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.averaging import WeightAverage
+from raybert.training.batch_size import find_micro_batch_size
+from raybert.training.gradients import GradientMaker, smaller_micro_batch
 from raybert.training.history import LossHistory
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
@@ -29,9 +31,18 @@ from raybert.training.optim import build_optimizer, set_step
 from raybert.training.precision import resolve_precision
 from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
 from raybert.training.schedules import learning_rate_factor, weight_decay_at
+from raybert.training.state import (
+    Row,
+    RunState,
+    generator_states,
+    pack_plan,
+    set_generator_states,
+    unpack_plan,
+)
 
-Row = dict[str, Any]
 Verdict = Literal["go on", "interrupted", "patience"]
+_STEPS_BETWEEN_AGREEMENTS = 10
+"""Steps after which several ranks ask rank 0 whether to stop or save between evaluations."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class FitResult:
         evaluation_seconds: on validation and test.
         selection_seconds: in the epoch source.
         notes: what a user should know of the run.
+        micro_batch_size: examples per forward pass at the end, where they were limited.
+        memory_reductions: (step, size) of every time when memory ran out and the micro-batch was made smaller.
     """
 
     rows: list[Row]
@@ -71,11 +84,13 @@ class FitResult:
     evaluation_seconds: float
     selection_seconds: float
     notes: tuple[str, ...] = ()
+    micro_batch_size: int | None = None
+    memory_reductions: tuple[tuple[int, int], ...] = ()
 
 
 def fit(
     model: nn.Module,
-    data: TokenizedData,
+    data: ExampleData,
     epochs: EpochSource,
     config: TrainConfig,
     *,
@@ -88,8 +103,8 @@ def fit(
 
     The loss of a step is sum(w_i * l_i) / sum(c_i) over the examples of the whole batch (all micro-batches, all ranks):
     w_i are example weights, l_i losses with the weight c_i of their class, all 1 by default. So accumulation and ranks
-    do not change it. A complete `last` checkpoint of the same run is continued, bit-identically
-    on CPU. `best` (transformers folder) is written at the end.
+    do not change it. It stops and saves between any two steps; a complete `last` checkpoint of the same run is
+    continued, bit-identically on CPU. `best` (transformers folder) is written at the end.
 
     Args:
         model: a classifier of `raybert.models`, on the device to use.
@@ -110,9 +125,7 @@ def fit(
         run.begin_pass()
         while run.batches_left():
             run.train_step()
-            if not run.evaluation_is_due():
-                continue
-            verdict = run.evaluate()
+            verdict = run.evaluate() if run.evaluation_is_due() else run.look_around()
             if verdict == "interrupted":
                 return run.result(stopped=True, evaluate_test=False)
             if verdict == "patience":
@@ -121,30 +134,13 @@ def fit(
     return run.result(stopped=False, evaluate_test=evaluate_test)
 
 
-@dataclass
-class _State:
-    """What changes while training, and is stored in checkpoints, besides tensors of model and optimizer."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0  # batches of the current pass that are done
-    examples_seen: int = 0
-    examples_scored: int = 0
-    rows: list[Row] = field(default_factory=list)
-    best: int = -1
-    samples_per_epoch: list[int] = field(default_factory=list)
-    train_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    selection_seconds: float = 0.0
-
-
 class _Run:
     """One training run; also the `PoolView` that its epoch source sees."""
 
     def __init__(
         self,
         model: nn.Module,
-        data: TokenizedData,
+        data: ExampleData,
         epochs: EpochSource,
         config: TrainConfig,
         total_steps: int,
@@ -156,12 +152,18 @@ class _Run:
         self.rank, self.world_size = surroundings.rank, surroundings.world_size
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(config.precision, self.device)
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
         torch.manual_seed(seed + 7919 * self.rank)  # dropout
-        self.module: Any = DistributedDataParallel(model) if self.world_size > 1 else model
         self.optimizer = build_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
+        if config.gradient_checkpointing:
+            checkpoint_activations(model)
+        self.gradients = GradientMaker(
+            model, data, config, self.precision, self.scaler, surroundings.rank, surroundings.world_size
+        )
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.state = _State()
+        self.state = RunState(micro_batch_size=None if config.micro_batch_size == "auto" else config.micro_batch_size)
         self.plan: EpochPlan | None = None
         self.batches: list[np.ndarray] = []
         self.weights: np.ndarray | None = None  # (n,) by pool position, of the current pass
@@ -225,12 +227,7 @@ class _Run:
         step, total = self.state.step, self.total_steps
         factor = learning_rate_factor(self.config, step, total)
         set_step(self.optimizer, factor, weight_decay_at(self.config, step, total))
-        micro_batches = self._micro_batches(batch)
-        for i, positions in enumerate(micro_batches):
-            is_last = i == len(micro_batches) - 1
-            quiet = self.module.no_sync() if self.world_size > 1 and not is_last else contextlib.nullcontext()
-            with quiet:
-                self._backward(positions, self.loss.denominator(self.labels[batch]))
+        self._accumulate(batch)
         if self.config.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
@@ -242,6 +239,18 @@ class _Run:
         self.state.examples_seen += len(batch)
         self.average.update(self.state.step, self.total_steps)
         self.state.train_seconds += time.monotonic() - started
+
+    def look_around(self) -> Verdict:
+        """Between evaluations: save what is due, and stop if asked to."""
+        if self.world_size > 1 and self.state.step % _STEPS_BETWEEN_AGREEMENTS:
+            return "go on"
+        due = self.config.checkpoint_seconds > 0 and self._checkpoint_is_due()
+        wishes = (self.surroundings.should_stop(), due) if self.rank == 0 else None
+        stop, due = broadcast_object(wishes, self.world_size)
+        if stop or due:
+            self.history.read()
+            self.save()
+        return "interrupted" if stop else "go on"
 
     def evaluation_is_due(self) -> bool:
         every, step = self.config.eval_every, self.state.step
@@ -310,24 +319,21 @@ class _Run:
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
             notes=tuple(self.notes),
+            micro_batch_size=state.micro_batch_size,
+            memory_reductions=tuple((step, size) for step, size in state.reductions),
         )
 
     # Checkpoints.
 
     def save(self) -> None:
         """Write `last`: everything that the rest of the run depends on."""
-        generators = gather_objects(self._generators(), self.world_size)
+        generators = gather_objects(generator_states(self.device), self.world_size)
         folder = self.surroundings.checkpoint_folder
         if self.rank == 0 and folder is not None:
             assert self.plan is not None
-            plan = {
-                "positions": torch.from_numpy(np.array(self.plan.positions, np.int64)),
-                "weights": None if self.plan.weights is None else torch.from_numpy(np.array(self.plan.weights)),
-                "max_steps": self.plan.max_steps,
-            }
             state = {
-                "state": json.dumps(vars(self.state)),
-                "plan": plan,
+                "state": self.state.to_json(),
+                "plan": pack_plan(self.plan),
                 "losses": torch.from_numpy(self.history.stacked()),
                 "window": torch.from_numpy(self.history.window.copy()),
                 "optimizer": self.optimizer.state_dict(),
@@ -336,32 +342,33 @@ class _Run:
                 "generators": generators,
             }
             checkpoint.save_last(folder, self.run_key, self.model.state_dict(), self.best_weights, state)
+            self.history.saved_step = self.state.step
         self.saved_at = time.monotonic()
 
     def restore(self) -> None:
-        """Go on from `last`, if there is one of this run."""
+        """Go on from `last`, if there is one of this run; else find what fits into memory, if asked to."""
         folder = self.surroundings.checkpoint_folder
         loaded = checkpoint.load_last(folder, self.run_key) if folder is not None else None
         if loaded is None:
+            if self.config.micro_batch_size == "auto":
+                self.state.micro_batch_size = self._largest_micro_batch()
+            self._obey_limit()
             return
         weights, self.best_weights, saved = loaded
         self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         self.average.load(saved["average"])
-        self.state = _State(**json.loads(saved["state"]))
-        plan = saved["plan"]
-        self.plan = EpochPlan(
-            plan["positions"].numpy(),
-            None if plan["weights"] is None else plan["weights"].numpy(),
-            plan["max_steps"],
-        )
+        self.state = RunState.from_json(saved["state"])
+        self.plan = unpack_plan(saved["plan"])
         self.history.passes = list(saved["losses"].numpy())
         self.history.window = saved["window"].numpy()
         self._cut_batches()
         if self.state.batch >= len(self.batches):
             self.end_pass()
-        self._set_generators(saved["generators"][self.rank])
+        set_generator_states(saved["generators"][self.rank], self.device)
+        self.history.saved_step = self.state.step
+        self._obey_limit()
 
     # Parts of the steps.
 
@@ -371,8 +378,10 @@ class _Run:
         scores = [self._score(row) for row in self.state.rows]
         since = evaluations_since_better(scores, rule.min_change)
         patience = rule.patience is not None and since >= rule.patience
-        due = time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
-        return self.surroundings.should_stop(), patience, due
+        return self.surroundings.should_stop(), patience, self._checkpoint_is_due()
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
 
     def _validation_metrics(self, probs: np.ndarray) -> dict[str, float]:
         labels = np.asarray(self.data.validation.labels)
@@ -408,43 +417,52 @@ class _Run:
             self.weights = np.ones(len(self.data.train), np.float32)
             self.weights[plan.positions] = plan.weights
 
-    def _micro_batches(self, batch: np.ndarray) -> list[np.ndarray]:
-        """Return this rank's share of a batch, in parts that fit; a rank without a share gets an empty part."""
-        share = batch[self.rank :: self.world_size]
-        size = self.config.micro_batch_size or max(1, len(share))
-        return [share[i : i + size] for i in range(0, len(share), size)] or [share]
+    def _accumulate(self, batch: np.ndarray) -> None:
+        """Add the gradient of a batch; what does not fit into memory is tried again in smaller parts."""
+        while True:
+            try:
+                parts = self.gradients.accumulate(batch, self.weights, self.loss, self.state.micro_batch_size)
+                break
+            except torch.cuda.OutOfMemoryError as error:
+                share = -(-len(batch) // self.world_size)
+                size = smaller_micro_batch(self.state.micro_batch_size, share, self.state.step + 1)
+                if self.world_size > 1:
+                    self._restart_with(size, error)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.state.micro_batch_size = size
+            self.state.reductions.append([self.state.step + 1, size])
+            self.notes[f"memory ran out at step {self.state.step + 1}: micro-batches of {size} from there on"] = None
+        for part in parts:
+            if len(part.positions):
+                self.history.add(part.positions, part.losses, part.hits, self.state.step + 1)
 
-    def _backward(self, positions: np.ndarray, denominator: float) -> None:
-        """Add the gradient of some examples, as their part of a batch whose losses are divided by `denominator`."""
-        is_empty = len(positions) == 0
-        rows = np.zeros(1, np.int64) if is_empty else positions
-        batch = collate(self.data.train, rows, self.data.pad_id, self.data.uses_token_types)
-        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
-        labels = inputs.pop("labels")
-        with self.precision.autocast(self.device):
-            logits = self.module(**inputs).logits
-        values = self.loss.values(logits, labels)  # (b,)
-        if is_empty:
-            # Every rank must take part in the gradient exchange, with nothing to add.
-            self.scaler.scale(values.sum() * 0.0).backward()  # type: ignore[no-untyped-call]
-            return
-        weighted = values if self.weights is None else values * self._weights_of(positions)
-        # DDP averages gradients over ranks; the loss is a sum over them.
-        self.scaler.scale(weighted.sum() * (self.world_size / denominator)).backward()  # type: ignore[no-untyped-call]
-        hits = logits.detach().argmax(dim=-1) == labels
-        self.history.add(positions, self._plain_losses(logits, labels, values), hits, self.state.step + 1)
+    def _restart_with(self, size: int, error: torch.cuda.OutOfMemoryError) -> NoReturn:
+        """Leave word of a smaller micro-batch for the restart from the last checkpoint.
 
-    def _plain_losses(self, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return (b,) cross entropies for the history, whatever is minimised; not finite where the loss is not."""
-        if self.config.loss == LossConfig():
-            return values.detach()
-        with torch.no_grad():
-            plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-            return plain + 0.0 * values
+        The other ranks wait in the exchange of gradients, which this one cannot join any more.
+        """
+        if self.surroundings.checkpoint_folder is not None:
+            checkpoint.write_limit(self.surroundings.checkpoint_folder, size)
+        raise TrialError(
+            f"step {self.state.step + 1}: rank {self.rank} ran out of memory; micro-batches of {size} are next: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
-    def _weights_of(self, positions: np.ndarray) -> torch.Tensor:
-        assert self.weights is not None
-        return torch.from_numpy(self.weights[positions]).to(self.device)
+    def _obey_limit(self) -> None:
+        """Take the smaller micro-batch that a rank which ran out of memory has left word of."""
+        folder = self.surroundings.checkpoint_folder
+        limit = checkpoint.read_limit(folder) if folder is not None else None
+        if limit is not None and limit < (self.state.micro_batch_size or math.inf):
+            self.state.micro_batch_size = limit
+            self.state.reductions.append([self.state.step + 1, limit])
+            self.notes[f"memory ran out on a rank: micro-batches of {limit} from step {self.state.step + 1} on"] = None
+
+    def _largest_micro_batch(self) -> int:
+        """Return how many of the longest examples fit into memory on every rank."""
+        found = find_micro_batch_size(self.gradients, self.loss, self.parameters)
+        sizes: list[int] = gather_objects(found, self.world_size)
+        return min(sizes)
 
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
@@ -481,21 +499,10 @@ class _Run:
         self.state.examples_scored += len(chosen)
         return chosen
 
-    def _generators(self) -> dict[str, torch.Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        return states
-
-    def _set_generators(self, states: dict[str, torch.Tensor]) -> None:
-        torch.set_rng_state(states["cpu"])
-        if "cuda" in states:
-            torch.cuda.set_rng_state(states["cuda"], self.device)
-
     def _run_key(self) -> str:
         """Identify what a checkpoint continues."""
         settings = {
-            "train": self.config.model_dump(mode="json", exclude={"checkpoint_seconds"}),
+            "train": self.config.model_dump(mode="json", exclude={"checkpoint_seconds", "micro_batch_size"}),
             "total_steps": self.total_steps,
             "seed": self.seed,
             "data": self.data.fingerprint,

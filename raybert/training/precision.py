@@ -22,7 +22,7 @@ class Precision:
         scales_gradients: whether a GradScaler is needed (float16 gradients underflow).
     """
 
-    name: Literal["fp32", "bf16", "fp16"]
+    name: Literal["fp32", "tf32", "bf16", "fp16"]
     dtype: torch.dtype | None
     scales_gradients: bool
 
@@ -32,6 +32,8 @@ class Precision:
 
 
 FP32 = Precision("fp32", None, scales_gradients=False)
+TF32 = Precision("tf32", None, scales_gradients=False)
+"""The loop rounds matrix products of float32 where this is asked for; scores are float32 all the same."""
 BF16 = Precision("bf16", torch.bfloat16, scales_gradients=False)
 FP16 = Precision("fp16", torch.float16, scales_gradients=True)
 
@@ -48,8 +50,10 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     """
     if name == "auto":
         return _best_precision(device)
-    precision = {"fp32": FP32, "bf16": BF16, "fp16": FP16}[name]
-    if precision.name == "bf16" and device.type == "cuda" and not _cuda_has_bf16(device):
+    precision = {"fp32": FP32, "tf32": TF32, "bf16": BF16, "fp16": FP16}[name]
+    if precision.name == "tf32" and not (device.type == "cuda" and _is_ampere(device)):
+        raise ConfigError("train.precision: tf32 needs an NVIDIA GPU from Ampere on; use fp32, bf16 or auto")
+    if precision.name == "bf16" and device.type == "cuda" and not _is_ampere(device):
         gpu = torch.cuda.get_device_name(device)
         raise ConfigError(f"train.precision: bf16 needs an Ampere GPU or newer, got {gpu}; use fp16 or auto")
     if precision.dtype is not None and device.type not in ("cpu", "cuda"):
@@ -59,7 +63,7 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
 
 def _best_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
-        return BF16 if _cuda_has_bf16(device) else FP16
+        return BF16 if _is_ampere(device) else FP16
     return BF16 if device.type == "cpu" and _cpu_has_bf16() else FP32
 
 
@@ -68,5 +72,5 @@ def _cpu_has_bf16() -> bool:
     return any(features.get(name, False) for name in _BF16_CPU_FEATURES)
 
 
-def _cuda_has_bf16(device: torch.device) -> bool:
+def _is_ampere(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)

@@ -214,7 +214,11 @@ def test_refilled_examples_are_the_last_ones_of_a_balanced_ranking():
 @pytest.mark.parametrize(
     ("labels", "probs", "message"),
     [
-        (["a", "b", "a"], np.full((3, 2), 0.5), r"labels: must be \(n,\) class numbers 0..C-1, got <U1 of shape \(3,\)"),
+        (
+            ["a", "b", "a"],
+            np.full((3, 2), 0.5),
+            r"labels: must be \(n,\) class numbers 0..C-1, got <U1 of shape \(3,\)",
+        ),
         ([0, -1, 1], np.full((3, 2), 0.5), "labels: .* got one of -1"),
         ([0, 1, 2], np.full((3, 2), 0.5), r"probs: .* a column per class \(3\) .* got float64 of shape \(3, 2\)"),
         ([0, 1, 1], np.full(3, 0.5), r"probs: .* 2 or 3 dimensions, got float64 of shape \(3,\)"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from raybert.config import TrainConfig
+from raybert.config import AveragingConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.models import load_classifier
@@ -29,11 +29,11 @@ class Alternating:
 
 
 class StopAfter(LocalSurroundings):
-    """Asks to stop after some evaluations."""
+    """Asks to stop after some steps."""
 
-    def __init__(self, folder, evaluations):
+    def __init__(self, folder, steps):
         super().__init__(checkpoint_folder=folder)
-        self.left = evaluations
+        self.left = steps
 
     def should_stop(self) -> bool:
         self.left -= 1
@@ -98,19 +98,28 @@ def test_accumulated_micro_batches_equal_one_batch(tiny_bert, tokens, micro_batc
         torch.testing.assert_close(state[name], tensor, atol=2e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("evaluations", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_an_interrupted_run_continues_bit_identically(tiny_bert, tokens, tmp_path, evaluations, precision):
-    config = FAST.model_copy(update={"micro_batch_size": 5, "eval_every": 2, "precision": precision})
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6, 9, 10])
+@pytest.mark.parametrize(
+    ("precision", "averaging"), [("fp32", {}), ("bf16", {"kind": "swa", "start": 0.3}), ("fp16", {"kind": "ema"})]
+)
+def test_a_run_stopped_at_any_step_continues_bit_identically(tiny_bert, tokens, tmp_path, steps, precision, averaging):
+    config = FAST.model_copy(
+        update={
+            "micro_batch_size": 5,
+            "eval_every": 4,
+            "precision": precision,
+            "averaging": AveragingConfig(**averaging),
+        }
+    )
     model = load_classifier(tiny_bert, tokens.label_names, 0)  # with dropout
     whole = train(model, tokens, config, epochs=Alternating(), total_steps=11)
     expected = final_state(model)
 
-    surroundings = StopAfter(tmp_path, evaluations)
+    surroundings = StopAfter(tmp_path, steps)
     model = load_classifier(tiny_bert, tokens.label_names, 0)
     first = train(model, tokens, config, epochs=Alternating(), total_steps=11, surroundings=surroundings)
     assert first.stopped
-    assert first.optimizer_steps == 2 * evaluations
+    assert first.optimizer_steps == steps
     torch.manual_seed(999)  # another trial used the process in between
     model = load_classifier(tiny_bert, tokens.label_names, 7)
     second = train(

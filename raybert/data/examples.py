@@ -1,0 +1,58 @@
+"""What training and inference need of a data set, whatever its examples are made of: word pieces, or chunks."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+
+class ExampleTable(Protocol):
+    """The examples of one split in a fixed order; rows are positions."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) int64, class numbers 0..C-1."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) int64, word pieces (or chunks) per example: what a batch is padded to."""
+
+    def __len__(self) -> int:
+        """Return n."""
+
+
+class ExampleData(Protocol):
+    """The three splits of a data set and what describes them."""
+
+    @property
+    def train(self) -> Any:
+        """The pool, an `ExampleTable`."""
+
+    @property
+    def validation(self) -> Any:
+        """Chooses the best evaluation."""
+
+    @property
+    def test(self) -> Any:
+        """Read once, for the chosen evaluation."""
+
+    @property
+    def example_ids(self) -> np.ndarray:
+        """(n,) str, the stable id of every pool example."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Class number -> name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of all that the tables are made of."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+
+    def batch(self, table: Any, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the model's inputs for some rows of one of the tables, padded to the longest, and their `labels`."""

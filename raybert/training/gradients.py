@@ -1,0 +1,152 @@
+"""The gradient of one batch: micro-batches that fit into memory, on any number of ranks, as if it were one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raybert.config import LossConfig, TrainConfig
+from raybert.data.examples import ExampleData
+from raybert.errors import TrialError
+from raybert.training.losses import Loss
+from raybert.training.precision import Precision
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """What the forward pass of some examples of a batch gave.
+
+    Attributes:
+        positions: (b,) pool rows.
+        losses: (b,) plain cross entropies, on the device.
+        hits: (b,) bool, whether the prediction was right, on the device.
+    """
+
+    positions: np.ndarray
+    losses: torch.Tensor
+    hits: torch.Tensor
+
+
+class GradientMaker:
+    """Computes the gradient of a batch's loss into the parameters' `grad`.
+
+    Args:
+        model: a classifier of `raybert.models`; one with a `penalty()` has it added once per batch.
+        data: whose pool the positions are of.
+        config: the train section.
+        precision: resolved.
+        scaler: of the gradients, where the precision needs it.
+        rank: of this worker.
+        world_size: number of workers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: ExampleData,
+        config: TrainConfig,
+        precision: Precision,
+        scaler: torch.amp.GradScaler,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self.model, self.data, self.config, self.precision, self.scaler = model, data, config, precision, scaler
+        self.rank, self.world_size = rank, world_size
+        self.device = next(model.parameters()).device
+        forward: Any = torch.compile(model, dynamic=True) if config.compile else model
+        self.module: Any = DistributedDataParallel(forward) if world_size > 1 else forward
+        self.penalty: Callable[[], torch.Tensor] | None = getattr(model, "penalty", None)
+        self.labels = np.asarray(data.train.labels)
+
+    def accumulate(
+        self, batch: np.ndarray, weights: np.ndarray | None, loss: Loss, micro_batch_size: int | None
+    ) -> list[BatchPart]:
+        """Add the gradient of a batch, of which this rank takes its share, in parts of `micro_batch_size`.
+
+        The loss is sum(w_i * l_i) / denominator over the whole batch, whatever the parts and ranks.
+
+        Args:
+            batch: positions of all ranks together.
+            weights: (n,) example weights by pool position, or None for all 1.
+            loss: what is minimised.
+            micro_batch_size: examples per forward pass; None: the share at once.
+
+        Raises:
+            torch.cuda.OutOfMemoryError: a part did not fit; what was added so far is cleared.
+        """
+        share = batch[self.rank :: self.world_size]
+        size = micro_batch_size or max(1, len(share))
+        # A rank without a share takes part in the exchange with an empty one.
+        parts = [share[i : i + size] for i in range(0, len(share), size)] or [share]
+        denominator = loss.denominator(self.labels[batch])
+        done = []
+        try:
+            for i, positions in enumerate(parts):
+                is_last = i == len(parts) - 1
+                quiet = self.module.no_sync() if self.world_size > 1 and not is_last else contextlib.nullcontext()
+                with quiet:
+                    done.append(self._backward(positions, weights, loss, denominator, is_last=is_last))
+        except torch.cuda.OutOfMemoryError:
+            self.model.zero_grad(set_to_none=True)
+            done.clear()
+            raise
+        return done
+
+    def _backward(
+        self, positions: np.ndarray, weights: np.ndarray | None, loss: Loss, denominator: float, *, is_last: bool
+    ) -> BatchPart:
+        """Add the gradient of some examples, as their part of a batch whose losses are divided by `denominator`."""
+        rows = positions if len(positions) else np.zeros(1, np.int64)
+        batch = self.data.batch(self.data.train, rows)
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+        labels = inputs.pop("labels")
+        with self.precision.autocast(self.device):
+            logits = self.module(**inputs).logits
+        values = loss.values(logits, labels)  # (b,)
+        if len(positions) == 0:
+            total = values.sum() * 0.0
+        else:
+            weighted = values if weights is None else values * torch.from_numpy(weights[positions]).to(self.device)
+            # DDP averages gradients over ranks; the loss is a sum over them.
+            total = weighted.sum() * (self.world_size / denominator)
+        if is_last and self.penalty is not None:
+            total = total + self.penalty()
+        self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        known = len(positions)
+        hits = logits.detach()[:known].argmax(dim=-1) == labels[:known]
+        return BatchPart(positions, self._plain_losses(logits, labels, values)[:known], hits)
+
+    def _plain_losses(self, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return (b,) cross entropies for the history, whatever is minimised; not finite where the loss is not."""
+        if self.config.loss == LossConfig():
+            return values.detach()
+        with torch.no_grad():
+            plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+            return plain + 0.0 * values
+
+
+def smaller_micro_batch(current: int | None, share: int, step: int) -> int:
+    """Return half of what did not fit into memory.
+
+    Args:
+        current: examples per forward pass; None: the whole share.
+        share: examples of the batch on this rank.
+        step: at which memory ran out, for the error.
+
+    Raises:
+        TrialError: one example alone does not fit.
+    """
+    size = min(current or share, share)
+    if size <= 1:
+        raise TrialError(
+            f"step {step}: one example must fit into the device's memory, got an out-of-memory error; lower "
+            "data.max_length, set train.gradient_checkpointing: true, or take a smaller encoder"
+        )
+    return size // 2

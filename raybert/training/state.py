@@ -1,0 +1,88 @@
+"""What changes while a run trains: counters and rows, and everything else that a checkpoint must hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from raybert.training.interface import EpochPlan
+
+Row = dict[str, Any]
+
+
+@dataclass
+class RunState:
+    """The counters and rows of a run.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: passes done.
+        batch: batches of the current pass that are done.
+        examples_seen: forward and backward, repetitions included.
+        examples_scored: forward passes that the epoch source asked for.
+        rows: one per evaluation.
+        best: number of the best row; -1: none yet.
+        samples_per_epoch: examples of every pass so far.
+        micro_batch_size: largest number of examples in one forward pass; None: no limit.
+        reductions: [step, size] of every time when memory ran out and the micro-batch was made smaller.
+        train_seconds: in forward, backward and step.
+        evaluation_seconds: on validation and test.
+        selection_seconds: in the epoch source.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    examples_seen: int = 0
+    examples_scored: int = 0
+    rows: list[Row] = field(default_factory=list)
+    best: int = -1
+    samples_per_epoch: list[int] = field(default_factory=list)
+    micro_batch_size: int | None = None
+    reductions: list[list[int]] = field(default_factory=list)
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    selection_seconds: float = 0.0
+
+    def to_json(self) -> str:
+        """Return all of it as text."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> RunState:
+        """Return what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def pack_plan(plan: EpochPlan) -> dict[str, Any]:
+    """Return what a checkpoint keeps of the current pass's plan."""
+    return {
+        "positions": torch.from_numpy(np.array(plan.positions, np.int64)),
+        "weights": None if plan.weights is None else torch.from_numpy(np.array(plan.weights)),
+        "max_steps": plan.max_steps,
+    }
+
+
+def unpack_plan(packed: dict[str, Any]) -> EpochPlan:
+    """Return the plan that `pack_plan` packed."""
+    weights = packed["weights"]
+    return EpochPlan(packed["positions"].numpy(), None if weights is None else weights.numpy(), packed["max_steps"])
+
+
+def generator_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the states of the global generators that training on a device draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_generator_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put the generators back to where they were."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
