@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SweepError,
         TrialError,
     )
+    from raybert.models import load_model
     from raybert.selection import EpochRequest, Pool, Selection, Strategy, register, select
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOMES = {
         "SweepError",
         "TrialError",
     ),
+    "raybert.models": ("load_model",),
     "raybert.selection": ("EpochRequest", "Pool", "Selection", "Strategy", "register", "select"),
 }
 _home_of = {name: home for home, names in _HOMES.items() for name in names}
@@ -43,6 +45,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "load_sweep",
     "Sweep",
     "load_config",
+    "load_model",
     "select",
     "register",
     "Strategy",

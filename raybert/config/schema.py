@@ -46,6 +46,27 @@ class DataConfig(Section):
     split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
 
 
+class HeadConfig(Section):
+    """The layers from the pooled text to the logits."""
+
+    name: Literal["linear", "mlp", "residual"] = Field(
+        "linear", description="linear; mlp: hidden layers with GELU; residual: blocks of norm, linear, GELU and a skip"
+    )
+    sizes: tuple[Annotated[int, Field(gt=0)], ...] = Field((256,), min_length=1, description="mlp: hidden sizes")
+    blocks: int = Field(2, ge=1, description="residual: number of blocks")
+    dropout: float = Field(0.1, ge=0, lt=1, description="before every linear layer, or after every block")
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_head(self) -> HeadConfig:
+        for key, owner in (("sizes", "mlp"), ("blocks", "residual")):
+            if key in self.model_fields_set and self.name != owner and getattr(self, key) != _HEAD_DEFAULTS[key]:
+                raise ValueError(f"{key}: must be left out, it belongs to the head {owner}")
+        return self
+
+
+_HEAD_DEFAULTS: dict[str, Any] = {"sizes": (256,), "blocks": 2}
+
+
 class ModelConfig(Section):
     """The encoder that every trial fine-tunes."""
 
@@ -55,6 +76,28 @@ class ModelConfig(Section):
     revision: str | None = Field(None, description="git revision of a hub model")
     trust_remote_code: bool = Field(False, description="run Python code that comes with a hub model")
     dropout: float | None = Field(None, ge=0, lt=1, description="override every dropout of the encoder")
+    pooling: Literal["cls", "mean", "max", "attention"] | None = Field(
+        None, description="of a text's word pieces, for a head of ours; default: as the architecture does it"
+    )
+    head: HeadConfig | None = Field(
+        None, description="default: the architecture's own (`pooling` alone makes it linear)"
+    )
+    freeze_embeddings: bool = Field(False, description="whether embeddings are not trained")
+    freeze_layers: int = Field(0, ge=0, description="layers that are not trained, from the embeddings on")
+
+    @field_validator("head", mode="before")
+    @classmethod
+    def _name_to_head(cls, head: Any) -> Any:
+        return {"name": head} if isinstance(head, str) else head
+
+    def task(self) -> dict[str, Any]:
+        """Return what a trial's model adds to the encoder's files, as JSON; it decides nothing about the data."""
+        return self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code"})
+
+    @property
+    def has_own_head(self) -> bool:
+        """Whether pooling and head are ours, not the architecture's."""
+        return self.head is not None or self.pooling is not None
 
 
 class LengthConfig(Section):

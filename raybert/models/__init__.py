@@ -1,12 +1,13 @@
 """Encoders with a classification head."""
 
 from raybert.models.classifier import (
+    build_classifier,
     checkpoint_activations,
     embed_batch,
     keep_head_in_float32,
     load_backbone,
     load_classifier,
-    load_trained_classifier,
+    load_model,
     pooled_features,
 )
 from raybert.models.encoder import Encoder, check_length, load_tokenizer, resolve_encoder
@@ -16,14 +17,15 @@ from raybert.models.tiny import TINY
 __all__ = [
     "TINY",
     "Encoder",
+    "build_classifier",
     "check_length",
     "checkpoint_activations",
     "embed_batch",
     "keep_head_in_float32",
     "load_backbone",
     "load_classifier",
+    "load_model",
     "load_tokenizer",
-    "load_trained_classifier",
     "pooled_features",
     "quiet_transformers",
     "resolve_encoder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,14 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from raybert.config import HeadConfig, ModelConfig
 from raybert.errors import ModelError
 from raybert.models.encoder import Encoder
+from raybert.models.iris import MODEL_TYPE as IRIS_TYPE
+from raybert.models.iris import IrisClassifier
+from raybert.models.layers import freeze
+from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
+from raybert.models.pooled import PooledClassifier
 from raybert.models.quiet import quiet_transformers
 
 _DROPOUT_KEYS = (
@@ -33,45 +40,75 @@ _DROPOUT_KEYS = (
 
 @dataclass(frozen=True)
 class _Warm:
-    """A loaded model and what it was like: `pristine` holds the tensors that come from files."""
+    """A loaded model and what it was like.
+
+    Attributes:
+        model: the module.
+        pristine: the tensors that come from files.
+        initialize: gives the others new values from a seed.
+    """
 
     model: Any
     pristine: dict[str, torch.Tensor]
-    head: tuple[str, ...]
+    initialize: Callable[[int], None]
 
 
 _warm: dict[tuple[Any, ...], _Warm] = {}
 
 
-def load_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> Any:
-    """Return `AutoModelForSequenceClassification` in train mode, with a fresh head.
+def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, config: ModelConfig) -> Any:
+    """Return the classifier that a model section describes, in train mode, with a fresh head.
 
-    The backbone comes from the encoder's files; everything outside of it, and what the files lack, is initialised
-    as the architecture does it, from a generator of its own. The global generator is left as it was.
+    The backbone comes from the encoder's files; everything outside of it, and what the files lack, is initialised from
+    a generator of its own. The global generator is left as it was.
 
     A process keeps the last model it loaded: the same arguments again give *the same module*, reset to exactly its
-    initial state. Head and pooler compute in float32 even under autocast.
+    initial state. Head and pooling compute in float32 even under autocast.
 
     Args:
         encoder: the encoder.
         label_names: class number -> name.
         seed: of the head.
-        dropout: overrides every dropout of the encoder.
+        config: the model section; its `encoder` is not read.
 
     Raises:
-        ModelError: not a BERT-like encoder.
+        ModelError: not a BERT-like encoder, or it has fewer layers than are to be frozen.
     """
-    key = (encoder.path, encoder.fingerprint, label_names, dropout)
+    shape = config.model_dump_json(include={"dropout", "pooling", "head"})
+    key = (encoder.path, encoder.fingerprint, label_names, shape)
     if key not in _warm:
         _warm.clear()
-        _warm[key] = _load(encoder, label_names, dropout)
+        load = _load_pooled if config.has_own_head else _load
+        _warm[key] = load(encoder, label_names, config)
     warm = _warm[key]
     _reset(warm, seed)
+    if config.freeze_embeddings or config.freeze_layers:
+        freeze(warm.model, embeddings=config.freeze_embeddings, num_layers=config.freeze_layers)
     return warm.model
 
 
-def load_trained_classifier(folder: Path) -> Any:
-    """Return a classifier saved by a trial, in eval mode, its head in float32."""
+def load_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> Any:
+    """Return `AutoModelForSequenceClassification` in train mode, with a fresh head: see `build_classifier`."""
+    return build_classifier(encoder, label_names, seed, ModelConfig(dropout=dropout))
+
+
+def load_model(folder: str | Path) -> Any:
+    """Return a classifier saved by a run (`best/`), of any head, in eval mode, its head in float32.
+
+    `AutoModelForSequenceClassification.from_pretrained` loads those of an architecture's own head too.
+
+    Raises:
+        ModelError: the folder holds none.
+    """
+    folder = Path(folder)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder}: must be the folder of a trained model, has no config.json")
+    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    if kind == IRIS_TYPE:
+        return IrisClassifier.from_pretrained(folder)
+    if kind == POOLED_TYPE:
+        return keep_head_in_float32(PooledClassifier.from_pretrained(folder))
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     return keep_head_in_float32(model).eval()
@@ -140,16 +177,13 @@ def keep_head_in_float32(model: Any) -> Any:
     return model
 
 
-def _load(encoder: Encoder, label_names: tuple[str, ...], dropout: float | None) -> _Warm:
-    config = _check_is_encoder(encoder)
+def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
+    """Load the architecture's own classifier."""
+    config = _configure(encoder, settings.dropout)
     config.num_labels = len(label_names)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"
-    if dropout is not None:
-        for key in _DROPOUT_KEYS:
-            if isinstance(getattr(config, key, None), float) or (key == "classifier_dropout" and hasattr(config, key)):
-                setattr(config, key, dropout)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
             model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -167,7 +201,32 @@ def _load(encoder: Encoder, label_names: tuple[str, ...], dropout: float | None)
     missing = set(info["missing_keys"])
     head = tuple(name for name, _ in model.named_parameters() if not name.startswith(prefix) or name in missing)
     pristine = {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in head}
-    return _Warm(keep_head_in_float32(model), pristine, head)
+    return _Warm(keep_head_in_float32(model), pristine, lambda seed: _initialize(model, set(head), seed))
+
+
+def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
+    """Load the encoder alone, for a pooling and a head of ours."""
+    config = _configure(encoder, settings.dropout)
+    head = settings.head or HeadConfig()
+    if settings.dropout is not None and "dropout" not in head.model_fields_set:
+        head = head.model_copy(update={"dropout": settings.dropout})
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
+        backbone = AutoModel.from_pretrained(
+            encoder.path, config=config, dtype=torch.float32, trust_remote_code=encoder.trust_remote_code
+        )
+        model = PooledClassifier(backbone, settings.pooling or "mean", head, label_names)
+    pristine = {f"backbone.{name}": tensor.clone() for name, tensor in backbone.state_dict().items()}
+    return _Warm(keep_head_in_float32(model), pristine, model.initialize)
+
+
+def _configure(encoder: Encoder, dropout: float | None) -> Any:
+    """Return the encoder's configuration with every dropout overridden."""
+    config = _check_is_encoder(encoder)
+    if dropout is not None:
+        for key in _DROPOUT_KEYS:
+            if isinstance(getattr(config, key, None), float) or (key == "classifier_dropout" and hasattr(config, key)):
+                setattr(config, key, dropout)
+    return config
 
 
 def _reset(warm: _Warm, seed: int) -> None:
@@ -178,7 +237,7 @@ def _reset(warm: _Warm, seed: int) -> None:
         state = model.state_dict()
         for name, tensor in warm.pristine.items():
             state[name].copy_(tensor)
-    _initialize(model, set(warm.head), seed)
+    warm.initialize(seed)
     for parameter in model.parameters():
         parameter.grad = None
         parameter.requires_grad_(True)

@@ -79,7 +79,8 @@ class Variant:
     @property
     def data_key(self) -> str:
         """Which prepared data set it trains on: the data section and the tokenizer decide."""
-        encoder = self.config.model.model_dump(mode="json", exclude={"dropout"})
+        model = self.config.model
+        encoder = model.model_dump(mode="json", exclude=set(model.task()))
         return content_key({"data": self.config.data.model_dump(mode="json"), "encoder": encoder})
 
 
@@ -469,7 +470,7 @@ def _identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
         "format": FORMAT,
         "data": facts.fingerprint,
         "encoder": facts.encoder_fingerprint,
-        "dropout": config.model.dropout,
+        "model": config.model.task(),
         "train": config.train.model_dump(mode="json", exclude={"length", "checkpoint_seconds"}),
         "total_steps": spec.total_steps,
         "strategy": strategy_identity(spec.strategy),

@@ -21,7 +21,7 @@ import torch
 from raybert.data import TokenizedData
 from raybert.data.nulls import null_table, with_nulls
 from raybert.files import atomic_path, save_array, write_text
-from raybert.models import Encoder, load_classifier, load_tokenizer
+from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
@@ -223,11 +223,9 @@ class _Trial:
             source = DynamicsRecorder(source, folder.path / "dynamics")
         recorded = RecordedEpochs(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started
-        model = load_classifier(self.encoder, self.data.label_names, spec.model_seed, spec.config.model.dropout).to(
-            _device(spec)
-        )
+        model = build_classifier(self.encoder, self.data.label_names, spec.model_seed, spec.config.model)
         result = self.fit_function(
-            model,
+            model.to(_device(spec)),
             self.data,
             recorded,
             spec.config.train,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from raybert.config import TrainConfig
+from raybert.models.layers import layer_depths
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
@@ -45,15 +46,19 @@ def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parame
     """Return the trainable parameters that weight decay applies to, and the rest.
 
     Biases and the parameters of normalisation modules (`norm` in the class name, as in all encoders of
-    transformers) are left out. Parameters shared by two modules are listed once.
+    transformers) are left out, and what a model names itself by `no_decay_names()`. Parameters shared by two modules
+    are listed once.
     """
+    exempt: frozenset[str] = model.no_decay_names() if hasattr(model, "no_decay_names") else frozenset()  # type: ignore[operator]
+    named = {id(parameter) for name, parameter in model.named_parameters() if name in exempt}
     decayed: dict[int, nn.Parameter] = {}
     others: dict[int, nn.Parameter] = {}
     for module in model.modules():
         is_norm = "norm" in type(module).__name__.lower()
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
-                chosen = others if is_norm or name.endswith("bias") else decayed
+                is_exempt = is_norm or name.endswith("bias") or id(parameter) in named
+                chosen = others if is_exempt else decayed
                 chosen.setdefault(id(parameter), parameter)
     return list(decayed.values()), [p for key, p in others.items() if key not in decayed]
 
@@ -67,8 +72,8 @@ def peak_learning_rates(model: nn.Module, config: TrainConfig) -> dict[int, floa
 
     Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning", section 3.2 (discriminative fine-tuning).
     """
-    backbone: nn.Module = model.base_model  # type: ignore[assignment]
-    depths, num_layers = layer_depths(backbone)
+    backbone: nn.Module | None = getattr(model, "base_model", None)  # IRIS trains none
+    depths, num_layers = ({}, 0) if backbone is None else layer_depths(backbone)
     head = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
     peaks = {}
     for parameter in model.parameters():
@@ -76,22 +81,6 @@ def peak_learning_rates(model: nn.Module, config: TrainConfig) -> dict[int, floa
         away = 0 if depth is None else num_layers + 1 - depth
         peaks[id(parameter)] = head if depth is None else config.learning_rate * config.layer_decay**away
     return peaks
-
-
-def layer_depths(backbone: nn.Module) -> tuple[dict[int, int], int]:
-    """Return the depth of every parameter of an encoder by its `id`, and the number of layers L.
-
-    Embeddings are 0 (`embed` in the name), the layers 1..L in the longest list of modules, the rest L + 1.
-    """
-    lists = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.ModuleList)]
-    name, layers = max(lists, key=lambda item: len(item[1]), default=("", nn.ModuleList()))
-    depths: dict[int, int] = {}
-    for path, parameter in backbone.named_parameters():
-        if name and path.startswith(f"{name}."):
-            depths[id(parameter)] = int(path[len(name) + 1 :].split(".")[0]) + 1
-        else:
-            depths[id(parameter)] = 0 if "embed" in path else len(layers) + 1
-    return depths, len(layers)
 
 
 def set_step(optimizer: torch.optim.Optimizer, factor: float, weight_decay: float) -> None:

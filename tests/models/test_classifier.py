@@ -18,8 +18,8 @@ from raybert.models import (
     check_length,
     embed_batch,
     load_classifier,
+    load_model,
     load_tokenizer,
-    load_trained_classifier,
     pooled_features,
     quiet_transformers,
     resolve_encoder,
@@ -138,7 +138,7 @@ def test_a_saved_model_loads_with_plain_transformers_and_gives_the_same_logits(e
     assert plain.config.id2label == {0: "x", 1: "y"}
     with torch.inference_mode():
         torch.testing.assert_close(plain(**batch_of()).logits, model(**batch_of()).logits)
-        torch.testing.assert_close(load_trained_classifier(tmp_path)(**batch_of()).logits, model(**batch_of()).logits)
+        torch.testing.assert_close(load_model(tmp_path)(**batch_of()).logits, model(**batch_of()).logits)
 
 
 def test_dropout_is_overridden_everywhere(encoder):

@@ -6,7 +6,7 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.data.nulls import null_table, with_nulls
-from raybert.models import load_tokenizer, load_trained_classifier
+from raybert.models import load_model, load_tokenizer
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
@@ -52,7 +52,7 @@ def models_of(folder, source):
 
 
 def predict(folder, run, data, positions):
-    model = load_trained_classifier(folder.trial(run).checkpoints / "best")
+    model = load_model(folder.trial(run).checkpoints / "best")
     return predict_with_features(model, data.train, positions, data=data, precision="fp32")
 
 
@@ -110,7 +110,7 @@ def test_a_proxy_gives_probabilities_norms_and_embeddings(runs, prepared):
     probs, features = predict(folder, source.runs[0], prepared.data, POSITIONS)
     np.testing.assert_allclose(outputs["probs"][:, 0], probs, atol=1e-6)
     np.testing.assert_allclose(outputs["feature_norms"][:, 0], np.linalg.norm(features, axis=1), rtol=1e-5)
-    model = load_trained_classifier(models_of(folder, source)[0])
+    model = load_model(models_of(folder, source)[0])
     expected = embed_examples(model, prepared.data.train, POSITIONS, data=prepared.data, precision="fp32")
     scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], "mean")
     np.testing.assert_allclose(scorer.load(scoring_data)(POSITIONS)["embeddings"], expected, atol=1e-6)

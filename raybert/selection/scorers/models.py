@@ -10,7 +10,7 @@ import numpy as np
 
 from raybert.data import TokenTable
 from raybert.data.nulls import null_table
-from raybert.models import Encoder, load_backbone, load_tokenizer, load_trained_classifier
+from raybert.models import Encoder, load_backbone, load_model, load_tokenizer
 from raybert.selection.folds import assign_folds
 from raybert.selection.losses import mean_cross_entropy
 from raybert.selection.ranking import tie_keys
@@ -58,9 +58,7 @@ class ProxyEmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(
-            load_trained_classifier(self.checkpoint).to(scoring_data.arithmetic.device), scoring_data, self.pooling
-        )
+        return _embedder(load_model(self.checkpoint).to(scoring_data.arithmetic.device), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class ProxyScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
-        models = [load_trained_classifier(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
+        models = [load_model(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
         nulls: TokenTable | None = None
         if self.null is not None:
             assert self.encoder is not None
@@ -146,7 +144,7 @@ class HeldoutScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs on every position the proxies of its fold."""
-        models = [load_trained_classifier(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
+        models = [load_model(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
         data = scoring_data.data
         folds = assign_folds(np.asarray(data.train.labels), tie_keys(data.example_ids, self.seed), self.num_folds)
 
@@ -189,7 +187,7 @@ class DynamicsScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
-        model = load_trained_classifier(self.folder / "checkpoint" / "best").to(scoring_data.arithmetic.device)
+        model = load_model(self.folder / "checkpoint" / "best").to(scoring_data.arithmetic.device)
         earlier = [np.load(path, mmap_mode="r") for path in sorted((self.folder / "dynamics").glob("*.npy"))]
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
