@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -67,8 +68,38 @@ class HeadConfig(Section):
 _HEAD_DEFAULTS: dict[str, Any] = {"sizes": (256,), "blocks": 2}
 
 
+class IrisConfig(Section):
+    """IRIS: learned queries that retrieve chunks of a long document (`model.kind: iris`)."""
+
+    chunk_tokens: int = Field(128, ge=8, description="word pieces of a chunk")
+    stride: int = Field(96, ge=1, description="word pieces from the start of a chunk to that of the next")
+    max_chunks: int = Field(512, ge=1, description="of a document; of more an even subsample is kept")
+    num_queries: int = Field(8, ge=1, description="N, learned")
+    top_k: int = Field(12, ge=1, description="most chunks that a query retrieves")
+    temperature: float = Field(0.1, gt=0, description="of the softmax over what is retrieved")
+    pool: Literal["concat", "mean"] = Field("concat", description="of what the queries retrieved")
+    interaction: bool = Field(True, description="for pairs: products of the first text with what is retrieved")
+    dropout: float = Field(0.1, ge=0, lt=1, description="before the classifier")
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> IrisConfig:
+        if self.stride > self.chunk_tokens:
+            raise ValueError(f"stride: must be <= chunk_tokens ({self.chunk_tokens}), got {self.stride}")
+        return self
+
+
+_CHUNKING = {"chunk_tokens", "stride", "max_chunks"}
+
+
 class ModelConfig(Section):
     """The encoder that every trial fine-tunes."""
+
+    kind: Literal["encoder", "iris"] = Field(
+        "encoder",
+        description="encoder: fine-tuned as a whole; iris: frozen, with a retrieval classifier for long documents; "
+        "where `train` says nothing it trains 50 epochs at a constant 1e-3, fp32, patience 5",
+    )
+    iris: IrisConfig = IrisConfig()
 
     encoder: str = Field(
         "raybert-tiny", min_length=1, description="`raybert-tiny`, a local transformers folder, or a hub id"
@@ -90,9 +121,30 @@ class ModelConfig(Section):
     def _name_to_head(cls, head: Any) -> Any:
         return {"name": head} if isinstance(head, str) else head
 
+    @model_validator(mode="after")
+    def _keys_belong_to_the_kind(self) -> ModelConfig:
+        if self.kind == "encoder":
+            if "iris" in self.model_fields_set and self.iris != IrisConfig():
+                raise ValueError("iris: must be left out without `kind: iris`")
+            return self
+        for key in ("dropout", "pooling", "freeze_embeddings", "freeze_layers"):
+            if getattr(self, key):
+                raise ValueError(f"{key}: must be left out with `kind: iris`, whose encoder is frozen")
+        if self.head is not None and self.head.name == "residual":
+            raise ValueError("head: must be linear or mlp with `kind: iris`, got residual")
+        return self
+
+    def data_part(self) -> dict[str, Any]:
+        """Return what decides about the data: the tokenizer's encoder, and how documents are cut; as JSON."""
+        part = self.model_dump(mode="json", include={"encoder", "revision", "trust_remote_code"})
+        if self.kind == "iris":
+            part |= {"kind": self.kind, **self.iris.model_dump(mode="json", include=_CHUNKING)}
+        return part
+
     def task(self) -> dict[str, Any]:
         """Return what a trial's model adds to the encoder's files, as JSON; it decides nothing about the data."""
-        return self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code"})
+        others = {"kind", "iris"} if self.kind == "encoder" else set()
+        return self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code", *others})
 
     @property
     def has_own_head(self) -> bool:
@@ -456,3 +508,37 @@ class RaybertConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     sweep: SweepConfig = SweepConfig()
     resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_kind(cls, document: Any) -> Any:
+        """Fill in what IRIS trains with where the file says nothing."""
+        model = document.get("model") if isinstance(document, Mapping) else None
+        if not isinstance(model, Mapping) or model.get("kind") != "iris":
+            return document
+        train = document.get("train") or {}
+        if not isinstance(train, Mapping):
+            return document
+        length = train.get("length") or {}
+        filled = {**_IRIS_TRAINING, **train}
+        if isinstance(length, Mapping) and not {"epochs", "steps"} & length.keys():
+            filled["length"] = {"epochs": 50.0, **length}
+        if "warmup_steps" in train:
+            filled.pop("warmup_fraction")
+        return {**document, "train": filled}
+
+    @model_validator(mode="after")
+    def _iris_has_no_tuned_encoder(self) -> RaybertConfig:
+        if self.model.kind == "iris" and self.selection.embedding.source == "proxy":
+            raise ValueError("selection.embedding.source: must be encoder with `model.kind: iris`, which tunes none")
+        return self
+
+
+_IRIS_TRAINING: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4,
+    "schedule": "constant",
+    "warmup_fraction": 0.0,
+    "precision": "fp32",
+    "early_stopping": {"patience": 5},
+}

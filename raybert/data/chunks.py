@@ -87,6 +87,11 @@ class ChunkTable:
         """(n,) int64, chunks per document."""
         return np.diff(self.offsets)
 
+    @property
+    def unit_size(self) -> int:
+        """A chunk's vector and what queries gather of it take the memory of about four word pieces."""
+        return 4
+
     def collate(self, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the inputs of an IRIS classifier for some documents, padded to the one with most chunks.
 

@@ -19,6 +19,10 @@ class ExampleTable(Protocol):
     def lengths(self) -> np.ndarray:
         """(n,) int64, word pieces (or chunks) per example: what a batch is padded to."""
 
+    @property
+    def unit_size(self) -> int:
+        """How many word pieces one unit of length counts for, where a batch is limited by memory."""
+
     def __len__(self) -> int:
         """Return n."""
 

@@ -49,6 +49,11 @@ class TokenTable:
         """(n,) int64, word pieces per example."""
         return np.diff(self.offsets)
 
+    @property
+    def unit_size(self) -> int:
+        """A word piece."""
+        return 1
+
 
 def collate(
     table: TokenTable, positions: np.ndarray, pad_id: int, uses_token_types: bool, *, multiple_of: int = 1

@@ -85,8 +85,13 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def check_length(encoder: Encoder, max_length: int) -> None:
+def check_length(encoder: Encoder, max_length: int, key: str = "data.max_length") -> None:
     """Refuse texts that are longer than the encoder has positions for.
+
+    Args:
+        encoder: the encoder.
+        max_length: word pieces, special ones included.
+        key: what sets it, for the error.
 
     Raises:
         ConfigError: says the limit.
@@ -98,7 +103,7 @@ def check_length(encoder: Encoder, max_length: int) -> None:
     if config.model_type in _POSITIONS_AFTER_PADDING:
         limit -= config.pad_token_id + 1
     if max_length > limit:
-        raise ConfigError(f"data.max_length: must be <= {limit} (positions of '{encoder.name}'), got {max_length}")
+        raise ConfigError(f"{key}: must be <= {limit} (positions of '{encoder.name}'), got {max_length}")
 
 
 def fingerprint_files(folder: Path) -> str:

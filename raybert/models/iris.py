@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from raybert.config import ModelConfig
 from raybert.errors import ModelError
 
 MODEL_TYPE = "raybert-iris"
@@ -261,6 +262,20 @@ class IrisClassifier(nn.Module):
         if companions is None:
             raise ModelError("companions: an IRIS classifier of pairs needs the embeddings of first texts, got none")
         return companions.detach()
+
+
+def iris_settings(config: ModelConfig, width: int, num_classes: int, *, is_pair: bool) -> IrisSettings:
+    """Return the settings that a model section asks for.
+
+    Args:
+        config: with the kind `iris`.
+        width: d.
+        num_classes: C.
+        is_pair: whether the examples are pairs.
+    """
+    own = config.iris.model_dump(exclude={"chunk_tokens", "stride", "max_chunks"})
+    sizes = config.head.sizes if config.head is not None and config.head.name == "mlp" else ()
+    return IrisSettings(width=width, num_classes=num_classes, is_pair=is_pair, hidden_sizes=sizes, **own)
 
 
 def _interactions(summaries: torch.Tensor, companions: torch.Tensor) -> torch.Tensor:

@@ -79,9 +79,8 @@ class Variant:
     @property
     def data_key(self) -> str:
         """Which prepared data set it trains on: the data section and the tokenizer decide."""
-        model = self.config.model
-        encoder = model.model_dump(mode="json", exclude=set(model.task()))
-        return content_key({"data": self.config.data.model_dump(mode="json"), "encoder": encoder})
+        data = self.config.data.model_dump(mode="json")
+        return content_key({"data": data, "encoder": self.config.model.data_part()})
 
 
 @dataclass(frozen=True)
@@ -369,6 +368,10 @@ def _check_sources(label: str, strategy: Strategy, config: RaybertConfig, source
     Raises:
         ConfigError: says what to leave out.
     """
+    if config.model.kind == "iris" and strategy.null_inputs():
+        raise ConfigError(
+            f"sweep.strategies: '{label}' must have `null_input: prior` with `model.kind: iris`: it sees no word pieces"
+        )
     folds = config.selection.proxy.folds
     if folds is None:
         return

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from raybert.config import ModelConfig, RaybertConfig
-from raybert.data import Splits, TokenizedData, load_splits, tokenize_splits
+from raybert.data import Splits, load_splits, tokenize_splits
+from raybert.data.chunked import chunk_splits
+from raybert.data.chunks import ChunkSettings, chunk_notes
+from raybert.data.examples import ExampleData
 from raybert.files import atomic_path
 from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head
@@ -23,13 +27,13 @@ class Prepared:
 
     Attributes:
         splits: texts.
-        data: token tables.
+        data: token tables; for IRIS documents in chunks, which are embedded later.
         encoder: whose tokenizer made them.
         masked_model: the masked LM of the signal `perplexity`, where some trial reads it.
     """
 
     splits: Splits
-    data: TokenizedData
+    data: ExampleData
     encoder: Encoder
     masked_model: Encoder | None = None
 
@@ -65,9 +69,27 @@ def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared
 def prepare(config: RaybertConfig, splits: Splits, cache: Path) -> Prepared:
     """Return token tables of loaded splits for the encoder of a configuration."""
     encoder = resolve_encoder(config.model, pool_texts(splits), cache)
+    tokenizer = load_tokenizer(encoder)
+    if config.model.kind == "iris":
+        return _prepare_chunks(config, splits, encoder, tokenizer)
     check_length(encoder, config.data.max_length)
-    data = tokenize_splits(splits, load_tokenizer(encoder), config.data.max_length)
-    return Prepared(splits, data, encoder)
+    return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length), encoder)
+
+
+def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:
+    """Return documents cut into chunks, not yet embedded."""
+    iris = config.model.iris
+    check_length(encoder, iris.chunk_tokens + tokenizer.num_special_tokens_to_add(), "model.iris.chunk_tokens")
+    settings = ChunkSettings(iris.chunk_tokens, iris.stride, iris.max_chunks)
+    data = chunk_splits(splits, tokenizer, settings, config.data.max_length)
+    notes = chunk_notes(data.train.lengths, iris.top_k)
+    cut = {split: part.num_subsampled for split, part in data.chunks.items() if part.num_subsampled}
+    notes += tuple(
+        f"iris: {count:,} documents of {split} have more than {iris.max_chunks} chunks (model.iris.max_chunks): "
+        "an even subsample is kept"
+        for split, count in cut.items()
+    )
+    return Prepared(replace(splits, notes=splits.notes + notes), data, encoder)
 
 
 def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -> Encoder:

@@ -16,6 +16,7 @@ from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
+from raybert.sweep.chunks import embed_chunks
 from raybert.sweep.environment import Cluster, check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
@@ -127,6 +128,8 @@ def run_sweep(
                 for spec in plan.trials:
                     folder.trial(spec.trial_id).forget_failure()
             store = score_store(config, folder, len(cluster.nodes))
+            configs = {spec.data_key: spec.config for spec in plan.trials}
+            prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
             planner = JobPlanner(prepared, folder)
             TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run()
         return read_outcome(folder, plan.trials)

@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 
 from raybert.config import RaybertConfig
+from raybert.data.chunked import ChunkedData
 from raybert.files import cache_folder
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.derived import AfliteScorer
 from raybert.selection.scorers.lexical import LexicalScorer
 from raybert.selection.scorers.models import (
+    DocumentEmbeddingScorer,
     DynamicsScorer,
     EmbeddingScorer,
     HeldoutScorer,
@@ -117,6 +119,8 @@ class JobPlanner:
 
     def _embedding_job(self, spec: TrialSpec, ready: Prepared) -> ScoringJob:
         embedding = spec.config.selection.embedding
+        if isinstance(ready.data, ChunkedData):
+            return self._job(spec, DocumentEmbeddingScorer(ready.encoder))
         if embedding.source == "encoder":
             return self._job(spec, EmbeddingScorer(ready.encoder, embedding.pooling))
         run = next(source for source in spec.sources if source.kind == "proxy").runs[0]
@@ -146,9 +150,12 @@ class JobPlanner:
         return ScoringJob(scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic(config), runs, depends)
 
 
-def arithmetic(config: RaybertConfig) -> Arithmetic:
-    """Return how the models of scorers compute; what `auto` means on a GPU is known only where it is."""
-    precision = config.train.precision
+def arithmetic(config: RaybertConfig, precision: str | None = None) -> Arithmetic:
+    """Return how the models of scorers compute, by default as in training.
+
+    What `auto` means on a GPU is known only where it is.
+    """
+    precision = config.train.precision if precision is None else precision
     device = "cuda" if config.resources.gpus_per_worker > 0 else "cpu"
     if device == "cpu":
         precision = resolve_precision(precision, torch.device("cpu")).name

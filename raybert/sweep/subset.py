@@ -16,6 +16,7 @@ from raybert.selection.registry import build_strategy, strategy_label
 from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
+from raybert.sweep.chunks import embed_chunks
 from raybert.sweep.environment import check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.phases import TrialRunner
@@ -151,6 +152,9 @@ def _score(
     with connected(address) as cluster:
         check_resources(config.resources, cluster)
         store = score_store(config, folder, len(cluster.nodes))
+        configs = {spec.data_key: spec.config}
+        prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
+        planner = JobPlanner(prepared, folder)
         TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run(only_score=True)
     if interruption():
         raise SweepError("stopped before everything was scored; the same command continues")

@@ -19,9 +19,12 @@ import pandas as pd
 import torch
 
 from raybert.data import TokenizedData
+from raybert.data.chunked import ChunkedData
+from raybert.data.examples import ExampleData
 from raybert.data.nulls import null_table, with_nulls
 from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
+from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
@@ -109,7 +112,7 @@ class TrialSurroundings:
 
 def run_trial(
     spec: TrialSpec,
-    data: TokenizedData,
+    data: ExampleData,
     encoder: Encoder,
     signals: tuple[SignalRef, ...],
     sweep: SweepFolder,
@@ -161,7 +164,7 @@ def prepare_process(spec: TrialSpec) -> None:
     torch.set_grad_enabled(True)
 
 
-def make_pool(spec: TrialSpec, data: TokenizedData, signals: tuple[SignalRef, ...]) -> Pool:
+def make_pool(spec: TrialSpec, data: ExampleData, signals: tuple[SignalRef, ...]) -> Pool:
     """Return the candidates of a trial with the signals that it reads."""
     arrays: dict[str, np.ndarray] = {"lengths": data.train.lengths}
     for ref in signals:
@@ -185,10 +188,11 @@ def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
     return lines
 
 
-def _training_inputs(spec: TrialSpec, data: TokenizedData, encoder: Encoder) -> TokenizedData:
+def _training_inputs(spec: TrialSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
     """Return the data, with nulls added to the pool of a proxy that must have seen them."""
     if spec.null is None:
         return data
+    assert isinstance(data, TokenizedData)
     table = data.train
     has_pairs = bool((table.second_starts < table.lengths).any())
     nulls = null_table(table, spec.null, load_tokenizer(encoder), has_pairs=has_pairs)
@@ -198,7 +202,7 @@ def _training_inputs(spec: TrialSpec, data: TokenizedData, encoder: Encoder) -> 
 @dataclass(frozen=True)
 class _Trial:
     spec: TrialSpec
-    data: TokenizedData
+    data: ExampleData
     encoder: Encoder
     signals: tuple[SignalRef, ...]
     sweep: SweepFolder
@@ -223,7 +227,7 @@ class _Trial:
             source = DynamicsRecorder(source, folder.path / "dynamics")
         recorded = RecordedEpochs(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started
-        model = build_classifier(self.encoder, self.data.label_names, spec.model_seed, spec.config.model)
+        model = self._build_model()
         result = self.fit_function(
             model.to(_device(spec)),
             self.data,
@@ -244,6 +248,14 @@ class _Trial:
         folder.finish(row)
         self.log.info("complete: test accuracy %.4f", row["test_accuracy"])
         return True
+
+    def _build_model(self) -> Any:
+        """Return the model with its initial weights."""
+        config, seed = self.spec.config.model, self.spec.model_seed
+        if isinstance(self.data, ChunkedData):
+            data = self.data
+            return IrisClassifier(iris_settings(config, data.width, data.num_classes, is_pair=data.is_pair), seed)
+        return build_classifier(self.encoder, self.data.label_names, seed, config)
 
     def _write_selection(
         self, folder: TrialFolder, chosen: Selection | None, recorded: RecordedEpochs

@@ -94,7 +94,7 @@ def _run(
     """Apply a function to every batch and put its rows back into the order of `positions`."""
     positions = np.asarray(positions)
     device = next(model.parameters()).device
-    batches = scoring_batches(table.lengths, positions, max_tokens)
+    batches = scoring_batches(table.lengths, positions, max(1, max_tokens // table.unit_size))
     outputs: list[list[np.ndarray]] = []
     with eval_mode(model), torch.inference_mode(), resolve_precision(precision, device).autocast(device):
         for rows in batches:

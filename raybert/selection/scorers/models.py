@@ -41,6 +41,32 @@ class EmbeddingScorer:
 
 
 @dataclass(frozen=True)
+class DocumentEmbeddingScorer:
+    """`embeddings` (n, d): the L2-normalised mean of a document's chunks, as IRIS sees them."""
+
+    signals = ("embeddings",)
+    uses_model = False
+    passes = 0
+
+    encoder: Encoder
+
+    def identity(self) -> dict[str, Any]:
+        """Return encoder files; how documents are cut is in the data's fingerprint."""
+        return {"scorer": "document_embeddings", "encoder": self.encoder.fingerprint}
+
+    def load(self, scoring_data: ScoringData) -> ScoreFunction:
+        """Return the function that averages the chunks of positions."""
+        table = scoring_data.data.train
+
+        def score(positions: np.ndarray) -> dict[str, np.ndarray]:
+            means = [table.vectors[table.offsets[i] : table.offsets[i + 1]].mean(axis=0) for i in positions]
+            rows = np.stack(means).astype(np.float32)
+            return {"embeddings": rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)}
+
+        return score
+
+
+@dataclass(frozen=True)
 class ProxyEmbeddingScorer:
     """`embeddings` (n, d): those of a proxy's fine-tuned encoder instead of the frozen one."""
 

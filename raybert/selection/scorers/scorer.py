@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from raybert.data.tokens import TokenizedData
+from raybert.data.examples import ExampleData
 
 ScoreFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
 """(b,) int64 positions -> signal name -> (b, ...) float32, in the order of the positions."""
@@ -40,7 +40,7 @@ class ScoringData:
         arithmetic: how models compute.
     """
 
-    data: TokenizedData
+    data: ExampleData
     texts: pa.Table
     arithmetic: Arithmetic = Arithmetic()
 
