@@ -225,6 +225,39 @@ def report(folder: Annotated[Path, typer.Argument(help="Results folder of a swee
     _print_comparison(publish_results(folder), Console())
 
 
+@app.command()
+def explain(
+    folder: Annotated[Path, typer.Argument(help="Results folder of a sweep with `model.kind: iris`.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    documents: Annotated[
+        list[int] | None, typer.Option("--document", help="Row of the split; repeatable.", show_default=False)
+    ] = None,
+    num_documents: Annotated[int, typer.Option(min=1, help="How many, if no row is given.")] = 3,
+    chunks: Annotated[int, typer.Option(min=1, help="Chunks printed per query.")] = 2,
+    trial: Annotated[str | None, typer.Option(help="Trial id; default: the best one.", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where all rows go: .parquet, .csv or .jsonl.", show_default=False)
+    ] = None,
+) -> None:
+    """Print what the queries of an IRIS model read in documents, and which chunks of the pool each looks for."""
+    from raybert.analysis.explanation import explain_run
+    from raybert.analysis.explanation_text import explanation_lines
+    from raybert.sweep.subset import WRITERS, check_output
+
+    if split not in ("train", "validation", "test"):
+        raise ConfigError(f"--split: must be train, validation or test, got '{split}'")
+    if output is not None:
+        check_output(output)
+    found = explain_run(
+        folder, trial_id=trial, split=split, rows=documents, num_documents=num_documents, num_chunks=chunks
+    )
+    for line in explanation_lines(found, chunks):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    if output is not None:
+        WRITERS[output.suffix](found.documents, output)
+        typer.echo(f"{len(found.documents):,} rows: {output}")
+
+
 @listing.command("strategies")
 def list_strategies() -> None:
     """Print every selection strategy: what it does, needs and takes."""

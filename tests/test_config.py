@@ -22,7 +22,7 @@ from raybert.errors import ConfigError
         ("selection.budget=true", r"selection\.budget: must be a whole number"),
         (
             "train.precision=fp8",
-            r"train\.precision: must be one of 'auto', 'fp32', 'bf16' or 'fp16', got 'fp8'",
+            r"train\.precision: must be one of 'auto', 'fp32', 'tf32', 'bf16' or 'fp16', got 'fp8'",
         ),
         ("train.length={epochs: 3, steps: 4}", r"train\.length: must have `epochs` or `steps`, not both"),
         ("sweep.seeds=0", r"sweep\.seeds: must be a number of seeds >= 1"),

@@ -1,0 +1,126 @@
+"""`raybert explain`: what the queries of a trained IRIS read in documents, and what they look for in general."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from raybert.analysis.explain import explain_documents, strongest_chunks
+from raybert.config import load_config
+from raybert.data.chunked import ChunkedData
+from raybert.errors import ConfigError, ModelError, SweepError
+from raybert.files import cache_folder
+from raybert.models import load_model
+from raybert.models.iris import IrisClassifier
+from raybert.sweep.chunks import embed_chunks_here
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.plan import expand_grid
+from raybert.sweep.prepare import Prepared, prepare_variants
+from raybert.sweep.scoring import score_store
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an IRIS classifier read.
+
+    Attributes:
+        trial_id: whose model it is.
+        label_names: class number -> name.
+        documents: rows of `explain_documents`, with the columns split and example_id in front.
+        queries: for every label and query the chunks of the pool with the highest contribution, likewise.
+        probs: (b, C) of the explained documents, by their order in `documents`.
+    """
+
+    trial_id: str
+    label_names: tuple[str, ...]
+    documents: pd.DataFrame
+    queries: pd.DataFrame
+    probs: np.ndarray
+
+
+def explain_run(
+    folder: str | Path,
+    *,
+    trial_id: str | None = None,
+    split: str = "test",
+    rows: Sequence[int] | None = None,
+    num_documents: int = 5,
+    num_chunks: int = 3,
+) -> Explanation:
+    """Return why an IRIS model of a results folder decided as it did.
+
+    Chunks that the score store does not have are embedded in this process.
+
+    Args:
+        folder: of a sweep or of `raybert train`.
+        trial_id: whose model; default: that of `best/`.
+        split: train, validation or test.
+        rows: of the split; default: the first `num_documents`.
+        num_documents: how many are explained.
+        num_chunks: of the pool, for every query.
+
+    Raises:
+        SweepError: there is no such trial, or it has no model.
+        ConfigError: a row that is not there.
+        ModelError: the model is no IRIS classifier, or its head is an MLP.
+    """
+    sweep = SweepFolder(Path(folder))
+    trial_id = trial_id or _best_trial(sweep)
+    trial = sweep.trial(trial_id)
+    if not trial.has_model():
+        raise SweepError(f"{trial.path}: must be a finished trial with its model")
+    model = load_model(trial.checkpoints / "best")
+    if not isinstance(model, IrisClassifier):
+        raise ModelError(f"{trial.path}: must be a model of the kind iris to be explained, got {type(model).__name__}")
+    ready = _prepare(sweep, trial.path)
+    assert isinstance(ready.data, ChunkedData)
+    table = getattr(ready.data, split)
+    chosen = np.arange(min(num_documents, len(table))) if rows is None else np.asarray(rows)
+    if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= len(table):
+        raise ConfigError(f"documents: must be in 0..{len(table) - 1} (rows of {split}), got {chosen.tolist()}")
+    whole_pool = np.arange(len(ready.data.train))
+    parts = np.array_split(whole_pool, range(_BLOCK, len(whole_pool), _BLOCK))
+    strongest = [strongest_chunks(_explained(model, ready, "train", part), num_chunks) for part in parts]
+    batch = table.collate(chosen)
+    del batch["labels"]
+    return Explanation(
+        trial_id=trial_id,
+        label_names=ready.data.label_names,
+        documents=_explained(model, ready, split, chosen),
+        queries=strongest_chunks(pd.concat(strongest, ignore_index=True), num_chunks),
+        probs=model(**batch).logits.softmax(dim=-1).detach().numpy(),
+    )
+
+
+def _explained(model: IrisClassifier, ready: Prepared, split: str, rows: np.ndarray) -> pd.DataFrame:
+    assert isinstance(ready.data, ChunkedData)
+    table = getattr(ready.splits, split)
+    texts = table["text_pair" if ready.data.is_pair else "text"].to_pylist()
+    frame = explain_documents(model, getattr(ready.data, split), rows, ready.data.chunks[split].spans, texts)
+    ids = np.array(table["example_id"].to_pylist(), np.str_)
+    frame.insert(0, "example_id", ids[frame["position"].to_numpy()])
+    frame.insert(0, "split", split)
+    return frame
+
+
+def _best_trial(sweep: SweepFolder) -> str:
+    path = sweep.path / "best" / "trial_id"
+    if not path.is_file():
+        raise SweepError(f"{sweep.path}: must be the results folder of a finished sweep, has no best/trial_id")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _prepare(sweep: SweepFolder, trial: Path) -> Prepared:
+    """Return the data that the trial was trained on, embedded."""
+    config = load_config(trial / "config.yaml")
+    (variant,) = expand_grid(config)
+    prepared = prepare_variants([variant], cache_folder())
+    return embed_chunks_here(
+        variant.data_key, prepared[variant.data_key], config, score_store(config, sweep, num_nodes=1)
+    )
