@@ -85,10 +85,13 @@ def _write_best(sweep: Sweep) -> None:
     """Copy the best trial of the best configuration, both chosen on validation, to `best/`."""
     ranked = best_configurations(sweep.summary).sort_values("validation_accuracy_mean", ascending=False)
     trials = sweep.trials_of(ranked.iloc[0].to_dict())
-    trial_id = trials.sort_values("validation_accuracy", ascending=False, kind="stable")["trial_id"].iloc[0]
-    source = sweep.folder / "trials" / trial_id / "checkpoint" / "best"
-    if not (source / "COMPLETE").exists():
+    ordered = trials.sort_values("validation_accuracy", ascending=False, kind="stable")["trial_id"]
+    folders = {trial_id: sweep.folder / "trials" / trial_id / "checkpoint" / "best" for trial_id in ordered}
+    # `sweep.keep_best` may have deleted some.
+    kept = [trial_id for trial_id, path in folders.items() if (path / "COMPLETE").exists()]
+    if not kept:
         return
+    trial_id, source = kept[0], folders[kept[0]]
     target, suffix = sweep.folder / "best", uuid.uuid4().hex[:8]
     fresh, stale = target.with_name(f".best.{suffix}.new"), target.with_name(f".best.{suffix}.old")
     shutil.copytree(source, fresh)

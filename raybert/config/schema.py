@@ -456,6 +456,9 @@ class SweepConfig(Section):
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted key -> values; every combination is run"
     )
+    keep_best: int | None = Field(
+        None, ge=1, description="models kept of all trials of the sweep, by validation; default: all"
+    )
 
     @field_validator("strategies", mode="before")
     @classmethod
@@ -498,6 +501,14 @@ class ResourcesConfig(Section):
     concurrent_trials: int | None = Field(None, ge=1, description="upper bound; default: what fits")
 
 
+class LimitsConfig(Section):
+    """What a sweep may use up."""
+
+    disk_gb: float | None = Field(
+        None, gt=0, description="gigabytes of checkpoints: models are deleted from the worst on; default: no limit"
+    )
+
+
 class RaybertConfig(Section):
     """A sweep file."""
 
@@ -508,6 +519,7 @@ class RaybertConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     sweep: SweepConfig = SweepConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -9,10 +9,12 @@ import numpy as np
 import ray
 import ray.exceptions
 
+from raybert.config import RaybertConfig
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
+from raybert.sweep.disk import ModelKeeper
 from raybert.sweep.environment import Cluster
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import PART, TRIAL, Plan, TrialSpec
@@ -30,6 +32,7 @@ class TrialRunner:
     """The phases that need a cluster: runs that others read, scoring, and the rest of the trials."""
 
     folder: SweepFolder
+    config: RaybertConfig
     plan: Plan
     prepared: dict[str, Prepared]
     store: ScoreStore
@@ -42,6 +45,8 @@ class TrialRunner:
         """Run what is pending; with `only_score`, stop before the trials that read signals."""
         self._recall_runs()
         trials = self.plan.trials
+        self.keeper = ModelKeeper(self.folder, self.config, self.progress.note)
+        self.keeper.begin(trials)
         self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
         pending = self._pending()
         if not pending:
@@ -96,7 +101,7 @@ class TrialRunner:
     def _run_trials(self, specs: list[TrialSpec]) -> None:
         encoders = {key: ready.encoder for key, ready in self.prepared.items()}
         inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
-        run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption)
+        run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption, self.keeper.ended)
 
     def _without_failed_runs(self, specs: list[TrialSpec]) -> list[TrialSpec]:
         """Fail the trials that read a failed run, and return the others whose runs are complete."""

@@ -38,9 +38,10 @@ EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
 KNOWN_SIGNALS = (
     PROXY_SIGNALS | TEXT_SIGNALS | EMBEDDING_SIGNALS | {"dynamics", "heldout_probs", "irreducible_loss", "lengths"}
 )
-_NO_GRID = ("sweep", "resources", "name", "selection.store")
+_NO_GRID = ("sweep", "resources", "limits", "name", "selection.store")
 _EXECUTION_ONLY = (
     "sweep",
+    "limits",
     "resources.concurrent_trials",
     "train.checkpoint_seconds",
     "selection.store",

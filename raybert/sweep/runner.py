@@ -131,7 +131,7 @@ def run_sweep(
             configs = {spec.data_key: spec.config for spec in plan.trials}
             prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
             planner = JobPlanner(prepared, folder)
-            TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run()
+            TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run()
         return read_outcome(folder, plan.trials)
 
 

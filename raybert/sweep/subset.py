@@ -155,7 +155,9 @@ def _score(
         configs = {spec.data_key: spec.config}
         prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
         planner = JobPlanner(prepared, folder)
-        TrialRunner(folder, plan, prepared, store, planner, cluster, progress, interruption).run(only_score=True)
+        TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run(
+            only_score=True
+        )
     if interruption():
         raise SweepError("stopped before everything was scored; the same command continues")
     if folder.trial(spec.trial_id).status() == "failed":

@@ -45,6 +45,7 @@ def run_trials(
     cluster: Cluster,
     progress: Progress,
     should_stop: Callable[[], bool],
+    ended: Callable[[TrialSpec], None] = lambda _: None,
 ) -> None:
     """Run trials, in order, as many at once as fit. Outcomes are in their folders, not in Tune's results.
 
@@ -55,6 +56,7 @@ def run_trials(
         cluster: where they run.
         progress: told about every event.
         should_stop: once true, no further trial starts.
+        ended: told about every trial that has come to an end of whatever kind.
     """
     if not specs or should_stop():
         return
@@ -79,7 +81,7 @@ def run_trials(
             name="run",
             storage_path=str(scratch.resolve()),
             verbose=0,
-            callbacks=[_Watcher(specs, folder, progress)],
+            callbacks=[_Watcher(specs, folder, progress, ended)],
         ),
     )
     try:
@@ -142,8 +144,14 @@ class _ListSearcher(Searcher):
 class _Watcher(tune.Callback):
     """Passes Tune's events on, and records the failure of trials whose process died."""
 
-    def __init__(self, specs: Sequence[TrialSpec], folder: SweepFolder, progress: Progress) -> None:
-        self._specs, self._folder, self._progress = specs, folder, progress
+    def __init__(
+        self,
+        specs: Sequence[TrialSpec],
+        folder: SweepFolder,
+        progress: Progress,
+        ended: Callable[[TrialSpec], None],
+    ) -> None:
+        self._specs, self._folder, self._progress, self._ended = specs, folder, progress, ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of Tune's snapshot."""
@@ -162,6 +170,7 @@ class _Watcher(tune.Callback):
         folder = self._folder.trial(spec.trial_id)
         message = folder.error().splitlines()[0] if result[_ENDED] == "failed" else ""
         self._progress.ended(spec, result[_ENDED], message)
+        self._ended(spec)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = self._spec(trial)
