@@ -13,7 +13,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,8 +110,6 @@ class _Piece:
 
     job: ScoringJob
     blocks: list[int]
-    seconds: float = 0.0
-    rows: int = field(default=0)
 
 
 def run_scoring(
@@ -146,18 +144,18 @@ def run_scoring(
         if group and not _score(group, data, store, uses_model, (cpus, gpus, gpus_per_actor), progress, should_stop):
             return False
     for piece in by_row:
-        store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows, piece.seconds)
+        store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
     for piece in pieces:
         if piece.job.depends:
             if should_stop():
                 return False
-            seconds = ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store))
-            store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows, seconds)
+            ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store))
+            store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
     return True
 
 
-def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -> float:
-    """Compute a signal of the whole pool from others, write its blocks, and return the seconds it took."""
+def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -> None:
+    """Compute a signal of the whole pool from others, and write its blocks."""
     torch.set_num_threads(1)
     started = time.monotonic()
     signals: dict[str, np.ndarray] = {}
@@ -168,8 +166,9 @@ def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -
     lengths = scoring_data.data.train.lengths
     for block in range(job.num_blocks):
         positions = block_positions(lengths, block, job.block_rows)
-        store.write_block(job.key, block, positions, {name: values[positions] for name, values in arrays.items()})
-    return time.monotonic() - started
+        share = (time.monotonic() - started) if block == 0 else 0.0
+        rows = {name: values[positions] for name, values in arrays.items()}
+        store.write_block(job.key, block, positions, rows, share)
 
 
 def block_positions(lengths: np.ndarray, block: int, block_rows: int = BLOCK_ROWS) -> np.ndarray:
@@ -193,8 +192,7 @@ def _open_piece(job: ScoringJob, store: ScoreStore, note: Callable[[str], None])
     if not missing and was_complete:
         return None
     store.begin(job.key, job.identity)
-    earlier = float(was_complete["seconds"]) if was_complete else 0.0
-    return _Piece(job, missing, seconds=earlier)
+    return _Piece(job, missing)
 
 
 def _score(
@@ -215,7 +213,6 @@ def _score(
     progress(ScoringProgress(0, total, 0.0))
     for row in _stream(work, jobs, data, store, uses_model, room):
         piece = pieces[row["piece"]]
-        piece.seconds += row["seconds"]
         done += _rows(piece.job, row["block"])
         progress(ScoringProgress(done, total, time.monotonic() - started))
         if should_stop():
@@ -280,8 +277,9 @@ class _BlockScorer:
         job, started = self._jobs[piece], time.monotonic()
         scoring_data: ScoringData = ray.get(self._data[job.data_key])
         positions = block_positions(scoring_data.data.train.lengths, block, job.block_rows)
-        self._store.write_block(job.key, block, positions, self._function(job, scoring_data)(positions))
-        return {**batch, "seconds": np.array([time.monotonic() - started])}
+        arrays = self._function(job, scoring_data)(positions)
+        self._store.write_block(job.key, block, positions, arrays, time.monotonic() - started)
+        return batch
 
     def _function(self, job: ScoringJob, scoring_data: ScoringData) -> ScoreFunction:
         """Return the job's score function; only the last one is kept, so memory holds one model."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from raybert.errors import DataError
 from raybert.files import atomic_path, write_json
 
+_SECONDS = "seconds"
 POSITION = "position"
 
 
@@ -37,7 +38,7 @@ class ScoreStore:
 
     `<key>/identity.json` says what the signal is; `<key>/block-00000.parquet` holds the rows of one block with
     page checksums; `<key>/complete.json` says that all blocks are there and what they cost.
-    Every file is written atomically and two writers of the same key write the same bytes.
+    Every file is written atomically and two writers of the same key write the same values.
     """
 
     folder: Path
@@ -48,17 +49,25 @@ class ScoreStore:
         if not path.exists():
             write_json(path, dict(identity))
 
-    def write_block(self, key: str, block: int, positions: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store the rows of one block.
+    def write_block(
+        self,
+        key: str,
+        block: int,
+        positions: np.ndarray,
+        arrays: Mapping[str, np.ndarray],
+        seconds: float = 0.0,
+    ) -> None:
+        """Write one block; another process that writes the same one writes the same values.
 
         Args:
             key: of the signal.
-            block: its number.
-            positions: (b,) int64 pool rows.
-            arrays: signal name -> (b, ...) float32.
+            block: number.
+            positions: (b,) pool rows.
+            arrays: name -> (b, ...) values.
+            seconds: that computing it took.
         """
         columns = {POSITION: pa.array(positions)}
-        metadata = {}
+        metadata = {_SECONDS: f"{seconds:.4f}"}
         for name, array in arrays.items():
             columns[name], metadata[f"shape:{name}"] = _to_column(array), json.dumps(array.shape[1:])
         table = pa.table(columns).replace_schema_metadata(metadata)
@@ -104,12 +113,17 @@ class ScoreStore:
             (self.folder / key / "complete.json").unlink(missing_ok=True)
         return missing, damaged
 
-    def finish(self, key: str, num_blocks: int, num_rows: int, seconds: float) -> None:
-        """Mark a signal complete and record the compute seconds that its blocks took."""
+    def finish(self, key: str, num_blocks: int, num_rows: int) -> None:
+        """Mark a signal complete, with the compute seconds of its blocks, whoever computed them."""
+        seconds = sum(self._block_seconds(key, block) for block in range(num_blocks))
         write_json(
             self.folder / key / "complete.json",
             {"num_blocks": num_blocks, "num_rows": num_rows, "seconds": round(seconds, 3)},
         )
+
+    def _block_seconds(self, key: str, block: int) -> float:
+        metadata = pq.read_schema(self.block_path(key, block)).metadata or {}
+        return float(metadata.get(_SECONDS.encode(), 0.0))
 
     def completion(self, key: str) -> dict[str, Any] | None:
         """Return `num_blocks`, `num_rows` and `seconds` of a complete signal, else None."""

@@ -14,13 +14,13 @@ def store(tmp_path) -> ScoreStore:
     store = ScoreStore(tmp_path)
     store.begin("k", {"scorer": "test"})
     for block, rows in enumerate((np.array([6, 0, 3]), np.array([5, 1, 2, 4]))):
-        store.write_block("k", block, rows, {"probs": PROBS[rows], "loss": LOSS[rows]})
+        store.write_block("k", block, rows, {"probs": PROBS[rows], "loss": LOSS[rows]}, 0.75)
     return store
 
 
 def test_blocks_come_back_in_pool_order_and_with_their_shape(store):
     assert store.check_blocks("k", 2) == ([], [])
-    store.finish("k", 2, 7, seconds=1.5)
+    store.finish("k", 2, 7)
     arrays = store.load("k")
     np.testing.assert_array_equal(arrays["probs"], PROBS)
     np.testing.assert_array_equal(arrays["loss"], LOSS)
@@ -29,7 +29,7 @@ def test_blocks_come_back_in_pool_order_and_with_their_shape(store):
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
 def test_a_damaged_block_is_found_removed_and_computed_again(store, damage):
-    store.finish("k", 2, 7, seconds=1.0)
+    store.finish("k", 2, 7)
     path = store.block_path("k", 1)
     data = bytearray(path.read_bytes())
     if damage == "flip":
@@ -72,7 +72,7 @@ def test_writers_at_once_leave_a_whole_store(tmp_path):
         for block, rows in enumerate(blocks):
             store.write_block("k", block, rows, {"loss": rows.astype(np.float32)})
             assert store.check_blocks("k", block + 1)[0] == []
-        store.finish("k", 5, 100, 1.0)
+        store.finish("k", 5, 100)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(sweep, range(12)))
@@ -88,7 +88,7 @@ def test_runs_behind_a_signal_are_kept_without_their_models(store, tmp_path):
     store.keep_run("k", "abc", run)
     store.keep_run("k", "abc", run)
     assert store.kept_run("k", "abc") is None  # the signal is not complete
-    store.finish("k", 2, 7, 1.0)
+    store.finish("k", 2, 7)
     kept = store.kept_run("k", "abc")
     assert [path.name for path in kept.rglob("*")] == ["result.json"]
     assert store.kept_run("k", "other") is None

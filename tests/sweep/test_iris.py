@@ -156,7 +156,7 @@ def test_vectors_come_from_the_store_when_they_are_there(trained, tmp_path):
     marked = np.arange(count * 32, dtype=np.float32).reshape(count, 32)
     store.begin(job.key, job.identity)
     store.write_block(job.key, 0, np.arange(count), {"embeddings": marked})
-    store.finish(job.key, 1, count, 1.0)
+    store.finish(job.key, 1, count)
     again = embed_chunks_here(key, ready, config, store)
     np.testing.assert_array_equal(again.data.train.vectors, marked[: len(again.data.train.vectors)])
     rows = np.arange(count)
