@@ -25,6 +25,7 @@ from raybert.errors import SelectionError
 from raybert.selection.geometry import choose_local_centres, covering_radius, merge_centres
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, content_key
+from raybert.training.allocator import keep_memory
 
 BLOCK_ROWS = 1024
 ROOM_FOR_TASKS = 0.2
@@ -268,6 +269,7 @@ class _BlockScorer:
     """A Ray Data worker: computes one block at a time and writes it to the store."""
 
     def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore) -> None:
+        keep_memory()
         torch.set_num_threads(1)
         self._jobs, self._data, self._store = jobs, data, store
         self._loaded: tuple[str, ScoreFunction] | None = None

@@ -17,6 +17,7 @@ from torch import nn
 from raybert.config import ResourcesConfig, TrainConfig
 from raybert.data import TokenizedData
 from raybert.files import atomic_path
+from raybert.training.allocator import keep_memory
 from raybert.training.interface import EpochSource, Surroundings
 from raybert.training.loop import FitResult, fit
 
@@ -109,6 +110,7 @@ def fit_distributed(
 
 def _worker(arguments: dict[str, Any]) -> None:
     """What every worker runs."""
+    keep_memory()
     torch.set_num_threads(arguments["threads"])
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
