@@ -236,6 +236,9 @@ class EarlyStoppingConfig(Section):
     min_change: float = Field(0.0, ge=0, description="least change that counts as better")
 
 
+_WARMUP_FRACTION = 0.1
+
+
 class TrainConfig(Section):
     """The training loop."""
 
@@ -266,7 +269,7 @@ class TrainConfig(Section):
     schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "one_cycle"] = Field(
         "linear", description="of the learning rate after warm-up, over the steps done / T"
     )
-    warmup_fraction: float = Field(0.1, ge=0, le=1, description="share of T with linear warm-up")
+    warmup_fraction: float = Field(_WARMUP_FRACTION, ge=0, le=1, description="share of T with linear warm-up")
     warmup_steps: int | None = Field(None, ge=0, description="steps with linear warm-up, in place of the share")
     averaging: AveragingConfig = AveragingConfig()
     max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
@@ -294,7 +297,8 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _one_warmup(self) -> TrainConfig:
-        if self.warmup_steps is not None and "warmup_fraction" in self.model_fields_set:
+        # A resolved file holds both keys.
+        if self.warmup_steps is not None and self.warmup_fraction != _WARMUP_FRACTION:
             raise ValueError("must have `warmup_steps` or `warmup_fraction`, not both")
         return self
 

@@ -13,8 +13,8 @@ def keep_memory() -> None:
 
     By default gradients and activations are mapped and unmapped in every step, and every page of them is zeroed by the
     kernel: a step of MiniLM on SST-2 then takes 152-165 ms of processor time, else 142 (measured; 22.7 million
-    parameters, 32 texts), with the same peak of memory. One arena for all threads, since Tune runs every trial in a thread of its
-    own: reused processes grew from 2.4 to 5.6 GiB over 20 trials.
+    parameters, 32 texts), with the same peak of memory. One arena for all threads, since Tune runs every
+    trial in a thread of its own: reused processes grew from 2.4 to 5.6 GiB over 20 trials.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
