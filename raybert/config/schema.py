@@ -42,8 +42,18 @@ class DataConfig(Section):
     train_examples: int | None = Field(None, gt=0, description="examples in the pool; default: all")
     validation_examples: int | None = Field(None, gt=0, description="validation examples; default: all")
     test_examples: int | None = Field(None, gt=0, description="test examples; default: all")
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out if there is no such split")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="share held out if there is no such split")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="share held out if there is no such split; with `folds`, of the other folds"
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share held out if there is no such split; not used with `folds`"
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="cross-validation: all rows of the source are cut into so many folds, each is the test split once",
+    )
     split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
 
 

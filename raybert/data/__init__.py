@@ -1,6 +1,7 @@
 """Texts and labels: sources, splits, token tables, batches."""
 
 from raybert.data.batches import scoring_batches, training_batches
+from raybert.data.folds import load_folds
 from raybert.data.splits import Splits, load_splits
 from raybert.data.tokens import TokenizedData, TokenTable, collate, tokenize_splits
 
@@ -9,6 +10,7 @@ __all__ = [
     "TokenTable",
     "TokenizedData",
     "collate",
+    "load_folds",
     "load_splits",
     "scoring_batches",
     "tokenize_splits",

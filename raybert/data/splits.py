@@ -13,7 +13,7 @@ import pyarrow as pa
 from raybert.config import DataConfig
 from raybert.data.identity import content_fingerprint, example_ids, keyed_order, normal_forms
 from raybert.data.quotas import class_quotas
-from raybert.data.sources import SourceTables, read_source
+from raybert.data.sources import read_source
 from raybert.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -59,19 +59,21 @@ def load_splits(config: DataConfig, cache_folder: Path) -> Splits:
         DataError: what `read_source` raises; too few examples of a class to cut, or fewer than asked for.
     """
     source = read_source(config, cache_folder)
-    tables = {split: _with_ids(table, source.label_names) for split, table in source.tables.items()}
+    tables = {split: with_ids(table, source.label_names) for split, table in source.tables.items()}
     tables = _cut_missing(tables, config, source.label_names)
-    tables = {split: _subsample(tables[split], split, config) for split in SPLITS}
+    tables = {split: subsample(tables[split], split, config) for split in SPLITS}
+    cut = [split for split in SPLITS if split not in source.tables]
     return Splits(
         **tables,
         label_names=source.label_names,
         fingerprint=content_fingerprint(tables, source.label_names),
         notes=source.notes + describe_overlaps(tables),
-        details=source.details | _count_classes(tables, source),
+        details=source.details | {"cut_from_train": cut} | count_classes(tables, source.label_names),
     )
 
 
-def _with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
+def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
+    """Return the table with the column `example_id` in front, in place of the user's own ids."""
     ids = example_ids(table, label_names)
     rest = [name for name in table.column_names if name != "id"]
     return table.select(rest).add_column(0, "example_id", ids)
@@ -84,7 +86,7 @@ def _cut_missing(tables: dict[str, pa.Table], config: DataConfig, names: Sequenc
         return tables
     train = tables["train"]
     labels = train["label"].to_numpy()
-    units = train["group"].to_pylist() if "group" in train.column_names else normal_forms(train)
+    units = unit_names(train)
     fractions = {split: float(getattr(config, f"{split}_fraction")) for split in missing}
     if sum(fractions.values()) >= 1:
         raise DataError(
@@ -97,7 +99,17 @@ def _cut_missing(tables: dict[str, pa.Table], config: DataConfig, names: Sequenc
     return {**tables, "train": train.filter(pa.array(taken == 0)), **cut}
 
 
-def assign_units(units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
+def unit_names(table: pa.Table) -> list[str]:
+    """Return the unit of every row, which no cut tears: its group if there are groups, else the copies of its text."""
+    if "group" in table.column_names:
+        groups: list[str] = table["group"].to_pylist()
+        return groups
+    return normal_forms(table)
+
+
+def assign_units(
+    units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int, purpose: str = "split"
+) -> np.ndarray:
     """Return which part each row goes to: 1, 2, ... for the shares given, 0 for the rest.
 
     Rows of one unit (copies of a text, a group) stay together. Units are stratified by the rarest class that
@@ -110,6 +122,7 @@ def assign_units(units: Sequence[str], labels: np.ndarray, fractions: Sequence[f
         labels: (n,) class numbers.
         fractions: share of the rows of each cut part, in total below 1.
         seed: of the order.
+        purpose: another purpose is another order.
     """
     names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
     sizes = np.bincount(unit_of_row)
@@ -117,7 +130,7 @@ def assign_units(units: Sequence[str], labels: np.ndarray, fractions: Sequence[f
     rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
     stratum = np.full(len(names), len(class_counts))
     np.minimum.at(stratum, unit_of_row, rarity[labels])
-    order = np.lexsort((keyed_order(names.tolist(), seed, "split"), stratum))
+    order = np.lexsort((keyed_order(names.tolist(), seed, purpose), stratum))
     part = np.zeros(len(names), np.int64)
     for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
         part[members] = _cut_ordered(sizes[members], fractions)
@@ -154,7 +167,7 @@ def _check_cut(taken: np.ndarray, labels: np.ndarray, parts: Sequence[str], name
     )
 
 
-def _subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
+def subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
     """Return the stratified part of a split that is asked for, in canonical order."""
     order = keyed_order(table["example_id"].to_pylist(), config.split_seed, "order")
     wanted = getattr(config, f"{split}_examples")
@@ -200,24 +213,36 @@ def describe_overlaps(tables: dict[str, pa.Table]) -> tuple[str, ...]:
             share = f"{num_shared:,} of {len(forms[smaller]):,} examples"
             notes.append(f"{smaller}: {share} have a {noun} that is also in {larger}")
     for split, texts in forms.items():
-        num_repeats = len(texts) - len(distinct[split])
-        if num_repeats:
-            num_conflicts = _count_conflicts(texts, tables[split]["label"].to_pylist())
-            tail = f"; {num_conflicts:,} {noun}s have two labels" if num_conflicts else ""
-            notes.append(f"{split}: {num_repeats:,} of {len(texts):,} examples repeat the {noun} of another{tail}")
+        notes += describe_repeats(split, texts, tables[split]["label"].to_pylist(), noun)
     return tuple(notes)
 
 
-def _count_conflicts(forms: list[str], labels: list[int]) -> int:
+def describe_repeats(where: str, forms: Sequence[str], labels: Sequence[int], noun: str) -> list[str]:
+    """Return a note about texts (or pairs) that are repeated, if some are.
+
+    Args:
+        where: what the note begins with.
+        forms: (n,) normal forms.
+        labels: (n,) class numbers.
+        noun: `text` or `pair`.
+    """
+    num_repeats = len(forms) - len(set(forms))
+    if not num_repeats:
+        return []
+    num_conflicts = _count_conflicts(forms, labels)
+    tail = f"; {num_conflicts:,} {noun}s have two labels" if num_conflicts else ""
+    return [f"{where}: {num_repeats:,} of {len(forms):,} examples repeat the {noun} of another{tail}"]
+
+
+def _count_conflicts(forms: Sequence[str], labels: Sequence[int]) -> int:
     first: dict[str, int] = {}
     return len({form for form, label in zip(forms, labels, strict=True) if first.setdefault(form, label) != label})
 
 
-def _count_classes(tables: dict[str, pa.Table], source: SourceTables) -> dict[str, Any]:
-    names = source.label_names
+def count_classes(tables: dict[str, pa.Table], names: Sequence[str]) -> dict[str, Any]:
+    """Return rows and class counts of every split, for the manifest."""
     counts = {split: np.bincount(table["label"].to_numpy(), minlength=len(names)) for split, table in tables.items()}
     return {
         "rows": {split: table.num_rows for split, table in tables.items()},
-        "cut_from_train": [split for split in SPLITS if split not in source.tables],
         "class_counts": {split: dict(zip(names, row.tolist(), strict=True)) for split, row in counts.items()},
     }

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from tokenizers import Encoding, Tokenizer
 
-from raybert.data.splits import Splits
+from raybert.data.splits import SPLITS, Splits
 from raybert.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ class TokenTable:
     def unit_size(self) -> int:
         """A word piece."""
         return 1
+
+    def take(self, positions: np.ndarray) -> TokenTable:
+        """Return the table of these rows, in this order."""
+        lengths = self.lengths[positions]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        shift = np.repeat(self.offsets[positions] - offsets[:-1], lengths)
+        ids = self.ids[np.arange(offsets[-1]) + shift]
+        return TokenTable(ids, offsets, self.second_starts[positions], self.labels[positions])
 
 
 def collate(
@@ -119,7 +127,13 @@ class TokenizedData:
         return collate(table, positions, self.pad_id, self.uses_token_types)
 
 
-def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_length: int) -> TokenizedData:
+def tokenize_splits(
+    splits: Splits,
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    *,
+    like: tuple[Splits, TokenizedData] | None = None,
+) -> TokenizedData:
     """Return the token tables of the three splits.
 
     The word pieces are those of `tokenizer(text, text_pair, truncation=True, max_length=max_length)`:
@@ -129,6 +143,8 @@ def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_leng
         splits: the examples.
         tokenizer: a fast one; its Rust threads tokenize in parallel.
         max_length: word pieces per example, special ones included.
+        like: the same examples cut otherwise (another fold), tokenized with the same tokenizer and length: their word
+            pieces are taken over.
 
     Raises:
         ModelError: the tokenizer is not a fast one, has no padding piece, or has types other than 0..0 1..1.
@@ -143,17 +159,36 @@ def tokenize_splits(splits: Splits, tokenizer: PreTrainedTokenizerFast, max_leng
     side = str(tokenizer.truncation_side)
     backend.enable_truncation(max_length, strategy="longest_first", direction=side)
     uses_token_types = "token_type_ids" in tokenizer.model_input_names
+    if like is None:
+        tables = {split: _tokenize(getattr(splits, split), backend, uses_token_types) for split in SPLITS}
+    else:
+        tables = _cut_again(splits, *like)
     parts = [definition, max_length, side, tokenizer.pad_token_id, uses_token_types, splits.fingerprint]
     return TokenizedData(
-        train=_tokenize(splits.train, backend, uses_token_types),
-        validation=_tokenize(splits.validation, backend, uses_token_types),
-        test=_tokenize(splits.test, backend, uses_token_types),
+        **tables,
         example_ids=np.array(splits.train["example_id"].to_pylist(), np.str_),
         label_names=splits.label_names,
         pad_id=int(tokenizer.pad_token_id),
         uses_token_types=uses_token_types,
         fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
     )
+
+
+def _cut_again(splits: Splits, known: Splits, data: TokenizedData) -> dict[str, TokenTable]:
+    """Return the token tables of splits whose examples are all in tokenized ones, found by their ids."""
+    tables = [getattr(data, split) for split in SPLITS]
+    starts = np.concatenate([[0], np.cumsum([table.offsets[-1] for table in tables])])
+    ends = [table.offsets[1:] + start for table, start in zip(tables, starts[:-1], strict=True)]
+    joined = TokenTable(
+        ids=np.concatenate([table.ids for table in tables]),
+        offsets=np.concatenate([[0], *ends]),
+        second_starts=np.concatenate([table.second_starts for table in tables]),
+        labels=np.concatenate([table.labels for table in tables]),
+    )
+    ids = chain.from_iterable(getattr(known, split)["example_id"].to_pylist() for split in SPLITS)
+    row_of = {example_id: row for row, example_id in enumerate(ids)}
+    wanted = {split: [row_of[i] for i in getattr(splits, split)["example_id"].to_pylist()] for split in SPLITS}
+    return {split: joined.take(np.array(rows)) for split, rows in wanted.items()}
 
 
 def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:

@@ -62,26 +62,43 @@ class PoolFacts:
         encoder_fingerprint: content of the encoder's files.
         num_examples: pool size n.
         num_classes: C.
+        smallest_pool: of all folds; budgets and steps are counted from it, so that they are the same in every fold.
+            None: there are no folds.
     """
 
     fingerprint: str
     encoder_fingerprint: str
     num_examples: int
     num_classes: int
+    smallest_pool: int | None = None
+
+    @property
+    def base(self) -> int:
+        """The pool size that fractions of a budget and epochs refer to."""
+        return self.num_examples if self.smallest_pool is None else self.smallest_pool
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One point of the grid: its values by dotted key, and the configuration with them filled in."""
+    """One point of the grid in one fold.
+
+    Attributes:
+        grid: its values by dotted key.
+        config: the configuration with them filled in.
+        fold: of the cross-validation (0 without).
+    """
 
     grid: dict[str, Any]
     config: RaybertConfig
+    fold: int = 0
 
     @property
     def data_key(self) -> str:
-        """Which prepared data set it trains on: the data section and the tokenizer decide."""
-        data = self.config.data.model_dump(mode="json")
-        return content_key({"data": data, "encoder": self.config.model.data_part()})
+        """Which prepared data set it trains on: the data section, the fold and the tokenizer decide."""
+        folds = self.config.data.folds
+        data = self.config.data.model_dump(mode="json", exclude={"folds"})
+        parts = {"data": data, "encoder": self.config.model.data_part()}
+        return content_key(parts | ({"fold": [self.fold, folds]} if folds else {}))
 
 
 @dataclass(frozen=True)
@@ -182,7 +199,7 @@ class Plan:
 
 
 def expand_grid(config: RaybertConfig) -> list[Variant]:
-    """Return every combination of the grid as a validated configuration.
+    """Return every combination of the grid as a validated configuration, fold by fold.
 
     Raises:
         ConfigError: a key of the grid is unknown or a value is not allowed.
@@ -202,7 +219,13 @@ def expand_grid(config: RaybertConfig) -> list[Variant]:
         except ConfigError as error:
             raise ConfigError(f"sweep.grid: {error}") from None
         variants.append(Variant(grid, variant))
-    return variants
+    num_folds = [variant.config.data.folds or 1 for variant in variants]
+    return [
+        replace(variant, fold=fold)
+        for fold in range(max(num_folds))
+        for variant, count in zip(variants, num_folds, strict=True)
+        if fold < count
+    ]
 
 
 def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
@@ -248,6 +271,7 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
         ConfigError: a strategy, a grid value or a budget is not possible.
     """
     strategies = build_strategies(config)
+    variants = expand_grid(config)
     trials: dict[str, TrialSpec] = {}
 
     def add(spec: TrialSpec) -> None:
@@ -257,8 +281,8 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
         trials[spec.trial_id] = replace(known, grid=grid)
 
     for seed in config.sweep.seeds:
-        for variant in expand_grid(config):
-            facts = pools[variant.data_key]
+        for variant in variants:
+            facts = _facts_of(variant, variants, pools)
             for label, strategy in strategies:
                 sources = []
                 for source, runs in _plan_sources(variant, facts, strategy, seed):
@@ -269,6 +293,14 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
                 add(_plan_trial(variant, facts, label, strategy, seed, tuple(sources)))
     ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
     return Plan(tuple(ordered))
+
+
+def _facts_of(variant: Variant, variants: Iterable[Variant], pools: Mapping[str, PoolFacts]) -> PoolFacts:
+    facts = pools[variant.data_key]
+    if variant.config.data.folds is None:
+        return facts
+    folds = [pools[other.data_key].num_examples for other in variants if other.grid == variant.grid]
+    return replace(facts, smallest_pool=min(folds))
 
 
 def check_extension(old: RaybertConfig, new: RaybertConfig) -> None:
@@ -318,7 +350,7 @@ def _plan_trial(
 ) -> TrialSpec:
     config, n = variant.config, facts.num_examples
     limited = strategy.spends() != "none"
-    budget = config.selection.resolve(n) if limited else n
+    budget = config.selection.resolve(facts.base) if limited else n
     grid = {key: value for key, value in variant.grid.items() if limited or key != "selection.budget"}
     spec = TrialSpec(
         trial_id="",
@@ -327,10 +359,10 @@ def _plan_trial(
         strategy=strategy,
         seed=seed,
         model_seed=seed,
-        fold=0,
+        fold=variant.fold,
         budget=budget,
         pool=n,
-        total_steps=config.train.length.resolve(budget, n, config.train.batch_size),
+        total_steps=config.train.length.resolve(min(budget, facts.base), facts.base, config.train.batch_size),
         grid=grid,
         config=config,
         data_key=variant.data_key,
@@ -414,7 +446,7 @@ class _RunMaker:
 
     def dynamics(self) -> TrialSpec:
         """Return a run over the whole pool that stops at checkpoints: its passes are parts of a permutation."""
-        settings, n = self.variant.config.selection.scorers.dynamics, self.facts.num_examples
+        settings, n = self.variant.config.selection.scorers.dynamics, self.facts.base
         part = math.ceil(settings.epochs * n / settings.checkpoints)
         steps = settings.checkpoints * math.ceil(part / self.variant.config.train.batch_size)
         spec = self._run(f"{PROXY}_dynamics", PART, RandomEpoch(), part, steps, self.seed)
@@ -423,16 +455,15 @@ class _RunMaker:
     def _proxy(
         self, model_seed: int, num_folds: int | None, fold: int | None, epochs: float, null: NullInputs | None
     ) -> TrialSpec:
-        config, n = self.variant.config, self.facts.num_examples
+        config, n, base = self.variant.config, self.facts.num_examples, self.facts.base
         if num_folds is None or fold is None:
             strategy: Strategy = All()
-            budget, label, role = n, PROXY, PROXY
+            budget, inputs, label, role = n, base, PROXY, PROXY
         else:
             strategy = AllButFold(num_folds=num_folds, fold=fold)
-            budget, label, role = strategy.count(n), f"{PROXY}_fold", PART
-        inputs = budget
+            budget, inputs, label, role = strategy.count(n), strategy.count(base), f"{PROXY}_fold", PART
         if null is not None:
-            inputs, label, role = budget + max(1, round(n * NULLS_PER_EXAMPLE)), f"{PROXY}_null", PART
+            inputs, label, role = inputs + max(1, round(base * NULLS_PER_EXAMPLE)), f"{PROXY}_null", PART
         length = LengthConfig(epochs=epochs, min_steps=0)
         steps = length.resolve(inputs, inputs, config.train.batch_size)
         return _identified(replace(self._run(label, role, strategy, budget, steps, model_seed), null=null), self.facts)
@@ -455,7 +486,7 @@ class _RunMaker:
             strategy=strategy,
             seed=self.seed,
             model_seed=model_seed,
-            fold=0,
+            fold=self.variant.fold,
             budget=budget,
             pool=self.facts.num_examples,
             total_steps=total_steps,

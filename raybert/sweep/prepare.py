@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raybert.config import ModelConfig, RaybertConfig
-from raybert.data import Splits, load_splits, tokenize_splits
+from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokenize_splits
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
@@ -44,7 +45,7 @@ class Prepared:
 
 
 def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared]:
-    """Return every data set that the variants need, by `Variant.data_key`.
+    """Return every data set that the variants need, by `Variant.data_key`; the folds of a source are tokenized once.
 
     Args:
         variants: grid points.
@@ -54,26 +55,42 @@ def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared
         DataError: a source is missing or unfit.
         ModelError: an encoder is missing or unfit.
     """
-    splits: dict[str, Splits] = {}
+    loaded: dict[str, tuple[Splits, ...]] = {}
     prepared: dict[str, Prepared] = {}
+    first: dict[str, Prepared] = {}
     for variant in variants:
         if variant.data_key in prepared:
             continue
-        source = variant.config.data.model_dump_json(exclude={"max_length"})
-        if source not in splits:
-            splits[source] = load_splits(variant.config.data, cache)
-        prepared[variant.data_key] = prepare(variant.config, splits[source], cache)
+        data = variant.config.data
+        source = data.model_dump_json(exclude={"max_length"})
+        if source not in loaded:
+            loaded[source] = load_folds(data, cache) if data.folds else (load_splits(data, cache),)
+        tokens = replace(variant, fold=0).data_key
+        prepared[variant.data_key] = prepare(variant.config, loaded[source][variant.fold], cache, first.get(tokens))
+        first.setdefault(tokens, prepared[variant.data_key])
     return prepared
 
 
-def prepare(config: RaybertConfig, splits: Splits, cache: Path) -> Prepared:
-    """Return token tables of loaded splits for the encoder of a configuration."""
+def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared | None = None) -> Prepared:
+    """Return token tables of loaded splits for the encoder of a configuration.
+
+    Args:
+        config: data and model sections.
+        splits: the examples.
+        cache: for what can be made again.
+        other: another fold of the same examples; its word pieces are taken over, if its encoder is the same one
+            (`raybert-tiny` learns its vocabulary from the pool, so every fold has its own).
+    """
     encoder = resolve_encoder(config.model, pool_texts(splits), cache)
     tokenizer = load_tokenizer(encoder)
     if config.model.kind == "iris":
         return _prepare_chunks(config, splits, encoder, tokenizer)
     check_length(encoder, config.data.max_length)
-    return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length), encoder)
+    is_same = other is not None and other.encoder.fingerprint == encoder.fingerprint
+    like = None
+    if other is not None and is_same and isinstance(other.data, TokenizedData):
+        like = other.splits, other.data
+    return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length, like=like), encoder)
 
 
 def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:
@@ -114,15 +131,24 @@ def pool_texts(splits: Splits) -> list[str]:
     return [text for name in columns for text in splits.train[name].to_pylist()]
 
 
-def write_pool(prepared: Prepared, path: Path) -> None:
-    """Write id, label and length (word pieces) of every pool example, for the analysis."""
-    table = prepared.data.train
-    frame = pd.DataFrame(
-        {
-            "example_id": prepared.data.example_ids,
-            "label": np.asarray(table.labels),
-            "length": table.lengths,
-        }
-    )
+def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
+    """Write fold, id, label and length (word pieces) of every pool example, for the analysis.
+
+    Args:
+        pools: by fold (0: without folds).
+        path: of the parquet file.
+    """
+    frames = [
+        pd.DataFrame(
+            {
+                "fold": fold,
+                "example_id": prepared.data.example_ids,
+                "label": np.asarray(prepared.data.train.labels),
+                "length": prepared.data.train.lengths,
+            }
+        )
+        for fold, prepared in pools.items()
+    ]
+    frame = pd.concat(frames, ignore_index=True)
     with atomic_path(path) as temporary:
         pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)

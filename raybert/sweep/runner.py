@@ -252,4 +252,5 @@ def _write_head(
         {"name": config.name, "trials": [spec.summary() for spec in plan.trials]},
     )
     if not (folder.path / "pool.parquet").exists():
-        write_pool(prepared[variants[0].data_key], folder.path / "pool.parquet")
+        first = [variant for variant in variants if variant.grid == variants[0].grid]
+        write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")

@@ -1,0 +1,204 @@
+"""Cross-validation: all rows of a source, cut into folds; each fold is the test split of a data set of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from raybert.config import DataConfig
+from raybert.data.identity import content_fingerprint, keyed_order, normal_forms
+from raybert.data.sources import SourceTables, read_source
+from raybert.data.splits import (
+    SPLITS,
+    Splits,
+    assign_units,
+    count_classes,
+    describe_repeats,
+    subsample,
+    unit_names,
+    with_ids,
+)
+from raybert.errors import DataError
+
+
+def load_folds(config: DataConfig, cache_folder: Path) -> tuple[Splits, ...]:
+    """Return the splits of every fold that a `data` section with `folds` asks for.
+
+    The train, validation and test rows that the source has are put together (each subsampled first where
+    `<split>_examples` says so) and cut into `folds` parts. Of data set f, part f is the test split; the others are cut
+    once more, into validation (`validation_fraction` of them) and the pool. Both cuts are stratified by class and leave
+    whole what must not be torn: the groups of `data.group`, or without groups the copies of a text. Which rows go where
+    depends on their ids (groups: their names) and `data.split_seed` only.
+
+    Args:
+        config: the `data` section.
+        cache_folder: where the parsed built-in corpus is kept.
+
+    Raises:
+        DataError: what `read_source` raises; an id twice; `<split>_examples` of a split that the source lacks; fewer
+            groups than folds; a fold, or the validation split or pool of one, without some class.
+    """
+    assert config.folds is not None
+    source = read_source(config, cache_folder)
+    table = _join_rows(source, config)
+    units, labels = unit_names(table), table["label"].to_numpy()
+    cutter = _Cutter(config, source.label_names, units, labels)
+    test_fold = cutter.cut_folds()
+    notes = source.notes + _describe(source, table, test_fold)
+    return tuple(
+        _take_fold(table, cutter.cut_rest(test_fold, fold), fold, source, notes) for fold in range(config.folds)
+    )
+
+
+def assign_folds(units: Sequence[str], labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """Return (n,) int64 the fold of each row; rows of one unit share it, and folds are alike in their classes.
+
+    The cut is that of scikit-learn: StratifiedKFold where every row is a unit of its own, else StratifiedGroupKFold
+    (0.1 ms a unit), which gets the units in a keyed order and follows it where it has no preference.
+
+    Args:
+        units: (n,) name of each row's unit.
+        labels: (n,) class numbers.
+        num_folds: m; at least m units must hold each class.
+        seed: of the order of units.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
+
+    names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
+    if len(names) == len(labels):
+        cuts = StratifiedKFold(num_folds).split(labels, labels)
+    else:
+        place = keyed_order(names.tolist(), seed, "folds").argsort(kind="stable").argsort()
+        cuts = StratifiedGroupKFold(num_folds).split(labels, labels, place[unit_of_row])
+    fold = np.empty(len(labels), np.int64)
+    for number, (_, test) in enumerate(cuts):
+        fold[test] = number
+    return fold
+
+
+class _Cutter:
+    """Cuts the rows of a source, and refuses cuts that leave a class out."""
+
+    def __init__(self, config: DataConfig, names: Sequence[str], units: Sequence[str], labels: np.ndarray) -> None:
+        assert config.folds is not None
+        self.config, self.num_folds = config, config.folds
+        self.names, self.labels = names, labels
+        self.units = np.asarray(units, object)
+        self.noun = "different texts" if config.group is None else f"groups of column '{config.group}'"
+
+    def cut_folds(self) -> np.ndarray:
+        """Return the fold of each row."""
+        num_units = len(set(self.units))
+        if num_units < self.num_folds:
+            raise DataError(
+                f"data.folds: must be at most {num_units}, because there are {num_units} {self.noun}, "
+                f"got {self.num_folds}; lower it"
+            )
+        for label in np.unique(self.labels):
+            held = self.labels == label
+            if len(set(self.units[held])) < self.num_folds:
+                raise self._lacks_class(label, "there are fewer of them than folds")
+        fold = assign_folds(self.units.tolist(), self.labels, self.num_folds, self.config.split_seed)
+        missing = self._first_missing(fold, self.num_folds)
+        if missing is not None:
+            raise self._lacks_class(missing[1], f"fold {missing[0]} got none")
+        return fold
+
+    def cut_rest(self, test_fold: np.ndarray, fold: int) -> np.ndarray:
+        """Return for each row the split that it is in: 0 train, 1 validation, 2 test, as in `SPLITS`."""
+        part = np.full(len(self.labels), 2)
+        rest = np.flatnonzero(test_fold != fold)
+        fraction, purpose = self.config.validation_fraction, f"validation of fold {fold}"
+        part[rest] = assign_units(
+            self.units[rest].tolist(), self.labels[rest], [fraction], self.config.split_seed, purpose
+        )
+        missing = self._first_missing(part, 3)
+        if missing is not None:
+            split, label = SPLITS[missing[0]], missing[1]
+            raise DataError(
+                "data.validation_fraction: must leave every class in train and validation of every fold, but "
+                f"{split} of fold {fold} has no '{self.names[label]}' "
+                f"({self._count(rest[self.labels[rest] == label])} outside its test split), got {fraction:g}; "
+                "change it, lower data.folds or remove the class"
+            )
+        return part
+
+    def _first_missing(self, part: np.ndarray, num_parts: int) -> tuple[int, int] | None:
+        """Return the first part that lacks a class which other parts have, with the class."""
+        counts = np.zeros((num_parts, len(self.names)), np.int64)
+        np.add.at(counts, (part, self.labels), 1)
+        absent = np.argwhere((counts == 0) & (counts.sum(axis=0) > 0))
+        return (int(absent[0, 0]), int(absent[0, 1])) if len(absent) else None
+
+    def _lacks_class(self, label: int, problem: str) -> DataError:
+        held = np.flatnonzero(self.labels == label)
+        return DataError(
+            f"data.folds: every fold must hold every class, but of '{self.names[label]}' ({self._count(held)}) "
+            f"{problem}, got {self.num_folds}; lower it or remove the class"
+        )
+
+    def _count(self, rows: np.ndarray) -> str:
+        return f"{len(rows):,} examples, {len(set(self.units[rows])):,} {self.noun}"
+
+
+def _join_rows(source: SourceTables, config: DataConfig) -> pa.Table:
+    """Return the rows of all splits of a source with their ids, in canonical order.
+
+    Raises:
+        DataError: examples are asked for of a split that is not there, or an id is in two splits.
+    """
+    for split in SPLITS:
+        wanted = getattr(config, f"{split}_examples")
+        if wanted is not None and split not in source.tables:
+            raise DataError(
+                f"data.{split}_examples: must be left out with data.folds, because '{config.source}' has no {split} "
+                f"split (the folds are cut from all its rows), got {wanted}"
+            )
+    given = [split for split in SPLITS if split in source.tables]
+    together = with_ids(pa.concat_tables([source.tables[split] for split in given]), source.label_names)
+    ids = together["example_id"].to_pylist()
+    if len(set(ids)) < len(ids):
+        twice = next(name for name, other in zip(sorted(ids), sorted(ids)[1:], strict=False) if name == other)
+        raise DataError(
+            f"data.id: must be unique over all splits of '{config.source}' with data.folds, got '{twice}' twice; "
+            "leave it out (ids are then hashes of the content)"
+        )
+    ends = np.cumsum([source.tables[split].num_rows for split in given])
+    parts = [
+        subsample(together.slice(end - source.tables[split].num_rows, source.tables[split].num_rows), split, config)
+        for split, end in zip(given, ends.tolist(), strict=True)
+    ]
+    table = pa.concat_tables(parts)
+    return table.take(pa.array(np.argsort(keyed_order(table["example_id"].to_pylist(), config.split_seed, "order"))))
+
+
+def _take_fold(table: pa.Table, part: np.ndarray, fold: int, source: SourceTables, notes: tuple[str, ...]) -> Splits:
+    tables = {split: table.filter(pa.array(part == number)) for number, split in enumerate(SPLITS)}
+    return Splits(
+        **tables,
+        label_names=source.label_names,
+        fingerprint=content_fingerprint(tables, source.label_names),
+        notes=notes,
+        details=source.details | {"fold": fold} | count_classes(tables, source.label_names),
+    )
+
+
+def _describe(source: SourceTables, table: pa.Table, test_fold: np.ndarray) -> tuple[str, ...]:
+    """Return notes on what was put together, on texts in two folds, and on repeated ones."""
+    notes = []
+    if len(source.tables) > 1:
+        given = ", ".join(split for split in SPLITS if split in source.tables)
+        notes.append(f"folds: the splits {given} of the source are put together, {table.num_rows:,} examples")
+    forms = normal_forms(table)
+    noun = "pair" if "text_pair" in table.column_names else "text"
+    homes: dict[str, set[int]] = {}
+    for form, fold in zip(forms, test_fold.tolist(), strict=True):
+        homes.setdefault(form, set()).add(fold)
+    num_shared = sum(len(homes[form]) > 1 for form in forms)
+    if num_shared:
+        share = f"{num_shared:,} of {len(forms):,} examples"
+        notes.append(f"folds: {share} have a {noun} that is also in another fold, in another group")
+    return (*notes, *describe_repeats("folds", forms, table["label"].to_pylist(), noun))
