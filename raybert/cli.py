@@ -352,11 +352,12 @@ def _print_plan(config: RaybertConfig) -> None:
     planned, prepared = prepare_plan(config)
     Console().print(_plan_table(planned))
     for ready in prepared.values():
+        fold = f", fold {ready.splits.details['fold']}" if "fold" in ready.splits.details else ""
         splits = (ready.data.train, ready.data.validation, ready.data.test)
         sizes = " / ".join(f"{len(split):,}" for split in splits)
-        typer.echo(f"data: {sizes} train / validation / test, {ready.data.num_classes} classes")
-        for note in ready.splits.notes:
-            typer.echo(f"note: {note}")
+        typer.echo(f"data{fold}: {sizes} train / validation / test, {ready.data.num_classes} classes")
+    for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
+        typer.echo(f"note: {note}")
 
 
 def _plan_table(planned: Plan) -> Table:
@@ -365,10 +366,12 @@ def _plan_table(planned: Plan) -> Table:
         table.add_column(column, justify="left" if column in ("strategy", "signals") else "right")
     rows: dict[tuple[Any, ...], int] = {}
     for spec in planned.trials:
+        if spec.fold > 0:  # the same trials as in fold 0, for the same steps
+            continue
         signals = ", ".join(sorted(spec.strategy.all_signals()))
         seen = spec.total_steps * spec.config.train.batch_size
         row = (spec.label, spec.budget, spec.total_steps, seen, signals)
-        rows[row] = rows.get(row, 0) + 1
+        rows[row] = rows.get(row, 0) + (spec.config.data.folds or 1)
     for (label, budget, steps, seen, signals), count in rows.items():
         table.add_row(label, f"{budget:,}", f"{steps:,}", str(count), f"{seen * count:,}", signals)
     total = sum(spec.total_steps * spec.config.train.batch_size for spec in planned.trials)

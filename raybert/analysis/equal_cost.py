@@ -18,7 +18,7 @@ def equal_cost_table(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame
     that have. Validation and not test: the test split is read for the chosen evaluation only.
 
     Columns: budget (of `random`), strategy, role, cost_of_random (multiple), seconds, validation_accuracy (mean over
-    the seeds that have begun), num_seeds, num_begun.
+    the seeds that have begun), num_seeds, num_begun (both with folds: seeds x folds).
 
     Args:
         trials: `Sweep.trials`.
@@ -43,7 +43,7 @@ def equal_cost_table(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame
                         multiple,
                         multiple * price,
                         best.mean(),
-                        group["seed"].nunique(),
+                        group[["seed", "fold"]].drop_duplicates().shape[0],
                         len(best),
                     )
                 )

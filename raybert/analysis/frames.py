@@ -129,9 +129,19 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
             | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
         )
     frame = _typed(records, [*_TRIAL_COLUMNS, *grid_columns, *_FURTHER_COLUMNS], grid_columns)
+    frame["budget"] = _budgets(frame, grid_columns)
     shared = frame[["selection_seconds", "signal_seconds"]].fillna(0.0).sum(axis=1)
     frame.insert(list(frame.columns).index("signal_seconds") + 1, "total_seconds", frame["train_seconds"] + shared)
     return frame
+
+
+def _budgets(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.Series[int]:
+    """Return the budgets, where a configuration has one: those of whole pools, which differ by fold, are averaged."""
+    keys = ["strategy", "role", *grid_columns]
+    is_whole = trials["budget_kind"] == "none"
+    means = trials[is_whole].groupby(keys, dropna=False)["budget"].transform("mean")
+    crossed = trials[is_whole].groupby(keys, dropna=False)["fold"].transform("nunique") > 1
+    return trials["budget"].mask(is_whole & crossed, means.round()).astype("int64")
 
 
 def _outcome(folder: Path) -> dict[str, Any]:

@@ -48,13 +48,13 @@ def _same_choices(sweep: Sweep) -> list[str]:
 
 def _missing_classes(sweep: Sweep) -> list[str]:
     """Name the strategies that chose nothing, at any seed, of a class of which a random draw would hold several."""
-    pool = sweep.pool()
-    if pool is None:
+    labels = {fold: pool["label"].to_numpy() for fold, pool in sweep.pools().items()}
+    if not labels:
         return []
-    shares = class_shares(sweep.subsets(of_pool=pool), pool["label"].to_numpy(), sweep.label_names)
+    shares = class_shares(sweep.subsets(of_pools=sweep.pools()), labels, sweep.label_names)
     missing = shares[(shares["num_examples"] == 0) & (shares["budget"] * shares["pool_share"] >= _SEVERAL)]
     return [
-        f"{strategy} at {budget:,} examples: nothing of {len(rows)} of {pool['label'].nunique()} classes "
+        f"{strategy} at {budget:,} examples: nothing of {len(rows)} of {shares['label'].nunique()} classes "
         f"({_listed(rows['label_name'], _MAX_NAMES)})"
         for (strategy, budget), rows in missing.groupby(["strategy", "budget"], sort=False)
     ]

@@ -65,7 +65,7 @@ def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
 
 
 def overlap_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the agreement of every two strategies at each budget: means over seeds, with num_seeds in the last column.
+    """Return the agreement of every two strategies at each budget: means over seeds and folds; num_seeds comes last.
 
     Args:
         pairs: rows of `compare_subsets`.

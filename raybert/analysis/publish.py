@@ -67,11 +67,11 @@ def _write_selected(sweep: Sweep) -> None:
     _write_table(overlap, results / "overlap")
     if not overlap.empty:
         plots.save_figure(plots.draw_overlap(overlap), pictures / "overlap.png")
-    pool = sweep.pool()
-    subsets = [] if pool is None else list(sweep.subsets(of_pool=pool))
-    if pool is None or not subsets:
+    pools = sweep.pools()
+    subsets = list(sweep.subsets(of_pools=pools))
+    if not subsets:
         return
-    labels, lengths = pool["label"].to_numpy(), pool["length"].to_numpy()
+    labels, lengths = ({fold: pool[key].to_numpy() for fold, pool in pools.items()} for key in ("label", "length"))
     shares = class_shares(subsets, labels, sweep.label_names)
     quantiles = length_quantiles(subsets, lengths)
     _write_csv(shares, results / "selected_classes")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.analysis.overlap import PAIR_COLUMNS, compare_subsets
+from raybert.analysis.stats import describe_folds
 from raybert.analysis.subsets import Subset, count_passes
 from raybert.errors import SweepError
 
@@ -62,6 +63,11 @@ class Sweep:
             numbers = {int(pool["label"].nunique())}
         return numbers.pop() if len(numbers) == 1 else None
 
+    @property
+    def replicates(self) -> str:
+        """What means and intervals are over: `seeds`, or `folds` (each the mean of its seeds)."""
+        return "folds" if (self.summary["folds"] > 1).any() else "seeds"
+
     def comparable_trials(self) -> pd.DataFrame:
         """Return the complete trials of strategies: no proxies, no parts."""
         trials = self.trials
@@ -108,14 +114,14 @@ class Sweep:
             ) from None
         return scores
 
-    def subsets(self, of_pool: pd.DataFrame | None = None) -> Iterator[Subset]:
+    def subsets(self, of_pools: Mapping[int, pd.DataFrame] | None = None) -> Iterator[Subset]:
         """Yield what each complete trial selected, without pool scores.
 
         Args:
-            of_pool: leave out the trials of other pools (a grid can vary the data); its example_ids tell.
+            of_pools: by fold; leave out the trials of other pools (a grid can vary the data); their example_ids tell.
         """
         for trial in self.comparable_trials().to_dict("records"):
-            if of_pool is None or self._is_of_pool(trial, of_pool):
+            if of_pools is None or self._is_of_pool(trial, of_pools.get(trial["fold"])):
                 subset = self._subset(trial, with_scores=False)
                 if subset is not None:
                     yield subset
@@ -145,9 +151,19 @@ class Sweep:
             raise SweepError(f"{path}: no predictions of this trial; it has not finished, or is not of this sweep")
         return predictions
 
-    def pool(self) -> pd.DataFrame | None:
-        """Return example_id, label and length (tokens) of the pool, if kept."""
-        return _read_parquet(self.folder / "pool.parquet")
+    def pool(self, fold: int = 0) -> pd.DataFrame | None:
+        """Return example_id, label and length (tokens) of the pool, or of that of a fold, if kept."""
+        return self.pools().get(fold)
+
+    def pools(self) -> dict[int, pd.DataFrame]:
+        """Return the pools that are kept, by fold: example_id, label and length (tokens)."""
+        rows = _read_parquet(self.folder / "pool.parquet")
+        if rows is None:
+            return {}
+        if "fold" not in rows:
+            return {0: rows}
+        folds = rows.groupby("fold", sort=True)
+        return {int(str(fold)): part.drop(columns="fold").reset_index(drop=True) for fold, part in folds}
 
     def _trial_folder(self, trial_id: str) -> Path:
         return self.folder / "trials" / trial_id
@@ -170,8 +186,8 @@ class Sweep:
             pool_scores=self.pool_scores(trial["trial_id"]) if with_scores else None,
         )
 
-    def _is_of_pool(self, trial: Mapping[Any, Any], pool: pd.DataFrame) -> bool:
-        if trial["pool"] != len(pool):
+    def _is_of_pool(self, trial: Mapping[Any, Any], pool: pd.DataFrame | None) -> bool:
+        if pool is None or trial["pool"] != len(pool):
             return False
         if not any(column.startswith("data.") for column in self.grid_columns):
             return True
@@ -196,8 +212,9 @@ def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
         if counts.get(status, 0):
             notes.append(f"{counts[status]} of {len(trials)} trials {words}")
     trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
-    if len(trained) and (trained["num_seeds"] == 1).all():
+    if len(trained) and ((trained["num_seeds"] == 1) & (trained["folds"] == 1)).all():
         notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
+    notes += describe_folds(trained)
     if len(trained) and not (trained["strategy"] == "random").any():
         notes.append("no finished `random` trial: no differences to it")
     return tuple(notes)

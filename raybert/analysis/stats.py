@@ -1,7 +1,16 @@
-"""Means and intervals over seeds, and differences to the baselines, paired over (seed, fold).
+"""Means and intervals over seeds or folds, and differences to the baselines, paired over (seed, fold).
 
-All intervals are two-sided 95 % Student-t intervals over (seed, fold) pairs. A difference is taken within a
-pair (the same split and initial head), which removes what the seed adds to both.
+All intervals are two-sided 95 % Student-t intervals. A difference is taken within a (seed, fold) pair (the same split
+and initial head), which removes what the seed adds to both. Without cross-validation the replicates are the seeds.
+
+With it they are the J folds, after the mean over the seeds of a fold: seeds of one fold share its test set, and are no
+further sample of data. The test sets are disjoint, but two training sets share most of their examples, so the plain
+t-test over folds finds too many differences. All intervals and tests over folds are therefore those of the corrected
+resampled t-test, in which the variance of the mean is s^2 (1/J + n_test/n_train) in place of s^2 / J. Of m folds
+n_test/n_train is 1/(m - 1): all that is not tested on counts as training, validation included, since it chooses the
+model.
+
+Source: Nadeau and Bengio 2003, "Inference for the Generalization Error", Machine Learning 52, section 3.
 """
 
 from __future__ import annotations
@@ -43,11 +52,11 @@ _NO_SPREAD = 1e-12
 def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
-    Columns: the configuration; how many trials there are, how many of them complete, failed and pending, and
-    over how many seeds; `<metric>_mean`, `_std` (ddof 1), `_low` and `_high`; for accuracy and macro-F1 also
-    `_vs_random` and `_vs_all` (mean paired difference) with `_low`, `_high` and `_p` (paired t-test) and
-    `num_pairs_random`, `num_pairs_all`; `<cost>_mean`; `holm_p` (accuracy against random, Holm's correction over
-    all such comparisons of the table), `verdict` and `note`.
+    Columns: the configuration; how many trials there are, how many of them complete, failed and pending, over how
+    many seeds and folds, and `folds`, the m of the cross-validation (1: none); `<metric>_mean`, `_std` (ddof 1),
+    `_low` and `_high`; for accuracy and macro-F1 also `_vs_random` and `_vs_all` (mean paired difference) with `_low`,
+    `_high` and `_p` (paired t-test) and `num_pairs_random`, `num_pairs_all`; `<cost>_mean`; `holm_p` (accuracy against
+    random, Holm's correction over all such comparisons of the table), `verdict` and `note`.
 
     Only complete trials count. `random` is matched at the same budget and grid values, `all` at the same grid
     values without `selection.budget`; strategies of budget kind `none` are not compared with `random`, which
@@ -58,6 +67,7 @@ def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.Data
         grid_columns: its columns that hold varied hyperparameters.
     """
     keys = ["strategy", "role", "budget_kind", "budget", *grid_columns]
+    trials = trials.assign(folds=trials.groupby(keys, dropna=False)["fold"].transform("nunique"))
     table = _counts(trials, keys)
     complete = trials[trials["status"] == "complete"]
     units = _units(complete, keys)
@@ -88,33 +98,41 @@ def best_configurations(summary: pd.DataFrame) -> pd.DataFrame:
     return best.sort_index()
 
 
-def t_interval(mean: Any, std: Any, count: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of 95 % t-intervals of means: mean -+ t(.975, count - 1) std / sqrt(count).
+def t_interval(mean: Any, std: Any, count: Any, test_ratio: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of 95 % t-intervals of means: mean -+ t(.975, count - 1) std sqrt(1 / count + test_ratio).
 
     NaN where count < 2.
+
+    Args:
+        mean: of the replicates.
+        std: of the replicates, ddof 1.
+        count: how many replicates.
+        test_ratio: n_test / n_train of folds, whose training sets overlap; 0 for independent replicates.
     """
     from scipy import stats  # takes longer to import than everything else here
 
-    mean, std, count = (np.asarray(x, dtype=np.float64) for x in (mean, std, count))
+    mean, std, count, test_ratio = (np.asarray(x, dtype=np.float64) for x in (mean, std, count, test_ratio))
     known = count >= 2
     safe = np.where(known, count, 2.0)
-    half = stats.t.ppf((1 + _LEVEL) / 2, safe - 1) * std / np.sqrt(safe)
+    half = stats.t.ppf((1 + _LEVEL) / 2, safe - 1) * std * np.sqrt(1 / safe + test_ratio)
     half = np.where(known, half, np.nan)
     return mean - half, mean + half
 
 
-def paired_p(mean: Any, std: Any, count: Any) -> np.ndarray:
+def paired_p(mean: Any, std: Any, count: Any, test_ratio: Any = 0.0) -> np.ndarray:
     """Return two-sided p-values of paired t-tests from mean, deviation and number of the differences.
+
+    With a `test_ratio` (n_test / n_train) it is the corrected resampled t-test, as in `t_interval`.
 
     All differences zero: 1. All equal but not zero: NaN, because no spread is no evidence of certainty (accuracy
     moves in steps of 1 / test size, so equal differences happen by chance). Fewer than two: NaN.
     """
     from scipy import stats
 
-    mean, std, count = (np.asarray(x, dtype=np.float64) for x in (mean, std, count))
+    mean, std, count, test_ratio = (np.asarray(x, dtype=np.float64) for x in (mean, std, count, test_ratio))
     spread = (count >= 2) & (std > _NO_SPREAD)
     safe = np.where(spread, count, 2.0)
-    statistic = np.abs(mean) / np.where(spread, std / np.sqrt(safe), 1.0)
+    statistic = np.abs(mean) / np.where(spread, std * np.sqrt(1 / safe + test_ratio), 1.0)
     p = np.where(spread, 2 * stats.t.sf(statistic, safe - 1), np.nan)
     same = (count >= 2) & (std <= _NO_SPREAD) & (np.abs(mean) <= _NO_SPREAD)
     return np.where(same, 1.0, p)
@@ -140,11 +158,22 @@ def verdict_sentences(summary: pd.DataFrame) -> list[str]:
     sentences = [_sentence(row, summary) for row in compared.to_dict("records")]
     family = int(summary["holm_p"].notna().sum())
     if family:
+        crossed = bool((summary["folds"] > 1).any())
+        tests = "folds (means of seeds); corrected resampled t-tests" if crossed else "seeds; t-tests"
         sentences.append(
-            f"Test accuracy, paired over seeds; t-tests at 95 % with Holm's correction over {family} "
-            f"comparison{'s' if family > 1 else ''}. The intervals are not corrected."
+            f"Test accuracy, paired over {tests} at 95 % with Holm's correction over {family} "
+            f"comparison{'s' if family > 1 else ''}. The intervals are not corrected{' by Holm' if crossed else ''}."
         )
     return sentences
+
+
+def describe_folds(summary: pd.DataFrame) -> list[str]:
+    """Return a note on what intervals over folds are, for every number of folds."""
+    return [
+        f"{m} folds: a replicate is a fold (the mean of its seeds); because training sets overlap, intervals and tests "
+        f"are those of Nadeau and Bengio (2003), with the variance s^2 (1/J + 1/{m - 1}) of a mean of J folds"
+        for m in sorted(set(summary["folds"]) - {1})
+    ]
 
 
 def _counts(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -153,25 +182,37 @@ def _counts(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     for name in ("complete", "failed", "pending"):
         status[f"num_{name}"] = (trials["status"] == name).astype("int64")
     table = status.groupby(keys, dropna=False, sort=False).sum()
-    complete = trials[trials["status"] == "complete"]
-    seeds = complete.groupby(keys, dropna=False, sort=False)["seed"].nunique()
-    table["num_seeds"] = seeds.reindex(table.index).fillna(0).astype("int64")
+    complete = trials[trials["status"] == "complete"].groupby(keys, dropna=False, sort=False)
+    for column in _PAIR:
+        table[f"num_{column}s"] = complete[column].nunique().reindex(table.index).fillna(0).astype("int64")
+    table["folds"] = trials.groupby(keys, dropna=False, sort=False)["folds"].first()
     return table
 
 
 def _units(complete: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return one row per configuration and (seed, fold); several proxies of a seed are averaged."""
-    return complete.groupby([*keys, *_PAIR], dropna=False, sort=False)[list(METRICS)].mean().reset_index()
+    return complete.groupby([*keys, "folds", *_PAIR], dropna=False, sort=False)[list(METRICS)].mean().reset_index()
 
 
 def _interval_columns(
     units: pd.DataFrame, keys: list[str], values: str, name: str, mean_suffix: str = ""
 ) -> pd.DataFrame:
-    """Return mean, std and 95 % interval of a column over the (seed, fold) pairs of each configuration."""
-    groups = units.groupby(keys, dropna=False, sort=False)[values].agg(["mean", "std", "count"])
-    low, high = t_interval(groups["mean"], groups["std"], groups["count"])
+    """Return mean, std and 95 % interval of a column over the replicates of each configuration."""
+    groups = _replicates(units, keys, values)
+    low, high = t_interval(groups["mean"], groups["std"], groups["count"], groups["test_ratio"])
     columns = {f"{name}{mean_suffix}": groups["mean"], f"{name}_std": groups["std"]}
     return pd.DataFrame(columns | {f"{name}_low": low, f"{name}_high": high}, index=groups.index)
+
+
+def _replicates(units: pd.DataFrame, keys: list[str], values: str) -> pd.DataFrame:
+    """Return mean, std and count of the replicates of each configuration, and n_test / n_train (0 without folds)."""
+    numbered = units.assign(replicate=units["fold"].where(units["folds"] > 1, units["seed"]))
+    means = numbered.groupby([*keys, "folds", "replicate"], dropna=False, sort=False)[values].mean().reset_index()
+    groups = means.groupby(keys, dropna=False, sort=False)
+    table = groups[values].agg(["mean", "std", "count"])
+    folds = groups["folds"].first()
+    table["test_ratio"] = (1 / (folds - 1).where(folds > 1)).fillna(0.0)
+    return table
 
 
 def _baseline(units: pd.DataFrame, strategy: str, match: list[str]) -> pd.DataFrame:
@@ -194,7 +235,8 @@ def _join_differences(
         pairs["difference"] = pairs[metric] - pairs[f"{metric}_baseline"]
         label = f"{metric}_vs_{name}"
         table = table.join(_interval_columns(pairs, keys, "difference", label))
-        table[f"{label}_p"] = paired_p(table[label], table[f"{label}_std"], table[f"num_pairs_{name}"])
+        groups = _replicates(pairs, keys, "difference").reindex(table.index)
+        table[f"{label}_p"] = paired_p(*(groups[column] for column in ("mean", "std", "count", "test_ratio")))
     return table
 
 
@@ -224,12 +266,13 @@ def _row_notes(table: pd.DataFrame) -> list[str]:
         parts = []
         if row["num_failed"]:
             parts.append(f"{row['num_failed']} of {row['num_trials']} trials failed")
-        if row["num_seeds"] == 1:
-            parts.append("one seed: no interval")
+        replicate = "fold" if row["folds"] > 1 else "seed"
+        if row[f"num_{replicate}s"] == 1:
+            parts.append(f"one {replicate}: no interval")
         if budgets and row["budget_kind"] == "none" and row["role"] != "proxy" and row["num_complete"]:
             parts.append("trains on the whole pool: not compared with random")
         elif row["num_pairs_random"] > 1 and row["verdict"] == NOT_COMPARED:
-            parts.append("the same difference to random in every seed: no verdict")
+            parts.append(f"the same difference to random in every {replicate}: no verdict")
         notes.append("; ".join(parts))
     return notes
 
@@ -239,7 +282,8 @@ def _sentence(row: dict[Any, Any], summary: pd.DataFrame) -> str:
     where = f" at {row['budget']:,} examples" if budgets > 1 else ""
     difference, low, high = (100 * row[f"test_accuracy_vs_random{end}"] for end in ("", "_low", "_high"))
     interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
-    size = f"({difference:+.1f} points{interval}, {row['num_pairs_random']} seeds)"
+    pairs = f"{row['num_pairs_random']} pairs over folds" if row["folds"] > 1 else f"{row['num_pairs_random']} seeds"
+    size = f"({difference:+.1f} points{interval}, {pairs})"
     words = {
         BETTER: "better than random",
         WORSE: "worse than random",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 POOL = "(pool)"
+Pools = np.ndarray | Mapping[int, np.ndarray]
+"""(n,) values of the pool, or those of every fold's own."""
 _MAX_BINS = 20
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -60,20 +62,22 @@ def count_passes(selection: pd.DataFrame, pool_size: int) -> np.ndarray:
     return np.bincount(selection["position"].to_numpy(), minlength=pool_size)
 
 
-def class_shares(subsets: Iterable[Subset], labels: np.ndarray, label_names: Sequence[str] = ()) -> pd.DataFrame:
+def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence[str] = ()) -> pd.DataFrame:
     """Return how often every class is in each strategy's subsets, beside the pool.
 
     Columns: strategy, budget, budget_kind, label, label_name, num_examples (mean over trials; with the budget kinds
-    `per_epoch` and `none` an example counts once for every pass), share, pool_num_examples, pool_share, and
-    log2_ratio of the two shares (-inf: a class of which nothing was chosen).
+    `per_epoch` and `none` an example counts once for every pass), share, pool_num_examples (mean over folds),
+    pool_share, and log2_ratio of the two shares (-inf: a class of which nothing was chosen).
 
     Args:
-        subsets: of this pool.
-        labels: (n,) class numbers.
+        subsets: of this pool, or of the pools of several folds.
+        labels: (n,) class numbers, with folds by fold.
         label_names: by class number; without them the number is the name.
     """
-    classes, members = np.unique(labels, return_inverse=True)
-    in_pool = np.bincount(members, minlength=len(classes))
+    pools = _by_fold(labels)
+    classes = np.unique(np.concatenate([*pools.values()]))
+    members = {fold: np.searchsorted(classes, values) for fold, values in pools.items()}
+    in_pool = _mean_pool(members, len(classes))
     parts = []
     for key, counts in _mean_counts(subsets, members, len(classes)).items():
         share, pool_share = _shares(counts), _shares(in_pool)
@@ -96,19 +100,20 @@ def class_shares(subsets: Iterable[Subset], labels: np.ndarray, label_names: Seq
     return _joined(parts, "label", "label_name", *_counted("log2_ratio"))
 
 
-def length_histogram(subsets: Iterable[Subset], lengths: np.ndarray) -> pd.DataFrame:
+def length_histogram(subsets: Iterable[Subset], lengths: Pools) -> pd.DataFrame:
     """Return a histogram of length for each strategy's subsets, beside the pool, over the same bins.
 
     Columns: strategy, budget, budget_kind, low (inclusive) and high (exclusive) of the bin, num_examples (counted as
     in `class_shares`), share, pool_num_examples, pool_share.
 
     Args:
-        subsets: of this pool.
-        lengths: (n,) word pieces.
+        subsets: of this pool, or of the pools of several folds.
+        lengths: (n,) word pieces, with folds by fold.
     """
-    edges = length_edges(lengths)
-    bins = np.searchsorted(edges, lengths, side="right") - 1
-    in_pool = np.bincount(bins, minlength=len(edges) - 1)
+    pools = _by_fold(lengths)
+    edges = length_edges(np.concatenate([*pools.values()]))
+    bins = {fold: np.searchsorted(edges, values, side="right") - 1 for fold, values in pools.items()}
+    in_pool = _mean_pool(bins, len(edges) - 1)
     parts = [
         pd.DataFrame(
             {
@@ -133,18 +138,21 @@ def length_edges(lengths: np.ndarray) -> np.ndarray:
     return np.arange(low, high + width + 1, width)
 
 
-def length_quantiles(subsets: Iterable[Subset], lengths: np.ndarray) -> pd.DataFrame:
+def length_quantiles(subsets: Iterable[Subset], lengths: Pools) -> pd.DataFrame:
     """Return mean and 5, 25, 50, 75 and 95 % quantiles of length; the first row, `(pool)`, is the pool.
 
     A quantile is the shortest length that at least this share of the examples does not exceed, over all trials of
     a strategy at a budget (counted as in `class_shares`).
 
     Args:
-        subsets: of this pool.
-        lengths: (n,) word pieces.
+        subsets: of this pool, or of the pools of several folds.
+        lengths: (n,) word pieces, with folds by fold.
     """
-    values, places = np.unique(lengths, return_inverse=True)
-    counts = {(POOL, len(lengths), "none"): np.bincount(places).astype(np.float64)}
+    pools = _by_fold(lengths)
+    values = np.unique(np.concatenate([*pools.values()]))
+    places = {fold: np.searchsorted(values, own) for fold, own in pools.items()}
+    in_pool = _mean_pool(places, len(values))
+    counts = {(POOL, round(in_pool.sum()), "none"): in_pool}
     counts |= _mean_counts(subsets, places, len(values))
     rows = []
     for (strategy, budget, kind), weights in counts.items():
@@ -156,8 +164,18 @@ def length_quantiles(subsets: Iterable[Subset], lengths: np.ndarray) -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def _by_fold(values: Pools) -> Mapping[int, np.ndarray]:
+    return values if isinstance(values, Mapping) else {0: values}
+
+
+def _mean_pool(groups: Mapping[int, np.ndarray], num_groups: int) -> np.ndarray:
+    """Return (num_groups,) how many pool examples each group has: the mean over folds."""
+    counts = np.stack([np.bincount(members, minlength=num_groups) for members in groups.values()])
+    return np.asarray(counts.mean(axis=0))
+
+
 def _mean_counts(
-    subsets: Iterable[Subset], groups: np.ndarray, num_groups: int
+    subsets: Iterable[Subset], groups: Mapping[int, np.ndarray], num_groups: int
 ) -> dict[tuple[str, int, str], np.ndarray]:
     """Return by (strategy, budget, kind) how many examples of each group were chosen: the mean over trials."""
     sums: dict[tuple[str, int, str], np.ndarray] = {}
@@ -166,7 +184,7 @@ def _mean_counts(
         if not subset.counts.any():
             continue
         key = (subset.strategy, subset.budget, subset.budget_kind)
-        counts = np.bincount(groups, weights=subset.counts, minlength=num_groups)
+        counts = np.bincount(groups[subset.fold], weights=subset.counts, minlength=num_groups)
         sums[key] = sums.get(key, 0) + counts
         num_trials[key] = num_trials.get(key, 0) + 1
     return {key: total / num_trials[key] for key, total in sums.items()}

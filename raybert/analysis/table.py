@@ -18,13 +18,14 @@ _MARKS = {BETTER: ("+", "green"), WORSE: ("-", "red")}
 def summary_table(sweep: Sweep) -> Group:
     """Return the comparison: strategies by mean test accuracy, at equal budget and steps, then notes.
 
-    Accuracy (with the half-width of its 95 % interval over seeds) and macro-F1 are percentages. The cost is training
-    plus selection plus the strategy's signals, as if it had computed them alone.
+    Accuracy (with the half-width of its 95 % interval over seeds or folds) and macro-F1 are percentages. The cost is
+    training plus selection plus the strategy's signals, as if it had computed them alone.
     """
     best = best_configurations(sweep.summary)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("strategy", overflow="fold", min_width=18)
-    for column in ("budget", "seeds", "accuracy", "macro-F1", "vs random [95 %]", "cost s"):
+    seeds = "seeds" if sweep.replicates == "seeds" else "folds x seeds"
+    for column in ("budget", seeds, "accuracy", "macro-F1", "vs random [95 %]", "cost s"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in best.sort_values("test_accuracy_mean", ascending=False).to_dict("records"):
         table.add_row(*_cells(row), style="dim" if row["role"] == "proxy" else None)
@@ -38,7 +39,8 @@ def summary_table(sweep: Sweep) -> Group:
 
 
 def _cells(row: dict[Any, Any]) -> list[Any]:
-    seeds = str(row["num_seeds"]) if not row["num_failed"] else f"{row['num_seeds']} ({row['num_failed']} failed)"
+    seeds = f"{row['num_folds']} x {row['num_seeds']}" if row["folds"] > 1 else str(row["num_seeds"])
+    seeds += f" ({row['num_failed']} failed)" if row["num_failed"] else ""
     mark, style = _MARKS.get(row["verdict"], ("", ""))
     return [
         str(row["strategy"]),

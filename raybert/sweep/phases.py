@@ -127,7 +127,7 @@ class TrialRunner:
             largest = float(np.bincount(labels).max() / len(labels))
             if accuracy < largest + WEAK_PROXY_MARGIN:
                 self.progress.note(
-                    f"note: the {spec.label} of seed {spec.seed} has a validation accuracy of {accuracy:.2f}, the "
+                    f"note: the {spec.label} of {spec.replicate} has a validation accuracy of {accuracy:.2f}, the "
                     f"largest class alone gives {largest:.2f}: its scores say little; raise "
                     "selection.proxy.epochs or selection.proxy.learning_rate"
                 )

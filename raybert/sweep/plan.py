@@ -164,6 +164,11 @@ class TrialSpec:
         """Trial ids of all runs whose outputs it reads."""
         return tuple(run for source in self.sources for run in source.runs)
 
+    @property
+    def replicate(self) -> str:
+        """Which seed, and which fold if there are folds, in words."""
+        return f"seed {self.seed}" + (f" fold {self.fold}" if self.config.data.folds else "")
+
     def summary(self) -> dict[str, Any]:
         """Return its line of `plan.json`."""
         return {

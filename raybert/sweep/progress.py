@@ -117,7 +117,7 @@ class PlainProgress:
         remaining = tally.remaining_seconds()
         left = f", about {clock(remaining)} left" if remaining and status == "complete" else ""
         self._line(
-            f"[{finished}/{len(tally.trials)}] {spec.label} budget {spec.budget} seed {spec.seed} "
+            f"[{finished}/{len(tally.trials)}] {spec.label} budget {spec.budget} {spec.replicate} "
             f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
         )
 
@@ -176,7 +176,7 @@ class LiveProgress:
         """Count, and keep a failure visible above the table."""
         self._tally.status[spec.trial_id] = status
         if status == "failed":
-            self.note(f"{spec.label} seed {spec.seed} {spec.trial_id}: failed {message}")
+            self.note(f"{spec.label} {spec.replicate} {spec.trial_id}: failed {message}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         """Show rows, speed and time left."""

@@ -89,9 +89,14 @@ def choose_subset(
         address: of a Ray cluster; Ray is started only if something has to be computed.
 
     Raises:
-        ConfigError: unknown strategy, impossible budget, or a strategy that decides while a model trains.
+        ConfigError: folds, unknown strategy, impossible budget, or a strategy that decides while a model trains.
         SweepError: interrupted, or a run that it reads failed.
     """
+    if config.data.folds is not None:
+        raise ConfigError(
+            f"data.folds: must be left out to select one subset, because every fold has its own pool, got "
+            f"{config.data.folds}; add --set data.folds=null"
+        )
     narrowed = _narrow(config, strategy, seed)
     folder = SweepFolder(cache_folder() / "select" / content_key(narrowed.model_dump(mode="json")))
     with folder.owned(), interruptible(folder, progress) as interruption:

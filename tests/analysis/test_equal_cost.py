@@ -9,6 +9,7 @@ def trial(name, seed, signal_seconds, role="trial", kind="distinct", budget=40):
         "trial_id": f"{name}{seed}",
         "strategy": name,
         "seed": seed,
+        "fold": 0,
         "role": role,
         "budget_kind": kind,
         "budget": budget,

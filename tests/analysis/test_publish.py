@@ -178,7 +178,7 @@ def test_subsets_of_another_pool_are_left_out(tmp_path):
     pd.read_parquet(path).assign(example_id=["other0", "other1"]).to_parquet(path)
     sweep = load_sweep(folder)
     assert len(list(sweep.subsets())) == 2
-    assert len(list(sweep.subsets(of_pool=sweep.pool()))) == 1
+    assert len(list(sweep.subsets(of_pools=sweep.pools()))) == 1
 
 
 def test_damaged_pool_scores_are_an_error_that_says_what_to_do(tmp_path):

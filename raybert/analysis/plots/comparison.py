@@ -34,7 +34,7 @@ _TALL = 20
 
 
 def draw_accuracy(sweep: Sweep) -> Figure:
-    """Return test accuracy per strategy: mean, 95 % interval over seeds, and every seed as a faint dot.
+    """Return test accuracy per strategy: mean, 95 % interval over seeds (or folds), and every trial as a faint dot.
 
     One row per strategy, best at the top, its budgets in one colour each; the marker tells the budget kind.
     """
@@ -51,7 +51,7 @@ def draw_accuracy(sweep: Sweep) -> Figure:
     lines = _draw_baselines(axes, best, colours)
     axes.set_yticks(range(len(names)), [_row_label(name, best, colours) for name in names])
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel("test accuracy (mean and 95 % interval over seeds; faint: single seeds)")
+    axes.set_xlabel(f"test accuracy (mean and 95 % interval over {sweep.replicates}; faint: single trials)")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     if len(names) > _TALL:
         axes.tick_params(axis="x", labeltop=True)
