@@ -24,8 +24,7 @@ def summary_table(sweep: Sweep) -> Group:
     best = best_configurations(sweep.summary)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("strategy", overflow="fold", min_width=18)
-    seeds = "seeds" if sweep.replicates == "seeds" else "folds x seeds"
-    for column in ("budget", seeds, "accuracy", "macro-F1", "vs random [95 %]", "cost s"):
+    for column in ("budget", sweep.replicates, "accuracy", "macro-F1", "vs random [95 %]", "cost s"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in best.sort_values("test_accuracy_mean", ascending=False).to_dict("records"):
         table.add_row(*_cells(row), style="dim" if row["role"] == "proxy" else None)
@@ -39,8 +38,11 @@ def summary_table(sweep: Sweep) -> Group:
 
 
 def _cells(row: dict[Any, Any]) -> list[Any]:
-    seeds = f"{row['num_folds']} x {row['num_seeds']}" if row["folds"] > 1 else str(row["num_seeds"])
-    seeds += f" ({row['num_failed']} failed)" if row["num_failed"] else ""
+    seeds = str(row["num_seeds"])
+    if row["folds"] > 1:
+        seeds = f"{row['num_folds']} x {seeds}" if row["num_seeds"] > 1 else str(row["num_folds"])
+    if row["num_failed"]:
+        seeds = f"{seeds} ({row['num_failed']} failed)"
     mark, style = _MARKS.get(row["verdict"], ("", ""))
     return [
         str(row["strategy"]),

@@ -1,0 +1,79 @@
+"""Cross-validation as a user runs it: a csv file with groups, two folds, one seed."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import raybert
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+WORDS = {"ham": ("tea", "garden", "walk", "lunch", "home"), "spam": ("win", "cash", "free", "prize", "claim")}
+FILE = """\
+name: folds
+data: {source: texts.csv, group: author, folds: 2, max_length: 16}
+train: {length: {steps: 8}, batch_size: 8, learning_rate: 1.0e-3}
+selection: {budget: 0.2}
+sweep: {strategies: [all, random], seeds: 1}
+"""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "raybert", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120"},
+        cwd=folder,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write_inputs(folder: Path) -> pd.DataFrame:
+    generator = random.Random(0)
+    rows = []
+    for i in range(240):
+        label = "spam" if generator.random() < 0.25 else "ham"
+        text = " ".join([*generator.choices(WORDS[label], k=6), str(i)])
+        rows.append({"text": text, "label": label, "author": f"author {generator.randrange(30)}"})
+    frame = pd.DataFrame(rows)
+    frame.to_csv(folder / "texts.csv", index=False)
+    (folder / "folds.yaml").write_text(FILE)
+    return frame
+
+
+def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(tmp_path: Path) -> None:
+    frame = write_inputs(tmp_path)
+    printed = run(tmp_path, "sweep", "folds.yaml", "--output", "out")
+    results = raybert.load_sweep(tmp_path / "out")
+    assert (results.trials["status"] == "complete").all()
+    assert sorted(zip(results.trials["strategy"], results.trials["fold"], strict=True)) == [
+        ("all", 0),
+        ("all", 1),
+        ("random", 0),
+        ("random", 1),
+    ]
+    summary = results.summary.set_index("strategy")
+    assert summary["num_folds"].to_dict() == {"all": 2, "random": 2}
+    assert summary["test_accuracy_low"].notna().all()
+    assert "one seed" not in printed
+    assert "Nadeau and Bengio (2003)" in " ".join(printed.split())
+
+    tested = []
+    for row in results.trials[results.trials["strategy"] == "random"].to_dict("records"):
+        predictions = results.predictions(row["trial_id"])
+        tested.append(int((predictions["split"] == "test").sum()))
+        pool = results.pool(row["fold"])
+        chosen = results.selection(row["trial_id"])
+        assert len(pool) == row["pool"]
+        assert pool["example_id"].to_numpy()[chosen["position"]].tolist() == chosen["example_id"].tolist()
+    assert sum(tested) == len(frame)
+    assert (tmp_path / "out" / "best" / "trial_id").exists()
