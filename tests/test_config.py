@@ -119,3 +119,20 @@ def test_every_key_has_a_description_in_the_schema():
         if "description" not in field and "$ref" not in field
     ]
     assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"train": {"warmup_steps": 7}},
+        {"train": {"length": {"steps": 9}, "loss": {"name": "focal", "alpha": "inverse"}}},
+        {"model": {"head": "mlp", "pooling": "max"}},
+        {"model": {"kind": "iris", "head": {"name": "mlp", "sizes": [8]}}, "train": {"warmup_steps": 3}},
+        {"sweep": {"strategies": [{"name": "el2n", "schedule": "rounds", "rounds": 3}], "seeds": 2, "keep_best": 1}},
+    ],
+)
+def test_a_resolved_file_loads_as_it_was(sections, tmp_path):
+    config = validate_config(sections)
+    file = tmp_path / "resolved.yaml"
+    file.write_text(dump_yaml(config))
+    assert load_config(file) == config

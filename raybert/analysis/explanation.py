@@ -17,7 +17,7 @@ from raybert.files import cache_folder
 from raybert.models import load_model
 from raybert.models.iris import IrisClassifier
 from raybert.sweep.chunks import embed_chunks_here
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.plan import expand_grid
 from raybert.sweep.prepare import Prepared, prepare_variants
 from raybert.sweep.scoring import score_store
@@ -78,7 +78,7 @@ def explain_run(
     model = load_model(trial.checkpoints / "best")
     if not isinstance(model, IrisClassifier):
         raise ModelError(f"{trial.path}: must be a model of the kind iris to be explained, got {type(model).__name__}")
-    ready = _prepare(sweep, trial.path)
+    ready = _prepare(sweep, trial)
     assert isinstance(ready.data, ChunkedData)
     table = getattr(ready.data, split)
     chosen = np.arange(min(num_documents, len(table))) if rows is None else np.asarray(rows)
@@ -116,10 +116,11 @@ def _best_trial(sweep: SweepFolder) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _prepare(sweep: SweepFolder, trial: Path) -> Prepared:
+def _prepare(sweep: SweepFolder, trial: TrialFolder) -> Prepared:
     """Return the data that the trial was trained on, embedded."""
-    config = load_config(trial / "config.yaml")
-    (variant,) = expand_grid(config)
+    config = load_config(trial.path / "config.yaml")
+    fold = int(trial.result()["fold"])
+    variant = next(variant for variant in expand_grid(config) if variant.fold == fold)
     prepared = prepare_variants([variant], cache_folder())
     return embed_chunks_here(
         variant.data_key, prepared[variant.data_key], config, score_store(config, sweep, num_nodes=1)
