@@ -523,6 +523,55 @@ class LimitsConfig(Section):
     )
 
 
+class MonitorConfig(Section):
+    """What is measured while training: steps between two measurements; null: off. The results stay the same."""
+
+    gradient_norm: int | None = Field(
+        None,
+        ge=1,
+        description="steps between norms of the gradient before clipping, of the model and per layer; reads it once",
+    )
+    weights: int | None = Field(
+        None,
+        ge=1,
+        description="steps between norms of weights and of their update, and the ratio; needs memory for one more copy "
+        "of the trained weights during the step",
+    )
+    activations: int | None = Field(
+        None,
+        ge=1,
+        description="steps between mean, std, excess kurtosis and dead units of every layer's outputs; hooks on one "
+        "micro-batch, some passes over each output in float32",
+    )
+    weight_histograms: int | None = Field(
+        None, ge=1, description="steps between histograms of every layer's weight matrices; reads them twice"
+    )
+    attention_entropy: int | None = Field(
+        None,
+        ge=1,
+        description="steps between entropies of every attention head, in nats; one more forward pass of at most 8 "
+        "rows, in float32 without fused attention",
+    )
+    throughput: int | None = Field(
+        None,
+        ge=1,
+        description="steps between examples/s, tokens/s, padding share and MFU, over the steps since the last; waits "
+        "for the device",
+    )
+    loss_spikes: float | None = Field(
+        None,
+        gt=0,
+        description="k: record steps whose mean loss is above median + k * MAD of the 100 before, with their examples; "
+        "looks at every step, nothing more is computed on the device; 10 is a good start",
+    )
+    tensorboard: bool = Field(False, description="also write TensorBoard events; needs `pip install raybert[monitor]`")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is measured."""
+        return any(value is not None for name, value in self if name != "tensorboard")
+
+
 class RaybertConfig(Section):
     """A sweep file."""
 
@@ -530,6 +579,7 @@ class RaybertConfig(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    monitor: MonitorConfig = MonitorConfig()
     selection: SelectionConfig = SelectionConfig()
     sweep: SweepConfig = SweepConfig()
     resources: ResourcesConfig = ResourcesConfig()
