@@ -14,8 +14,7 @@ def layer_depths(backbone: nn.Module) -> tuple[dict[int, int], int]:
 
     Embeddings are 0 (`embed` in the name), the layers 1..L in the longest list of modules, the rest L + 1.
     """
-    lists = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.ModuleList)]
-    name, layers = max(lists, key=lambda item: len(item[1]), default=("", nn.ModuleList()))
+    name, layers = encoder_layers(backbone)
     depths: dict[int, int] = {}
     for path, parameter in backbone.named_parameters():
         if name and path.startswith(f"{name}."):
@@ -23,6 +22,12 @@ def layer_depths(backbone: nn.Module) -> tuple[dict[int, int], int]:
         else:
             depths[id(parameter)] = 0 if "embed" in path else len(layers) + 1
     return depths, len(layers)
+
+
+def encoder_layers(backbone: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Return path and modules of an encoder's layers, the longest list of modules; without any, an empty list."""
+    lists = [(name, module) for name, module in backbone.named_modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=lambda item: len(item[1]), default=("", nn.ModuleList()))
 
 
 def freeze(model: Any, *, embeddings: bool, num_layers: int) -> None:
