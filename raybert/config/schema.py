@@ -544,7 +544,7 @@ class MonitorConfig(Section):
         "micro-batch, some passes over each output in float32",
     )
     weight_histograms: int | None = Field(
-        None, ge=1, description="steps between histograms of every layer's weight matrices; reads them twice"
+        None, ge=1, description="steps between histograms of every layer's weight matrices; some passes over them"
     )
     attention_entropy: int | None = Field(
         None,

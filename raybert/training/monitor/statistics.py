@@ -83,12 +83,12 @@ def attention_entropy(attention: torch.Tensor, mask: torch.Tensor) -> torch.Tens
 def histogram(tensors: Iterable[torch.Tensor], num_bins: int = NUM_BINS) -> Histogram:
     """Return the histogram of all elements of some tensors, between their smallest and largest."""
     chunks = [chunk for tensor in tensors for chunk in torch.split(tensor.detach().float().flatten(), _EXACT_COUNTS)]
-    low = torch.stack([chunk.min() for chunk in chunks]).min()
-    high = torch.stack([chunk.max() for chunk in chunks]).max()
+    lows, highs = zip(*(chunk.aminmax() for chunk in chunks), strict=True)
+    low, high = torch.stack(lows).min(), torch.stack(highs).max()
     counts = torch.zeros(num_bins, dtype=torch.int64, device=low.device)
     span = (high - low).clamp(min=torch.finfo(torch.float32).tiny)
     for chunk in chunks:
-        counts += torch.histc((chunk - low) / span, num_bins, 0.0, 1.0).long()
+        counts += torch.histc((chunk - low).div_(span), num_bins, 0.0, 1.0).long()
     total = torch.stack([chunk.sum() for chunk in chunks]).sum()
-    squares = torch.stack([chunk.square().sum() for chunk in chunks]).sum()
+    squares = nn.utils.get_total_norm(chunks).square()
     return Histogram(counts, low, high, total, squares)
