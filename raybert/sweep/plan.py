@@ -45,6 +45,7 @@ _EXECUTION_ONLY = (
     "resources.concurrent_trials",
     "train.checkpoint_seconds",
     "selection.store",
+    "monitor",
     "name",
 )
 _TWINS = 2

@@ -29,7 +29,7 @@ from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweep.folder import SweepFolder, TrialFolder
-from raybert.sweep.plan import TrialSpec
+from raybert.sweep.plan import TRIAL, TrialSpec
 from raybert.sweep.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -226,6 +226,7 @@ class _Trial:
             total_steps=spec.total_steps,
             seed=spec.model_seed,
             surroundings=TrialSurroundings(folder, self.sweep.stop_request, self.report),
+            monitor=spec.config.monitor if spec.role == TRIAL else None,
         )
         if result.stopped:
             self.log.info("stopped at step %d, resumable", result.optimizer_steps)

@@ -14,7 +14,7 @@ import ray.train.torch
 import torch
 from torch import nn
 
-from raybert.config import ResourcesConfig, TrainConfig
+from raybert.config import MonitorConfig, ResourcesConfig, TrainConfig
 from raybert.data import TokenizedData
 from raybert.files import atomic_path
 from raybert.training.allocator import keep_memory
@@ -49,6 +49,7 @@ def fit_distributed(
     surroundings: PortableSurroundings,
     resources: ResourcesConfig,
     evaluate_test: bool = True,
+    monitor: MonitorConfig | None = None,
 ) -> FitResult:
     """Run `fit` on `resources.workers_per_trial` workers and return rank 0's result.
 
@@ -66,6 +67,7 @@ def fit_distributed(
         surroundings: must be picklable; folders must be on a file system that all workers see.
         resources: workers, and what each one holds.
         evaluate_test: as for `fit`.
+        monitor: as for `fit`; measures on rank 0.
 
     Raises:
         ray.train.TrainingFailedError: workers failed again and again; its cause is the error of `fit`.
@@ -83,6 +85,7 @@ def fit_distributed(
         "surroundings": surroundings,
         "threads": resources.cpus_per_worker,
         "evaluate_test": evaluate_test,
+        "monitor": monitor,
     }
     scratch = Path(tempfile.mkdtemp(prefix=".train-", dir=folder))
     try:
@@ -124,6 +127,7 @@ def _worker(arguments: dict[str, Any]) -> None:
         seed=arguments["seed"],
         surroundings=surroundings.at_rank(rank, world_size),
         evaluate_test=arguments["evaluate_test"],
+        monitor=arguments["monitor"],
     )
     if rank == 0:
         with atomic_path(surroundings.checkpoint_folder / _RESULT) as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,14 +15,24 @@ from raybert.training.ranks import gather_objects
 class LossHistory:
     """The training losses of every example, read from the device once for many steps.
 
+    Args:
+        example_ids: (n,) str, of every pool position.
+        world_size: ranks whose losses are gathered.
+        observe: is shown positions, losses and steps, each (m,), of what is read, before it is checked.
+
     Attributes:
         passes: per pass (n,) float32, NaN where an example was not in it.
         window: sums of loss, of correct predictions and of examples since the last evaluation.
         saved_step: of the last checkpoint, for errors.
     """
 
-    def __init__(self, example_ids: np.ndarray, world_size: int) -> None:
-        self.example_ids, self.world_size = example_ids, world_size
+    def __init__(
+        self,
+        example_ids: np.ndarray,
+        world_size: int,
+        observe: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None,
+    ) -> None:
+        self.example_ids, self.world_size, self.observe = example_ids, world_size, observe
         self.passes: list[np.ndarray] = []
         self.window = np.zeros(3)
         self.saved_step: int | None = None
@@ -43,6 +54,8 @@ class LossHistory:
         """
         ranks = gather_objects(self._take_unread(), self.world_size)
         positions, losses, correct, steps = (np.concatenate(parts) for parts in zip(*ranks, strict=True))
+        if self.observe is not None:
+            self.observe(positions, losses, steps)
         self._check_finite(positions, losses, steps)
         if len(positions):
             self.passes[-1][positions] = losses
@@ -67,6 +80,11 @@ class LossHistory:
         """Return all passes as (epochs, n) float32."""
         return np.stack(self.passes) if self.passes else np.empty((0, len(self.example_ids)), np.float32)
 
+    @property
+    def last_checkpoint(self) -> str:
+        """What an error says of it."""
+        return "there is no checkpoint" if self.saved_step is None else f"last checkpoint: step {self.saved_step}"
+
     def _take_unread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         if not self._unread:
             return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, bool), np.empty(0, np.int64)
@@ -85,10 +103,9 @@ class LossHistory:
             return
         step = steps[broken].min()
         first = np.flatnonzero(broken & (steps == step))
-        saved = "there is no checkpoint" if self.saved_step is None else f"last checkpoint: step {self.saved_step}"
         examples = ", ".join(str(name) for name in self.example_ids[positions[first[:5]]])
+        more = ", ..." if len(first) > 5 else ""
         raise TrialError(
             f"step {step}: the training loss must be finite, got {losses[first[0]]} for {len(first)} examples "
-            f"({examples}{', ...' if len(first) > 5 else ''}); {saved}; lower train.learning_rate or set "
-            "train.precision: fp32"
+            f"({examples}{more}); {self.last_checkpoint}; lower train.learning_rate or set train.precision: fp32"
         )

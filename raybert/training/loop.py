@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import TrainConfig
+from raybert.config import MonitorConfig, TrainConfig
 from raybert.data import training_batches
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
@@ -27,6 +28,7 @@ from raybert.training.inference import embed_examples, predict_probs, predict_wi
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
 from raybert.training.losses import build_loss
 from raybert.training.metrics import classification_metrics, ranking_free_metrics
+from raybert.training.monitor import Monitor, Watched, check_weights
 from raybert.training.optim import build_optimizer, set_step
 from raybert.training.precision import resolve_precision
 from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
@@ -98,6 +100,7 @@ def fit(
     seed: int,
     surroundings: Surroundings,
     evaluate_test: bool = True,
+    monitor: MonitorConfig | None = None,
 ) -> FitResult:
     """Train a classifier for T optimizer steps and leave the weights of its best evaluation in it.
 
@@ -115,23 +118,26 @@ def fit(
         seed: of order and dropout.
         surroundings: ranks, reporting, checkpoint folder.
         evaluate_test: False never reads the test split.
+        monitor: what is measured on the way, into the folder that holds the checkpoint folder; nothing else changes.
 
     Raises:
-        TrialError: the loss is not finite, a pass is empty, or the checkpoint is of another run.
+        TrialError: loss or weights are not finite, a pass is empty, or the checkpoint is of another run.
+        ModelError: the model cannot be measured as `monitor` asks.
     """
-    run = _Run(model, data, epochs, config, total_steps, seed, surroundings)
-    run.restore()
-    while run.state.step < total_steps:
-        run.begin_pass()
-        while run.batches_left():
-            run.train_step()
-            verdict = run.evaluate() if run.evaluation_is_due() else run.look_around()
-            if verdict == "interrupted":
-                return run.result(stopped=True, evaluate_test=False)
-            if verdict == "patience":
-                return run.result(stopped=False, evaluate_test=evaluate_test)
-        run.end_pass()
-    return run.result(stopped=False, evaluate_test=evaluate_test)
+    run = _Run(model, data, epochs, config, total_steps, seed, surroundings, monitor or MonitorConfig())
+    with contextlib.closing(run.monitor):
+        run.restore()
+        while run.state.step < total_steps:
+            run.begin_pass()
+            while run.batches_left():
+                run.train_step()
+                verdict = run.evaluate() if run.evaluation_is_due() else run.look_around()
+                if verdict == "interrupted":
+                    return run.result(stopped=True, evaluate_test=False)
+                if verdict == "patience":
+                    return run.result(stopped=False, evaluate_test=evaluate_test)
+            run.end_pass()
+        return run.result(stopped=False, evaluate_test=evaluate_test)
 
 
 class _Run:
@@ -146,6 +152,7 @@ class _Run:
         total_steps: int,
         seed: int,
         surroundings: Surroundings,
+        monitor: MonitorConfig,
     ) -> None:
         self.model, self.data, self.epochs, self.config = model, data, epochs, config
         self.total_steps, self.seed, self.surroundings = total_steps, seed, surroundings
@@ -167,7 +174,9 @@ class _Run:
         self.plan: EpochPlan | None = None
         self.batches: list[np.ndarray] = []
         self.weights: np.ndarray | None = None  # (n,) by pool position, of the current pass
-        self.history = LossHistory(data.example_ids, self.world_size)
+        watched = Watched(model, data, self.precision, self.world_size)
+        self.monitor = Monitor.create(monitor, watched, surroundings.checkpoint_folder, self.rank)
+        self.history = LossHistory(data.example_ids, self.world_size, self.monitor.add_losses)
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.run_key = self._run_key()
@@ -227,9 +236,11 @@ class _Run:
         step, total = self.state.step, self.total_steps
         factor = learning_rate_factor(self.config, step, total)
         set_step(self.optimizer, factor, weight_decay_at(self.config, step, total))
-        self._accumulate(batch)
-        if self.config.max_grad_norm is not None:
+        parts = self._accumulate(batch)
+        if self.config.max_grad_norm is not None or self.monitor.wants_gradients(step + 1):
             self.scaler.unscale_(self.optimizer)
+        self.monitor.before_update(step + 1)
+        if self.config.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -238,6 +249,7 @@ class _Run:
         self.state.batch += 1
         self.state.examples_seen += len(batch)
         self.average.update(self.state.step, self.total_steps)
+        self.monitor.after_step(self.state.step, batch, parts, started)
         self.state.train_seconds += time.monotonic() - started
 
     def look_around(self) -> Verdict:
@@ -326,7 +338,12 @@ class _Run:
     # Checkpoints.
 
     def save(self) -> None:
-        """Write `last`: everything that the rest of the run depends on."""
+        """Write `last`: everything that the rest of the run depends on.
+
+        Raises:
+            TrialError: the weights are not finite; the checkpoint before stays.
+        """
+        check_weights(self.model, self.state.step, self.history.last_checkpoint)
         generators = gather_objects(generator_states(self.device), self.world_size)
         folder = self.surroundings.checkpoint_folder
         if self.rank == 0 and folder is not None:
@@ -340,6 +357,7 @@ class _Run:
                 "scaler": self.scaler.state_dict(),
                 "average": self.average.state(),
                 "generators": generators,
+                "monitor": self.monitor.state(),
             }
             checkpoint.save_last(folder, self.run_key, self.model.state_dict(), self.best_weights, state)
             self.history.saved_step = self.state.step
@@ -353,6 +371,7 @@ class _Run:
             if self.config.micro_batch_size == "auto":
                 self.state.micro_batch_size = self._largest_micro_batch()
             self._obey_limit()
+            self.monitor.begin(0)
             return
         weights, self.best_weights, saved = loaded
         self.model.load_state_dict(weights)
@@ -360,6 +379,7 @@ class _Run:
         self.scaler.load_state_dict(saved["scaler"])
         self.average.load(saved["average"])
         self.state = RunState.from_json(saved["state"])
+        self.monitor.begin(self.state.step, saved.get("monitor"))
         self.plan = unpack_plan(saved["plan"])
         self.history.passes = list(saved["losses"].numpy())
         self.history.window = saved["window"].numpy()
@@ -417,11 +437,15 @@ class _Run:
             self.weights = np.ones(len(self.data.train), np.float32)
             self.weights[plan.positions] = plan.weights
 
-    def _accumulate(self, batch: np.ndarray) -> None:
-        """Add the gradient of a batch; what does not fit into memory is tried again in smaller parts."""
+    def _accumulate(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Add the gradient of a batch, and return this rank's parts of it.
+
+        What does not fit into memory is tried again in smaller parts.
+        """
         while True:
             try:
-                parts = self.gradients.accumulate(batch, self.weights, self.loss, self.state.micro_batch_size)
+                with self.monitor.step(self.state.step + 1, batch[self.rank :: self.world_size]):
+                    parts = self.gradients.accumulate(batch, self.weights, self.loss, self.state.micro_batch_size)
                 break
             except torch.cuda.OutOfMemoryError as error:
                 share = -(-len(batch) // self.world_size)
@@ -436,6 +460,7 @@ class _Run:
         for part in parts:
             if len(part.positions):
                 self.history.add(part.positions, part.losses, part.hits, self.state.step + 1)
+        return [part.positions for part in parts]
 
     def _restart_with(self, size: int, error: torch.cuda.OutOfMemoryError) -> NoReturn:
         """Leave word of a smaller micro-batch for the restart from the last checkpoint.

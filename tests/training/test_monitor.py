@@ -8,14 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from scipy import stats
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from raybert.config import MonitorConfig, validate_config
+from raybert.config import MonitorConfig, TrainConfig, validate_config
 from raybert.data import collate, training_batches
 from raybert.errors import ConfigError, ModelError, TrialError
 from raybert.models import quiet_transformers
 from raybert.models.iris import IrisClassifier, IrisSettings
+from raybert.training import FixedEpochs, LocalSurroundings, fit
 from raybert.training.monitor import Monitor, NoMonitor, Watched, check_weights
 from raybert.training.monitor.activations import ActivationProbe
 from raybert.training.monitor.attention import head_entropies, spread_rows
@@ -89,7 +91,7 @@ def train(model, tokens, monitor, num_steps=4, *, first=1, precision=FP32, micro
 
 
 def monitored(model, tokens, folder, config=EVERYTHING, **options):
-    monitor = Monitor.create(config, watched(model, tokens), folder)
+    monitor = Monitor(config, watched(model, tokens), folder)
     monitor.begin(0)
     train(model, tokens, monitor, **options)
     monitor.close()
@@ -291,7 +293,7 @@ def test_every_architecture_trains_bit_identically_with_everything_on(model_type
         config = AutoConfig.for_model(model_type, vocab_size=120, pad_token_id=0, num_labels=3, **SMALL[model_type])
         with quiet_transformers():
             model = AutoModelForSequenceClassification.from_config(config)
-        monitor = Monitor.create(EVERYTHING if folder else MonitorConfig(), watched(model, tokens, precision), folder)
+        monitor = Monitor(EVERYTHING, watched(model, tokens, precision), folder) if folder else NoMonitor()
         monitor.begin(0)
         losses = train(model, tokens, monitor, precision=precision)
         monitor.close()
@@ -336,8 +338,8 @@ def test_a_model_that_is_no_encoder_has_its_parts_as_layers_and_says_what_it_lac
     assert list(trained_layers(iris)) == ["queries", "head"]
     assert StepFlops.of(iris) is None
     with pytest.raises(ModelError, match=r"monitor\.activations: needs a transformers encoder, IrisClassifier is none"):
-        Monitor.create(MonitorConfig(activations=1), watched(iris, tokens), tmp_path)
-    monitor = Monitor.create(MonitorConfig(attention_entropy=2), watched(iris, tokens), tmp_path)
+        Monitor(MonitorConfig(activations=1), watched(iris, tokens), tmp_path)
+    monitor = Monitor(MonitorConfig(attention_entropy=2), watched(iris, tokens), tmp_path)
     with monitor.step(1, np.arange(4)):
         pass
     with (
@@ -349,7 +351,7 @@ def test_a_model_that_is_no_encoder_has_its_parts_as_layers_and_says_what_it_lac
 
 def test_hooks_that_saw_nothing_are_an_error(tokens, tmp_path):
     model = small_bert()
-    monitor = Monitor.create(MonitorConfig(activations=1), watched(model, tokens), tmp_path)
+    monitor = Monitor(MonitorConfig(activations=1), watched(model, tokens), tmp_path)
     with pytest.raises(ModelError, match=r"saw 0 of 2 layers in the forward pass"), monitor.step(1, np.arange(4)):
         pass
 
@@ -357,7 +359,7 @@ def test_hooks_that_saw_nothing_are_an_error(tokens, tmp_path):
 def test_a_step_that_fails_and_is_repeated_is_measured_once(tokens, tmp_path):
     model = small_bert()
     view = watched(model, tokens)
-    monitor = Monitor.create(MonitorConfig(activations=1, attention_entropy=1), view, tmp_path)
+    monitor = Monitor(MonitorConfig(activations=1, attention_entropy=1), view, tmp_path)
     monitor.begin(0)
     with pytest.raises(torch.OutOfMemoryError, match="too much"), monitor.step(1, np.arange(4)):
         raise torch.OutOfMemoryError("too much")
@@ -484,14 +486,14 @@ def test_tables_of_two_names_do_not_read_each_other(tmp_path):
 def test_an_interrupted_run_goes_on_from_its_checkpoint_and_has_every_row_once(tokens, tmp_path):
     config = MonitorConfig(gradient_norm=1, weight_histograms=2, loss_spikes=10.0)
     model = small_bert()
-    first = Monitor.create(config, watched(model, tokens), tmp_path)
+    first = Monitor(config, watched(model, tokens), tmp_path)
     first.begin(0)
     train(model, tokens, first, 4)
     state = json.loads(json.dumps(first.state()))  # as a checkpoint keeps it
     assert len(state["recent_losses"]) == 4
     train(model, tokens, first, 3, first=5)
     first.log.flush()  # and then the process is killed
-    second = Monitor.create(config, watched(model, tokens), tmp_path)
+    second = Monitor(config, watched(model, tokens), tmp_path)
     second.begin(4, state)
     assert list(second.spikes.recent) == state["recent_losses"]
     train(model, tokens, second, 4, first=5)
@@ -524,7 +526,7 @@ def test_histograms_hold_all_weights_of_matrices(tokens, tmp_path):
 
 def test_a_spike_is_recorded_with_step_and_examples(tokens, tmp_path):
     model = small_bert()
-    monitor = Monitor.create(MonitorConfig(loss_spikes=5.0), watched(model, tokens), tmp_path)
+    monitor = Monitor(MonitorConfig(loss_spikes=5.0), watched(model, tokens), tmp_path)
     monitor.begin(0)
     steps = np.repeat(np.arange(1, 31), 4)
     positions = np.arange(120) % 96
@@ -564,25 +566,29 @@ def test_tensorboard_has_the_same_numbers(tokens, tmp_path):
 def test_tensorboard_that_is_not_installed_is_one_line(tokens, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r"monitor\.tensorboard: needs the package tensorboard; `pip install raybert"):
-        Monitor.create(MonitorConfig(gradient_norm=1, tensorboard=True), watched(small_bert(), tokens), tmp_path)
+        Monitor(MonitorConfig(gradient_norm=1, tensorboard=True), watched(small_bert(), tokens), tmp_path)
 
 
 def test_nothing_is_measured_unless_asked_on_rank_0_with_a_folder(tokens, tmp_path):
     view = watched(small_bert(), tokens)
     assert not MonitorConfig().is_active
     assert not MonitorConfig(tensorboard=True).is_active
-    for config, folder, rank in ((MonitorConfig(), tmp_path, 0), (EVERYTHING, None, 0), (EVERYTHING, tmp_path, 1)):
-        assert not Monitor.create(config, view, folder, rank).is_active
-    assert Monitor.create(EVERYTHING, view, tmp_path).is_active
+    assert not Monitor.create(MonitorConfig(), view, tmp_path, 0).is_active
+    assert not Monitor.create(EVERYTHING, view, tmp_path, 1).is_active
+    assert Monitor.create(EVERYTHING, view, tmp_path / "checkpoint", 0).is_active
+    with pytest.raises(ConfigError, match="monitor: needs a folder to write to, this run has none"):
+        Monitor.create(EVERYTHING, view, None, 0)
     with pytest.raises(ConfigError, match=r"monitor\.weights: must be >= 1, got 0"):
         validate_config({"monitor": {"weights": 0}})
+    with pytest.raises(ConfigError, match=r"activations and attention_entropy must be null with `model.kind: iris`"):
+        validate_config({"model": {"kind": "iris"}, "monitor": {"activations": 5}})
 
 
 # Failures.
 
 
 def test_the_batch_of_a_loss_that_is_not_finite_is_left_in_a_file(tokens, tmp_path):
-    monitor = Monitor.create(MonitorConfig(gradient_norm=100), watched(small_bert(), tokens), tmp_path)
+    monitor = Monitor(MonitorConfig(gradient_norm=100), watched(small_bert(), tokens), tmp_path)
     monitor.begin(0)
     losses = np.array([1.0, 2.0, np.nan, 1.0, np.inf, np.nan], np.float32)
     monitor.add_losses(np.arange(6), losses, np.array([7, 7, 8, 8, 8, 9]))
@@ -595,8 +601,136 @@ def test_the_batch_of_a_loss_that_is_not_finite_is_left_in_a_file(tokens, tmp_pa
 
 def test_broken_weights_are_refused_by_name():
     model = small_bert()
-    check_weights(model, 3)
+    check_weights(model, 3, "last checkpoint: step 2")
     with torch.no_grad():
         model.bert.encoder.layer[1].output.dense.weight[2, 3] = math.nan
-    with pytest.raises(TrialError, match=r"step 3: weights must be finite, bert.encoder.layer.1.output.dense.weight"):
-        check_weights(model, 3)
+    with pytest.raises(
+        TrialError, match=r"step 3: weights must be finite, bert.encoder.layer.1.output.dense.weight is not; last"
+    ):
+        check_weights(model, 3, "last checkpoint: step 2")
+
+
+# In the loop.
+
+
+class StopAt(LocalSurroundings):
+    """Asks to stop at a step."""
+
+    def __init__(self, folder, steps):
+        super().__init__(checkpoint_folder=folder)
+        self.left = steps
+
+    def should_stop(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def fit_small(tokens, folder, monitor=None, *, surroundings=None, total_steps=9, **changes):
+    model = small_bert()
+    config = {"batch_size": 16, "micro_batch_size": 5, "learning_rate": 1e-3, "precision": "fp32", "eval_every": 4}
+    result = fit(
+        model,
+        tokens,
+        FixedEpochs(np.arange(96)),
+        TrainConfig(**(config | changes)),
+        total_steps=total_steps,
+        seed=1,
+        surroundings=surroundings or LocalSurroundings(folder / "checkpoint"),
+        monitor=monitor,
+    )
+    return result, model
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_fit_gives_the_same_with_all_monitors_on(tokens, tmp_path, precision):
+    plain, expected = fit_small(tokens, tmp_path / "plain", precision=precision)
+    result, model = fit_small(tokens, tmp_path / "watched", EVERYTHING, precision=precision)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
+    np.testing.assert_array_equal(result.train_losses, plain.train_losses)
+    assert result.test_metrics == plain.test_metrics
+    assert not (tmp_path / "plain" / "monitor.parquet").exists()
+    rows = pd.read_parquet(tmp_path / "watched" / "monitor.parquet")
+    assert set(rows["step"]) == set(range(1, 10))
+    norms = rows[(rows["quantity"] == "gradient_norm") & (rows["layer"] == "model")]["value"]
+    assert norms.between(0.01, 100).all()  # in fp16 too: the scaler's factor is taken out
+    assert (rows[rows["quantity"] == "examples_per_second"]["value"] > 0).all()
+
+
+def test_gradient_norms_are_those_before_clipping(tokens, tmp_path):
+    def norms(folder, **changes):
+        fit_small(tokens, folder, MonitorConfig(gradient_norm=1), total_steps=1, **changes)
+        return values_of(pd.read_parquet(folder / "monitor.parquet"), "gradient_norm")
+
+    free = norms(tmp_path / "free", max_grad_norm=None)
+    assert norms(tmp_path / "clipped", max_grad_norm=1e-3) == free
+    assert free["model"] > 0.1
+    scaled = norms(tmp_path / "scaled", max_grad_norm=None, precision="fp16")
+    assert scaled == pytest.approx(free, rel=0.05)
+
+
+@pytest.mark.parametrize("stop", [2, 5, 8])
+def test_an_interrupted_fit_has_the_rows_of_one_that_was_not(tokens, tmp_path, stop):
+    config = MonitorConfig(gradient_norm=1, weights=2, activations=3, attention_entropy=4, weight_histograms=3)
+    fit_small(tokens, tmp_path / "whole", config)
+    folder = tmp_path / "parts"
+    first, _ = fit_small(tokens, folder, config, surroundings=StopAt(folder / "checkpoint", stop))
+    assert first.stopped
+    assert first.optimizer_steps == stop
+    fit_small(tokens, folder, config)
+    for name in ("monitor.parquet", "monitor_histograms.parquet"):
+        whole, parts = (pq.read_table(part / name).to_pylist() for part in (tmp_path / "whole", folder))
+        assert parts == whole
+
+
+def test_a_fit_that_breaks_leaves_its_batch_and_what_was_measured(tokens, tmp_path):
+    with pytest.raises(TrialError, match=r"step \d: .* must be finite"):
+        fit_small(tokens, tmp_path, MonitorConfig(gradient_norm=1), learning_rate=1e30, max_grad_norm=None)
+    report = json.loads((tmp_path / "monitor_nan.json").read_text())
+    assert len(report["example_ids"]) == 16
+    assert set(report["not_finite"]) <= set(report["example_ids"])
+    rows = pd.read_parquet(tmp_path / "monitor.parquet")
+    assert report["step"] in set(rows["step"])
+
+
+def test_broken_weights_never_replace_a_good_checkpoint(tokens, tmp_path):
+    model = small_bert()
+    backward_passes = []
+
+    def break_the_fourth(gradient):
+        backward_passes.append(1)
+        return gradient * math.inf if len(backward_passes) == 4 else gradient
+
+    model.classifier.bias.register_hook(break_the_fourth)
+    config = TrainConfig(batch_size=16, precision="fp32", max_grad_norm=None, checkpoint_seconds=1e-9, eval_every=100)
+    message = r"step 4: weights must be finite, classifier.bias is not; last checkpoint: step 3"
+    with pytest.raises(TrialError, match=message):
+        fit(
+            model,
+            tokens,
+            FixedEpochs(np.arange(96)),
+            config,
+            total_steps=12,
+            seed=1,
+            surroundings=LocalSurroundings(tmp_path / "checkpoint"),
+        )
+    weights = load_file(tmp_path / "checkpoint" / "last" / "weights.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_a_fit_in_smaller_micro_batches_after_memory_ran_out_is_measured_once_per_step(tokens, tmp_path):
+    model = small_bert()
+
+    def refuse(_, __, inputs):
+        if len(inputs["input_ids"]) > 8 and model.training:
+            raise torch.cuda.OutOfMemoryError("too many rows")
+
+    model.register_forward_pre_hook(refuse, with_kwargs=True)
+    config = TrainConfig(batch_size=16, precision="fp32")
+    everything = EVERYTHING.model_copy(update={"tensorboard": False})
+    surroundings = LocalSurroundings(tmp_path / "checkpoint")
+    epochs = FixedEpochs(np.arange(96))
+    result = fit(model, tokens, epochs, config, total_steps=3, seed=1, surroundings=surroundings, monitor=everything)
+    assert result.memory_reductions == ((1, 8),)
+    rows = pd.read_parquet(tmp_path / "monitor.parquet")
+    assert not rows.duplicated(["step", "quantity", "layer", "head"]).any()
+    assert set(rows["step"]) == {1, 2, 3}

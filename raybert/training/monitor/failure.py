@@ -30,10 +30,15 @@ def write_nan_report(folder: Path, step: int, example_ids: np.ndarray, losses: n
     return path
 
 
-def check_weights(model: nn.Module, step: int) -> None:
+def check_weights(model: nn.Module, step: int, last_checkpoint: str) -> None:
     """Refuse weights that are not finite: before a checkpoint, so that the last one on disk stays a good one.
 
     A gradient can break the weights at a step whose own loss is finite.
+
+    Args:
+        model: to be saved.
+        step: optimizer steps done.
+        last_checkpoint: what the error says of it.
 
     Raises:
         TrialError: names the first such parameter.
@@ -43,6 +48,6 @@ def check_weights(model: nn.Module, step: int) -> None:
     if not all(finite):
         name = named[finite.index(False)][0]
         raise TrialError(
-            f"step {step}: weights must be finite, {name} is not; lower train.learning_rate or set train.precision: "
-            "fp32"
+            f"step {step}: weights must be finite, {name} is not; {last_checkpoint}; lower train.learning_rate "
+            "or set train.precision: fp32"
         )

@@ -15,6 +15,7 @@ from torch import nn
 
 from raybert.config import MonitorConfig
 from raybert.data.examples import ExampleData
+from raybert.errors import ConfigError
 from raybert.training.monitor.activations import ActivationProbe
 from raybert.training.monitor.attention import head_entropies, spread_rows
 from raybert.training.monitor.failure import write_nan_report
@@ -135,11 +136,24 @@ class Monitor(NoMonitor):
         self._before: list[list[torch.Tensor]] | None = None
 
     @classmethod
-    def create(cls, config: MonitorConfig, watched: Watched, folder: Path | None, rank: int = 0) -> NoMonitor:
-        """Return a monitor on rank 0 if anything is asked for and there is a folder to write to."""
-        if rank != 0 or folder is None or not config.is_active:
+    def create(cls, config: MonitorConfig, watched: Watched, checkpoints: Path | None, rank: int = 0) -> NoMonitor:
+        """Return a monitor if anything is asked for, on rank 0.
+
+        Args:
+            config: the monitor section.
+            watched: model and data.
+            checkpoints: `checkpoint/` in the folder of the run.
+            rank: of this worker.
+
+        Raises:
+            ConfigError: there is no folder to write to, or the TensorBoard package is missing.
+            ModelError: the model cannot be measured as the configuration asks.
+        """
+        if rank != 0 or not config.is_active:
             return NoMonitor()
-        return cls(config, watched, folder)
+        if checkpoints is None:
+            raise ConfigError("monitor: needs a folder to write to, this run has none; leave the section out")
+        return cls(config, watched, checkpoints.parent)
 
     def begin(self, step: int, state: dict[str, Any] | None = None) -> None:
         self.log.begin(step)
