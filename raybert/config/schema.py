@@ -611,6 +611,12 @@ class RaybertConfig(Section):
             raise ValueError("monitor: activations and attention_entropy must be null with `model.kind: iris`")
         return self
 
+    @model_validator(mode="after")
+    def _compiled_models_have_no_hooks(self) -> RaybertConfig:
+        if self.train.compile and self.monitor.activations:
+            raise ValueError("monitor.activations: must be null with `train.compile`, which passes hooks by")
+        return self
+
 
 _IRIS_TRAINING: dict[str, Any] = {
     "learning_rate": 1e-3,

@@ -1,5 +1,8 @@
 import json
 import math
+import multiprocessing
+import os
+import socket
 import time
 
 import numpy as np
@@ -582,6 +585,8 @@ def test_nothing_is_measured_unless_asked_on_rank_0_with_a_folder(tokens, tmp_pa
         validate_config({"monitor": {"weights": 0}})
     with pytest.raises(ConfigError, match=r"activations and attention_entropy must be null with `model.kind: iris`"):
         validate_config({"model": {"kind": "iris"}, "monitor": {"activations": 5}})
+    with pytest.raises(ConfigError, match=r"monitor\.activations: must be null with `train.compile`"):
+        validate_config({"train": {"compile": True}, "monitor": {"activations": 5}})
 
 
 # Failures.
@@ -625,8 +630,8 @@ class StopAt(LocalSurroundings):
         return self.left == 0
 
 
-def fit_small(tokens, folder, monitor=None, *, surroundings=None, total_steps=9, **changes):
-    model = small_bert()
+def fit_small(tokens, folder, monitor=None, *, surroundings=None, total_steps=9, dropout=0.1, **changes):
+    model = small_bert(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     config = {"batch_size": 16, "micro_batch_size": 5, "learning_rate": 1e-3, "precision": "fp32", "eval_every": 4}
     result = fit(
         model,
@@ -734,3 +739,45 @@ def test_a_fit_in_smaller_micro_batches_after_memory_ran_out_is_measured_once_pe
     rows = pd.read_parquet(tmp_path / "monitor.parquet")
     assert not rows.duplicated(["step", "quantity", "layer", "head"]).any()
     assert set(rows["step"]) == {1, 2, 3}
+
+
+def _rank(rank, tokens, folder, monitor, queue):
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=os.environ["RAYBERT_TEST_PORT"])
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    surroundings = LocalSurroundings(folder / "checkpoint", rank=rank, world_size=2)
+    options = {"dropout": 0.0, "batch_size": 19, "total_steps": 7}
+    _, model = fit_small(tokens, folder, monitor, surroundings=surroundings, **options)
+    if rank == 0:
+        queue.put({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_same_watched_or_not_and_rank_0_writes(tokens, tmp_path, monkeypatch):
+    context = multiprocessing.get_context("spawn")
+    outcomes = []
+    for name, monitor in (("plain", None), ("watched", EVERYTHING)):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("RAYBERT_TEST_PORT", str(probe.getsockname()[1]))
+        queue = context.Queue()
+        arguments = (tokens, tmp_path / name, monitor, queue)
+        ranks = [context.Process(target=_rank, args=(rank, *arguments)) for rank in range(2)]
+        for process in ranks:
+            process.start()
+        outcomes.append(queue.get(timeout=240))
+        for process in ranks:
+            process.join(timeout=60)
+            assert process.exitcode == 0
+    plain, watched_weights = outcomes
+    for name, array in plain.items():
+        np.testing.assert_array_equal(watched_weights[name], array)
+    options = {"dropout": 0.0, "batch_size": 19, "total_steps": 7}
+    fit_small(tokens, tmp_path / "one", MonitorConfig(gradient_norm=1), **options)
+    together, alone = (pd.read_parquet(tmp_path / part / "monitor.parquet") for part in ("watched", "one"))
+    for step in range(1, 8):
+        norms = (values_of(rows, "gradient_norm", step) for rows in (together, alone))
+        assert next(norms) == pytest.approx(next(norms), rel=1e-3)
+    assert set(together["step"]) == set(range(1, 8))
+    assert not together.duplicated(["step", "quantity", "layer", "head"]).any()
