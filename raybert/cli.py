@@ -147,15 +147,16 @@ def select(
     address: AddressOption = None,
 ) -> None:
     """Score the pool and write the subset that a strategy chooses, for any other trainer. Nothing is trained on it."""
-    from raybert.sweep.subset import check_output, choose_subset, write_subset
+    from raybert.files import check_frame_path, write_frame
+    from raybert.sweep.subset import choose_subset
 
-    check_output(output)
+    check_frame_path(output, "--output")
     if budget is not None:
         overrides = [*(overrides or ()), f"selection.budget={budget}"]
     config = load_config(file, overrides or ())
     with _progress() as progress:
         subset = choose_subset(config, strategy, seed, progress, address=address)
-    write_subset(subset, output)
+    write_frame(subset.frame, output)
     chosen = len(subset.frame)
     typer.echo(f"{chosen:,} of {subset.pool_size:,} examples, best first: {output}")
     counts = subset.frame["label"].value_counts().sort_index()
@@ -242,19 +243,19 @@ def explain(
     """Print what the queries of an IRIS model read in documents, and which chunks of the pool each looks for."""
     from raybert.analysis.explanation import explain_run
     from raybert.analysis.explanation_text import explanation_lines
-    from raybert.sweep.subset import WRITERS, check_output
+    from raybert.files import check_frame_path, write_frame
 
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"--split: must be train, validation or test, got '{split}'")
     if output is not None:
-        check_output(output)
+        check_frame_path(output, "--output")
     found = explain_run(
         folder, trial_id=trial, split=split, rows=documents, num_documents=num_documents, num_chunks=chunks
     )
     for line in explanation_lines(found, chunks):
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
     if output is not None:
-        WRITERS[output.suffix](found.documents, output)
+        write_frame(found.documents, output)
         typer.echo(f"{len(found.documents):,} rows: {output}")
 
 

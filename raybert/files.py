@@ -6,11 +6,22 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from raybert.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FRAME_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True, force_ascii=False),
+}
 
 
 @contextlib.contextmanager
@@ -46,6 +57,22 @@ def save_array(path: Path, array: np.ndarray) -> None:
     """Write an array as .npy, atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def check_frame_path(path: Path, option: str) -> None:
+    """Refuse a file type that a table cannot be written as, before anything is computed.
+
+    Raises:
+        ConfigError: says which types there are.
+    """
+    if path.suffix not in _FRAME_WRITERS:
+        raise ConfigError(f"{option}: must end in {', '.join(_FRAME_WRITERS)}, got '{path.name}'")
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as parquet, csv or jsonl, by the file's ending, atomically and without its index."""
+    with atomic_path(path) as temporary:
+        _FRAME_WRITERS[path.suffix](frame, temporary)
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

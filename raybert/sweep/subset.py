@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
+from raybert.config import RaybertConfig
 from raybert.errors import ConfigError, SweepError
-from raybert.files import atomic_path, cache_folder
-from raybert.selection.registry import build_strategy, strategy_label
+from raybert.files import cache_folder
 from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
 from raybert.sweep.chunks import embed_chunks
 from raybert.sweep.environment import check_resources, connected
 from raybert.sweep.folder import SweepFolder
+from raybert.sweep.narrow import narrow_to_one
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan import TRIAL, Plan, TrialSpec
 from raybert.sweep.prepare import Prepared
@@ -26,12 +25,6 @@ from raybert.sweep.progress import Progress
 from raybert.sweep.runner import interruptible, prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.trial import SignalRef, make_pool
-
-WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True, force_ascii=False),
-}
 
 
 @dataclass(frozen=True)
@@ -52,23 +45,6 @@ class Subset:
     refilled: int
     conflicts: pd.DataFrame | None
     signal_seconds: float
-
-
-def check_output(path: Path) -> None:
-    """Refuse a file type that cannot be written, before anything is computed.
-
-    Raises:
-        ConfigError: says which types there are.
-    """
-    if path.suffix not in WRITERS:
-        raise ConfigError(f"--output: must end in {', '.join(WRITERS)}, got '{path.name}'")
-
-
-def write_subset(subset: Subset, path: Path) -> None:
-    """Write the rows as parquet, csv or jsonl, by the file's ending."""
-    check_output(path)
-    with atomic_path(path) as temporary:
-        WRITERS[path.suffix](subset.frame, temporary)
 
 
 def choose_subset(
@@ -92,12 +68,7 @@ def choose_subset(
         ConfigError: folds, unknown strategy, impossible budget, or a strategy that decides while a model trains.
         SweepError: interrupted, or a run that it reads failed.
     """
-    if config.data.folds is not None:
-        raise ConfigError(
-            f"data.folds: must be left out to select one subset, because every fold has its own pool, got "
-            f"{config.data.folds}; add --set data.folds=null"
-        )
-    narrowed = _narrow(config, strategy, seed)
+    narrowed = narrow_to_one(config, strategy, seed)
     folder = SweepFolder(cache_folder() / "select" / content_key(narrowed.model_dump(mode="json")))
     with folder.owned(), interruptible(folder, progress) as interruption:
         plan, prepared = prepare_plan(narrowed)
@@ -117,25 +88,6 @@ def choose_subset(
             conflicts=_conflicts(ready, selection),
             signal_seconds=sum(ref.seconds for ref in refs),
         )
-
-
-def _narrow(config: RaybertConfig, strategy: str, seed: int) -> RaybertConfig:
-    """Return the configuration for one strategy and seed.
-
-    Raises:
-        ConfigError: the name stands for several strategies of the file.
-    """
-    entries = {
-        entry.label or strategy_label(build_strategy(entry, f"sweep.strategies[{i}]")): entry
-        for i, entry in enumerate(config.sweep.strategies)
-    }
-    chosen = {label: entry for label, entry in entries.items() if label == strategy}
-    chosen = chosen or {label: entry for label, entry in entries.items() if entry.name == strategy}
-    if len(chosen) > 1:
-        same = ", ".join(chosen)
-        raise ConfigError(f"--strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
-    entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
-    return config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))})
 
 
 def _score(

@@ -1,0 +1,36 @@
+"""One run out of a sweep file: what `raybert select` and `raybert train` take from it."""
+
+from __future__ import annotations
+
+from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
+from raybert.errors import ConfigError
+from raybert.selection.registry import build_strategy, strategy_label
+
+
+def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> RaybertConfig:
+    """Return the configuration for one strategy and one seed, without a grid.
+
+    Args:
+        config: the sweep file.
+        strategy: a label or name among the file's strategies (then with their parameters), else any name.
+        seed: of the sweep.
+
+    Raises:
+        ConfigError: folds, or the name stands for several strategies of the file.
+    """
+    if config.data.folds is not None:
+        raise ConfigError(
+            f"data.folds: must be left out to select one subset or train one model, because every fold has its own "
+            f"pool, got {config.data.folds}; add --set data.folds=null"
+        )
+    entries = {
+        entry.label or strategy_label(build_strategy(entry, f"sweep.strategies[{i}]")): entry
+        for i, entry in enumerate(config.sweep.strategies)
+    }
+    chosen = {label: entry for label, entry in entries.items() if label == strategy}
+    chosen = chosen or {label: entry for label, entry in entries.items() if entry.name == strategy}
+    if len(chosen) > 1:
+        same = ", ".join(chosen)
+        raise ConfigError(f"--strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
+    entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
+    return config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))})
