@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -104,6 +104,53 @@ def encode_labels(tables: Mapping[str, RawTable], column: str) -> tuple[dict[str
     return numbers, _names(classes, tables["train"])
 
 
+def match_labels(table: RawTable, label_names: Sequence[str], column: str, origin: str) -> np.ndarray:
+    """Return (m,) int64, the class numbers that labels have for a model, by name.
+
+    Whole numbers are class numbers where neither the file nor the model has other names for them.
+
+    Args:
+        table: the rows, with a label.
+        label_names: of the model: class number -> name.
+        column: the column's name in the source, for messages.
+        origin: the file, for messages.
+
+    Raises:
+        DataError: missing labels, a type that is not a class, or classes that the model does not know.
+    """
+    values = _label_values(table.rows, column, origin)
+    for labels, known in _readings(values, table, label_names):
+        numbers = pc.index_in(labels, known)
+        if numbers.null_count < len(numbers):
+            break
+    if numbers.null_count:
+        unknown = sorted(pc.unique(labels.filter(pc.is_null(numbers))).to_pylist())
+        raise DataError(
+            f"data.label: column '{column}' of {origin} must hold classes of the model "
+            f"({', '.join(label_names[:8])}{', ...' if len(label_names) > 8 else ''}), got {unknown[:5]} "
+            f"({numbers.null_count} of {len(numbers)} rows); remove or rename them"
+        )
+    return np.asarray(numbers.to_numpy(), np.int64)
+
+
+def _readings(values: pa.Array, table: RawTable, label_names: Sequence[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Yield what labels may mean, and the classes in that language: names of the file, the label itself, numbers."""
+    known = pa.array(label_names, pa.string())
+    given = _given_names(table)
+    if given and not _is_string(values.type):
+        places = pc.if_else(pc.and_(pc.greater_equal(values, 0), pc.less(values, len(given))), values, None)
+        yield pc.coalesce(pa.array(given, pa.string()).take(places), values.cast(pa.string())), known
+    yield values.cast(pa.string()), known
+    if not _is_string(values.type) and not any(name.removeprefix("-").isdecimal() for name in label_names):
+        yield values, pa.array(range(len(label_names)), pa.int64())
+
+
+def _given_names(table: RawTable) -> tuple[str, ...] | None:
+    if pa.types.is_boolean(table.rows["label"].type):
+        return ("false", "true")
+    return table.class_names
+
+
 def _class_numbers(labels: pa.Array, classes: pa.Array, column: str, split: str) -> np.ndarray:
     numbers = pc.index_in(labels, classes)
     if numbers.null_count:
@@ -116,9 +163,7 @@ def _class_numbers(labels: pa.Array, classes: pa.Array, column: str, split: str)
 
 
 def _names(classes: list[int | str], train: RawTable) -> tuple[str, ...]:
-    given = train.class_names
-    if pa.types.is_boolean(train.rows["label"].type):
-        given = ("false", "true")
+    given = _given_names(train)
     if given and all(isinstance(value, int) and 0 <= value < len(given) for value in classes):
         return tuple(given[int(value)] for value in classes)
     return tuple(str(value) for value in classes)

@@ -27,7 +27,14 @@ class ExampleTable(Protocol):
         """Return n."""
 
 
-class ExampleData(Protocol):
+class BatchMaker(Protocol):
+    """Knows how rows become a model's inputs."""
+
+    def batch(self, table: Any, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the model's inputs for some rows of a table, padded to the longest, and their `labels`."""
+
+
+class ExampleData(BatchMaker, Protocol):
     """The three splits of a data set and what describes them."""
 
     @property
@@ -57,6 +64,3 @@ class ExampleData(Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes C."""
-
-    def batch(self, table: Any, positions: np.ndarray) -> dict[str, torch.Tensor]:
-        """Return the model's inputs for some rows of one of the tables, padded to the longest, and their `labels`."""

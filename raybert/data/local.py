@@ -7,7 +7,7 @@ import difflib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,36 @@ def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
     return {split: _concatenate([read_table(shard, wanted) for shard in shards]) for split, shards in files.items()}
 
 
-def read_table(path: Path, wanted: Mapping[str, str]) -> RawTable:
+def read_split(path: Path, split: str, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
+    """Return the table of a file, whatever split it is, or of one split of a folder.
+
+    Args:
+        path: the file or folder.
+        split: train, validation or test.
+        wanted: key of the `data` section -> name of the column it asks for.
+        optional: keys that are left out where there is no such column.
+
+    Raises:
+        DataError: nothing there, no such split, or what `read_table` raises.
+    """
+    if not path.exists():
+        raise DataError(f"data.source: no such file or folder '{path}'{_similar(path)}")
+    if path.is_file():
+        return read_table(path, wanted, optional)
+    files = _split_files(path).get(split)
+    if not files:
+        names = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+        raise DataError(f"data.source: folder '{path}' must hold {split}{f'|{split}'.join(READERS)}, got {names}")
+    return _concatenate([read_table(shard, wanted, optional) for shard in files])
+
+
+def read_table(path: Path, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
     """Return the wanted columns of one file.
+
+    Args:
+        path: the file.
+        wanted: key of the `data` section -> name of the column it asks for.
+        optional: keys that are left out where there is no such column.
 
     Raises:
         DataError: unknown format, missing column, unreadable content, or no rows.
@@ -76,10 +104,17 @@ def read_table(path: Path, wanted: Mapping[str, str]) -> RawTable:
         raise DataError(f"data.source: '{path}' must be a {', '.join(READERS)} file, got '{path.suffix}'")
     if path.stat().st_size == 0:
         raise DataError(f"data.source: '{path}' is empty (0 bytes)")
-    table: RawTable = reader(path, wanted)
+    table: RawTable = reader(path, wanted, optional)
     if table.rows.num_rows == 0:
         raise DataError(f"data.source: '{path}' is empty (0 rows)")
     return table
+
+
+def _present(names: list[str], wanted: Mapping[str, str], optional: Collection[str], path: Path) -> Mapping[str, str]:
+    """Return what is wanted without the optional columns that are not there; the rest is checked."""
+    present = {key: column for key, column in wanted.items() if key not in optional or column in names}
+    check_columns(names, present, f"'{path}'")
+    return present
 
 
 def check_columns(names: list[str], wanted: Mapping[str, str], origin: str) -> None:
@@ -100,32 +135,32 @@ def check_columns(names: list[str], wanted: Mapping[str, str], origin: str) -> N
         raise DataError(f"data.{key}: {origin} has no column '{column}'; it has {', '.join(names)}{hint}")
 
 
-def _read_parquet(path: Path, wanted: Mapping[str, str]) -> RawTable:
+def _read_parquet(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
     try:
         with pq.ParquetFile(path) as file:
-            check_columns(file.schema_arrow.names, wanted, f"'{path}'")
+            wanted = _present(file.schema_arrow.names, wanted, optional, path)
             rows = file.read(columns=list(dict.fromkeys(wanted.values())))
             metadata = file.schema_arrow.metadata or {}
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"data.source: '{path}' cannot be read as parquet: {_first_line(error)}") from None
-    return RawTable(_by_key(rows, wanted), _class_names(metadata, wanted["label"]))
+    return RawTable(_by_key(rows, wanted), _class_names(metadata, wanted.get("label")))
 
 
-def _class_names(metadata: Mapping[bytes, bytes], column: str) -> tuple[str, ...] | None:
+def _class_names(metadata: Mapping[bytes, bytes], column: str | None) -> tuple[str, ...] | None:
     """Return the names of a ClassLabel column that `datasets` wrote into a parquet file's metadata."""
-    if b"huggingface" not in metadata:
+    if b"huggingface" not in metadata or column is None:
         return None
     feature = json.loads(metadata[b"huggingface"]).get("info", {}).get("features", {}).get(column, {})
     return tuple(feature["names"]) if isinstance(feature, dict) and feature.get("names") else None
 
 
-def _read_csv(path: Path, wanted: Mapping[str, str]) -> RawTable:
-    text = _read_utf8(path)
+def _read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
+    text = read_utf8(path)
     try:
         names = next((row for row in csv.reader(io.StringIO(text)) if row), [])
     except csv.Error as error:
         raise DataError(f"data.source: '{path}' cannot be read as csv: {error}") from None
-    check_columns(names, wanted, f"'{path}'")
+    wanted = _present(names, wanted, optional, path)
     encoded = text.encode()
     columns = list(dict.fromkeys(wanted.values()))
     try:
@@ -141,6 +176,8 @@ def _read_csv(path: Path, wanted: Mapping[str, str]) -> RawTable:
     except pa.ArrowInvalid as error:
         raise DataError(f"data.source: '{path}' cannot be read as csv: {_first_line(error)}") from None
     rows = _by_key(rows, wanted)
+    if "label" not in wanted:
+        return RawTable(rows)
     index = rows.column_names.index("label")
     return RawTable(rows.set_column(index, "label", _parse_numbers(rows["label"])))
 
@@ -156,9 +193,9 @@ def _parse_numbers(labels: pa.ChunkedArray) -> pa.ChunkedArray:
     return labels
 
 
-def _read_jsonl(path: Path, wanted: Mapping[str, str]) -> RawTable:
+def _read_jsonl(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(_read_utf8(path).split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -170,7 +207,7 @@ def _read_jsonl(path: Path, wanted: Mapping[str, str]) -> RawTable:
         rows.append(row)
     if not rows:
         raise DataError(f"data.source: '{path}' is empty (0 rows)")
-    check_columns(list(dict.fromkeys(name for row in rows for name in row)), wanted, f"'{path}'")
+    wanted = _present(list(dict.fromkeys(name for row in rows for name in row)), wanted, optional, path)
     columns = {key: _json_column([row.get(name) for row in rows], key, name, path) for key, name in wanted.items()}
     return RawTable(pa.table(columns))
 
@@ -188,7 +225,12 @@ READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
 """Suffix -> how such a file is read."""
 
 
-def _read_utf8(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DataError: not UTF-8; says where, and how to convert it.
+    """
     content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")

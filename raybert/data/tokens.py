@@ -150,15 +150,10 @@ def tokenize_splits(
         ModelError: the tokenizer is not a fast one, has no padding piece, or has types other than 0..0 1..1.
         ConfigError: `max_length` leaves no room beside the special pieces.
     """
-    backend = private_backend(tokenizer)
-    definition = backend.to_str()  # before truncation is set: the same text for the same tokenizer
-    has_pairs = "text_pair" in splits.train.column_names
-    num_special = backend.num_special_tokens_to_add(has_pairs)
-    if max_length <= num_special:
-        raise ConfigError(f"data.max_length: must be > {num_special} (special word pieces), got {max_length}")
+    definition = private_backend(tokenizer).to_str()  # without truncation: the same text for the same tokenizer
+    backend = _truncating_backend(tokenizer, max_length, has_pairs="text_pair" in splits.train.column_names)
     side = str(tokenizer.truncation_side)
-    backend.enable_truncation(max_length, strategy="longest_first", direction=side)
-    uses_token_types = "token_type_ids" in tokenizer.model_input_names
+    uses_token_types = takes_token_types(tokenizer)
     if like is None:
         tables = {split: _tokenize(getattr(splits, split), backend, uses_token_types) for split in SPLITS}
     else:
@@ -189,6 +184,36 @@ def _cut_again(splits: Splits, known: Splits, data: TokenizedData) -> dict[str, 
     row_of = {example_id: row for row, example_id in enumerate(ids)}
     wanted = {split: [row_of[i] for i in getattr(splits, split)["example_id"].to_pylist()] for split in SPLITS}
     return {split: joined.take(np.array(rows)) for split, rows in wanted.items()}
+
+
+def tokenize_examples(examples: pa.Table, tokenizer: PreTrainedTokenizerFast, max_length: int) -> TokenTable:
+    """Return the token table of some examples, as `tokenize_splits` makes it.
+
+    Args:
+        examples: columns text, [text_pair], label.
+        tokenizer: a fast one.
+        max_length: word pieces per example, special ones included.
+
+    Raises:
+        ModelError: as `tokenize_splits`.
+        ConfigError: likewise.
+    """
+    backend = _truncating_backend(tokenizer, max_length, has_pairs="text_pair" in examples.column_names)
+    return _tokenize(examples, backend, takes_token_types(tokenizer))
+
+
+def takes_token_types(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Tell whether the encoder of a tokenizer takes `token_type_ids`."""
+    return "token_type_ids" in tokenizer.model_input_names
+
+
+def _truncating_backend(tokenizer: PreTrainedTokenizerFast, max_length: int, *, has_pairs: bool) -> Tokenizer:
+    backend = private_backend(tokenizer)
+    num_special = backend.num_special_tokens_to_add(has_pairs)
+    if max_length <= num_special:
+        raise ConfigError(f"data.max_length: must be > {num_special} (special word pieces), got {max_length}")
+    backend.enable_truncation(max_length, strategy="longest_first", direction=str(tokenizer.truncation_side))
+    return backend
 
 
 def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:

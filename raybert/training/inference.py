@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from raybert.data import scoring_batches
-from raybert.data.examples import ExampleData, ExampleTable
+from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.models import embed_batch, pooled_features
 from raybert.training.precision import resolve_precision
 
@@ -22,7 +22,7 @@ def predict_probs(
     table: ExampleTable,
     positions: np.ndarray,
     *,
-    data: ExampleData,
+    data: BatchMaker,
     max_tokens: int = DEFAULT_MAX_TOKENS,
     precision: str = "auto",
 ) -> np.ndarray:
@@ -50,7 +50,7 @@ def predict_with_features(
     table: ExampleTable,
     positions: np.ndarray,
     *,
-    data: ExampleData,
+    data: BatchMaker,
     max_tokens: int = DEFAULT_MAX_TOKENS,
     precision: str = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +69,7 @@ def embed_examples(
     table: ExampleTable,
     positions: np.ndarray,
     *,
-    data: ExampleData,
+    data: BatchMaker,
     pooling: Literal["mean", "cls"] = "mean",
     max_tokens: int = DEFAULT_MAX_TOKENS,
     precision: str = "auto",
@@ -87,7 +87,7 @@ def _run(
     model: Any,
     table: ExampleTable,
     positions: np.ndarray,
-    data: ExampleData,
+    data: BatchMaker,
     max_tokens: int,
     precision: str,
 ) -> list[np.ndarray]:
@@ -113,7 +113,7 @@ def _run(
 
 def _apply(
     function: Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]],
-    data: ExampleData,
+    data: BatchMaker,
     table: ExampleTable,
     rows: np.ndarray,
     device: torch.device,

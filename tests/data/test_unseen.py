@@ -1,0 +1,108 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raybert.data.columns import match_labels
+from raybert.data.local import RawTable
+from raybert.data.unseen import read_unseen
+from raybert.errors import DataError
+
+TEXT = {"text": "text"}
+
+
+def numbers(labels, label_names, class_names=None):
+    table = RawTable(pa.table({"label": labels}), class_names)
+    return match_labels(table, label_names, "label", "'x.csv'").tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_names", "class_names", "expected"),
+    [
+        (["pos", "neg"], ("neg", "pos"), None, [1, 0]),
+        ([5, 1, 3], ("1", "3", "5"), None, [2, 0, 1]),  # stars: by name, not by number
+        ([1, 0], ("neg", "pos"), None, [1, 0]),  # as class numbers
+        ([1.0, 0.0], ("neg", "pos"), None, [1, 0]),
+        ([0, 1], ("neg", "pos"), ("pos", "neg"), [1, 0]),  # the file's own names decide
+        ([0, 1], ("0", "1"), ("pos", "neg"), [0, 1]),  # whose names the model does not know
+        ([True, False], ("false", "true"), None, [1, 0]),
+        ([1, 1], ("a", "b", "c"), None, [1, 1]),  # not all classes need occur
+        (["1", "0"], ("0", "1"), None, [1, 0]),
+    ],
+)
+def test_labels_become_the_models_class_numbers(labels, label_names, class_names, expected):
+    assert numbers(labels, label_names, class_names) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_names", "message"),
+    [
+        (
+            ["pos", "negative"],
+            ("neg", "pos"),
+            r"must hold classes of the model \(neg, pos\), got \['negative'\] \(1 of 2",
+        ),
+        ([0, 1, 2], ("1", "2", "3"), r"got \['0'\] \(1 of 3 rows\)"),
+        ([0, 2], ("neg", "pos"), r"got \[2\] \(1 of 2 rows\)"),
+        ([-1, -1], ("neg", "pos"), r"got \[-1\] \(2 of 2 rows\)"),
+        (["a", None], ("a", "b"), "no empty or missing labels, got 1 of 2, in row 2"),
+    ],
+)
+def test_a_label_that_the_model_does_not_know_is_one_line(labels, label_names, message):
+    with pytest.raises(DataError, match=message) as error:
+        numbers(labels, label_names)
+    assert "\n" not in str(error.value)
+
+
+def test_lines_of_a_txt_file_are_texts_in_their_order(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes(b'one\r\ntwo\x0b2\n three, "3"\n')
+    examples = read_unseen(path, {**TEXT, "id": "key"}, required={"text"})
+    assert examples.texts == ["one", "two\x0b2", ' three, "3"']
+    assert examples.ids.tolist() == [0, 1, 2]
+    assert examples.labels is examples.text_pairs is examples.groups is None
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_file_without_labels_is_read_and_ids_are_taken_where_there_are_some(tmp_path, ending):
+    table = pa.table({"key": ["b", "a"], "text": ["one", "two"], "other": [1, 2]})
+    path = tmp_path / f"x.{ending}"
+    if ending == "parquet":
+        pq.write_table(table, path)
+    else:
+        frame = table.to_pandas()
+        frame.to_csv(path, index=False) if ending == "csv" else frame.to_json(path, orient="records", lines=True)
+    examples = read_unseen(path, {**TEXT, "id": "key", "group": "absent"}, required={"text"})
+    assert examples.ids.tolist() == ["b", "a"]
+    assert examples.texts == ["one", "two"]
+    assert read_unseen(path, TEXT, required={"text"}).ids.tolist() == [0, 1]
+    with pytest.raises(DataError, match=r"data.group: .* has no column 'absent'"):
+        read_unseen(path, {**TEXT, "group": "absent"}, required={"text", "group"})
+
+
+def test_a_folder_gives_the_split_that_is_asked_for(tmp_path):
+    for split, label in (("train", "a"), ("dev", "b")):
+        (tmp_path / f"{split}.csv").write_text(f"text,label\nhello,{label}\n")
+    columns = {**TEXT, "label": "label"}
+    examples = read_unseen(tmp_path, columns, required=set(columns), split="validation", label_names=("a", "b"))
+    np.testing.assert_array_equal(examples.labels, [1])
+    with pytest.raises(DataError, match=r"must hold test.parquet\|test.csv\|test.jsonl, got dev.csv, train.csv"):
+        read_unseen(tmp_path, columns, required=set(columns), split="test", label_names=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns", "message"),
+    [
+        ("x.doc", b"a", TEXT, "must be a .parquet, .csv, .jsonl or .txt file, got '.doc'"),
+        ("x.txt", b"", TEXT, r"is empty \(0 bytes\)"),
+        ("x.txt", b"a\n\nb\n", TEXT, "no empty or missing texts, got 1 of 3, in row 2"),
+        ("x.txt", b"a\n", {**TEXT, "text_pair": "b"}, "data.text_pair: .* has one text a line and no columns"),
+        ("x.txt", b"caf\xe9\n", TEXT, "must be UTF-8 text, got byte 0xe9"),
+        ("x.csv", b"review\na\n", TEXT, "has no column 'text'; it has review"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name, content, columns, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as error:
+        read_unseen(tmp_path / name, columns, required=set(columns))
+    assert "\n" not in str(error.value)
