@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -110,7 +111,15 @@ def load_model(folder: str | Path) -> Any:
     if kind == POOLED_TYPE:
         return keep_head_in_float32(PooledClassifier.from_pretrained(folder))
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        try:
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ModelError(f"{folder}: cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])[0]
+        raise ModelError(f"{folder}: must be a trained classifier, but has no weights of its head ({missing})")
     return keep_head_in_float32(model).eval()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -96,14 +97,19 @@ def check_length(encoder: Encoder, max_length: int, key: str = "data.max_length"
     Raises:
         ConfigError: says the limit.
     """
-    config = AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
-    limit = getattr(config, "max_position_embeddings", None)
+    limit = count_positions(AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code))
+    if limit is not None and max_length > limit:
+        raise ConfigError(f"{key}: must be <= {limit} (positions of '{encoder.name}'), got {max_length}")
+
+
+def count_positions(config: Any) -> int | None:
+    """Return how many word pieces an architecture has positions for; None: relative positions only."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is None or limit < 1 or not getattr(config, "position_biased_input", True):
-        return  # relative positions only
+        return None
     if config.model_type in _POSITIONS_AFTER_PADDING:
         limit -= config.pad_token_id + 1
-    if max_length > limit:
-        raise ConfigError(f"{key}: must be <= {limit} (positions of '{encoder.name}'), got {max_length}")
+    return limit
 
 
 def fingerprint_files(folder: Path) -> str:

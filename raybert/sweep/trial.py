@@ -23,6 +23,7 @@ from raybert.data.examples import ExampleData
 from raybert.data.nulls import null_table, with_nulls
 from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
+from raybert.models.description import DataColumns, ModelDescription, write_description
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
@@ -43,6 +44,7 @@ from raybert.training.allocator import keep_memory, return_memory
 
 FitFunction = Callable[..., FitResult]
 Report = Callable[[Mapping[str, Any]], None]
+ReportStep = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class TrialSurroundings:
     report_row: Report
     rank: int = 0
     world_size: int = 1
+    report_step: ReportStep | None = None
     asked_at: float = 0.0
     answer: bool = False
 
@@ -96,6 +99,11 @@ class TrialSurroundings:
             self.asked_at, self.answer = time.monotonic(), self.stop_request.exists()
         return self.answer
 
+    def stepped(self, step: int) -> None:
+        """Tell whoever follows the trial step by step in this process."""
+        if self.report_step is not None:
+            self.report_step(step)
+
     def at_rank(self, rank: int, world_size: int) -> TrialSurroundings:
         """Return the surroundings of one worker of a distributed trial."""
         return replace(self, rank=rank, world_size=world_size)
@@ -107,7 +115,7 @@ class TrialSurroundings:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the line to the driver behind: a worker has none, it writes the trial's file."""
-        return {**vars(self), "report_row": _no_report}
+        return {**vars(self), "report_row": _no_report, "report_step": None}
 
 
 def run_trial(
@@ -118,6 +126,7 @@ def run_trial(
     sweep: SweepFolder,
     report: Report,
     fit_function: FitFunction = fit,
+    report_step: ReportStep | None = None,
 ) -> str:
     """Run a trial to its end and return `complete`, `failed` or `stopped`; never raise for its own failure.
 
@@ -131,7 +140,8 @@ def run_trial(
         prepare_process(spec)
         try:
             inputs = _training_inputs(spec, data, encoder)
-            finished = _Trial(spec, inputs, encoder, signals, sweep, report, fit_function, log).run()
+            trial = _Trial(spec, inputs, encoder, signals, sweep, report, fit_function, log, report_step)
+            finished = trial.run()
         except Exception as error:
             log.exception("failed")
             folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
@@ -199,6 +209,7 @@ class _Trial:
     report: Report
     fit_function: FitFunction
     log: logging.Logger
+    report_step: ReportStep | None = None
 
     def run(self) -> bool:
         """Return whether the trial came to its end (False: stopped, resumable)."""
@@ -225,7 +236,7 @@ class _Trial:
             spec.config.train,
             total_steps=spec.total_steps,
             seed=spec.model_seed,
-            surroundings=TrialSurroundings(folder, self.sweep.stop_request, self.report),
+            surroundings=TrialSurroundings(folder, self.sweep.stop_request, self.report, report_step=self.report_step),
             monitor=spec.config.monitor if spec.role == TRIAL else None,
         )
         if result.stopped:
@@ -234,6 +245,7 @@ class _Trial:
         chosen = self._write_selection(folder, chosen, recorded)
         self._write_predictions(folder, result)
         load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
+        write_description(folder.checkpoints / "best", self._describe_model())
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         folder.finish(row)
@@ -288,6 +300,21 @@ class _Trial:
                 parts.append(part)
         with atomic_path(folder.path / "predictions.parquet") as temporary:
             pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+
+    def _describe_model(self) -> ModelDescription:
+        spec, data = self.spec, self.spec.config.data
+        return ModelDescription(
+            label_names=tuple(self.data.label_names),
+            max_length=data.max_length,
+            columns=DataColumns(data.text, data.text_pair, data.label, data.id, data.group),
+            precision=spec.config.train.precision,
+            encoder=self.encoder.name,
+            encoder_fingerprint=self.encoder.fingerprint,
+            trial_id=spec.trial_id,
+            strategy=spec.label,
+            seed=spec.seed,
+            budget=spec.budget,
+        )
 
     def _result(
         self,

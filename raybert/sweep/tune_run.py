@@ -18,7 +18,7 @@ from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import TrialSpec
 from raybert.sweep.progress import Progress
-from raybert.sweep.trial import FitFunction, SignalRef, run_trial
+from raybert.sweep.trial import SignalRef, run_trial
 
 _ENDED = "raybert_status"
 
@@ -94,7 +94,7 @@ def _tune_function(config: dict[str, int], specs: list[TrialSpec], inputs: Trial
     """What a Tune actor runs for every trial."""
     spec = specs[config["index"]]
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
-    arguments: dict[str, FitFunction] = {}
+    arguments: dict[str, Any] = {}
     if spec.config.resources.workers_per_trial > 1:
         from raybert.training.ddp import fit_distributed
 

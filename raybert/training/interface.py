@@ -24,6 +24,9 @@ class Surroundings(Protocol):
     def should_stop(self) -> bool:
         """Tell whether to stop now, resumable; asked between any two steps."""
 
+    def stepped(self, step: int) -> None:
+        """Learn that optimizer step 1, 2, ... is done; must be quick. Rank 0 only."""
+
 
 @dataclass
 class LocalSurroundings:
@@ -41,6 +44,9 @@ class LocalSurroundings:
     def should_stop(self) -> bool:
         """Never stop early."""
         return False
+
+    def stepped(self, step: int) -> None:
+        """Ignore it."""
 
 
 @dataclass(frozen=True)

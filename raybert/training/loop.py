@@ -251,6 +251,8 @@ class _Run:
         self.average.update(self.state.step, self.total_steps)
         self.monitor.after_step(self.state.step, batch, parts, started)
         self.state.train_seconds += time.monotonic() - started
+        if self.rank == 0:
+            self.surroundings.stepped(self.state.step)
 
     def look_around(self) -> Verdict:
         """Between evaluations: save what is due, and stop if asked to."""

@@ -1,0 +1,110 @@
+"""What a trained model's folder says besides weights: which texts it reads, and what its classes are called."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedTokenizerFast
+
+from raybert import __version__
+from raybert.errors import ModelError
+from raybert.files import write_json
+from raybert.models.encoder import count_positions
+
+FILE_NAME = "raybert.json"
+_LONGEST = 512  # where a folder does not say
+_NO_LIMIT = 10**6  # tokenizers write numbers beyond it for "any length"
+
+
+@dataclass(frozen=True)
+class DataColumns:
+    """The names of the columns that hold the examples, as in the `data` section."""
+
+    text: str = "text"
+    text_pair: str | None = None
+    label: str = "label"
+    id: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is needed to use a trained model on further texts, and where it comes from.
+
+    Attributes:
+        label_names: class number -> name.
+        max_length: word pieces per example, special ones included.
+        columns: of the data that it was trained on.
+        precision: `train.precision`.
+        encoder: as in the sweep file; None: not known.
+        encoder_fingerprint: of its files.
+        trial_id: of the run that trained it.
+        strategy: likewise.
+        seed: likewise.
+        budget: examples that it was trained on.
+        raybert_version: that wrote this.
+    """
+
+    label_names: tuple[str, ...]
+    max_length: int
+    columns: DataColumns = DataColumns()
+    precision: str = "auto"
+    encoder: str | None = None
+    encoder_fingerprint: str | None = None
+    trial_id: str | None = None
+    strategy: str | None = None
+    seed: int | None = None
+    budget: int | None = None
+    raybert_version: str = __version__
+
+
+def write_description(folder: Path, description: ModelDescription) -> None:
+    """Write `raybert.json` into a model's folder."""
+    write_json(folder / FILE_NAME, asdict(description))
+
+
+def read_description(folder: Path) -> ModelDescription | None:
+    """Return what `raybert.json` says; None: there is none.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        columns = DataColumns(**document.pop("columns"))
+        names = tuple(document.pop("label_names"))
+        return ModelDescription(label_names=names, columns=columns, **document)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ModelError(
+            f"{path}: must be as raybert wrote it; delete it to go on with what config.json says"
+        ) from None
+
+
+def assume_description(folder: Path, tokenizer: PreTrainedTokenizerFast) -> tuple[ModelDescription, str]:
+    """Return what holds for a classifier that somebody else trained, and a line that says what was assumed.
+
+    Class names are those of config.json, texts are as long as the tokenizer and the positions allow.
+
+    Raises:
+        ModelError: not a classifier of two classes at least.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: its config.json cannot be read: {str(error).strip().splitlines()[0]}") from None
+    names = tuple(str(name) for _, name in sorted(config.id2label.items()))
+    if len(names) < 2 or getattr(config, "problem_type", None) == "multi_label_classification":
+        raise ModelError(f"{folder}: must be a classifier of texts into one of two classes at least")
+    limits = [count_positions(config), tokenizer.model_max_length]
+    max_length = min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=_LONGEST)
+    note = (
+        f"{folder} has no {FILE_NAME}: assumed columns 'text' and 'label', {max_length} word pieces, "
+        f"and the classes of config.json ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+    )
+    return ModelDescription(label_names=names, max_length=max_length), note
