@@ -8,11 +8,12 @@ import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from raybert.sweep.environment import Cluster
+if TYPE_CHECKING:
+    from raybert.sweep.environment import Cluster
 
 _PACKAGES = (
     "raybert",
@@ -28,8 +29,9 @@ _PACKAGES = (
 )
 
 
-def describe_run(cluster: Cluster) -> dict[str, Any]:
-    """Return versions, revision and hardware as JSON."""
+def describe_run(cluster: Cluster | None) -> dict[str, Any]:
+    """Return versions, revision and hardware as JSON; None: without a cluster, in this process."""
+    size = {} if cluster is None else {"cpus": cluster.cpus, "gpus": cluster.gpus, "nodes": len(cluster.nodes)}
     return {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
@@ -40,9 +42,7 @@ def describe_run(cluster: Cluster) -> dict[str, Any]:
             "system": platform.platform(),
             "cpus": os.cpu_count(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-            "cluster_cpus": cluster.cpus,
-            "cluster_gpus": cluster.gpus,
-            "cluster_nodes": len(cluster.nodes),
+            **{f"cluster_{name}": count for name, count in size.items()},
         },
     }
 

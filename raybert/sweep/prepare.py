@@ -152,3 +152,21 @@ def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
     frame = pd.concat(frames, ignore_index=True)
     with atomic_path(path) as temporary:
         pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+
+
+def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:
+    """Write data_key, split, row, example_id and [group] of all validation and test examples, for `raybert evaluate`.
+
+    Args:
+        prepared: data sets by key.
+        path: of the parquet file.
+    """
+    frames = [
+        table.select([name for name in ("example_id", "group") if name in table.column_names])
+        .to_pandas()
+        .assign(data_key=key, split=split, row=np.arange(table.num_rows))
+        for key, ready in prepared.items()
+        for split, table in (("validation", ready.splits.validation), ("test", ready.splits.test))
+    ]
+    with atomic_path(path) as temporary:
+        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
-from raybert.sweep.chunks import embed_chunks
-from raybert.sweep.environment import Cluster, check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
-from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan import (
     Plan,
     TrialSpec,
@@ -29,9 +27,11 @@ from raybert.sweep.plan import (
     expand_grid,
     make_plan,
 )
-from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_pool
+from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
-from raybert.sweep.scoring import JobPlanner, score_store
+
+if TYPE_CHECKING:
+    from raybert.sweep.environment import Cluster
 
 COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
 
@@ -111,6 +111,53 @@ def run_sweep(
     Raises:
         RaybertError: before anything was trained; what happens to trials is in the outcome instead.
     """
+    # Plans, and a run of `raybert train` in its own process, need no Ray.
+    from raybert.sweep.chunks import embed_chunks
+    from raybert.sweep.environment import check_resources, connected
+    from raybert.sweep.phases import TrialRunner
+    from raybert.sweep.scoring import JobPlanner, score_store
+
+    with open_sweep(config, output, progress) as opened:
+        folder, plan, prepared = opened.folder, opened.plan, opened.prepared
+        with connected(address) as cluster:
+            check_resources(config.resources, cluster)
+            write_head(opened, config, source_text, cluster)
+            if retry_failed:
+                for spec in plan.trials:
+                    folder.trial(spec.trial_id).forget_failure()
+            store = score_store(config, folder, len(cluster.nodes))
+            configs = {spec.data_key: spec.config for spec in plan.trials}
+            prepared = embed_chunks(prepared, configs, store, cluster, progress, opened.interruption)
+            planner = JobPlanner(prepared, folder)
+            interruption = opened.interruption
+            TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run()
+        return read_outcome(folder, plan.trials)
+
+
+@dataclass(frozen=True)
+class OpenSweep:
+    """A results folder that this process owns, and what is to be run in it.
+
+    Attributes:
+        folder: of the results.
+        plan: all trials.
+        prepared: their data, by key.
+        interruption: tells whether the user asked to stop.
+    """
+
+    folder: SweepFolder
+    plan: Plan
+    prepared: dict[str, Prepared]
+    interruption: Interruption
+
+
+@contextmanager
+def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Iterator[OpenSweep]:
+    """Own a results folder for the length of a `with` block, with the data of a sweep file prepared.
+
+    Raises:
+        RaybertError: the folder is in use or of another sweep, or anything is wrong with the file or the data.
+    """
     folder = SweepFolder(output.resolve())
     with folder.owned(), interruptible(folder, progress) as interruption:
         progress.phase("prepare: load, split, tokenize")
@@ -121,18 +168,7 @@ def run_sweep(
             progress.note(f"note: {note}")
         for note in describe_idle_rounds(config):
             progress.note(f"note: {note}")
-        with connected(address) as cluster:
-            check_resources(config.resources, cluster)
-            _write_head(folder, config, source_text, plan, prepared, cluster)
-            if retry_failed:
-                for spec in plan.trials:
-                    folder.trial(spec.trial_id).forget_failure()
-            store = score_store(config, folder, len(cluster.nodes))
-            configs = {spec.data_key: spec.config for spec in plan.trials}
-            prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
-            planner = JobPlanner(prepared, folder)
-            TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run()
-        return read_outcome(folder, plan.trials)
+        yield OpenSweep(folder, plan, prepared, interruption)
 
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:
@@ -164,7 +200,7 @@ def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
 
 
 @dataclass
-class _Interruption:
+class Interruption:
     """Whether the user or the system asked to stop."""
 
     requested: bool = False
@@ -174,16 +210,18 @@ class _Interruption:
 
 
 @contextmanager
-def interruptible(folder: SweepFolder, progress: Progress) -> Iterator[_Interruption]:
+def interruptible(folder: SweepFolder, progress: Progress) -> Iterator[Interruption]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; the second raises KeyboardInterrupt."""
-    interruption = _Interruption()
+    interruption = Interruption()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if interruption.requested:
             raise KeyboardInterrupt
         interruption.requested = True
         folder.stop_request.touch()
-        progress.note("stopping: running trials save; once more to stop at once")
+        # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
+        words = "stopping: running trials save; once more to stop at once"
+        threading.Thread(target=progress.note, args=(words,)).start()
 
     try:
         previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -220,15 +258,16 @@ def _check_same_data(folder: SweepFolder, prepared: dict[str, Prepared]) -> None
             )
 
 
-def _write_head(
-    folder: SweepFolder,
-    config: RaybertConfig,
-    source_text: str,
-    plan: Plan,
-    prepared: dict[str, Prepared],
-    cluster: Cluster,
-) -> None:
-    """Write what the results belong to; a continued sweep refreshes it."""
+def write_head(opened: OpenSweep, config: RaybertConfig, source_text: str, cluster: Cluster | None) -> None:
+    """Write what the results belong to; a continued sweep refreshes it.
+
+    Args:
+        opened: the folder.
+        config: the sweep file.
+        source_text: the file as the user wrote it.
+        cluster: where it runs; None: in this process.
+    """
+    folder, plan, prepared = opened.folder, opened.plan, opened.prepared
     variants = expand_grid(config)
     sources = {variant.data_key: variant.config.data.source for variant in variants}
     manifest = describe_run(cluster)
@@ -249,8 +288,9 @@ def _write_head(
     write_json(folder.path / "manifest.json", manifest)
     write_json(
         folder.path / "plan.json",
-        {"name": config.name, "trials": [spec.summary() for spec in plan.trials]},
+        {"name": config.name, "trials": [{**spec.summary(), "data_key": spec.data_key} for spec in plan.trials]},
     )
+    write_held_out(prepared, folder.path / "held_out.parquet")
     if not (folder.path / "pool.parquet").exists():
         first = [variant for variant in variants if variant.grid == variants[0].grid]
         write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
