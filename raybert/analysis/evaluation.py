@@ -128,16 +128,25 @@ def predicted_classes(probs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     Raises:
         ConfigError: a threshold out of range, or other than 0.5 for more than two classes.
     """
-    if not 0 <= threshold <= 1:
-        raise ConfigError(f"threshold: must be in 0..1, got {threshold:g}")
+    check_threshold(threshold, probs.shape[1])
     if threshold == 0.5:
         return np.asarray(probs.argmax(axis=1), np.int64)
-    if probs.shape[1] != 2:
+    return np.asarray(probs[:, 1] >= threshold, np.int64)
+
+
+def check_threshold(threshold: float, num_classes: int) -> None:
+    """Refuse what `predicted_classes` cannot decide by, before anything is computed.
+
+    Raises:
+        ConfigError: a threshold out of range, or other than 0.5 for more than two classes.
+    """
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"threshold: must be in 0..1, got {threshold:g}")
+    if threshold != 0.5 and num_classes != 2:
         raise ConfigError(
-            f"threshold: must be 0.5 unless there are two classes, got {threshold:g} for {probs.shape[1]} classes; "
+            f"threshold: must be 0.5 unless there are two classes, got {threshold:g} for {num_classes} classes; "
             "leave it away"
         )
-    return np.asarray(probs[:, 1] >= threshold, np.int64)
 
 
 def threshold_table(labels: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> pd.DataFrame:

@@ -77,8 +77,9 @@ def _write_selected(sweep: Sweep) -> None:
     _write_csv(shares, results / "selected_classes")
     _write_csv(length_histogram(subsets, lengths), results / "selected_lengths")
     _write_csv(quantiles, results / "selected_length_quantiles")
-    plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png")
-    plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
+    if (shares["strategy"] != "all").any():  # which is the pool itself
+        plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png")
+        plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
 
 
 def _write_best(sweep: Sweep) -> None:

@@ -1,0 +1,26 @@
+"""What one finished run comes to, in a few lines."""
+
+from __future__ import annotations
+
+from raybert.analysis.results import Sweep
+
+_TEST_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
+
+
+def run_lines(sweep: Sweep) -> list[str]:
+    """Return what the one trial of a run of `raybert train` measured, and what a user should know of it.
+
+    Args:
+        sweep: with one complete trial.
+    """
+    trial = sweep.comparable_trials().iloc[-1].to_dict()
+    rows = sweep.epochs[sweep.epochs["trial_id"] == trial["trial_id"]]
+    metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in _TEST_METRICS if f"test_{name}" in trial)
+    lines = [
+        f"{trial['strategy']}: {trial['budget']:,} of {trial['pool']:,} examples, {trial['optimizer_steps']:,} steps "
+        f"in {trial['train_seconds']:,.1f} s, {len(rows)} evaluations",
+        f"best evaluation: step {trial['best_step']:,}, validation accuracy {trial['validation_accuracy']:.3f}",
+        f"test: {metrics}",
+    ]
+    notes = trial.get("notes")
+    return [*lines, *(f"note: {note}" for note in (notes.split("; ") if isinstance(notes, str) else ()))]

@@ -1,0 +1,133 @@
+"""What a path on the command line stands for: a run, one of its trials, or the folder of a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raybert.data.unseen import UnseenExamples
+from raybert.errors import SweepError
+
+_PLAN, _MODEL = "plan.json", "config.json"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A trained model, and the run that it is from.
+
+    Attributes:
+        model: its folder; it may be gone where only the predictions were kept.
+        run: results folder of a sweep or of `raybert train`; None: a model alone.
+        trial_id: of the run.
+    """
+
+    model: Path
+    run: Path | None = None
+    trial_id: str | None = None
+
+
+def find_target(path: str | Path) -> Target:
+    """Return the model that a path stands for.
+
+    Args:
+        path: a results folder (its best model), a folder below its `trials/`, or a model's folder, in a run or not.
+
+    Raises:
+        SweepError: none of these, or a run without a best model.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        inside = f": '{path.name}' is a file" if path.is_file() else ""
+        raise SweepError(f"{path}: must be the folder of a run, of a trial or of a model{inside or ', does not exist'}")
+    path = path.resolve()
+    if (path / _PLAN).is_file():
+        return _best_of(path)
+    if _is_trial(path):
+        return Target(path / "checkpoint" / "best", path.parent.parent, path.name)
+    if not (path / _MODEL).is_file():
+        raise SweepError(
+            f"{path}: must be the folder of a run ({_PLAN}), of a trial (trials/<id>) or of a model ({_MODEL}); "
+            f"has {', '.join(sorted(entry.name for entry in path.iterdir())[:6]) or 'nothing'}"
+        )
+    if path.name == "best" and _is_trial(path.parent.parent):
+        return Target(path, path.parents[3], path.parents[1].name)
+    if (path / "trial_id").is_file() and (path.parent / _PLAN).is_file():
+        return _best_of(path.parent)
+    return Target(path)
+
+
+def stored_predictions(target: Target, split: str) -> tuple[UnseenExamples, np.ndarray]:
+    """Return the examples (without texts) of one of a run's own splits, and the (m, C) that a trial predicted for them.
+
+    Raises:
+        SweepError: there are none; says what there is.
+    """
+    if target.run is None or target.trial_id is None:
+        raise SweepError(f"{target.model}: is not part of a run, which would know test examples; give --data")
+    path = target.run / "trials" / target.trial_id / "predictions.parquet"
+    if not path.is_file():
+        raise SweepError(f"{path}: must be there to evaluate a trial, which has not finished; continue the run first")
+    frame = pd.read_parquet(path)
+    rows = frame[frame["split"] == split]
+    if rows.empty:
+        known = ", ".join(frame["split"].unique())
+        raise SweepError(f"--split: must be one of {known} of trial {target.trial_id}, got '{split}'")
+    held_out = _held_out(target.run, target.trial_id, split)
+    if len(held_out) != len(rows):  # a run of an older raybert
+        held_out = pd.DataFrame({"example_id": rows["row"]})
+    examples = UnseenExamples(
+        ids=held_out["example_id"].to_numpy(),
+        texts=(),
+        labels=rows["label"].to_numpy(np.int64),
+        groups=held_out["group"].to_numpy() if "group" in held_out else None,
+    )
+    return examples, rows.filter(regex=r"^prob_\d+$").to_numpy(np.float32)
+
+
+def _held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
+    """Return example_id and [group] of a split of the data of a trial, in its order; nothing where it is not known."""
+    path = run / "held_out.parquet"
+    trials = json.loads((run / _PLAN).read_bytes())["trials"]
+    keys = [trial.get("data_key") for trial in trials if trial["trial_id"] == trial_id]
+    if not path.is_file() or not keys:
+        return pd.DataFrame()
+    frame = pd.read_parquet(path, filters=[("data_key", "==", keys[0]), ("split", "==", split)])
+    return frame.sort_values("row").dropna(axis="columns")  # beside data with groups, data without has empty ones
+
+
+def class_names_of_run(run: Path, num_classes: int) -> tuple[str, ...]:
+    """Return the names of the classes that a run's manifest gives.
+
+    Raises:
+        SweepError: no data set, or several, of so many classes.
+    """
+    path = run / "manifest.json"
+    try:
+        entries: list[dict[str, Any]] = list(json.loads(path.read_bytes())["data"].values())
+    except (OSError, ValueError, KeyError):
+        raise SweepError(
+            f"{path}: must say what the classes are called; run the sweep again to write it anew"
+        ) from None
+    names = {tuple(entry["label_names"]) for entry in entries if len(entry["label_names"]) == num_classes}
+    if len(names) != 1:
+        raise SweepError(f"{path}: must have one data set of {num_classes} classes, got {len(names)}")
+    return names.pop()
+
+
+def _best_of(run: Path) -> Target:
+    try:
+        trial_id = (run / "best" / "trial_id").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise SweepError(
+            f"{run}: has no best model yet; finish the run, or give one of its trials ({run.name}/trials/<id>)"
+        ) from None
+    return Target(run / "best", run, trial_id)
+
+
+def _is_trial(path: Path) -> bool:
+    return path.parent.name == "trials" and (path.parent.parent / _PLAN).is_file()

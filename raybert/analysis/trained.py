@@ -1,0 +1,141 @@
+"""A trained model from its folder alone: texts in, probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from raybert.data.examples import BatchMaker, ExampleTable
+from raybert.data.tokens import TokenTable, collate, takes_token_types, tokenize_examples
+from raybert.errors import ConfigError, DataError, ModelError
+from raybert.models import load_model
+from raybert.models.description import ModelDescription, assume_description, read_description
+from raybert.models.iris import IrisClassifier
+from raybert.training.inference import predict_probs
+from raybert.training.precision import resolve_precision
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
+
+
+class TextReader(Protocol):
+    """Turns texts into what one kind of model reads."""
+
+    def read(self, examples: pa.Table) -> tuple[ExampleTable, BatchMaker]:
+        """Return the examples (columns text, [text_pair], label) as a table, and who makes batches of it."""
+
+
+@dataclass(frozen=True)
+class TokenReader:
+    """Word pieces, as in training."""
+
+    tokenizer: PreTrainedTokenizerFast
+    max_length: int
+
+    def read(self, examples: pa.Table) -> tuple[TokenTable, TokenReader]:
+        return tokenize_examples(examples, self.tokenizer, self.max_length), self
+
+    def batch(self, table: TokenTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the model's inputs for some rows."""
+        pad_id = int(self.tokenizer.pad_token_id)
+        return collate(table, positions, pad_id, takes_token_types(self.tokenizer))
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that a run (or somebody else) has left in a folder.
+
+    Attributes:
+        folder: where it is.
+        description: what it reads and what its classes are called.
+        notes: what had to be assumed.
+        model: in eval mode, on the device.
+        reader: makes its inputs of texts.
+        precision: as in `train.precision`.
+    """
+
+    folder: Path
+    description: ModelDescription
+    notes: tuple[str, ...]
+    model: Any
+    reader: TextReader
+    precision: str
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> TrainedModel:
+        """Return the model in a folder.
+
+        Args:
+            folder: with config.json, weights and tokenizer; `raybert.json` says the rest.
+            device: where to compute; default: a GPU if there is one.
+
+        Raises:
+            ModelError: the folder holds no classifier of texts.
+        """
+        folder = Path(folder)
+        model = load_model(folder)
+        tokenizer = _load_tokenizer(folder)
+        description, notes = read_description(folder), []
+        if description is None:
+            description, note = assume_description(folder, tokenizer)
+            notes.append(note)
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        precision = description.precision
+        try:
+            resolve_precision(precision, chosen)
+        except ConfigError:
+            notes.append(f"trained in {precision}, which is not possible on '{chosen}': computes in its best format")
+            precision = "auto"
+        reader = _make_reader(folder, model, tokenizer, description)
+        return cls(folder, description, tuple(notes), model.to(chosen), reader, precision)
+
+    def predict_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Return (m, C) float32 probabilities, in the order of the texts.
+
+        Args:
+            texts: (m,).
+            text_pairs: (m,) second texts, of a model that was trained on pairs.
+
+        Raises:
+            DataError: second texts are missing, or too many.
+        """
+        if text_pairs is None and self.description.columns.text_pair is not None:
+            raise DataError(f"{self.folder}: was trained on pairs; give the second texts too")
+        columns: dict[str, Any] = {"text": pa.array(texts, pa.string())}
+        if text_pairs is not None:
+            if len(text_pairs) != len(texts):
+                raise DataError(f"text_pairs: must be as many as texts ({len(texts)}), got {len(text_pairs)}")
+            columns["text_pair"] = pa.array(text_pairs, pa.string())
+        if not len(texts):
+            return np.zeros((0, len(self.description.label_names)), np.float32)
+        columns["label"] = pa.array(np.zeros(len(texts), np.int64))
+        table, batches = self.reader.read(pa.table(columns))
+        return predict_probs(self.model, table, np.arange(len(texts)), data=batches, precision=self.precision)
+
+
+def _make_reader(
+    folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, description: ModelDescription
+) -> TextReader:
+    if isinstance(model, IrisClassifier):
+        raise ModelError(
+            f"{folder}: reads embeddings of chunks, not texts; evaluate the run's own split, without --data"
+        )
+    return TokenReader(tokenizer, description.max_length)
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelError(f"{folder}: must hold a tokenizer beside the model (tokenizer.json), has none")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: its tokenizer cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+    if not tokenizer.is_fast:
+        raise ModelError(f"{folder}: must have a fast tokenizer (tokenizer.json)")
+    return tokenizer
