@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from raybert.selection.store import ScoreStore
     from raybert.sweep.plan import Plan
     from raybert.sweep.progress import Progress
+    from raybert.sweep.run_progress import RunProgress
     from raybert.sweep.runner import Outcome
 
 app = typer.Typer(
@@ -53,7 +55,27 @@ StoreOption = Annotated[
         help="Folder of the store; default: the one that the sweeps of this machine share.", show_default=False
     ),
 ]
+TargetArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Results folder (its best model), folder of a trial, or folder of a model.", show_default=False
+    ),
+]
+TextOption = Annotated[str | None, typer.Option(help="Column of the text; default: that of training.")]
+TextPairOption = Annotated[str | None, typer.Option(help="Column of the second text; default: that of training.")]
+LabelOption = Annotated[str | None, typer.Option(help="Column of the label; default: that of training.")]
+IdOption = Annotated[
+    str | None, typer.Option("--id", help="Column of ids; default: that of training, else row numbers.")
+]
+GroupOption = Annotated[
+    str | None, typer.Option(help="Column of groups, for metrics of each; default: that of training.")
+]
+ThresholdOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Two classes: the second is predicted from this probability on.")
+]
 MISTAKE, CANCELLED = 2, 3
+_CTRL_C = 130
+"""What typer makes of a KeyboardInterrupt."""
 
 
 @app.callback()
@@ -102,6 +124,111 @@ def sweep(
         )
     _print_results(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def train(
+    file: FileArgument,
+    strategy: Annotated[str, typer.Option(help="Strategy or label of the file, or any other strategy's name.")] = "all",
+    seed: Annotated[int, typer.Option(min=0, help="Of head, order, ties and random draws.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Results folder; default: runs/<name of the sweep>-train.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is in the folder.")] = False,
+    overrides: SetOption = None,
+    address: AddressOption = None,
+) -> None:
+    """Train one model from a sweep file: one strategy (default: on all examples), one seed, no grid.
+
+    The results folder is that of a sweep, for `evaluate`, `predict` and `report`.
+
+    Exit codes: 0 complete, 2 bad input, 3 interrupted (`--resume` continues), 5 failed.
+    """
+    from raybert.sweep.single import train_one
+
+    config = load_config(file, overrides or ())
+    with _run_progress() as progress:
+        outcome = train_one(
+            config,
+            strategy,
+            seed,
+            output or Path("runs") / f"{config.name}-train",
+            progress,
+            resume=resume,
+            source_text=file.read_text(encoding="utf-8"),
+            address=address,
+        )
+    _print_run(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def evaluate(
+    target: TargetArgument,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled file (parquet, csv, jsonl) or folder with a file per split; default: what the run itself "
+            "held out.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the run, or of the folder.")] = "test",
+    text: TextOption = None,
+    text_pair: TextPairOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    id_column: IdOption = None,
+    threshold: ThresholdOption = 0.5,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples behind the intervals; 0: none.")] = 1000,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where it goes; default: evaluation/ in the run, or here.", show_default=False),
+    ] = None,
+) -> None:
+    """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
+    from raybert.analysis.apply import Question, evaluate_target, write_answer
+    from raybert.analysis.evaluation_report import format_evaluation
+
+    columns = _given(text=text, text_pair=text_pair, label=label, group=group, id=id_column)
+    question = Question(data, split, columns, threshold, resamples)
+    answer = evaluate_target(target, question)
+    console = Console()
+    console.print(format_evaluation(answer.evaluation))
+    _print_notes(answer.notes)
+    folder = output or (answer.target.run or Path.cwd()) / "evaluation"
+    for plot in write_answer(answer, question, folder):
+        typer.echo(f"plot: {_relative(plot)}")
+    typer.echo(f"metrics, tables, predictions: {_relative(folder)}")
+
+
+@app.command()
+def predict(
+    model: TargetArgument,
+    file: Annotated[
+        Path, typer.Argument(help="Texts: parquet, csv, jsonl, or txt with one text a line.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Where the predictions go: .parquet, .csv or .jsonl.", show_default=False)
+    ],
+    text: TextOption = None,
+    text_pair: TextPairOption = None,
+    id_column: IdOption = None,
+    threshold: ThresholdOption = 0.5,
+) -> None:
+    """Predict a file of texts: a row per text with its class, the confidence, and the probability of every class."""
+    from raybert.analysis.apply import predict_file
+    from raybert.files import check_frame_path, write_frame
+
+    check_frame_path(output, "--output")
+    columns = _given(text=text, text_pair=text_pair, id=id_column)
+    frame, notes = predict_file(model, file, columns=columns, threshold=threshold)
+    write_frame(frame, output)
+    _print_notes(notes)
+    typer.echo(f"{len(frame):,} texts: {_relative(output)}")
+    counts = frame["predicted"].value_counts()
+    typer.echo("predicted: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 @app.command()
@@ -284,8 +411,11 @@ def main() -> None:
             raise
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped at once; the same command continues", file=sys.stderr)
+    except SystemExit as ended:
+        if ended.code != _CTRL_C:
+            raise
+        is_train = "train" in sys.argv[1:3]  # after --debug, at most
+        print(f"stopped at once; continue with:  {_command(*['--resume'] * is_train)}", file=sys.stderr)
         sys.exit(CANCELLED)
 
 
@@ -299,6 +429,46 @@ def _progress() -> Iterator[Progress]:
             yield live
     else:
         yield PlainProgress(console)
+
+
+@contextlib.contextmanager
+def _run_progress() -> Iterator[RunProgress]:
+    from raybert.sweep.run_progress import RunBar, RunLines
+
+    console = Console()
+    if console.is_terminal:
+        with RunBar(console) as bar:
+            yield bar
+    else:
+        yield RunLines(console)
+
+
+def _given(**columns: str | None) -> dict[str, str]:
+    """Return the options that were given."""
+    return {key: column for key, column in columns.items() if column is not None}
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}")
+
+
+def _print_run(outcome: Outcome) -> None:
+    """Print what a run came to, where it is, and how to go on."""
+    from raybert.analysis import publish_results
+    from raybert.analysis.run_summary import run_lines
+
+    results = publish_results(outcome.folder)
+    if outcome.num_complete:
+        for line in run_lines(results):
+            typer.echo(line)
+        typer.echo(f"model: {_relative(outcome.folder / 'best')}")
+        typer.echo(f"results: {_relative(outcome.folder)}")
+        typer.echo(f"all metrics and plots:  raybert evaluate {shlex.quote(_relative(outcome.folder))}")
+    _print_failures(outcome)
+    if outcome.num_failed or outcome.num_pending:
+        what = "try again" if outcome.num_failed else "stopped; continue with"
+        typer.echo(f"{what}:  {_command('--resume')}")
 
 
 def _print_comparison(results: Sweep, console: Console) -> None:
@@ -321,21 +491,28 @@ def _print_results(outcome: Outcome) -> None:
         if plot.exists():
             console.print(f"plot: {_relative(plot)}", highlight=False, soft_wrap=True)
     console.print(f"results: {_relative(outcome.folder)}", highlight=False, soft_wrap=True)
-    for group in outcome.errors:
-        first = outcome.folder / "trials" / group.trial_ids[0] / "error.txt"
-        console.print(
-            f"failed ({len(group.trial_ids)} trials): {group.message}\n    traceback: {_relative(first)}",
-            style="red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    _print_failures(outcome)
     if outcome.num_failed:
         console.print(f"run the failed trials again:  {_command()} --retry failed", markup=False, soft_wrap=True)
     if outcome.num_pending:
         console.print(
             f"{outcome.num_pending} trials are left; continue with:  {_command()}",
             markup=False,
+            soft_wrap=True,
+        )
+
+
+def _print_failures(outcome: Outcome) -> None:
+    console = Console()
+    for group in outcome.errors:
+        first = outcome.folder / "trials" / group.trial_ids[0] / "error.txt"
+        num_trials = len(group.trial_ids)
+        console.print(
+            f"failed ({num_trials} trial{'s' if num_trials > 1 else ''}): {group.message}\n"
+            f"    traceback: {_relative(first)}",
+            style="red",
+            markup=False,
+            highlight=False,
             soft_wrap=True,
         )
 
@@ -382,14 +559,16 @@ def _plan_table(planned: Plan) -> Table:
 
 def _relative(path: Path) -> str:
     try:
-        return str(path.relative_to(Path.cwd()))
+        return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
 
 
-def _command() -> str:
-    arguments = [argument for argument in sys.argv[1:] if argument not in ("--retry", "failed", "--retry=failed")]
-    return " ".join(["raybert", *arguments])
+def _command(*further: str) -> str:
+    """Return the command that was given, without `--retry failed`, and with further options once."""
+    left_out = ("--retry", "failed", "--retry=failed", *further)
+    arguments = [argument for argument in sys.argv[1:] if argument not in left_out]
+    return shlex.join(["raybert", *arguments, *further])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,149 @@
+"""What `raybert train` tells the terminal: a bar over optimizer steps, or one plain line per evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from rich import progress as bars
+from rich.console import Console
+from rich.text import Text
+
+from raybert.sweep.plan import TRIAL, TrialSpec
+from raybert.sweep.progress import Progress, clock
+
+
+class RunProgress(Progress, Protocol):
+    """Hears besides of every optimizer step of a run in this process."""
+
+    def stepped(self, spec: TrialSpec, step: int) -> None:
+        """An optimizer step is done; must be quick."""
+
+
+class _Speed(bars.ProgressColumn):
+    """Optimizer steps (or rows) per second."""
+
+    def render(self, task: bars.Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if not speed else f"{speed:,.1f}/s" if speed < 100 else f"{speed:,.0f}/s")
+
+
+class RunBar:
+    """A bar for every run that is going on, with its last evaluation; use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(bar_width=None),
+            bars.MofNCompleteColumn(),
+            _Speed(),
+            bars.TimeRemainingColumn(compact=True),
+            bars.TextColumn("{task.fields[status]}", markup=False),
+            console=console,
+            transient=True,
+            expand=True,
+            refresh_per_second=4,
+        )
+        self._tasks: dict[str, bars.TaskID] = {}
+
+    def __enter__(self) -> RunBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+        """Take away the bar of the preparation."""
+        self._end("phase")
+
+    def phase(self, text: str) -> None:
+        """Show that something goes on, without an end in sight."""
+        self._end("phase")
+        self._tasks["phase"] = self._bar.add_task(text, total=None, status="")
+
+    def started(self, spec: TrialSpec) -> None:
+        """Begin a bar."""
+        self._end("phase")
+        name = "train" if spec.role == TRIAL else spec.label
+        self._tasks[spec.trial_id] = self._bar.add_task(name, total=spec.total_steps, status="")
+
+    def stepped(self, spec: TrialSpec, step: int) -> None:
+        """Advance it."""
+        self._bar.update(self._tasks[spec.trial_id], completed=step)
+
+    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        """Advance it, and show loss and metric."""
+        self._bar.update(self._tasks[spec.trial_id], completed=int(row["step"]), status=describe_row(spec, row))
+
+    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+        """Take it away, and keep a failure visible."""
+        self._end(spec.trial_id)
+        if status == "failed":
+            self.note(f"{spec.label} {spec.trial_id}: failed {message}")
+
+    def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
+        """Show the rows."""
+        self._end("phase")
+        if "scoring" not in self._tasks:
+            self._tasks["scoring"] = self._bar.add_task("score", total=rows_total, status="rows")
+        self._bar.update(self._tasks["scoring"], completed=rows_done, total=rows_total)
+        if rows_done == rows_total:
+            self._end("scoring")
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _end(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            self._bar.remove_task(task)
+
+
+class RunLines:
+    """One line per evaluation, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+
+    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+        """Say nothing: one run is one run."""
+
+    def phase(self, text: str) -> None:
+        """Print the phase."""
+        self.note(text)
+
+    def started(self, spec: TrialSpec) -> None:
+        """Print what is trained."""
+        self.note(f"{spec.label}: {spec.budget:,} of {spec.pool:,} examples, {spec.total_steps:,} steps")
+
+    def stepped(self, spec: TrialSpec, step: int) -> None:
+        """Say nothing: a line per step would drown the rest."""
+
+    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+        """Print the evaluation."""
+        self.note(f"{spec.label} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}")
+
+    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+        """Print the outcome."""
+        self.note(f"{spec.label} {spec.trial_id}: {status}{' ' + message if message else ''}")
+
+    def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
+        """Print the end of it."""
+        if rows_done == rows_total:
+            self.note(f"scored {rows_done:,} rows")
+
+    def note(self, text: str) -> None:
+        """Print it, with the time since the start."""
+        self._console.print(
+            f"{clock(time.monotonic() - self._began)} {text}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def describe_row(spec: TrialSpec, row: Mapping[str, Any]) -> str:
+    """Return training loss and validation metric of an evaluation, in words."""
+    metric = spec.config.train.best_metric
+    return f"loss {row['train_loss']:.3f}, validation {metric} {row[f'validation_{metric}']:.3f}"
