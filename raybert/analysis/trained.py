@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.data.tokens import TokenTable, collate, takes_token_types, tokenize_examples
 from raybert.errors import ConfigError, DataError, ModelError
-from raybert.models import load_model
+from raybert.models import load_model, quiet_transformers
 from raybert.models.description import ModelDescription, assume_description, read_description
 from raybert.models.iris import IrisClassifier
 from raybert.training.inference import predict_probs
@@ -133,7 +133,8 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelError(f"{folder}: must hold a tokenizer beside the model (tokenizer.json), has none")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        with quiet_transformers():  # it does not know the configurations of our heads, and need not
+            tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: its tokenizer cannot be loaded: {str(error).strip().splitlines()[0]}") from None
     if not tokenizer.is_fast:
