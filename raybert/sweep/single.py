@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig, load_config
-from raybert.errors import ConfigError, ResourceError, SweepError
+from raybert.errors import ResourceError, SweepError
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.narrow import narrow_to_one
-from raybert.sweep.plan import TRIAL, TrialSpec, build_strategies
+from raybert.sweep.plan import TRIAL, build_strategies
 from raybert.sweep.run_progress import RunProgress
 from raybert.sweep.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
 from raybert.sweep.trial import run_trial
@@ -68,7 +68,7 @@ def train_one(
 
 def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, source_text: str) -> Outcome:
     with open_sweep(config, output, progress) as opened:
-        spec = _only(opened.plan.trials)
+        (spec,) = opened.plan.trials
         write_head(opened, config, source_text, cluster=None)
         trial, ready = opened.folder.trial(spec.trial_id), opened.prepared[spec.data_key]
         trial.forget_failure()
@@ -85,20 +85,6 @@ def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, sour
         )
         progress.ended(spec, status, trial.error().splitlines()[0] if status == "failed" else "")
         return read_outcome(opened.folder, [spec])
-
-
-def _only(trials: tuple[TrialSpec, ...]) -> TrialSpec:
-    """Return the one run.
-
-    Raises:
-        ConfigError: there are several, for a reason other than strategies, seeds and the grid.
-    """
-    if len(trials) > 1:
-        raise ConfigError(
-            f"data.folds: must be left out to train one model, got {len(trials)} runs; add --set data.folds=null, or "
-            "use `raybert sweep`"
-        )
-    return trials[0]
 
 
 def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> bool:

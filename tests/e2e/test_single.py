@@ -302,6 +302,7 @@ def test_a_failing_run_is_exit_code_5_with_its_reason_and_can_be_tried_again(pla
         (["train", "FILE", "--strategy", "al"], "unknown 'al'; did you mean 'all'?"),
         (["train", "FILE", "--set", "resources.gpus_per_worker=1"], "resources.gpus_per_worker: must be 0 where"),
         (["train", "FILE", "--set", "resources.cpus_per_worker=999"], "resources.cpus_per_worker: must be <="),
+        (["train", "FILE", "--set", "data.folds=3"], "data.folds: must be left out to select one subset or train one"),
         (["train", "nowhere.yaml"], "nowhere.yaml: no such sweep file"),
         (["evaluate", "nowhere"], "must be the folder of a run, of a trial or of a model, does not exist"),
         (["evaluate", "RUN", "--split", "train"], "--split: must be one of validation, test"),
