@@ -13,8 +13,8 @@ from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
 from raybert.analysis.results import Sweep
-from raybert.analysis.stats import best_configurations
 from raybert.analysis.subsets import class_shares, length_histogram, length_quantiles
+from raybert.config import LOWER_IS_BETTER, load_config
 from raybert.files import atomic_path, write_text
 
 
@@ -82,11 +82,31 @@ def _write_selected(sweep: Sweep) -> None:
         plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
 
 
+def _best_trials(sweep: Sweep) -> list[str]:
+    """Return the trials of the configuration with the best mean validation metric, best first.
+
+    The metric is `train.best_metric`.
+    """
+    resolved = sweep.folder / "resolved.yaml"
+    metric = load_config(resolved).train.best_metric if resolved.exists() else "accuracy"
+    trials = sweep.trials[(sweep.trials["status"] == "complete") & (sweep.trials["role"] != "part")]
+    keys = ["strategy", "role", "budget_kind", *sweep.grid_columns]
+    keys += [] if "selection.budget" in sweep.grid_columns else ["budget"]
+    score = trials[f"validation_{metric}"] * (-1 if metric in LOWER_IS_BETTER else 1)
+    mean = score.groupby([trials[key] for key in keys], dropna=False, sort=False).transform("mean")
+    best = trials[mean == mean.max()]
+    first = best.iloc[:1][keys].merge(trials.assign(_score=score), on=keys)
+    return list(first.sort_values("_score", ascending=False, kind="stable")["trial_id"])
+
+
 def _write_best(sweep: Sweep) -> None:
-    """Copy the best trial of the best configuration, both chosen on validation, to `best/`."""
-    ranked = best_configurations(sweep.summary).sort_values("validation_accuracy_mean", ascending=False)
-    trials = sweep.trials_of(ranked.iloc[0].to_dict())
-    ordered = trials.sort_values("validation_accuracy", ascending=False, kind="stable")["trial_id"]
+    """Copy the best trial of the best configuration, both chosen on validation, to `best/`; draw what it measured."""
+    from raybert.analysis.plots.monitor import write_monitor_plots
+
+    ordered = _best_trials(sweep)
+    if not ordered:  # the metric is undefined in all of them
+        return
+    write_monitor_plots(sweep.folder / "trials" / ordered[0], sweep.folder / "plots" / "monitor")
     folders = {trial_id: sweep.folder / "trials" / trial_id / "checkpoint" / "best" for trial_id in ordered}
     # `sweep.keep_best` may have deleted some.
     kept = [trial_id for trial_id, path in folders.items() if (path / "COMPLETE").exists()]

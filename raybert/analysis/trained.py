@@ -12,13 +12,15 @@ import pyarrow as pa
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from raybert.data.chunks import ChunkSettings, ChunkTable, chunk_texts
 from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.data.tokens import TokenTable, collate, takes_token_types, tokenize_examples
 from raybert.errors import ConfigError, DataError, ModelError
-from raybert.models import load_model, quiet_transformers
+from raybert.models import Encoder, load_backbone, load_model, quiet_transformers
 from raybert.models.description import ModelDescription, assume_description, read_description
+from raybert.models.encoder import fingerprint_files
 from raybert.models.iris import IrisClassifier
-from raybert.training.inference import predict_probs
+from raybert.training.inference import embed_examples, predict_probs
 from raybert.training.precision import resolve_precision
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
@@ -45,6 +47,37 @@ class TokenReader:
         """Return the model's inputs for some rows."""
         pad_id = int(self.tokenizer.pad_token_id)
         return collate(table, positions, pad_id, takes_token_types(self.tokenizer))
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """Embeddings of a document's chunks by the encoder that IRIS was trained with."""
+
+    tokenizer: PreTrainedTokenizerFast
+    encoder: Encoder
+    settings: ChunkSettings
+    max_length: int
+    device: torch.device
+
+    def read(self, examples: pa.Table) -> tuple[ChunkTable, ChunkReader]:
+        is_pair = "text_pair" in examples.column_names
+        documents = examples["text_pair" if is_pair else "text"].to_pylist()
+        chunks = chunk_texts(documents, self.tokenizer, self.settings)
+        companions = None
+        if is_pair:
+            firsts = tokenize_examples(examples.drop_columns(["text_pair"]), self.tokenizer, self.max_length)
+            companions = self._embed(firsts)
+        labels = examples["label"].to_numpy().astype(np.int64)
+        return ChunkTable(self._embed(chunks.table), chunks.document_offsets, labels, companions), self
+
+    def batch(self, table: ChunkTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the model's inputs for some documents."""
+        return table.collate(positions)
+
+    def _embed(self, pieces: TokenTable) -> np.ndarray:
+        model = load_backbone(self.encoder).to(self.device)
+        reader = TokenReader(self.tokenizer, self.max_length)
+        return embed_examples(model, pieces, np.arange(len(pieces)), data=reader)
 
 
 @dataclass(frozen=True)
@@ -92,7 +125,7 @@ class TrainedModel:
         except ConfigError:
             notes.append(f"trained in {precision}, which is not possible on '{chosen}': computes in its best format")
             precision = "auto"
-        reader = _make_reader(folder, model, tokenizer, description)
+        reader = _make_reader(folder, model, tokenizer, description, chosen)
         return cls(folder, description, tuple(notes), model.to(chosen), reader, precision)
 
     def predict_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
@@ -120,13 +153,24 @@ class TrainedModel:
 
 
 def _make_reader(
-    folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, description: ModelDescription
+    folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, description: ModelDescription, device: torch.device
 ) -> TextReader:
-    if isinstance(model, IrisClassifier):
+    """Return what makes the model's inputs.
+
+    Raises:
+        ModelError: the encoder that IRIS was trained with is gone, or has changed.
+    """
+    if not isinstance(model, IrisClassifier):
+        return TokenReader(tokenizer, description.max_length)
+    path = Path(description.encoder_path or "")
+    if description.chunking is None or not (path / "config.json").is_file():
         raise ModelError(
-            f"{folder}: reads embeddings of chunks, not texts; evaluate the run's own split, without --data"
+            f"{folder}: needs the encoder that it was trained with, '{description.encoder}'; not at '{path}'"
         )
-    return TokenReader(tokenizer, description.max_length)
+    encoder = Encoder(str(description.encoder), path, fingerprint_files(path))
+    if encoder.fingerprint != description.encoder_fingerprint:
+        raise ModelError(f"{path}: must be the encoder that {folder} was trained with, but its files have changed")
+    return ChunkReader(tokenizer, encoder, ChunkSettings(**description.chunking), description.max_length, device)
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -10,6 +10,8 @@ from raybert.config.load import (
     with_value,
 )
 from raybert.config.schema import (
+    LOWER_IS_BETTER,
+    TWO_CLASSES_ONLY,
     AveragingConfig,
     DataConfig,
     EarlyStoppingConfig,
@@ -30,6 +32,8 @@ from raybert.config.schema import (
 )
 
 __all__ = [
+    "LOWER_IS_BETTER",
+    "TWO_CLASSES_ONLY",
     "AveragingConfig",
     "DataConfig",
     "EarlyStoppingConfig",

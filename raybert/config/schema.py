@@ -239,11 +239,37 @@ class AveragingConfig(Section):
     start: float = Field(0.75, ge=0, lt=1, description="share of T after which averaging begins")
 
 
+MetricName = Literal[
+    "accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "macro_precision",
+    "macro_recall",
+    "macro_specificity",
+    "f1",
+    "precision",
+    "recall",
+    "specificity",
+    "mcc",
+    "auc_roc",
+    "auc_pr",
+    "brier",
+    "ece",
+    "loss",
+]
+LOWER_IS_BETTER = frozenset({"loss", "brier", "ece"})
+TWO_CLASSES_ONLY = frozenset({"f1", "precision", "recall", "specificity"})
+
+
 class EarlyStoppingConfig(Section):
     """When a run may end before T."""
 
-    patience: int | None = Field(None, ge=1, description="evaluations without a better `best_metric`; default: never")
+    patience: int | None = Field(None, ge=1, description="evaluations without a better metric; default: never")
     min_change: float = Field(0.0, ge=0, description="least change that counts as better")
+    metric: MetricName | None = Field(None, description="validation metric that is watched; default: `best_metric`")
+    direction: Literal["auto", "higher", "lower"] = Field(
+        "auto", description="which change is better; auto: lower for loss, brier and ece, else higher"
+    )
 
 
 _WARMUP_FRACTION = 0.1
@@ -291,8 +317,9 @@ class TrainConfig(Section):
     eval_every: int | Literal["epoch"] | None = Field(
         None, description="steps between evaluations, or `epoch`; default T/10"
     )
-    best_metric: Literal["accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss"] = Field(
-        "accuracy", description="validation metric that chooses the best evaluation; loss: lowest, others: highest"
+    best_metric: MetricName = Field(
+        "accuracy",
+        description="validation metric that chooses the best evaluation; loss, brier and ece: lowest, others: highest",
     )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     checkpoint_seconds: float = Field(

@@ -32,6 +32,7 @@ class ChunkedData:
         pieces: word pieces of everything that is to be embedded, in its `train`: the chunks of the three splits, then
             for pairs their first texts.
         chunks: split -> its chunks, with their places in the texts.
+        settings: how documents were cut.
     """
 
     train: ChunkTable
@@ -42,6 +43,7 @@ class ChunkedData:
     fingerprint: str
     pieces: TokenizedData
     chunks: dict[str, ChunkedTexts]
+    settings: ChunkSettings
 
     @property
     def num_classes(self) -> int:
@@ -126,7 +128,13 @@ def chunk_splits(
     }
     ids = np.array(splits.train["example_id"].to_pylist(), np.str_)
     return ChunkedData(
-        **empty, example_ids=ids, label_names=splits.label_names, fingerprint=fingerprint, pieces=pieces, chunks=chunks
+        **empty,
+        example_ids=ids,
+        label_names=splits.label_names,
+        fingerprint=fingerprint,
+        pieces=pieces,
+        chunks=chunks,
+        settings=settings,
     )
 
 

@@ -41,6 +41,8 @@ class ModelDescription:
         precision: `train.precision`.
         encoder: as in the sweep file; None: not known.
         encoder_fingerprint: of its files.
+        encoder_path: of IRIS, where the frozen encoder was.
+        chunking: of IRIS, how documents are cut: chunk_tokens, stride, max_chunks.
         trial_id: of the run that trained it.
         strategy: likewise.
         seed: likewise.
@@ -54,6 +56,8 @@ class ModelDescription:
     precision: str = "auto"
     encoder: str | None = None
     encoder_fingerprint: str | None = None
+    encoder_path: str | None = None
+    chunking: dict[str, int] | None = None
     trial_id: str | None = None
     strategy: str | None = None
     seed: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raybert.config import RaybertConfig
+from raybert.config import LOWER_IS_BETTER, RaybertConfig
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import TRIAL, TrialSpec
 
@@ -91,7 +91,7 @@ class ModelKeeper:
     def _score(self, trial_id: str) -> float:
         metric = self.config.train.best_metric
         value = float(self.folder.trial(trial_id).result()[f"validation_{metric}"])
-        return -value if metric == "loss" else value
+        return -value if metric in LOWER_IS_BETTER else value
 
 
 def checkpoint_bytes(folder: SweepFolder) -> int:

@@ -303,6 +303,7 @@ class _Trial:
 
     def _describe_model(self) -> ModelDescription:
         spec, data = self.spec, self.spec.config.data
+        iris = vars(self.data.settings) if isinstance(self.data, ChunkedData) else None
         return ModelDescription(
             label_names=tuple(self.data.label_names),
             max_length=data.max_length,
@@ -310,6 +311,8 @@ class _Trial:
             precision=spec.config.train.precision,
             encoder=self.encoder.name,
             encoder_fingerprint=self.encoder.fingerprint,
+            encoder_path=str(self.encoder.path) if iris is not None else None,
+            chunking=iris,
             trial_id=spec.trial_id,
             strategy=spec.label,
             seed=spec.seed,

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import MonitorConfig, TrainConfig
+from raybert.config import LOWER_IS_BETTER, TWO_CLASSES_ONLY, MonitorConfig, TrainConfig
 from raybert.data import training_batches
 from raybert.data.examples import ExampleData
-from raybert.errors import TrialError
+from raybert.errors import ConfigError, TrialError
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.averaging import WeightAverage
@@ -27,7 +27,7 @@ from raybert.training.history import LossHistory
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
 from raybert.training.losses import build_loss
-from raybert.training.metrics import classification_metrics, ranking_free_metrics
+from raybert.training.metrics import classification_metrics, evaluation_metrics, ranking_free_metrics
 from raybert.training.monitor import Monitor, Watched, check_weights
 from raybert.training.optim import build_optimizer, set_step
 from raybert.training.precision import resolve_precision
@@ -180,6 +180,7 @@ class _Run:
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.run_key = self._run_key()
+        _check_metrics(config, data.num_classes)
         self.labels = np.asarray(data.train.labels)
         self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
         self.notes = dict.fromkeys(self.loss.notes)
@@ -397,7 +398,8 @@ class _Run:
     def _reasons(self) -> tuple[bool, bool, bool]:
         """Return whether a stop was asked for, patience is at its end, and a checkpoint is due."""
         rule = self.config.early_stopping
-        scores = [self._score(row) for row in self.state.rows]
+        sign = _sign(self._watched_metric, rule.direction)
+        scores = [sign * float(row[f"validation_{self._watched_metric}"]) for row in self.state.rows]
         since = evaluations_since_better(scores, rule.min_change)
         patience = rule.patience is not None and since >= rule.patience
         return self.surroundings.should_stop(), patience, self._checkpoint_is_due()
@@ -408,8 +410,10 @@ class _Run:
     def _validation_metrics(self, probs: np.ndarray) -> dict[str, float]:
         labels = np.asarray(self.data.validation.labels)
         metrics = ranking_free_metrics(labels, probs)
-        if self.config.best_metric not in metrics:
-            metrics[self.config.best_metric] = classification_metrics(labels, probs)[self.config.best_metric]
+        wanted = {self.config.best_metric, self._watched_metric} - metrics.keys()
+        if wanted:
+            every = evaluation_metrics(labels, probs)
+            metrics |= {name: every[name] for name in sorted(wanted)}
         return metrics
 
     def _next_plan(self) -> EpochPlan:
@@ -515,8 +519,13 @@ class _Run:
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
 
     def _score(self, row: Row) -> float:
-        value = float(row[f"validation_{self.config.best_metric}"])
-        return -value if self.config.best_metric == "loss" else value
+        metric = self.config.best_metric
+        return _sign(metric) * float(row[f"validation_{metric}"])
+
+    @property
+    def _watched_metric(self) -> str:
+        """The validation metric of early stopping."""
+        return self.config.early_stopping.metric or self.config.best_metric
 
     def _probs_of(self, table: Any) -> np.ndarray:
         return predict_probs(self.model, table, np.arange(len(table)), data=self.data, precision=self.config.precision)
@@ -536,6 +545,25 @@ class _Run:
             "world_size": self.world_size,
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _sign(metric: str, direction: str = "auto") -> float:
+    """Return what makes a metric higher = better."""
+    is_lower = metric in LOWER_IS_BETTER if direction == "auto" else direction == "lower"
+    return -1.0 if is_lower else 1.0
+
+
+def _check_metrics(config: TrainConfig, num_classes: int) -> None:
+    """Refuse metrics of two classes where there are more.
+
+    Raises:
+        ConfigError: says the key.
+    """
+    for key, metric in (("best_metric", config.best_metric), ("early_stopping.metric", config.early_stopping.metric)):
+        if metric in TWO_CLASSES_ONLY and num_classes != 2:
+            raise ConfigError(
+                f"train.{key}: must not be `{metric}` with {num_classes} classes, it is for two; take macro_f1 or mcc"
+            )
 
 
 def evaluations_since_better(scores: list[float], min_change: float) -> int:

@@ -1,15 +1,19 @@
 """IRIS in a sweep: chunks embedded once, pairs, proxies, and explanations that add up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from raybert.analysis.explanation import explain_run
 from raybert.analysis.explanation_text import explanation_lines
+from raybert.analysis.trained import TrainedModel
 from raybert.config import validate_config
 from raybert.errors import ConfigError, ModelError
 from raybert.files import cache_folder
 from raybert.models import load_backbone, load_model, load_tokenizer
+from raybert.models.description import read_description, write_description
 from raybert.selection.scorers.models import DocumentEmbeddingScorer, ProxyScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
@@ -106,6 +110,29 @@ def test_a_trial_trains_with_the_defaults_of_iris_and_is_saved(trained):
     assert model.settings.is_pair == ready.data.is_pair
     assert model.settings.interaction
     assert sum(parameter.numel() for parameter in model.parameters()) == 3 * 32 + 3 * 32 + 1 + ready.data.is_pair * 35
+
+
+def test_the_saved_model_reads_texts_and_gives_what_the_trial_predicted(trained):
+    _, _, ready, plan, folder = trained
+    trial = folder.trial(spec_of(plan, "all").trial_id)
+    model = TrainedModel.load(trial.checkpoints / "best", device="cpu")
+    test = ready.splits.test
+    pairs = test["text_pair"].to_pylist() if ready.data.is_pair else None
+    found = model.predict_probs(test["text"].to_pylist(), pairs)
+    kept = pd.read_parquet(trial.path / "predictions.parquet").query("split == 'test'")
+    np.testing.assert_allclose(found, kept[["prob_0", "prob_1"]].to_numpy(), atol=2e-3)  # chunks are embedded in bf16
+
+
+def test_a_model_whose_encoder_is_gone_says_so(trained):
+    _, _, _, plan, folder = trained
+    best = folder.trial(spec_of(plan, "all").trial_id).checkpoints / "best"
+    description = read_description(best)
+    write_description(best, replace(description, encoder_path="/nowhere"))
+    with pytest.raises(ModelError, match="needs the encoder that it was trained with, .*not at '/nowhere'"):
+        TrainedModel.load(best)
+    write_description(best, replace(description, encoder_fingerprint="other"))
+    with pytest.raises(ModelError, match="its files have changed"):
+        TrainedModel.load(best)
 
 
 def test_signals_of_iris(trained):

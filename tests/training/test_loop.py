@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from raybert.config import AveragingConfig, TrainConfig
+from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.models import load_classifier
@@ -359,3 +359,33 @@ def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, token
     np.testing.assert_allclose(two[2], one[2], rtol=1e-4, atol=1e-5)
     for name, array in one[3].items():
         np.testing.assert_allclose(two[3][name], array, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("metric", "sign"), [("mcc", 1), ("brier", -1), ("ece", -1), ("loss", -1), ("auc_pr", 1), ("macro_recall", 1)]
+)
+def test_the_best_evaluation_is_that_of_the_metric(tiny_bert, tokens, metric, sign):
+    from raybert.training.metrics import evaluation_metrics
+
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    result = train(model, tokens, FAST.model_copy(update={"best_metric": metric, "eval_every": 1}))
+    values = [sign * row[f"validation_{metric}"] for row in result.rows]
+    assert sign * result.best_row[f"validation_{metric}"] == max(values)
+    again = evaluation_metrics(tokens.validation.labels, result.validation_probs)[metric]
+    assert again == pytest.approx(result.best_row[f"validation_{metric}"], abs=1e-6)
+
+
+def test_early_stopping_may_watch_another_metric_in_another_direction(tiny_bert, tokens):
+    stopping = {"patience": 2, "metric": "loss", "direction": "higher"}
+    config = FAST.model_copy(update={"eval_every": 1, "early_stopping": EarlyStoppingConfig(**stopping)})
+    result = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, config, total_steps=30)
+    losses = [row["validation_loss"] for row in result.rows]
+    highest = max(range(len(losses)), key=losses.__getitem__)
+    assert len(losses) == highest + 3 < 30
+
+
+def test_a_metric_of_two_classes_is_refused_for_more(tiny_bert, tokens):
+    from raybert.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="train.best_metric: must not be `f1` with 3 classes"):
+        train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, FAST.model_copy(update={"best_metric": "f1"}))
