@@ -1,5 +1,6 @@
 """The sweep file: its schema, and how it is read."""
 
+from raybert.config.data import DataConfig
 from raybert.config.load import (
     apply_overrides,
     dump_yaml,
@@ -9,25 +10,17 @@ from raybert.config.load import (
     validate_model,
     with_value,
 )
-from raybert.config.schema import (
+from raybert.config.model import HeadConfig, ModelConfig
+from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
+from raybert.config.section import Section
+from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, StrategyConfig
+from raybert.config.train import (
     LOWER_IS_BETTER,
     TWO_CLASSES_ONLY,
     AveragingConfig,
-    DataConfig,
     EarlyStoppingConfig,
-    EmbeddingConfig,
-    HeadConfig,
     LengthConfig,
     LossConfig,
-    ModelConfig,
-    MonitorConfig,
-    ProxyConfig,
-    RaybertConfig,
-    ResourcesConfig,
-    Section,
-    SelectionConfig,
-    StrategyConfig,
-    SweepConfig,
     TrainConfig,
 )
 

@@ -9,8 +9,9 @@ from raybert.training.interface import (
     PoolView,
     Surroundings,
 )
-from raybert.training.loop import FitResult, fit
+from raybert.training.loop import fit
 from raybert.training.metrics import classification_metrics
+from raybert.training.result import FitResult
 
 __all__ = [
     "EpochPlan",

@@ -19,7 +19,8 @@ from raybert.data import TokenizedData
 from raybert.files import atomic_path
 from raybert.training.allocator import keep_memory
 from raybert.training.interface import EpochSource, Surroundings
-from raybert.training.loop import FitResult, fit
+from raybert.training.loop import fit
+from raybert.training.result import FitResult
 
 _RESULT = "fit_result.pickle"
 MAX_RESTARTS = 5

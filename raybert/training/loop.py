@@ -7,17 +7,16 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import LOWER_IS_BETTER, TWO_CLASSES_ONLY, MonitorConfig, TrainConfig
+from raybert.config import MonitorConfig, TrainConfig
 from raybert.data import training_batches
 from raybert.data.examples import ExampleData
-from raybert.errors import ConfigError, TrialError
+from raybert.errors import TrialError
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.averaging import WeightAverage
@@ -32,6 +31,7 @@ from raybert.training.monitor import Monitor, Watched, check_weights
 from raybert.training.optim import build_optimizer, set_step
 from raybert.training.precision import resolve_precision
 from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
+from raybert.training.result import FitResult
 from raybert.training.schedules import learning_rate_factor, weight_decay_at
 from raybert.training.state import (
     Row,
@@ -41,53 +41,11 @@ from raybert.training.state import (
     set_generator_states,
     unpack_plan,
 )
+from raybert.training.stopping import check_metrics, evaluations_since_better, sign_of
 
 Verdict = Literal["go on", "interrupted", "patience"]
 _STEPS_BETWEEN_AGREEMENTS = 10
 """Steps after which several ranks ask rank 0 whether to stop or save between evaluations."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a training run measured.
-
-    Attributes:
-        rows: one per evaluation.
-        best_row: the row whose weights the model now has.
-        stopped: whether it was asked to stop before T; a checkpoint is there, the rest is not final.
-        optimizer_steps: done.
-        examples_seen: forward and backward, repetitions included.
-        samples_per_epoch: examples of every pass.
-        examples_scored: forward passes that the epoch source asked for.
-        test_metrics: of the best row's weights; None if the test split was not to be read.
-        validation_probs: (v, C) float32, of the best row's weights.
-        test_probs: (t, C) float32, likewise.
-        train_losses: (epochs, n) float32, each example's plain cross entropy in training, per pass; NaN: not in it.
-        train_seconds: in forward, backward and step.
-        evaluation_seconds: on validation and test.
-        selection_seconds: in the epoch source.
-        notes: what a user should know of the run.
-        micro_batch_size: examples per forward pass at the end, where they were limited.
-        memory_reductions: (step, size) of every time when memory ran out and the micro-batch was made smaller.
-    """
-
-    rows: list[Row]
-    best_row: Row
-    stopped: bool
-    optimizer_steps: int
-    examples_seen: int
-    samples_per_epoch: tuple[int, ...]
-    examples_scored: int
-    test_metrics: dict[str, float] | None
-    validation_probs: np.ndarray | None
-    test_probs: np.ndarray | None
-    train_losses: np.ndarray
-    train_seconds: float
-    evaluation_seconds: float
-    selection_seconds: float
-    notes: tuple[str, ...] = ()
-    micro_batch_size: int | None = None
-    memory_reductions: tuple[tuple[int, int], ...] = ()
 
 
 def fit(
@@ -180,7 +138,7 @@ class _Run:
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.run_key = self._run_key()
-        _check_metrics(config, data.num_classes)
+        check_metrics(config, data.num_classes)
         self.labels = np.asarray(data.train.labels)
         self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
         self.notes = dict.fromkeys(self.loss.notes)
@@ -398,7 +356,7 @@ class _Run:
     def _reasons(self) -> tuple[bool, bool, bool]:
         """Return whether a stop was asked for, patience is at its end, and a checkpoint is due."""
         rule = self.config.early_stopping
-        sign = _sign(self._watched_metric, rule.direction)
+        sign = sign_of(self._watched_metric, rule.direction)
         scores = [sign * float(row[f"validation_{self._watched_metric}"]) for row in self.state.rows]
         since = evaluations_since_better(scores, rule.min_change)
         patience = rule.patience is not None and since >= rule.patience
@@ -520,7 +478,7 @@ class _Run:
 
     def _score(self, row: Row) -> float:
         metric = self.config.best_metric
-        return _sign(metric) * float(row[f"validation_{metric}"])
+        return sign_of(metric) * float(row[f"validation_{metric}"])
 
     @property
     def _watched_metric(self) -> str:
@@ -545,37 +503,3 @@ class _Run:
             "world_size": self.world_size,
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _sign(metric: str, direction: str = "auto") -> float:
-    """Return what makes a metric higher = better."""
-    is_lower = metric in LOWER_IS_BETTER if direction == "auto" else direction == "lower"
-    return -1.0 if is_lower else 1.0
-
-
-def _check_metrics(config: TrainConfig, num_classes: int) -> None:
-    """Refuse metrics of two classes where there are more.
-
-    Raises:
-        ConfigError: says the key.
-    """
-    for key, metric in (("best_metric", config.best_metric), ("early_stopping.metric", config.early_stopping.metric)):
-        if metric in TWO_CLASSES_ONLY and num_classes != 2:
-            raise ConfigError(
-                f"train.{key}: must not be `{metric}` with {num_classes} classes, it is for two; take macro_f1 or mcc"
-            )
-
-
-def evaluations_since_better(scores: list[float], min_change: float) -> int:
-    """Return how many evaluations ago the score last rose by more than `min_change`.
-
-    Args:
-        scores: of all evaluations so far, higher = better; NaN is never better.
-        min_change: >= 0.
-    """
-    best, since = -math.inf, 0
-    for score in scores:
-        since += 1
-        if score > best + min_change:
-            best, since = score, 0
-    return since

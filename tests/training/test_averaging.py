@@ -11,7 +11,7 @@ from raybert.models import load_classifier
 from raybert.training import FixedEpochs, LocalSurroundings, fit
 from raybert.training.averaging import WeightAverage
 from raybert.training.inference import predict_probs
-from raybert.training.loop import evaluations_since_better
+from raybert.training.stopping import evaluations_since_better
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""The section `data`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from raybert.config.section import Section
+
+
+class DataConfig(Section):
+    """Where the texts come from and how they are cut into splits."""
+
+    source: str = Field(
+        "docstrings",
+        min_length=1,
+        description="built-in corpus (`docstrings`), path of a parquet/csv/jsonl file, folder with one file "
+        "per split, or hub id",
+    )
+    subset: str | None = Field(None, description="configuration name of a hub dataset, e.g. `sst2` of `glue`")
+    revision: str | None = Field(None, description="git revision of a hub dataset")
+    text: str = Field("text", description="column of the text")
+    text_pair: str | None = Field(None, description="column of the second text, for pairs")
+    label: str = Field("label", description="column of the label: whole numbers or strings")
+    id: str | None = Field(None, description="column of unique example ids; default: a hash of the content")
+    group: str | None = Field(None, description="column of the group that must not be split up")
+    max_length: int = Field(128, ge=4, le=32768, description="word pieces per example, special ones included")
+    train_examples: int | None = Field(None, gt=0, description="examples in the pool; default: all")
+    validation_examples: int | None = Field(None, gt=0, description="validation examples; default: all")
+    test_examples: int | None = Field(None, gt=0, description="test examples; default: all")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="share held out if there is no such split; with `folds`, of the other folds"
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share held out if there is no such split; not used with `folds`"
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="cross-validation: all rows of the source are cut into so many folds, each is the test split once",
+    )
+    split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")

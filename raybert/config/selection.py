@@ -1,0 +1,139 @@
+"""The section `selection`, and how strategies are written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from raybert.config.section import Section
+from raybert.errors import ConfigError
+
+Budget = Annotated[
+    int | float,
+    Field(description="examples to train on: a whole number, or a fraction of the pool in (0, 1]"),
+]
+
+
+class ProxyConfig(Section):
+    """The small training runs whose outputs score the pool."""
+
+    epochs: float = Field(1, gt=0, description="passes over the whole pool")
+    num_seeds: int = Field(1, ge=1, le=20, description="proxies per sweep seed, averaged")
+    folds: int | None = Field(
+        None, ge=2, le=20, description="cross-fit: every example is scored by proxies that did not train on it"
+    )
+    per_seed: bool = Field(True, description="own proxies for every sweep seed; false: seed 0 serves all")
+    learning_rate: float | None = Field(None, gt=0, description="default: that of `train`")
+
+
+class DynamicsConfig(Section):
+    """The training run whose checkpoints give the training dynamics of the pool."""
+
+    epochs: int = Field(3, ge=3, description="passes over the whole pool; one makes dynamics degenerate")
+    checkpoints: int = Field(6, ge=5, description="at equal distances, the last one at the end; at least one an epoch")
+
+    @model_validator(mode="after")
+    def _a_checkpoint_an_epoch(self) -> DynamicsConfig:
+        if self.checkpoints < self.epochs:
+            raise ValueError(f"checkpoints: must be >= epochs ({self.epochs}), got {self.checkpoints}")
+        return self
+
+
+class HeldoutConfig(Section):
+    """The cross-fitted proxies behind out-of-fold probabilities (`label_errors`)."""
+
+    folds: int = Field(5, ge=2, le=20, description="m; each proxy trains on all but one fold")
+    epochs: float = Field(2, gt=0, description="passes of each proxy over its folds")
+
+
+class IrreducibleConfig(Section):
+    """The twin models behind the irreducible loss (`rho_loss`): each trains on one half and scores the other."""
+
+    epochs: float = Field(3, gt=0, description="passes of each twin over its half")
+
+
+class PerplexityConfig(Section):
+    """The masked language model behind the signal `perplexity`."""
+
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="local folder or hub id of a masked LM; default: the encoder, if it has the head",
+    )
+    revision: str | None = Field(None, description="git revision of a hub model")
+    mask_every: int | None = Field(
+        8, ge=1, description="mask every m-th word piece, in m passes; null: one at a time, exact"
+    )
+
+
+class ScorersConfig(Section):
+    """Settings of single scorers."""
+
+    perplexity: PerplexityConfig = PerplexityConfig()
+    dynamics: DynamicsConfig = DynamicsConfig()
+    heldout: HeldoutConfig = HeldoutConfig()
+    irreducible: IrreducibleConfig = IrreducibleConfig()
+
+
+class EmbeddingConfig(Section):
+    """The embeddings of the pool."""
+
+    source: Literal["encoder", "proxy"] = Field("encoder", description="the frozen encoder, or the seed's proxy")
+    pooling: Literal["mean", "cls"] = Field("mean", description="over word pieces, or the first one")
+
+
+class SelectionConfig(Section):
+    """How many examples are chosen, and what the scores come from."""
+
+    budget: Budget = 0.1
+    proxy: ProxyConfig = ProxyConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    scorers: ScorersConfig = ScorersConfig()
+    store: str | None = Field(
+        None,
+        min_length=1,
+        description="folder of the score store, seen by all nodes; default: shared by all sweeps of this machine, "
+        "or on more nodes the results folder",
+    )
+    scoring_batch_tokens: int = Field(16384, ge=128, description="word pieces per forward pass while scoring")
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _budget_is_a_number(cls, budget: Any) -> Any:
+        if isinstance(budget, bool):  # YAML's yes, no, true, false
+            raise ValueError("must be a whole number >= 1 or a fraction in (0, 1]")
+        return budget
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_in_range(cls, budget: int | float) -> int | float:
+        if budget <= 0 or (isinstance(budget, float) and budget > 1):
+            raise ValueError("must be a whole number >= 1 or a fraction in (0, 1]")
+        return budget
+
+    def resolve(self, pool: int) -> int:
+        """Return the budget in examples for a pool of that size.
+
+        Raises:
+            ConfigError: the pool is smaller than the budget.
+        """
+        if isinstance(self.budget, float):
+            return max(1, round(self.budget * pool))
+        if self.budget > pool:
+            raise ConfigError(f"selection.budget: must be in 1..{pool} (pool size), got {self.budget}")
+        return self.budget
+
+
+class StrategyConfig(Section):
+    """A strategy by name, with its own parameters beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(min_length=1, description="registered name, or `module:Class` of your own")
+    label: str | None = Field(None, min_length=1, description="name in tables and plots")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys that belong to the strategy itself."""
+        return dict(self.model_extra or {})

@@ -1,0 +1,209 @@
+"""The section `train`: length, loss, optimisation, evaluation."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from raybert.config.section import Section
+
+
+class LengthConfig(Section):
+    """How long a trial trains: optimizer steps T, given directly or by epochs."""
+
+    epochs: float | None = Field(None, gt=0, description="passes over the budget (default 3, unless `steps`)")
+    min_steps: int = Field(100, ge=0, description="lower bound of T when it is given by epochs")
+    steps: int | None = Field(None, gt=0, description="T itself; excludes `epochs`")
+
+    @model_validator(mode="after")
+    def _exclusive(self) -> LengthConfig:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("must have `epochs` or `steps`, not both")
+        return self
+
+    def resolve(self, budget: int, pool: int, batch_size: int) -> int:
+        """Return the optimizer steps T for a budget, the same for every strategy at that budget.
+
+        T = max(min_steps, epochs * ceil(budget / batch_size)), never above that of the whole pool.
+        """
+        if self.steps is not None:
+            return self.steps
+        epochs = 3.0 if self.epochs is None else self.epochs
+        wanted = max(self.min_steps, math.ceil(epochs * math.ceil(budget / batch_size)))
+        full = math.ceil(epochs * math.ceil(pool / batch_size))
+        return max(1, min(wanted, full))
+
+
+class LossConfig(Section):
+    """What training minimises."""
+
+    name: str = Field(
+        "cross_entropy",
+        pattern=r"^(cross_entropy|bce|focal|[\w.]+:\w+)$",
+        description="cross_entropy, bce (two classes, on the difference of logits), focal, or `module:callable` of "
+        "your own: (logits, labels) -> one loss per example",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the label spread over all classes")
+    class_weights: Literal["none", "inverse", "effective"] = Field(
+        "none", description="inverse: n / (C n_c); effective: (1 - beta) / (1 - beta^n_c), scaled to sum C"
+    )
+    beta: float = Field(0.999, gt=0, lt=1, description="of class_weights: effective")
+    weights_from: Literal["pool", "selection"] = Field(
+        "pool",
+        description="labels that weights are counted from; `selection` balances anew what a strategy un-balanced",
+    )
+    pos_weight: float | Literal["auto"] | None = Field(
+        None, description="bce: factor of class 1; auto: negatives / positives, at most 100"
+    )
+    gamma: float = Field(2.0, ge=0, description="focal: how much confident examples count less")
+    alpha: float | Literal["inverse", "balanced"] | None = Field(
+        None,
+        description="focal: weight of class 1 (class 0 has 1 - alpha); inverse: n_neg / n; balanced: n_pos / n, which "
+        "weighs the rare class down",
+    )
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_loss(self) -> LossConfig:
+        for key, owner in (("pos_weight", "bce"), ("alpha", "focal")):
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if self.name != owner:
+                raise ValueError(f"{key}: must be left out, it belongs to the loss {owner}")
+            if not isinstance(value, str) and (value <= 0 or (key == "alpha" and value >= 1)):
+                raise ValueError(f"{key}: must be {'in (0, 1)' if key == 'alpha' else '> 0'}, got {value}")
+        if ":" in self.name and self.label_smoothing:
+            raise ValueError("label_smoothing: must be left out with a loss of your own, which smooths itself")
+        return self
+
+
+class AveragingConfig(Section):
+    """An average of the weights, which is evaluated and kept in place of the last ones."""
+
+    kind: Literal["none", "ema", "swa"] = Field("none", description="ema: exponential; swa: the plain mean")
+    decay: float = Field(0.999, gt=0, lt=1, description="ema: share of the average that each step keeps")
+    start: float = Field(0.75, ge=0, lt=1, description="share of T after which averaging begins")
+
+
+MetricName = Literal[
+    "accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "macro_precision",
+    "macro_recall",
+    "macro_specificity",
+    "f1",
+    "precision",
+    "recall",
+    "specificity",
+    "mcc",
+    "auc_roc",
+    "auc_pr",
+    "brier",
+    "ece",
+    "loss",
+]
+LOWER_IS_BETTER = frozenset({"loss", "brier", "ece"})
+TWO_CLASSES_ONLY = frozenset({"f1", "precision", "recall", "specificity"})
+
+
+class EarlyStoppingConfig(Section):
+    """When a run may end before T."""
+
+    patience: int | None = Field(None, ge=1, description="evaluations without a better metric; default: never")
+    min_change: float = Field(0.0, ge=0, description="least change that counts as better")
+    metric: MetricName | None = Field(None, description="validation metric that is watched; default: `best_metric`")
+    direction: Literal["auto", "higher", "lower"] = Field(
+        "auto", description="which change is better; auto: lower for loss, brier and ece, else higher"
+    )
+
+
+_WARMUP_FRACTION = 0.1
+
+
+class TrainConfig(Section):
+    """The training loop."""
+
+    length: LengthConfig = LengthConfig()
+    loss: LossConfig = LossConfig()
+    batch_size: int = Field(32, gt=0, description="examples per optimizer step, over all workers")
+    micro_batch_size: int | Literal["auto"] | None = Field(
+        None,
+        description="examples per forward pass and worker, which are accumulated; auto: the most that fit into memory",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations anew in the backward pass: less memory, about a third more time"
+    )
+    compile: bool = Field(False, description="torch.compile the model; the first steps are slow")
+    learning_rate: float = Field(5e-5, gt=0, description="peak learning rate of AdamW")
+    head_learning_rate: float | None = Field(
+        None, gt=0, description="of what is outside the encoder; default: the same"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="decoupled decay; not on biases and norms")
+    final_weight_decay: float | None = Field(
+        None, ge=0, description="weight decay at T, reached in a straight line; default: it stays"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's running-average coefficients")
+    epsilon: float = Field(1e-8, gt=0, description="AdamW's denominator term")
+    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "one_cycle"] = Field(
+        "linear", description="of the learning rate after warm-up, over the steps done / T"
+    )
+    warmup_fraction: float = Field(_WARMUP_FRACTION, ge=0, le=1, description="share of T with linear warm-up")
+    warmup_steps: int | None = Field(None, ge=0, description="steps with linear warm-up, in place of the share")
+    averaging: AveragingConfig = AveragingConfig()
+    max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "auto",
+        description="auto: bf16 where the hardware has it, fp16 on older GPUs, else fp32; tf32: fp32 whose matrix "
+        "products are rounded, on GPUs from Ampere on",
+    )
+    eval_every: int | Literal["epoch"] | None = Field(
+        None, description="steps between evaluations, or `epoch`; default T/10"
+    )
+    best_metric: MetricName = Field(
+        "accuracy",
+        description="validation metric that chooses the best evaluation; loss, brier and ece: lowest, others: highest",
+    )
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    checkpoint_seconds: float = Field(
+        60, ge=0, description="least time between two `checkpoint/last`; 0: at every evaluation"
+    )
+
+    def warmup(self, total_steps: int) -> int:
+        """Return the steps of warm-up of T."""
+        if self.warmup_steps is not None:
+            return min(self.warmup_steps, total_steps)
+        return math.ceil(self.warmup_fraction * total_steps)
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> TrainConfig:
+        # A resolved file holds both keys.
+        if self.warmup_steps is not None and self.warmup_fraction != _WARMUP_FRACTION:
+            raise ValueError("must have `warmup_steps` or `warmup_fraction`, not both")
+        return self
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_in_range(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError("must both be in [0, 1)")
+        return betas
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _micro_batch_positive(cls, size: int | str | None) -> int | str | None:
+        if isinstance(size, int) and size < 1:
+            raise ValueError(f"must be >= 1, auto or null, got {size}")
+        return size
+
+    @field_validator("eval_every")
+    @classmethod
+    def _eval_every_positive(cls, every: int | str | None) -> int | str | None:
+        if isinstance(every, int) and every < 1:
+            raise ValueError("must be >= 1")
+        return every

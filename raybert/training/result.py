@@ -1,0 +1,52 @@
+"""What a training run gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybert.training.state import Row
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training run measured.
+
+    Attributes:
+        rows: one per evaluation.
+        best_row: the row whose weights the model now has.
+        stopped: whether it was asked to stop before T; a checkpoint is there, the rest is not final.
+        optimizer_steps: done.
+        examples_seen: forward and backward, repetitions included.
+        samples_per_epoch: examples of every pass.
+        examples_scored: forward passes that the epoch source asked for.
+        test_metrics: of the best row's weights; None if the test split was not to be read.
+        validation_probs: (v, C) float32, of the best row's weights.
+        test_probs: (t, C) float32, likewise.
+        train_losses: (epochs, n) float32, each example's plain cross entropy in training, per pass; NaN: not in it.
+        train_seconds: in forward, backward and step.
+        evaluation_seconds: on validation and test.
+        selection_seconds: in the epoch source.
+        notes: what a user should know of the run.
+        micro_batch_size: examples per forward pass at the end, where they were limited.
+        memory_reductions: (step, size) of every time when memory ran out and the micro-batch was made smaller.
+    """
+
+    rows: list[Row]
+    best_row: Row
+    stopped: bool
+    optimizer_steps: int
+    examples_seen: int
+    samples_per_epoch: tuple[int, ...]
+    examples_scored: int
+    test_metrics: dict[str, float] | None
+    validation_probs: np.ndarray | None
+    test_probs: np.ndarray | None
+    train_losses: np.ndarray
+    train_seconds: float
+    evaluation_seconds: float
+    selection_seconds: float
+    notes: tuple[str, ...] = ()
+    micro_batch_size: int | None = None
+    memory_reductions: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,42 @@
+"""Which evaluation is better than another, and how long none was."""
+
+from __future__ import annotations
+
+import math
+
+from raybert.config import LOWER_IS_BETTER, TWO_CLASSES_ONLY, TrainConfig
+from raybert.errors import ConfigError
+
+
+def sign_of(metric: str, direction: str = "auto") -> float:
+    """Return what makes a metric higher = better."""
+    is_lower = metric in LOWER_IS_BETTER if direction == "auto" else direction == "lower"
+    return -1.0 if is_lower else 1.0
+
+
+def check_metrics(config: TrainConfig, num_classes: int) -> None:
+    """Refuse metrics of two classes where there are more.
+
+    Raises:
+        ConfigError: says the key.
+    """
+    for key, metric in (("best_metric", config.best_metric), ("early_stopping.metric", config.early_stopping.metric)):
+        if metric in TWO_CLASSES_ONLY and num_classes != 2:
+            raise ConfigError(
+                f"train.{key}: must not be `{metric}` with {num_classes} classes, it is for two; take macro_f1 or mcc"
+            )
+
+
+def evaluations_since_better(scores: list[float], min_change: float) -> int:
+    """Return how many evaluations ago the score last rose by more than `min_change`.
+
+    Args:
+        scores: of all evaluations so far, higher = better; NaN is never better.
+        min_change: >= 0.
+    """
+    best, since = -math.inf, 0
+    for score in scores:
+        since += 1
+        if score > best + min_change:
+            best, since = score, 0
+    return since
