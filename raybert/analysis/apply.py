@@ -11,7 +11,13 @@ import pandas as pd
 
 from raybert.analysis.evaluation import Evaluation, check_threshold, evaluate_predictions, predictions_frame
 from raybert.analysis.evaluation_report import write_evaluation
-from raybert.analysis.targets import Target, class_names_of_run, find_target, stored_predictions
+from raybert.analysis.targets import (
+    Target,
+    class_names_of_run,
+    find_target,
+    stored_predictions_of_folds,
+    targets_of_folds,
+)
 from raybert.analysis.trained import TrainedModel
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.errors import DataError
@@ -74,7 +80,11 @@ def evaluate_target(path: str | Path, question: Question) -> Answer:
     if question.data is None:
         if question.columns:
             raise DataError(f"--{min(question.columns)}: names a column of --data, which must be given too")
-        examples, probs = stored_predictions(target, question.split)
+        is_run = target.model.name == "best" and target.run is not None and Path(path).resolve() == target.run
+        targets = targets_of_folds(target) if is_run else [target]
+        examples, probs = stored_predictions_of_folds(targets, question.split)
+        if len(targets) > 1:
+            notes = (f"out of fold: {question.split} of {len(targets)} folds, each predicted by its own fold's model",)
         names = _names_of(target, probs.shape[1])
     else:
         model = TrainedModel.load(target.model)

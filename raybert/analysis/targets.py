@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from raybert.data.unseen import UnseenExamples
 from raybert.errors import SweepError
 
 _PLAN, _MODEL = "plan.json", "config.json"
+_SAME_IN_ALL_FOLDS = ("strategy", "role", "seed", "grid")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,41 @@ def stored_predictions(target: Target, split: str) -> tuple[UnseenExamples, np.n
         groups=held_out["group"].to_numpy() if "group" in held_out else None,
     )
     return examples, rows.filter(regex=r"^prob_\d+$").to_numpy(np.float32)
+
+
+def targets_of_folds(target: Target) -> list[Target]:
+    """Return the trials of all folds that are one with a run's best: the same strategy, seed and grid values.
+
+    Without cross-validation that is the target alone.
+    """
+    if target.run is None or target.trial_id is None:
+        return [target]
+    trials = json.loads((target.run / _PLAN).read_bytes())["trials"]
+    best = next((trial for trial in trials if trial["trial_id"] == target.trial_id), None)
+    if best is None:
+        return [target]
+    alike = [trial for trial in trials if all(trial.get(key) == best.get(key) for key in _SAME_IN_ALL_FOLDS)]
+    ids = [
+        trial["trial_id"] for trial in alike if (target.run / "trials" / trial["trial_id"] / "result.json").is_file()
+    ]
+    return [Target(target.run / "trials" / name / "checkpoint" / "best", target.run, name) for name in ids] or [target]
+
+
+def stored_predictions_of_folds(targets: Sequence[Target], split: str) -> tuple[UnseenExamples, np.ndarray]:
+    """Return the held-out examples of several folds together, each predicted by the model of its own fold.
+
+    Raises:
+        SweepError: as `stored_predictions`.
+    """
+    parts = [stored_predictions(target, split) for target in targets]
+    groups = [examples.groups for examples, _ in parts]
+    whole = UnseenExamples(
+        ids=np.concatenate([examples.ids for examples, _ in parts]),
+        texts=(),
+        labels=np.concatenate([np.asarray(examples.labels) for examples, _ in parts]),
+        groups=None if any(group is None for group in groups) else np.concatenate([np.asarray(g) for g in groups]),
+    )
+    return whole, np.concatenate([probs for _, probs in parts])
 
 
 def _held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:

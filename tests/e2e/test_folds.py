@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import raybert
+from raybert.analysis.apply import Question, evaluate_target
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -77,3 +78,9 @@ def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(tmp_path: Path) -> Non
         assert pool["example_id"].to_numpy()[chosen["position"]].tolist() == chosen["example_id"].tolist()
     assert sum(tested) == len(frame)
     assert (tmp_path / "out" / "best" / "trial_id").exists()
+    answer = evaluate_target(tmp_path / "out", Question(num_resamples=0))
+    assert sorted(answer.predictions["example_id"]) == sorted(set(answer.predictions["example_id"]))
+    assert len(answer.predictions) == len(frame)
+    assert answer.evaluation.per_group is not None
+    assert answer.evaluation.per_group["num_examples"].sum() == len(frame)
+    assert answer.notes == ("out of fold: test of 2 folds, each predicted by its own fold's model",)

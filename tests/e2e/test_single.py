@@ -279,14 +279,14 @@ def test_a_folder_that_holds_a_run_is_not_trained_over(trained, place, tmp_path)
 
 
 def test_a_failing_run_is_exit_code_5_with_its_reason_and_can_be_tried_again(place, tmp_path, monkeypatch):
-    (tmp_path / "my_loss.py").write_text(
+    (tmp_path / "loss_beside_the_file.py").write_text(
         "import pathlib\nfrom torch.nn.functional import cross_entropy\n"
         "def loss(logits, labels):\n"
         "    if not pathlib.Path(__file__).with_name('fixed').exists():\n        raise ValueError('not yet')\n"
         "    return cross_entropy(logits, labels, reduction='none')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    options = ("--set", "train.loss.name=my_loss:loss", "--output", tmp_path / "run")
+    options = ("--set", "train.loss.name=loss_beside_the_file:loss", "--output", tmp_path / "run")
     code, out, _ = run("train", place / "file.yaml", *options)
     assert code == 5
     assert "failed (1 trial): ValueError: not yet" in out

@@ -86,7 +86,7 @@ def test_weight_decay_moves_in_a_straight_line():
 
 def test_two_ways_to_say_warmup_are_one_too_many():
     with pytest.raises(ConfigError, match="must have `warmup_steps` or `warmup_fraction`, not both"):
-        validate_config({"train": {"warmup_steps": 5, "warmup_fraction": 0.1}})
+        validate_config({"train": {"warmup_steps": 5, "warmup_fraction": 0.2}})
     assert TrainConfig(warmup_steps=500).warmup(40) == 40
 
 
