@@ -127,6 +127,7 @@ def test_every_key_has_a_description_in_the_schema():
         {"train": {"warmup_steps": 7}},
         {"train": {"length": {"steps": 9}, "loss": {"name": "focal", "alpha": "inverse"}}},
         {"model": {"head": "mlp", "pooling": "max"}},
+        {"model": {"kind": "iris"}},
         {"model": {"kind": "iris", "head": {"name": "mlp", "sizes": [8]}}, "train": {"warmup_steps": 3}},
         {"sweep": {"strategies": [{"name": "el2n", "schedule": "rounds", "rounds": 3}], "seeds": 2, "keep_best": 1}},
     ],

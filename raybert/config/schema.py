@@ -155,7 +155,7 @@ class RaybertConfig(Section):
         filled = {**_IRIS_TRAINING, **train}
         if isinstance(length, Mapping) and not {"epochs", "steps"} & length.keys():
             filled["length"] = {"epochs": 50.0, **length}
-        if "warmup_steps" in train:
+        if train.get("warmup_steps") is not None and "warmup_fraction" not in train:
             filled.pop("warmup_fraction")
         return {**document, "train": filled}
 

@@ -337,7 +337,8 @@ def test_every_strategy_runs_from_a_sweep_file_and_tells_its_price(every_strateg
     assert trials["role"].value_counts().to_dict() == {"trial": 32, "part": 9, "proxy": 1}
     assert trials.loc["el2n", "examples_scored"] == 240
     assert trials.loc["rho_loss", "examples_scored"] == 480
-    assert trials.loc["forgetting", "signal_seconds"] > trials.loc["el2n", "signal_seconds"] > 0
+    assert trials.loc["forgetting", "examples_scored"] == 6 * 240  # five checkpoints, and the final model
+    assert trials.loc["el2n", "signal_seconds"] > 0
     assert trials.loc["el2n", "signal_seconds_shared"] < trials.loc["el2n", "signal_seconds"]
     assert trials.loc["random", "signal_seconds"] == 0
 
