@@ -83,7 +83,7 @@ class Sweep:
         return trials[mask]
 
     def selection(self, trial_id: str) -> pd.DataFrame | None:
-        """Return example_id, position, epoch (-1: chosen once), score and weight of a trial's subset, if kept."""
+        """Return example_id, position, epoch, score and weight of a trial's subset, if kept; see `records.selection_frame`."""
         return _read_parquet(self._trial_folder(trial_id) / "selection.parquet")
 
     def selections(self) -> pd.DataFrame:
