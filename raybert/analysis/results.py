@@ -83,7 +83,7 @@ class Sweep:
         return trials[mask]
 
     def selection(self, trial_id: str) -> pd.DataFrame | None:
-        """Return example_id, position, epoch, score and weight of a trial's subset, if kept; see `records.selection_frame`."""
+        """Return example_id, position, epoch (or round; -1: before training), score and weight of a subset, if kept."""
         return _read_parquet(self._trial_folder(trial_id) / "selection.parquet")
 
     def selections(self) -> pd.DataFrame:
