@@ -21,10 +21,10 @@ from raybert.errors import ConfigError, RaybertError
 if TYPE_CHECKING:
     from raybert.analysis import Sweep
     from raybert.selection.store import ScoreStore
-    from raybert.sweep.plan import Plan
     from raybert.sweep.progress import Progress
     from raybert.sweep.run_progress import RunProgress
     from raybert.sweep.runner import Outcome
+    from raybert.sweep.specs import Plan
 
 app = typer.Typer(
     name="raybert",

@@ -9,7 +9,7 @@ import numpy as np
 
 from raybert.config import LOWER_IS_BETTER, RaybertConfig
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import TRIAL, TrialSpec
+from raybert.sweep.specs import TRIAL, TrialSpec
 
 GIGABYTE = 10**9
 

@@ -19,7 +19,7 @@ from raybert.data.examples import ExampleData
 from raybert.files import atomic_path
 from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head
-from raybert.sweep.plan import PoolFacts, Variant
+from raybert.sweep.specs import PoolFacts, Variant
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raybert.sweep.plan import TrialSpec
+from raybert.sweep.specs import TrialSpec
 
 
 class Progress(Protocol):

@@ -17,18 +17,13 @@ from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
+from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
-from raybert.sweep.plan import (
-    Plan,
-    TrialSpec,
-    build_strategies,
-    check_extension,
-    expand_grid,
-    make_plan,
-)
+from raybert.sweep.plan import build_strategies, expand_grid, make_plan
 from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
+from raybert.sweep.specs import Plan, TrialSpec
 
 if TYPE_CHECKING:
     from raybert.sweep.environment import Cluster

@@ -13,9 +13,10 @@ from raybert.config import RaybertConfig, ResourcesConfig, load_config
 from raybert.errors import ResourceError, SweepError
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.narrow import narrow_to_one
-from raybert.sweep.plan import TRIAL, build_strategies
+from raybert.sweep.plan import build_strategies
 from raybert.sweep.run_progress import RunProgress
 from raybert.sweep.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
+from raybert.sweep.specs import TRIAL
 from raybert.sweep.trial import run_trial
 
 _FREE_SIGNALS = frozenset({"lengths"})

@@ -19,11 +19,11 @@ from raybert.sweep.environment import check_resources, connected
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.narrow import narrow_to_one
 from raybert.sweep.phases import TrialRunner
-from raybert.sweep.plan import TRIAL, Plan, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.runner import interruptible, prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
+from raybert.sweep.specs import TRIAL, Plan, TrialSpec
 from raybert.sweep.trial import SignalRef, make_pool
 
 

@@ -30,7 +30,6 @@ from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweep.folder import SweepFolder, TrialFolder
-from raybert.sweep.plan import TRIAL, TrialSpec
 from raybert.sweep.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -39,6 +38,7 @@ from raybert.sweep.records import (
     join_rounds,
     selection_frame,
 )
+from raybert.sweep.specs import TRIAL, TrialSpec
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory
 

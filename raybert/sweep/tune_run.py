@@ -16,8 +16,8 @@ from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import TrialSpec
 from raybert.sweep.progress import Progress
+from raybert.sweep.specs import TrialSpec
 from raybert.sweep.trial import SignalRef, run_trial
 
 _ENDED = "raybert_status"

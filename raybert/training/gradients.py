@@ -14,7 +14,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raybert.config import LossConfig, TrainConfig
 from raybert.data.examples import ExampleData
-from raybert.errors import TrialError
 from raybert.training.losses import Loss
 from raybert.training.precision import Precision
 
@@ -130,23 +129,3 @@ class GradientMaker:
         with torch.no_grad():
             plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
             return plain + 0.0 * values
-
-
-def smaller_micro_batch(current: int | None, share: int, step: int) -> int:
-    """Return half of what did not fit into memory.
-
-    Args:
-        current: examples per forward pass; None: the whole share.
-        share: examples of the batch on this rank.
-        step: at which memory ran out, for the error.
-
-    Raises:
-        TrialError: one example alone does not fit.
-    """
-    size = min(current or share, share)
-    if size <= 1:
-        raise TrialError(
-            f"step {step}: one example must fit into the device's memory, got an out-of-memory error; lower "
-            "data.max_length, set train.gradient_checkpointing: true, or take a smaller encoder"
-        )
-    return size // 2

@@ -7,7 +7,8 @@ import hashlib
 import json
 import math
 import time
-from typing import Any, Literal, NoReturn
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,12 +21,12 @@ from raybert.errors import TrialError
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.averaging import WeightAverage
-from raybert.training.batch_size import find_micro_batch_size
-from raybert.training.gradients import GradientMaker, smaller_micro_batch
+from raybert.training.gradients import GradientMaker
 from raybert.training.history import LossHistory
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
 from raybert.training.losses import build_loss
+from raybert.training.memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
 from raybert.training.metrics import classification_metrics, evaluation_metrics, ranking_free_metrics
 from raybert.training.monitor import Monitor, Watched, check_weights
 from raybert.training.optim import build_optimizer, set_step
@@ -291,7 +292,7 @@ class _Run:
             train_seconds=state.train_seconds,
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
-            notes=tuple(self.notes),
+            notes=(*self.notes, *memory_notes(state)),
             micro_batch_size=state.micro_batch_size,
             memory_reductions=tuple((step, size) for step, size in state.reductions),
         )
@@ -330,8 +331,8 @@ class _Run:
         loaded = checkpoint.load_last(folder, self.run_key) if folder is not None else None
         if loaded is None:
             if self.config.micro_batch_size == "auto":
-                self.state.micro_batch_size = self._largest_micro_batch()
-            self._obey_limit()
+                self.state.micro_batch_size = largest_micro_batch(self.gradients, self.loss, self.parameters)
+            obey_limit(self.state, folder)
             self.monitor.begin(0)
             return
         weights, self.best_weights, saved = loaded
@@ -349,7 +350,7 @@ class _Run:
             self.end_pass()
         set_generator_states(saved["generators"][self.rank], self.device)
         self.history.saved_step = self.state.step
-        self._obey_limit()
+        obey_limit(self.state, folder)
 
     # Parts of the steps.
 
@@ -402,56 +403,14 @@ class _Run:
             self.weights[plan.positions] = plan.weights
 
     def _accumulate(self, batch: np.ndarray) -> list[np.ndarray]:
-        """Add the gradient of a batch, and return this rank's parts of it.
-
-        What does not fit into memory is tried again in smaller parts.
-        """
-        while True:
-            try:
-                with self.monitor.step(self.state.step + 1, batch[self.rank :: self.world_size]):
-                    parts = self.gradients.accumulate(batch, self.weights, self.loss, self.state.micro_batch_size)
-                break
-            except torch.cuda.OutOfMemoryError as error:
-                share = -(-len(batch) // self.world_size)
-                size = smaller_micro_batch(self.state.micro_batch_size, share, self.state.step + 1)
-                if self.world_size > 1:
-                    self._restart_with(size, error)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            self.state.micro_batch_size = size
-            self.state.reductions.append([self.state.step + 1, size])
-            self.notes[f"memory ran out at step {self.state.step + 1}: micro-batches of {size} from there on"] = None
+        """Add the gradient of a batch, and return this rank's parts of it."""
+        watch = partial(self.monitor.step, self.state.step + 1, batch[self.rank :: self.world_size])
+        folder = self.surroundings.checkpoint_folder
+        parts = accumulate_what_fits(self.gradients, batch, self.weights, self.loss, self.state, folder, watch)
         for part in parts:
             if len(part.positions):
                 self.history.add(part.positions, part.losses, part.hits, self.state.step + 1)
         return [part.positions for part in parts]
-
-    def _restart_with(self, size: int, error: torch.cuda.OutOfMemoryError) -> NoReturn:
-        """Leave word of a smaller micro-batch for the restart from the last checkpoint.
-
-        The other ranks wait in the exchange of gradients, which this one cannot join any more.
-        """
-        if self.surroundings.checkpoint_folder is not None:
-            checkpoint.write_limit(self.surroundings.checkpoint_folder, size)
-        raise TrialError(
-            f"step {self.state.step + 1}: rank {self.rank} ran out of memory; micro-batches of {size} are next: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-
-    def _obey_limit(self) -> None:
-        """Take the smaller micro-batch that a rank which ran out of memory has left word of."""
-        folder = self.surroundings.checkpoint_folder
-        limit = checkpoint.read_limit(folder) if folder is not None else None
-        if limit is not None and limit < (self.state.micro_batch_size or math.inf):
-            self.state.micro_batch_size = limit
-            self.state.reductions.append([self.state.step + 1, limit])
-            self.notes[f"memory ran out on a rank: micro-batches of {limit} from step {self.state.step + 1} on"] = None
-
-    def _largest_micro_batch(self) -> int:
-        """Return how many of the longest examples fit into memory on every rank."""
-        found = find_micro_batch_size(self.gradients, self.loss, self.parameters)
-        sizes: list[int] = gather_objects(found, self.world_size)
-        return min(sizes)
 
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""

@@ -3,7 +3,8 @@
 from raybert.config import validate_config
 from raybert.sweep.disk import ModelKeeper, checkpoint_bytes
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import PoolFacts, expand_grid, make_plan
+from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.specs import PoolFacts
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=2)
 ACCURACY = {

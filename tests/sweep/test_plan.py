@@ -3,7 +3,9 @@ import pytest
 from raybert.config import validate_config
 from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.sweep.environment import Cluster, check_resources, concurrent_trials
-from raybert.sweep.plan import PoolFacts, check_extension, expand_grid, make_plan
+from raybert.sweep.extension import check_extension
+from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.specs import PoolFacts
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
 

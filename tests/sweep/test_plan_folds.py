@@ -9,9 +9,11 @@ import pytest
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.files import cache_folder
+from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import PoolFacts, Variant, check_extension, expand_grid, make_plan
+from raybert.sweep.plan import expand_grid, make_plan
 from raybert.sweep.prepare import prepare_variants, write_pool
+from raybert.sweep.specs import PoolFacts, Variant
 from raybert.sweep.subset import choose_subset
 
 SIZES = (1000, 970, 1010)

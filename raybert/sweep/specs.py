@@ -1,0 +1,204 @@
+"""What one training run is: its specification, where its signals come from, and the id that follows from both."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from raybert.config import RaybertConfig, dump_yaml
+from raybert.selection.registry import strategy_identity
+from raybert.selection.store import content_key
+from raybert.selection.strategy import NullInputs, Strategy
+
+FORMAT = 1
+"""Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
+
+TRIAL, PROXY, PART = "trial", "proxy", "part"
+"""Roles of a run: a proxy is a row of the comparison, a part of a cross-fit (or the like) is not."""
+PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
+TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
+EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
+"""The embeddings, and what is computed from them."""
+KNOWN_SIGNALS = (
+    PROXY_SIGNALS | TEXT_SIGNALS | EMBEDDING_SIGNALS | {"dynamics", "heldout_probs", "irreducible_loss", "lengths"}
+)
+
+SourceKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
+
+
+@dataclass(frozen=True)
+class PoolFacts:
+    """What a plan has to know of one prepared data set.
+
+    Attributes:
+        fingerprint: content of its token tables.
+        encoder_fingerprint: content of the encoder's files.
+        num_examples: pool size n.
+        num_classes: C.
+        smallest_pool: of all folds; budgets and steps are counted from it, so that they are the same in every fold.
+            None: there are no folds.
+    """
+
+    fingerprint: str
+    encoder_fingerprint: str
+    num_examples: int
+    num_classes: int
+    smallest_pool: int | None = None
+
+    @property
+    def base(self) -> int:
+        """The pool size that fractions of a budget and epochs refer to."""
+        return self.num_examples if self.smallest_pool is None else self.smallest_pool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One point of the grid in one fold.
+
+    Attributes:
+        grid: its values by dotted key.
+        config: the configuration with them filled in.
+        fold: of the cross-validation (0 without).
+    """
+
+    grid: dict[str, Any]
+    config: RaybertConfig
+    fold: int = 0
+
+    @property
+    def data_key(self) -> str:
+        """Which prepared data set it trains on: the data section, the fold and the tokenizer decide."""
+        folds = self.config.data.folds
+        data = self.config.data.model_dump(mode="json", exclude={"folds"})
+        parts = {"data": data, "encoder": self.config.model.data_part()}
+        return content_key(parts | ({"fold": [self.fold, folds]} if folds else {}))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training runs whose outputs are a signal.
+
+    Attributes:
+        kind: which signals they give: `proxy` (probs, feature_norms, null_probs), `heldout` (heldout_probs),
+            `irreducible` (irreducible_loss), `dynamics`.
+        runs: their trial ids, repetition by repetition, fold by fold.
+        num_folds: m of a cross-fit; None: every run saw the whole pool.
+        null: which null the runs saw in training besides.
+    """
+
+    kind: SourceKind
+    runs: tuple[str, ...]
+    num_folds: int | None = None
+    null: NullInputs | None = None
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One training run, completely: what `trials/<id>/config.yaml` says.
+
+    Attributes:
+        trial_id: content hash of everything that its results depend on.
+        role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score.
+        label: the strategy's name in tables.
+        strategy: with its parameters.
+        seed: of the sweep; pairs trials of different strategies.
+        model_seed: of head, order and dropout.
+        fold: cross-validation fold (0 without).
+        budget: examples, resolved.
+        pool: pool size.
+        total_steps: optimizer steps T.
+        grid: the varied hyperparameters by dotted key.
+        config: the resolved configuration.
+        data_key: which prepared data set.
+        sources: the runs whose outputs it reads.
+        null: which null is among its training inputs (proxies of IFD).
+        checkpoints: at how many points of the run the pool is scored (dynamics).
+    """
+
+    trial_id: str
+    role: str
+    label: str
+    strategy: Strategy
+    seed: int
+    model_seed: int
+    fold: int
+    budget: int
+    pool: int
+    total_steps: int
+    grid: dict[str, Any]
+    config: RaybertConfig
+    data_key: str
+    sources: tuple[Source, ...] = ()
+    null: NullInputs | None = None
+    checkpoints: int | None = None
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Trial ids of all runs whose outputs it reads."""
+        return tuple(run for source in self.sources for run in source.runs)
+
+    @property
+    def replicate(self) -> str:
+        """Which seed, and which fold if there are folds, in words."""
+        return f"seed {self.seed}" + (f" fold {self.fold}" if self.config.data.folds else "")
+
+    def summary(self) -> dict[str, Any]:
+        """Return its line of `plan.json`."""
+        return {
+            "trial_id": self.trial_id,
+            "role": self.role,
+            "strategy": self.label,
+            "seed": self.seed,
+            "fold": self.fold,
+            "budget": self.budget,
+            "pool": self.pool,
+            "budget_kind": self.strategy.spends(),
+            "total_steps": self.total_steps,
+            "grid": self.grid,
+        }
+
+    def to_yaml(self) -> str:
+        """Return the whole specification as YAML."""
+        head = {**self.summary(), "strategy_parameters": strategy_identity(self.strategy)}
+        lines = [f"# {key}: {value}" for key, value in head.items()]
+        return "\n".join(lines) + "\n" + dump_yaml(self.config)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a sweep, runs that others read first, then seed by seed."""
+
+    trials: tuple[TrialSpec, ...]
+
+    @property
+    def proxies(self) -> tuple[TrialSpec, ...]:
+        """The runs whose outputs are signals."""
+        return tuple(spec for spec in self.trials if spec.role != TRIAL)
+
+
+def identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
+    """Return the specification with its content hash as id."""
+    config, needs = spec.config, spec.strategy.all_signals()
+    resources = config.resources
+    reads_embeddings = bool(needs & EMBEDDING_SIGNALS)
+    identity = {
+        "format": FORMAT,
+        "data": facts.fingerprint,
+        "encoder": facts.encoder_fingerprint,
+        "model": config.model.task(),
+        "train": config.train.model_dump(mode="json", exclude={"length", "checkpoint_seconds"}),
+        "total_steps": spec.total_steps,
+        "strategy": strategy_identity(spec.strategy),
+        "role": spec.role,
+        "budget": spec.budget,
+        "seeds": [spec.seed, spec.model_seed],
+        "fold": spec.fold,
+        "sources": [dataclasses.asdict(source) for source in spec.sources],
+        "null": spec.null,
+        "checkpoints": spec.checkpoints,
+        "embedding": config.selection.embedding.model_dump(mode="json") if reads_embeddings else None,
+        "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needs else None,
+        "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
+    }
+    return replace(spec, trial_id=content_key(identity)[:12])
