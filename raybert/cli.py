@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shlex
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,14 +14,20 @@ from rich.table import Table
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import ConfigError, RaybertError
+from raybert.terminal import (
+    command_again,
+    print_comparison,
+    print_notes,
+    print_plan,
+    print_results,
+    print_run,
+    relative,
+    run_progress,
+    sweep_progress,
+)
 
 if TYPE_CHECKING:
-    from raybert.analysis import Sweep
     from raybert.selection.store import ScoreStore
-    from raybert.sweep.progress import Progress
-    from raybert.sweep.run_progress import RunProgress
-    from raybert.sweep.runner import Outcome
-    from raybert.sweep.specs import Plan
 
 app = typer.Typer(
     name="raybert",
@@ -108,12 +111,12 @@ def sweep(
         raise typer.BadParameter(f"must be `failed`, got {retry!r}", param_hint="--retry")
     config = load_config(file, overrides or ())
     if dry_run:
-        _print_plan(config)
+        print_plan(config)
         return
     from raybert.sweep.runner import run_sweep
 
     folder = output or Path("runs") / config.name
-    with _progress() as progress:
+    with sweep_progress() as progress:
         outcome = run_sweep(
             config,
             folder,
@@ -122,7 +125,7 @@ def sweep(
             address=address,
             retry_failed=retry == "failed",
         )
-    _print_results(outcome)
+    print_results(outcome)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -148,7 +151,7 @@ def train(
     from raybert.sweep.single import train_one
 
     config = load_config(file, overrides or ())
-    with _run_progress() as progress:
+    with run_progress() as progress:
         outcome = train_one(
             config,
             strategy,
@@ -159,7 +162,7 @@ def train(
             source_text=file.read_text(encoding="utf-8"),
             address=address,
         )
-    _print_run(outcome)
+    print_run(outcome)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -196,11 +199,11 @@ def evaluate(
     answer = evaluate_target(target, question)
     console = Console()
     console.print(format_evaluation(answer.evaluation))
-    _print_notes(answer.notes)
+    print_notes(answer.notes)
     folder = output or (answer.target.run or Path.cwd()) / "evaluation"
     for plot in write_answer(answer, question, folder):
-        typer.echo(f"plot: {_relative(plot)}")
-    typer.echo(f"metrics, tables, predictions: {_relative(folder)}")
+        typer.echo(f"plot: {relative(plot)}")
+    typer.echo(f"metrics, tables, predictions: {relative(folder)}")
 
 
 @app.command()
@@ -225,8 +228,8 @@ def predict(
     columns = _given(text=text, text_pair=text_pair, id=id_column)
     frame, notes = predict_file(model, file, columns=columns, threshold=threshold)
     write_frame(frame, output)
-    _print_notes(notes)
-    typer.echo(f"{len(frame):,} texts: {_relative(output)}")
+    print_notes(notes)
+    typer.echo(f"{len(frame):,} texts: {relative(output)}")
     counts = frame["predicted"].value_counts()
     typer.echo("predicted: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
@@ -234,7 +237,7 @@ def predict(
 @app.command()
 def plan(file: FileArgument, overrides: SetOption = None) -> None:
     """Print what a sweep file asks for: trials, examples, optimizer steps, signals. Nothing is trained."""
-    _print_plan(load_config(file, overrides or ()))
+    print_plan(load_config(file, overrides or ()))
 
 
 @app.command()
@@ -281,7 +284,7 @@ def select(
     if budget is not None:
         overrides = [*(overrides or ()), f"selection.budget={budget}"]
     config = load_config(file, overrides or ())
-    with _progress() as progress:
+    with sweep_progress() as progress:
         subset = choose_subset(config, strategy, seed, progress, address=address)
     write_frame(subset.frame, output)
     chosen = len(subset.frame)
@@ -350,7 +353,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Results folder of a swee
     """Write tables and plots of a results folder again, and print the comparison."""
     from raybert.analysis import publish_results
 
-    _print_comparison(publish_results(folder), Console())
+    print_comparison(publish_results(folder), Console())
 
 
 @app.command()
@@ -415,32 +418,8 @@ def main() -> None:
         if ended.code != _CTRL_C:
             raise
         is_train = "train" in sys.argv[1:3]  # after --debug, at most
-        print(f"stopped at once; continue with:  {_command(*['--resume'] * is_train)}", file=sys.stderr)
+        print(f"stopped at once; continue with:  {command_again(*['--resume'] * is_train)}", file=sys.stderr)
         sys.exit(CANCELLED)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    from raybert.sweep.progress import LiveProgress, PlainProgress
-
-    console = Console()
-    if console.is_terminal:
-        with LiveProgress(console) as live:
-            yield live
-    else:
-        yield PlainProgress(console)
-
-
-@contextlib.contextmanager
-def _run_progress() -> Iterator[RunProgress]:
-    from raybert.sweep.run_progress import RunBar, RunLines
-
-    console = Console()
-    if console.is_terminal:
-        with RunBar(console) as bar:
-            yield bar
-    else:
-        yield RunLines(console)
 
 
 def _given(**columns: str | None) -> dict[str, str]:
@@ -448,127 +427,11 @@ def _given(**columns: str | None) -> dict[str, str]:
     return {key: column for key, column in columns.items() if column is not None}
 
 
-def _print_notes(notes: Iterable[str]) -> None:
-    for note in notes:
-        typer.echo(f"note: {note}")
-
-
-def _print_run(outcome: Outcome) -> None:
-    """Print what a run came to, where it is, and how to go on."""
-    from raybert.analysis import publish_results
-    from raybert.analysis.run_summary import run_lines
-
-    results = publish_results(outcome.folder)
-    if outcome.num_complete:
-        for line in run_lines(results):
-            typer.echo(line)
-        typer.echo(f"model: {_relative(outcome.folder / 'best')}")
-        typer.echo(f"results: {_relative(outcome.folder)}")
-        typer.echo(f"all metrics and plots:  raybert evaluate {shlex.quote(_relative(outcome.folder))}")
-    _print_failures(outcome)
-    if outcome.num_failed or outcome.num_pending:
-        what = "try again" if outcome.num_failed else "stopped; continue with"
-        typer.echo(f"{what}:  {_command('--resume')}")
-
-
-def _print_comparison(results: Sweep, console: Console) -> None:
-    """Print the table, and what a reader of it should know."""
-    from raybert.analysis import selection_notes, summary_table
-
-    console.print(summary_table(results))
-    for note in selection_notes(results):
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_results(outcome: Outcome) -> None:
-    """Print the comparison, then where it is, then what went wrong and how to go on."""
-    from raybert.analysis import publish_results
-
-    console = Console()
-    _print_comparison(publish_results(outcome.folder), console)
-    for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_epoch.png"):
-        plot = outcome.folder / "plots" / name
-        if plot.exists():
-            console.print(f"plot: {_relative(plot)}", highlight=False, soft_wrap=True)
-    console.print(f"results: {_relative(outcome.folder)}", highlight=False, soft_wrap=True)
-    _print_failures(outcome)
-    if outcome.num_failed:
-        console.print(f"run the failed trials again:  {_command()} --retry failed", markup=False, soft_wrap=True)
-    if outcome.num_pending:
-        console.print(
-            f"{outcome.num_pending} trials are left; continue with:  {_command()}",
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def _print_failures(outcome: Outcome) -> None:
-    console = Console()
-    for group in outcome.errors:
-        first = outcome.folder / "trials" / group.trial_ids[0] / "error.txt"
-        num_trials = len(group.trial_ids)
-        console.print(
-            f"failed ({num_trials} trial{'s' if num_trials > 1 else ''}): {group.message}\n"
-            f"    traceback: {_relative(first)}",
-            style="red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
 def _store(folder: Path | None) -> ScoreStore:
     from raybert.files import cache_folder
     from raybert.selection.store import ScoreStore
 
     return ScoreStore(folder or cache_folder() / "scores")
-
-
-def _print_plan(config: RaybertConfig) -> None:
-    from raybert.sweep.runner import prepare_plan
-
-    planned, prepared = prepare_plan(config)
-    Console().print(_plan_table(planned))
-    for ready in prepared.values():
-        fold = f", fold {ready.splits.details['fold']}" if "fold" in ready.splits.details else ""
-        splits = (ready.data.train, ready.data.validation, ready.data.test)
-        sizes = " / ".join(f"{len(split):,}" for split in splits)
-        typer.echo(f"data{fold}: {sizes} train / validation / test, {ready.data.num_classes} classes")
-    for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
-        typer.echo(f"note: {note}")
-
-
-def _plan_table(planned: Plan) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for column in ("strategy", "budget", "steps", "trials", "examples trained on", "signals"):
-        table.add_column(column, justify="left" if column in ("strategy", "signals") else "right")
-    rows: dict[tuple[Any, ...], int] = {}
-    for spec in planned.trials:
-        if spec.fold > 0:  # the same trials as in fold 0, for the same steps
-            continue
-        signals = ", ".join(sorted(spec.strategy.all_signals()))
-        seen = spec.total_steps * spec.config.train.batch_size
-        row = (spec.label, spec.budget, spec.total_steps, seen, signals)
-        rows[row] = rows.get(row, 0) + (spec.config.data.folds or 1)
-    for (label, budget, steps, seen, signals), count in rows.items():
-        table.add_row(label, f"{budget:,}", f"{steps:,}", str(count), f"{seen * count:,}", signals)
-    total = sum(spec.total_steps * spec.config.train.batch_size for spec in planned.trials)
-    table.add_row("total", "", "", str(len(planned.trials)), f"{total:,}", "", style="bold")
-    return table
-
-
-def _relative(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _command(*further: str) -> str:
-    """Return the command that was given, without `--retry failed`, and with further options once."""
-    left_out = ("--retry", "failed", "--retry=failed", *further)
-    arguments = [argument for argument in sys.argv[1:] if argument not in left_out]
-    return shlex.join(["raybert", *arguments, *further])
 
 
 if __name__ == "__main__":

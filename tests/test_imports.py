@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
-ORDER = ["errors", "files", "config", "data", "models", "training", "selection", "testing", "sweep", "analysis", "cli"]
+ORDER = [
+    "errors",
+    "files",
+    "config",
+    "data",
+    "models",
+    "training",
+    "selection",
+    "testing",
+    "sweep",
+    "analysis",
+    "terminal",
+    "cli",
+]
 MAY_IMPORT_RAY = {"selection/pipeline.py", "training/ddp.py"}
 ENTRANCES = {"__init__.py", "__main__.py"}
 
