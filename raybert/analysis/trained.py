@@ -63,19 +63,19 @@ class ChunkReader:
         is_pair = "text_pair" in examples.column_names
         documents = examples["text_pair" if is_pair else "text"].to_pylist()
         chunks = chunk_texts(documents, self.tokenizer, self.settings)
+        model = load_backbone(self.encoder).to(self.device)
         companions = None
         if is_pair:
             firsts = tokenize_examples(examples.drop_columns(["text_pair"]), self.tokenizer, self.max_length)
-            companions = self._embed(firsts)
+            companions = self._embed(model, firsts)
         labels = examples["label"].to_numpy().astype(np.int64)
-        return ChunkTable(self._embed(chunks.table), chunks.document_offsets, labels, companions), self
+        return ChunkTable(self._embed(model, chunks.table), chunks.document_offsets, labels, companions), self
 
     def batch(self, table: ChunkTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the model's inputs for some documents."""
         return table.collate(positions)
 
-    def _embed(self, pieces: TokenTable) -> np.ndarray:
-        model = load_backbone(self.encoder).to(self.device)
+    def _embed(self, model: torch.nn.Module, pieces: TokenTable) -> np.ndarray:
         reader = TokenReader(self.tokenizer, self.max_length)
         return embed_examples(model, pieces, np.arange(len(pieces)), data=reader)
 
