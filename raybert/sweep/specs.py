@@ -11,7 +11,7 @@ from raybert.selection.registry import strategy_identity
 from raybert.selection.store import content_key
 from raybert.selection.strategy import NullInputs, Strategy
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
 
 TRIAL, PROXY, PART = "trial", "proxy", "part"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raybert.config import LossConfig, TrainConfig
 from raybert.data.examples import ExampleData
+from raybert.training.dropout import FastDropout
 from raybert.training.losses import Loss
 from raybert.training.precision import Precision
 
@@ -61,6 +63,9 @@ class GradientMaker:
         self.device = next(model.parameters()).device
         forward: Any = torch.compile(model, dynamic=True) if config.compile else model
         self.module: Any = DistributedDataParallel(forward) if world_size > 1 else forward
+        # fp32 stays what torch computes draw for draw; recomputed activations and compiled code are outside the mode.
+        is_fast = precision.name == "bf16" and not config.gradient_checkpointing and not config.compile
+        self.dropout: AbstractContextManager[Any] = FastDropout() if is_fast else contextlib.nullcontext()
         self.penalty: Callable[[], torch.Tensor] | None = getattr(model, "penalty", None)
         self.labels = np.asarray(data.train.labels)
 
@@ -106,7 +111,7 @@ class GradientMaker:
         batch = self.data.batch(self.data.train, rows)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         labels = inputs.pop("labels")
-        with self.precision.autocast(self.device):
+        with self.dropout, self.precision.autocast(self.device):
             logits = self.module(**inputs).logits
         values = loss.values(logits, labels)  # (b,)
         if len(positions) == 0:
