@@ -38,7 +38,7 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "sms_spam": {"max_length": 64, "group": "group"},
-    "wikiqa": {"max_length": 96, "text_pair": "text_pair", "group": "group"},
+    "wikiqa": {"max_length": 64, "text_pair": "text_pair", "group": "group"},
 }
 
 
