@@ -7,7 +7,7 @@ RaybertError
 ├── SelectionError   a strategy: unknown, or returned something that is not a selection       exit 2
 ├── ResourceError    a trial that this cluster can never place                                exit 2
 ├── SweepError       a results folder: of another sweep, locked, or damaged                   exit 2
-└── TrialError       one training run failed                                                  exit 5
+└── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...        exit 5
 
 Every message is one line: what or where, the rule, the value, the remedy.
 """
@@ -46,6 +46,14 @@ class SweepError(RaybertError):
 
 
 class TrialError(RaybertError):
-    """One training run failed."""
+    """One training run failed.
+
+    Attributes:
+        kind: of failure, as `raybert.sweep.failures` lists them; decides whether it is worth another attempt.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, kind: str = "error") -> None:
+        super().__init__(message)
+        self.kind = kind

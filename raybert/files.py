@@ -75,6 +75,15 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
         _FRAME_WRITERS[path.suffix](frame, temporary)
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the mapping in a JSON file; None: there is no file, or it is damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Return the rows of an append-only log, without a torn last line; no file: no rows."""
     if not path.exists():

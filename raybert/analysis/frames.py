@@ -12,7 +12,8 @@ import pandas as pd
 from raybert.analysis.results import TRIAL_KEYS, Sweep
 from raybert.analysis.stats import summarize
 from raybert.errors import SweepError
-from raybert.files import read_json_lines
+from raybert.files import read_json, read_json_lines
+from raybert.sweep.folder import TrialFolder
 
 _TRIAL_COLUMNS = (
     "trial_id",
@@ -38,6 +39,7 @@ _TRIAL_COLUMNS = (
     "error",
 )
 _FURTHER_COLUMNS = (
+    "failure",
     "role",
     "budget_kind",
     "pool",
@@ -63,7 +65,7 @@ _EPOCH_COLUMNS = (
     "learning_rate",
     "seconds",
 )
-_WORDS = frozenset({"trial_id", "strategy", "status", "error", "role", "budget_kind", "samples_per_epoch"})
+_WORDS = frozenset({"trial_id", "strategy", "status", "error", "failure", "role", "budget_kind", "samples_per_epoch"})
 _WHOLE = frozenset({"seed", "fold", "budget", "pool"})
 """Whole numbers that every trial has."""
 _COUNTS = frozenset(
@@ -91,7 +93,7 @@ def load_sweep(folder: str | Path) -> Sweep:
         summary=summarize(trials[trials["role"] != "part"], grid_columns),
         grid_columns=grid_columns,
         plan=plan,
-        manifest=_read_json(folder / "manifest.json") or {},
+        manifest=read_json(folder / "manifest.json") or {},
     )
 
 
@@ -101,19 +103,10 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         inside = sorted(p.parent.name for p in folder.glob("*/plan.json")) if folder.is_dir() else []
         hint = f"; sweeps in it: {', '.join(inside[:8])}" if inside else ""
         raise SweepError(f"{folder}: must be the results folder of a sweep, but has no plan.json{hint}")
-    plan = _read_json(path)
+    plan = read_json(path)
     if plan is None or not isinstance(plan.get("trials"), list):
         raise SweepError(f"{path}: must hold a list of trials; run the sweep again to write it anew")
     return plan
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """Return the mapping in a JSON file, or None where there is no file or no mapping in it."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns: tuple[str, ...]) -> pd.DataFrame:
@@ -147,19 +140,21 @@ def _budgets(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.Series[int
 def _outcome(folder: Path) -> dict[str, Any]:
     """Return the result of a trial, or its error, or that it is pending."""
     path = folder / "result.json"
-    result = _read_json(path)
+    result = read_json(path)
     if result is not None:
         return {"status": "complete", **result}
     if path.exists():
         return {
             "status": "failed",
-            "error": "SweepError: result.json is damaged; delete it to run the trial again",
+            "error": f"SweepError: {path}: damaged; the same sweep command runs the trial again",
+            "failure": "error",
         }
-    try:
-        text = (folder / "error.txt").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return {"status": "pending"}
-    return {"status": "failed", "error": (text.strip() or "unknown error").splitlines()[0].strip()}
+    trial = TrialFolder(folder)
+    status = trial.status()
+    if status != "failed":
+        return {"status": status}
+    failure = trial.failure()
+    return {"status": "failed", "error": failure.message, "failure": failure.kind}
 
 
 def _plain(value: Any) -> Any:

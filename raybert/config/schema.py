@@ -77,6 +77,24 @@ class LimitsConfig(Section):
     disk_gb: float | None = Field(
         None, gt=0, description="gigabytes of checkpoints: models are deleted from the worst on; default: no limit"
     )
+    trial_seconds: float | None = Field(
+        None, gt=0, description="seconds that all attempts of a trial may take together; default: no limit"
+    )
+    sweep_seconds: float | None = Field(
+        None, gt=0, description="seconds after which one command saves and stops, resumable; default: no limit"
+    )
+    stall_seconds: float | None = Field(
+        1800.0,
+        gt=0,
+        description="seconds without a step or a batch after which a trial's process is ended and begun again; null: "
+        "never",
+    )
+    retries: int = Field(
+        2, ge=0, description="attempts after the first one of a trial whose process died, stalled, or lost its node"
+    )
+    max_nodes: int | None = Field(
+        None, ge=1, description="nodes that an autoscaling cluster may grow to; default: what is there counts"
+    )
 
 
 class MonitorConfig(Section):

@@ -1,21 +1,30 @@
-"""The results folder of a sweep: where everything is, what is finished, and who may write."""
+"""The results folder of a sweep: where everything is, and what is finished."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from raybert.errors import SweepError
-from raybert.files import read_json_lines, write_json, write_text
+from raybert.files import read_json, read_json_lines, write_json, write_text
+from raybert.sweep.failures import KINDS, Failure
+from raybert.sweep.heartbeat import forget_beat
+from raybert.sweep.ownership import Fence
+
+_MARKS = (
+    ("result.json", "complete"),
+    ("error.txt", "failed"),
+    ("failure.json", "failed"),
+    ("pruned.json", "pruned"),
+)
+"""Which file makes a trial what; the first one counts."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +39,11 @@ class TrialFolder:
         return self.path / "checkpoint"
 
     def status(self) -> str:
-        """Return `complete`, `failed` or `pending`."""
-        if (self.path / "result.json").exists():
-            return "complete"
-        return "failed" if (self.path / "error.txt").exists() else "pending"
+        """Return `complete`, `failed`, `pruned` (not finished on purpose) or `pending`."""
+        for name, status in _MARKS:
+            if (self.path / name).exists():
+                return status
+        return "pending"
 
     def result(self) -> dict[str, Any]:
         """Return what the finished trial measured.
@@ -49,22 +59,55 @@ class TrialFolder:
         return result
 
     def error(self) -> str:
-        """Return the recorded failure: `ErrorType: message`, then the traceback."""
-        return (self.path / "error.txt").read_text(encoding="utf-8", errors="replace")
+        """Return the recorded failure: `ErrorType: message`, then the traceback; what a damaged file still holds."""
+        try:
+            return (self.path / "error.txt").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def failure(self) -> Failure:
+        """Return why the trial failed, as far as its files still say."""
+        found = read_json(self.path / "failure.json") or {}
+        lines = self.error().strip().splitlines()
+        message = lines[0] if lines else str(found.get("message") or f"unknown: {self.path / 'error.txt'} is damaged")
+        kind = str(found.get("kind"))
+        return Failure(kind if kind in KINDS else "error", message, found.get("node"), max(1, len(self.attempts())))
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return every attempt that failed, also of a trial that has succeeded since."""
+        return read_json_lines(self.path / "attempts.jsonl")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Mark the trial complete."""
         write_json(self.path / "result.json", dict(result))
-        (self.path / "error.txt").unlink(missing_ok=True)
+        self.forget_failure()
 
-    def fail(self, text: str) -> None:
-        """Record a failure, unless the trial is complete."""
-        if self.status() != "complete":
-            write_text(self.path / "error.txt", text)
+    def fail(self, text: str, kind: str = "error", node: str | None = None) -> None:
+        """Record a failure, unless the trial is complete.
+
+        Args:
+            text: `ErrorType: message`, then the traceback.
+            kind: of `raybert.sweep.failures`.
+            node: host where it happened; default: this one.
+        """
+        if self.status() == "complete":
+            return
+        failure = self.add_attempt(kind, text, node)
+        write_json(self.path / "failure.json", dataclasses.asdict(failure))
+        write_text(self.path / "error.txt", text)
+
+    def add_attempt(self, kind: str, text: str, node: str | None = None) -> Failure:
+        """Record an attempt that failed, whether or not another one follows; return it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        message = (text.strip().splitlines() or ["unknown error"])[0]
+        failure = Failure(kind, message, node or os.uname().nodename, len(self.attempts()) + 1)
+        _append_line(self.path / "attempts.jsonl", {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
+        return failure
 
     def forget_failure(self) -> None:
         """Make a failed trial pending again."""
-        (self.path / "error.txt").unlink(missing_ok=True)
+        for name in ("error.txt", "failure.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     def has_model(self) -> bool:
         """Tell whether the weights of its best evaluation are there."""
@@ -73,6 +116,7 @@ class TrialFolder:
     def forget_result(self) -> None:
         """Make a finished trial pending again, because its model is needed and gone."""
         (self.path / "result.json").unlink(missing_ok=True)
+        forget_beat(self.path)
 
     def adopt(self, kept: Path) -> None:
         """Take over what the same run left elsewhere, `result.json` last."""
@@ -87,11 +131,12 @@ class TrialFolder:
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Append an evaluation to `epochs.jsonl`; after a torn line a new one is begun."""
-        path = self.path / "epochs.jsonl"
-        with path.open("ab") as file:
-            if file.tell() and not _ends_with_newline(path):
-                file.write(b"\n")
-            file.write(json.dumps(dict(row)).encode() + b"\n")
+        _append_line(self.path / "epochs.jsonl", row)
+
+    def complete_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `epochs.jsonl` anew where it has lost evaluations that the run's checkpoint still knew."""
+        if len(self.rows()) < len(rows):
+            write_text(self.path / "epochs.jsonl", "".join(json.dumps(dict(row)) + "\n" for row in rows))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the evaluations; of one that was repeated after a restart, the last."""
@@ -100,9 +145,20 @@ class TrialFolder:
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A results folder (DESIGN.md, section 6)."""
+    """A results folder (DESIGN.md, section 6).
+
+    Attributes:
+        path: of the folder.
+        attempt: its owner's number, where this process or the one that started it owns it.
+    """
 
     path: Path
+    attempt: int | None = None
+
+    @property
+    def fence(self) -> Fence:
+        """Tells whether a newer owner has taken over."""
+        return Fence(self.path, self.attempt)
 
     @property
     def signals(self) -> Path:
@@ -122,34 +178,13 @@ class SweepFolder:
         """Return those trials whose result is there."""
         return {trial_id for trial_id in trial_ids if self.trial(trial_id).status() == "complete"}
 
-    @contextmanager
-    def owned(self) -> Iterator[None]:
-        """Hold the folder: one process at a time runs a sweep in it.
 
-        Raises:
-            SweepError: another process holds it; says which.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / "lock")
-        owner = self.path / "owner.json"
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            who = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"
-            raise SweepError(
-                f"{self.path}: in use by another raybert process ({who}); wait for it or give --output another folder"
-            ) from None
-        try:
-            write_text(
-                owner,
-                json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": time.strftime("%F %T")}),
-            )
-            self.stop_request.unlink(missing_ok=True)
-            yield
-        finally:
-            owner.unlink(missing_ok=True)
-            self.stop_request.unlink(missing_ok=True)
-            lock.release()
+def _append_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Append JSON to a log; after a torn line a new one is begun."""
+    with path.open("ab") as file:
+        if file.tell() and not _ends_with_newline(path):
+            file.write(b"\n")
+        file.write(json.dumps(dict(row)).encode() + b"\n")
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -110,8 +110,8 @@ class TrialRunner:
             states = {run: self.folder.trial(run).status() for run in spec.proxies}
             failed = [run for run, state in states.items() if state == "failed"]
             if failed:
-                reason = self.folder.trial(failed[0]).error().splitlines()[0]
-                self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {reason}")
+                failure = self.folder.trial(failed[0]).failure()
+                self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {failure.message}", failure.kind)
             elif all(state == "complete" for state in states.values()):
                 runnable.append(spec)
         return runnable
@@ -198,6 +198,6 @@ class TrialRunner:
         for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
             self.folder.trial(run).remove_models()
 
-    def _fail(self, spec: TrialSpec, text: str) -> None:
-        self.folder.trial(spec.trial_id).fail(text)
+    def _fail(self, spec: TrialSpec, text: str, kind: str = "error") -> None:
+        self.folder.trial(spec.trial_id).fail(text, kind)
         self.progress.ended(spec, "failed", text.splitlines()[0])

@@ -20,6 +20,7 @@ from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
 from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.manifest import describe_run
+from raybert.sweep.ownership import own
 from raybert.sweep.plan import build_strategies, expand_grid, make_plan
 from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
@@ -153,8 +154,7 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
     Raises:
         RaybertError: the folder is in use or of another sweep, or anything is wrong with the file or the data.
     """
-    folder = SweepFolder(output.resolve())
-    with folder.owned(), interruptible(folder, progress) as interruption:
+    with owned_folder(output.resolve(), progress) as (folder, interruption):
         progress.phase("prepare: load, split, tokenize")
         _check_same_sweep(folder, config)
         plan, prepared = prepare_plan(config)
@@ -164,6 +164,22 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
         for note in describe_idle_rounds(config):
             progress.note(f"note: {note}")
         yield OpenSweep(folder, plan, prepared, interruption)
+
+
+@contextmanager
+def owned_folder(path: Path, progress: Progress) -> Iterator[tuple[SweepFolder, Interruption]]:
+    """Own a results folder, interruptible, for the length of a `with` block.
+
+    Raises:
+        SweepError: another process owns it.
+    """
+    interruption = Interruption()
+    with own(path, progress.note, lost=interruption.request) as attempt:
+        folder = SweepFolder(path, attempt)
+        folder.stop_request.unlink(missing_ok=True)
+        with interruptible(folder, progress, interruption):
+            yield folder, interruption
+        folder.stop_request.unlink(missing_ok=True)
 
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:
@@ -182,7 +198,7 @@ def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
     groups: dict[str, list[str]] = {}
     for trial_id, state in states.items():
         if state == "failed":
-            groups.setdefault(folder.trial(trial_id).error().splitlines()[0], []).append(trial_id)
+            groups.setdefault(folder.trial(trial_id).failure().message, []).append(trial_id)
     counts = Counter(states.values())
     errors = sorted(groups.items(), key=lambda item: -len(item[1]))
     return Outcome(
@@ -203,11 +219,14 @@ class Interruption:
     def __call__(self) -> bool:
         return self.requested
 
+    def request(self) -> None:
+        """Ask to stop."""
+        self.requested = True
+
 
 @contextmanager
-def interruptible(folder: SweepFolder, progress: Progress) -> Iterator[Interruption]:
+def interruptible(folder: SweepFolder, progress: Progress, interruption: Interruption) -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into a request to stop; the second raises KeyboardInterrupt."""
-    interruption = Interruption()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if interruption.requested:
@@ -223,7 +242,7 @@ def interruptible(folder: SweepFolder, progress: Progress) -> Iterator[Interrupt
     except ValueError:  # not the main thread, e.g. a notebook's worker: its owner handles signals
         previous = {}
     try:
-        yield interruption
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

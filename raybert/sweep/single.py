@@ -84,7 +84,7 @@ def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, sour
             report=partial(progress.evaluated, spec),
             report_step=partial(progress.stepped, spec),
         )
-        progress.ended(spec, status, trial.error().splitlines()[0] if status == "failed" else "")
+        progress.ended(spec, status, trial.failure().message if status == "failed" else "")
         return read_outcome(opened.folder, [spec])
 
 

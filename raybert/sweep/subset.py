@@ -21,7 +21,7 @@ from raybert.sweep.narrow import narrow_to_one
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
-from raybert.sweep.runner import interruptible, prepare_plan
+from raybert.sweep.runner import owned_folder, prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.specs import TRIAL, Plan, TrialSpec
 from raybert.sweep.trial import SignalRef, make_pool
@@ -69,8 +69,8 @@ def choose_subset(
         SweepError: interrupted, or a run that it reads failed.
     """
     narrowed = narrow_to_one(config, strategy, seed)
-    folder = SweepFolder(cache_folder() / "select" / content_key(narrowed.model_dump(mode="json")))
-    with folder.owned(), interruptible(folder, progress) as interruption:
+    path = cache_folder() / "select" / content_key(narrowed.model_dump(mode="json"))
+    with owned_folder(path, progress) as (folder, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
         if spec.strategy.schedule != "once":
@@ -118,7 +118,7 @@ def _score(
     if interruption():
         raise SweepError("stopped before everything was scored; the same command continues")
     if folder.trial(spec.trial_id).status() == "failed":
-        reason = folder.trial(spec.trial_id).error().splitlines()[0]
+        reason = folder.trial(spec.trial_id).failure().message
         raise SweepError(f"'{spec.label}': its signals could not be computed: {reason}")
     return planner.refs([spec], store)[spec.trial_id]
 

@@ -21,6 +21,7 @@ from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData
 from raybert.data.nulls import null_table, with_nulls
+from raybert.errors import TrialError
 from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.description import DataColumns, ModelDescription, write_description
@@ -29,7 +30,9 @@ from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
+from raybert.sweep.failures import classify
 from raybert.sweep.folder import SweepFolder, TrialFolder
+from raybert.sweep.ownership import Superseded
 from raybert.sweep.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -39,12 +42,11 @@ from raybert.sweep.records import (
     selection_frame,
 )
 from raybert.sweep.specs import TRIAL, TrialSpec
+from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory
 
 FitFunction = Callable[..., FitResult]
-Report = Callable[[Mapping[str, Any]], None]
-ReportStep = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -66,58 +68,6 @@ class SignalRef:
     examples_scored: int
 
 
-_SECONDS_BETWEEN_LOOKS = 0.5
-"""The loop asks after every step; the file may lie on a shared disk."""
-
-
-@dataclass
-class TrialSurroundings:
-    """A trial in one process: rows go to `epochs.jsonl` and to the driver."""
-
-    folder: TrialFolder
-    stop_request: Path
-    report_row: Report
-    rank: int = 0
-    world_size: int = 1
-    report_step: ReportStep | None = None
-    asked_at: float = 0.0
-    answer: bool = False
-
-    @property
-    def checkpoint_folder(self) -> Path:
-        """Where `last` and `best` are."""
-        return self.folder.checkpoints
-
-    def report(self, row: Mapping[str, Any]) -> None:
-        """Append the row to the trial's file, then tell the driver."""
-        self.folder.append_row(row)
-        self.report_row(row)
-
-    def should_stop(self) -> bool:
-        """Tell whether the sweep's owner asked its trials to stop."""
-        if time.monotonic() - self.asked_at >= _SECONDS_BETWEEN_LOOKS:
-            self.asked_at, self.answer = time.monotonic(), self.stop_request.exists()
-        return self.answer
-
-    def stepped(self, step: int) -> None:
-        """Tell whoever follows the trial step by step in this process."""
-        if self.report_step is not None:
-            self.report_step(step)
-
-    def at_rank(self, rank: int, world_size: int) -> TrialSurroundings:
-        """Return the surroundings of one worker of a distributed trial."""
-        return replace(self, rank=rank, world_size=world_size)
-
-    def forward(self, rows: list[dict[str, Any]]) -> None:
-        """Tell the driver about rows that are in the trial's file already."""
-        for row in rows:
-            self.report_row(row)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the line to the driver behind: a worker has none, it writes the trial's file."""
-        return {**vars(self), "report_row": _no_report, "report_step": None}
-
-
 def run_trial(
     spec: TrialSpec,
     data: ExampleData,
@@ -128,31 +78,53 @@ def run_trial(
     fit_function: FitFunction = fit,
     report_step: ReportStep | None = None,
 ) -> str:
-    """Run a trial to its end and return `complete`, `failed` or `stopped`; never raise for its own failure.
+    """Run a trial to its end and return `complete`, `failed` or `stopped`; its own failure is no exception.
 
-    A trial with a result is not run again. A failure leaves its traceback in `error.txt`.
+    A trial with a result is not run again. A failure leaves its traceback in `error.txt`, and its kind beside it.
+
+    Raises:
+        TrialError: a process that an earlier owner of the sweep left behind does not let go of the folder.
+        OSError: the failure cannot be recorded, because the disk is full.
     """
     folder = sweep.trial(spec.trial_id)
     if folder.status() == "complete":
         return "complete"
-    write_text(folder.path / "config.yaml", spec.to_yaml())
-    with _trial_log(folder.path / "log.txt") as log:
-        prepare_process(spec)
-        try:
-            inputs = _training_inputs(spec, data, encoder)
-            trial = _Trial(spec, inputs, encoder, signals, sweep, report, fit_function, log, report_step)
-            finished = trial.run()
-        except Exception as error:
-            log.exception("failed")
-            folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
-            return "failed"
-        finally:
-            return_memory()
-    return "complete" if finished else "stopped"
+    surroundings = TrialSurroundings(
+        folder,
+        sweep.stop_request,
+        sweep.fence,
+        spec.total_steps,
+        report,
+        spec.config.limits.trial_seconds,
+        report_step=report_step,
+    )
+    try:
+        with surroundings.alive():
+            if folder.status() == "complete":  # by the process that was waited for
+                return "complete"
+            write_text(folder.path / "config.yaml", spec.to_yaml())
+            with _trial_log(folder.path / "log.txt") as log:
+                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
+                return _run_recorded(trial)
+    except Superseded:
+        return "stopped"
 
 
-def _no_report(row: Mapping[str, Any]) -> None:
-    """Take a row where there is no driver to tell."""
+def _run_recorded(trial: _Trial) -> str:
+    """Run a trial, and record its failure; return its status."""
+    prepare_process(trial.spec)
+    folder = trial.surroundings.folder
+    try:
+        inputs = _training_inputs(trial.spec, trial.data, trial.encoder)
+        return "complete" if replace(trial, data=inputs).run() else "stopped"
+    except Superseded:
+        raise
+    except Exception as error:
+        trial.log.exception("failed")
+        folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}", classify(error))
+        return "failed"
+    finally:
+        return_memory()
 
 
 def prepare_process(spec: TrialSpec) -> None:
@@ -205,16 +177,14 @@ class _Trial:
     data: ExampleData
     encoder: Encoder
     signals: tuple[SignalRef, ...]
-    sweep: SweepFolder
-    report: Report
+    surroundings: TrialSurroundings
     fit_function: FitFunction
     log: logging.Logger
-    report_step: ReportStep | None = None
 
     def run(self) -> bool:
         """Return whether the trial came to its end (False: stopped, resumable)."""
         started = time.monotonic()
-        spec, folder = self.spec, self.sweep.trial(self.spec.trial_id)
+        spec, folder = self.spec, self.surroundings.folder
         pool = make_pool(spec, self.data, self.signals)
         source, chosen = make_epoch_source(
             spec.strategy,
@@ -236,12 +206,15 @@ class _Trial:
             spec.config.train,
             total_steps=spec.total_steps,
             seed=spec.model_seed,
-            surroundings=TrialSurroundings(folder, self.sweep.stop_request, self.report, report_step=self.report_step),
+            surroundings=self.surroundings,
             monitor=spec.config.monitor if spec.role == TRIAL else None,
         )
         if result.stopped:
+            self._check_time(result)
             self.log.info("stopped at step %d, resumable", result.optimizer_steps)
             return False
+        self.surroundings.fence.check()
+        folder.complete_rows(result.rows)
         chosen = self._write_selection(folder, chosen, recorded)
         self._write_predictions(folder, result)
         load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
@@ -251,6 +224,21 @@ class _Trial:
         folder.finish(row)
         self.log.info("complete: test accuracy %.4f", row["test_accuracy"])
         return True
+
+    def _check_time(self, result: FitResult) -> None:
+        """Tell a trial that has used up its time from one that was asked to stop.
+
+        Raises:
+            TrialError: it has; its last checkpoint is there.
+        """
+        if self.surroundings.stop_request.exists() or not self.surroundings.is_out_of_time():
+            return
+        raise TrialError(
+            f"limits.trial_seconds: must end within {self.surroundings.trial_seconds:g} s, got to step "
+            f"{result.optimizer_steps} of {self.spec.total_steps}; raise it and give --retry time: the last checkpoint "
+            "is continued",
+            kind="time",
+        )
 
     def _build_model(self) -> Any:
         """Return the model with its initial weights."""

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
+from raybert.sweep.deaths import read_death
 from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.progress import Progress
@@ -81,6 +82,7 @@ def run_trials(
             name="run",
             storage_path=str(scratch.resolve()),
             verbose=0,
+            failure_config=tune.FailureConfig(max_failures=specs[0].config.limits.retries),
             callbacks=[_Watcher(specs, folder, progress, ended)],
         ),
     )
@@ -168,16 +170,27 @@ class _Watcher(tune.Callback):
             self._progress.evaluated(spec, result)
             return
         folder = self._folder.trial(spec.trial_id)
-        message = folder.error().splitlines()[0] if result[_ENDED] == "failed" else ""
+        message = folder.failure().message if result[_ENDED] == "failed" else ""
         self._progress.ended(spec, result[_ENDED], message)
         self._ended(spec)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        spec = self._spec(trial)
+        folder = self._folder.trial(spec.trial_id)
+        death = read_death(trial, folder)
+        folder.add_attempt(death.kind, death.text, death.node)
+        self._progress.note(
+            f"{spec.label} {spec.replicate} {spec.trial_id}: {death.reason}; it goes on from its last checkpoint "
+            f"(retry {trial.num_failures} of {trial.max_failures})"
+        )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = self._spec(trial)
         folder = self._folder.trial(spec.trial_id)
-        reason = "\n".join(str(line) for line in [trial.get_error()] if line) or "no reason given by Ray"
-        folder.fail(f"TrialError: the trial's process died\n\n{reason}\n")
-        self._progress.ended(spec, folder.status(), "the trial's process died")
+        death = read_death(trial, folder)
+        folder.fail(death.text, death.kind, death.node)
+        self._progress.ended(spec, folder.status(), death.reason)
+        self._ended(spec)
 
     def _spec(self, trial: Any) -> TrialSpec:
         index: int = trial.config["index"]

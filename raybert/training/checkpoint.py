@@ -40,7 +40,8 @@ def save_last(folder: Path, run_key: str, weights: Tensors, best: Tensors | None
         save_file(_contiguous(weights), target / _WEIGHTS)
         if best is not None:
             save_file(_contiguous(best), target / _BEST)
-        torch.save({"run_key": run_key, **state}, target / _STATE)
+        with (target / _STATE).open("wb") as file:  # given the path, torch would not say that the disk is full
+            torch.save({"run_key": run_key, **state}, file)
 
     _publish(folder / "last", write)
 

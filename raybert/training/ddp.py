@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,8 +33,11 @@ class PortableSurroundings(Surroundings, Protocol):
 
     checkpoint_folder: Path
 
-    def at_rank(self, rank: int, world_size: int) -> Surroundings:
+    def at_rank(self, rank: int, world_size: int) -> PortableSurroundings:
         """Return the surroundings of one worker; only rank 0 reports and writes."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """Enter what this worker needs around its run, such as being the only one that writes."""
 
     def forward(self, rows: list[dict[str, Any]]) -> None:
         """Tell the driver about evaluations that a worker has reported to the trial's files."""
@@ -118,21 +122,23 @@ def _worker(arguments: dict[str, Any]) -> None:
     torch.set_num_threads(arguments["threads"])
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    surroundings: PortableSurroundings = arguments["surroundings"]
-    result = fit(
-        ray.get(arguments["model"]).to(ray.train.torch.get_device()),
-        ray.get(arguments["data"]),
-        ray.get(arguments["epochs"]),
-        arguments["config"],
-        total_steps=arguments["total_steps"],
-        seed=arguments["seed"],
-        surroundings=surroundings.at_rank(rank, world_size),
-        evaluate_test=arguments["evaluate_test"],
-        monitor=arguments["monitor"],
-    )
-    if rank == 0:
-        with atomic_path(surroundings.checkpoint_folder / _RESULT) as temporary:
-            temporary.write_bytes(pickle.dumps(result))
+    everywhere: PortableSurroundings = arguments["surroundings"]
+    surroundings = everywhere.at_rank(rank, world_size)
+    with surroundings.working():
+        result = fit(
+            ray.get(arguments["model"]).to(ray.train.torch.get_device()),
+            ray.get(arguments["data"]),
+            ray.get(arguments["epochs"]),
+            arguments["config"],
+            total_steps=arguments["total_steps"],
+            seed=arguments["seed"],
+            surroundings=surroundings,
+            evaluate_test=arguments["evaluate_test"],
+            monitor=arguments["monitor"],
+        )
+        if rank == 0:
+            with atomic_path(surroundings.checkpoint_folder / _RESULT) as temporary:
+                temporary.write_bytes(pickle.dumps(result))
 
 
 def _resources(resources: ResourcesConfig) -> dict[str, float]:

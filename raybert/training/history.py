@@ -107,5 +107,6 @@ class LossHistory:
         more = ", ..." if len(first) > 5 else ""
         raise TrialError(
             f"step {step}: the training loss must be finite, got {losses[first[0]]} for {len(first)} examples "
-            f"({examples}{more}); {self.last_checkpoint}; lower train.learning_rate or set train.precision: fp32"
+            f"({examples}{more}); {self.last_checkpoint}; lower train.learning_rate or set train.precision: fp32",
+            kind="nan",
         )

@@ -13,6 +13,7 @@ from raybert.data import scoring_batches
 from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.models import embed_batch, pooled_features
 from raybert.training.precision import resolve_precision
+from raybert.training.pulse import pulse
 
 DEFAULT_MAX_TOKENS = 16384
 
@@ -98,6 +99,7 @@ def _run(
     outputs: list[list[np.ndarray]] = []
     with eval_mode(model), torch.inference_mode(), resolve_precision(precision, device).autocast(device):
         for rows in batches:
+            pulse()
             outputs.append(_apply(function, data, table, rows, device))
     place = np.empty(len(table), np.int64)
     place[positions] = np.arange(len(positions))

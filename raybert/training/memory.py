@@ -56,7 +56,8 @@ def accumulate_what_fits(
                     checkpoint.write_limit(folder, size)
                 raise TrialError(
                     f"step {step}: rank {gradients.rank} ran out of memory; micro-batches of {size} are next: "
-                    f"{str(error).splitlines()[0]}"
+                    f"{str(error).splitlines()[0]}",
+                    kind="oom",
                 ) from error
         # Outside the handler: the error holds the tensors of the frames that it went through.
         if gradients.device.type == "cuda":
@@ -79,7 +80,8 @@ def smaller_micro_batch(current: int | None, share: int, step: int) -> int:
     if size <= 1:
         raise TrialError(
             f"step {step}: one example must fit into the device's memory, got an out-of-memory error; lower "
-            "data.max_length, set train.gradient_checkpointing: true, or take a smaller encoder"
+            "data.max_length, set train.gradient_checkpointing: true, or take a smaller encoder",
+            kind="oom",
         )
     return size // 2
 

@@ -1,10 +1,9 @@
 import json
-import subprocess
-import sys
 
 import pytest
 
 from raybert.errors import SweepError
+from raybert.sweep.failures import Failure
 from raybert.sweep.folder import SweepFolder
 
 
@@ -41,24 +40,42 @@ def test_a_damaged_result_is_said(trial):
         trial.result()
 
 
-def test_a_second_process_is_refused_and_a_dead_owner_is_not(tmp_path):
-    script = (
-        "import sys; from pathlib import Path; from raybert.sweep.folder import SweepFolder\n"
-        "with SweepFolder(Path(sys.argv[1])).owned():\n    print('mine', flush=True); sys.stdin.read()"
+def test_a_failure_is_kept_with_its_kind_and_every_attempt(trial):
+    trial.add_attempt("lost", "TrialError: the trial's process died\n\nlong", "node-a")
+    trial.fail("OutOfMemoryError: too much\n\ntraceback", "oom", "node-b")
+    assert trial.failure() == Failure("oom", "OutOfMemoryError: too much", "node-b", attempts=2)
+    assert json.loads((trial.path / "failure.json").read_text())["kind"] == "oom"
+    assert [attempt["kind"] for attempt in trial.attempts()] == ["lost", "oom"]
+    trial.forget_failure()
+    assert trial.status() == "pending"
+    trial.finish({})
+    assert [attempt["node"] for attempt in trial.attempts()] == ["node-a", "node-b"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", None])
+@pytest.mark.parametrize("name", ["error.txt", "failure.json"])
+def test_a_failure_whose_file_is_damaged_is_still_one_that_says_what_it_knows(trial, name, damage):
+    trial.fail("ValueError: no\n\ntraceback", "nan")
+    path = trial.path / name
+    path.unlink() if damage is None else path.write_text(damage)
+    assert trial.status() == "failed"
+    failure = trial.failure()
+    assert (
+        failure.message
+        == {"": "ValueError: no", "{": "{", None: "ValueError: no"}[damage if name == "error.txt" else ""]
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert owner.stdout.readline() == "mine\n"
-    with (
-        pytest.raises(SweepError, match=rf"in use by another raybert process .*\"pid\": {owner.pid}"),
-        SweepFolder(tmp_path).owned(),
-    ):
-        raise AssertionError("two owners")
-    owner.kill()
-    owner.communicate()
-    with SweepFolder(tmp_path).owned():
-        assert json.loads((tmp_path / "owner.json").read_text())["pid"] != owner.pid
+    assert failure.kind == ("error" if name == "failure.json" else "nan")
+
+
+def test_a_pruned_run_is_neither_pending_nor_failed(trial):
+    (trial.path / "pruned.json").write_text("{}")
+    assert trial.status() == "pruned"
+    trial.finish({})
+    assert trial.status() == "complete"
+
+
+def test_lost_evaluations_are_written_anew_from_what_the_run_knows(trial):
+    rows = [{"evaluation": number, "loss": 1 / number} for number in (1, 2, 3)]
+    trial.append_row(rows[2])
+    trial.complete_rows(rows)
+    assert trial.rows() == rows

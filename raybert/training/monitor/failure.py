@@ -49,5 +49,6 @@ def check_weights(model: nn.Module, step: int, last_checkpoint: str) -> None:
         name = named[finite.index(False)][0]
         raise TrialError(
             f"step {step}: weights must be finite, {name} is not; {last_checkpoint}; lower train.learning_rate "
-            "or set train.precision: fp32"
+            "or set train.precision: fp32",
+            kind="nan",
         )

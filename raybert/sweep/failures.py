@@ -1,0 +1,87 @@
+"""How a trial can fail, what that means for another attempt, and how an exception is told from another."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from raybert.errors import TrialError
+
+KINDS: Mapping[str, str] = {
+    "oom": "one example does not fit into the device's memory",
+    "nan": "a loss or the weights are not finite",
+    "memory": "the host's memory ran out",
+    "time": "limits.trial_seconds is used up",
+    "stalled": "no sign of life for limits.stall_seconds",
+    "disk": "the disk or the quota is full",
+    "lost": "its process or its node died",
+    "error": "anything else",
+}
+RETRIED_KINDS = frozenset({"lost", "memory", "stalled"})
+"""Not caused by the trial itself: another attempt may well succeed, and begins by itself (`limits.retries`)."""
+RETRY_CHOICES = ("failed", "all", *KINDS)
+"""Values of `--retry`."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL_WORDS = ("no space left on device", "disk quota exceeded")
+_DEATHS = ("ActorDiedError", "ActorUnavailableError", "RayActorError", "WorkerCrashedError", "NodeDiedError")
+_KILLED_FOR_MEMORY = "low on memory"
+"""In Ray's message about a process that its memory monitor killed, whatever the exception around it."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt at a trial ended (`failure.json`).
+
+    Attributes:
+        kind: a key of `KINDS`.
+        message: its first line.
+        node: host name of where it happened, if known.
+        attempts: failed ones so far, this one included.
+    """
+
+    kind: str
+    message: str
+    node: str | None = None
+    attempts: int = 1
+
+
+def classify(error: BaseException) -> str:
+    """Return the kind of a failure from its exception and those that caused it, of Ray's workers too."""
+    kinds = [_kind_of(one) for one in _causes(error)]
+    return next((kind for kind in kinds if kind != "error"), "error")
+
+
+def is_wanted(kind: str, retry: str) -> bool:
+    """Tell whether `--retry` names failures of this kind."""
+    return retry in ("failed", "all", kind)
+
+
+def _kind_of(error: BaseException) -> str:
+    # By name, as far as it goes: who reads failures has neither torch nor Ray to import.
+    name, text = type(error).__name__, str(error).lower()
+    if isinstance(error, TrialError):
+        return error.kind
+    if name == "OutOfMemoryError":
+        return "oom" if type(error).__module__.startswith("torch") else "memory"
+    if isinstance(error, MemoryError) or _KILLED_FOR_MEMORY in text:
+        return "memory"
+    if (isinstance(error, OSError) and error.errno in _FULL) or any(words in text for words in _FULL_WORDS):
+        return "disk"
+    return "lost" if name in _DEATHS else "error"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, what it was raised from, and what Ray Train's workers raised."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if not isinstance(one, BaseException) or one in seen:
+            continue
+        seen.append(one)
+        yield one
+        workers = getattr(one, "worker_failures", None)
+        waiting += [one.__cause__, getattr(one, "cause", None), getattr(one, "_base_exc", None)]
+        waiting += list(workers.values()) if isinstance(workers, Mapping) else []

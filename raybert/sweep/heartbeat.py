@@ -1,0 +1,136 @@
+"""Signs of life of a trial: a small file that its process writes about once a second, and its stack on request."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from raybert.files import read_json
+
+SECONDS_BETWEEN_BEATS = 1.0
+STACK_SIGNAL = signal.SIGUSR2
+"""Makes a trial's process write `stack.txt`; Tune has taken SIGUSR1."""
+
+
+@dataclass
+class Heart:
+    """Writes `trials/<id>/heartbeat.json` for the process that runs a trial.
+
+    Attributes:
+        folder: of the trial.
+        attempt: owner of the sweep that started the process.
+        total_steps: optimizer steps T.
+        spent_seconds: of earlier attempts.
+        step: optimizer steps done.
+    """
+
+    folder: Path
+    attempt: int | None
+    total_steps: int
+    spent_seconds: float = 0.0
+    step: int = 0
+    began: float = field(default_factory=time.monotonic)
+    beat_at: float = -SECONDS_BETWEEN_BEATS
+    identity: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, folder: Path, attempt: int | None, total_steps: int) -> Heart:
+        """Return the heart of this process, which goes on counting where an earlier attempt stopped."""
+        before = read_beat(folder)
+        process = psutil.Process()
+        heart = cls(folder, attempt, total_steps, float(before.get("seconds") or 0.0), int(before.get("step") or 0))
+        heart.identity = {
+            "pid": process.pid,
+            "process_started": process.create_time(),
+            "host": os.uname().nodename,
+            "node_id": _node_id(),
+            "attempt": attempt,
+            "started": time.time(),
+        }
+        heart.beat(force=True)
+        return heart
+
+    @property
+    def seconds(self) -> float:
+        """Time that all attempts together have taken."""
+        return self.spent_seconds + time.monotonic() - self.began
+
+    def beat(self, step: int | None = None, *, force: bool = False) -> None:
+        """Write a sign of life, at most once a second unless forced."""
+        self.step = self.step if step is None else step
+        now = time.monotonic()
+        if force or now - self.beat_at >= SECONDS_BETWEEN_BEATS:
+            self.beat_at = now
+            self._write({"step": self.step})
+
+    def end(self) -> None:
+        """Say that the process has left the trial; a worker of it may have counted further steps."""
+        self._write({"step": max(self.step, int(read_beat(self.folder).get("step") or 0)), "ended": True})
+
+    def _write(self, state: dict[str, Any]) -> None:
+        record = {**self.identity, "total_steps": self.total_steps, "seconds": round(self.seconds, 3), **state}
+        temporary = self.folder / f".heartbeat.{os.getpid()}.tmp"
+        with contextlib.suppress(OSError):  # a full disk fails what matters, not this
+            temporary.write_text(json.dumps(record), encoding="utf-8")
+            temporary.replace(self.folder / "heartbeat.json")
+
+
+def read_beat(folder: Path) -> dict[str, Any]:
+    """Return the last sign of life of a trial; empty: there is none."""
+    return read_json(folder / "heartbeat.json") or {}
+
+
+def forget_beat(folder: Path) -> None:
+    """Make the next attempt count its time from zero."""
+    (folder / "heartbeat.json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def stack_on_request(folder: Path) -> Iterator[None]:
+    """Let `STACK_SIGNAL` write what all threads of this process are doing to `stack.txt`, even where Python hangs."""
+    with (folder / "stack.txt").open("w", encoding="utf-8") as file:
+        faulthandler.register(STACK_SIGNAL, file=file, all_threads=True)
+        try:
+            yield
+        finally:
+            faulthandler.unregister(STACK_SIGNAL)
+    _remove_empty(folder / "stack.txt")
+
+
+def send_signal(beat: dict[str, Any], number: int) -> bool:
+    """Send a signal to the process that wrote a beat on this host, and return whether it was there.
+
+    A process that has taken over the number of a dead one is left alone.
+    """
+    try:
+        process = psutil.Process(int(beat["pid"]))
+        if abs(process.create_time() - float(beat["process_started"])) > 1.0:
+            return False
+        process.send_signal(number)
+    except (psutil.Error, KeyError):
+        return False
+    return True
+
+
+def _node_id() -> str | None:
+    """Return Ray's name of this node, where this is a process of Ray."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return None
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _remove_empty(path: Path) -> None:
+    if path.exists() and path.stat().st_size == 0:
+        path.unlink()

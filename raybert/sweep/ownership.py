@@ -1,0 +1,256 @@
+"""Who may write: one process a results folder, one process a trial's folder, and nobody whom a newer owner replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from raybert.errors import SweepError, TrialError
+from raybert.files import read_json, write_json, write_text
+
+SECONDS_BETWEEN_BEATS = 5.0
+FRESH_SECONDS = 30.0
+"""An owner on another host whose heartbeat is younger than this is alive, whatever the lock says."""
+WAIT_FOR_WRITER_SECONDS = 60.0
+"""A process that outlives its killed sweep ends within seconds: its stop takes one step and one checkpoint."""
+
+
+class Superseded(Exception):
+    """The sweep has a newer owner: this process must write nothing more."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that runs a sweep (`owner.json`, whose time of change is its heartbeat).
+
+    Attributes:
+        pid: its process.
+        host: where that is.
+        since: when it began.
+        attempt: counts the owners of the folder; what an earlier one started must not write any more.
+    """
+
+    pid: int
+    host: str
+    since: str
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host}, since {self.since}"
+
+    @classmethod
+    def of_this_process(cls, attempt: int) -> Owner:
+        """Describe this process."""
+        return cls(os.getpid(), os.uname().nodename, time.strftime("%F %T"), attempt)
+
+
+def read_owner(folder: Path) -> Owner | None:
+    """Return who owns a results folder, or left it without a word; None: nobody, or the file is damaged."""
+    found = read_json(folder / "owner.json")
+    try:
+        return None if found is None else Owner(**found)
+    except TypeError:
+        return None
+
+
+def beat_age_seconds(folder: Path) -> float | None:
+    """Return the age of the owner's heartbeat by the clock of the file system; None: there is none."""
+    try:
+        beat = (folder / "owner.json").stat().st_mtime
+    except FileNotFoundError:
+        return None
+    probe = folder / f".now.{os.getpid()}.{threading.get_ident()}"
+    try:
+        probe.touch()
+        return max(0.0, probe.stat().st_mtime - beat)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a living process holds the lock of a results folder."""
+    path = folder / "lock"
+    if not path.exists():
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def current_attempt(folder: Path) -> int:
+    """Return the number of the newest owner of a results folder; 0: unknown."""
+    try:
+        return int((folder / "attempt").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+@contextlib.contextmanager
+def own(folder: Path, note: Callable[[str], None], lost: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Own a results folder for the length of a `with` block, and yield the number of this owner.
+
+    Args:
+        folder: of the results; made if it does not exist.
+        note: told whose place is taken.
+        lost: called once, from another thread, when another owner has taken this one's place meanwhile.
+
+    Raises:
+        SweepError: another process owns it; says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=1)  # `raybert status` holds it for a moment
+    except filelock.Timeout:
+        raise _in_use(folder) from None
+    try:
+        _take_over(folder, note)
+        owner = Owner.of_this_process(_next_attempt(folder))
+        write_text(folder / "attempt", str(owner.attempt))
+        _write(owner, folder)
+        with _beating(folder, owner, lost):
+            yield owner.attempt
+        if current_attempt(folder) <= owner.attempt:
+            (folder / "owner.json").unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Keeps what an earlier owner of a sweep started from writing into it.
+
+    Attributes:
+        folder: of the results.
+        attempt: the owner that started this process; None: nobody can replace it.
+    """
+
+    folder: Path
+    attempt: int | None = None
+
+    def check(self) -> None:
+        """Pass, unless the sweep has a newer owner.
+
+        Raises:
+            Superseded: it has.
+        """
+        if self.attempt is not None and current_attempt(self.folder) > self.attempt:
+            raise Superseded(f"{self.folder}: owner {self.attempt} was replaced")
+
+
+@contextlib.contextmanager
+def sole_writer(
+    folder: Path, fence: Fence, name: str = ".lock", wait_seconds: float = WAIT_FOR_WRITER_SECONDS
+) -> Iterator[None]:
+    """Be the only process that writes a trial's folder; one that a killed sweep left behind is waited for.
+
+    Args:
+        folder: of the trial.
+        fence: of its sweep, checked once the folder is free.
+        name: of the lock; a trial of several workers has a second one, for the worker that writes.
+        wait_seconds: how long the other process may take.
+
+    Raises:
+        TrialError: it did not end in time.
+        Superseded: a newer owner of the sweep came meanwhile.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / name)
+    try:
+        lock.acquire(timeout=wait_seconds)
+    except filelock.Timeout:
+        beat = read_json(folder / "heartbeat.json") or {}
+        raise TrialError(
+            f"{folder}: must be written by one process, but another (pid {beat.get('pid', 'unknown')} on "
+            f"{beat.get('host', 'an unknown host')}) still does after {wait_seconds:g} s; end it and give --retry lost",
+            kind="lost",
+        ) from None
+    try:
+        fence.check()
+        yield
+    finally:
+        lock.release()
+
+
+def _in_use(folder: Path) -> SweepError:
+    return SweepError(
+        f"{folder}: in use by another raybert process ({read_owner(folder) or 'unknown'}); wait for it, end it with "
+        f"`raybert stop {folder}`, or give --output another folder"
+    )
+
+
+def _take_over(folder: Path, note: Callable[[str], None]) -> None:
+    """Say whose place is taken; on another host the lock may not be seen, so a fresh heartbeat is believed.
+
+    Raises:
+        SweepError: that owner is alive.
+    """
+    before, age = read_owner(folder), beat_age_seconds(folder)
+    if age is None:
+        return
+    if before is not None and before.host != os.uname().nodename and age < FRESH_SECONDS:
+        raise SweepError(
+            f"{folder}: in use by another raybert process ({before}; last sign of life {age:.0f} s ago, and the file "
+            f"system does not pass locks on); wait for it; if it is dead, try again in {FRESH_SECONDS:.0f} s"
+        )
+    note(
+        f"note: taken over from {before or 'an unknown owner (owner.json is damaged)'}, which ended without leaving "
+        f"(last sign of life {age:.0f} s ago)"
+    )
+
+
+def _next_attempt(folder: Path) -> int:
+    """Return a number above every earlier one, also where the file that counts was lost."""
+    owner = read_owner(folder)
+    known = [current_attempt(folder), owner.attempt if owner else 0]
+    if known[0] == 0:
+        beats = (read_json(path) for path in folder.glob("trials/*/heartbeat.json"))
+        known += [int(beat.get("attempt") or 0) for beat in beats if beat]
+    return max(known) + 1
+
+
+def _write(owner: Owner, folder: Path) -> None:
+    write_json(folder / "owner.json", dataclasses.asdict(owner))
+
+
+@contextlib.contextmanager
+def _beating(folder: Path, owner: Owner, lost: Callable[[], None]) -> Iterator[None]:
+    """Touch `owner.json` again and again from a thread, and write it anew where it was lost."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(SECONDS_BETWEEN_BEATS):
+            if current_attempt(folder) > owner.attempt:
+                lost()
+                return
+            with contextlib.suppress(OSError):  # a full disk or a slow one must not end the sweep
+                _beat_once(folder, owner)
+
+    thread = threading.Thread(target=beat, name="raybert-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat_once(folder: Path, owner: Owner) -> None:
+    if read_owner(folder) == owner:
+        os.utime(folder / "owner.json")
+        return
+    if current_attempt(folder) != owner.attempt:
+        write_text(folder / "attempt", str(owner.attempt))
+    _write(owner, folder)
