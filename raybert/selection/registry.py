@@ -130,6 +130,20 @@ def strategy_identity(strategy: Strategy) -> dict[str, Any]:
     return {"name": name, **values}
 
 
+def strategy_entry(strategy: Strategy) -> dict[str, Any]:
+    """Return the entry of a sweep file that `build_strategy` makes an equal strategy of."""
+    kind = type(strategy)
+    known = _known().get(strategy.name) is kind or _filters.get(strategy.name) is kind
+    entry = strategy.model_dump(mode="json", include=strategy.model_fields_set)
+    for key in strategy.model_fields_set:
+        value = getattr(strategy, key)
+        if isinstance(value, Strategy):
+            entry[key] = strategy_entry(value)
+        elif key == "pre":
+            entry[key] = [strategy_entry(part) for part in value]
+    return {"name": strategy.name if known else f"{kind.__module__}:{kind.__qualname__}", **entry}
+
+
 def describe_strategies() -> list[dict[str, Any]]:
     """Return a row per strategy: name, summary, needs, schedules, budget, parameters with defaults, source."""
     return [_describe(_known()[name]) for name in strategy_names()]

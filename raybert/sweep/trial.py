@@ -41,6 +41,7 @@ from raybert.sweep.records import (
     join_rounds,
     selection_frame,
 )
+from raybert.sweep.spec_file import StoredSignal, StoredSpec, write_spec
 from raybert.sweep.specs import TRIAL, TrialSpec
 from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
@@ -103,6 +104,9 @@ def run_trial(
             if folder.status() == "complete":  # by the process that was waited for
                 return "complete"
             write_text(folder.path / "config.yaml", spec.to_yaml())
+            write_spec(
+                folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, tuple(map(_stored, signals)))
+            )
             with _trial_log(folder.path / "log.txt") as log:
                 trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
                 return _run_recorded(trial)
@@ -125,6 +129,11 @@ def _run_recorded(trial: _Trial) -> str:
         return "failed"
     finally:
         return_memory()
+
+
+def _stored(signal: SignalRef) -> StoredSignal:
+    store = str(signal.store.folder.resolve())
+    return StoredSignal(store, signal.key, signal.seconds, signal.shared_seconds, signal.examples_scored)
 
 
 def prepare_process(spec: TrialSpec) -> None:
