@@ -17,8 +17,10 @@ from raybert.errors import ConfigError, RaybertError
 from raybert.terminal import (
     command_again,
     print_comparison,
+    print_failures,
     print_notes,
     print_plan,
+    print_reproduction,
     print_results,
     print_run,
     relative,
@@ -164,6 +166,34 @@ def train(
         )
     print_run(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def reproduce(
+    target: Annotated[
+        Path, typer.Argument(help="Folder of a trial (RUN/trials/ID), or results folder (RUN ID).", show_default=False)
+    ],
+    trial: Annotated[
+        str | None, typer.Argument(help="Trial id, or its beginning, in a results folder.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the new run; default: RUN/reproductions/ID.", show_default=False)
+    ] = None,
+    address: AddressOption = None,
+) -> None:
+    """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
+
+    A failed trial should fail with the same error, a proxy is a trial like any other.
+
+    Exit codes: 0 bit-identical (or the same error), 1 different, 2 bad input, 3 interrupted.
+    """
+    from raybert.sweep.reproduce import find_trial, reproduce_trial
+
+    run, trial_id = find_trial(target, trial)
+    with run_progress() as progress:
+        found = reproduce_trial(run, trial_id, progress, output=output, address=address)
+    print_reproduction(found)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()
@@ -353,7 +383,9 @@ def report(folder: Annotated[Path, typer.Argument(help="Results folder of a swee
     """Write tables and plots of a results folder again, and print the comparison."""
     from raybert.analysis import publish_results
 
-    print_comparison(publish_results(folder), Console())
+    results = publish_results(folder)
+    print_comparison(results, Console())
+    print_failures(results)
 
 
 @app.command()

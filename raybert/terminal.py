@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from raybert.config import RaybertConfig
 
 if TYPE_CHECKING:
-    from raybert.analysis import Sweep
+    from raybert.analysis import FailureGroup, Sweep
     from raybert.sweep.progress import Progress
+    from raybert.sweep.reproduce import Reproduction
     from raybert.sweep.run_progress import RunProgress
     from raybert.sweep.runner import Outcome
     from raybert.sweep.specs import Plan
+
+_LAST_LINES = 8
+"""Of a traceback."""
+_ERROR_LENGTH = 400
+"""Most of an error that the first screen shows."""
 
 
 @contextlib.contextmanager
@@ -67,7 +74,7 @@ def print_run(outcome: Outcome) -> None:
         typer.echo(f"model: {relative(outcome.folder / 'best')}")
         typer.echo(f"results: {relative(outcome.folder)}")
         typer.echo(f"all metrics and plots:  raybert evaluate {shlex.quote(relative(outcome.folder))}")
-    _print_failures(outcome)
+    print_failures(results)
     if outcome.num_failed or outcome.num_pending:
         what = "try again" if outcome.num_failed else "stopped; continue with"
         typer.echo(f"{what}:  {command_again('--resume')}")
@@ -87,13 +94,14 @@ def print_results(outcome: Outcome) -> None:
     from raybert.analysis import publish_results
 
     console = Console()
-    print_comparison(publish_results(outcome.folder), console)
+    results = publish_results(outcome.folder)
+    print_comparison(results, console)
     for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_epoch.png"):
         plot = outcome.folder / "plots" / name
         if plot.exists():
             console.print(f"plot: {relative(plot)}", highlight=False, soft_wrap=True)
     console.print(f"results: {relative(outcome.folder)}", highlight=False, soft_wrap=True)
-    _print_failures(outcome)
+    print_failures(results)
     if outcome.num_failed:
         console.print(f"run the failed trials again:  {command_again()} --retry failed", markup=False, soft_wrap=True)
     if outcome.num_pending:
@@ -104,19 +112,84 @@ def print_results(outcome: Outcome) -> None:
         )
 
 
-def _print_failures(outcome: Outcome) -> None:
+def print_failures(results: Sweep) -> None:
+    """Print the distinct errors of a sweep, at most a screenful: the most frequent first, the rest counted."""
+    from raybert.analysis import find_failures
+
+    groups = find_failures(results)
+    if not groups:
+        return
     console = Console()
-    for group in outcome.errors:
-        first = outcome.folder / "trials" / group.trial_ids[0] / "error.txt"
-        num_trials = len(group.trial_ids)
-        console.print(
-            f"failed ({num_trials} trial{'s' if num_trials > 1 else ''}): {group.message}\n"
-            f"    traceback: {relative(first)}",
-            style="red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    num_failed, distinct = sum(len(group.failures) for group in groups), f"{len(groups)} distinct error"
+    title = f"failed: {num_failed} of {len(results.trials)} trials, {distinct}{'s' if len(groups) > 1 else ''}"
+    _say(console, title, "bold red")
+    rows_left = console.height - 4  # the title, what is not shown, and the command that goes on
+    for shown, group in enumerate(groups):
+        lines = _failure_lines(group, results.folder)
+        rows_left -= sum(-(-line.cell_len // console.width) or 1 for line in lines)
+        if shown and rows_left < 0:
+            rest = groups[shown:]
+            num_trials = sum(len(other.failures) for other in rest)
+            where = relative(results.folder / "results" / "errors.csv")
+            _say(console, f"and {len(rest)} more distinct errors of {num_trials} trials: {where}", "red")
+            return
+        for line in lines:
+            console.print(line, soft_wrap=True)
+
+
+def _failure_lines(group: FailureGroup, folder: Path) -> list[Text]:
+    first, number = group.first, len(group.failures)
+    trials = f"{number} trial{'s' if number > 1 else ''}"
+    if group.num_readers:
+        trials += f" ({group.num_readers} of them because a run that they read failed)"
+    strategies = [failure.strategy for failure in group.failures]
+    labels = ", ".join(f"{label} x {strategies.count(label)}" for label in dict.fromkeys(strategies))
+    fold = f" fold {first.fold}" if first.fold else ""
+    facts = [f"kind {first.kind}" if first.kind else "", f"node {first.node}" if first.node else ""]
+    facts.append(f"{first.attempts} attempts" if first.attempts > 1 else "")
+    where = relative(folder / "trials" / first.trial_id)
+    width = Console().width - 8
+    return [
+        Text(shorten(first.error, _ERROR_LENGTH), "red"),
+        Text(f"    in {trials}: {shorten(labels, 2 * width)}"),
+        Text(", ".join([f"    first: {first.strategy} seed {first.seed}{fold}, {where}", *filter(None, facts)])),
+        *(Text(f"      | {shorten(line, width)}", "dim") for line in group.log),
+        Text(f"    again: {group.command(relative(folder))}"),
+    ]
+
+
+def shorten(line: str, length: int) -> str:
+    """Return a line of at most so many characters, cut at its end."""
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """Print whether two runs of a trial left the same bits, and what differs."""
+    console = Console()
+    spec = found.spec
+    console.print(
+        f"{spec.label} budget {spec.budget:,} {spec.replicate} {spec.trial_id}", style="bold", highlight=False
+    )
+    for part in found.comparisons:
+        verdict = "; ".join(part.differences) if part.differences else "bit-identical"
+        style = "red" if part.differences else None
+        _say(console, f"{part.what:<12} {part.size:<14} {verdict}", style)
+    if found.error or found.error_again:
+        same = found.error == found.error_again
+        _say(console, f"failed then: {found.error or 'no'}", None)
+        _say(console, "failed now:  " + ("the same" if same else found.error_again or "no"), None if same else "red")
+    if found.error_again:
+        for line in found.again.error().strip().splitlines()[-_LAST_LINES:-1]:
+            _say(console, f"    {line}", "dim")
+    for note in found.notes:
+        _say(console, f"note: {note}", None)
+    identical = "the same error" if found.error else "bit-identical"
+    verdict = identical if found.is_identical else "stopped" if found.exit_code == 3 else "different"
+    _say(console, f"{verdict}: {relative(found.again.path)}", "bold")
+
+
+def _say(console: Console, line: str, style: str | None) -> None:
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_plan(config: RaybertConfig) -> None:

@@ -1,5 +1,6 @@
 """From a results folder to tables, statistics and plots."""
 
+from raybert.analysis.failures import FailureGroup, find_failures
 from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table, same_rankings
@@ -9,8 +10,10 @@ from raybert.analysis.stats import best_configurations, summarize, verdict_sente
 from raybert.analysis.table import summary_table
 
 __all__ = [
+    "FailureGroup",
     "Sweep",
     "best_configurations",
+    "find_failures",
     "load_sweep",
     "overlap_table",
     "publish_results",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from raybert.analysis.equal_cost import equal_cost_table
+from raybert.analysis.failures import failures_table, find_failures
 from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
@@ -22,7 +23,7 @@ def publish_results(folder: str | Path) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
     `results/{epochs,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
-    subsets as csv; `notes.txt`, one note a line.
+    subsets as csv; `errors.csv`, distinct failures; `notes.txt`, one note a line.
 
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
@@ -30,6 +31,7 @@ def publish_results(folder: str | Path) -> Sweep:
     sweep = load_sweep(folder)
     for name in ("epochs", "trials", "summary"):
         _write_table(getattr(sweep, name), sweep.folder / "results" / name)
+    _write_csv(failures_table(find_failures(sweep), sweep.folder), sweep.folder / "results" / "errors")
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep)

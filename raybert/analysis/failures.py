@@ -1,0 +1,168 @@
+"""Why trials failed: distinct errors, how often, where first, and the end of that trial's log."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.results import Sweep
+
+_READS_FAILED_RUN = re.compile(r"^TrialError: its proxy \w+ failed: ")
+_LOG_LINES = 6
+_COLUMNS = (
+    "error",
+    "kind",
+    "num_trials",
+    "num_readers",
+    "first_trial",
+    "strategy",
+    "seed",
+    "fold",
+    "node",
+    "attempts",
+    "reproduce",
+    "trials",
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed trial.
+
+    Attributes:
+        trial_id: which.
+        strategy: its label.
+        seed: of the sweep.
+        fold: of the cross-validation.
+        error: `ErrorType: message`; of a trial that only read a failed run, the error of that run.
+        is_reader: whether it is such a trial, which never began.
+        kind: oom, nan, memory, time, ...; empty: not recorded.
+        node: where it failed; empty: not recorded.
+        attempts: how often it was tried; 0: not recorded.
+    """
+
+    trial_id: str
+    strategy: str
+    seed: int
+    fold: int
+    error: str
+    is_reader: bool
+    kind: str
+    node: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failures that are the same but for numbers, ids and paths.
+
+    Attributes:
+        failures: trials that failed themselves before those that only read a failed run, else in the order of the plan.
+        log: the last lines of the first one's log, without the error itself.
+    """
+
+    failures: tuple[Failure, ...]
+    log: tuple[str, ...]
+
+    @property
+    def first(self) -> Failure:
+        """The trial to look at."""
+        return self.failures[0]
+
+    @property
+    def num_readers(self) -> int:
+        """How many never began, because a run that they read failed like this."""
+        return sum(failure.is_reader for failure in self.failures)
+
+    def command(self, folder: str | Path) -> str:
+        """Return what runs the first trial again, for a results folder as the user would type it."""
+        return shlex.join(["raybert", "reproduce", str(folder), self.first.trial_id])
+
+
+def find_failures(sweep: Sweep) -> list[FailureGroup]:
+    """Return the distinct errors of a sweep, most frequent first."""
+    groups: dict[str, list[Failure]] = {}
+    for failure in _failures(sweep):
+        groups.setdefault(normalise_error(failure.error), []).append(failure)
+    ordered = sorted(groups.values(), key=lambda group: -len(group))
+    return [_group(sweep.folder, sorted(group, key=lambda failure: failure.is_reader)) for group in ordered]
+
+
+def normalise_error(error: str) -> str:
+    """Return an error without what differs from trial to trial: paths, ids, numbers."""
+    text = re.sub(r"(?<![\w.])~?(/[\w.@+=-]+)+/?", "PATH", error)
+    text = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\b0x[0-9a-f]+\b", "ID", text)
+    text = re.sub(r"\bID(, ID)*", "ID", text)
+    return re.sub(r"(?<![\w.])[-+]?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?", "N", text)
+
+
+def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame:
+    """Return a row per distinct error, for `results/errors.csv`; `trials` are ids, the first one first.
+
+    Args:
+        groups: as from `find_failures`.
+        folder: of the results.
+    """
+    rows = [
+        {
+            **{
+                key: getattr(group.first, key)
+                for key in ("error", "kind", "strategy", "seed", "fold", "node", "attempts")
+            },
+            "num_trials": len(group.failures),
+            "num_readers": group.num_readers,
+            "first_trial": group.first.trial_id,
+            "reproduce": group.command(folder),
+            "trials": " ".join(failure.trial_id for failure in group.failures),
+        }
+        for group in groups
+    ]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _failures(sweep: Sweep) -> Iterator[Failure]:
+    for trial in sweep.trials[sweep.trials["status"] == "failed"].to_dict("records"):
+        recorded = _recorded(sweep.folder / "trials" / trial["trial_id"])
+        error, is_reader = str(trial["error"]), False
+        while match := _READS_FAILED_RUN.match(error):
+            error, is_reader = error[match.end() :], True
+        yield Failure(
+            trial_id=trial["trial_id"],
+            strategy=trial["strategy"],
+            seed=int(trial["seed"]),
+            fold=int(trial["fold"]),
+            error=error,
+            is_reader=is_reader,
+            kind=str(recorded.get("kind") or ""),
+            node=str(recorded.get("node") or ""),
+            attempts=int(recorded.get("attempts") or 0),
+        )
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return `failure.json`; nothing where there is none, or a torn one."""
+    try:
+        recorded = json.loads((folder / "failure.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return recorded if isinstance(recorded, dict) else {}
+
+
+def _group(folder: Path, failures: list[Failure]) -> FailureGroup:
+    trial = folder / "trials" / failures[0].trial_id
+    path = next((path for path in (trial / "log.txt", trial / "error.txt") if path.is_file()), None)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path is not None else []
+    told = [line.rstrip() for line in lines if line.strip() and not _is_error(line, failures[0].error)]
+    return FailureGroup(tuple(failures), tuple(told[-_LOG_LINES:]))
+
+
+def _is_error(line: str, error: str) -> bool:
+    """Tell whether a line says the error again, perhaps with the module of its class in front."""
+    return line.rstrip().endswith(error.partition(": ")[2] or error)
