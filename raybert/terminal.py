@@ -145,7 +145,7 @@ def _failure_lines(group: FailureGroup, folder: Path) -> list[Text]:
     strategies = [failure.strategy for failure in group.failures]
     labels = ", ".join(f"{label} x {strategies.count(label)}" for label in dict.fromkeys(strategies))
     fold = f" fold {first.fold}" if first.fold else ""
-    facts = [f"kind {first.kind}" if first.kind else "", f"node {first.node}" if first.node else ""]
+    facts = [f"kind {first.kind}" if first.kind != "error" else "", f"node {first.node}" if first.node else ""]
     facts.append(f"{first.attempts} attempts" if first.attempts > 1 else "")
     where = relative(folder / "trials" / first.trial_id)
     width = Console().width - 8

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from raybert.analysis.results import Sweep
+from raybert.sweep.folder import TrialFolder
 
 _READS_FAILED_RUN = re.compile(r"^TrialError: its proxy \w+ failed: ")
 _LOG_LINES = 6
@@ -43,9 +42,9 @@ class Failure:
         fold: of the cross-validation.
         error: `ErrorType: message`; of a trial that only read a failed run, the error of that run.
         is_reader: whether it is such a trial, which never began.
-        kind: oom, nan, memory, time, ...; empty: not recorded.
+        kind: of `raybert.sweep.failures`.
         node: where it failed; empty: not recorded.
-        attempts: how often it was tried; 0: not recorded.
+        attempts: how often it was tried.
     """
 
     trial_id: str
@@ -129,7 +128,7 @@ def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame
 
 def _failures(sweep: Sweep) -> Iterator[Failure]:
     for trial in sweep.trials[sweep.trials["status"] == "failed"].to_dict("records"):
-        recorded = _recorded(sweep.folder / "trials" / trial["trial_id"])
+        recorded = TrialFolder(sweep.folder / "trials" / trial["trial_id"]).failure()
         error, is_reader = str(trial["error"]), False
         while match := _READS_FAILED_RUN.match(error):
             error, is_reader = error[match.end() :], True
@@ -140,19 +139,10 @@ def _failures(sweep: Sweep) -> Iterator[Failure]:
             fold=int(trial["fold"]),
             error=error,
             is_reader=is_reader,
-            kind=str(recorded.get("kind") or ""),
-            node=str(recorded.get("node") or ""),
-            attempts=int(recorded.get("attempts") or 0),
+            kind=recorded.kind,
+            node=recorded.node or "",
+            attempts=recorded.attempts,
         )
-
-
-def _recorded(folder: Path) -> dict[str, Any]:
-    """Return `failure.json`; nothing where there is none, or a torn one."""
-    try:
-        recorded = json.loads((folder / "failure.json").read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return recorded if isinstance(recorded, dict) else {}
 
 
 def _group(folder: Path, failures: list[Failure]) -> FailureGroup:

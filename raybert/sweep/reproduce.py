@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.prepare import Prepared, prepare_variants
 from raybert.sweep.run_progress import RunProgress
-from raybert.sweep.runner import interruptible
+from raybert.sweep.runner import owned_folder
 from raybert.sweep.single import check_machine
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, read_spec
 from raybert.sweep.specs import TrialSpec, Variant
@@ -114,20 +114,20 @@ def reproduce_trial(
     """
     first = run.trial(trial_id)
     stored = _read(first)
-    spec, error = stored.spec, _error(first)
-    folder = SweepFolder((output or run.path / FOLDER / trial_id).resolve())
-    if (folder.path / "plan.json").exists():
-        raise SweepError(f"{folder.path}: must not be the results folder of a sweep; give --output another folder")
+    spec, error = _without_limits(stored.spec), _error(first)
+    path = (output or run.path / FOLDER / trial_id).resolve()
+    if (path / "plan.json").exists():
+        raise SweepError(f"{path}: must not be the results folder of a sweep; give --output another folder")
     if spec.config.resources.workers_per_trial == 1:
         check_machine(spec.config.resources)
     signals = tuple(_find(signal, first, run) for signal in stored.signals)
-    with folder.owned(), interruptible(folder, progress):
+    with owned_folder(path, progress) as (folder, _):
         again = folder.trial(trial_id)
         shutil.rmtree(again.path, ignore_errors=True)
         progress.phase("prepare: load, split, tokenize")
         ready = _prepare(stored, run)
         status = _run(spec, ready, signals, folder, _Watch(progress, spec, folder, _last_evaluation(first)), address)
-        again_error = again.error().splitlines()[0] if status == "failed" else ""
+        again_error = _error(again) if status == "failed" else ""
         progress.ended(spec, status, again_error)
     return Reproduction(
         spec=spec,
@@ -160,7 +160,13 @@ def _read(first: TrialFolder) -> StoredSpec:
 
 
 def _error(folder: TrialFolder) -> str:
-    return folder.error().splitlines()[0] if folder.status() == "failed" else ""
+    return folder.failure().message if folder.status() == "failed" else ""
+
+
+def _without_limits(spec: TrialSpec) -> TrialSpec:
+    """Return the specification without the time that a trial of a sweep may take."""
+    limits = spec.config.limits.model_copy(update={"trial_seconds": None})
+    return replace(spec, config=spec.config.model_copy(update={"limits": limits}))
 
 
 def _find(signal: StoredSignal, first: TrialFolder, run: SweepFolder) -> SignalRef:

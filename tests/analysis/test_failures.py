@@ -1,5 +1,4 @@
 import io
-import json
 
 import pandas as pd
 import pytest
@@ -8,6 +7,7 @@ from rich.console import Console
 from raybert import terminal
 from raybert.analysis import find_failures, load_sweep, publish_results
 from raybert.analysis.failures import normalise_error
+from raybert.sweep.folder import TrialFolder
 from tests.analysis.folders import make_spec, write_error, write_plan, write_result
 
 NAN = "TrialError: step {}: the training loss must be finite, got nan for {} examples ({})"
@@ -65,14 +65,15 @@ def test_node_kind_attempts_and_the_end_of_the_log_are_told(tmp_path):
     folder = write_failures(tmp_path, {("random", 0): "ValueError: no"})
     trial = folder / "trials" / "random-40-0"
     (trial / "log.txt").write_text("1 INFO begun\n" + "".join(f"line {i}\n" for i in range(9)) + "pkg.ValueError: no\n")
-    (trial / "failure.json").write_text(json.dumps({"kind": "nan", "message": "no", "node": "gpu7", "attempts": 3}))
+    for _ in range(3):
+        TrialFolder(trial).fail("ValueError: no\nTraceback (most recent call last):\n  ...\n", "nan", "gpu7")
     (group,) = find_failures(load_sweep(folder))
     assert (group.first.kind, group.first.node, group.first.attempts) == ("nan", "gpu7", 3)
     assert group.log == tuple(f"line {i}" for i in range(3, 9))
     (trial / "failure.json").write_text("{")
     (trial / "log.txt").unlink()
     (group,) = find_failures(load_sweep(folder))
-    assert (group.first.kind, group.log) == ("", ("Traceback (most recent call last):", "  ..."))
+    assert (group.first.kind, group.log) == ("error", ("Traceback (most recent call last):", "  ..."))
 
 
 def test_the_table_names_every_trial_and_is_empty_without_failures(tmp_path):
