@@ -50,10 +50,17 @@ def measure(name: str, examples: int, epochs: float, output: Path) -> pd.DataFra
             "source": str(dataset(name)),
             "folds": 5,
             "train_examples": examples,
+            "validation_examples": 1000,
             **SETTINGS[name],
         },
         "model": {"encoder": str(minilm())},
-        "train": {"length": {"epochs": epochs}, "batch_size": 32, "learning_rate": 1.0e-4, "best_metric": "auc_pr"},
+        "train": {
+            "length": {"epochs": epochs},
+            "batch_size": 32,
+            "learning_rate": 1.0e-4,
+            "best_metric": "auc_pr",
+            "eval_every": "epoch",
+        },
         "sweep": {"strategies": ["all"], "seeds": 1, "grid": {"train.loss": list(LOSSES.values())}, "keep_best": 1},
     }
     output.mkdir(parents=True, exist_ok=True)
