@@ -14,6 +14,8 @@ from rich.table import Table
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import ConfigError, RaybertError
+from raybert.sweep.control import send_command
+from raybert.sweep.failures import KINDS, RETRY_CHOICES
 from raybert.terminal import (
     command_again,
     print_comparison,
@@ -23,6 +25,7 @@ from raybert.terminal import (
     print_reproduction,
     print_results,
     print_run,
+    print_status,
     relative,
     run_progress,
     sweep_progress,
@@ -46,6 +49,7 @@ scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has 
 app.add_typer(scores, name="scores")
 
 FileArgument = Annotated[Path, typer.Argument(help="Sweep file (YAML).", show_default=False)]
+FolderArgument = Annotated[Path, typer.Argument(help="Results folder of a sweep.", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file by its dotted path; repeatable."),
@@ -100,7 +104,14 @@ def sweep(
     ] = None,
     overrides: SetOption = None,
     address: AddressOption = None,
-    retry: Annotated[str | None, typer.Option(help="`failed`: run failed trials again.")] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(
+            help="Run failed trials again, from their last checkpoint: `failed` or `all` of them, or those of a kind: "
+            + "; ".join(f"`{kind}` ({text})" for kind, text in KINDS.items())
+            + "."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Run a sweep file: train every strategy x seed x grid point, compare them, write tables and plots.
@@ -109,8 +120,8 @@ def sweep(
 
     Exit codes: 0 all complete, 2 bad input, 3 interrupted (resumable), 4 some trials failed, 5 all failed.
     """
-    if retry not in (None, "failed"):
-        raise typer.BadParameter(f"must be `failed`, got {retry!r}", param_hint="--retry")
+    if retry is not None and retry not in RETRY_CHOICES:
+        raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
     config = load_config(file, overrides or ())
     if dry_run:
         print_plan(config)
@@ -125,7 +136,7 @@ def sweep(
             progress,
             source_text=file.read_text(encoding="utf-8"),
             address=address,
-            retry_failed=retry == "failed",
+            retry=retry,
         )
     print_results(outcome)
     raise typer.Exit(outcome.exit_code)
@@ -386,6 +397,49 @@ def report(folder: Annotated[Path, typer.Argument(help="Results folder of a swee
     results = publish_results(folder)
     print_comparison(results, Console())
     print_failures(results)
+
+
+@app.command()
+def status(
+    folder: FolderArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Print how a sweep stands, from any terminal: who runs it, what is done, what runs, what failed."""
+    from raybert.sweep.status import read_status
+
+    found = read_status(folder)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        print_status(found)
+
+
+@app.command()
+def pause(folder: FolderArgument) -> None:
+    """Make a running sweep wait: its trials save and give their resources back. `raybert resume` goes on."""
+    send_command(folder, "pause")
+    typer.echo(f"pausing; continue with:  raybert resume {folder}")
+
+
+@app.command()
+def resume(folder: FolderArgument) -> None:
+    """Make a paused sweep go on."""
+    send_command(folder, "resume")
+    typer.echo("resumed")
+
+
+@app.command()
+def stop(folder: FolderArgument) -> None:
+    """End a running sweep: its trials save, and the command that started it continues it another time."""
+    send_command(folder, "stop")
+    typer.echo("stopping: running trials save")
+
+
+@app.command()
+def cancel(folder: FolderArgument) -> None:
+    """End a running sweep at once; running trials lose what they did since their last checkpoint."""
+    send_command(folder, "cancel")
+    typer.echo("cancelled")
 
 
 @app.command()

@@ -53,6 +53,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def replace_json(path: Path, value: Any) -> None:
+    """Write a JSON file that readers see whole but that a power cut may lose: cheap enough for signs of life."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value), encoding="utf-8")
+    temporary.replace(path)
+
+
 def save_array(path: Path, array: np.ndarray) -> None:
     """Write an array as .npy, atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -97,6 +104,18 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+def is_whole_parquet(path: Path) -> bool:
+    """Tell whether a parquet file has both its ends; what is torn lacks the second."""
+    mark = b"PAR1"
+    with path.open("rb") as file:
+        begins = file.read(len(mark)) == mark
+        size = file.seek(0, os.SEEK_END)
+        if not begins or size < 3 * len(mark):
+            return False
+        file.seek(-len(mark), os.SEEK_END)
+        return file.read() == mark
 
 
 def cache_folder() -> Path:

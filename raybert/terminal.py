@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raybert.config import RaybertConfig
+from raybert.sweep.status import SweepStatus, status_lines
 
 if TYPE_CHECKING:
     from raybert.analysis import FailureGroup, Sweep
@@ -226,6 +227,25 @@ def _plan_table(planned: Plan) -> Table:
     return table
 
 
+def print_status(status: SweepStatus) -> None:
+    """Print how a sweep stands, as seen from another terminal."""
+    console = Console()
+    for line in status_lines(status):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if status.strategies:
+        table = Table(box=None, padding=(0, 1), header_style="bold")
+        states = ("complete", "running", "failed", "pruned", "pending")
+        for column in ("strategy", *states):
+            table.add_column(column, justify="left" if column == "strategy" else "right")
+        for label, counts in status.strategies.items():
+            table.add_row(label, *(str(counts.get(state) or "") for state in states))
+        console.print(table)
+    for group in status.errors:
+        count = f"{len(group['trials'])} trial{'s' if len(group['trials']) > 1 else ''}"
+        text = f"failed ({count}, {group['kind']}): {group['message']}"
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
 def relative(path: Path) -> str:
     """Return a path as the user would type it here."""
     try:
@@ -235,7 +255,12 @@ def relative(path: Path) -> str:
 
 
 def command_again(*further: str) -> str:
-    """Return the command that was given, without `--retry failed`, and with further options once."""
-    left_out = ("--retry", "failed", "--retry=failed", *further)
-    arguments = [argument for argument in sys.argv[1:] if argument not in left_out]
+    """Return the command that was given, without `--retry`, and with further options once."""
+    given = sys.argv[1:]
+    follows_retry = [before == "--retry" for before in ["", *given]]
+    arguments = [
+        argument
+        for argument, is_value in zip(given, follows_retry, strict=False)
+        if not (is_value or argument == "--retry" or argument.startswith("--retry=") or argument in further)
+    ]
     return shlex.join(["raybert", *arguments, *further])

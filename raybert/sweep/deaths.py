@@ -7,7 +7,7 @@ from typing import Any
 
 from raybert.sweep.failures import classify
 from raybert.sweep.folder import TrialFolder
-from raybert.sweep.heartbeat import read_beat
+from raybert.sweep.heartbeat import read_beat, take_stall
 
 _REASONS = {
     "memory": "the host ran out of memory, and Ray ended the trial's process",
@@ -41,6 +41,11 @@ def read_death(trial: Any, folder: TrialFolder) -> Death:
             failure could not be written down.
         folder: of the trial.
     """
+    node = read_beat(folder.path).get("host")
+    stall = take_stall(folder.path)
+    if stall is not None:
+        message, stack = stall
+        return Death("stalled", f"TrialError: {message}", f"TrialError: {message}\n\n{stack}", node)
     error = trial.get_pickled_error()
     words = str(trial.get_error() or "no reason given by Ray").strip()
     kind = classify(error if error is not None else RuntimeError(words))
@@ -50,4 +55,4 @@ def read_death(trial: Any, folder: TrialFolder) -> Death:
     else:
         kind = "lost" if kind == "error" else kind
         reason = f"TrialError: {_REASONS[kind]}"
-    return Death(kind, reason, f"{reason}\n\n{words}\n", read_beat(folder.path).get("host"))
+    return Death(kind, reason, f"{reason}\n\n{words}\n", node)

@@ -81,6 +81,12 @@ def check_resources(resources: ResourcesConfig, cluster: Cluster) -> None:
     )
 
 
+def describe_demand(resources: ResourcesConfig) -> str:
+    """Return what one trial asks for, in words."""
+    gpus = f" and {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
+    return f"{resources.workers_per_trial} x {resources.cpus_per_worker} CPU{gpus}"
+
+
 def concurrent_trials(resources: ResourcesConfig, cluster: Cluster) -> int:
     """Return how many trials run at once."""
     per_trial = resources.workers_per_trial

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from raybert.errors import SweepError
-from raybert.files import read_json, read_json_lines, write_json, write_text
-from raybert.sweep.failures import KINDS, Failure
+from raybert.files import is_whole_parquet, read_json, read_json_lines, write_json, write_text
+from raybert.sweep.failures import KINDS, Failure, is_wanted
 from raybert.sweep.heartbeat import forget_beat
 from raybert.sweep.ownership import Fence
 
@@ -109,6 +109,13 @@ class TrialFolder:
         for name in ("error.txt", "failure.json"):
             (self.path / name).unlink(missing_ok=True)
 
+    def damaged(self) -> list[Path]:
+        """Return the files of a finished trial that are torn or empty; one that was deleted is not among them."""
+        tables = [self.path / name for name in ("selection.parquet", "predictions.parquet")]
+        torn = [path for path in tables if path.exists() and not is_whole_parquet(path)]
+        result = self.path / "result.json"
+        return torn if read_json(result) is not None else [result, *torn]
+
     def has_model(self) -> bool:
         """Tell whether the weights of its best evaluation are there."""
         return (self.checkpoints / "best" / "COMPLETE").exists()
@@ -177,6 +184,14 @@ class SweepFolder:
     def completed(self, trial_ids: Iterable[str]) -> set[str]:
         """Return those trials whose result is there."""
         return {trial_id for trial_id in trial_ids if self.trial(trial_id).status() == "complete"}
+
+
+def forget_failures(folder: SweepFolder, trial_ids: Iterable[str], retry: str) -> None:
+    """Make failed trials pending again: all of them, or those of the kind that `--retry` names."""
+    for trial_id in trial_ids:
+        trial = folder.trial(trial_id)
+        if trial.status() == "failed" and is_wanted(trial.failure().kind, retry):
+            trial.forget_failure()
 
 
 def _append_line(path: Path, row: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from raybert.files import read_json
+from raybert.files import read_json, replace_json, write_json
 
 SECONDS_BETWEEN_BEATS = 1.0
 STACK_SIGNAL = signal.SIGUSR2
@@ -80,10 +79,8 @@ class Heart:
 
     def _write(self, state: dict[str, Any]) -> None:
         record = {**self.identity, "total_steps": self.total_steps, "seconds": round(self.seconds, 3), **state}
-        temporary = self.folder / f".heartbeat.{os.getpid()}.tmp"
         with contextlib.suppress(OSError):  # a full disk fails what matters, not this
-            temporary.write_text(json.dumps(record), encoding="utf-8")
-            temporary.replace(self.folder / "heartbeat.json")
+            replace_json(self.folder / "heartbeat.json", record)
 
 
 def read_beat(folder: Path) -> dict[str, Any]:
@@ -121,6 +118,19 @@ def send_signal(beat: dict[str, Any], number: int) -> bool:
     except (psutil.Error, KeyError):
         return False
     return True
+
+
+def write_stall(folder: Path, message: str, stack: str) -> None:
+    """Leave word of why a trial's process is about to be ended."""
+    write_json(folder / "stall.json", {"message": message, "stack": stack})
+
+
+def take_stall(folder: Path) -> tuple[str, str] | None:
+    """Return and delete the message and the stack that `write_stall` has left, if any."""
+    path = folder / "stall.json"
+    found = read_json(path)
+    path.unlink(missing_ok=True)
+    return None if found is None else (str(found.get("message")), str(found.get("stack")))
 
 
 def _node_id() -> str | None:

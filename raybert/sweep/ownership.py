@@ -120,10 +120,12 @@ def own(folder: Path, note: Callable[[str], None], lost: Callable[[], None] = la
         owner = Owner.of_this_process(_next_attempt(folder))
         write_text(folder / "attempt", str(owner.attempt))
         _write(owner, folder)
-        with _beating(folder, owner, lost):
-            yield owner.attempt
-        if current_attempt(folder) <= owner.attempt:
-            (folder / "owner.json").unlink(missing_ok=True)
+        try:
+            with _beating(folder, owner, lost):
+                yield owner.attempt
+        finally:
+            if current_attempt(folder) <= owner.attempt:
+                (folder / "owner.json").unlink(missing_ok=True)
     finally:
         lock.release()
 

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from raybert.config import RaybertConfig, dump_yaml, load_config
+from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
+from raybert.sweep.control import Interruption, interruptible
 from raybert.sweep.extension import check_extension
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder import SweepFolder, forget_failures
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.ownership import own
 from raybert.sweep.plan import build_strategies, expand_grid, make_plan
 from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
+from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
 from raybert.sweep.specs import Plan, TrialSpec
+from raybert.sweep.state import RecordedProgress
 
 if TYPE_CHECKING:
     from raybert.sweep.environment import Cluster
@@ -92,7 +91,7 @@ def run_sweep(
     *,
     source_text: str = "",
     address: str | None = None,
-    retry_failed: bool = False,
+    retry: str | None = None,
 ) -> Outcome:
     """Run what a sweep file asks for and what the output folder does not have yet.
 
@@ -102,7 +101,7 @@ def run_sweep(
         progress: told about every event.
         source_text: the file as the user wrote it, kept with the results.
         address: of a Ray cluster; None starts Ray on this machine.
-        retry_failed: run trials again that failed earlier.
+        retry: which failed trials to run again, from their last checkpoint: `failed`, `all`, or a kind of failure.
 
     Raises:
         RaybertError: before anything was trained; what happens to trials is in the outcome instead.
@@ -114,19 +113,19 @@ def run_sweep(
     from raybert.sweep.scoring import JobPlanner, score_store
 
     with open_sweep(config, output, progress) as opened:
-        folder, plan, prepared = opened.folder, opened.plan, opened.prepared
+        folder, plan, prepared, progress = opened.folder, opened.plan, opened.prepared, opened.progress
         with connected(address) as cluster:
             check_resources(config.resources, cluster)
             write_head(opened, config, source_text, cluster)
-            if retry_failed:
-                for spec in plan.trials:
-                    folder.trial(spec.trial_id).forget_failure()
+            if retry is not None:
+                forget_failures(folder, [spec.trial_id for spec in plan.trials], retry)
             store = score_store(config, folder, len(cluster.nodes))
             configs = {spec.data_key: spec.config for spec in plan.trials}
             prepared = embed_chunks(prepared, configs, store, cluster, progress, opened.interruption)
             planner = JobPlanner(prepared, folder)
             interruption = opened.interruption
-            TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run()
+            runner = TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption)
+            interruption.run_unless_paused(runner.run)
         return read_outcome(folder, plan.trials)
 
 
@@ -139,12 +138,14 @@ class OpenSweep:
         plan: all trials.
         prepared: their data, by key.
         interruption: tells whether the user asked to stop.
+        progress: told about every event, and keeps `state.json`.
     """
 
     folder: SweepFolder
     plan: Plan
     prepared: dict[str, Prepared]
     interruption: Interruption
+    progress: Progress
 
 
 @contextmanager
@@ -154,32 +155,45 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
     Raises:
         RaybertError: the folder is in use or of another sweep, or anything is wrong with the file or the data.
     """
-    with owned_folder(output.resolve(), progress) as (folder, interruption):
+    limit = config.limits.sweep_seconds
+    with owned_folder(output.resolve(), progress, limit) as (folder, progress, interruption):
         progress.phase("prepare: load, split, tokenize")
-        _check_same_sweep(folder, config)
+        _check_same_sweep(folder, config, progress)
         plan, prepared = prepare_plan(config)
-        _check_same_data(folder, prepared)
+        _check_same_data(folder, prepared, progress)
+        set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
         for note in describe_idle_rounds(config):
             progress.note(f"note: {note}")
-        yield OpenSweep(folder, plan, prepared, interruption)
+        yield OpenSweep(folder, plan, prepared, interruption, progress)
 
 
 @contextmanager
-def owned_folder(path: Path, progress: Progress) -> Iterator[tuple[SweepFolder, Interruption]]:
-    """Own a results folder, interruptible, for the length of a `with` block.
+def owned_folder(
+    path: Path, progress: Progress, sweep_seconds: float | None = None
+) -> Iterator[tuple[SweepFolder, RecordedProgress, Interruption]]:
+    """Own a results folder for the length of a `with` block; others see what goes on there, and may stop it.
+
+    Args:
+        path: of the folder.
+        progress: told about every event, by way of the one that is yielded.
+        sweep_seconds: after which it is interrupted.
 
     Raises:
         SweepError: another process owns it.
     """
-    interruption = Interruption()
-    with own(path, progress.note, lost=interruption.request) as attempt:
+    lost: list[Interruption] = []
+    with own(path, progress.note, lost=lambda: lost[0].give_up()) as attempt:
         folder = SweepFolder(path, attempt)
-        folder.stop_request.unlink(missing_ok=True)
-        with interruptible(folder, progress, interruption):
-            yield folder, interruption
-        folder.stop_request.unlink(missing_ok=True)
+        recorded = RecordedProgress(progress, path / "state.json")
+        interruption = Interruption(folder, recorded)
+        lost.append(interruption)
+        with interruptible(interruption, sweep_seconds):
+            try:
+                yield folder, recorded, interruption
+            finally:
+                recorded.enter("stopped" if interruption.requested else "ended")
 
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:
@@ -210,60 +224,20 @@ def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
     )
 
 
-@dataclass
-class Interruption:
-    """Whether the user or the system asked to stop."""
-
-    requested: bool = False
-
-    def __call__(self) -> bool:
-        return self.requested
-
-    def request(self) -> None:
-        """Ask to stop."""
-        self.requested = True
+def _check_same_sweep(folder: SweepFolder, config: RaybertConfig, progress: Progress) -> None:
+    before = read_previous_config(folder.path, progress.note)
+    if before is not None:
+        check_extension(before, config)
 
 
-@contextmanager
-def interruptible(folder: SweepFolder, progress: Progress, interruption: Interruption) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second raises KeyboardInterrupt."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if interruption.requested:
-            raise KeyboardInterrupt
-        interruption.requested = True
-        folder.stop_request.touch()
-        # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
-        words = "stopping: running trials save; once more to stop at once"
-        threading.Thread(target=progress.note, args=(words,)).start()
-
-    try:
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread, e.g. a notebook's worker: its owner handles signals
-        previous = {}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _check_same_sweep(folder: SweepFolder, config: RaybertConfig) -> None:
-    path = folder.path / "resolved.yaml"
-    if path.exists():
-        check_extension(load_config(path), config)
-
-
-def _check_same_data(folder: SweepFolder, prepared: dict[str, Prepared]) -> None:
+def _check_same_data(folder: SweepFolder, prepared: dict[str, Prepared], progress: Progress) -> None:
     """Refuse to mix results of two contents of the same source.
 
     Raises:
         SweepError: the data or the encoder changed since the folder was begun.
     """
-    path = folder.path / "manifest.json"
-    if not path.exists():
-        return
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("data", {})
+    manifest: dict[str, Any] = read_or_note(folder.path / "manifest.json", progress.note) or {}
+    known = manifest.get("data", {})
     for key, ready in prepared.items():
         if key in known and known[key]["fingerprint"] != ready.data.fingerprint:
             raise SweepError(

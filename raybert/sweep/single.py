@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig, load_config
-from raybert.errors import ResourceError, SweepError
+from raybert.errors import ConfigError, ResourceError, SweepError
+from raybert.files import read_json
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.narrow import narrow_to_one
 from raybert.sweep.plan import build_strategies
@@ -61,7 +61,9 @@ def train_one(
     resources = config.resources
     scores = bool(chosen.all_signals() - _FREE_SIGNALS) or config.model.kind == "iris"
     if scores or resources.workers_per_trial > 1 or address is not None:
-        return run_sweep(narrowed, output, progress, source_text=source_text, address=address, retry_failed=resume)
+        return run_sweep(
+            narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None
+        )
     check_machine(resources)
     _give_hints(resources, progress)
     return _train_here(narrowed, output, progress, source_text)
@@ -73,18 +75,18 @@ def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, sour
         write_head(opened, config, source_text, cluster=None)
         trial, ready = opened.folder.trial(spec.trial_id), opened.prepared[spec.data_key]
         trial.forget_failure()
-        progress.begin([spec], {})
-        progress.started(spec)
+        opened.progress.begin([spec], {})
+        opened.progress.started(spec)
         status = run_trial(
             spec,
             ready.data,
             ready.encoder,
             (),
             opened.folder,
-            report=partial(progress.evaluated, spec),
+            report=partial(opened.progress.evaluated, spec),
             report_step=partial(progress.stepped, spec),
         )
-        progress.ended(spec, status, trial.failure().message if status == "failed" else "")
+        opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
         return read_outcome(opened.folder, [spec])
 
 
@@ -99,7 +101,10 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
         if resume:
             raise SweepError(f"{path}: holds no run to resume; leave --resume out to begin one")
         return False
-    there, wanted = load_config(path / "resolved.yaml").sweep, config.sweep
+    try:
+        there, wanted = load_config(path / "resolved.yaml").sweep, config.sweep
+    except ConfigError:
+        raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
     if there != wanted:
         held = f"strategy {there.strategies[0].name}, seed {there.seeds[0]}"
         if there.grid or len(there.strategies) * len(there.seeds) > 1:
@@ -108,7 +113,7 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
             f"{path}: holds another run ({held}) than strategy {wanted.strategies[0].name}, seed {wanted.seeds[0]}; "
             "give --output another folder"
         )
-    trials = json.loads((path / "plan.json").read_bytes())["trials"]
+    trials = (read_json(path / "plan.json") or {}).get("trials") or []
     states = [folder.trial(trial["trial_id"]).status() for trial in trials if trial["role"] == TRIAL]
     is_finished = states == ["complete"]
     if not resume:

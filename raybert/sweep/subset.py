@@ -70,7 +70,7 @@ def choose_subset(
     """
     narrowed = narrow_to_one(config, strategy, seed)
     path = cache_folder() / "select" / content_key(narrowed.model_dump(mode="json"))
-    with owned_folder(path, progress) as (folder, interruption):
+    with owned_folder(path, progress) as (folder, progress, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
         if spec.strategy.schedule != "once":

@@ -32,6 +32,7 @@ from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweep.failures import classify
 from raybert.sweep.folder import SweepFolder, TrialFolder
+from raybert.sweep.heartbeat import take_stall
 from raybert.sweep.ownership import Superseded
 from raybert.sweep.records import (
     BEFORE_TRAINING,
@@ -118,6 +119,7 @@ def _run_recorded(trial: _Trial) -> str:
     """Run a trial, and record its failure; return its status."""
     prepare_process(trial.spec)
     folder = trial.surroundings.folder
+    take_stall(folder.path)
     try:
         inputs = _training_inputs(trial.spec, trial.data, trial.encoder)
         return "complete" if replace(trial, data=inputs).run() else "stopped"
@@ -125,7 +127,10 @@ def _run_recorded(trial: _Trial) -> str:
         raise
     except Exception as error:
         trial.log.exception("failed")
-        folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}", classify(error))
+        kind = classify(error)
+        # The watchdog ends the process of a worker; what this one hears of it is only that it died.
+        kind = "stalled" if kind == "lost" and take_stall(folder.path) is not None else kind
+        folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}", kind)
         return "failed"
     finally:
         return_memory()
