@@ -6,14 +6,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raybert.sweep.specs import TrialSpec
+if TYPE_CHECKING:
+    from raybert.sweep.specs import TrialSpec
 
 
 class Progress(Protocol):

@@ -20,7 +20,7 @@ from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.prepare import Prepared, prepare_variants
 from raybert.sweep.run_progress import RunProgress
-from raybert.sweep.runner import owned_folder
+from raybert.sweep.session import owned_folder
 from raybert.sweep.single import check_machine
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, read_spec
 from raybert.sweep.specs import TrialSpec, Variant

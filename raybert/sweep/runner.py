@@ -13,17 +13,16 @@ from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
-from raybert.sweep.control import Interruption, interruptible
+from raybert.sweep.control import Interruption
 from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder, forget_failures
 from raybert.sweep.manifest import describe_run
-from raybert.sweep.ownership import own
 from raybert.sweep.plan import build_strategies, expand_grid, make_plan
 from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
 from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweep.session import owned_folder
 from raybert.sweep.specs import Plan, TrialSpec
-from raybert.sweep.state import RecordedProgress
 
 if TYPE_CHECKING:
     from raybert.sweep.environment import Cluster
@@ -156,7 +155,8 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
         RaybertError: the folder is in use or of another sweep, or anything is wrong with the file or the data.
     """
     limit = config.limits.sweep_seconds
-    with owned_folder(output.resolve(), progress, limit) as (folder, progress, interruption):
+    with owned_folder(output.resolve(), progress, limit) as (folder, interruption):
+        progress = interruption.progress
         progress.phase("prepare: load, split, tokenize")
         _check_same_sweep(folder, config, progress)
         plan, prepared = prepare_plan(config)
@@ -167,33 +167,6 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
         for note in describe_idle_rounds(config):
             progress.note(f"note: {note}")
         yield OpenSweep(folder, plan, prepared, interruption, progress)
-
-
-@contextmanager
-def owned_folder(
-    path: Path, progress: Progress, sweep_seconds: float | None = None
-) -> Iterator[tuple[SweepFolder, RecordedProgress, Interruption]]:
-    """Own a results folder for the length of a `with` block; others see what goes on there, and may stop it.
-
-    Args:
-        path: of the folder.
-        progress: told about every event, by way of the one that is yielded.
-        sweep_seconds: after which it is interrupted.
-
-    Raises:
-        SweepError: another process owns it.
-    """
-    lost: list[Interruption] = []
-    with own(path, progress.note, lost=lambda: lost[0].give_up()) as attempt:
-        folder = SweepFolder(path, attempt)
-        recorded = RecordedProgress(progress, path / "state.json")
-        interruption = Interruption(folder, recorded)
-        lost.append(interruption)
-        with interruptible(interruption, sweep_seconds):
-            try:
-                yield folder, recorded, interruption
-            finally:
-                recorded.enter("stopped" if interruption.requested else "ended")
 
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:

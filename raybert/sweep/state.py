@@ -7,11 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raybert.files import replace_json
 from raybert.sweep.progress import Progress, Tally
-from raybert.sweep.specs import TrialSpec
+
+if TYPE_CHECKING:
+    from raybert.sweep.specs import TrialSpec
 
 _SECONDS_BETWEEN_WRITES = 1.0
 

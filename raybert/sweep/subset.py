@@ -21,8 +21,9 @@ from raybert.sweep.narrow import narrow_to_one
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
-from raybert.sweep.runner import owned_folder, prepare_plan
+from raybert.sweep.runner import prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
+from raybert.sweep.session import owned_folder
 from raybert.sweep.specs import TRIAL, Plan, TrialSpec
 from raybert.sweep.trial import SignalRef, make_pool
 
@@ -70,7 +71,7 @@ def choose_subset(
     """
     narrowed = narrow_to_one(config, strategy, seed)
     path = cache_folder() / "select" / content_key(narrowed.model_dump(mode="json"))
-    with owned_folder(path, progress) as (folder, progress, interruption):
+    with owned_folder(path, progress) as (folder, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
         if spec.strategy.schedule != "once":
