@@ -15,12 +15,12 @@ from ray.tune.search import Searcher
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.sweep.deaths import read_death
-from raybert.sweep.environment import Cluster, concurrent_trials, describe_demand
+from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.progress import Progress
 from raybert.sweep.specs import TrialSpec
 from raybert.sweep.trial import SignalRef, run_trial
-from raybert.sweep.watchdog import Watchdog
+from raybert.sweep.watchdog import Watchdog, Watchman
 
 _ENDED = "raybert_status"
 
@@ -72,6 +72,7 @@ def run_trials(
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
     scratch = folder.path / ".tune"
     watchdog = Watchdog(folder, specs[0].config.limits.stall_seconds, progress)
+    watchman = Watchman(watchdog, resources, lambda trial: _named(specs[trial.config["index"]]))
     tuner = tune.Tuner(
         tune.with_resources(trainable, shape),
         tune_config=tune.TuneConfig(
@@ -85,7 +86,7 @@ def run_trials(
             storage_path=str(scratch.resolve()),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=specs[0].config.limits.retries),
-            callbacks=[_Watcher(specs, folder, progress, ended, watchdog)],
+            callbacks=[_Watcher(specs, folder, progress, ended), watchman],
         ),
     )
     try:
@@ -113,6 +114,10 @@ def _tune_function(config: dict[str, int], specs: list[TrialSpec], inputs: Trial
         **arguments,
     )
     tune.report({_ENDED: status})
+
+
+def _named(spec: TrialSpec) -> tuple[str, str]:
+    return spec.trial_id, f"{spec.label} {spec.replicate} {spec.trial_id}"
 
 
 class _ListSearcher(Searcher):
@@ -154,22 +159,12 @@ class _Watcher(tune.Callback):
         folder: SweepFolder,
         progress: Progress,
         ended: Callable[[TrialSpec], None],
-        watchdog: Watchdog,
     ) -> None:
         self._specs, self._folder, self._progress, self._ended = specs, folder, progress, ended
-        self._watchdog = watchdog
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of Tune's snapshot."""
         return {}
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if not self._watchdog.is_due():
-            return
-        running = [self._spec(trial) for trial in trials if trial.status == "RUNNING"]
-        names = {spec.trial_id: f"{spec.label} {spec.replicate} {spec.trial_id}" for spec in running}
-        num_waiting = sum(trial.status == "PENDING" for trial in trials)
-        self._watchdog.look(names, num_waiting, describe_demand(self._specs[0].config.resources))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._progress.started(self._spec(trial))

@@ -7,14 +7,17 @@ import re
 import signal
 import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raybert.config import ResourcesConfig
+from raybert.sweep.environment import describe_demand
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_stall
 from raybert.sweep.progress import Progress
@@ -121,6 +124,30 @@ class Watchdog:
         beat = read_beat(self.folder.trial(trial_id).path)
         if beat.get("attempt") == self.folder.attempt:
             signal_process(beat, number)
+
+
+class Watchman(tune.Callback):
+    """Takes the watchdog through the trials of a Tune run.
+
+    Args:
+        watchdog: looks after them.
+        resources: what each one asks for.
+        identify: a trial of Tune -> id of ours that it is at, and how to call it in a line.
+    """
+
+    def __init__(
+        self, watchdog: Watchdog, resources: ResourcesConfig, identify: Callable[[Any], tuple[str, str]]
+    ) -> None:
+        self._watchdog, self._demand, self._identify = watchdog, describe_demand(resources), identify
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of Tune's snapshot."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._watchdog.is_due():
+            running = dict(self._identify(trial) for trial in trials if trial.status == "RUNNING")
+            self._watchdog.look(running, sum(trial.status == "PENDING" for trial in trials), self._demand)
 
 
 def signal_process(beat: dict[str, Any], number: int) -> None:
