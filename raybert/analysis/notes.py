@@ -8,7 +8,6 @@ import pandas as pd
 
 from raybert.analysis.overlap import same_choices, same_rankings
 from raybert.analysis.results import Sweep
-from raybert.analysis.subsets import class_shares
 
 _TWO_CLASSES = (
     "two classes: with one proxy and one checkpoint loss, EL2N, AUM and self-confidence are one ranking; "
@@ -48,10 +47,7 @@ def _same_choices(sweep: Sweep) -> list[str]:
 
 def _missing_classes(sweep: Sweep) -> list[str]:
     """Name the strategies that chose nothing, at any seed, of a class of which a random draw would hold several."""
-    labels = {fold: pool["label"].to_numpy() for fold, pool in sweep.pools().items()}
-    if not labels:
-        return []
-    shares = class_shares(sweep.subsets(of_pools=sweep.pools()), labels, sweep.label_names)
+    shares = sweep.class_shares
     missing = shares[(shares["num_examples"] == 0) & (shares["budget"] * shares["pool_share"] >= _SEVERAL)]
     return [
         f"{strategy} at {budget:,} examples: nothing of {len(rows)} of {shares['label'].nunique()} classes "

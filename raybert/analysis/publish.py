@@ -14,7 +14,7 @@ from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
 from raybert.analysis.results import Sweep
-from raybert.analysis.subsets import class_shares, length_histogram, length_quantiles
+from raybert.analysis.subsets import length_histogram, length_quantiles
 from raybert.config import LOWER_IS_BETTER, load_config
 from raybert.files import atomic_path, write_text
 
@@ -73,8 +73,8 @@ def _write_selected(sweep: Sweep) -> None:
     subsets = list(sweep.subsets(of_pools=pools))
     if not subsets:
         return
-    labels, lengths = ({fold: pool[key].to_numpy() for fold, pool in pools.items()} for key in ("label", "length"))
-    shares = class_shares(subsets, labels, sweep.label_names)
+    lengths = {fold: pool["length"].to_numpy() for fold, pool in pools.items()}
+    shares = sweep.class_shares
     quantiles = length_quantiles(subsets, lengths)
     _write_csv(shares, results / "selected_classes")
     _write_csv(length_histogram(subsets, lengths), results / "selected_lengths")

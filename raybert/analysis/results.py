@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from raybert.analysis.overlap import PAIR_COLUMNS, compare_subsets
 from raybert.analysis.stats import describe_folds
-from raybert.analysis.subsets import Subset, count_passes
+from raybert.analysis.subsets import Subset, class_shares
 from raybert.errors import SweepError
 
 TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
@@ -127,11 +128,18 @@ class Sweep:
                     yield subset
 
     @cached_property
+    def class_shares(self) -> pd.DataFrame:
+        """How often every class is in each strategy's subsets, beside the pool: `subsets.class_shares`."""
+        labels = {fold: pool["label"].to_numpy() for fold, pool in self.pools().items()}
+        return class_shares(self.subsets(of_pools=self.pools()), labels, self.label_names)
+
+    @cached_property
     def agreement(self) -> pd.DataFrame:
         """Agreement of every two strategies at each budget, seed, fold and grid point: `overlap.compare_subsets`."""
         trials = self.comparable_trials()
         trials = trials[trials["budget_kind"] != "none"]
         others = [column for column in self.grid_columns if column != "selection.budget"]
+        trials = trials[[*TRIAL_KEYS, "budget_kind", "pool", *others]]  # rows of all columns are slow to take apart
         parts = []
         for _, group in trials.groupby(["budget", "seed", "fold", *others], sort=False, dropna=False):
             subsets = [self._subset(trial, with_scores=True) for trial in group.to_dict("records")]
@@ -173,8 +181,8 @@ class Sweep:
         return list(described.values()) if isinstance(described, dict) else []
 
     def _subset(self, trial: Mapping[Any, Any], with_scores: bool) -> Subset | None:
-        rows = _read_parquet(self._trial_folder(trial["trial_id"]) / "selection.parquet", ["position"])
-        if rows is None:
+        path = self._trial_folder(trial["trial_id"]) / "selection.parquet"
+        if not path.is_file():
             return None
         return Subset(
             strategy=trial["strategy"],
@@ -182,7 +190,7 @@ class Sweep:
             budget_kind=trial["budget_kind"],
             seed=trial["seed"],
             fold=trial["fold"],
-            passes=count_passes(rows, trial["pool"]),
+            passes=np.bincount(_read_positions(path), minlength=trial["pool"]),
             pool_scores=self.pool_scores(trial["trial_id"]) if with_scores else None,
         )
 
@@ -198,6 +206,14 @@ class Sweep:
 
 def _read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame | None:
     return pd.read_parquet(path, columns=columns) if path.is_file() else None
+
+
+def _read_positions(path: Path) -> np.ndarray:
+    """Return the positions of a selection, without a frame around them: 0.04 ms a file instead of 0.6 ms."""
+    with pq.ParquetFile(path) as file:
+        column = file.read(["position"], use_threads=False)["position"]
+    positions: np.ndarray = column.to_numpy()
+    return positions
 
 
 def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:

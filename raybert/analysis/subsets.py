@@ -52,16 +52,6 @@ class Subset:
         return self.chosen.astype(np.int64) if self.budget_kind == "distinct" else self.passes
 
 
-def count_passes(selection: pd.DataFrame, pool_size: int) -> np.ndarray:
-    """Return (n,) int64: in how many passes each pool example was.
-
-    Args:
-        selection: rows of `selection.parquet`, with the column `position`.
-        pool_size: n.
-    """
-    return np.bincount(selection["position"].to_numpy(), minlength=pool_size)
-
-
 def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence[str] = ()) -> pd.DataFrame:
     """Return how often every class is in each strategy's subsets, beside the pool.
 
@@ -71,10 +61,12 @@ def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence
 
     Args:
         subsets: of this pool, or of the pools of several folds.
-        labels: (n,) class numbers, with folds by fold.
+        labels: (n,) class numbers, with folds by fold; an empty mapping: unknown, no rows.
         label_names: by class number; without them the number is the name.
     """
     pools = _by_fold(labels)
+    if not pools:
+        return _joined([], "label", "label_name", *_counted("log2_ratio"))
     classes = np.unique(np.concatenate([*pools.values()]))
     members = {fold: np.searchsorted(classes, values) for fold, values in pools.items()}
     in_pool = _mean_pool(members, len(classes))
