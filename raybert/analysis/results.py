@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.analysis.overlap import PAIR_COLUMNS, compare_subsets
+from raybert.analysis.search import Search, load_search
 from raybert.analysis.stats import describe_folds
 from raybert.analysis.subsets import Subset, count_passes
 from raybert.errors import SweepError
@@ -43,6 +44,15 @@ class Sweep:
     grid_columns: tuple[str, ...]
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
+
+    @cached_property
+    def search(self) -> Search | None:
+        """The hyperparameter search (`sweep.tune`) with its tables, or None where there is none.
+
+        Raises:
+            SweepError: its studies cannot be read.
+        """
+        return load_search(self.folder, self.trials)
 
     @property
     def notes(self) -> tuple[str, ...]:
