@@ -83,9 +83,11 @@ def print_run(outcome: Outcome) -> None:
 
 def print_comparison(results: Sweep, console: Console) -> None:
     """Print the table, and what a reader of it should know."""
-    from raybert.analysis import selection_notes, summary_table
+    from raybert.analysis import search_table, selection_notes, summary_table
 
     console.print(summary_table(results))
+    if results.search is not None and not results.search.best.empty:
+        console.print(search_table(results.search))
     for note in selection_notes(results):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 

@@ -6,11 +6,14 @@ from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table, same_rankings
 from raybert.analysis.publish import publish_results
 from raybert.analysis.results import Sweep
+from raybert.analysis.search import Search
+from raybert.analysis.search_table import search_table
 from raybert.analysis.stats import best_configurations, summarize, verdict_sentences
 from raybert.analysis.table import summary_table
 
 __all__ = [
     "FailureGroup",
+    "Search",
     "Sweep",
     "best_configurations",
     "find_failures",
@@ -18,6 +21,7 @@ __all__ = [
     "overlap_table",
     "publish_results",
     "same_rankings",
+    "search_table",
     "selection_notes",
     "summarize",
     "summary_table",

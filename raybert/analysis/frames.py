@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.columns import plain_column
 from raybert.analysis.results import TRIAL_KEYS, Sweep
 from raybert.analysis.stats import summarize
 from raybert.errors import SweepError
@@ -183,7 +184,7 @@ def _typed(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], grid_co
     frame = frame.reindex(columns=[*columns, *others])
     for column in frame.columns:
         if column in grid_columns:
-            frame[column] = _grid_column(frame[column])
+            frame[column] = plain_column(frame[column])
         elif column in _WHOLE:
             frame[column] = pd.to_numeric(frame[column]).astype("int64")
         elif column in _COUNTS:
@@ -197,14 +198,6 @@ def _typed(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], grid_co
         else:
             frame[column] = _storable(frame[column])
     return frame
-
-
-def _grid_column(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Return varied values as numbers where all are, else as text: a column has one type."""
-    present = values.dropna()
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
-        return pd.to_numeric(values)
-    return values.map(lambda v: v if v is None or v != v else v if isinstance(v, str) else json.dumps(v))
 
 
 def _storable(values: pd.Series[Any]) -> pd.Series[Any]:

@@ -14,6 +14,7 @@ from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
 from raybert.analysis.results import Sweep
+from raybert.analysis.search import Search
 from raybert.analysis.subsets import length_histogram, length_quantiles
 from raybert.config import LOWER_IS_BETTER, load_config
 from raybert.files import atomic_path, write_text
@@ -23,7 +24,9 @@ def publish_results(folder: str | Path) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
     `results/{epochs,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
-    subsets as csv; `errors.csv`, distinct failures; `notes.txt`, one note a line.
+    subsets as csv; of a hyperparameter search `search` as parquet and csv, `best_configurations`, `near_best`,
+    `importances` and `pruning` as csv, and `plots/search_*.png`; `errors.csv`, distinct failures; `notes.txt`, one
+    note a line.
 
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
@@ -36,7 +39,9 @@ def publish_results(folder: str | Path) -> Sweep:
         _write_comparison(sweep)
         _write_selected(sweep)
         _write_best(sweep)
-    lines = [*sweep.notes, *selection_notes(sweep)]
+    if sweep.search is not None:
+        _write_search(sweep, sweep.search)
+    lines = [*sweep.notes, *selection_notes(sweep), *(sweep.search.notes if sweep.search is not None else [])]
     write_text(sweep.folder / "results" / "notes.txt", "".join(f"{line}\n" for line in lines))
     return sweep
 
@@ -58,6 +63,32 @@ def _write_comparison(sweep: Sweep) -> None:
     _write_csv(equal_cost_table(sweep.trials, sweep.epochs), sweep.folder / "results" / "equal_cost")
     for name in ("accuracy", "cost", "samples_per_epoch", "learning_curves"):
         plots.save_figure(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
+
+
+def _write_search(sweep: Sweep, search: Search) -> None:
+    from raybert.analysis import plots
+
+    results = sweep.folder / "results"
+    _write_table(search.suggestions, results / "search")
+    tables = {
+        "best_configurations": search.best,
+        "near_best": search.near_best,
+        "importances": search.importances,
+        "pruning": search.pruning,
+    }
+    for name, table in tables.items():
+        _write_csv(table, results / name)
+    figures = {
+        "history": plots.draw_search_history(search),
+        "cost": plots.draw_search_cost(search),
+        "slices": plots.draw_search_slices(search),
+        "parallel": plots.draw_search_parallel(search),
+        "importances": plots.draw_importances(search),
+        "best_values": plots.draw_best_values(search),
+    }
+    for name, figure in figures.items():
+        if figure is not None:
+            plots.save_figure(figure, sweep.folder / "plots" / f"search_{name}.png")
 
 
 def _write_selected(sweep: Sweep) -> None:

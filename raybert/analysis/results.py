@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from raybert.analysis.overlap import PAIR_COLUMNS, compare_subsets
+from raybert.analysis.search import Search, load_search
 from raybert.analysis.stats import describe_folds
 from raybert.analysis.subsets import Subset, class_shares
 from raybert.errors import SweepError
@@ -44,6 +45,15 @@ class Sweep:
     grid_columns: tuple[str, ...]
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
+
+    @cached_property
+    def search(self) -> Search | None:
+        """The hyperparameter search (`sweep.tune`) with its tables, or None where there is none.
+
+        Raises:
+            SweepError: its studies cannot be read.
+        """
+        return load_search(self.folder, self.trials)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -6,16 +6,24 @@ for that.
 
 from raybert.analysis.plots.comparison import draw_accuracy, draw_cost
 from raybert.analysis.plots.curves import draw_learning_curves, draw_samples_per_epoch
+from raybert.analysis.plots.search import draw_importances, draw_search_cost, draw_search_history
+from raybert.analysis.plots.search_parameters import draw_best_values, draw_search_parallel, draw_search_slices
 from raybert.analysis.plots.selected import draw_classes, draw_lengths, draw_overlap
 from raybert.analysis.plots.style import save_figure
 
 __all__ = [
     "draw_accuracy",
+    "draw_best_values",
     "draw_classes",
     "draw_cost",
+    "draw_importances",
     "draw_learning_curves",
     "draw_lengths",
     "draw_overlap",
     "draw_samples_per_epoch",
+    "draw_search_cost",
+    "draw_search_history",
+    "draw_search_parallel",
+    "draw_search_slices",
     "save_figure",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -79,11 +80,15 @@ def kind_entries(kinds: Iterable[str]) -> list[Line2D]:
     ]
 
 
-def place_legend(figure: Figure, entries: list[Line2D], columns: int = 4) -> None:
+def place_legend(figure: Figure, entries: Sequence[Artist], columns: int = 4) -> None:
     """Put a legend under the axes, where it hides nothing."""
     if entries:
         figure.legend(
-            handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), frameon=False, fontsize=8
+            handles=list(entries),
+            loc="outside lower center",
+            ncols=min(columns, len(entries)),
+            frameon=False,
+            fontsize=8,
         )
 
 

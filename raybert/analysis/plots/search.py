@@ -1,0 +1,225 @@
+"""A search: how the best value grew, what became of the suggestions, which parameters matter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+
+from raybert.analysis.plots.style import (
+    GREY,
+    PALETTE,
+    cell_grid,
+    distinct_short_names,
+    place_legend,
+    tidy,
+    write_in_cell,
+)
+from raybert.analysis.search import Search
+from raybert.analysis.search.importances import OVERALL, UNPREDICTABLE
+from raybert.analysis.search.labels import Arm, arm_names, short_parameter_names
+from raybert.analysis.search.tables import ARM_KEYS
+
+LIGHT = "#d0d0d0"
+STATE_COLOURS = {"complete": PALETTE[0], "pruned": PALETTE[4], "failed": PALETTE[1], "running": "#bbbbbb"}
+_LETTER = 0.062  # inches
+_DIVERGED = 0.1
+"""Share of the complete values that lie below the axis: what diverged would flatten the rest."""
+
+
+def arm_labels(search: Search) -> dict[Arm, str]:
+    """Return a label per arm that leaves room for the plot beside it."""
+    names = arm_names(search.pruning)
+    return dict(zip(names, distinct_short_names(list(names.values())), strict=True))
+
+
+def value_limits(search: Search) -> tuple[float, float]:
+    """Return the ends of an axis of values: all but the worst tenth, which may have diverged."""
+    values = search.suggestions.loc[search.suggestions["state"] == "complete", "value"].dropna()
+    if values.empty:
+        return 0.0, 1.0
+    worst = values.quantile(_DIVERGED if search.maximize else 1 - _DIVERGED)
+    low, high = (worst, values.max()) if search.maximize else (values.min(), worst)
+    pad = 0.08 * (high - low) or 0.01 * abs(high) or 0.5
+    return float(low - pad), float(high + pad)
+
+
+def panel_grid(count: int) -> tuple[int, int]:
+    """Return rows and columns of so many small panels."""
+    columns = min(count, max(3, min(5, math.ceil(math.sqrt(count)))))
+    return math.ceil(count / columns), columns
+
+
+def hide_rest(grid: np.ndarray, count: int) -> None:
+    """Hide the panels after the first ones, and label the axis of those above them."""
+    for number, axes in enumerate(grid.flat):
+        if number >= count:
+            axes.set_visible(False)
+        elif number + grid.shape[1] >= count:
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("suggestion", fontsize=8)
+
+
+def draw_search_history(search: Search) -> Figure:
+    """Return a panel per arm: complete suggestions as dots, the best so far as a line, those of other arms in grey.
+
+    Ticks at the bottom are what was pruned or failed; triangles are complete values off the axis.
+    optuna's own plot lays all arms over each other, with two legend entries each.
+    """
+    labels, limits = arm_labels(search), value_limits(search)
+    history = dict(list(search.history.groupby(list(ARM_KEYS), sort=False)))
+    rows, columns = panel_grid(len(labels))
+    size = max(5.0, 2.35 * columns + 0.6), max(3.2, 1.65 * rows + 1.1)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, (arm, label) in zip(grid.flat, labels.items(), strict=False):
+        for other in history.values():
+            axes.step(other["number"], other["best_value"], where="post", color=LIGHT, linewidth=0.7, zorder=1)
+        if arm in history:
+            _draw_history(axes, history[arm], limits, search.maximize)
+        axes.set_title(label, loc="left", fontsize=7).set_in_layout(False)
+        tidy(axes, grid="y")
+        axes.tick_params(labelsize=7)
+    hide_rest(grid, len(labels))
+    grid[0, 0].set_ylim(limits)
+    grid[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    figure.supylabel(f"validation {search.metric}", fontsize=9)
+    figure.suptitle("How did each strategy's search go?", fontsize=11)
+    place_legend(figure, _history_entries(), columns=5)
+    return figure
+
+
+def _draw_history(axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], maximize: bool) -> None:
+    complete = rows[rows["state"] == "complete"]
+    inside = complete["value"].between(*limits)
+    axes.plot(complete["number"][inside], complete["value"][inside], "o", color=GREY, markersize=2.5, zorder=2)
+    off, edge = complete["number"][~inside], limits[0] if maximize else limits[1]
+    marker = "v" if maximize else "^"
+    for number in off:
+        (mark,) = axes.plot(number, edge, marker, color=GREY, markersize=4, clip_on=False, zorder=3)
+        mark.set_in_layout(False)
+    axes.step(rows["number"], rows["best_value"], where="post", color=PALETTE[0], linewidth=1.6, zorder=4)
+    for state in ("pruned", "failed"):
+        numbers = rows.loc[rows["state"] == state, "number"]
+        axes.plot(
+            numbers,
+            np.full(len(numbers), 0.04),
+            "|",
+            color=STATE_COLOURS[state],
+            markersize=5,
+            transform=axes.get_xaxis_transform(),
+            zorder=2,
+        )
+
+
+def _history_entries() -> list[Line2D]:
+    return [
+        Line2D([], [], color=PALETTE[0], linewidth=1.6, label="best so far"),
+        Line2D([], [], color=LIGHT, linewidth=1, label="other strategies"),
+        Line2D([], [], color=GREY, marker="o", markersize=3, linestyle="", label="complete"),
+        Line2D([], [], color=STATE_COLOURS["pruned"], marker="|", linestyle="", label="pruned"),
+        Line2D([], [], color=STATE_COLOURS["failed"], marker="|", linestyle="", label="failed"),
+    ]
+
+
+def draw_search_cost(search: Search) -> Figure:
+    """Return per arm what became of its suggestions, and the examples that they trained on.
+
+    The line is what they would have cost had none been stopped.
+    """
+    labels, pruning = arm_labels(search), search.pruning
+    y = np.arange(len(pruning))
+    figure = Figure(figsize=(8.4, 1.5 + 0.22 * len(pruning)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    start = np.zeros(len(pruning))
+    for state, colour in STATE_COLOURS.items():
+        left.barh(y, pruning[f"num_{state}"], left=start, color=colour, height=0.7)
+        start += pruning[f"num_{state}"].to_numpy()
+    kept = (pruning["examples_seen"] - pruning["examples_pruned"]).to_numpy()
+    right.barh(y, kept, color=STATE_COLOURS["complete"], height=0.7)
+    right.barh(y, pruning["examples_pruned"], left=kept, color=STATE_COLOURS["pruned"], height=0.7)
+    full = (pruning["examples_seen"] / pruning["full_cost_fraction"]).to_numpy("float64")
+    right.vlines(full, y - 0.4, y + 0.4, color="black", linewidth=1.2)
+    for at, row in zip(y, pruning.to_dict("records"), strict=True):
+        if not math.isnan(row["full_cost_fraction"]):
+            words = f" {100 * row['full_cost_fraction']:.0f} %"
+            right.text(np.nanmax([full[at], row["examples_seen"]]), at, words, va="center", fontsize=7)
+    left.set_yticks(y, list(labels.values()), fontsize=8)
+    left.set_ylim(len(pruning) - 0.4, -0.6)
+    left.set_xlabel("suggestions")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set_xlabel("examples trained on, % of the full cost")
+    right.margins(x=0.14)
+    right.xaxis.set_major_locator(MaxNLocator(5))
+    right.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for axes in (left, right):
+        tidy(axes, grid="x")
+    figure.suptitle("What became of the suggestions, and what did they cost?", fontsize=11)
+    occurring = [state for state in STATE_COLOURS if pruning[f"num_{state}"].any()]
+    entries = [Patch(color=STATE_COLOURS[state], label=state) for state in occurring]
+    line = Line2D([], [], color="black", linewidth=1.2, label="cost if none were stopped")
+    place_legend(figure, [*entries, line], columns=5)
+    return figure
+
+
+def draw_importances(search: Search) -> Figure | None:
+    """Return the importance of each parameter over all strategies as bars, and per strategy as a heat map.
+
+    Grey numbers: the forest does not predict unseen suggestions (p > 0.05), so its importances mean little. None
+    where nothing could be computed. optuna's own plot has one study only.
+    """
+    table = search.importances.dropna(subset="importance")
+    if table.empty:
+        return None
+    overall = table[table["strategy"] == OVERALL]
+    others = table[table["strategy"] != OVERALL]
+    largest = table.groupby("parameter")["importance"].max()
+    ranked = [*overall["parameter"], *largest.drop(overall["parameter"]).sort_values(ascending=False).index][:12]
+    strategies = list(others["strategy"].unique())
+    names = distinct_short_names(short_parameter_names(ranked))
+    columns = distinct_short_names(strategies)
+    longest = max((len(name) for name in columns), default=0)
+    width, height = 5.0 + 0.3 * len(strategies), 1.0 + 0.26 * len(ranked) + _LETTER * longest
+    figure = Figure(figsize=(max(6.4, width), max(2.6, height)), layout="constrained")
+    bars, cells = figure.subplots(1, 2, sharey=True, width_ratios=[2.4, max(1.0, 0.3 * len(strategies))])
+    shown = overall.set_index("parameter")["importance"].reindex(ranked)
+    bars.barh(range(len(ranked)), shown.fillna(0.0), color=PALETTE[0], height=0.65)
+    bars.set_yticks(range(len(ranked)), names, fontsize=8)
+    bars.xaxis.set_major_formatter(PercentFormatter(1.0))
+    bars.set_xlabel("share of the variance", fontsize=8)
+    bars.tick_params(axis="x", labelsize=8)
+    bars.set_title("all strategies", loc="left", fontsize=9)
+    tidy(bars, grid="x")
+    if strategies:
+        _draw_importance_cells(cells, others, ranked, strategies)
+        cells.set_xticks(range(len(strategies)), columns, rotation=90, fontsize=7.5)
+    bars.set_ylim(len(ranked) - 0.5, -0.5)
+    bars.tick_params(which="minor", length=0)
+    cells.set_title("each alone, %", loc="left", fontsize=9)
+    if (table["p"] > UNPREDICTABLE).any():
+        words = "grey: too few or too noisy to tell, unseen suggestions are not predicted (p > 0.05)"
+        figure.supxlabel(words, fontsize=8, color=GREY)
+    figure.suptitle("Which parameters does the result depend on? (fANOVA)", fontsize=11)
+    return figure
+
+
+def _draw_importance_cells(axes: Axes, table: pd.DataFrame, ranked: list[str], strategies: list[str]) -> None:
+    wide = table.pivot_table(index="parameter", columns="strategy", values="importance")
+    shares = wide.reindex(index=ranked, columns=strategies).to_numpy("float64")
+    predicts = (table.groupby("strategy")["p"].min() <= UNPREDICTABLE).reindex(strategies).to_numpy()
+    image = axes.imshow(np.ma.masked_invalid(np.where(predicts, shares, np.nan)), cmap="Blues", vmin=0, vmax=1)
+    axes.set_aspect("auto")
+    for (y, x), share in np.ndenumerate(shares):
+        if math.isnan(share):
+            continue
+        if predicts[x]:
+            write_in_cell(axes, image, x, y, share, f"{100 * share:.0f}")
+        else:
+            axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=6.5, color="#aaaaaa")
+    cell_grid(axes, len(strategies), len(ranked))

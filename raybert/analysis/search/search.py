@@ -1,0 +1,105 @@
+"""The search of a sweep: its tables, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from raybert.analysis.search.importances import importances_table
+from raybert.analysis.search.near_best import describe_near_best, near_best_table
+from raybert.analysis.search.noise import Noise, comparison_noise, suggestion_noise
+from raybert.analysis.search.studies import open_studies, read_arms
+from raybert.analysis.search.tables import (
+    Parameter,
+    best_table,
+    complete_suggestions,
+    find_parameters,
+    history_table,
+    pruning_table,
+    suggestions_table,
+)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The hyperparameter search of a sweep, finished or not.
+
+    Attributes:
+        metric: what it optimises, of the validation split.
+        maximize: whether more of it is better.
+        parameters: what is tuned, those of all arms first.
+        suggestions: a row per suggestion, see `tables.suggestions_table`.
+        noise: between seeds, of the suggestions or else of the comparison; None if neither tells.
+    """
+
+    metric: str
+    maximize: bool
+    parameters: Mapping[str, Parameter]
+    suggestions: pd.DataFrame
+    noise: Noise | None
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """The best configuration of every arm: `tables.best_table`."""
+        return best_table(self.suggestions, self.parameters, self.maximize)
+
+    @cached_property
+    def near_best(self) -> pd.DataFrame:
+        """Where the suggestions lie that may be the best, per arm and parameter: `near_best.near_best_table`."""
+        return near_best_table(self.suggestions, self.parameters, self.maximize, self.noise)
+
+    @cached_property
+    def importances(self) -> pd.DataFrame:
+        """How much each parameter matters, per strategy and overall: `importances.importances_table`."""
+        return importances_table(self.suggestions, self.parameters)
+
+    @cached_property
+    def pruning(self) -> pd.DataFrame:
+        """What became of the suggestions, and what they cost: `tables.pruning_table`."""
+        return pruning_table(self.suggestions)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """How the best value grew: `tables.history_table`."""
+        return history_table(self.suggestions, self.maximize)
+
+    @property
+    def notes(self) -> list[str]:
+        """Whether selection changes the best hyperparameters, one sentence per shared parameter and grid point."""
+        columns = list(self.suggestions.columns)
+        grids = self.suggestions[columns[: columns.index("number")]].drop_duplicates(["arm", "strategy"])
+        return describe_near_best(self.near_best, grids, self.noise)
+
+
+def load_search(folder: Path, trials: pd.DataFrame) -> Search | None:
+    """Return the search of a results folder, also while it runs, or None where nothing is suggested yet.
+
+    Args:
+        folder: of the results.
+        trials: `Sweep.trials`: the comparison tells the noise where a suggestion has one seed.
+
+    Raises:
+        SweepError: the studies cannot be read.
+    """
+    studies = open_studies(folder, _storage_of(folder))
+    arms = [arm for arm in read_arms(studies) if arm.trials] if studies is not None else []
+    if not arms:
+        return None
+    parameters = find_parameters(arms)
+    suggestions = suggestions_table(arms, parameters)
+    metric, maximize = arms[0].metric, arms[0].maximize
+    noise = suggestion_noise(complete_suggestions(suggestions), maximize) or comparison_noise(trials, metric)
+    return Search(metric, maximize, parameters, suggestions, noise)
+
+
+def _storage_of(folder: Path) -> str:
+    """Return `sweep.tune.storage` of the resolved file."""
+    resolved = folder / "resolved.yaml"
+    document = yaml.safe_load(resolved.read_text(encoding="utf-8")) if resolved.exists() else {}
+    tune = (document.get("sweep") or {}).get("tune") or {}
+    return str(tune.get("storage", "sqlite"))

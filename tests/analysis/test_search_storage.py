@@ -1,0 +1,138 @@
+"""Reading the studies while another process writes them, or after it was killed."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from raybert.analysis.search.studies import open_studies, read_arms
+from raybert.errors import SweepError
+from tests.analysis.studies import RATE, suggestion, write_arm
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+TRIALS = [suggestion({RATE: 10.0**-exponent}, [0.1 * exponent]) for exponent in (2, 3, 4)]
+
+
+def values_in(folder, storage="sqlite"):
+    (arm,) = read_arms(open_studies(folder, storage))
+    return [trial.value for trial in arm.trials]
+
+
+def test_sqlite_and_journal_hold_the_same(tmp_path):
+    write_arm(tmp_path, "a", TRIALS)
+    journal = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    write_arm(tmp_path, "a", TRIALS, storage=journal)
+    assert values_in(tmp_path) == values_in(tmp_path, "journal") == pytest.approx([0.2, 0.3, 0.4])
+    assert values_in(tmp_path, f"sqlite:///{tmp_path}/study.db") == pytest.approx([0.2, 0.3, 0.4])
+
+
+def test_reading_changes_no_file(tmp_path):
+    write_arm(tmp_path, "a", TRIALS)
+    before = (tmp_path / "study.db").read_bytes()
+    tmp_path.chmod(0o555)
+    try:
+        values_in(tmp_path)
+    finally:
+        tmp_path.chmod(0o755)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+    assert (tmp_path / "study.db").read_bytes() == before
+
+
+def test_a_torn_last_line_of_the_journal_is_not_read(tmp_path):
+    journal = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    write_arm(tmp_path, "a", TRIALS, storage=journal)
+    with (tmp_path / "study.journal").open("ab") as file:
+        file.write(b'{"op_code": 4, "worker')
+    assert len(values_in(tmp_path, "journal")) == 3
+
+
+def test_a_database_without_tables_yet_is_no_search(tmp_path):
+    sqlite3.connect(tmp_path / "study.db").close()
+    assert open_studies(tmp_path) is None
+
+
+def test_a_damaged_database_is_named(tmp_path):
+    (tmp_path / "study.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(
+        SweepError, match=rf"{re.escape(str(tmp_path))}/study.db: must be an Optuna storage .* not a database"
+    ):
+        open_studies(tmp_path)
+
+
+def test_a_database_that_cannot_be_reached_is_named(tmp_path):
+    with pytest.raises(SweepError, match="/nowhere/study.db: must be an Optuna storage that can be read, got .*unable"):
+        open_studies(tmp_path, "sqlite:////nowhere/study.db")
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA cache_size=1")  # so that the file is written before the commit
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE trial_values SET value = 99")
+connection.execute("CREATE TABLE filler(text)")
+connection.executemany("INSERT INTO filler VALUES(?)", [("x" * 3000,)] * 300)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_had_not_committed_is_not_read(tmp_path):
+    write_arm(tmp_path, "a", TRIALS)
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "study.db")], check=False)
+    left = (tmp_path / "study.db").read_bytes()
+    assert b"filler" in left
+    assert (tmp_path / "study.db-journal").exists()
+    assert values_in(tmp_path) == pytest.approx([0.2, 0.3, 0.4])
+    assert (tmp_path / "study.db").read_bytes() == left  # its owner rolls back
+
+
+READER = """
+import sys, optuna
+from pathlib import Path
+from raybert.analysis.search.studies import open_studies, read_arms
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+folder, last, url = Path(sys.argv[1]), int(sys.argv[2]), f"sqlite:///{sys.argv[1]}/study.db"
+seen = []
+while not seen or seen[-1] < last:
+    dashboard = len(optuna.load_study(study_name="a", storage=url).get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+    ((arm),) = read_arms(open_studies(folder))
+    own = sum(trial.state.is_finished() for trial in arm.trials)
+    assert own >= dashboard, (own, dashboard)
+    if not seen or own > seen[-1]:
+        seen.append(own)
+        print(own, flush=True)
+"""
+
+
+def test_a_reader_that_polls_neither_blocks_the_writer_nor_misses_what_it_tells(tmp_path):
+    """As optuna-dashboard does, and `raybert report`, while suggestions come and go."""
+    num_trials = 25
+    study = write_arm(tmp_path, "a", [])
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(tmp_path), str(num_trials)], stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout.readline() == "0\n"
+    longest = 0.0
+    for number in range(num_trials):
+        began = time.perf_counter()
+        trial = study.ask()
+        trial.suggest_float(RATE, 1e-5, 1e-2, log=True)
+        trial.report(0.5, step=number)
+        trial.set_user_attr("values", [0.5])
+        study.tell(trial, 0.5)
+        longest = max(longest, time.perf_counter() - began)
+    output, _ = reader.communicate(timeout=120)
+    seen = [int(line) for line in output.split()]
+    assert reader.returncode == 0
+    assert len(seen) > 2
+    assert seen == sorted(set(seen))
+    assert seen[-1] == num_trials
+    assert longest < 5, "the writer waited as long as sqlite lets it"
+    assert os.listdir(tmp_path) == ["study.db"]
