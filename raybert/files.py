@@ -56,8 +56,11 @@ def write_json(path: Path, value: Any) -> None:
 def replace_json(path: Path, value: Any) -> None:
     """Write a JSON file that readers see whole but that a power cut may lose: cheap enough for signs of life."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(value), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

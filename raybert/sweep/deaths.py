@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raybert.sweep.failures import classify
@@ -46,8 +50,7 @@ def read_death(trial: Any, folder: TrialFolder) -> Death:
     if stall is not None:
         message, stack = stall
         return Death("stalled", f"TrialError: {message}", f"TrialError: {message}\n\n{stack}", node)
-    error = trial.get_pickled_error()
-    words = str(trial.get_error() or "no reason given by Ray").strip()
+    error, words = _read_error(trial)
     kind = classify(error if error is not None else RuntimeError(words))
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
@@ -56,3 +59,41 @@ def read_death(trial: Any, folder: TrialFolder) -> Death:
         kind = "lost" if kind == "error" else kind
         reason = f"TrialError: {_REASONS[kind]}"
     return Death(kind, reason, f"{reason}\n\n{words}\n", node)
+
+
+def _read_error(trial: Any) -> tuple[Exception | None, str]:
+    """Return the last exception of a Tune trial, where it can be had, and what is known of it in words.
+
+    Both are read where the driver has just written them: their copies in Tune's storage come later, or never.
+    """
+    error, words = None, ""
+    with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, TypeError):  # none, or cut off by a full disk
+        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    with contextlib.suppress(OSError, TypeError):
+        words = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
+    return error, words or "no reason given by Ray"
+
+
+def record_retry(trial: Any, folder: TrialFolder, note: Callable[[str], None]) -> Death:
+    """Write down an attempt that failed and is followed by another one; return what became of it."""
+    death = read_death(trial, folder)
+    with _noted(folder, note):
+        folder.add_attempt(death.kind, death.text, death.node)
+    return death
+
+
+def record_end(trial: Any, folder: TrialFolder, note: Callable[[str], None]) -> Death:
+    """Write down the failure of a trial that is not tried again; return what became of it."""
+    death = read_death(trial, folder)
+    with _noted(folder, note):
+        folder.fail(death.text, death.kind, death.node)
+    return death
+
+
+@contextlib.contextmanager
+def _noted(folder: TrialFolder, note: Callable[[str], None]) -> Iterator[None]:
+    """Say what cannot be written, in place of ending the sweep: the trial is then run by the same command again."""
+    try:
+        yield
+    except OSError as error:
+        note(f"note: the failure of {folder.path.name} cannot be recorded: {error}")

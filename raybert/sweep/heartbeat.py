@@ -96,13 +96,15 @@ def forget_beat(folder: Path) -> None:
 @contextlib.contextmanager
 def stack_on_request(folder: Path) -> Iterator[None]:
     """Let `STACK_SIGNAL` write what all threads of this process are doing to `stack.txt`, even where Python hangs."""
-    with (folder / "stack.txt").open("w", encoding="utf-8") as file:
+    path = folder / "stack.txt"
+    with path.open("w", encoding="utf-8") as file:
         faulthandler.register(STACK_SIGNAL, file=file, all_threads=True)
         try:
             yield
         finally:
             faulthandler.unregister(STACK_SIGNAL)
-    _remove_empty(folder / "stack.txt")
+            if path.exists() and path.stat().st_size == 0:
+                path.unlink()
 
 
 def send_signal(beat: dict[str, Any], number: int) -> bool:
@@ -139,8 +141,3 @@ def _node_id() -> str | None:
     if ray is None or not ray.is_initialized():
         return None
     return str(ray.get_runtime_context().get_node_id())
-
-
-def _remove_empty(path: Path) -> None:
-    if path.exists() and path.stat().st_size == 0:
-        path.unlink()

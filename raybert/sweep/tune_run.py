@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
-from raybert.sweep.deaths import read_death
+from raybert.sweep.deaths import record_end, record_retry
 from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.progress import Progress
@@ -91,6 +91,8 @@ def run_trials(
     )
     try:
         tuner.fit()
+    except (OSError, EOFError) as error:
+        progress.note(f"note: Ray Tune's own files cannot be read or written ({error}); what ran is in the results")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -184,8 +186,7 @@ class _Watcher(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = self._spec(trial)
         folder = self._folder.trial(spec.trial_id)
-        death = read_death(trial, folder)
-        folder.add_attempt(death.kind, death.text, death.node)
+        death = record_retry(trial, folder, self._progress.note)
         self._progress.note(
             f"{spec.label} {spec.replicate} {spec.trial_id}: {death.reason}; it goes on from its last checkpoint "
             f"(retry {trial.num_failures} of {trial.max_failures})"
@@ -194,9 +195,8 @@ class _Watcher(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         spec = self._spec(trial)
         folder = self._folder.trial(spec.trial_id)
-        death = read_death(trial, folder)
-        folder.fail(death.text, death.kind, death.node)
-        self._progress.ended(spec, folder.status(), death.reason)
+        death = record_end(trial, folder, self._progress.note)
+        self._progress.ended(spec, "failed", death.reason)
         self._ended(spec)
 
     def _spec(self, trial: Any) -> TrialSpec:

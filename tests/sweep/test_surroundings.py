@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from raybert.config import validate_config
 from raybert.sweep import heartbeat
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
-from raybert.sweep.ownership import Superseded
+from raybert.sweep.ownership import Superseded, own
 from raybert.sweep.plan import expand_grid, make_plan
 from raybert.sweep.surroundings import TrialSurroundings
 from raybert.sweep.trial import run_trial
@@ -26,10 +27,10 @@ def surroundings(tmp_path):
     return TrialSurroundings(sweep.trial("t"), sweep.stop_request, sweep.fence, total_steps=100)
 
 
-def spec_of(prepared, **limits):
+def spec_of(prepared, steps=8, **limits):
     config = validate_config(
         {
-            "train": {"length": {"steps": 8}, "batch_size": 16, "checkpoint_seconds": 0},
+            "train": {"length": {"steps": steps}, "batch_size": 16, "checkpoint_seconds": 0},
             "sweep": {"strategies": ["random"], "seeds": 1},
             "limits": limits,
         }
@@ -120,6 +121,46 @@ def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
     assert folder.trial(spec.trial_id).status() == "pending"
     again = SweepFolder(tmp_path, attempt=2)
     assert run_trial(spec, prepared.data, prepared.encoder, (), again, report=lambda row: None) == "complete"
+
+
+SURVIVOR = """
+import pickle, sys, time
+from pathlib import Path
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.trial import run_trial
+
+prepared, spec = pickle.loads(Path(sys.argv[1]).read_bytes())
+folder = SweepFolder(Path(sys.argv[2]), attempt=1)
+slow = lambda step: time.sleep(0.2) if step > 4 else None
+print(run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, report_step=slow))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_outlives_its_sweep_lets_go_and_the_next_one_goes_on_exactly(prepared, tmp_path):
+    spec, path = spec_of(prepared, steps=120), tmp_path / "run"
+    (tmp_path / "work").write_bytes(pickle.dumps((prepared, spec)))
+    with own(path, print) as attempt:
+        assert attempt == 1
+        survivor = subprocess.Popen(
+            [sys.executable, "-c", SURVIVOR, str(tmp_path / "work"), str(path)], stdout=subprocess.PIPE, text=True
+        )
+        trial = SweepFolder(path).trial(spec.trial_id)
+        deadline = time.monotonic() + 120
+        while read_beat(trial.path).get("step", 0) < 6 and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+    with own(path, print) as attempt:
+        folder = SweepFolder(path, attempt)
+        assert survivor.poll() is None
+        assert run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None) == "complete"
+    assert survivor.communicate(timeout=60)[0] == "stopped\n"
+    assert trial.status() == "complete"
+    fresh = SweepFolder(tmp_path / "fresh")
+    run_trial(spec, prepared.data, prepared.encoder, (), fresh, lambda row: None)
+    assert trial.result()["test_loss"] == fresh.trial(spec.trial_id).result()["test_loss"]
+    assert [row["evaluation"] for row in trial.rows()] == [
+        row["evaluation"] for row in fresh.trial(spec.trial_id).rows()
+    ]
 
 
 def test_surroundings_travel_without_what_belongs_to_this_process(surroundings):
