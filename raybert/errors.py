@@ -7,6 +7,7 @@ RaybertError
 ├── SelectionError   a strategy: unknown, or returned something that is not a selection       exit 2
 ├── ResourceError    a trial that this cluster can never place                                exit 2
 ├── SweepError       a results folder: of another sweep, locked, or damaged                   exit 2
+│   └── Interrupted  stopped on request before there was an outcome to tell of                exit 3
 └── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...        exit 5
 
 Every message is one line: what or where, the rule, the value, the remedy.
@@ -43,6 +44,12 @@ class ResourceError(RaybertError):
 
 class SweepError(RaybertError):
     """A results folder belongs to another sweep, is in use, or is damaged."""
+
+
+class Interrupted(SweepError):
+    """The user, the system or a limit asked to stop; the same command continues."""
+
+    exit_code = 3
 
 
 class TrialError(RaybertError):

@@ -12,7 +12,7 @@ import ray
 from raybert.config import RaybertConfig
 from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
-from raybert.errors import SweepError
+from raybert.errors import Interrupted
 from raybert.models import load_backbone
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.models import EmbeddingScorer
@@ -58,7 +58,7 @@ def embed_chunks(
         interruption: whether to stop.
 
     Raises:
-        SweepError: interrupted; what is embedded is kept.
+        Interrupted: stopped on request; what is embedded is kept.
     """
     jobs = {
         key: chunk_job(key, ready, configs[key])
@@ -82,7 +82,7 @@ def embed_chunks(
         should_stop=interruption,
     )
     if not is_complete:
-        raise SweepError("stopped while chunks were embedded; the same command continues")
+        raise Interrupted("stopped while chunks were embedded; the same command continues")
     vectors = {key: store.load(job.key)["embeddings"] for key, job in jobs.items()}
     return {key: _embedded(ready, vectors[key]) if key in jobs else ready for key, ready in prepared.items()}
 

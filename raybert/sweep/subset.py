@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.config import RaybertConfig
-from raybert.errors import ConfigError, SweepError
+from raybert.errors import ConfigError, Interrupted, SweepError
 from raybert.files import cache_folder
 from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
@@ -67,7 +67,8 @@ def choose_subset(
 
     Raises:
         ConfigError: folds, unknown strategy, impossible budget, or a strategy that decides while a model trains.
-        SweepError: interrupted, or a run that it reads failed.
+        Interrupted: stopped on request.
+        SweepError: a run that it reads failed.
     """
     narrowed = narrow_to_one(config, strategy, seed)
     path = cache_folder() / "select" / content_key(narrowed.model_dump(mode="json"))
@@ -117,7 +118,7 @@ def _score(
             only_score=True
         )
     if interruption():
-        raise SweepError("stopped before everything was scored; the same command continues")
+        raise Interrupted("stopped before everything was scored; the same command continues")
     if folder.trial(spec.trial_id).status() == "failed":
         reason = folder.trial(spec.trial_id).failure().message
         raise SweepError(f"'{spec.label}': its signals could not be computed: {reason}")
