@@ -1,12 +1,10 @@
-import warnings
-
 import optuna
 import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 
 from raybert.analysis import plots
-from raybert.analysis.plots.style import GREY, short_name
+from raybert.analysis.plots.style import short_name
 from raybert.analysis.search import load_search
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
 from tests.analysis.test_plots import drawn, legend_of, names_at
