@@ -1,4 +1,3 @@
-
 import optuna
 import pandas as pd
 import pytest

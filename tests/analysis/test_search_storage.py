@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import optuna
 import pytest
@@ -33,16 +34,37 @@ def test_sqlite_and_journal_hold_the_same(tmp_path):
     assert values_in(tmp_path, f"sqlite:///{tmp_path}/study.db") == pytest.approx([0.2, 0.3, 0.4])
 
 
-def test_reading_changes_no_file(tmp_path):
-    write_arm(tmp_path, "a", TRIALS)
+def use_log(folder, mode):
+    with closing(sqlite3.connect(folder / "study.db")) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_reading_leaves_no_file_and_changes_none(tmp_path, mode):
+    use_log(tmp_path, mode)
+    write_arm(tmp_path, "a", TRIALS)._storage._backend.engine.dispose()
     before = (tmp_path / "study.db").read_bytes()
-    tmp_path.chmod(0o555)
-    try:
-        values_in(tmp_path)
-    finally:
-        tmp_path.chmod(0o755)
-    assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+    values_in(tmp_path)
+    assert os.listdir(tmp_path) == ["study.db"]
     assert (tmp_path / "study.db").read_bytes() == before
+
+
+def test_what_is_only_in_the_write_ahead_log_is_read(tmp_path):
+    use_log(tmp_path, "WAL")
+    study = write_arm(tmp_path, "a", TRIALS[:1])
+    study.add_trial(TRIALS[1])
+    assert (tmp_path / "study.db-wal").stat().st_size
+    assert values_in(tmp_path) == pytest.approx([0.2, 0.3])
+
+
+def test_in_a_database_of_several_sweeps_only_this_ones_arms_are_read(tmp_path):
+    for name in ("mine: a", "mine: b", "yours: a", "a"):
+        study = optuna.create_study(study_name=name, storage=f"sqlite:///{tmp_path}/study.db", direction="maximize")
+        for key, value in {"strategy": name[-1], "arm": name[-1], "order": "ab".index(name[-1])}.items():
+            study.set_user_attr(key, value)
+    storage = open_studies(tmp_path)
+    assert [arm.name for arm in read_arms(storage, "mine")] == ["a", "b"]
+    assert [arm.name for arm in read_arms(storage)] == ["a"]
 
 
 def test_a_torn_last_line_of_the_journal_is_not_read(tmp_path):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _BUSY_SECONDS = 30.0
+_WRITE_AHEAD = b"\x02"
+"""Write version in the header of a database with a write-ahead log (sqlite.org/fileformat.html, 1.3)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class StudiedArm:
     """An arm (one strategy at one grid point) and all that its search has tried.
 
     Attributes:
-        name: of the study.
+        name: strategy and grid point, as in `plan.json`.
         strategy: its label; None where a shared study chooses it, as the parameter `strategy`.
         grid: the grid point.
         metric: what is optimised, of the validation split.
@@ -42,18 +44,24 @@ class StudiedArm:
     trials: tuple[FrozenTrial, ...]
 
 
-def read_arms(storage: BaseStorage) -> list[StudiedArm]:
-    """Return the arms of a sweep in the order of the file; studies that are not a sweep's are left out."""
+def read_arms(storage: BaseStorage, sweep: str | None = None) -> list[StudiedArm]:
+    """Return the arms of a sweep in the order of the file; studies that are not its own are left out.
+
+    Args:
+        storage: of `open_studies`.
+        sweep: name of the sweep, in a database of several, where studies are named `<sweep>: <arm>`.
+    """
     import optuna
 
     arms: list[tuple[int, StudiedArm]] = []
     for name in optuna.get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
         known = study.user_attrs
-        if "strategy" not in known:
+        arm_name = str(known.get("arm", name))
+        if "strategy" not in known or name != (arm_name if sweep is None else f"{sweep}: {arm_name}"):
             continue
         arm = StudiedArm(
-            name=name,
+            name=arm_name,
             strategy=known["strategy"],
             grid=known.get("grid") or {},
             metric=str(known.get("metric", "value")),
@@ -100,7 +108,7 @@ def _copy_sqlite(path: Path) -> BaseStorage | None:
     memory = sqlite3.connect(":memory:", check_same_thread=False)
     with _as_sweep_error(str(path)):
         try:
-            _backup(f"file:{quote(str(path))}?mode=ro", memory)
+            _backup(_read_only(path), memory)
         except sqlite3.OperationalError as error:
             if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
                 raise
@@ -108,6 +116,18 @@ def _copy_sqlite(path: Path) -> BaseStorage | None:
         if not memory.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone():
             return None
         return RDBStorage("sqlite://", {"creator": lambda: memory, "poolclass": StaticPool}, skip_table_creation=True)
+
+
+def _read_only(path: Path) -> str:
+    """Return the URI of a database for reading.
+
+    Without its write-ahead log beside it, a database of that kind has no writer, or one that changes the file at a later
+    checkpoint only: said to be immutable, it is read without leaving a log of the reader's behind.
+    """
+    with path.open("rb") as file:
+        has_log = file.read(19)[18:] == _WRITE_AHEAD
+    is_unused = has_log and not path.with_name(f"{path.name}-wal").exists()
+    return f"file:{quote(str(path))}?mode=ro{'&immutable=1' if is_unused else ''}"
 
 
 def _backup(uri: str, memory: sqlite3.Connection) -> None:
