@@ -19,6 +19,7 @@ from raybert.config import DataConfig, ModelConfig, RaybertConfig  # noqa: E402
 from raybert.data import TokenizedData, TokenTable  # noqa: E402
 from raybert.files import cache_folder  # noqa: E402
 from raybert.models import Encoder  # noqa: E402
+from tests.faults.table import pytest_configure, pytest_terminal_summary  # noqa: E402, F401
 
 LABELS = ("a", "b", "c")
 

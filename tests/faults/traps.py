@@ -1,0 +1,86 @@
+"""A strategy and losses that misbehave on request: what a sweep has to survive, brought about from outside.
+
+Trials meet traps, which are files in a folder: a trap that is sprung is gone, so that the next attempt gets through.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from raybert.selection.strategies.baselines import RandomEpoch
+from raybert.selection.strategy import EpochRequest
+from raybert.training.interface import EpochPlan
+
+HOG_BYTES = 3 * 2**30
+POLL_SECONDS = 0.01
+
+
+class Trapped(RandomEpoch):
+    """Draws anew for every pass, like `random_epoch`, but walks into a trap before the pass `at`.
+
+    Attributes:
+        folder: of the traps.
+        at: number of the pass, from 0.
+    """
+
+    name: ClassVar[str] = "trapped"
+
+    folder: str
+    at: int = 2
+
+    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+        plan = super().plan_epoch(request)
+        kind = spring(Path(self.folder)) if request.epoch == self.at else None
+        if kind == "error":
+            raise RuntimeError("sprung on purpose")
+        if kind == "gate":
+            wait_at_gate(Path(self.folder))
+        if kind == "hog":
+            hog_memory(Path(self.folder))
+        if kind == "nan":
+            return EpochPlan(plan.positions, np.full(len(plan.positions), np.nan, np.float32))
+        return plan
+
+
+def spring(folder: Path) -> str | None:
+    """Take one of the traps that are left, and return its kind."""
+    for trap in sorted(folder.glob("*.trap")):
+        try:
+            trap.rename(trap.with_suffix(".sprung"))
+        except FileNotFoundError:  # another trial was faster
+            continue
+        return trap.stem.split("-")[0]
+    return None
+
+
+def wait_at_gate(folder: Path) -> None:
+    """Wait for a file; it is how a test and a trial agree on the moment of a fault."""
+    (folder / f"{os.getpid()}.waiting").touch()
+    while not (folder / "open").exists():
+        time.sleep(POLL_SECONDS)
+
+
+def hog_memory(folder: Path) -> None:
+    """Take memory until somebody ends this process."""
+    hoard = np.ones(HOG_BYTES, np.uint8)
+    wait_at_gate(folder)
+    del hoard
+
+
+def room_for_four(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy on a device that holds four examples at once."""
+    if len(labels) > 4:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+def room_for_none(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """A device on which not even one example fits."""
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
