@@ -126,6 +126,9 @@ def sweep(
     if dry_run:
         print_plan(config)
         return
+    from raybert.sweep.placement import check_here
+
+    check_here(config, address)  # before the imports that take seconds
     from raybert.sweep.runner import run_sweep
 
     folder = output or Path("runs") / config.name
