@@ -126,6 +126,9 @@ def sweep(
     if dry_run:
         print_plan(config)
         return
+    from raybert.sweep.placement import check_here
+
+    check_here(config, address)  # before the imports that take seconds
     from raybert.sweep.runner import run_sweep
 
     folder = output or Path("runs") / config.name
@@ -276,9 +279,26 @@ def predict(
 
 
 @app.command()
-def plan(file: FileArgument, overrides: SetOption = None) -> None:
-    """Print what a sweep file asks for: trials, examples, optimizer steps, signals. Nothing is trained."""
-    print_plan(load_config(file, overrides or ()))
+def plan(
+    file: FileArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Results folder, for what is finished already; default: runs/<name of the sweep>.", show_default=False
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    address: AddressOption = None,
+    probe: Annotated[
+        bool, typer.Option(help="Run a few steps of every model shape, and estimate time, compute and disk.")
+    ] = True,
+) -> None:
+    """Print what a sweep file asks for, and what is left of it will take, from a probe of a few steps.
+
+    Trials, examples, optimizer steps and signals; then wall time on this machine (or the cluster at --address) with a
+    range, CPU- or GPU-hours, and disk. Nothing is kept of the probe.
+    """
+    print_plan(load_config(file, overrides or ()), output, address=address, probe=probe)
 
 
 @app.command()

@@ -94,7 +94,7 @@ def print_comparison(results: Sweep, console: Console) -> None:
 
 def print_results(outcome: Outcome) -> None:
     """Print the comparison, then where it is, then what went wrong and how to go on."""
-    from raybert.analysis import publish_results
+    from raybert.analysis import estimate_line, publish_results
 
     console = Console()
     results = publish_results(outcome.folder)
@@ -104,6 +104,9 @@ def print_results(outcome: Outcome) -> None:
         if plot.exists():
             console.print(f"plot: {relative(plot)}", highlight=False, soft_wrap=True)
     console.print(f"results: {relative(outcome.folder)}", highlight=False, soft_wrap=True)
+    line = estimate_line(results)
+    if line is not None:
+        _say(console, line, None)
     print_failures(results)
     if outcome.num_failed:
         console.print(f"run the failed trials again:  {command_again()} --retry failed", markup=False, soft_wrap=True)
@@ -195,8 +198,17 @@ def _say(console: Console, line: str, style: str | None) -> None:
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_plan(config: RaybertConfig) -> None:
-    """Print what a sweep file asks for."""
+def print_plan(
+    config: RaybertConfig, output: Path | None = None, *, address: str | None = None, probe: bool = False
+) -> None:
+    """Print what a sweep file asks for, and with `probe` what is left of it will take.
+
+    Args:
+        config: the sweep file.
+        output: results folder, for what is finished already; default: runs/<name of the sweep>.
+        address: of the cluster to look at.
+        probe: run a few steps of every model shape.
+    """
     from raybert.sweep.runner import prepare_plan
 
     planned, prepared = prepare_plan(config)
@@ -208,6 +220,14 @@ def print_plan(config: RaybertConfig) -> None:
         typer.echo(f"data{fold}: {sizes} train / validation / test, {ready.data.num_classes} classes")
     for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
         typer.echo(f"note: {note}")
+    if not probe:
+        return
+    from raybert.sweep.estimate.describe import describe_estimate
+    from raybert.sweep.estimate.planning import estimate_plan
+
+    estimate = estimate_plan(config, planned, prepared, output or Path("runs") / config.name, address)
+    for line in describe_estimate(estimate) if estimate is not None else ["nothing is left to do"]:
+        _say(Console(), line, None)
 
 
 def _plan_table(planned: Plan) -> Table:

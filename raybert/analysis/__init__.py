@@ -1,5 +1,6 @@
 """From a results folder to tables, statistics and plots."""
 
+from raybert.analysis.estimates import estimate_line, estimate_table
 from raybert.analysis.failures import FailureGroup, find_failures
 from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
@@ -16,6 +17,8 @@ __all__ = [
     "Search",
     "Sweep",
     "best_configurations",
+    "estimate_line",
+    "estimate_table",
     "find_failures",
     "load_sweep",
     "overlap_table",

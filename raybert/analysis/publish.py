@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from raybert.analysis.equal_cost import equal_cost_table
+from raybert.analysis.estimates import estimate_table
 from raybert.analysis.failures import failures_table, find_failures
 from raybert.analysis.frames import load_sweep
 from raybert.analysis.notes import selection_notes
@@ -25,8 +26,8 @@ def publish_results(folder: str | Path) -> Sweep:
 
     `results/{epochs,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
     subsets as csv; of a hyperparameter search `search` as parquet and csv, `best_configurations`, `near_best`,
-    `importances` and `pruning` as csv, and `plots/search_*.png`; `errors.csv`, distinct failures; `notes.txt`, one
-    note a line.
+    `importances` and `pruning` as csv, and `plots/search_*.png`; `errors.csv`, distinct failures; `estimate.csv`, what
+    the sweep was expected to take and took; `notes.txt`, one note a line.
 
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
@@ -35,6 +36,7 @@ def publish_results(folder: str | Path) -> Sweep:
     for name in ("epochs", "trials", "summary"):
         _write_table(getattr(sweep, name), sweep.folder / "results" / name)
     _write_csv(failures_table(find_failures(sweep), sweep.folder), sweep.folder / "results" / "errors")
+    _write_csv(estimate_table(sweep), sweep.folder / "results" / "estimate")
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep)

@@ -1,39 +1,22 @@
-"""Starting or joining a cluster, and what fits on it."""
+"""Starting or joining a cluster."""
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from raybert.config import ResourcesConfig
 from raybert.errors import ResourceError
 from raybert.sweep import ENVIRONMENT
+from raybert.sweep.placement import Cluster, check_resources, concurrent_trials, count_cores
 
-
-@dataclass(frozen=True)
-class Cluster:
-    """What the cluster has in all, and on each node.
-
-    Attributes:
-        cpus: CPU slots of all nodes.
-        gpus: GPUs of all nodes.
-        nodes: resources of each living node.
-        is_local: whether this process started it.
-    """
-
-    cpus: float
-    gpus: float
-    nodes: tuple[dict[str, float], ...]
-    is_local: bool
+__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "starts_here"]
 
 
 @contextmanager
@@ -59,50 +42,15 @@ def connected(address: str | None) -> Iterator[Cluster]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def check_resources(resources: ResourcesConfig, cluster: Cluster) -> None:
-    """Refuse a trial that no node could ever hold, before Ray waits for it for ever.
-
-    Raises:
-        ResourceError: says what one worker asks for and what the largest node has.
-    """
-    wanted = {"CPU": float(resources.cpus_per_worker), "GPU": resources.gpus_per_worker}
-    workers = sum(
-        min(int(node.get(kind, 0.0) / amount + 1e-9) for kind, amount in wanted.items() if amount > 0)
-        for node in cluster.nodes
-    )
-    if workers >= resources.workers_per_trial:
-        return
-    largest = {kind: max((node.get(kind, 0.0) for node in cluster.nodes), default=0.0) for kind in wanted}
-    raise ResourceError(
-        f"resources: {resources.workers_per_trial} worker(s) per trial of {wanted['CPU']:g} CPU and "
-        f"{wanted['GPU']:g} GPU must fit on the cluster, but {workers} fit: the largest node has "
-        f"{largest['CPU']:g} CPU and {largest['GPU']:g} GPU ({len(cluster.nodes)} node(s)); "
-        f"lower resources.workers_per_trial, cpus_per_worker or gpus_per_worker, or join a larger cluster"
-    )
-
-
-def describe_demand(resources: ResourcesConfig) -> str:
-    """Return what one trial asks for, in words."""
-    gpus = f" and {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
-    return f"{resources.workers_per_trial} x {resources.cpus_per_worker} CPU{gpus}"
-
-
-def concurrent_trials(resources: ResourcesConfig, cluster: Cluster) -> int:
-    """Return how many trials run at once."""
-    per_trial = resources.workers_per_trial
-    slots = int(cluster.cpus / (resources.cpus_per_worker * per_trial) + 1e-9)
-    if resources.gpus_per_worker:
-        slots = min(slots, int(cluster.gpus / (resources.gpus_per_worker * per_trial) + 1e-9))
-    slots = max(1, slots)
-    return min(slots, resources.concurrent_trials) if resources.concurrent_trials else slots
+def starts_here(address: str | None) -> bool:
+    """Tell whether `connected` would start a Ray of its own on this machine."""
+    return address is None and not ray.is_initialized()
 
 
 def _start(address: str | None, scratch: Path | None) -> None:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        # Ray counts the cores of the machine; a container or a task set may allow fewer.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ray.init(num_cpus=cores, include_dashboard=False, _temp_dir=str(scratch), **common)
+        ray.init(num_cpus=count_cores(), include_dashboard=False, _temp_dir=str(scratch), **common)
     else:
         try:
             ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **common)
@@ -114,8 +62,7 @@ def _start(address: str | None, scratch: Path | None) -> None:
 
 def _describe(*, is_local: bool) -> Cluster:
     nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    total = {kind: sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
-    return Cluster(total["CPU"], total["GPU"], nodes, is_local)
+    return Cluster.of_nodes(nodes, is_local=is_local)
 
 
 def _short_temporary_folder() -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
 from raybert.sweep.control import Interruption
+from raybert.sweep.estimate.record import measured
 from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder, forget_failures
 from raybert.sweep.manifest import describe_run
+from raybert.sweep.placement import this_machine
 from raybert.sweep.plan import build_strategies, expand_grid, make_plan
 from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
@@ -107,22 +110,34 @@ def run_sweep(
     """
     # Plans, and a run of `raybert train` in its own process, need no Ray.
     from raybert.sweep.chunks import embed_chunks
-    from raybert.sweep.environment import check_resources, connected
+    from raybert.sweep.environment import check_resources, connected, starts_here
+    from raybert.sweep.estimate.announce import announce_estimate
     from raybert.sweep.phases import TrialRunner
     from raybert.sweep.scoring import JobPlanner, score_store
 
-    with open_sweep(config, output, progress) as opened:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        # What cannot be placed is said before data are loaded; starting Ray here takes seconds, joining one does not.
+        first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
+        check_resources(config.resources, first_look, config.limits.max_nodes)
+        opened = stack.enter_context(open_sweep(config, output, progress))
         folder, plan, prepared, progress = opened.folder, opened.plan, opened.prepared, opened.progress
-        with connected(address) as cluster:
-            check_resources(config.resources, cluster)
+        if retry is not None:
+            forget_failures(folder, [spec.trial_id for spec in plan.trials], retry)
+        # Ray's processes would take the cores that are probed; a GPU, or another machine, is reached through them.
+        probes_here = starts_here(address) and not config.resources.gpus_per_worker
+        if probes_here:
+            announce_estimate(config, plan, prepared, folder, first_look, progress, started)
+        with measured(folder, started), connected(address) as cluster:
+            check_resources(config.resources, cluster, config.limits.max_nodes)
             write_head(opened, config, source_text, cluster)
-            if retry is not None:
-                forget_failures(folder, [spec.trial_id for spec in plan.trials], retry)
             store = score_store(config, folder, len(cluster.nodes))
             configs = {spec.data_key: spec.config for spec in plan.trials}
             prepared = embed_chunks(prepared, configs, store, cluster, progress, opened.interruption)
             planner = JobPlanner(prepared, folder)
             interruption = opened.interruption
+            if not probes_here:
+                announce_estimate(config, plan, prepared, folder, cluster, progress, started)
             runner = TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption)
             interruption.run_unless_paused(runner.run)
         return read_outcome(folder, plan.trials)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.files import read_json
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.narrow import narrow_to_one
+from raybert.sweep.placement import count_cores
 from raybert.sweep.plan import build_strategies
 from raybert.sweep.run_progress import RunProgress
 from raybert.sweep.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
@@ -132,7 +132,7 @@ def check_machine(resources: ResourcesConfig) -> None:
     Raises:
         ResourceError: says what there is.
     """
-    cores = _count_cores()
+    cores = count_cores()
     if resources.cpus_per_worker > cores:
         raise ResourceError(
             f"resources.cpus_per_worker: must be <= {cores} (CPU cores here), got {resources.cpus_per_worker}"
@@ -149,12 +149,8 @@ def _give_hints(resources: ResourcesConfig, progress: RunProgress) -> None:
         return
     if torch.cuda.is_available():
         progress.note("note: trains on the CPU; --set resources.gpus_per_worker=1 trains on the GPU")
-    elif resources.cpus_per_worker < _count_cores():
+    elif resources.cpus_per_worker < (cores := count_cores()):
         progress.note(
-            f"note: trains with {resources.cpus_per_worker} of {_count_cores()} CPU cores; "
-            f"--set resources.cpus_per_worker={_count_cores()} takes all"
+            f"note: trains with {resources.cpus_per_worker} of {cores} CPU cores; "
+            f"--set resources.cpus_per_worker={cores} takes all"
         )
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

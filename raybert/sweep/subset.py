@@ -109,7 +109,7 @@ def _score(
     for run in plan.trials:
         folder.trial(run.trial_id).forget_failure()
     with connected(address) as cluster:
-        check_resources(config.resources, cluster)
+        check_resources(config.resources, cluster, config.limits.max_nodes)
         store = score_store(config, folder, len(cluster.nodes))
         configs = {spec.data_key: spec.config}
         prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)

@@ -78,7 +78,7 @@ def run_trials(
         tune_config=tune.TuneConfig(
             search_alg=_ListSearcher(len(specs), should_stop),
             num_samples=len(specs),
-            max_concurrent_trials=concurrent_trials(resources, cluster),
+            max_concurrent_trials=concurrent_trials(resources, cluster, specs[0].config.limits.max_nodes),
             reuse_actors=not distributed,
         ),
         run_config=tune.RunConfig(

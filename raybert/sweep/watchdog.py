@@ -17,9 +17,9 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybert.config import ResourcesConfig
-from raybert.sweep.environment import describe_demand
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_stall
+from raybert.sweep.placement import describe_demand
 from raybert.sweep.progress import Progress
 
 _SECONDS_FOR_STACK = 2.0

@@ -1,8 +1,7 @@
 import pytest
 
 from raybert.config import validate_config
-from raybert.errors import ConfigError, ResourceError, SweepError
-from raybert.sweep.environment import Cluster, check_resources, concurrent_trials
+from raybert.errors import ConfigError, SweepError
 from raybert.sweep.extension import check_extension
 from raybert.sweep.plan import expand_grid, make_plan
 from raybert.sweep.specs import PoolFacts
@@ -116,24 +115,6 @@ def test_an_extension_is_allowed_and_a_change_is_shown():
 def test_an_impossible_plan_is_one_clear_line(sections, message):
     with pytest.raises(ConfigError, match=message):
         plan_of(validate_config(sections))
-
-
-def test_a_trial_that_fits_no_node_is_refused_though_the_sum_would_do():
-    cluster = Cluster(4.0, 0.0, ({"CPU": 2.0}, {"CPU": 2.0}), is_local=False)
-    check_resources(config_of(resources={"cpus_per_worker": 2, "workers_per_trial": 2}).resources, cluster)
-    with pytest.raises(ResourceError, match="3 CPU and 0 GPU must fit.*the largest node has 2 CPU"):
-        check_resources(config_of(resources={"cpus_per_worker": 3}).resources, cluster)
-    with pytest.raises(ResourceError, match="1 GPU must fit"):
-        check_resources(config_of(resources={"gpus_per_worker": 1}).resources, cluster)
-
-
-def test_as_many_trials_run_at_once_as_fit():
-    cluster = Cluster(8.0, 1.0, ({"CPU": 8.0, "GPU": 1.0},), is_local=True)
-    count = lambda **resources: concurrent_trials(config_of(resources=resources).resources, cluster)  # noqa: E731
-    assert count() == 8
-    assert count(cpus_per_worker=3) == 2
-    assert count(gpus_per_worker=0.5) == 2
-    assert count(concurrent_trials=3) == 3
 
 
 def labels_of(plan):

@@ -1,0 +1,104 @@
+"""What a sweep was expected to take beside what it took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.results import Sweep
+from raybert.config import ResourcesConfig, load_config
+from raybert.files import read_json
+from raybert.selection.store import ScoreStore
+from raybert.sweep.estimate.describe import duration
+
+_COLUMNS = ("quantity", "estimated", "low", "high", "measured")
+
+
+def estimate_table(sweep: Sweep) -> pd.DataFrame:
+    """Return a row per estimated quantity: wall_seconds, cpu_hours or gpu_hours, disk_bytes.
+
+    `measured` is NaN while trials of the estimate are not finished, and for wall seconds if a process was killed.
+    Wall time ends before the report is written; disk is that of trials and of the best model.
+    """
+    document = read_json(sweep.folder / "estimate.json")
+    if document is None:
+        return pd.DataFrame(columns=list(_COLUMNS))
+    measured = _measure(sweep, document)
+    rows = [
+        {
+            "quantity": name,
+            "estimated": span["expected"],
+            "low": span["low"],
+            "high": span["high"],
+            "measured": measured.get(name, math.nan),
+        }
+        for name, span in document["quantities"].items()
+    ]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def estimate_line(sweep: Sweep) -> str | None:
+    """Return estimate and truth in one line; None: there is no estimate, or no truth yet."""
+    parts = []
+    for row in estimate_table(sweep).to_dict("records"):
+        name, measured = str(row["quantity"]), float(row["measured"])
+        if not math.isnan(measured):
+            low, high, expected = (_in_words(name, row[key]) for key in ("low", "high", "estimated"))
+            parts.append(f"{_in_words(name, measured)} (estimated {expected}, {low} to {high})")
+    return "took " + "; ".join(parts) if parts else None
+
+
+def _in_words(quantity: str, value: float) -> str:
+    if quantity == "wall_seconds":
+        return duration(value)
+    if quantity == "disk_bytes":
+        return f"{value / 1e6:,.0f} MB"
+    return f"{value:.2g} {quantity.split('_')[0].upper()}-hours"
+
+
+def _measure(sweep: Sweep, document: Mapping[str, Any]) -> dict[str, float]:
+    trials = sweep.trials.set_index("trial_id")
+    ids = [trial_id for trial_id in document["trial_ids"] if trial_id in trials.index]
+    if document["is_running"] or not trials.loc[ids, "status"].isin(["complete", "failed"]).all():
+        return {}
+    resources = load_config(sweep.folder / "resolved.yaml").resources
+    folders = [sweep.folder / "trials" / trial_id for trial_id in ids] + list(_searched(sweep.folder))
+    seconds = sum(map(_seconds_of, folders)) * _per_trial(resources) + _scoring_seconds(document["signals"])
+    hours = "gpu_hours" if resources.gpus_per_worker else "cpu_hours"
+    sizes = _sizes([sweep.folder / "trials", sweep.folder / "best"])
+    measured = {hours: seconds / 3600, "disk_bytes": float(sizes)}
+    return measured | ({"wall_seconds": float(document["spent_seconds"])} if document["is_whole"] else {})
+
+
+def _per_trial(resources: ResourcesConfig) -> float:
+    return resources.workers_per_trial * (resources.gpus_per_worker or resources.cpus_per_worker)
+
+
+def _searched(folder: Path) -> Iterable[Path]:
+    """Yield the folders of the runs of a search, which are in no plan."""
+    for path in (folder / "trials").glob("*/spec.json"):
+        spec = (read_json(path) or {}).get("spec", {})
+        if spec.get("role") == "tune":
+            yield path.parent
+
+
+def _seconds_of(trial: Path) -> float:
+    """Return how long a run took, whether or not it was finished."""
+    result = read_json(trial / "result.json")
+    if result is not None:
+        return float(result["wall_seconds"])
+    return float((read_json(trial / "heartbeat.json") or {}).get("seconds", 0.0))
+
+
+def _scoring_seconds(signals: Mapping[str, Any]) -> float:
+    store = ScoreStore(Path(signals["store"]))
+    records = [store.completion(key) for key in signals["keys"]]
+    return sum(float(record["seconds"]) for record in records if record is not None)
+
+
+def _sizes(folders: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
