@@ -147,7 +147,7 @@ def run(
     def disturb() -> None:
         try:
             meanwhile()
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=disturb)

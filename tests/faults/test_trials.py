@@ -5,8 +5,7 @@ import signal
 
 import pytest
 
-import raybert
-from tests.faults.sweeps import Finished, assert_same_end, run
+from tests.faults.sweeps import assert_same_end, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
