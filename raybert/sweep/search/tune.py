@@ -50,6 +50,8 @@ def run_search(
         searcher=ArmSearcher(search, should_stop),
         scheduler=ArmScheduler(search),
         callback=_Watcher(search, progress),
+        identify=lambda trial: _at_work(suggestion_of(search, trial)),
+        progress=progress,
         num_samples=-1,
     )
     for suggestion in search.suggestions.values():
@@ -143,6 +145,10 @@ class ArmScheduler(FIFOScheduler):
 def suggestion_of(search: Search, trial: Any) -> Suggestion:
     """Return what a Tune trial tries."""
     return search.suggestions[trial.config["arm"], trial.config["number"]]
+
+
+def _at_work(suggestion: Suggestion) -> tuple[str, str]:
+    return suggestion.current_run.trial_id, suggestion.name
 
 
 class _Watcher(tune.Callback):
