@@ -305,10 +305,12 @@ def plan(
 def validate(file: FileArgument, overrides: SetOption = None) -> None:
     """Check a sweep file, without loading its data."""
     from raybert.sweep.plan import build_strategies, expand_grid
+    from raybert.sweep.search.check import count_suggestions
 
     config = load_config(file, overrides or ())
     count = len(build_strategies(config)) * len(expand_grid(config)) * len(config.sweep.seeds)
-    typer.echo(f"{file}: valid, up to {count} trials")
+    search = f", after up to {count_suggestions(config)} suggestions of the search" if config.sweep.tune else ""
+    typer.echo(f"{file}: valid, up to {count} trials{search}")
 
 
 @app.command()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from raybert.sweep.reproduce import Reproduction
     from raybert.sweep.run_progress import RunProgress
     from raybert.sweep.runner import Outcome
+    from raybert.sweep.search.arms import Arm
     from raybert.sweep.specs import Plan
 
 _LAST_LINES = 8
@@ -213,6 +214,8 @@ def print_plan(
 
     planned, prepared = prepare_plan(config)
     Console().print(_plan_table(planned))
+    if planned.arms:
+        Console().print(_search_table(planned.arms))
     for ready in prepared.values():
         fold = f", fold {ready.splits.details['fold']}" if "fold" in ready.splits.details else ""
         splits = (ready.data.train, ready.data.validation, ready.data.test)
@@ -228,6 +231,22 @@ def print_plan(
     estimate = estimate_plan(config, planned, prepared, output or Path("runs") / config.name, address)
     for line in describe_estimate(estimate) if estimate is not None else ["nothing is left to do"]:
         _say(Console(), line, None)
+
+
+def _search_table(arms: Iterable[Arm]) -> Table:
+    """Return a row per arm: what is searched before the trials above, each run finished."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for column in ("search", "suggestions", "seeds", "steps", "examples trained on", "keys"):
+        table.add_column(column, justify="left" if column in ("search", "keys") else "right")
+    total = runs = 0
+    for arm in arms:
+        longest = max(arm.readers, key=lambda spec: spec.total_steps)
+        seen = longest.total_steps * longest.config.train.batch_size * arm.num_suggestions * len(arm.seeds)
+        counts = (arm.num_suggestions, len(arm.seeds), longest.total_steps, seen)
+        table.add_row(arm.name, *(f"{count:,}" for count in counts), str(len(arm.space.domains)))
+        total, runs = total + seen, runs + arm.num_suggestions
+    table.add_row("at most", f"{runs:,}", "", "", f"{total:,}", "", style="bold")
+    return table
 
 
 def _plan_table(planned: Plan) -> Table:

@@ -23,12 +23,15 @@ from raybert.config.train import (
     LossConfig,
     TrainConfig,
 )
+from raybert.config.tune import AshaConfig, DomainConfig, TuneConfig
 
 __all__ = [
     "LOWER_IS_BETTER",
     "TWO_CLASSES_ONLY",
+    "AshaConfig",
     "AveragingConfig",
     "DataConfig",
+    "DomainConfig",
     "EarlyStoppingConfig",
     "EmbeddingConfig",
     "HeadConfig",
@@ -44,6 +47,7 @@ __all__ = [
     "StrategyConfig",
     "SweepConfig",
     "TrainConfig",
+    "TuneConfig",
     "apply_overrides",
     "dump_yaml",
     "load_config",

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -225,12 +225,17 @@ def _dotted(parts: Iterable[Any]) -> str:
 
 def _model_at(model: type[BaseModel], location: list[Any]) -> type[BaseModel] | None:
     current: Any = model
+    is_mapping = False
     for part in location:
         if isinstance(part, int):
+            continue
+        if is_mapping:  # the part is a key of the user's own
+            is_mapping = False
             continue
         field = current.model_fields.get(part) if _is_model(current) else None
         if field is None:
             return None
+        is_mapping = get_origin(field.annotation) is dict
         current = next((t for t in _types_in(field.annotation) if _is_model(t)), None)
     return current if _is_model(current) else None
 

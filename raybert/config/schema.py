@@ -12,6 +12,7 @@ from raybert.config.model import ModelConfig
 from raybert.config.section import Section
 from raybert.config.selection import SelectionConfig, StrategyConfig
 from raybert.config.train import TrainConfig
+from raybert.config.tune import TuneConfig
 
 
 class SweepConfig(Section):
@@ -25,6 +26,9 @@ class SweepConfig(Section):
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="how many (0, 1, ...), or a list of seeds")
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted key -> values; every combination is run"
+    )
+    tune: TuneConfig | None = Field(
+        None, description="search for every strategy's best hyperparameters before the comparison; default: none"
     )
     keep_best: int | None = Field(
         None, ge=1, description="models kept of all trials of the sweep, by validation; default: all"
@@ -52,6 +56,15 @@ class SweepConfig(Section):
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise ValueError("must be distinct and >= 0")
         return seeds
+
+    @model_validator(mode="after")
+    def _tuning_has_its_own_seeds(self) -> SweepConfig:
+        shared = sorted(set(self.tune.seeds) & set(self.seeds)) if self.tune is not None else []
+        if shared:
+            raise ValueError(
+                f"seeds: must not hold {shared[0]}, which `tune` uses: nothing is compared on its own tuning seed"
+            )
+        return self
 
     @field_validator("grid")
     @classmethod

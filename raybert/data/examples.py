@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
+
+from raybert.errors import DataError
 
 
 class ExampleTable(Protocol):
@@ -64,3 +67,27 @@ class ExampleData(BatchMaker, Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes C."""
+
+
+class HiddenSplit:
+    """In place of a split that must not be read: whatever is asked of it raises."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # pickle and copy ask for what need not be there
+            raise AttributeError(name)
+        self._refuse()
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def __getitem__(self, key: Any) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise DataError("data.test: must not be read while hyperparameters are tuned: it is for the comparison")
+
+
+def without_test(data: ExampleData) -> ExampleData:
+    """Return the data of a run with a test split that raises a DataError when it is read."""
+    hidden: ExampleData = replace(data, test=HiddenSplit())  # type: ignore[type-var]
+    return hidden

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from raybert.config import RaybertConfig
+from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
 
 _EXECUTION_ONLY = (
@@ -20,22 +20,43 @@ _EXECUTION_ONLY = (
 )
 
 
-def check_extension(old: RaybertConfig, new: RaybertConfig) -> None:
+_FREE_IN_A_SEARCH = ("trials_per_strategy", "asha", "seed_test")
+"""Keys of `sweep.tune` that may change while it is on its way: what was decided stays decided."""
+
+
+def check_extension(old: RaybertConfig, new: RaybertConfig, *, search_begun: bool = True) -> None:
     """Refuse a file that changes what finished trials of a folder mean.
 
-    More (or fewer) strategies, seeds and grid values are fine.
+    More (or fewer) strategies, seeds, grid values and suggestions are fine.
+
+    Args:
+        old: the file that the folder belongs to.
+        new: the file that is to be run.
+        search_begun: whether suggestions of the old file's search are there.
 
     Raises:
         SweepError: with the differing lines.
     """
-    before, after = (_comparable(config) for config in (old, new))
+    _check_same(_comparable(old), _comparable(new), "finished trials", "strategies, seeds and grid values")
+    begun, wanted = old.sweep.tune, new.sweep.tune
+    if search_begun and begun is not None and wanted is not None:
+        before, after = _comparable_search(begun), _comparable_search(wanted)
+        _check_same(before, after, "finished suggestions", "trials_per_strategy (of sweep.tune)")
+
+
+def _comparable_search(tune: TuneConfig) -> list[str]:
+    document = tune.model_dump(mode="json", exclude=set(_FREE_IN_A_SEARCH))
+    return [f"sweep.tune.{key}: {value}" for key, value in sorted(flatten(document).items())]
+
+
+def _check_same(before: list[str], after: list[str], what: str, free: str) -> None:
     if before == after:
         return
-    lines = difflib.unified_diff(before, after, "finished trials", "this file", lineterm="", n=0)
+    lines = difflib.unified_diff(before, after, what, "this file", lineterm="", n=0)
     changes = "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
     raise SweepError(
-        "the sweep file differs from the one that this folder belongs to in more than strategies, seeds and "
-        f"grid values; give --output a new folder, or take the change back:\n{changes}"
+        f"the sweep file differs from the one that this folder belongs to in more than {free}; give --output a new "
+        f"folder, or take the change back:\n{changes}"
     )
 
 

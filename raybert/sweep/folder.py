@@ -116,6 +116,15 @@ class TrialFolder:
         result = self.path / "result.json"
         return torn if read_json(result) is not None else [result, *torn]
 
+    def prune(self, why: str) -> None:
+        """Mark a run that is not finished on purpose, unless it has an outcome."""
+        if self.path.exists() and self.status() == "pending":
+            write_json(self.path / "pruned.json", {"why": why})
+
+    def forget_pruning(self) -> None:
+        """Make a run pending again that was not finished on purpose."""
+        (self.path / "pruned.json").unlink(missing_ok=True)
+
     def has_model(self) -> bool:
         """Tell whether the weights of its best evaluation are there."""
         return (self.checkpoints / "best" / "COMPLETE").exists()

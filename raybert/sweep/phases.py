@@ -20,7 +20,7 @@ from raybert.sweep.folder import SweepFolder
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner
-from raybert.sweep.specs import PART, TRIAL, Plan, TrialSpec
+from raybert.sweep.specs import PART, PROXY, READER, TRIAL, Plan, TrialSpec
 from raybert.sweep.tune_run import TrialInputs, run_trials
 
 WEAK_PROXY_MARGIN = 0.1
@@ -40,23 +40,29 @@ class TrialRunner:
     cluster: Cluster
     progress: Progress
     interruption: Callable[[], bool]
+    title: str = "compare"
 
     def run(self, *, only_score: bool = False) -> None:
         """Run what is pending; with `only_score`, stop before the trials that read signals."""
         self._recall_runs()
-        trials = self.plan.trials
+        trials = [spec for spec in self.plan.trials if spec.role != READER]
         self.keeper = ModelKeeper(self.folder, self.config, self.progress.note)
         self.keeper.begin(trials)
         self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
         pending = self._pending()
         if not pending:
             return
-        self.data = {key: ray.put(self._scoring_data(key)) for key in self.prepared}
+        self.data = {
+            key: ray.put(self._scoring_data(key)) for key in {spec.data_key: None for spec in self.plan.trials}
+        }
         scored = [spec for spec in pending if self.planner.jobs(spec)]
-        first = [spec for spec in pending if not self.planner.jobs(spec) and (spec.role != TRIAL or not only_score)]
+        first = [spec for spec in pending if spec not in scored]
+        if only_score:
+            first = [spec for spec in first if spec.role in (PROXY, PART)]
         if first:
             has_runs = any(spec.role != TRIAL for spec in first)
-            self.progress.phase("compare: proxies and unscored strategies" if has_runs else "compare")
+            rest = "" if only_score else " and unscored strategies"
+            self.progress.phase(f"{self.title}: proxies{rest}" if has_runs else self.title)
             self._run_trials(first)
         scored = self._without_failed_runs(scored)
         if not scored or self.interruption():
@@ -65,7 +71,7 @@ class TrialRunner:
         self._warn_of_weak_proxies(scored)
         scored = self._score(scored)
         if scored and not self.interruption() and not only_score:
-            self.progress.phase("compare: scored strategies")
+            self.progress.phase(f"{self.title}: scored strategies")
             self._run_trials(scored)
 
     def _pending(self) -> list[TrialSpec]:

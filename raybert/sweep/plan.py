@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import product
 
-from raybert.config import RaybertConfig, suggest, validate_config, with_value
+from raybert.config import RaybertConfig, StrategyConfig, suggest, validate_config, with_value
 from raybert.errors import ConfigError
 from raybert.selection.registry import build_strategy, strategy_identity, strategy_label
 from raybert.selection.strategy import Strategy
@@ -56,7 +56,13 @@ def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
     Raises:
         ConfigError: a name or parameter is unknown, or two different strategies have one label.
     """
+    return [(label, strategy) for label, _, strategy in build_entries(config)]
+
+
+def build_entries(config: RaybertConfig) -> list[tuple[str, StrategyConfig, Strategy]]:
+    """Return label, entry and strategy of everything that a sweep file compares; raises as `build_strategies`."""
     labelled: dict[str, Strategy] = {}
+    entries: dict[str, StrategyConfig] = {}
     for i, entry in enumerate(config.sweep.strategies):
         path = f"sweep.strategies[{i}]"
         strategy = build_strategy(entry, path)
@@ -75,19 +81,25 @@ def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
         if same is not None:
             raise ConfigError(f"{path}: '{label}' is the same strategy as '{same}'; leave one of them out")
         labelled[label] = strategy
-    return list(labelled.items())
+        entries[label] = entry
+    return [(label, entries[label], strategy) for label, strategy in labelled.items()]
 
 
 def _are_same(one: Strategy, other: Strategy) -> bool:
     return strategy_identity(one) == strategy_identity(other)
 
 
-def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
+Tuned = Callable[[str, Strategy, Variant], tuple[Strategy, Variant] | None]
+"""What was found for a strategy (by label) at a point of the grid; None: it is not compared."""
+
+
+def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts], tuned: Tuned | None = None) -> Plan:
     """Return all trials that a sweep file asks for, each once.
 
     Args:
         config: the sweep file.
         pools: facts of every variant's prepared data, by `Variant.data_key`.
+        tuned: the best of a search; what a trial reads of other runs stays as the file has it.
 
     Raises:
         ConfigError: a strategy, a grid value or a budget is not possible.
@@ -104,7 +116,7 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
 
     for seed in config.sweep.seeds:
         for variant in variants:
-            facts = _facts_of(variant, variants, pools)
+            facts = facts_of(variant, variants, pools)
             for label, strategy in strategies:
                 sources = []
                 for source, runs in plan_sources(variant, facts, strategy, seed):
@@ -112,12 +124,15 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> Plan:
                     for run in runs:
                         add(run)
                 check_sources(label, strategy, variant.config, sources)
-                add(_plan_trial(variant, facts, label, strategy, seed, tuple(sources)))
+                found = (strategy, variant) if tuned is None else tuned(label, strategy, variant)
+                if found is not None:
+                    add(plan_trial(found[1], facts, label, found[0], seed, tuple(sources)))
     ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
     return Plan(tuple(ordered))
 
 
-def _facts_of(variant: Variant, variants: Iterable[Variant], pools: Mapping[str, PoolFacts]) -> PoolFacts:
+def facts_of(variant: Variant, variants: Iterable[Variant], pools: Mapping[str, PoolFacts]) -> PoolFacts:
+    """Return what a plan needs of a variant's data; over folds, budgets are counted from the smallest pool."""
     facts = pools[variant.data_key]
     if variant.config.data.folds is None:
         return facts
@@ -125,21 +140,23 @@ def _facts_of(variant: Variant, variants: Iterable[Variant], pools: Mapping[str,
     return replace(facts, smallest_pool=min(folds))
 
 
-def _plan_trial(
+def plan_trial(
     variant: Variant,
     facts: PoolFacts,
     label: str,
     strategy: Strategy,
     seed: int,
     sources: tuple[Source, ...],
+    role: str = TRIAL,
 ) -> TrialSpec:
+    """Return one training run of a strategy, with its id."""
     config, n = variant.config, facts.num_examples
     limited = strategy.spends() != "none"
     budget = config.selection.resolve(facts.base) if limited else n
     grid = {key: value for key, value in variant.grid.items() if limited or key != "selection.budget"}
     spec = TrialSpec(
         trial_id="",
-        role=TRIAL,
+        role=role,
         label=label,
         strategy=strategy,
         seed=seed,

@@ -16,6 +16,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from raybert.sweep.specs import TrialSpec
 
+if TYPE_CHECKING:
+    from raybert.sweep.search.search import ArmTally
+
 
 class Progress(Protocol):
     """Hears what happens; all calls come from the driver and must be quick."""
@@ -38,6 +41,9 @@ class Progress(Protocol):
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         """Scoring advanced."""
 
+    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+        """The search advanced; the message says how a suggestion ended, where one did."""
+
     def note(self, text: str) -> None:
         """Say something in one line."""
 
@@ -54,11 +60,15 @@ class Tally:
     steps: dict[str, int] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     began: float = field(default_factory=time.monotonic)
+    counted_from: float = field(default_factory=time.monotonic)
     resumed_steps: int = 0
 
     def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
         self.trials = {spec.trial_id: spec for spec in trials}
         self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
+        self.steps.clear()  # of the trials of an earlier phase
+        self.best.clear()
+        self.counted_from = time.monotonic()
         self.resumed_steps = sum(spec.total_steps for spec in trials if self.status[spec.trial_id] != "pending")
 
     def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
@@ -78,7 +88,7 @@ class Tally:
         )
         if not done:
             return None
-        return max(0.0, self.elapsed_seconds * (total - done) / done)
+        return max(0.0, (time.monotonic() - self.counted_from) * (total - done) / done)
 
     def counts(self, label: str) -> Counter[str]:
         return Counter(self.status[trial_id] for trial_id, spec in self.trials.items() if spec.label == label)
@@ -130,6 +140,12 @@ class PlainProgress:
             left = f", {clock((rows_total - rows_done) / rows_per_second)} left" if rows_per_second else ""
             self._line(f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{left}")
 
+    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+        """Print how a suggestion ended."""
+        if message:
+            total, ended = (sum(getattr(tally, name) for tally in tallies.values()) for name in ("total", "num_ended"))
+            self._line(f"[{ended}/{total}] {message}")
+
     def note(self, text: str) -> None:
         """Print it."""
         self._line(text)
@@ -147,6 +163,7 @@ class LiveProgress:
         self._tally = Tally()
         self._phase = ""
         self._scoring = ""
+        self._tallies: Mapping[str, ArmTally] = {}
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._console = console
 
@@ -163,7 +180,7 @@ class LiveProgress:
 
     def phase(self, text: str) -> None:
         """Change the title."""
-        self._phase, self._scoring = text, ""
+        self._phase, self._scoring, self._tallies = text, "", {}
 
     def started(self, spec: TrialSpec) -> None:
         """Count."""
@@ -185,11 +202,18 @@ class LiveProgress:
         remaining = f", {clock(left)} left" if left is not None else ""
         self._scoring = f"{rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{remaining}"
 
+    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+        """Show the table of the search in place of that of the trials."""
+        self._tallies = tallies
+
     def note(self, text: str) -> None:
         """Print a line above the table."""
         self._console.print(text, markup=False, highlight=False)
 
     def _render(self) -> Group:
+        if self._tallies:
+            heading = f"{self._phase}  {clock(self._tally.elapsed_seconds)}"
+            return Group(Text(heading, style="bold"), search_table(self._tallies))
         tally = self._tally
         table = Table(box=None, padding=(0, 1), header_style="bold")
         table.add_column("strategy", no_wrap=True)
@@ -210,6 +234,18 @@ class LiveProgress:
         left = f", about {clock(remaining)} left" if remaining is not None else ""
         title = f"{self._phase}  {clock(tally.elapsed_seconds)}{left}"
         return Group(Text(title, style="bold"), *([Text(self._scoring)] if self._scoring else []), table)
+
+
+def search_table(tallies: Mapping[str, ArmTally]) -> Table:
+    """Return a row per arm: suggestions by status, and the best value."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("search", no_wrap=True)
+    for column in ("done", "pruned", "failed", "running", "of", "best validation"):
+        table.add_column(column, justify="right")
+    for arm, tally in tallies.items():
+        counts = [str(tally.counts.get(status) or "") for status in ("complete", "pruned", "failed", "running")]
+        table.add_row(arm, *counts, str(tally.total), "" if tally.best is None else f"{tally.best:.3f}")
+    return table
 
 
 def clock(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich import progress as bars
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.text import Text
 
 from raybert.sweep.progress import Progress, clock
 from raybert.sweep.specs import TRIAL, TrialSpec
+
+if TYPE_CHECKING:
+    from raybert.sweep.search.search import ArmTally
 
 
 class RunProgress(Progress, Protocol):
@@ -92,6 +95,9 @@ class RunBar:
         if rows_done == rows_total:
             self._end("scoring")
 
+    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+        """Say nothing: a single run is not searched for."""
+
     def note(self, text: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -135,6 +141,9 @@ class RunLines:
         """Print the end of it."""
         if rows_done == rows_total:
             self.note(f"scored {rows_done:,} rows")
+
+    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+        """Say nothing: a single run is not searched for."""
 
     def note(self, text: str) -> None:
         """Print it, with the time since the start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +24,16 @@ from raybert.sweep.plan import build_strategies, expand_grid, make_plan
 from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
 from raybert.sweep.progress import Progress
 from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweep.search.arms import build_arms, tuning_variants
+from raybert.sweep.search.check import search_spaces
+from raybert.sweep.search.log import DECISIONS_FILE
 from raybert.sweep.session import owned_folder
-from raybert.sweep.specs import Plan, TrialSpec
+from raybert.sweep.specs import TRIAL, Plan, PoolFacts, TrialSpec
 
 if TYPE_CHECKING:
     from raybert.sweep.environment import Cluster
+    from raybert.sweep.phases import TrialRunner
+    from raybert.sweep.search.phase import SearchOutcome
 
 COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
 
@@ -76,14 +81,24 @@ def prepare_plan(config: RaybertConfig) -> tuple[Plan, dict[str, Prepared]]:
         RaybertError: anything that is wrong with the file, the data or the encoder.
     """
     build_strategies(config)
+    spaces = search_spaces(config) if config.sweep.tune is not None else {}
     prepared = prepare_variants(expand_grid(config), cache_folder())
-    plan = make_plan(config, {key: ready.facts for key, ready in prepared.items()})
-    for spec in plan.trials:
+    if config.sweep.tune is not None:
+        prepared |= prepare_variants(tuning_variants(config, facts_of_pools(prepared)), cache_folder())
+    plan = make_plan(config, facts_of_pools(prepared))
+    if config.sweep.tune is not None:
+        plan = replace(plan, arms=build_arms(config, spaces, facts_of_pools(prepared)))
+    for spec in (*plan.trials, *(reader for arm in plan.arms for reader in arm.readers)):
         ready = prepared[spec.data_key]
         if ready.masked_model is None and "perplexity" in spec.strategy.all_signals():
             model = resolve_masked_model(spec.config, ready.encoder, cache_folder())
             prepared[spec.data_key] = replace(ready, masked_model=model)
     return plan, prepared
+
+
+def facts_of_pools(prepared: Mapping[str, Prepared]) -> dict[str, PoolFacts]:
+    """Return what a plan has to know of data sets, by key."""
+    return {key: ready.facts for key, ready in prepared.items()}
 
 
 def run_sweep(
@@ -132,15 +147,40 @@ def run_sweep(
             check_resources(config.resources, cluster, config.limits.max_nodes)
             write_head(opened, config, source_text, cluster)
             store = score_store(config, folder, len(cluster.nodes))
-            configs = {spec.data_key: spec.config for spec in plan.trials}
+            readers = [reader for arm in plan.arms for reader in arm.readers]
+            configs = {spec.data_key: spec.config for spec in (*plan.trials, *readers)}
             prepared = embed_chunks(prepared, configs, store, cluster, progress, opened.interruption)
             planner = JobPlanner(prepared, folder)
             interruption = opened.interruption
             if not probes_here:
                 announce_estimate(config, plan, prepared, folder, cluster, progress, started)
             runner = TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption)
-            interruption.run_unless_paused(runner.run)
-        return read_outcome(folder, plan.trials)
+            if not plan.arms:
+                interruption.run_unless_paused(runner.run)
+                return read_outcome(folder, plan.trials)
+            outcomes: list[Outcome] = []
+
+            def run() -> None:
+                outcomes.append(_search_and_compare(runner, None if outcomes else retry))
+
+            interruption.run_unless_paused(run)
+            return outcomes[-1]
+
+
+def _search_and_compare(runner: TrialRunner, retry: str | None) -> Outcome:
+    """Run the search, then compare the strategies at their best."""
+    from raybert.sweep.search.phase import run_search_phase, tuned_plan
+
+    folder, config = runner.folder, runner.config
+    search = run_search_phase(runner, retry)
+    if search.num_pending:
+        compared = [spec for spec in runner.plan.trials if spec.role == TRIAL]
+        outcome = read_outcome(folder, search.runs, search)
+        return replace(outcome, num_pending=outcome.num_pending + len(compared))
+    plan = tuned_plan(config, facts_of_pools(runner.prepared), runner.plan.arms, search.best)
+    write_plan(folder, config, plan, search.runs)
+    replace(runner, plan=plan).run()
+    return read_outcome(folder, plan.trials, search)
 
 
 @dataclass(frozen=True)
@@ -194,14 +234,18 @@ def describe_idle_rounds(config: RaybertConfig) -> list[str]:
     ]
 
 
-def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
-    """Return how things stand, from the trials' files."""
+def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec], search: SearchOutcome | None = None) -> Outcome:
+    """Return how things stand, from the trials' files and the search before them."""
     states = {spec.trial_id: folder.trial(spec.trial_id).status() for spec in trials}
     groups: dict[str, list[str]] = {}
     for trial_id, state in states.items():
         if state == "failed":
             groups.setdefault(folder.trial(trial_id).failure().message, []).append(trial_id)
     counts = Counter(states.values())
+    if search is not None:
+        counts.update(complete=search.num_complete, pending=search.num_pending, failed=len(search.failures))
+        for message, trial_id in search.failures:
+            groups.setdefault(message, []).append(trial_id)
     errors = sorted(groups.items(), key=lambda item: -len(item[1]))
     return Outcome(
         folder.path,
@@ -215,7 +259,7 @@ def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec]) -> Outcome:
 def _check_same_sweep(folder: SweepFolder, config: RaybertConfig, progress: Progress) -> None:
     before = read_previous_config(folder.path, progress.note)
     if before is not None:
-        check_extension(before, config)
+        check_extension(before, config, search_begun=(folder.path / DECISIONS_FILE).exists())
 
 
 def _check_same_data(folder: SweepFolder, prepared: dict[str, Prepared], progress: Progress) -> None:
@@ -243,9 +287,10 @@ def write_head(opened: OpenSweep, config: RaybertConfig, source_text: str, clust
         source_text: the file as the user wrote it.
         cluster: where it runs; None: in this process.
     """
-    folder, plan, prepared = opened.folder, opened.plan, opened.prepared
+    folder, plan = opened.folder, opened.plan
     variants = expand_grid(config)
     sources = {variant.data_key: variant.config.data.source for variant in variants}
+    prepared = {key: opened.prepared[key] for key in sources}
     manifest = describe_run(cluster)
     manifest["data"] = {
         key: {
@@ -262,11 +307,25 @@ def write_head(opened: OpenSweep, config: RaybertConfig, source_text: str, clust
     write_text(folder.path / "sweep.yaml", source_text or dump_yaml(config))
     write_text(folder.path / "resolved.yaml", dump_yaml(config))
     write_json(folder.path / "manifest.json", manifest)
-    write_json(
-        folder.path / "plan.json",
-        {"name": config.name, "trials": [{**spec.summary(), "data_key": spec.data_key} for spec in plan.trials]},
-    )
+    write_plan(folder, config, plan if not plan.arms else replace(plan, trials=plan.proxies))
     write_held_out(prepared, folder.path / "held_out.parquet")
     if not (folder.path / "pool.parquet").exists():
         first = [variant for variant in variants if variant.grid == variants[0].grid]
         write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
+
+
+def write_plan(folder: SweepFolder, config: RaybertConfig, plan: Plan, further: Sequence[TrialSpec] = ()) -> None:
+    """Write `plan.json`: the trials of the comparison (known once the search is over), and what is searched.
+
+    Args:
+        folder: of the results.
+        config: the sweep file.
+        plan: of the sweep.
+        further: runs that only the search has read.
+    """
+    trials = list({spec.trial_id: spec for spec in (*plan.trials, *further)}.values())
+    search = {"search": [arm.summary() for arm in plan.arms]} if plan.arms else {}
+    write_json(
+        folder.path / "plan.json",
+        {"name": config.name, "trials": [{**spec.summary(), "data_key": spec.data_key} for spec in trials], **search},
+    )

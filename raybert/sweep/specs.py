@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.selection.registry import strategy_identity
 from raybert.selection.store import content_key
 from raybert.selection.strategy import NullInputs, Strategy
 
+if TYPE_CHECKING:
+    from raybert.sweep.search.arms import Arm
+
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
 
 TRIAL, PROXY, PART = "trial", "proxy", "part"
 """Roles of a run: a proxy is a row of the comparison, a part of a cross-fit (or the like) is not."""
+TUNE, READER = "tune", "reader"
+"""Roles of the search: a run of a suggestion, and what stands for all of them where signals are planned; never run."""
 PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
 TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
 EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
@@ -99,7 +104,8 @@ class TrialSpec:
 
     Attributes:
         trial_id: content hash of everything that its results depend on.
-        role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score.
+        role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score;
+            `tune`: a run of the search, which never sees the test split.
         label: the strategy's name in tables.
         strategy: with its parameters.
         seed: of the sweep; pairs trials of different strategies.
@@ -167,14 +173,20 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a sweep, runs that others read first, then seed by seed."""
+    """The trials of a sweep, runs that others read first, then seed by seed.
+
+    Attributes:
+        trials: the comparison, with the runs that it reads.
+        arms: what is searched before it; the comparison is then planned as if nothing had been found.
+    """
 
     trials: tuple[TrialSpec, ...]
+    arms: tuple[Arm, ...] = ()
 
     @property
     def proxies(self) -> tuple[TrialSpec, ...]:
         """The runs whose outputs are signals."""
-        return tuple(spec for spec in self.trials if spec.role != TRIAL)
+        return tuple(spec for spec in self.trials if spec.role in (PROXY, PART))
 
 
 def identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:

@@ -13,6 +13,7 @@ from raybert.files import replace_json
 from raybert.sweep.progress import Progress, Tally
 
 if TYPE_CHECKING:
+    from raybert.sweep.search.search import ArmTally
     from raybert.sweep.specs import TrialSpec
 
 _SECONDS_BETWEEN_WRITES = 1.0
@@ -71,6 +72,11 @@ class RecordedProgress:
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         """Pass it on."""
         self.inner.scoring(rows_done, rows_total, rows_per_second)
+
+    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+        """Pass it on; `raybert status` reads the log of decisions."""
+        self.inner.searching(tallies, message)
+        self._write_if_due()
 
     def note(self, text: str) -> None:
         """Pass it on."""

@@ -19,7 +19,7 @@ import torch
 
 from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
-from raybert.data.examples import ExampleData
+from raybert.data.examples import ExampleData, without_test
 from raybert.data.nulls import null_table, with_nulls
 from raybert.errors import TrialError
 from raybert.files import atomic_path, save_array, write_text
@@ -43,7 +43,7 @@ from raybert.sweep.records import (
     selection_frame,
 )
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, write_spec
-from raybert.sweep.specs import TRIAL, TrialSpec
+from raybert.sweep.specs import TRIAL, TUNE, TrialSpec
 from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory
@@ -175,7 +175,9 @@ def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def _training_inputs(spec: TrialSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
-    """Return the data, with nulls added to the pool of a proxy that must have seen them."""
+    """Return the data: nulls are added to the pool of a proxy that must have seen them; tuning sees no test split."""
+    if spec.role == TUNE:
+        return without_test(data)
     if spec.null is None:
         return data
     assert isinstance(data, TokenizedData)
@@ -221,6 +223,7 @@ class _Trial:
             total_steps=spec.total_steps,
             seed=spec.model_seed,
             surroundings=self.surroundings,
+            evaluate_test=spec.role != TUNE,
             monitor=spec.config.monitor if spec.role == TRIAL else None,
         )
         if result.stopped:
@@ -236,7 +239,11 @@ class _Trial:
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         folder.finish(row)
-        self.log.info("complete: test accuracy %.4f", row["test_accuracy"])
+        self.log.info(
+            "complete: validation %s %.4f",
+            spec.config.train.best_metric,
+            row[f"validation_{spec.config.train.best_metric}"],
+        )
         return True
 
     def _check_time(self, result: FitResult) -> None:

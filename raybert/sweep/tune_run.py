@@ -10,8 +10,10 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from raybert.config import RaybertConfig
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.sweep.deaths import record_end, record_retry
@@ -22,7 +24,8 @@ from raybert.sweep.specs import TrialSpec
 from raybert.sweep.trial import SignalRef, run_trial
 from raybert.sweep.watchdog import Watchdog, Watchman
 
-_ENDED = "raybert_status"
+RUN_ENDED = "raybert_status"
+"""Key of the last report of a run: how it ended."""
 
 
 @dataclass(frozen=True)
@@ -62,31 +65,71 @@ def run_trials(
     """
     if not specs or should_stop():
         return
-    resources = specs[0].config.resources
-    distributed = resources.workers_per_trial > 1
     trainable = tune.with_parameters(_tune_function, specs=list(specs), inputs=inputs, folder=folder)
+    run_tuner(
+        trainable,
+        specs[0].config,
+        folder,
+        cluster,
+        searcher=_ListSearcher(len(specs), should_stop),
+        callback=_Watcher(specs, folder, progress, ended),
+        identify=lambda trial: _named(specs[trial.config["index"]]),
+        progress=progress,
+        num_samples=len(specs),
+    )
+
+
+def run_tuner(
+    trainable: Callable[[dict[str, Any]], None],
+    config: RaybertConfig,
+    folder: SweepFolder,
+    cluster: Cluster,
+    *,
+    searcher: Searcher,
+    callback: tune.Callback,
+    identify: Callable[[Any], tuple[str, str]],
+    progress: Progress,
+    num_samples: int,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run a Tune function for everything that a searcher suggests, as many at once as fit.
+
+    Args:
+        trainable: with its parameters.
+        config: of any of the trials: their resources and retries.
+        folder: of the sweep.
+        cluster: where they run.
+        searcher: what is run.
+        callback: told about every event.
+        identify: a trial of Tune -> id of the run that it is at, and how to call it in a line.
+        progress: told of runs that hang.
+        num_samples: how many the searcher suggests at most; -1: until it has finished.
+        scheduler: stops trials early; None: none is stopped.
+    """
+    resources = config.resources
+    distributed = resources.workers_per_trial > 1
     if distributed:
         # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
         shape: dict[str, float] = {"cpu": 0, "memory": 1}
     else:
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
     scratch = folder.path / ".tune"
-    watchdog = Watchdog(folder, specs[0].config.limits.stall_seconds, progress)
-    watchman = Watchman(watchdog, resources, lambda trial: _named(specs[trial.config["index"]]))
+    watchman = Watchman(Watchdog(folder, config.limits.stall_seconds, progress), resources, identify)
     tuner = tune.Tuner(
         tune.with_resources(trainable, shape),
         tune_config=tune.TuneConfig(
-            search_alg=_ListSearcher(len(specs), should_stop),
-            num_samples=len(specs),
-            max_concurrent_trials=concurrent_trials(resources, cluster, specs[0].config.limits.max_nodes),
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=num_samples,
+            max_concurrent_trials=concurrent_trials(resources, cluster, config.limits.max_nodes),
             reuse_actors=not distributed,
         ),
         run_config=tune.RunConfig(
             name="run",
             storage_path=str(scratch.resolve()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=specs[0].config.limits.retries),
-            callbacks=[_Watcher(specs, folder, progress, ended), watchman],
+            failure_config=tune.FailureConfig(max_failures=config.limits.retries),
+            callbacks=[callback, watchman],
         ),
     )
     try:
@@ -100,22 +143,27 @@ def run_trials(
 def _tune_function(config: dict[str, int], specs: list[TrialSpec], inputs: TrialInputs, folder: SweepFolder) -> None:
     """What a Tune actor runs for every trial."""
     spec = specs[config["index"]]
+    signals = inputs.signals.get(spec.trial_id, ())
+    status = run_spec(spec, inputs, folder, lambda row: tune.report(dict(row)), signals)
+    tune.report({RUN_ENDED: status})
+
+
+def run_spec(
+    spec: TrialSpec,
+    inputs: TrialInputs,
+    folder: SweepFolder,
+    report: Callable[[Mapping[str, Any]], None],
+    signals: tuple[SignalRef, ...],
+) -> str:
+    """Run one trial in a Tune actor, over Ray Train where it has several workers; return its status."""
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
+    data = scoring_data.data
     arguments: dict[str, Any] = {}
     if spec.config.resources.workers_per_trial > 1:
         from raybert.training.ddp import fit_distributed
 
         arguments["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
-    status = run_trial(
-        spec,
-        scoring_data.data,
-        inputs.encoders[spec.data_key],
-        inputs.signals.get(spec.trial_id, ()),
-        folder,
-        report=lambda row: tune.report(dict(row)),
-        **arguments,
-    )
-    tune.report({_ENDED: status})
+    return run_trial(spec, data, inputs.encoders[spec.data_key], signals, folder, report=report, **arguments)
 
 
 def _named(spec: TrialSpec) -> tuple[str, str]:
@@ -175,12 +223,12 @@ class _Watcher(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         spec = self._spec(trial)
-        if _ENDED not in result:
+        if RUN_ENDED not in result:
             self._progress.evaluated(spec, result)
             return
         folder = self._folder.trial(spec.trial_id)
-        message = folder.failure().message if result[_ENDED] == "failed" else ""
-        self._progress.ended(spec, result[_ENDED], message)
+        message = folder.failure().message if result[RUN_ENDED] == "failed" else ""
+        self._progress.ended(spec, result[RUN_ENDED], message)
         self._ended(spec)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
