@@ -70,7 +70,7 @@ class AshaConfig(Section):
 
     reduction_factor: float = Field(3.0, gt=1, description="one in so many goes on from rung to rung")
     grace_fraction: float = Field(
-        0.1, gt=0, le=1, description="share of a whole run's examples that each run sees before it can be stopped"
+        0.25, gt=0, le=1, description="share of a whole run's examples that each run sees before it can be stopped"
     )
 
 
