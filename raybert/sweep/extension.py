@@ -8,6 +8,8 @@ from typing import Any
 
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
+from raybert.sweep.plan import build_strategies
+from raybert.sweep.search.space import strategy_of
 
 _EXECUTION_ONLY = (
     "sweep",
@@ -40,12 +42,24 @@ def check_extension(old: RaybertConfig, new: RaybertConfig, *, search_begun: boo
     _check_same(_comparable(old), _comparable(new), "finished trials", "strategies, seeds and grid values")
     begun, wanted = old.sweep.tune, new.sweep.tune
     if search_begun and begun is not None and wanted is not None:
-        before, after = _comparable_search(begun), _comparable_search(wanted)
+        labels = [tuple(label for label, _ in build_strategies(config)) for config in (old, new)]
+        before, after = (_comparable_search(tune, *labels) for tune in (begun, wanted))
+        if begun.shared:  # its study chooses among them
+            before, after = (
+                [*lines, f"sweep.strategies: {', '.join(names)}"]
+                for lines, names in zip((before, after), labels, strict=True)
+            )
         _check_same(before, after, "finished suggestions", "trials_per_strategy (of sweep.tune)")
 
 
-def _comparable_search(tune: TuneConfig) -> list[str]:
+def _comparable_search(tune: TuneConfig, *labels: tuple[str, ...]) -> list[str]:
+    """Return the lines of a search; keys of strategies that only one of the files has are left out."""
     document = tune.model_dump(mode="json", exclude=set(_FREE_IN_A_SEARCH))
+    document["space"] = {
+        key: domain
+        for key, domain in document["space"].items()
+        if not key.startswith("strategies.") or all(strategy_of(key, names) for names in labels)
+    }
     return [f"sweep.tune.{key}: {value}" for key, value in sorted(flatten(document).items())]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -153,7 +154,9 @@ class ArmStudy(OptunaSearch):
 
     def _sample(self, number: int) -> Params:
         self.study.sampler = make_sampler(self._tune, number, has_conditions=self.arm.space.has_conditions)
-        self.suggest(_key(number))
+        with warnings.catch_warnings():  # about samplers that take longer than a second
+            warnings.filterwarnings("ignore", "Define-by-run function", UserWarning)
+            self.suggest(_key(number))
         trial: Trial = self._ot_trials[_key(number)]
         assert trial.number == number
         return dict(trial.params)
