@@ -12,13 +12,15 @@ from raybert.analysis.equal_cost import equal_cost_table
 from raybert.analysis.estimates import estimate_table
 from raybert.analysis.failures import failures_table, find_failures
 from raybert.analysis.frames import load_sweep
+from raybert.analysis.model_card import write_model_card
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
 from raybert.analysis.results import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.subsets import length_histogram, length_quantiles
-from raybert.config import LOWER_IS_BETTER, load_config
+from raybert.config import load_config
 from raybert.files import atomic_path, write_text
+from raybert.sweep.best import best_trials
 
 
 def publish_results(folder: str | Path) -> Sweep:
@@ -118,20 +120,12 @@ def _write_selected(sweep: Sweep) -> None:
 
 
 def _best_trials(sweep: Sweep) -> list[str]:
-    """Return the trials of the configuration with the best mean validation metric, best first.
-
-    The metric is `train.best_metric`.
-    """
+    """Return the finished trials of the best configuration by `train.best_metric`, best first."""
     resolved = sweep.folder / "resolved.yaml"
     metric = load_config(resolved).train.best_metric if resolved.exists() else "accuracy"
-    trials = sweep.trials[(sweep.trials["status"] == "complete") & (sweep.trials["role"] != "part")]
-    keys = ["strategy", "role", "budget_kind", *sweep.grid_columns]
-    keys += [] if "selection.budget" in sweep.grid_columns else ["budget"]
-    score = trials[f"validation_{metric}"] * (-1 if metric in LOWER_IS_BETTER else 1)
-    mean = score.groupby([trials[key] for key in keys], dropna=False, sort=False).transform("mean")
-    best = trials[mean == mean.max()]
-    first = best.iloc[:1][keys].merge(trials.assign(_score=score), on=keys)
-    return list(first.sort_values("_score", ascending=False, kind="stable")["trial_id"])
+    finished = sweep.comparable_trials().set_index("trial_id")
+    values = {str(trial_id): float(value) for trial_id, value in finished[f"validation_{metric}"].items()}
+    return best_trials(sweep.plan["trials"], values, metric)
 
 
 def _write_best(sweep: Sweep) -> None:
@@ -152,6 +146,8 @@ def _write_best(sweep: Sweep) -> None:
     fresh, stale = target.with_name(f".best.{suffix}.new"), target.with_name(f".best.{suffix}.old")
     shutil.copytree(source, fresh)
     (fresh / "trial_id").write_text(trial_id + "\n", encoding="utf-8")
+    if (sweep.folder / "trials" / trial_id / "spec.json").exists():  # older results have none
+        write_model_card(fresh, sweep, trial_id)
     if target.exists():
         target.rename(stale)
     fresh.rename(target)

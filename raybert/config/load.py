@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -143,9 +143,9 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return ""
 
 
-def dump_yaml(config: BaseModel) -> str:
-    """Return a configuration as YAML that reads back to an equal one."""
-    document = config.model_dump(mode="json")
+def dump_yaml(config: BaseModel, without: Collection[str] = ()) -> str:
+    """Return a configuration as YAML that reads back to an equal one, or what is left of it without some sections."""
+    document = config.model_dump(mode="json", exclude=set(without))
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -1,0 +1,264 @@
+"""The model card of `best/`: what the model is, what it was trained on, how good it is, and what is not known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from huggingface_hub import EvalResult, ModelCardData
+
+from raybert.analysis.results import Sweep
+from raybert.config import RaybertConfig, dump_yaml
+from raybert.models import TINY
+from raybert.sweep.folder import TrialFolder
+from raybert.sweep.spec_file import read_spec
+from raybert.sweep.specs import TrialSpec
+
+_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
+_SMALL = 1000
+"""Test examples below which a difference of a point is within chance."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is made of.
+
+    Attributes:
+        sweep: the results.
+        spec: of the run whose model it is.
+        result: of the run.
+        configuration: the row of `summary` of the best configuration; None: there is none.
+        refit: what `refit.json` says, if the model was trained once more on train and validation.
+    """
+
+    sweep: Sweep
+    spec: TrialSpec
+    result: Mapping[str, Any]
+    configuration: Mapping[Any, Any] | None
+    refit: Mapping[str, Any] | None = None
+
+    @property
+    def config(self) -> RaybertConfig:
+        """The run's configuration."""
+        return self.spec.config
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What the manifest says of the data."""
+        described: Mapping[str, Any] = (self.refit or self.sweep.manifest.get("data", {}).get(self.spec.data_key)) or {}
+        return described
+
+
+def write_model_card(folder: Path, sweep: Sweep, trial_id: str, refit: Mapping[str, Any] | None = None) -> None:
+    """Write `README.md` into a model's folder.
+
+    Args:
+        folder: of the model.
+        sweep: that it is the best of.
+        trial_id: of the run whose model it is.
+        refit: what `refit.json` says, if that run is the refit.
+
+    Raises:
+        SweepError: the run's specification cannot be read.
+    """
+    trial = TrialFolder(sweep.folder / "trials" / trial_id)
+    of = refit["of"] if refit is not None else trial_id
+    facts = CardFacts(sweep, read_spec(trial.path).spec, trial.result(), _configuration(sweep, of), refit)
+    (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return a card in the format of the Hugging Face hub: YAML metadata, then Markdown."""
+    title = f"{facts.sweep.name}: {facts.config.model.encoder} fine-tuned on {_source(facts)}"
+    sections = [
+        f"# {title}",
+        _summary(facts),
+        "## Data\n\n" + "\n".join(_data_lines(facts)),
+        "## Selection\n\n" + "\n".join(_selection_lines(facts)),
+        "## Metrics\n\n" + _metrics(facts),
+        "## Use\n\n" + _use(facts),
+        "## Limitations\n\n" + "\n".join(f"- {line}" for line in _limitations(facts)),
+        f"## Versions\n\n{_versions(facts)}",
+        f"## Configuration\n\n```yaml\n{dump_yaml(facts.config, without={'sweep', 'limits'})}```",
+    ]
+    return f"---\n{_metadata(facts).to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _metadata(facts: CardFacts) -> ModelCardData:
+    """Return the YAML front matter; only what is on the hub is named as a data set or base model."""
+    config, encoder = facts.config, facts.config.model.encoder
+    is_from_hub = encoder != TINY and not Path(encoder).expanduser().exists()
+    data_from_hub = config.data.source != "docstrings" and not Path(config.data.source).expanduser().exists()
+    names = [name for name in _METRICS if _is_number(facts.result.get(f"test_{name}"))]
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=config.data.source if data_from_hub else "text",
+            dataset_name=_source(facts),
+            dataset_split="test",
+            metric_type=name,
+            metric_value=round(float(facts.result[f"test_{name}"]), 4),
+        )
+        for name in names
+    ]
+    return ModelCardData(
+        library_name="transformers" if config.model.kind == "encoder" else "raybert",
+        pipeline_tag="text-classification",
+        tags=["raybert", "data-selection", facts.spec.strategy.name or type(facts.spec.strategy).__name__],
+        base_model=encoder if is_from_hub else None,
+        datasets=[config.data.source] if data_from_hub else None,
+        metrics=names,
+        model_name=facts.sweep.name,
+        eval_results=results,
+        ignore_metadata_errors=False,
+    )
+
+
+def _summary(facts: CardFacts) -> str:
+    spec = facts.spec
+    chosen = f"the strategy `{spec.label}` chose {spec.budget:,} of {spec.pool:,} training examples"
+    if spec.strategy.spends() == "none":
+        chosen = f"the strategy `{spec.label}` has the whole pool of {spec.pool:,} examples"
+    how = (
+        f"It is the model of seed {spec.seed} of the configuration with the best mean validation "
+        f"{facts.config.train.best_metric} over all replicates of the sweep."
+    )
+    if facts.refit is not None:
+        how = (
+            "The configuration with the best mean validation "
+            f"{facts.config.train.best_metric} over all replicates of the sweep was trained once more, on training and "
+            f"validation examples together, for {facts.result['optimizer_steps']:,} steps (the mean best step of its "
+            "seeds, as a share of the run)."
+        )
+    classes = facts.data.get("label_names") or ()
+    return f"A classifier of texts into {len(classes)} classes: {chosen}. {how} Made with raybert."
+
+
+def _data_lines(facts: CardFacts) -> Iterator[str]:
+    data, section = facts.data, facts.config.data
+    details = data.get("details") or {}
+    yield f"- source: `{section.source}`" + (f", subset `{section.subset}`" if section.subset else "")
+    rows = details.get("rows") or {}
+    if rows:
+        yield "- examples: " + ", ".join(f"{count:,} {split}" for split, count in rows.items())
+    counts = (details.get("class_counts") or {}).get("train") or {}
+    if counts:
+        yield "- classes (training examples): " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    yield f"- at most {section.max_length} word pieces of a text"
+    yield f"- fingerprint of the token tables: `{data.get('fingerprint', 'unknown')}`"
+    for note in data.get("notes") or ():
+        yield f"- note: {note}"
+
+
+def _selection_lines(facts: CardFacts) -> Iterator[str]:
+    spec, result = facts.spec, facts.result
+    parameters = spec.strategy.model_dump(mode="json", exclude_defaults=True)
+    yield f"- strategy: `{spec.label}`" + (f", parameters `{json.dumps(parameters)}`" if parameters else "")
+    if spec.strategy.source:
+        yield f"- source: {spec.strategy.source}"
+    yield f"- budget: {spec.budget:,} of {spec.pool:,} examples"
+    done, planned = result["optimizer_steps"], spec.total_steps
+    yield f"- training: {done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
+    if spec.grid:
+        yield f"- grid point: `{json.dumps(spec.grid)}`"
+    yield f"- seed {spec.seed}, run `{spec.trial_id}`"
+
+
+def _metrics(facts: CardFacts) -> str:
+    """Return a table: this model's own metrics, and mean and interval of its configuration."""
+    row = facts.configuration
+    replicates = facts.sweep.replicates
+    number = 0 if row is None else int(row["num_folds"] if replicates == "folds" else row["num_seeds"])
+    lines = [
+        f"| metric | this model | mean of the configuration over {number} {replicates} [95 % interval] |",
+        "|---|---|---|",
+    ]
+    for split in ("validation", "test"):
+        for name in _METRICS:
+            own = facts.result.get(f"{split}_{name}", math.nan)
+            if _is_number(own):
+                seen = facts.refit is not None and split == "validation"
+                value = "trained on it" if seen else f"{float(own):.4f}"
+                lines.append(f"| {split} {name} | {value} | {_interval(row, f'{split}_{name}')} |")
+    text = "\n".join(lines)
+    if facts.refit is not None:
+        text += (
+            "\n\nThe test split was evaluated once for this model. The means and intervals are those of the runs that "
+            "trained without the validation examples."
+        )
+    return text
+
+
+def _interval(row: Mapping[Any, Any] | None, metric: str) -> str:
+    if row is None or not _is_number(row.get(f"{metric}_mean")):
+        return ""
+    mean, low, high = (float(row[f"{metric}_{part}"]) for part in ("mean", "low", "high"))
+    return f"{mean:.4f}" if math.isnan(low) else f"{mean:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _use(facts: CardFacts) -> str:
+    loading = (
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
+        'model = AutoModelForSequenceClassification.from_pretrained("FOLDER")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
+        f'inputs = tokenizer(["a text"], truncation=True, max_length={facts.config.data.max_length}, '
+        'return_tensors="pt")\n'
+        "print(model.config.id2label[int(model(**inputs).logits.argmax(-1))])"
+    )
+    if facts.config.model.kind == "iris" or facts.config.model.has_own_head:
+        loading = 'import raybert\n\nmodel = raybert.load_model("FOLDER")  # its head is raybert\'s own'
+    return (
+        f"```python\n{loading}\n```\n\nFor files of texts: `raybert predict FOLDER texts.csv --output predicted.csv`."
+    )
+
+
+def _limitations(facts: CardFacts) -> Iterator[str]:
+    row, rows = facts.configuration, (facts.data.get("details") or {}).get("rows") or {}
+    if row is None or int(row["num_seeds"]) * int(row["num_folds"]) < 2:
+        yield "One seed only: nothing is known of how much another seed would differ, so there are no intervals."
+    elif facts.refit is None:
+        yield "This is the best of several seeds by validation; the mean of the configuration says what to expect."
+    if rows.get("test", _SMALL) < _SMALL:
+        yield f"The test split has {rows['test']:,} examples: small differences are within chance."
+    if facts.refit is not None:
+        yield "No examples were held out to choose the evaluation of this model: its last step is what was planned."
+    counts = (facts.data.get("details") or {}).get("class_counts", {}).get("train") or {}
+    rare = [name for name, count in counts.items() if count < 20]
+    if rare:
+        yield f"Fewer than 20 training examples of: {', '.join(map(str, rare))}."
+    tried = int((facts.sweep.summary["role"] == "trial").sum())
+    if tried > 1:
+        yield f"Chosen among {tried} configurations by validation: its validation metrics flatter it."
+    notes = facts.result.get("notes")
+    if isinstance(notes, str) and notes:
+        yield from notes.split("; ")
+    yield "Nothing was checked about biases of the data, texts of other kinds, or other languages."
+
+
+def _versions(facts: CardFacts) -> str:
+    manifest = facts.sweep.manifest
+    versions = {"python": manifest.get("python"), **(manifest.get("versions") or {})}
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _configuration(sweep: Sweep, trial_id: str) -> Mapping[Any, Any] | None:
+    """Return the row of `summary` that a trial belongs to."""
+    for row in sweep.summary.to_dict("records"):
+        if trial_id in set(sweep.trials_of(row)["trial_id"]):
+            return row
+    return None
+
+
+def _source(facts: CardFacts) -> str:
+    """Return the name of the data; of a path only its last part."""
+    source = facts.config.data.source
+    return Path(source).name if Path(source).expanduser().exists() else source
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not pd.isna(value)
