@@ -11,7 +11,11 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from raybert.config import TuneConfig
+from raybert.sweep.search.studies import open_storage
+
 RATE = "train.learning_rate"
+_TUNE = TuneConfig.model_validate({"trials_per_strategy": 1, "space": {RATE: {"low": 1e-5, "high": 1e-2}}})
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 SPACE: Mapping[str, BaseDistribution] = {
     RATE: FloatDistribution(1e-5, 1e-2, log=True),
@@ -64,10 +68,15 @@ def write_arm(
     storage: Any = None,
     metric: str = "accuracy",
 ) -> optuna.Study:
-    """Write the study of one arm into `study.db`."""
+    """Write the study of one arm into a storage, or the `study.db` of a folder, as the search does."""
     folder.mkdir(parents=True, exist_ok=True)
+    if storage is None:
+        with open_storage(_TUNE, folder) as opened:
+            return write_arm(
+                folder, strategy, trials, grid=grid, direction=direction, order=order, storage=opened, metric=metric
+            )
     name = " ".join([strategy, *(f"{key}={value}" for key, value in (grid or {}).items())])
-    study = optuna.create_study(study_name=name, storage=storage or f"sqlite:///{folder}/study.db", direction=direction)
+    study = optuna.create_study(study_name=name, storage=storage, direction=direction)
     for key, value in {"strategy": strategy, "grid": dict(grid or {}), "metric": metric, "order": order}.items():
         study.set_user_attr(key, value)
     study.add_trials(trials)

@@ -116,7 +116,7 @@ def test_a_parameter_of_one_strategy_is_in_its_own_rows_only():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda rows: rows.head(9), "9 complete suggestions, must be at least 10"),
+        (lambda rows: rows.head(9), "9 complete, must be at least 10 suggestions"),
         (lambda rows: rows.assign(value=0.5), "all complete suggestions have one value"),
         (lambda rows: rows.assign(x=0.5, y=0.5), "no parameter has two values"),
         (lambda rows: rows.assign(state="pruned"), "no complete suggestion"),

@@ -5,7 +5,8 @@ from optuna.distributions import FloatDistribution
 
 from raybert.analysis import plots
 from raybert.analysis.plots.style import short_name
-from raybert.analysis.search import load_search
+from raybert.analysis.search.search import make_search
+from raybert.analysis.search.studies import read_arms
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
 from tests.analysis.test_plots import drawn, legend_of, names_at
 
@@ -23,8 +24,15 @@ DRAW = {
 
 
 def sample(folder, strategies, **more):
-    write_sample_search(folder, strategies, **more)
-    return load_search(folder, NO_TRIALS)
+    storage = optuna.storages.InMemoryStorage()
+    write_sample_search(folder, strategies, storage=storage, **more)
+    return make_search(read_arms(storage), NO_TRIALS)
+
+
+def search_of(folder, trials):
+    storage = optuna.storages.InMemoryStorage()
+    write_arm(folder, "a", trials, storage=storage)
+    return make_search(read_arms(storage), NO_TRIALS)
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +62,14 @@ def test_one_strategy_and_one_parameter_are_drawn(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["slices", "parallel", "importances", "best_values"])
 def test_nothing_complete_is_not_drawn(tmp_path, name):
-    write_arm(tmp_path, "a", [suggestion({RATE: 1e-3}, [0.5], "pruned")])
-    assert DRAW[name](load_search(tmp_path, NO_TRIALS)) is None
+    search = search_of(tmp_path, [suggestion({RATE: 1e-3}, [0.5], "pruned")])
+    assert DRAW[name](search) is None
 
 
 @pytest.mark.parametrize("name", ["history", "cost"])
 def test_a_search_without_anything_complete_shows_what_became_of_it(tmp_path, name):
-    write_arm(tmp_path, "a", [suggestion({RATE: 1e-3}, [0.5], "pruned")])
-    drawn(DRAW[name](load_search(tmp_path, NO_TRIALS)))
+    search = search_of(tmp_path, [suggestion({RATE: 1e-3}, [0.5], "pruned")])
+    drawn(DRAW[name](search))
 
 
 def test_history_has_a_panel_per_arm_with_its_best_so_far(three):
@@ -80,8 +88,8 @@ def test_history_has_a_panel_per_arm_with_its_best_so_far(three):
 
 def test_what_diverged_is_a_triangle_at_the_edge(tmp_path):
     values = [0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.87, 0.88, 0.89, 0.05]
-    write_arm(tmp_path, "a", [suggestion({RATE: 1e-3}, [value]) for value in values])
-    (axes,) = drawn(plots.draw_search_history(load_search(tmp_path, NO_TRIALS))).axes
+    search = search_of(tmp_path, [suggestion({RATE: 1e-3}, [value]) for value in values])
+    (axes,) = drawn(plots.draw_search_history(search)).axes
     assert axes.get_ylim()[0] > 0.7
     (mark,) = [line for line in axes.lines if line.get_marker() == "v"]
     assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (10, axes.get_ylim()[0])
@@ -171,6 +179,6 @@ def test_best_values_stand_in_their_ranges(three):
 def test_the_same_parameter_name_in_two_sections_is_written_out(tmp_path):
     space = {key: FloatDistribution(0, 1) for key in ("train.dropout", "model.dropout", "train.x")}
     trials = [suggestion(dict.fromkeys(space, x), [x], space=space) for x in (0.1, 0.5)]
-    write_arm(tmp_path, "a", trials)
-    figure = drawn(plots.draw_search_slices(load_search(tmp_path, NO_TRIALS)))
+    search = search_of(tmp_path, trials)
+    figure = drawn(plots.draw_search_slices(search))
     assert [axes.get_xlabel() for axes in visible(figure)] == ["train.dropout", "model.dropout", "x"]

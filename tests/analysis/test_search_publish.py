@@ -6,6 +6,8 @@ import pytest
 from rich.console import Console
 
 from raybert.analysis import load_sweep, publish_results, search_table
+from raybert.config import RaybertConfig, dump_yaml
+from raybert.sweep.search.studies import open_storage, study_name
 from raybert.terminal import print_comparison
 from tests.analysis.folders import make_spec, write_plan, write_result, write_sample_sweep
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
@@ -78,6 +80,8 @@ def test_a_search_is_published_before_anything_is_compared(tmp_path):
     write_arm(tmp_path, "random", [suggestion({RATE: 1e-3}, [0.8])])
     publish_results(tmp_path)
     assert pd.read_csv(tmp_path / "results" / "best_configurations.csv")["value"].tolist() == [0.8]
+    notes = (tmp_path / "results" / "notes.txt").read_text().splitlines()
+    assert notes[-1] == "no importances: 1 complete, must be at least 10 suggestions"
     assert (tmp_path / "plots" / "search_history.png").exists()
 
 
@@ -127,3 +131,19 @@ def test_parameters_of_choices_only_are_printed(tmp_path):
     trials = [suggestion({"train.schedule": name}, [value]) for name, value in (("linear", 0.5), ("cosine", 0.6))]
     write_arm(tmp_path, "random", trials)
     assert "cosine" in printed(search_table(load_sweep(tmp_path).search))
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite:///{folder}/shared.db"])
+def test_the_studies_are_where_the_resolved_file_says(tmp_path, storage):
+    storage = storage.format(folder=tmp_path)
+    tune = {"trials_per_strategy": 2, "space": {RATE: {"low": 1e-5, "high": 1e-2}}, "storage": storage}
+    config = RaybertConfig.model_validate({"name": "mine", "sweep": {"tune": tune}})
+    write_plan(tmp_path, [make_spec("random")])
+    (tmp_path / "resolved.yaml").write_text(dump_yaml(config))
+    with open_storage(config.sweep.tune, tmp_path) as opened:
+        study = optuna.create_study(study_name=study_name(config, "random"), storage=opened, direction="maximize")
+        for key, value in {"strategy": "random", "arm": "random", "order": 0}.items():
+            study.set_user_attr(key, value)
+        study.add_trial(suggestion({RATE: 1e-3}, [0.8]))
+    search = load_sweep(tmp_path).search
+    assert search.best[["arm", "value"]].to_numpy().tolist() == [["random", 0.8]]

@@ -75,7 +75,7 @@ def draw_search_history(search: Search) -> Figure:
     labels, limits = arm_labels(search), value_limits(search)
     history = dict(list(search.history.groupby(list(ARM_KEYS), sort=False)))
     rows, columns = panel_grid(len(labels))
-    size = max(5.0, 2.35 * columns + 0.6), max(3.2, 1.65 * rows + 1.1)
+    size = max(5.8, 2.35 * columns + 0.6), max(3.2, 1.65 * rows + 1.1)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (arm, label) in zip(grid.flat, labels.items(), strict=False):
@@ -91,7 +91,7 @@ def draw_search_history(search: Search) -> Figure:
     grid[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.supylabel(f"validation {search.metric}", fontsize=9)
     figure.suptitle("How did each strategy's search go?", fontsize=11)
-    place_legend(figure, _history_entries(), columns=5)
+    place_legend(figure, _history_entries(has_others=len(labels) > 1), columns=5)
     return figure
 
 
@@ -118,10 +118,11 @@ def _draw_history(axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], m
         )
 
 
-def _history_entries() -> list[Line2D]:
+def _history_entries(has_others: bool) -> list[Line2D]:
+    others = Line2D([], [], color=LIGHT, linewidth=1, label="other strategies")
     return [
         Line2D([], [], color=PALETTE[0], linewidth=1.6, label="best so far"),
-        Line2D([], [], color=LIGHT, linewidth=1, label="other strategies"),
+        *([others] if has_others else []),
         Line2D([], [], color=GREY, marker="o", markersize=3, linestyle="", label="complete"),
         Line2D([], [], color=STATE_COLOURS["pruned"], marker="|", linestyle="", label="pruned"),
         Line2D([], [], color=STATE_COLOURS["failed"], marker="|", linestyle="", label="failed"),

@@ -107,7 +107,7 @@ def _evaluate(
 
 def _too_little(rows: pd.DataFrame, names: Sequence[str]) -> str | None:
     if len(rows) < FEWEST:
-        return f"{len(rows)} complete suggestions, must be at least {FEWEST}"
+        return f"{len(rows)} complete, must be at least {FEWEST} suggestions"
     if rows["value"].nunique() < 2:
         return "all complete suggestions have one value"
     if all(rows[name].nunique() < 2 for name in names):

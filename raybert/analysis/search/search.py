@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from raybert.analysis.search.importances import importances_table
 from raybert.analysis.search.near_best import describe_near_best, near_best_table
 from raybert.analysis.search.noise import Noise, comparison_noise, suggestion_noise
-from raybert.analysis.search.studies import open_studies, read_arms
+from raybert.analysis.search.studies import StudiedArm, open_studies, read_arms
 from raybert.analysis.search.tables import (
     Parameter,
     best_table,
@@ -23,6 +22,7 @@ from raybert.analysis.search.tables import (
     pruning_table,
     suggestions_table,
 )
+from raybert.config import RaybertConfig, load_config
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,12 @@ class Search:
 
     @property
     def notes(self) -> list[str]:
-        """Whether selection changes the best hyperparameters, one sentence per shared parameter and grid point."""
+        """Whether selection changes the best hyperparameters, and why importances are missing."""
         columns = list(self.suggestions.columns)
         grids = self.suggestions[columns[: columns.index("number")]].drop_duplicates(["arm", "strategy"])
-        return describe_near_best(self.near_best, grids, self.noise)
+        missing = self.importances["importance"].isna().all()
+        why = [f"no importances: {self.importances['why'].iloc[0]}"] if missing else []
+        return [*describe_near_best(self.near_best, grids, self.noise), *why]
 
 
 def load_search(folder: Path, trials: pd.DataFrame) -> Search | None:
@@ -86,10 +88,19 @@ def load_search(folder: Path, trials: pd.DataFrame) -> Search | None:
     Raises:
         SweepError: the studies cannot be read.
     """
-    studies = open_studies(folder, _storage_of(folder))
-    arms = [arm for arm in read_arms(studies) if arm.trials] if studies is not None else []
-    if not arms:
-        return None
+    storage, name = _find_storage(folder)
+    studies = open_studies(folder, storage)
+    arms = [arm for arm in read_arms(studies, name) if arm.trials] if studies is not None else []
+    return make_search(arms, trials) if arms else None
+
+
+def make_search(arms: Sequence[StudiedArm], trials: pd.DataFrame) -> Search:
+    """Return the search of some arms that have suggestions.
+
+    Args:
+        arms: of one sweep.
+        trials: as for `load_search`.
+    """
     parameters = find_parameters(arms)
     suggestions = suggestions_table(arms, parameters)
     metric, maximize = arms[0].metric, arms[0].maximize
@@ -97,9 +108,9 @@ def load_search(folder: Path, trials: pd.DataFrame) -> Search | None:
     return Search(metric, maximize, parameters, suggestions, noise)
 
 
-def _storage_of(folder: Path) -> str:
-    """Return `sweep.tune.storage` of the resolved file."""
+def _find_storage(folder: Path) -> tuple[str, str | None]:
+    """Return `sweep.tune.storage` of the resolved file, and the sweep's name if other sweeps may be there too."""
     resolved = folder / "resolved.yaml"
-    document = yaml.safe_load(resolved.read_text(encoding="utf-8")) if resolved.exists() else {}
-    tune = (document.get("sweep") or {}).get("tune") or {}
-    return str(tune.get("storage", "sqlite"))
+    config = load_config(resolved) if resolved.exists() else RaybertConfig()
+    storage = config.sweep.tune.storage if config.sweep.tune is not None else "sqlite"
+    return storage, config.name if "://" in storage else None

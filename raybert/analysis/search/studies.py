@@ -121,8 +121,8 @@ def _copy_sqlite(path: Path) -> BaseStorage | None:
 def _read_only(path: Path) -> str:
     """Return the URI of a database for reading.
 
-    Without its write-ahead log beside it, a database of that kind has no writer, or one that changes the file at a
-    later checkpoint only: said to be immutable, it is read without leaving a log of the reader's behind.
+    A database that has a write-ahead log, but none beside it, has no writer, or one that will not change the file
+    before a checkpoint: said to be immutable, it is read without leaving a log of the reader's behind.
     """
     with path.open("rb") as file:
         has_log = file.read(19)[18:] == _WRITE_AHEAD
