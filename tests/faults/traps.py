@@ -18,7 +18,7 @@ from raybert.selection.strategies.baselines import RandomEpoch
 from raybert.selection.strategy import EpochRequest
 from raybert.training.interface import EpochPlan
 
-HOG_BYTES = 3 * 2**30
+HOG_BYTES = 5 * 2**30
 POLL_SECONDS = 0.01
 
 
