@@ -19,6 +19,7 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.sweep.deaths import record_end, record_retry
 from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder import SweepFolder
+from raybert.sweep.memory_kills import memory_kills_are_deaths
 from raybert.sweep.progress import Progress
 from raybert.sweep.specs import TrialSpec
 from raybert.sweep.trial import SignalRef, run_trial
@@ -133,7 +134,8 @@ def run_tuner(
         ),
     )
     try:
-        tuner.fit()
+        with memory_kills_are_deaths():
+            tuner.fit()
     except (OSError, EOFError) as error:
         progress.note(f"note: Ray Tune's own files cannot be read or written ({error}); what ran is in the results")
     finally:

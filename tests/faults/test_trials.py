@@ -1,11 +1,14 @@
-"""Trials that die, fail or hang on the way: the others go on, and another attempt comes to the same end."""
+"""Trials that die or fail on the way: the others go on, and another attempt comes to the same end."""
 
+import json
 import os
 import signal
 
+import psutil
 import pytest
 
-from tests.faults.sweeps import assert_same_end, run
+import raybert
+from tests.faults.sweeps import Finished, assert_same_end, finish, kept_files, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -16,18 +19,100 @@ def _no_traps_left(ground):
     ground.traps.clear()
 
 
+def attempts_of(folder):
+    lines = [line for path in folder.glob("trials/*/attempts.jsonl") for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
 @pytest.mark.fault("SIGKILL of a trial's process")
 def test_a_trial_whose_process_is_killed_continues_from_its_checkpoint(ground, file, undisturbed, tmp_path, fault):
     ground.traps.lay("gate")
 
     def kill():
-        pid = ground.traps.wait_for_trial()
-        os.kill(pid, signal.SIGKILL)
+        os.kill(ground.traps.wait_for_trial(), signal.SIGKILL)
 
     with fault.once():
         ended = run(file, tmp_path, meanwhile=kill)
         assert ended.outcome.exit_code == 0, ended.said
         assert_same_end(tmp_path, undisturbed)
-    attempts = [line for path in tmp_path.glob("trials/*/attempts.jsonl") for line in path.read_text().splitlines()]
-    assert len(attempts) == 1
-    assert '"kind": "lost"' in attempts[0]
+        assert [attempt["kind"] for attempt in attempts_of(tmp_path)] == ["lost"]
+
+
+@pytest.mark.fault("NaN at a step")
+def test_a_loss_that_is_not_finite_fails_one_trial_and_a_retry_goes_on_before_it(
+    ground, file, undisturbed, tmp_path, fault
+):
+    ground.traps.lay("nan")
+    with fault.once():
+        ended = run(file, tmp_path)
+        assert ended.outcome.exit_code == 4, ended.said
+        assert (ended.outcome.num_complete, ended.outcome.num_failed) == (3, 1)
+        assert [attempt["kind"] for attempt in attempts_of(tmp_path)] == ["nan"]
+        (group,) = ended.outcome.errors
+        assert "last checkpoint: step 8" in group.message
+        finished = Finished.of(tmp_path)
+        assert run(file, tmp_path).outcome.num_failed == 1  # not tried again unasked
+        assert run(file, tmp_path, retry="nan").outcome.exit_code == 0
+        fault.lost += finished.num_lost()
+        assert fault.lost == 0
+        assert_same_end(tmp_path, undisturbed)
+
+
+@pytest.mark.fault("exception in a trial")
+def test_an_exception_fails_one_trial_and_a_retry_continues_it(ground, file, undisturbed, tmp_path, fault):
+    ground.traps.lay("error")
+    with fault.once():
+        ended = run(file, tmp_path)
+        assert ended.outcome.exit_code == 4, ended.said
+        (group,) = ended.outcome.errors
+        assert group.message == "RuntimeError: sprung on purpose"
+        assert run(file, tmp_path, retry="failed").outcome.exit_code == 0
+        assert_same_end(tmp_path, undisturbed)
+
+
+@pytest.mark.fault("device memory: once, always")
+def test_memory_that_runs_out_halves_the_micro_batch_and_fails_only_where_nothing_fits(
+    ground, file, undisturbed, ray_cluster, tmp_path, fault
+):
+    losses = ["cross_entropy", "tests.faults.traps:room_for_four", "tests.faults.traps:room_for_none"]
+    grid = {"train.loss.name": losses, "train.micro_batch_size": [None, 4]}
+    several = ground.write(tmp_path / "sweep.yaml", sweep__grid=grid, sweep__strategies=["random"], sweep__seeds=1)
+    folder = tmp_path / "run"
+    fault.tried = 2
+    ended = run(several, folder)
+    assert ended.outcome.exit_code == 4, ended.said
+    results = raybert.load_sweep(folder)
+    trials = results.trials.set_index(["train.loss.name", "train.micro_batch_size"])
+    status = trials["status"].groupby(level=0, sort=False).agg(list)
+    assert status.to_dict() == {losses[0]: ["complete"] * 2, losses[1]: ["complete"] * 2, losses[2]: ["failed"] * 2}
+    assert {attempt["kind"] for attempt in attempts_of(folder)} == {"oom"}
+    # The same model whether micro-batches of four were asked for, or came of running out of memory.
+    four = trials.loc[losses[1]]
+    assert four["validation_loss"].iloc[0] == pytest.approx(
+        four["validation_loss"].iloc[1], rel=1e-3
+    )  # dropout draws differ
+    assert four["optimizer_steps"].tolist() == [16, 16]
+    assert four["examples_seen"].tolist() == [128, 128]
+    # Who had room was not disturbed: trials are named by content.
+    expected, here = kept_files(undisturbed), kept_files(folder)
+    shared = expected.keys() & here.keys()
+    assert len(shared) == 3
+    assert {path: here[path] for path in shared} == {path: expected[path] for path in shared}
+    fault.survived = 2
+
+
+@pytest.mark.fault("worker ended for the host's memory")
+def test_a_worker_that_ray_ends_for_memory_is_tried_again(ground, file, undisturbed, tmp_path, fault, monkeypatch):
+    memory = psutil.virtual_memory()
+    if memory.available < 8 * 2**30:
+        pytest.skip("needs 8 GiB of free memory")
+    # Room for whatever else this machine does meanwhile, half of what the hog takes at most.
+    threshold = 1 - 0.6 * memory.available / memory.total
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.4f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    ground.traps.lay("hog")
+    with fault.once():
+        code, said = finish(file, tmp_path / "run")  # its own Ray, which looks at memory more closely
+        assert code == 0, said
+        assert {attempt["kind"] for attempt in attempts_of(tmp_path / "run")} == {"memory"}
+        assert_same_end(tmp_path / "run", undisturbed)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import psutil
 import torch
 from torch.nn import functional
 
@@ -18,7 +19,8 @@ from raybert.selection.strategies.baselines import RandomEpoch
 from raybert.selection.strategy import EpochRequest
 from raybert.training.interface import EpochPlan
 
-HOG_BYTES = 3 * 2**30
+_CHUNK_BYTES = 2**28
+_LARGEST_HOG_FRACTION = 0.8
 POLL_SECONDS = 0.01
 
 
@@ -68,10 +70,11 @@ def wait_at_gate(folder: Path) -> None:
 
 
 def hog_memory(folder: Path) -> None:
-    """Take memory until somebody ends this process."""
-    hoard = np.ones(HOG_BYTES, np.uint8)
+    """Take more and more memory until somebody ends this process."""
+    free, hoard = psutil.virtual_memory().available, []
+    while len(hoard) * _CHUNK_BYTES < _LARGEST_HOG_FRACTION * free:
+        hoard.append(np.ones(_CHUNK_BYTES, np.uint8))
     wait_at_gate(folder)
-    del hoard
 
 
 def room_for_four(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
