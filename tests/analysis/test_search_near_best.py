@@ -184,3 +184,22 @@ def test_the_set_holds_the_truly_best_as_often_as_it_says(num_seeds):
     margin_of_unit_noise = near_of(rows, noise=Noise(1.0, 10, "test"))["margin"].iloc[0]
     held = values[:, 0] >= values.max(axis=1) - margin_of_unit_noise * np.array(stds)
     assert held.mean() == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize(("decades", "claimed"), [(0.0, 0.0), (1.5, 0.9)])
+def test_a_difference_is_claimed_where_there_is_one(decades, claimed):
+    """30 searches of 20 suggestions of two seeds: none of the same optimum is taken for two, though 7 % of the bests
+    differ by a factor of two; optima 1.5 decades apart are found (measured in 300: 0 % and 93 %, 1 decade 35 %)."""
+    generator = np.random.default_rng(0)
+    claims = 0
+    for _ in range(30):
+        arms = []
+        for name, optimum in (("a", -3.5), ("b", -3.5 + decades)):
+            near = np.clip(optimum + generator.normal(0, 0.4, 10), -5, -1)
+            exponents = np.concatenate([generator.uniform(-5, -1, 10), near])
+            values = 0.85 - 0.08 * (exponents[:, None] - optimum) ** 2 + generator.normal(0, 0.006, (20, 2))
+            arms.append(arm(name, values.mean(axis=1), 10**exponents, seeds=2, seed_values=values.tolist()))
+        noise = suggestion_noise(pd.concat(arms, ignore_index=True), True)
+        first = describe_near_best(near_of(*arms, noise=noise), grids_of("a", "b"), noise)[0]
+        claims += first.startswith("rate: selection changes the best value")
+    assert claims / 30 == pytest.approx(claimed, abs=0.1)
