@@ -12,7 +12,6 @@ import pandas as pd
 from raybert.analysis.results import Sweep
 from raybert.config import ResourcesConfig, load_config
 from raybert.files import read_json
-from raybert.selection.store import ScoreStore
 from raybert.sweep.estimate.describe import duration
 
 _COLUMNS = ("quantity", "estimated", "low", "high", "measured")
@@ -95,6 +94,8 @@ def _seconds_of(trial: Path) -> float:
 
 
 def _scoring_seconds(signals: Mapping[str, Any]) -> float:
+    from raybert.selection.store import ScoreStore  # its package loads torch
+
     store = ScoreStore(Path(signals["store"]))
     records = [store.completion(key) for key in signals["keys"]]
     return sum(float(record["seconds"]) for record in records if record is not None)
