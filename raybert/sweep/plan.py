@@ -118,15 +118,16 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts], tuned: Tune
         for variant in variants:
             facts = facts_of(variant, variants, pools)
             for label, strategy in strategies:
+                found = (strategy, variant) if tuned is None else tuned(label, strategy, variant)
+                if found is None:
+                    continue
                 sources = []
                 for source, runs in plan_sources(variant, facts, strategy, seed):
                     sources.append(source)
                     for run in runs:
                         add(run)
                 check_sources(label, strategy, variant.config, sources)
-                found = (strategy, variant) if tuned is None else tuned(label, strategy, variant)
-                if found is not None:
-                    add(plan_trial(found[1], facts, label, found[0], seed, tuple(sources)))
+                add(plan_trial(found[1], facts, label, found[0], seed, tuple(sources)))
     ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
     return Plan(tuple(ordered))
 

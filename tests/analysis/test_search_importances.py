@@ -157,3 +157,10 @@ def test_optuna_announces_nothing(capfd):
     finally:
         optuna.logging.set_verbosity(before)
     assert capfd.readouterr() == ("", "")
+
+
+def test_choices_that_are_numbers_are_choices():
+    rows = draw(batch=np.tile([16.0, 32.0], 12))
+    rows["value"] = rows["x"] + (rows["batch"] == 32)
+    shares = by_parameter(rows, (X, Parameter("batch", choices=(16, 32))))["importance"]
+    assert shares["batch"] > 0.6 > 0.3 > shares["x"]

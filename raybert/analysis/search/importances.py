@@ -155,7 +155,8 @@ def _out_of_bag(values: pd.Series[float], columns: Sequence[Sequence[Any]], num_
 def _as_sampled(values: pd.Series[Any], parameter: Parameter) -> list[Any]:
     """Return values on the scale on which they are drawn: logarithms, numbers, or choices."""
     if not parameter.is_number:
-        return [str(value) for value in values]
+        words = {choice: str(choice) for choice in parameter.choices}  # a table holds the choice 16 as 16.0
+        return [words[value] for value in values]
     numbers = values.astype("float64")
     return [float(number) for number in (np.log(numbers) if parameter.log else numbers)]
 

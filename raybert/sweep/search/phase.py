@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
+from raybert.sweep.folder import forget_failures
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan import Tuned, make_plan
 from raybert.sweep.search.arms import Arm, with_values
@@ -56,9 +57,10 @@ def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOut
         studies = {arm.name: ArmStudy(arm, tune, storage, study_name(config, arm.name)) for arm in arms}
         search = Search(arms, tune, studies, DecisionLog(folder.path / DECISIONS_FILE), folder)
         reconcile(search)
+        runs = tuning_runs(runner.plan)
         if retry is not None:
             search.retry_failed(retry)
-        runs = tuning_runs(runner.plan)
+            forget_failures(folder, [run.trial_id for run in runs], retry)
         if search.has_more() and not runner.interruption():
             inputs = _score(runner, search, runs)
             if not runner.interruption():
