@@ -13,6 +13,7 @@ from raybert.analysis.results import Sweep
 from raybert.config import ResourcesConfig, load_config
 from raybert.files import read_json
 from raybert.sweep.estimate.describe import duration
+from raybert.sweep.specs import REFIT, TUNE
 
 _COLUMNS = ("quantity", "estimated", "low", "high", "measured")
 
@@ -60,10 +61,11 @@ def _in_words(quantity: str, value: float) -> str:
 
 
 def _measure(sweep: Sweep, document: Mapping[str, Any]) -> dict[str, float]:
-    trials = sweep.trials.set_index("trial_id")
-    ids = [trial_id for trial_id in document["trial_ids"] if trial_id in trials.index]
-    if document["is_running"] or not trials.loc[ids, "status"].isin(["complete", "failed"]).all():
+    # A search changes what is compared, and so the ids of the plan that was estimated.
+    trials = sweep.trials[~sweep.trials["trial_id"].isin(document["done_before"])]
+    if document["is_running"] or not trials["status"].isin(["complete", "failed"]).all():
         return {}
+    ids = trials["trial_id"].tolist()
     resources = load_config(sweep.folder / "resolved.yaml").resources
     folders = [sweep.folder / "trials" / trial_id for trial_id in ids] + list(_searched(sweep.folder))
     seconds = sum(map(_seconds_of, folders)) * _per_trial(resources) + _scoring_seconds(document["signals"])
@@ -78,10 +80,10 @@ def _per_trial(resources: ResourcesConfig) -> float:
 
 
 def _searched(folder: Path) -> Iterable[Path]:
-    """Yield the folders of the runs of a search, which are in no plan."""
+    """Yield the folders of the runs of a search, and of a refit, which are in no plan."""
     for path in (folder / "trials").glob("*/spec.json"):
         spec = (read_json(path) or {}).get("spec", {})
-        if spec.get("role") == "tune":
+        if spec.get("role") in (TUNE, REFIT):
             yield path.parent
 
 

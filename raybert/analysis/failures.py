@@ -7,11 +7,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from raybert.analysis.results import Sweep
+from raybert.files import read_json
 from raybert.sweep.folder import TrialFolder
+from raybert.sweep.specs import REFIT, TUNE
 
 _READS_FAILED_RUN = re.compile(r"^TrialError: its proxy \w+ failed: ")
 _LOG_LINES = 6
@@ -127,9 +130,10 @@ def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame
 
 
 def _failures(sweep: Sweep) -> Iterator[Failure]:
-    for trial in sweep.trials[sweep.trials["status"] == "failed"].to_dict("records"):
+    failed = sweep.trials[sweep.trials["status"] == "failed"].to_dict("records")
+    for trial in [*failed, *_outside_the_plan(sweep)]:
         recorded = TrialFolder(sweep.folder / "trials" / trial["trial_id"]).failure()
-        error, is_reader = str(trial["error"]), False
+        error, is_reader = str(trial.get("error") or recorded.message), False
         while match := _READS_FAILED_RUN.match(error):
             error, is_reader = error[match.end() :], True
         yield Failure(
@@ -143,6 +147,16 @@ def _failures(sweep: Sweep) -> Iterator[Failure]:
             node=recorded.node or "",
             attempts=recorded.attempts,
         )
+
+
+def _outside_the_plan(sweep: Sweep) -> Iterator[dict[Any, Any]]:
+    """Yield the failed runs of a search, and of a refit."""
+    known = set(sweep.trials["trial_id"])
+    for path in sorted((sweep.folder / "trials").glob("*/failure.json")):
+        spec = (read_json(path.with_name("spec.json")) or {}).get("spec", {})
+        is_failed = TrialFolder(path.parent).status() == "failed"
+        if is_failed and spec.get("role") in (TUNE, REFIT) and spec["trial_id"] not in known:
+            yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
 
 
 def _group(folder: Path, failures: list[Failure]) -> FailureGroup:

@@ -49,8 +49,11 @@ class CardFacts:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What the manifest says of the data."""
-        described: Mapping[str, Any] = (self.refit or self.sweep.manifest.get("data", {}).get(self.spec.data_key)) or {}
+        """What is known of the data: the manifest's entry, or that of the joined pool."""
+        if self.refit is not None:
+            joined: Mapping[str, Any] = self.refit["data"]
+            return joined
+        described: Mapping[str, Any] = self.sweep.manifest.get("data", {}).get(self.spec.data_key) or {}
         return described
 
 
@@ -145,7 +148,8 @@ def _data_lines(facts: CardFacts) -> Iterator[str]:
     yield f"- source: `{section.source}`" + (f", subset `{section.subset}`" if section.subset else "")
     rows = details.get("rows") or {}
     if rows:
-        yield "- examples: " + ", ".join(f"{count:,} {split}" for split, count in rows.items())
+        joined = " (the validation examples are among the train examples)" if facts.refit is not None else ""
+        yield "- examples: " + ", ".join(f"{count:,} {split}" for split, count in rows.items()) + joined
     counts = (details.get("class_counts") or {}).get("train") or {}
     if counts:
         yield "- classes (training examples): " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -180,11 +184,11 @@ def _metrics(facts: CardFacts) -> str:
     ]
     for split in ("validation", "test"):
         for name in _METRICS:
-            own = facts.result.get(f"{split}_{name}", math.nan)
+            own, several = facts.result.get(f"{split}_{name}", math.nan), _interval(row, f"{split}_{name}")
             if _is_number(own):
-                seen = facts.refit is not None and split == "validation"
-                value = "trained on it" if seen else f"{float(own):.4f}"
-                lines.append(f"| {split} {name} | {value} | {_interval(row, f'{split}_{name}')} |")
+                lines.append(f"| {split} {name} | {float(own):.4f} | {several} |")
+            elif several:  # of a refit, which has seen the validation examples
+                lines.append(f"| {split} {name} | trained on it | {several} |")
     text = "\n".join(lines)
     if facts.refit is not None:
         text += (

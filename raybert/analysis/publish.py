@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +23,8 @@ from raybert.analysis.subsets import length_histogram, length_quantiles
 from raybert.config import load_config
 from raybert.files import atomic_path, write_text
 from raybert.sweep.best import best_trials
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.refit import read_refit
 
 
 def publish_results(folder: str | Path) -> Sweep:
@@ -129,25 +133,36 @@ def _best_trials(sweep: Sweep) -> list[str]:
 
 
 def _write_best(sweep: Sweep) -> None:
-    """Copy the best trial of the best configuration, both chosen on validation, to `best/`; draw what it measured."""
+    """Publish the best trial of the best configuration, both chosen on validation; draw what it measured.
+
+    In place of the trial, the configuration's refit on train and validation, if there is one.
+    """
     from raybert.analysis.plots.monitor import write_monitor_plots
 
     ordered = _best_trials(sweep)
     if not ordered:  # the metric is undefined in all of them
         return
     write_monitor_plots(sweep.folder / "trials" / ordered[0], sweep.folder / "plots" / "monitor")
-    folders = {trial_id: sweep.folder / "trials" / trial_id / "checkpoint" / "best" for trial_id in ordered}
-    # `sweep.keep_best` may have deleted some.
-    kept = [trial_id for trial_id, path in folders.items() if (path / "COMPLETE").exists()]
-    if not kept:
+    folder = SweepFolder(sweep.folder)
+    refit = read_refit(folder)
+    if refit is not None and refit["of"] in ordered and folder.trial(refit["trial_id"]).has_model():
+        _publish_model(sweep, refit["trial_id"], refit)
         return
-    trial_id, source = kept[0], folders[kept[0]]
+    # `sweep.keep_best` may have deleted some.
+    kept = [trial_id for trial_id in ordered if folder.trial(trial_id).has_model()]
+    if kept:
+        _publish_model(sweep, kept[0])
+
+
+def _publish_model(sweep: Sweep, trial_id: str, refit: Mapping[str, Any] | None = None) -> None:
+    """Swap a trial's best model into `best/`, with a model card."""
+    trial = sweep.folder / "trials" / trial_id
     target, suffix = sweep.folder / "best", uuid.uuid4().hex[:8]
     fresh, stale = target.with_name(f".best.{suffix}.new"), target.with_name(f".best.{suffix}.old")
-    shutil.copytree(source, fresh)
+    shutil.copytree(trial / "checkpoint" / "best", fresh)
     (fresh / "trial_id").write_text(trial_id + "\n", encoding="utf-8")
-    if (sweep.folder / "trials" / trial_id / "spec.json").exists():  # older results have none
-        write_model_card(fresh, sweep, trial_id)
+    if (trial / "spec.json").exists():  # results of an older raybert have none
+        write_model_card(fresh, sweep, trial_id, refit)
     if target.exists():
         target.rename(stale)
     fresh.rename(target)

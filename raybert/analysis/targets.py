@@ -13,6 +13,8 @@ import pandas as pd
 
 from raybert.data.unseen import UnseenExamples
 from raybert.errors import SweepError
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.refit import read_refit
 
 _PLAN, _MODEL = "plan.json", "config.json"
 _SAME_IN_ALL_FOLDS = ("strategy", "role", "seed", "grid")
@@ -130,6 +132,9 @@ def _held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
     """Return example_id and [group] of a split of the data of a trial, in its order; nothing where it is not known."""
     path = run / "held_out.parquet"
     trials = json.loads((run / _PLAN).read_bytes())["trials"]
+    refit = read_refit(SweepFolder(run))
+    if refit is not None and refit["trial_id"] == trial_id:
+        trial_id = refit["of"]  # what is held out from both is the same
     keys = [trial.get("data_key") for trial in trials if trial["trial_id"] == trial_id]
     if not path.is_file() or not keys:
         return pd.DataFrame()

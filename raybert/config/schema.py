@@ -30,6 +30,11 @@ class SweepConfig(Section):
     tune: TuneConfig | None = Field(
         None, description="search for every strategy's best hyperparameters before the comparison; default: none"
     )
+    refit: bool = Field(
+        False,
+        description="train the best configuration once more on train and validation, for best/; the test split is "
+        "evaluated once for it",
+    )
     keep_best: int | None = Field(
         None, ge=1, description="models kept of all trials of the sweep, by validation; default: all"
     )
@@ -196,6 +201,12 @@ class RaybertConfig(Section):
             raise ValueError("selection.embedding.source: must be encoder with `model.kind: iris`, which tunes none")
         if self.model.kind == "iris" and (self.monitor.activations or self.monitor.attention_entropy):
             raise ValueError("monitor: activations and attention_entropy must be null with `model.kind: iris`")
+        return self
+
+    @model_validator(mode="after")
+    def _a_refit_has_one_pool(self) -> RaybertConfig:
+        if self.sweep.refit and self.data.folds is not None:
+            raise ValueError("sweep.refit: must be false with `data.folds`: every fold has its own pool")
         return self
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from raybert.sweep.folder import SweepFolder
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner
-from raybert.sweep.specs import PART, PROXY, READER, TRIAL, Plan, TrialSpec
+from raybert.sweep.specs import PART, PROXY, READER, Plan, TrialSpec
 from raybert.sweep.tune_run import TrialInputs, run_trials
 
 WEAK_PROXY_MARGIN = 0.1
@@ -60,7 +60,7 @@ class TrialRunner:
         if only_score:
             first = [spec for spec in first if spec.role in (PROXY, PART)]
         if first:
-            has_runs = any(spec.role != TRIAL for spec in first)
+            has_runs = any(spec.role in (PROXY, PART) for spec in first)
             rest = "" if only_score else " and unscored strategies"
             self.progress.phase(f"{self.title}: proxies{rest}" if has_runs else self.title)
             self._run_trials(first)

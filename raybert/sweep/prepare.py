@@ -81,7 +81,11 @@ def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared 
         other: another fold of the same examples; its word pieces are taken over, if its encoder is the same one
             (`raybert-tiny` learns its vocabulary from the pool, so every fold has its own).
     """
-    encoder = resolve_encoder(config.model, pool_texts(splits), cache)
+    return prepare_with(config, splits, resolve_encoder(config.model, pool_texts(splits), cache), other)
+
+
+def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other: Prepared | None = None) -> Prepared:
+    """Return token tables of loaded splits for a given encoder; arguments as for `prepare`."""
     tokenizer = load_tokenizer(encoder)
     if config.model.kind == "iris":
         return _prepare_chunks(config, splits, encoder, tokenizer)
@@ -91,6 +95,24 @@ def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared 
     if other is not None and is_same and isinstance(other.data, TokenizedData):
         like = other.splits, other.data
     return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length, like=like), encoder)
+
+
+def describe_data(ready: Prepared, source: str) -> dict[str, Any]:
+    """Return what the manifest says of a data set.
+
+    Args:
+        ready: the data set.
+        source: `data.source`.
+    """
+    return {
+        "source": source,
+        "fingerprint": ready.data.fingerprint,
+        "encoder": ready.encoder.name,
+        "encoder_fingerprint": ready.encoder.fingerprint,
+        "label_names": list(ready.data.label_names),
+        "notes": list(ready.splits.notes),
+        "details": ready.splits.details,
+    }
 
 
 def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:

@@ -19,11 +19,12 @@ from raybert.sweep.differences import Comparison, compare_trials
 from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.prepare import Prepared, prepare_variants
+from raybert.sweep.refit import join_validation
 from raybert.sweep.run_progress import RunProgress
 from raybert.sweep.session import owned_folder
 from raybert.sweep.single import check_machine
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, read_spec
-from raybert.sweep.specs import TrialSpec, Variant
+from raybert.sweep.specs import REFIT, TrialSpec, Variant
 from raybert.sweep.trial import SignalRef, run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
@@ -195,6 +196,8 @@ def _prepare(stored: StoredSpec, run: SweepFolder) -> Prepared:
     spec, config = stored.spec, stored.spec.config
     prepared = prepare_variants([Variant(spec.grid, config, spec.fold)], cache_folder())
     (ready,) = prepared.values()
+    if spec.role == REFIT:
+        ready = join_validation(config, ready)
     for what, then, now in (
         (f"data.source '{config.data.source}' (or the tokenizer)", stored.data_fingerprint, ready.data.fingerprint),
         (f"model.encoder '{config.model.encoder}'", stored.encoder_fingerprint, ready.encoder.fingerprint),

@@ -21,7 +21,14 @@ from raybert.sweep.folder import SweepFolder, forget_failures
 from raybert.sweep.manifest import describe_run
 from raybert.sweep.placement import this_machine
 from raybert.sweep.plan import build_strategies, expand_grid, make_plan
-from raybert.sweep.prepare import Prepared, prepare_variants, resolve_masked_model, write_held_out, write_pool
+from raybert.sweep.prepare import (
+    Prepared,
+    describe_data,
+    prepare_variants,
+    resolve_masked_model,
+    write_held_out,
+    write_pool,
+)
 from raybert.sweep.progress import Progress
 from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
 from raybert.sweep.search.arms import build_arms, tuning_variants
@@ -155,16 +162,27 @@ def run_sweep(
             if not probes_here:
                 announce_estimate(config, plan, prepared, folder, cluster, progress, started)
             runner = TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption)
-            if not plan.arms:
-                interruption.run_unless_paused(runner.run)
-                return read_outcome(folder, plan.trials)
             outcomes: list[Outcome] = []
 
             def run() -> None:
-                outcomes.append(_search_and_compare(runner, None if outcomes else retry))
+                phases = _search_and_compare if plan.arms else _compare
+                outcomes.append(phases(runner, None if outcomes else retry))
 
             interruption.run_unless_paused(run)
             return outcomes[-1]
+
+
+def _compare(runner: TrialRunner, retry: str | None) -> Outcome:
+    """Run the comparison, then train the best configuration once more if the file asks for it."""
+    runner.run()
+    return read_outcome(runner.folder, (*runner.plan.trials, *_refit(runner, retry)))
+
+
+def _refit(runner: TrialRunner, retry: str | None) -> tuple[TrialSpec, ...]:
+    """Train the best configuration of a finished comparison once more, and return the runs of that."""
+    from raybert.sweep.refit import run_refit
+
+    return run_refit(runner, retry) if runner.config.sweep.refit else ()
 
 
 def _search_and_compare(runner: TrialRunner, retry: str | None) -> Outcome:
@@ -179,8 +197,9 @@ def _search_and_compare(runner: TrialRunner, retry: str | None) -> Outcome:
         return replace(outcome, num_pending=outcome.num_pending + len(compared))
     plan = tuned_plan(config, facts_of_pools(runner.prepared), runner.plan.arms, search.best)
     write_plan(folder, config, plan, search.runs)
-    replace(runner, plan=plan).run()
-    return read_outcome(folder, plan.trials, search)
+    comparison = replace(runner, plan=plan)
+    comparison.run()
+    return read_outcome(folder, (*plan.trials, *_refit(comparison, retry)), search)
 
 
 @dataclass(frozen=True)
@@ -292,18 +311,7 @@ def write_head(opened: OpenSweep, config: RaybertConfig, source_text: str, clust
     sources = {variant.data_key: variant.config.data.source for variant in variants}
     prepared = {key: opened.prepared[key] for key in sources}
     manifest = describe_run(cluster)
-    manifest["data"] = {
-        key: {
-            "source": sources[key],
-            "fingerprint": ready.data.fingerprint,
-            "encoder": ready.encoder.name,
-            "encoder_fingerprint": ready.encoder.fingerprint,
-            "label_names": list(ready.data.label_names),
-            "notes": list(ready.splits.notes),
-            "details": ready.splits.details,
-        }
-        for key, ready in prepared.items()
-    }
+    manifest["data"] = {key: describe_data(ready, sources[key]) for key, ready in prepared.items()}
     write_text(folder.path / "sweep.yaml", source_text or dump_yaml(config))
     write_text(folder.path / "resolved.yaml", dump_yaml(config))
     write_json(folder.path / "manifest.json", manifest)

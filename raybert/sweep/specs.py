@@ -19,6 +19,8 @@ FORMAT = 2
 
 TRIAL, PROXY, PART = "trial", "proxy", "part"
 """Roles of a run: a proxy is a row of the comparison, a part of a cross-fit (or the like) is not."""
+REFIT = "refit"
+"""Role of the best configuration's run on train and validation together."""
 TUNE, READER = "tune", "reader"
 """Roles of the search: a run of a suggestion, and what stands for all of them where signals are planned; never run."""
 PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
@@ -105,7 +107,7 @@ class TrialSpec:
     Attributes:
         trial_id: content hash of everything that its results depend on.
         role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score;
-            `tune`: a run of the search, which never sees the test split.
+            `tune`: a run of the search, which never sees the test split; `refit`: the best configuration once more.
         label: the strategy's name in tables.
         strategy: with its parameters.
         seed: of the sweep; pairs trials of different strategies.
@@ -120,6 +122,7 @@ class TrialSpec:
         sources: the runs whose outputs it reads.
         null: which null is among its training inputs (proxies of IFD).
         checkpoints: at how many points of the run the pool is scored (dynamics).
+        last_step: training ends here, before T (refit); None: at T.
     """
 
     trial_id: str
@@ -138,6 +141,7 @@ class TrialSpec:
     sources: tuple[Source, ...] = ()
     null: NullInputs | None = None
     checkpoints: int | None = None
+    last_step: int | None = None
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -211,6 +215,7 @@ def identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
         "checkpoints": spec.checkpoints,
         "embedding": config.selection.embedding.model_dump(mode="json") if reads_embeddings else None,
         "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needs else None,
+        **({} if spec.last_step is None else {"last_step": spec.last_step}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])

@@ -43,7 +43,7 @@ from raybert.sweep.records import (
     selection_frame,
 )
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, write_spec
-from raybert.sweep.specs import TRIAL, TUNE, TrialSpec
+from raybert.sweep.specs import REFIT, TRIAL, TUNE, TrialSpec
 from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory
@@ -223,6 +223,7 @@ class _Trial:
             total_steps=spec.total_steps,
             seed=spec.model_seed,
             surroundings=self.surroundings,
+            last_step=spec.last_step,
             evaluate_test=spec.role != TUNE,
             monitor=spec.config.monitor if spec.role == TRIAL else None,
         )
@@ -239,11 +240,8 @@ class _Trial:
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         folder.finish(row)
-        self.log.info(
-            "complete: validation %s %.4f",
-            spec.config.train.best_metric,
-            row[f"validation_{spec.config.train.best_metric}"],
-        )
+        metric = spec.config.train.best_metric
+        self.log.info("complete: validation %s %.4f", metric, result.best_row[f"validation_{metric}"])
         return True
 
     def _check_time(self, result: FitResult) -> None:
@@ -295,13 +293,13 @@ class _Trial:
         return chosen
 
     def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
-        """Write label and probabilities of the chosen evaluation on validation and test."""
+        """Write label and probabilities of the chosen evaluation on validation and test, where they were held out."""
         parts = []
         for split, table, probs in (
             ("validation", self.data.validation, result.validation_probs),
             ("test", self.data.test, result.test_probs),
         ):
-            if probs is not None:
+            if probs is not None and (split == "test" or self.spec.role != REFIT):
                 part = pd.DataFrame(probs, columns=[f"prob_{c}" for c in range(probs.shape[1])])
                 part.insert(0, "label", np.asarray(table.labels))
                 part.insert(0, "row", np.arange(len(probs)))
@@ -338,12 +336,13 @@ class _Trial:
     ) -> dict[str, Any]:
         """Return what `result.json` holds: the row of `results/trials.parquet`."""
         best = result.best_row
+        held_out = {} if self.spec.role == REFIT else best
         return {
             **self.spec.summary(),
             "status": "complete",
             "best_epoch": best["epoch"],
             "best_step": best["step"],
-            **{key: value for key, value in best.items() if key.startswith("validation_")},
+            **{key: value for key, value in held_out.items() if key.startswith("validation_")},
             **{f"test_{name}": value for name, value in (result.test_metrics or {}).items()},
             "examples_seen": result.examples_seen,
             "optimizer_steps": result.optimizer_steps,

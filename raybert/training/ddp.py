@@ -53,6 +53,7 @@ def fit_distributed(
     seed: int,
     surroundings: PortableSurroundings,
     resources: ResourcesConfig,
+    last_step: int | None = None,
     evaluate_test: bool = True,
     monitor: MonitorConfig | None = None,
 ) -> FitResult:
@@ -71,6 +72,7 @@ def fit_distributed(
         seed: as for `fit`.
         surroundings: must be picklable; folders must be on a file system that all workers see.
         resources: workers, and what each one holds.
+        last_step: as for `fit`.
         evaluate_test: as for `fit`.
         monitor: as for `fit`; measures on rank 0.
 
@@ -89,6 +91,7 @@ def fit_distributed(
         "seed": seed,
         "surroundings": surroundings,
         "threads": resources.cpus_per_worker,
+        "last_step": last_step,
         "evaluate_test": evaluate_test,
         "monitor": monitor,
     }
@@ -133,6 +136,7 @@ def _worker(arguments: dict[str, Any]) -> None:
             total_steps=arguments["total_steps"],
             seed=arguments["seed"],
             surroundings=surroundings,
+            last_step=arguments["last_step"],
             evaluate_test=arguments["evaluate_test"],
             monitor=arguments["monitor"],
         )

@@ -58,6 +58,7 @@ def fit(
     total_steps: int,
     seed: int,
     surroundings: Surroundings,
+    last_step: int | None = None,
     evaluate_test: bool = True,
     monitor: MonitorConfig | None = None,
 ) -> FitResult:
@@ -76,6 +77,7 @@ def fit(
         total_steps: T.
         seed: of order and dropout.
         surroundings: ranks, reporting, checkpoint folder.
+        last_step: training ends here, before T, which the schedules of rates still refer to; None: at T.
         evaluate_test: False never reads the test split.
         monitor: what is measured on the way, into the folder that holds the checkpoint folder; nothing else changes.
 
@@ -84,9 +86,10 @@ def fit(
         ModelError: the model cannot be measured as `monitor` asks.
     """
     run = _Run(model, data, epochs, config, total_steps, seed, surroundings, monitor or MonitorConfig())
+    run.last_step = total_steps if last_step is None else last_step
     with contextlib.closing(run.monitor):
         run.restore()
-        while run.state.step < total_steps:
+        while run.state.step < run.last_step:
             run.begin_pass()
             while run.batches_left():
                 run.train_step()
@@ -115,6 +118,7 @@ class _Run:
     ) -> None:
         self.model, self.data, self.epochs, self.config = model, data, epochs, config
         self.total_steps, self.seed, self.surroundings = total_steps, seed, surroundings
+        self.last_step = total_steps
         self.rank, self.world_size = surroundings.rank, surroundings.world_size
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(config.precision, self.device)
@@ -187,7 +191,7 @@ class _Run:
         self._cut_batches()
 
     def batches_left(self) -> bool:
-        return self.state.batch < len(self.batches) and self.state.step < self.total_steps
+        return self.state.batch < len(self.batches) and self.state.step < self.last_step
 
     def train_step(self) -> None:
         """Do one optimizer step on the next batch."""
@@ -228,7 +232,7 @@ class _Run:
 
     def evaluation_is_due(self) -> bool:
         every, step = self.config.eval_every, self.state.step
-        if step == self.total_steps:
+        if step == self.last_step:
             return True
         if every == "epoch":
             return self.state.batch == len(self.batches)
@@ -245,7 +249,7 @@ class _Run:
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
             self.surroundings.report(self.state.rows[-1])
-        is_end = self.state.step == self.total_steps
+        is_end = self.state.step == self.last_step
         interrupted, patience, due = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)
         if not is_end and (interrupted or due):
             self.save()

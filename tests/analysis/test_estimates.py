@@ -27,6 +27,7 @@ def write_sweep(folder, **state):
     (folder / "store" / "ab" / "complete.json").write_text('{"seconds": 24.0}')
     document = {
         "trial_ids": [spec["trial_id"] for spec in specs],
+        "done_before": [],
         "quantities": SPANS,
         "signals": {"store": str(folder / "store"), "keys": ["ab", "cd"]},
         "spent_seconds": 150.0,

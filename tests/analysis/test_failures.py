@@ -97,7 +97,7 @@ def test_the_screen_holds_the_largest_groups_and_counts_the_rest(tmp_path, monke
     monkeypatch.setattr(terminal, "Console", lambda: Console(file=out))
     terminal.print_failures(load_sweep(folder))
     lines = out.getvalue().splitlines()
-    assert lines[0] == "failed: 14 of 14 trials, 13 distinct errors"
+    assert lines[0] == "failed: 14 trials, 13 distinct errors"
     assert lines[1:3] == ["cError: wrong", "    in 2 trials: c x 2"]
     assert len(lines) <= height
     shown = sum(line.endswith("Error: wrong") for line in lines)

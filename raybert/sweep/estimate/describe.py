@@ -14,6 +14,7 @@ _PHASES = {
     "unscored": "proxies and strategies that read no signal",
     "score": "signals of the pool",
     "tune": "search",
+    "refit": "the best once more",
     "scored": "strategies that read signals",
 }
 

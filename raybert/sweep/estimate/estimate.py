@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from raybert.config import RaybertConfig
+from raybert.files import read_json_lines
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.store import ScoreStore
 from raybert.sweep.disk import GIGABYTE
@@ -20,10 +22,13 @@ from raybert.sweep.prepare import Prepared
 from raybert.sweep.scoring import JobPlanner
 from raybert.sweep.specs import TRIAL, Plan, TrialSpec
 
-START_SECONDS = Span(3.0, 8.0, 20.0)
-"""Until Ray and the first trials' processes have started and imported (measured on 2 cores: 8 s)."""
-SCORING_SECONDS = Span(3.0, 7.0, 20.0)
-"""Until Ray Data's processes have."""
+if TYPE_CHECKING:
+    from raybert.sweep.search.arms import Arm
+
+START_SECONDS = Span(2.0, 4.0, 10.0)
+"""Until Ray has started here, or was joined."""
+PROCESS_SECONDS = Span(2.5, 5.0, 15.0)
+"""Until the processes of a phase have started and imported: 3.2 s of processor time each (measured)."""
 PROBE_SECONDS = 0.5
 """Of optimizer steps, for each shape; a few steps are done whatever they take."""
 MOST_SHAPES = 4
@@ -36,6 +41,7 @@ class Estimate:
 
     Attributes:
         trial_ids: runs of the plan that are not finished.
+        done_before: runs of the plan that are.
         num_suggestions: of the search before them.
         num_examples: trained on by all of these, repetitions included.
         slots: trials at once.
@@ -51,6 +57,7 @@ class Estimate:
     """
 
     trial_ids: tuple[str, ...]
+    done_before: tuple[str, ...]
     num_suggestions: int
     num_examples: int
     slots: int
@@ -85,6 +92,7 @@ class Work:
         searched: arms of a search: a run that stands for all of the arm, and how many there are of it.
         jobs: scoring jobs, each with a trial that reads it.
         store: folder of the score store that they fill.
+        done: runs of the plan that have an outcome, by id.
     """
 
     unscored: Sequence[TrialSpec]
@@ -92,6 +100,7 @@ class Work:
     searched: Sequence[tuple[TrialSpec, int]] = ()
     jobs: Sequence[tuple[ScoringJob, TrialSpec]] = ()
     store: str = ""
+    done: Sequence[str] = ()
 
     @property
     def trials(self) -> list[TrialSpec]:
@@ -107,7 +116,7 @@ class Work:
 def find_work(plan: Plan, planner: JobPlanner, store: ScoreStore, folder: SweepFolder) -> Work:
     """Return what neither the results folder nor the score store has."""
     pending = [spec for spec in plan.trials if folder.trial(spec.trial_id).status() == "pending"]
-    arms = getattr(plan, "arms", ())
+    arms = plan.arms
     readers = [reader for arm in arms for reader in arm.readers]
     jobs = {job.key: (job, spec) for spec in [*pending, *readers] for job in planner.jobs(spec)}
     kept: dict[str, bool] = {}
@@ -115,15 +124,28 @@ def find_work(plan: Plan, planner: JobPlanner, store: ScoreStore, folder: SweepF
         for run in job.runs:
             kept[run] = kept.get(run, True) and store.kept_run(job.key, run) is not None
     pending = [spec for spec in pending if spec.role == TRIAL or not kept.get(spec.trial_id, False)]
+    runs = {run.trial_id: run for arm in arms for candidate in arm.candidates for run in candidate.runs}
+    known = {spec.trial_id for spec in plan.trials}
+    pending += [
+        run for run in runs.values() if run.trial_id not in known and folder.trial(run.trial_id).status() == "pending"
+    ]
+    left = _count_left(folder, arms)
     # A shared search has one arm for all strategies, of which each gets its part.
-    searched = [(reader, -(-arm.num_suggestions // len(arm.candidates))) for arm in arms for reader in arm.readers]
+    searched = [(reader, -(-left[arm.name] // len(arm.candidates))) for arm in arms for reader in arm.readers]
     return Work(
         unscored=[spec for spec in pending if not planner.jobs(spec)],
         scored=[spec for spec in pending if planner.jobs(spec)],
         searched=searched,
         jobs=[pair for pair in jobs.values() if store.completion(pair[0].key) is None],
         store=str(store.folder.resolve()),
+        done=[spec.trial_id for spec in plan.trials if folder.trial(spec.trial_id).status() != "pending"],
     )
+
+
+def _count_left(folder: SweepFolder, arms: Sequence[Arm]) -> dict[str, int]:
+    """Return how many suggestions of each arm have not ended, by the log of decisions."""
+    ended = Counter(line["arm"] for line in read_json_lines(folder.path / "decisions.jsonl") if line["event"] == "end")
+    return {arm.name: max(0, arm.num_suggestions - ended[arm.name]) for arm in arms}
 
 
 def probe_work(work: Work, prober: Prober) -> tuple[dict[str, Probe], list[Shape]]:
@@ -161,21 +183,23 @@ def estimate_work(
     search = list(_search_durations(work, costs, config))
     jobs = total(costs.job(job, spec) for job, spec in work.jobs) + _embedding(work, costs)
     phases = {
-        "start": START_SECONDS,
         "unscored": makespan([seconds[spec.trial_id] for spec in work.unscored], slots),
-        "score": jobs * (1 / slots) + SCORING_SECONDS if work.jobs else jobs * (1 / slots),
+        "score": jobs * (1 / slots),
         "tune": makespan(search, slots),
         "scored": makespan([seconds[spec.trial_id] for spec in work.scored], slots),
+        "refit": _refit([costs.trial(spec) for spec in work.trials if spec.role == TRIAL], config),
     }
+    begun = {name: span + PROCESS_SECONDS for name, span in phases.items() if span != NOTHING}
     per_trial = resources.workers_per_trial * (resources.gpus_per_worker or resources.cpus_per_worker)
-    each = total([*seconds.values(), *search]) * float(per_trial)
+    each = total([*seconds.values(), *search, phases["refit"]]) * float(per_trial)
     labels = {shape.key: shape.label for shape in shapes}
     return Estimate(
         trial_ids=tuple(spec.trial_id for spec in work.trials),
+        done_before=tuple(work.done),
         num_suggestions=_count_suggestions(work),
         num_examples=_count_examples(work),
         slots=slots,
-        phases={name: span for name, span in phases.items() if span != NOTHING},
+        phases={"start": START_SECONDS, **begun},
         trial_seconds={trial_id: span.expected for trial_id, span in seconds.items()},
         unit="GPU-hours" if resources.gpus_per_worker else "CPU-hours",
         hours=(each + jobs) * (1 / 3600),
@@ -188,13 +212,21 @@ def estimate_work(
 
 
 def _search_durations(work: Work, costs: Costs, config: RaybertConfig) -> Iterator[Span]:
-    tune: Any = getattr(config.sweep, "tune", None)
+    tune = config.sweep.tune
     if tune is None:
         return
     asha = tune.asha
     share = Span.exactly(1.0) if asha is None else pruned_share(asha.grace_fraction, asha.reduction_factor)
     for spec, count in work.searched:
         yield from [costs.trial(spec) * share] * count
+
+
+def _refit(trials: Sequence[Span], config: RaybertConfig) -> Span:
+    """Return the seconds of the refit: some trial's, of which nobody knows yet where it will have been best."""
+    if not config.sweep.refit or not trials:
+        return NOTHING
+    mean = sum(span.expected for span in trials) / len(trials)
+    return Span(0.1 * min(span.low for span in trials), mean, max(span.high for span in trials))
 
 
 def _embedding(work: Work, costs: Costs) -> Span:

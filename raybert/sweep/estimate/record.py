@@ -27,6 +27,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     }
     return {
         "trial_ids": list(estimate.trial_ids),
+        "done_before": list(estimate.done_before),
         "num_suggestions": estimate.num_suggestions,
         "num_examples": estimate.num_examples,
         "slots": estimate.slots,
