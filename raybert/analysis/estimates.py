@@ -15,6 +15,7 @@ from raybert.files import read_json
 from raybert.sweep.estimate.describe import duration
 from raybert.sweep.specs import REFIT, TUNE
 
+_UNITS = {"cpu_hours": " CPU-hours", "gpu_hours": " GPU-hours", "disk_bytes": " MB of disk"}
 _COLUMNS = ("quantity", "estimated", "low", "high", "measured")
 
 
@@ -48,7 +49,8 @@ def estimate_line(sweep: Sweep) -> str | None:
         name, measured = str(row["quantity"]), float(row["measured"])
         if not math.isnan(measured):
             low, high, expected = (_in_words(name, row[key]) for key in ("low", "high", "estimated"))
-            parts.append(f"{_in_words(name, measured)} (estimated {expected}, {low} to {high})")
+            unit = _UNITS.get(name, "")
+            parts.append(f"{_in_words(name, measured)}{unit} (estimated {expected}, {low} to {high})")
     return "took " + "; ".join(parts) if parts else None
 
 
@@ -56,8 +58,8 @@ def _in_words(quantity: str, value: float) -> str:
     if quantity == "wall_seconds":
         return duration(value)
     if quantity == "disk_bytes":
-        return f"{value / 1e6:,.0f} MB"
-    return f"{value:.2g} {quantity.split('_')[0].upper()}-hours"
+        return f"{value / 1e6:,.0f}"
+    return f"{value:.2g}"
 
 
 def _measure(sweep: Sweep, document: Mapping[str, Any]) -> dict[str, float]:
