@@ -14,7 +14,6 @@ from raybert.analysis.equal_cost import equal_cost_table
 from raybert.analysis.estimates import estimate_table
 from raybert.analysis.failures import failures_table, find_failures
 from raybert.analysis.frames import load_sweep
-from raybert.analysis.model_card import write_model_card
 from raybert.analysis.notes import selection_notes
 from raybert.analysis.overlap import overlap_table
 from raybert.analysis.results import Sweep
@@ -22,9 +21,8 @@ from raybert.analysis.search import Search
 from raybert.analysis.subsets import length_histogram, length_quantiles
 from raybert.config import load_config
 from raybert.files import atomic_path, write_text
-from raybert.sweep.best import best_trials
+from raybert.sweep.best import best_trials, read_refit
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.refit import read_refit
 
 
 def publish_results(folder: str | Path) -> Sweep:
@@ -156,6 +154,8 @@ def _write_best(sweep: Sweep) -> None:
 
 def _publish_model(sweep: Sweep, trial_id: str, refit: Mapping[str, Any] | None = None) -> None:
     """Swap a trial's best model into `best/`, with a model card."""
+    from raybert.analysis.model_card import write_model_card  # which loads torch
+
     trial = sweep.folder / "trials" / trial_id
     target, suffix = sweep.folder / "best", uuid.uuid4().hex[:8]
     fresh, stale = target.with_name(f".best.{suffix}.new"), target.with_name(f".best.{suffix}.old")

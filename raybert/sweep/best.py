@@ -9,7 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from raybert.config import LOWER_IS_BETTER
-from raybert.sweep.specs import TRIAL
+from raybert.files import read_json
+from raybert.sweep.folder import SweepFolder
+from raybert.sweep.roles import TRIAL
+
+REFIT_FILE = "refit.json"
 
 
 def configuration_key(trial: Mapping[str, Any]) -> str:
@@ -48,3 +52,11 @@ def best_trials(trials: Sequence[Mapping[str, Any]], values: Mapping[str, float]
     whole = [group for group in groups.values() if len(group) == most]
     best = max(whole, key=lambda group: fmean(group.values()))
     return sorted(best, key=lambda trial_id: -best[trial_id])
+
+
+def read_refit(folder: SweepFolder) -> dict[str, Any] | None:
+    """Return what `refit.json` says of the best configuration's refit, if that run is complete."""
+    found = read_json(folder.path / REFIT_FILE)
+    if found is None or folder.trial(str(found.get("trial_id"))).status() != "complete":
+        return None
+    return found

@@ -15,8 +15,8 @@ from raybert.config import EarlyStoppingConfig, RaybertConfig
 from raybert.data import Splits
 from raybert.data.identity import content_fingerprint
 from raybert.data.splits import SPLITS, count_classes
-from raybert.files import read_json, write_json
-from raybert.sweep.best import best_trials
+from raybert.files import write_json
+from raybert.sweep.best import REFIT_FILE, best_trials
 from raybert.sweep.folder import SweepFolder, forget_failures
 from raybert.sweep.plan import plan_trial
 from raybert.sweep.prepare import Prepared, describe_data, prepare_with
@@ -25,8 +25,6 @@ from raybert.sweep.specs import REFIT, Plan, PoolFacts, Source, TrialSpec, Varia
 
 if TYPE_CHECKING:
     from raybert.sweep.phases import TrialRunner
-
-FILE_NAME = "refit.json"
 
 
 @dataclass(frozen=True)
@@ -79,16 +77,8 @@ def run_refit(runner: TrialRunner, retry: str | None = None) -> tuple[TrialSpec,
     if folder.trial(specs[-1].trial_id).status() == "complete":
         ids = tuple(spec.trial_id for spec in ranked)
         data = describe_data(joined, best.config.data.source)
-        write_json(folder.path / FILE_NAME, asdict(Refit(specs[-1].trial_id, best.trial_id, ids, data)))
+        write_json(folder.path / REFIT_FILE, asdict(Refit(specs[-1].trial_id, best.trial_id, ids, data)))
     return specs
-
-
-def read_refit(folder: SweepFolder) -> dict[str, Any] | None:
-    """Return what `refit.json` says, if its run is complete."""
-    found = read_json(folder.path / FILE_NAME)
-    if found is None or folder.trial(str(found.get("trial_id"))).status() != "complete":
-        return None
-    return found
 
 
 def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:

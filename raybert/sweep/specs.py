@@ -10,6 +10,12 @@ from raybert.config import RaybertConfig, dump_yaml
 from raybert.selection.registry import strategy_identity
 from raybert.selection.store import content_key
 from raybert.selection.strategy import NullInputs, Strategy
+from raybert.sweep.roles import PART as PART
+from raybert.sweep.roles import PROXY as PROXY
+from raybert.sweep.roles import READER as READER
+from raybert.sweep.roles import REFIT as REFIT
+from raybert.sweep.roles import TRIAL as TRIAL
+from raybert.sweep.roles import TUNE as TUNE
 
 if TYPE_CHECKING:
     from raybert.sweep.search.arms import Arm
@@ -17,12 +23,6 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
 
-TRIAL, PROXY, PART = "trial", "proxy", "part"
-"""Roles of a run: a proxy is a row of the comparison, a part of a cross-fit (or the like) is not."""
-REFIT = "refit"
-"""Role of the best configuration's run on train and validation together."""
-TUNE, READER = "tune", "reader"
-"""Roles of the search: a run of a suggestion, and what stands for all of them where signals are planned; never run."""
 PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
 TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
 EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
