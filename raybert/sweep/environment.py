@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,15 +51,25 @@ def starts_here(address: str | None) -> bool:
 
 def _start(address: str | None, scratch: Path | None) -> None:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        ray.init(num_cpus=count_cores(), include_dashboard=False, _temp_dir=str(scratch), **common)
-    else:
-        try:
-            ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **common)
-        except (ConnectionError, ValueError) as error:
-            raise ResourceError(f"--address {address}: no Ray cluster answers there: {error}") from None
+    with _handler_of_sigterm_kept():
+        if address is None:
+            ray.init(num_cpus=count_cores(), include_dashboard=False, _temp_dir=str(scratch), **common)
+        else:
+            try:
+                ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **common)
+            except (ConnectionError, ValueError) as error:
+                raise ResourceError(f"--address {address}: no Ray cluster answers there: {error}") from None
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _handler_of_sigterm_kept() -> Iterator[None]:
+    """Keep the handler that a sweep has set: `ray.init` puts one in its place that exits at once."""
+    ours = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(ours) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)
 
 
 def _describe(*, is_local: bool) -> Cluster:

@@ -110,11 +110,24 @@ class TrialFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def damaged(self) -> list[Path]:
-        """Return the files of a finished trial that are torn or empty; one that was deleted is not among them."""
+        """Return the files of a finished trial that are torn or empty, or lack evaluations.
+
+        Tables that were deleted are not among them: they take space, and nothing else reads them.
+        """
         tables = [self.path / name for name in ("selection.parquet", "predictions.parquet")]
         torn = [path for path in tables if path.exists() and not is_whole_parquet(path)]
-        result = self.path / "result.json"
-        return torn if read_json(result) is not None else [result, *torn]
+        result = read_json(self.path / "result.json")
+        if result is None:
+            return [self.path / "result.json", *torn]
+        if "optimizer_steps" in result and not self._has_rows_until(result["optimizer_steps"]):
+            torn.append(self.path / "epochs.jsonl")
+        return torn
+
+    def _has_rows_until(self, last_step: int) -> bool:
+        """Tell whether no evaluation is missing; the last one is after the last step."""
+        rows = self.rows()
+        numbers = [row["evaluation"] for row in rows]
+        return bool(rows) and numbers == [*range(1, len(rows) + 1)] and rows[-1]["step"] == last_step
 
     def prune(self, why: str) -> None:
         """Mark a run that is not finished on purpose, unless it has an outcome."""

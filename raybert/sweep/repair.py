@@ -18,7 +18,8 @@ def set_aside_damaged_results(folder: SweepFolder, trial_ids: Iterable[str], not
         trial = folder.trial(trial_id)
         damaged = trial.damaged() if trial.status() == "complete" else []
         for path in damaged:
-            path.replace(path.with_name(f"{path.name}.damaged"))
+            if path.exists():
+                path.replace(path.with_name(f"{path.name}.damaged"))
         if damaged:
             trial.forget_result()
             names = ", ".join(path.name for path in damaged)

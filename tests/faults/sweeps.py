@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,11 @@ class Finished:
     def of(cls, folder: Path) -> Finished:
         return cls(folder, {path: _stamp(path) for path in folder.glob("trials/*/result.json")})
 
+    def without(self, trials: Iterable[Path]) -> Finished:
+        """Return all of them but some, given by their folders."""
+        left_out = set(trials)
+        return Finished(self.folder, {path: own for path, own in self.results.items() if path.parent not in left_out})
+
     def num_lost(self) -> int:
         """Return how many of them are gone, or were run again."""
         return sum(not path.exists() or _stamp(path) != stamp for path, stamp in self.results.items())
@@ -206,11 +211,16 @@ def _stamp(path: Path) -> tuple[int, bytes]:
 
 def assert_same_end(one: Path, other: Path) -> None:
     """Two folders hold the same trials, bit for bit: evaluations, predictions, selections and weights."""
+    assert_same_tables(one, other)
+    assert kept_files(one) == kept_files(other)
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    """Two folders give the same tables, in all of which trials are complete."""
     results, expected = raybert.load_sweep(one), raybert.load_sweep(other)
     for table in ("trials", "epochs", "summary"):
         pd.testing.assert_frame_equal(timeless(getattr(results, table)), timeless(getattr(expected, table)))
     assert (results.trials["status"] == "complete").all()
-    assert kept_files(one) == kept_files(other)
 
 
 def timeless(frame: pd.DataFrame) -> pd.DataFrame:

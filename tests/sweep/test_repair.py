@@ -49,6 +49,21 @@ def test_a_whole_trial_is_left_alone(trial, tmp_path):
     assert trial.damaged() == [], "what a user has deleted to save space is no damage"
 
 
+@pytest.mark.parametrize("left", [[], [1], [1, 3], [2, 3]])
+def test_a_finished_trial_that_lacks_evaluations_is_run_again(trial, tmp_path, left):
+    trial.finish({"validation_accuracy": 1.0, "optimizer_steps": 30})
+    for number in (1, 2, 3):
+        trial.append_row({"evaluation": number, "step": 10 * number})
+    assert trial.damaged() == []
+    (trial.path / "epochs.jsonl").unlink()
+    for number in left:
+        trial.append_row({"evaluation": number, "step": 10 * number})
+    notes = []
+    set_aside_damaged_results(SweepFolder(tmp_path), ["t"], notes.append)
+    assert trial.status() == "pending"
+    assert "epochs.jsonl damaged" in notes[0]
+
+
 def test_a_parquet_file_is_whole_with_both_its_ends(trial):
     path = trial.path / "selection.parquet"
     assert is_whole_parquet(path)
