@@ -137,6 +137,19 @@ class TrialFolder:
     def forget_pruning(self) -> None:
         """Make a run pending again that was not finished on purpose."""
         (self.path / "pruned.json").unlink(missing_ok=True)
+        self._stop_request.unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> None:
+        """Ask this run alone to save and stop."""
+        self._stop_request.touch()
+
+    def is_asked_to_stop(self) -> bool:
+        """Tell whether this run alone was asked to stop."""
+        return self._stop_request.exists()
+
+    @property
+    def _stop_request(self) -> Path:
+        return self.path / "stop-requested"
 
     def has_model(self) -> bool:
         """Tell whether the weights of its best evaluation are there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class TrialSurroundings:
     heart: Heart | None = None
     asked_at: float = 0.0
     answer: bool = False
+    forwarded: set[int] = field(default_factory=set)
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -76,7 +77,8 @@ class TrialSurroundings:
         """
         if time.monotonic() - self.asked_at >= _SECONDS_BETWEEN_LOOKS:
             self.fence.check()
-            self.asked_at, self.answer = time.monotonic(), self.stop_request.exists() or self.is_out_of_time()
+            stops = self.stop_request.exists() or self.folder.is_asked_to_stop()
+            self.asked_at, self.answer = time.monotonic(), stops or self.is_out_of_time()
         return self.answer
 
     def stepped(self, step: int) -> None:
@@ -125,9 +127,15 @@ class TrialSurroundings:
             yield
 
     def forward(self, rows: list[dict[str, Any]]) -> None:
-        """Tell the driver about rows that are in the trial's file already."""
+        """Tell the driver about rows that are in the trial's file already, each once."""
         for row in rows:
-            self.report_row(row)
+            if row["evaluation"] not in self.forwarded:
+                self.forwarded.add(row["evaluation"])
+                self.report_row(row)
+
+    def written_rows(self) -> list[dict[str, Any]]:
+        """Return the rows that are in the trial's file."""
+        return self.folder.rows()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what belongs to this process: a worker has its own heart, and no line to the driver."""

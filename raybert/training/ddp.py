@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from raybert.training.loop import fit
 from raybert.training.result import FitResult
 
 _RESULT = "fit_result.pickle"
+_SECONDS_BETWEEN_LOOKS = 1.0
+"""At the rows of a trial that other processes write."""
 MAX_RESTARTS = 5
 """Of a run whose worker is lost; a micro-batch that does not fit is halved with each."""
 
@@ -40,7 +43,10 @@ class PortableSurroundings(Surroundings, Protocol):
         """Enter what this worker needs around its run, such as being the only one that writes."""
 
     def forward(self, rows: list[dict[str, Any]]) -> None:
-        """Tell the driver about evaluations that a worker has reported to the trial's files."""
+        """Tell the driver about evaluations that a worker has reported to the trial's files, each once."""
+
+    def written_rows(self) -> list[dict[str, Any]]:
+        """Return the evaluations in the trial's files."""
 
 
 def fit_distributed(
@@ -97,7 +103,7 @@ def fit_distributed(
     }
     scratch = Path(tempfile.mkdtemp(prefix=".train-", dir=folder))
     try:
-        ray.train.torch.TorchTrainer(
+        trainer = ray.train.torch.TorchTrainer(
             _worker,
             train_loop_config=arguments,
             scaling_config=ray.train.ScalingConfig(
@@ -110,13 +116,23 @@ def fit_distributed(
                 storage_path=str(scratch),
                 failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
             ),
-        ).fit()
+        )
+        _fit_followed(trainer, surroundings)
         result: FitResult = pickle.loads((folder / _RESULT).read_bytes())
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         (folder / _RESULT).unlink(missing_ok=True)
     surroundings.forward(result.rows)
     return result
+
+
+def _fit_followed(trainer: ray.train.torch.TorchTrainer, surroundings: PortableSurroundings) -> None:
+    """Run a trainer in a thread of its own, and pass evaluations on as rank 0 writes them."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fit") as pool:
+        ending = pool.submit(trainer.fit)
+        while not wait([ending], timeout=_SECONDS_BETWEEN_LOOKS).done:
+            surroundings.forward(surroundings.written_rows())
+        ending.result()
 
 
 def _worker(arguments: dict[str, Any]) -> None:

@@ -148,6 +148,8 @@ class Search:
     def report(self, suggestion: Suggestion, seed: int, row: Mapping[str, Any]) -> str:
         """Return whether a run goes on after an evaluation; what was decided before is answered from the log."""
         evaluation, arm = int(row["evaluation"]), suggestion.arm
+        if suggestion.status is not None:  # workers of their own stop a little later than they are asked to
+            return STOP
         known = suggestion.decisions.get((seed, evaluation))
         if known is not None:
             return known

@@ -48,7 +48,7 @@ def run_search(
         search.folder,
         cluster,
         searcher=ArmSearcher(search, should_stop),
-        scheduler=ArmScheduler(search),
+        scheduler=ArmScheduler(search, has_workers=config.resources.workers_per_trial > 1),
         callback=_Watcher(search, progress),
         identify=lambda trial: _at_work(suggestion_of(search, trial)),
         progress=progress,
@@ -74,7 +74,7 @@ def _tune_function(config: dict[str, Any], arms: Mapping[str, Arm], inputs: Tria
 
         status = run_spec(spec, inputs, folder, report, signals=inputs.signals.get(reader.trial_id, ()))
         tune.report({RUN_ENDED: status, _SEED: spec.seed})
-        if status != "complete":
+        if status != "complete" or run.is_asked_to_stop():
             return
 
 
@@ -119,11 +119,19 @@ class ArmSearcher(Searcher):
 
 
 class ArmScheduler(FIFOScheduler):
-    """Asks the search what to do after every evaluation."""
+    """Asks the search what to do after every evaluation.
 
-    def __init__(self, search: Search) -> None:
+    A run with workers of its own is asked to stop by a file: Tune would end its process at once, and Ray Train's
+    workers with it, whose resources then stay taken (Ray 2.60).
+
+    Args:
+        search: all arms.
+        has_workers: whether runs have workers of their own.
+    """
+
+    def __init__(self, search: Search, *, has_workers: bool = False) -> None:
         super().__init__()
-        self._search = search
+        self._search, self._has_workers = search, has_workers
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of Tune's snapshot."""
@@ -139,7 +147,13 @@ class ArmScheduler(FIFOScheduler):
             decision = self._search.end_run(suggestion, result[_SEED], result[RUN_ENDED])
         else:  # it saved and stopped because the sweep does
             return str(TrialScheduler.CONTINUE)
-        return str(TrialScheduler.STOP if decision == STOP and suggestion.stopped else TrialScheduler.CONTINUE)
+        if decision != STOP or not suggestion.stopped:
+            return str(TrialScheduler.CONTINUE)
+        if not self._has_workers:
+            return str(TrialScheduler.STOP)
+        run = next(spec for spec in suggestion.runs if spec.seed == result[_SEED])
+        self._search.folder.trial(run.trial_id).ask_to_stop()
+        return str(TrialScheduler.CONTINUE)
 
 
 def suggestion_of(search: Search, trial: Any) -> Suggestion:
@@ -156,6 +170,7 @@ class _Watcher(tune.Callback):
 
     def __init__(self, search: Search, progress: Progress) -> None:
         self._search, self._progress = search, progress
+        self._announced: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of Tune's snapshot."""
@@ -168,7 +183,7 @@ class _Watcher(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         suggestion = suggestion_of(self._search, trial)
-        if suggestion.status is not None:
+        if suggestion.status is not None and suggestion.name not in self._announced:
             self._announce(suggestion)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -188,6 +203,7 @@ class _Watcher(tune.Callback):
         return suggestion, self._search.folder.trial(suggestion.current_run.trial_id)
 
     def _announce(self, suggestion: Suggestion) -> None:
+        self._announced.add(suggestion.name)
         value = "" if suggestion.value is None else f" {suggestion.arm.metric} {suggestion.value:.4f}"
         why = f" ({suggestion.why})" if suggestion.why else ""
         self._progress.searching(self._search.tallies, f"{suggestion.name}: {suggestion.status}{value}{why}")

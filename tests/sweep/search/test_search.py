@@ -8,13 +8,17 @@ import pytest
 
 from raybert.sweep.search.stopping import ArmStopper, examples_of_run, is_clearly_worse
 from raybert.sweep.search.studies import best_params
+from raybert.sweep.search.tune import ArmScheduler
+from raybert.sweep.tune_run import RUN_ENDED
 from tests.sweep.search.driving import (
     RATE,
+    TuneTrial,
     arms_of,
     config_of,
     drive,
     events,
     opened,
+    rows_of,
     run_whole,
     study_rows,
 )
@@ -313,3 +317,24 @@ def test_a_graceful_stop_leaves_suggestions_running_and_the_next_driver_begins_w
     with opened(config, tmp_path) as search:
         drive(search, by_rate, should_stop=lambda: True)
         assert [key for key, one in search.suggestions.items() if one.status is None] == unfinished
+
+
+def test_a_run_with_workers_is_asked_to_stop_by_a_file_and_what_it_reports_later_changes_nothing(tmp_path):
+    config = config_of({"trials_per_strategy": 2}, sweep={"strategies": ["random"]})
+    with opened(config, tmp_path) as search:
+        scheduler = ArmScheduler(search, has_workers=True)
+        for number, level in ((0, 0.9), (1, 0.1)):
+            suggestion = search.next()
+            trial = TuneTrial(str(number), {"arm": "random", "number": number})
+            run = search.folder.trial(suggestion.runs[0].trial_id)
+            run.path.mkdir(parents=True)
+            for row in rows_of(suggestion.runs[0], [level + 0.01 * i for i in range(10)], "accuracy"):
+                assert scheduler.on_trial_result(None, trial, {**row, "raybert_seed": 1000}) == "CONTINUE"
+            assert run.is_asked_to_stop() == (number == 1)
+            status = "stopped" if number else "complete"
+            scheduler.on_trial_result(None, trial, {RUN_ENDED: status, "raybert_seed": 1000})
+            search.released(suggestion)
+        assert [row[0] for row in study_rows(search).values()] == ["COMPLETE", "PRUNED"]
+        assert list(study_rows(search)["random", 1][3].values()) == [0.1]
+        run.forget_pruning()
+        assert (run.status(), run.is_asked_to_stop()) == ("pending", False)
