@@ -128,7 +128,7 @@ def print_failures(results: Sweep) -> None:
         return
     console = Console()
     num_failed, distinct = sum(len(group.failures) for group in groups), f"{len(groups)} distinct error"
-    title = f"failed: {num_failed} trials, {distinct}{'s' if len(groups) > 1 else ''}"
+    title = f"failed: {num_failed} trial{'s' if num_failed > 1 else ''}, {distinct}{'s' if len(groups) > 1 else ''}"
     _say(console, title, "bold red")
     rows_left = console.height - 4  # the title, what is not shown, and the command that goes on
     for shown, group in enumerate(groups):

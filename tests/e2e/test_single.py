@@ -289,7 +289,8 @@ def test_a_failing_run_is_exit_code_5_with_its_reason_and_can_be_tried_again(pla
     options = ("--set", "train.loss.name=loss_beside_the_file:loss", "--output", tmp_path / "run")
     code, out, _ = run("train", place / "file.yaml", *options)
     assert code == 5
-    assert "failed (1 trial): ValueError: not yet" in out
+    assert "failed: 1 trial, 1 distinct error\nValueError: not yet\n" in out
+    assert "again: raybert reproduce " in out
     assert "try again:  raybert train" in out
     (tmp_path / "fixed").touch()
     code, out, err = run("train", place / "file.yaml", *options, "--resume")

@@ -224,8 +224,11 @@ def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
     file, folder = ROOT / "sweeps" / "strategies.yaml", tmp_path / "run"
     done = run("sweep", file, "--output", folder, *SHRUNK_OPTIONS, "--set", strategies, cwd=tmp_path)
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "failed (2 trials): SelectionError: strategy 'wrong': positions must be distinct" in done.stdout
-    assert "failed (2 trials): TrialError: the trial's process died" in done.stdout
+    assert "failed: 4 trials, 2 distinct errors" in done.stdout
+    assert "SelectionError: strategy 'wrong': positions must be distinct" in done.stdout
+    assert "TrialError: the trial's process died" in done.stdout
+    assert done.stdout.count("    in 2 trials: ") == 2
+    assert done.stdout.count("    again: raybert reproduce ") == 2
     trials = raybert.load_sweep(folder).trials.set_index("strategy")["status"]
     assert trials["random"].tolist() == ["complete"] * 2
     assert trials["wrong"].tolist() == trials["dies"].tolist() == ["failed"] * 2
