@@ -72,6 +72,9 @@ def read_arms(storage: BaseStorage, sweep: str | None = None) -> list[StudiedArm
     return [arm for _, arm in sorted(arms, key=lambda entry: entry[0])]
 
 
+_FILES = {"sqlite": "study.db", "journal": "study.journal"}
+
+
 def open_studies(folder: Path, storage: str = "sqlite") -> BaseStorage | None:
     """Return the studies of a sweep for reading, or None where there are none yet.
 
@@ -84,17 +87,17 @@ def open_studies(folder: Path, storage: str = "sqlite") -> BaseStorage | None:
     Raises:
         SweepError: the file is damaged, or the database cannot be reached.
     """
+    if storage in _FILES and not (folder / _FILES[storage]).is_file():  # nor is Optuna needed
+        return None
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
     if storage == "sqlite":
-        return _copy_sqlite(folder / "study.db")
+        return _copy_sqlite(folder / _FILES[storage])
     if storage != "journal":
         with _as_sweep_error(storage):
             return RDBStorage(storage, skip_table_creation=True)
-    path = folder / "study.journal"
-    if not path.is_file():  # which the backend would make
-        return None
+    path = folder / _FILES[storage]
     with _as_sweep_error(str(path)):
         return JournalStorage(JournalFileBackend(str(path)))
 
@@ -103,8 +106,6 @@ def _copy_sqlite(path: Path) -> BaseStorage | None:
     from optuna.storages import RDBStorage
     from sqlalchemy.pool import StaticPool
 
-    if not path.is_file():
-        return None
     memory = sqlite3.connect(":memory:", check_same_thread=False)
     with _as_sweep_error(str(path)):
         try:
