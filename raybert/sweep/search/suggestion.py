@@ -103,6 +103,8 @@ class Suggestion:
             self.seen[seed], self.seconds[seed] = event["examples_seen"], event.get("seconds", 0.0)
         elif kind == "run":
             self.ended_runs[event["seed"]] = event["status"]
+            if event["value"] is not None:  # a log written anew from a study has no evaluations of further seeds
+                self.best[event["seed"]] = event["value"]
         elif kind == "end":
             self.status, self.value, self.why = event["status"], event["value"], event.get("why", "")
         if kind in ("report", "run") and event["decision"] == STOP:

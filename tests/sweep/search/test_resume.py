@@ -184,3 +184,26 @@ def test_a_driver_that_is_killed_while_it_starts_is_followed_by_another(undistur
     with opened(CONFIG, tmp_path / "b") as search:
         drive(search, planted)
         assert state_of(search, tmp_path / "b") == undisturbed
+
+
+def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(tmp_path):
+    """The values of all seeds are in it: the paired test of what follows reads them."""
+    config = config_of({"trials_per_strategy": 4, "seeds_per_trial": 3, "asha": None})
+
+    def rising(spec):
+        return [0.5, 0.6 + spec.config.train.learning_rate]
+
+    undisturbed = run_whole(config, tmp_path / "undisturbed", rising)
+    folder = tmp_path / "disturbed"
+    folder.mkdir()
+    with opened(config, folder) as search:
+        drive(search, rising, most=20)
+    (folder / DECISIONS_FILE).unlink()
+    with opened(config, folder) as search:
+        drive(search, rising, most=3)
+    with opened(config, folder) as search:
+        drive(search, rising)
+        assert search.best() == undisturbed.best()
+        ended = [event for event in events(folder) if event["event"] == "end"]
+        values = {(event["arm"], event["number"]): event["value"] for event in ended}
+    assert values == {key: one.value for key, one in undisturbed.suggestions.items()}
