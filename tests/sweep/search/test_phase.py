@@ -18,8 +18,9 @@ from raybert.sweep.folder import SweepFolder
 from raybert.sweep.plan import plan_trial
 from raybert.sweep.progress import PlainProgress, search_table
 from raybert.sweep.runner import run_sweep
+from raybert.sweep.search import best_params
 from raybert.sweep.search.search import ArmTally
-from raybert.sweep.search.studies import best_params, load_studies
+from raybert.sweep.search.studies import load_studies
 from raybert.sweep.specs import TUNE, Variant
 from raybert.sweep.trial import run_trial
 from tests.sweep.search.driving import events
