@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.cluster_utils import Cluster
 
 from raybert.models import Encoder
 from tests.faults.sweeps import Ground, run
-from tests.faults.table import fault
+from tests.faults.table import fault, faults
 
-__all__ = ["fault"]
+__all__ = ["fault", "faults"]
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +31,11 @@ def undisturbed(file: Path, ray_cluster: object, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     assert run(file, folder).outcome.exit_code == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def small_cluster() -> Iterator[str]:
+    """The address of a cluster of one node with two CPUs, which other processes can join."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield cluster.address
+    cluster.shutdown()

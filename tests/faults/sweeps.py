@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,12 +21,12 @@ import yaml
 from rich.console import Console
 
 import raybert
+from raybert.cli import main
 from raybert.config import load_config
 from raybert.models import Encoder
 from raybert.sweep.progress import PlainProgress
 from raybert.sweep.runner import Outcome, run_sweep
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120.0
 _WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south")
 
@@ -160,28 +159,73 @@ def run(
     return Ended(outcome, said.getvalue())
 
 
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["raybert.cli", "raybert.sweep.search.phase", "raybert.analysis.plots"])
+
+
+@dataclass(frozen=True)
+class Driver:
+    """`raybert sweep` in a process of its own.
+
+    It is forked from one that has imported everything: the imports alone would take longer than the sweeps.
+    """
+
+    process: Any
+    said_file: Path
+
+    @property
+    def pid(self) -> int:
+        return int(self.process.pid)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def is_alive(self) -> bool:
+        return bool(self.process.is_alive())
+
+    def kill(self) -> None:
+        """End it at once, by SIGKILL."""
+        self.process.kill()
+        self.process.join()
+
+    def end(self, seconds: float = PATIENCE_SECONDS) -> tuple[int, str]:
+        """Wait for its end; return its exit code and what it said."""
+        self.process.join(seconds)
+        said = self.said_file.read_text(encoding="utf-8")
+        assert not self.is_alive(), f"not at its end within {seconds:g} s: {said}"
+        return int(self.process.exitcode), said
+
+
+def _command(arguments: list[str], said_file: str, environment: dict[str, str]) -> None:
+    """Run the command line in a forked process."""
+    file = os.open(said_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.environ.update(environment)
+    sys.argv = ["raybert", *arguments]
+    main()
+
+
 @contextlib.contextmanager
-def started(file: Path, output: Path, *options: object) -> Iterator[subprocess.Popen[str]]:
+def started(file: Path, output: Path, *options: object, environment: dict[str, str] | None = None) -> Iterator[Driver]:
     """Run `raybert sweep` in a process of its own, which does not outlive the block."""
-    command = [sys.executable, "-m", "raybert", "sweep", str(file), "--output", str(output), *map(str, options)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
-    )
+    arguments = ["sweep", str(file), "--output", str(output), *map(str, options)]
+    said_file = output.with_name(f"{output.name}.said")
+    said_file.parent.mkdir(parents=True, exist_ok=True)
+    variables = {"COLUMNS": "200", **(environment or {})}
+    process = _SERVER.Process(target=_command, args=(arguments, str(said_file), variables))
+    process.start()
+    driver = Driver(process, said_file)
     try:
-        yield process
+        yield driver
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        driver.kill()
 
 
-def finish(file: Path, output: Path, *options: object) -> tuple[int, str]:
+def finish(file: Path, output: Path, *options: object, environment: dict[str, str] | None = None) -> tuple[int, str]:
     """Run `raybert sweep` to its end; return its exit code and what it said."""
-    with started(file, output, *options) as process:
-        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
-        return process.returncode, said
+    with started(file, output, *options, environment=environment) as driver:
+        return driver.end()
 
 
 @dataclass(frozen=True)

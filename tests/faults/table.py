@@ -37,13 +37,21 @@ class Fault:
 
 
 @pytest.fixture
-def fault(request: pytest.FixtureRequest, record_property: object) -> Iterator[Fault]:
-    """The counts of this test's fault, named by its marker."""
-    marker = request.node.get_closest_marker(FAULT)
-    counts = Fault(marker.args[0])
+def faults(request: pytest.FixtureRequest) -> Iterator[list[Fault]]:
+    """The counts of this test's faults, named by its markers from top to bottom."""
+    markers = [marker for marker in request.node.iter_markers() if marker.name == FAULT]
+    counts = [Fault(marker.args[0]) for marker in reversed(markers)]
     yield counts
     # Properties travel with the report, from the processes of pytest-xdist too.
-    request.node.user_properties.append((FAULT, [counts.name, counts.tried, counts.survived, counts.lost]))
+    for one in counts:
+        request.node.user_properties.append((FAULT, [one.name, one.tried, one.survived, one.lost]))
+
+
+@pytest.fixture
+def fault(faults: list[Fault]) -> Fault:
+    """The counts of this test's only fault."""
+    (only,) = faults
+    return only
 
 
 def pytest_configure(config: pytest.Config) -> None:

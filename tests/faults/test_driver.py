@@ -41,13 +41,13 @@ def test_a_signal_lets_running_trials_save_and_leaves_a_resumable_folder(
     ground, file, undisturbed, tmp_path, fault, number
 ):
     ground.traps.lay("gate")
-    with fault.once(), started(file, tmp_path) as process:
+    with fault.once(), started(file, tmp_path) as driver:
         ground.traps.wait_for_trial()
-        process.send_signal(number)
+        driver.send_signal(number)
         wait_until((tmp_path / "stop-requested").exists, "the request to stop")
         ground.traps.open()
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 3, said
+        code, said = driver.end()
+        assert code == 3, said
         assert "are left; continue with:  raybert sweep" in said
         assert not list(tmp_path.glob("trials/*/attempts.jsonl"))
         assert list(tmp_path.glob("trials/*/checkpoint/last/COMPLETE"))
@@ -57,13 +57,13 @@ def test_a_signal_lets_running_trials_save_and_leaves_a_resumable_folder(
 @pytest.mark.fault("Ctrl-C twice")
 def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_is_continued(ground, file, undisturbed, tmp_path, fault):
     ground.traps.lay("gate")
-    with fault.once(), started(file, tmp_path) as process:
+    with fault.once(), started(file, tmp_path) as driver:
         ground.traps.wait_for_trial()
-        process.send_signal(signal.SIGINT)
+        driver.send_signal(signal.SIGINT)
         wait_until((tmp_path / "stop-requested").exists, "the request to stop")
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)  # though a trial waits at the gate
-        assert process.returncode == 3, said
+        driver.send_signal(signal.SIGINT)
+        code, said = driver.end(30)  # though a trial waits at the gate
+        assert code == 3, said
         assert "Traceback" not in said
         assert_resumes(file, tmp_path, undisturbed, fault)
 
@@ -71,18 +71,17 @@ def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_is_continued(ground, fi
 @pytest.mark.fault("second process on the folder")
 def test_a_second_process_is_refused_and_one_after_a_kill_takes_over(ground, file, undisturbed, tmp_path, fault):
     ground.traps.lay("gate")
-    with started(file, tmp_path) as process:
+    with started(file, tmp_path) as driver:
         ground.traps.wait_for_trial()
         with (
             fault.once(),
-            pytest.raises(SweepError, match=rf"in use by another raybert process \(pid {process.pid} on"),
+            pytest.raises(SweepError, match=rf"in use by another raybert process \(pid {driver.pid} on"),
         ):
             run(file, tmp_path)
         with fault.once():
-            process.kill()
-            process.wait()
+            driver.kill()
             ended = assert_resumes(file, tmp_path, undisturbed, fault)
-            assert f"note: taken over from pid {process.pid}" in ended.said
+            assert f"note: taken over from pid {driver.pid}" in ended.said
     owners = [json.loads(path.read_text())["attempt"] for path in tmp_path.glob("trials/*/heartbeat.json")]
     assert max(owners) > min(owners)
 

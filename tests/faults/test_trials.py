@@ -102,17 +102,16 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_fails_only_where_nothin
 
 
 @pytest.mark.fault("worker ended for the host's memory")
-def test_a_worker_that_ray_ends_for_memory_is_tried_again(ground, file, undisturbed, tmp_path, fault, monkeypatch):
+def test_a_worker_that_ray_ends_for_memory_is_tried_again(ground, file, undisturbed, tmp_path, fault):
     memory = psutil.virtual_memory()
     if memory.available < 8 * 2**30:
         pytest.skip("needs 8 GiB of free memory")
     # Room for whatever else this machine does meanwhile, half of what the hog takes at most.
     threshold = 1 - 0.6 * memory.available / memory.total
-    monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.4f}")
-    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    watchful = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
     ground.traps.lay("hog")
     with fault.once():
-        code, said = finish(file, tmp_path / "run")  # its own Ray, which looks at memory more closely
+        code, said = finish(file, tmp_path / "run", environment=watchful)
         assert code == 0, said
         assert {attempt["kind"] for attempt in attempts_of(tmp_path / "run")} == {"memory"}
         assert_same_end(tmp_path / "run", undisturbed)
