@@ -8,6 +8,7 @@ from typing import Any
 
 from raybert.config import RaybertConfig, StrategyConfig, TuneConfig, validate_config, with_value
 from raybert.config.tune import Mode
+from raybert.errors import ConfigError
 from raybert.selection.registry import build_strategy
 from raybert.selection.strategy import Strategy
 from raybert.sweep.plan import build_entries, expand_grid, facts_of, plan_trial
@@ -200,6 +201,8 @@ def _make_arm(
         spaces[label].check_point(point, f"sweep.tune.points_to_evaluate[{i}]")
         for i, point in enumerate(tune.points_to_evaluate)
     )
+    for candidate in candidates:
+        _check_budgets(spaces[label], candidate)
     return Arm(
         name=label + "".join(f" {key}={value}" for key, value in grid.items()),
         order=order,
@@ -212,6 +215,22 @@ def _make_arm(
         mode=tune.direction(config.train.best_metric),
         points=tuple(point for point in points if point),
     )
+
+
+def _check_budgets(space: SearchSpace, candidate: Candidate) -> None:
+    """Refuse budgets that a pool does not have, before one of them is suggested.
+
+    Raises:
+        ConfigError: the pool is smaller.
+    """
+    selection = candidate.variant.config.selection
+    for domain in space.domains:
+        if domain.key == "selection.budget" and candidate.readers[0].strategy.spends() != "none":
+            for budget in domain.edges():
+                try:
+                    selection.model_copy(update={"budget": budget}).resolve(candidate.facts.base)
+                except ConfigError as error:
+                    raise ConfigError(f"{domain.path}: {str(error).removeprefix('selection.budget: ')}") from None
 
 
 def _candidates(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from itertools import combinations
 from typing import Any
 
 from raybert.config import DomainConfig, RaybertConfig, StrategyConfig, TuneConfig, suggest
@@ -50,6 +51,7 @@ def search_spaces(config: RaybertConfig) -> dict[str, SearchSpace]:
             if outside:
                 rule = f"must be {domains[other].describe()}, as in `space`"
                 raise ConfigError(f"sweep.tune.space.{key}.when.{other}: {rule}, got {outside[0]!r}")
+    _check_pairs(tune.space, entries, variants[0])
     if tune.shared:
         return {SHARED: SearchSpace(_ordered(domains.values(), labels, None), labels)}
     return {label: SearchSpace(_ordered(domains.values(), labels, label)) for label in labels}
@@ -158,6 +160,42 @@ class _Trial:
         if key.startswith("strategies."):
             return _read(strategy, parameter_of(key, self.label))
         return _read(tuned.config, key)
+
+
+def _check_pairs(
+    space: Mapping[str, DomainConfig], entries: list[tuple[str, StrategyConfig, Strategy]], variant: Variant
+) -> None:
+    """Try the ends of every two keys of a section together: a section has rules between its keys.
+
+    Raises:
+        ConfigError: two values cannot be together, and would end the search when they are suggested.
+    """
+    labels = tuple(label for label, _, _ in entries)
+    for one, other in combinations(space, 2):
+        if one.rpartition(".")[0] != other.rpartition(".")[0]:
+            continue
+        owner = strategy_of(one, labels)
+        label, entry, _ = next(entry for entry in entries if owner in (None, entry[0]))
+        for values in _together(one, other, space):
+            try:
+                with_values(label, entry, variant, values)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"sweep.tune.space.{other}: must be allowed with every value of {one}, got {values}: {error}; say "
+                    "with `when` where it is searched"
+                ) from None
+
+
+def _together(one: str, other: str, space: Mapping[str, DomainConfig]) -> Iterator[dict[str, Any]]:
+    """Yield the ends of two keys, and of those that they depend on, as far as they can be in one suggestion."""
+    first, second = (
+        [values for end in Domain(key, space[key]).edges() for values in _with_conditions(key, end, space)]
+        for key in (one, other)
+    )
+    for values in first:
+        for more in second:
+            if all(values[key] == more[key] for key in values.keys() & more.keys()):
+                yield {**values, **more}
 
 
 def _reads(strategy: Strategy) -> tuple[Any, ...]:

@@ -101,6 +101,43 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(space, message)
         search_spaces(config_of({"space": space}, sweep=STRATEGIES))
 
 
+MLP, FOCAL = {"model": {"head": {"name": "mlp"}}}, {"train": {"loss": {"name": "focal"}}}
+HEAD = {"model.head.name": {"choice": ["linear", "mlp"]}, "model.head.sizes": {"choice": [[128], [256, 64]]}}
+
+
+@pytest.mark.parametrize(
+    ("space", "sections", "message"),
+    [
+        (HEAD, MLP, r"head\.sizes: must be allowed with every value of model\.head\.name.*belongs to the head mlp"),
+        (
+            {"train.loss.name": {"choice": ["bce", "focal"]}, "train.loss.alpha": {"low": 0.1, "high": 0.5}},
+            FOCAL,
+            r"train\.loss\.alpha: must be allowed with every value of train\.loss\.name.*belongs to the loss focal",
+        ),
+        (
+            {"train.warmup_steps": {"choice": [None, 10]}, "train.warmup_fraction": {"low": 0.0, "high": 0.3}},
+            {},
+            r"warmup_fraction: must be allowed with every value of train\.warmup_steps.*not both.*say with `when`",
+        ),
+    ],
+)
+def test_values_that_cannot_be_together_are_refused_before_they_are_suggested(space, sections, message):
+    with pytest.raises(ConfigError, match=message):
+        search_spaces(config_of({"space": space}, **sections))
+
+
+def test_a_condition_keeps_values_apart_that_cannot_be_together():
+    sizes = {**HEAD["model.head.sizes"], "when": {"model.head.name": "mlp"}}
+    assert search_spaces(config_of({"space": {**HEAD, "model.head.sizes": sizes}}, **MLP))
+
+
+def test_a_budget_above_the_pool_is_refused_before_it_is_suggested():
+    space = {"selection.budget": {"low": 100, "high": 5000}}
+    with pytest.raises(ConfigError, match=r"^sweep\.tune\.space\.selection\.budget: must be in 1\.\.1000 .*got 5000$"):
+        arms_of(config_of({"space": space}, selection={"budget": 100}))
+    assert arms_of(config_of({"space": space}, selection={"budget": 100}, sweep={"strategies": ["all"]}))
+
+
 def test_a_key_of_the_grid_cannot_be_searched():
     config = config_of({"space": RATE}, sweep={"grid": {"train.learning_rate": [1e-4, 2e-4]}})
     with pytest.raises(ConfigError, match=r"^sweep\.tune\.space\.train\.learning_rate: must be left out, sweep\.grid"):
