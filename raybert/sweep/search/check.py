@@ -138,10 +138,13 @@ class _Trial:
         if domain.choice is not None:
             return False
         takes_integers = all(type(value) is int for value in found)
-        if domain.int is None or domain.int == takes_integers:
-            return takes_integers
-        if takes_integers:
+        if takes_integers and domain.int is False:
             raise ConfigError(f"{path}.int: must be true, the key takes whole numbers only")
+        if not takes_integers and not domain.int:
+            return False
+        for name in ("low", "high", "step"):
+            if int(getattr(domain, name) or 0) != (getattr(domain, name) or 0):
+                raise ConfigError(f"{path}.{name}: must be a whole number, as the key is, got {getattr(domain, name)}")
         return True
 
     def _try(self, path: str, key: str, values: Mapping[str, Any], variant: Variant) -> Any:

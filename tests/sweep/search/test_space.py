@@ -82,6 +82,8 @@ def test_keys_of_one_strategy_come_last_and_only_in_its_arm():
         ({"train.learning_rate": {"low": 0, "high": 2}}, r"must be > 0, got 0$"),
         ({"train.schedule": {"choice": ["linear", "cosin"]}}, "must be one of 'linear', 'cosine'"),
         ({"train.batch_size": {"low": 8, "high": 16, "int": False}}, "whole numbers only"),
+        ({"train.batch_size": {"low": 1, "high": 4, "step": 1.5}}, r"whole number, as the key is, got 1\.5"),
+        ({"train.weight_decay": {"low": 0.5, "high": 3.5, "int": True}}, r"whole number, as the key is, got 0\.5"),
         ({"data.max_length": {"low": 8, "high": 16}}, "must be a key of train, model or selection, or strategies"),
         ({"modl.dropout": {"low": 0, "high": 0.2}}, "did you mean 'model'"),
         ({"model.encoder": {"choice": ["a", "b"]}}, "decides what the data are"),
@@ -97,7 +99,7 @@ def test_keys_of_one_strategy_come_last_and_only_in_its_arm():
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(space, message):
     (key,) = space
-    with pytest.raises(ConfigError, match=rf"^sweep\.tune\.space\.{key}(\.int)?: .*{message}"):
+    with pytest.raises(ConfigError, match=rf"^sweep\.tune\.space\.{key}(\.int|\.low|\.step)?: .*{message}"):
         search_spaces(config_of({"space": space}, sweep=STRATEGIES))
 
 
