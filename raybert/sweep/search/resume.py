@@ -74,17 +74,20 @@ def _restore_lost(search: Search, arm: Arm) -> None:
     for number in known:
         if number in there:
             continue
+        suggestion = search.suggestions[arm.name, number]
+        distributions = _distributions(arm, suggestion.params)
+        if study.begin_waiting(number, suggestion.params, distributions):
+            continue
         if number != len(study.study.get_trials(deepcopy=False)):
             raise SweepError(
                 f"study '{study.study.study_name}': must hold suggestion {number} of {search.log.path}, but another "
                 "one has its place; restore the database from a copy, or delete it: it is then written from the log"
             )
-        suggestion = search.suggestions[arm.name, number]
         study.add(
             create_trial(
                 state=TrialState.RUNNING,
                 params=suggestion.params,
-                distributions=_distributions(arm, suggestion.params),
+                distributions=distributions,
                 user_attrs={} if suggestion.retry_of is None else {"retry_of": suggestion.retry_of},
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.distributions import BaseDistribution
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -41,8 +42,9 @@ def open_storage(tune: TuneConfig, folder: Path) -> Iterator[BaseStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = _make_storage(tune, folder)
-    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportError) as error:
-        where = tune.storage if "://" in tune.storage else folder / STUDY_FILE
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportError, ValueError) as error:
+        files = {"sqlite": folder / STUDY_FILE, "journal": folder / JOURNAL_FILE}
+        where = files.get(tune.storage, tune.storage)
         remedy = "delete it: it is then written anew from decisions.jsonl" if where != tune.storage else "is it up?"
         raise SweepError(
             f"{where}: cannot be opened as a database of studies ({type(error).__name__}); {remedy}"
@@ -56,10 +58,20 @@ def open_storage(tune: TuneConfig, folder: Path) -> Iterator[BaseStorage]:
 
 def _make_storage(tune: TuneConfig, folder: Path) -> BaseStorage:
     if tune.storage == "journal":
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL_FILE)))
+        _cut_torn_line(folder / JOURNAL_FILE)
+        return JournalStorage(JournalFileBackend(str(folder / JOURNAL_FILE)))  # reads all of it
     storage = RDBStorage(tune.storage) if tune.storage != "sqlite" else _open_sqlite(folder / STUDY_FILE)
     storage.get_all_studies()  # a damaged file shows here
     return storage
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what a power cut has left of a last line: the log of decisions has it, and Optuna could not read on."""
+    content = path.read_bytes() if path.exists() else b""
+    whole, newline, torn = content.rpartition(b"\n")
+    if torn:
+        with path.open("r+b") as file:
+            file.truncate(len(whole) + len(newline))
 
 
 def _open_sqlite(path: Path) -> RDBStorage:
@@ -163,8 +175,10 @@ class ArmStudy(OptunaSearch):
 
     def report(self, number: int, examples_seen: int, value: float) -> None:
         """Write an intermediate value that the study does not have yet; NaN is left out."""
-        if math.isfinite(value):
-            self._trial(number).report(value, examples_seen)
+        trial = self._trial(number)
+        known = self.study._storage.get_trial(trial._trial_id).intermediate_values
+        if math.isfinite(value) and examples_seen not in known:
+            trial.report(value, examples_seen)
 
     def finish(self, number: int, status: str, value: float | None, attrs: Mapping[str, Any]) -> None:
         """Write how a suggestion ended that is on its way.
@@ -192,6 +206,18 @@ class ArmStudy(OptunaSearch):
             return False
         params = self.study.get_trials(deepcopy=False)[number].params
         self.study.enqueue_trial(params, user_attrs={"retry_of": number})
+        return True
+
+    def begin_waiting(self, number: int, params: Params, distributions: Mapping[str, BaseDistribution]) -> bool:
+        """Begin a suggestion with known values if it waits in the study, which lost that it began; return whether."""
+        storage = self.study._storage
+        found = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        trial_id = next((trial._trial_id for trial in found if trial.number == number), None)
+        if trial_id is None:
+            return False
+        storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        for key, distribution in distributions.items():
+            storage.set_trial_param(trial_id, key, distribution.to_internal_repr(params[key]), distribution)
         return True
 
     def add(self, trial: FrozenTrial) -> None:

@@ -207,3 +207,39 @@ def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(t
         ended = [event for event in events(folder) if event["event"] == "end"]
         values = {(event["arm"], event["number"]): event["value"] for event in ended}
     assert values == {key: one.value for key, one in undisturbed.suggestions.items()}
+
+
+def test_a_study_that_lost_the_begin_of_a_queued_point_takes_it_from_the_log(tmp_path):
+    """A power cut may take the last commits of the database away, but not lines of the log."""
+    points = [{"train.learning_rate": rate} for rate in (1e-4, 2e-4, 3e-4)]
+    config = config_of({"points_to_evaluate": points, "trials_per_strategy": 4})
+    undisturbed = run_whole(config, tmp_path / "undisturbed", planted)
+    folder = tmp_path / "disturbed"
+    folder.mkdir()
+    with opened(config, folder):
+        pass
+    shutil.copy(folder / "study.db", tmp_path / "earlier.db")
+    with opened(config, folder) as search:
+        drive(search, planted, most=4)
+    shutil.copy(tmp_path / "earlier.db", folder / "study.db")
+    with opened(config, folder) as search:
+        drive(search, planted)
+        assert study_rows(search) == study_rows(undisturbed)
+
+
+def test_a_torn_journal_is_cut_and_a_damaged_one_is_an_error(tmp_path):
+    config = config_of({"storage": "journal"})
+    undisturbed = run_whole(config, tmp_path / "undisturbed", planted)
+    journal = tmp_path / "disturbed" / "study.journal"
+    journal.parent.mkdir()
+    with opened(config, journal.parent) as search:
+        drive(search, planted, most=5)
+    journal.write_bytes(journal.read_bytes()[:-40])
+    with opened(config, journal.parent) as search:
+        drive(search, planted)
+        assert study_rows(search) == study_rows(undisturbed)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:3], b"torn", *lines[4:]]))
+    message = r"study\.journal: cannot be opened .*delete it: it is then written anew"
+    with pytest.raises(SweepError, match=message), opened(config, journal.parent):
+        pass
