@@ -43,12 +43,15 @@ from raybert.sweep.records import (
     selection_frame,
 )
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, write_spec
-from raybert.sweep.specs import REFIT, TRIAL, TUNE, TrialSpec
+from raybert.sweep.specs import PART, REFIT, TRIAL, TUNE, TrialSpec
 from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory
 
 FitFunction = Callable[..., FitResult]
+
+_WITHOUT_TEST = (TUNE, PART)
+"""Runs of a search, and what only serves scores, its own among them: tuning never reads the test split."""
 
 
 @dataclass(frozen=True)
@@ -175,9 +178,9 @@ def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def _training_inputs(spec: TrialSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
-    """Return the data: nulls are added to the pool of a proxy that must have seen them; tuning sees no test split."""
-    if spec.role == TUNE:
-        return without_test(data)
+    """Return the data: nulls are added to the pool of a proxy that must have seen them; who needs no test has none."""
+    if spec.role in _WITHOUT_TEST:
+        data = without_test(data)
     if spec.null is None:
         return data
     assert isinstance(data, TokenizedData)
@@ -224,7 +227,7 @@ class _Trial:
             seed=spec.model_seed,
             surroundings=self.surroundings,
             last_step=spec.last_step,
-            evaluate_test=spec.role != TUNE,
+            evaluate_test=spec.role not in _WITHOUT_TEST,
             monitor=spec.config.monitor if spec.role == TRIAL else None,
         )
         if result.stopped:

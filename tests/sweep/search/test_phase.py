@@ -173,8 +173,10 @@ def test_a_run_of_the_search_never_reads_the_test_split(prepared, tmp_path):
     compared = replace(spec, role="trial", trial_id="compared")
     assert run_trial(compared, data, prepared.encoder, (), folder, lambda row: None) == "failed"
     assert "must not be read while" in folder.trial("compared").error()
-    hidden = run_trial(replace(spec, trial_id="whole"), prepared.data, prepared.encoder, (), folder, lambda row: None)
-    assert hidden == "complete"  # it hides the split itself
+    for role in ("tune", "part"):  # they hide the split themselves; parts train what signals of tuning seeds read
+        hidden = replace(spec, trial_id=f"whole-{role}", role=role)
+        assert run_trial(hidden, prepared.data, prepared.encoder, (), folder, lambda row: None) == "complete"
+        assert "test" not in (folder.trial(hidden.trial_id).path / "result.json").read_text()
 
 
 def test_the_live_table_has_a_row_for_every_arm():
