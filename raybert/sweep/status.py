@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from raybert.files import read_json, read_json_lines
 from raybert.sweep.control import is_alive
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import read_beat
-from raybert.sweep.ownership import beat_age_seconds, read_owner
+from raybert.sweep.ownership import beat_age_seconds, current_attempt, read_owner
+from raybert.sweep.roles import REFIT, TUNE
 
 _STATES_AT_REST = ("stopped", "ended")
 
@@ -95,6 +96,8 @@ def read_status(path: Path) -> SweepStatus:
     at_work = set(state.get("running") or []) if alive else set()
     folder = SweepFolder(path)
     states = {str(trial["trial_id"]): _state_of(folder, str(trial["trial_id"]), at_work) for trial in trials}
+    others = list(_outside_the_plan(folder, states))
+    outside = {trial["trial_id"]: _state_outside(folder, trial["trial_id"], alive=alive) for trial in others}
     counts: dict[str, Counter[str]] = {}
     for trial in trials:
         label = "proxy" if trial.get("role") == "proxy" else str(trial["strategy"])
@@ -109,8 +112,8 @@ def read_status(path: Path) -> SweepStatus:
         phase_seconds=time.time() - float(since) if since else None,
         remaining_seconds=_remaining(state) if alive else None,
         strategies={label: dict(counter) for label, counter in counts.items()},
-        running=tuple(_running(folder, trials, states)),
-        errors=tuple(_errors(folder, states)),
+        running=tuple(_running(folder, [*trials, *others], states | outside)),
+        errors=tuple(_errors(folder, states | outside)),
         search=_search(path, plan or {}),
         damaged=tuple(_damaged(folder, states)),
     )
@@ -144,6 +147,24 @@ def status_lines(status: SweepStatus) -> Iterator[str]:
 def _state_of(folder: SweepFolder, trial_id: str, at_work: set[str]) -> str:
     state = folder.trial(trial_id).status()
     return "running" if state == "pending" and trial_id in at_work else state
+
+
+def _outside_the_plan(folder: SweepFolder, known: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the runs of a search, and of a refit, as a plan would list them."""
+    for path in sorted((folder.path / "trials").glob("*/spec.json")):
+        if path.parent.name in known:
+            continue
+        spec = (read_json(path) or {}).get("spec", {})
+        if spec.get("role") in (TUNE, REFIT):
+            yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
+
+
+def _state_outside(folder: SweepFolder, trial_id: str, *, alive: bool) -> str:
+    """Return the state of a run that the driver does not list: at work if this owner's process has given a sign."""
+    state = folder.trial(trial_id).status()
+    beat = read_beat(folder.trial(trial_id).path)
+    is_at_work = alive and state == "pending" and beat.get("attempt") == current_attempt(folder.path)
+    return "running" if is_at_work else state
 
 
 def _phase(state: dict[str, Any], *, alive: bool) -> str:
@@ -191,6 +212,8 @@ def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:
             continue
         if line.get("event") == "suggest":
             open_numbers[arm].add(line["number"])
+            if line.get("retry_of") is not None:  # the new number stands for it
+                counts[arm]["failed"] -= 1
         elif line.get("event") == "end":
             open_numbers[arm].discard(line["number"])
             counts[arm][str(line.get("status"))] += 1

@@ -114,6 +114,29 @@ def test_the_search_is_counted_from_its_decisions(folder):
     assert "search el2n: 2 complete, 1 pruned, 1 running of 5 suggestions" in list(status_lines(status))
 
 
+def test_a_suggestion_that_is_tried_again_counts_once(folder):
+    plan = json.loads((folder.path / "plan.json").read_text())
+    arm = {"arm": "el2n", "strategy": "el2n", "grid": {}, "suggestions": 1}
+    write_json(folder.path / "plan.json", {**plan, "search": [arm]})
+    events = [
+        {"event": "suggest", "arm": "el2n", "number": 0},
+        {"event": "end", "arm": "el2n", "number": 0, "status": "failed"},
+        {"event": "suggest", "arm": "el2n", "number": 1, "retry_of": 0},
+        {"event": "end", "arm": "el2n", "number": 1, "status": "complete"},
+    ]
+    (folder.path / "decisions.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert "search el2n: 1 complete of 1 suggestions" in list(status_lines(read_status(folder.path)))
+
+
+def test_failures_of_the_search_are_among_the_errors(folder):
+    run = folder.trial("searched")
+    spec = {"trial_id": "searched", "role": "tune", "label": "el2n", "seed": 1000, "total_steps": 10}
+    write_json(run.path / "spec.json", {"spec": spec})
+    run.fail("ValueError: too steep\n\nTraceback ...", "error")
+    (error,) = [error for error in read_status(folder.path).errors if error["message"] == "ValueError: too steep"]
+    assert error["trials"] == ["searched"]
+
+
 @pytest.mark.parametrize("name", ["state.json", "owner.json", "plan.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["", '{"phase": "comp'])
 def test_a_damaged_file_is_named_and_the_rest_is_shown(folder, name, damage):
