@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -186,28 +185,6 @@ def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(u
     one, other = raybert.load_sweep(undisturbed), raybert.load_sweep(folder)
     pd.testing.assert_frame_equal(timeless(one.trials), timeless(other.trials))
     pd.testing.assert_frame_equal(timeless(one.epochs), timeless(other.epochs))
-
-
-def test_ctrl_c_stops_resumable_with_exit_code_3(tmp_path):
-    folder = tmp_path / "run"
-    options = ["--set", "train.length={steps: 150}", "--set", "sweep.strategies=[all, random]"]
-    arguments = command("sweep", ROOT / "sweeps" / "strategies.yaml", "--output", folder, *SHRUNK_OPTIONS, *options)
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("trials/*/epochs.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.1)  # polling for a file of another process, which gives no other sign
-    process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 3, printed
-    assert "trials are left; continue with:  raybert sweep" in printed
-    assert list(folder.glob("trials/*/checkpoint/last/COMPLETE"))
-    again = sweep(folder, *options)
-    assert again.returncode == 0, again.stdout + again.stderr
-    fresh = tmp_path / "fresh"
-    assert sweep(fresh, *options).returncode == 0
-    pd.testing.assert_frame_equal(
-        timeless(raybert.load_sweep(folder).epochs), timeless(raybert.load_sweep(fresh).epochs)
-    )
 
 
 def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
