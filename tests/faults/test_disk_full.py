@@ -1,4 +1,4 @@
-"""A disk that fills up while a trial saves: one trial fails, it says why, and with room again it goes on."""
+"""A disk that fills up while trials save: they fail, it says why, and with room again they go on."""
 
 import os
 import subprocess
@@ -38,7 +38,8 @@ def fill(folder):
 
 
 @pytest.mark.fault("disk full while saving")
-def test_a_full_disk_fails_a_trial_and_with_room_again_it_goes_on(ground, file, undisturbed, small_disk, fault):
+def test_a_full_disk_fails_trials_and_with_room_again_they_go_on(ground, undisturbed, small_disk, tmp_path, fault):
+    file = ground.write(tmp_path / "sweep.yaml", limits__retries=0)
     folder = small_disk / "run"
     ground.traps.lay("gate")
 
@@ -49,7 +50,6 @@ def test_a_full_disk_fails_a_trial_and_with_room_again_it_goes_on(ground, file, 
 
     with fault.once():
         ended = run(file, folder, meanwhile=fill_up)
-        print(ended.said)
         assert ended.outcome.exit_code in (3, 4, 5), ended.said
         assert "No space left on device" in ended.said
         finished = Finished.of(folder)
