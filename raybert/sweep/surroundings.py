@@ -17,7 +17,7 @@ from raybert.training.pulse import heard_by
 Report = Callable[[Mapping[str, Any]], None]
 ReportStep = Callable[[int], None]
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_LOOKS = 0.5
 """The loop asks after every step; the files may lie on a shared disk."""
 _WORKER_LOCK = ".worker.lock"
 """Held by rank 0 of a distributed trial, whose process is not the one that holds `.lock`."""
@@ -75,7 +75,7 @@ class TrialSurroundings:
         Raises:
             Superseded: the sweep has a newer owner; nothing more must be written.
         """
-        if time.monotonic() - self.asked_at >= _SECONDS_BETWEEN_LOOKS:
+        if time.monotonic() - self.asked_at >= SECONDS_BETWEEN_LOOKS:
             self.fence.check()
             stops = self.stop_request.exists() or self.folder.is_asked_to_stop()
             self.asked_at, self.answer = time.monotonic(), stops or self.is_out_of_time()

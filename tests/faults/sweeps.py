@@ -26,6 +26,7 @@ from raybert.config import load_config
 from raybert.models import Encoder
 from raybert.sweep.progress import PlainProgress
 from raybert.sweep.runner import Outcome, run_sweep
+from raybert.sweep.surroundings import SECONDS_BETWEEN_LOOKS
 
 PATIENCE_SECONDS = 120.0
 _WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south")
@@ -61,7 +62,13 @@ class Traps:
         return int(found[0].stem)
 
     def open(self) -> None:
+        """Open the gate, once a trial that waits there has to look at requests again: what is left of it is short."""
+        wait_until(self._must_look_again, "the time between two looks")
         (self.folder / "open").touch()
+
+    def _must_look_again(self) -> bool:
+        arrived = max((path.stat().st_mtime for path in self.folder.glob("*.waiting")), default=0.0)
+        return time.time() - arrived > SECONDS_BETWEEN_LOOKS
 
 
 @dataclass(frozen=True)
