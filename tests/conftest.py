@@ -14,12 +14,16 @@ os.environ["RAYBERT_CACHE"] = _CACHE.name
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from raybert.config import DataConfig, ModelConfig, RaybertConfig  # noqa: E402
 from raybert.data import TokenizedData, TokenTable  # noqa: E402
 from raybert.files import cache_folder  # noqa: E402
 from raybert.models import Encoder  # noqa: E402
 from tests.faults.table import pytest_configure, pytest_terminal_summary  # noqa: E402, F401
+
+settings.register_profile("raybert", deadline=None)  # a busy machine is no error
+settings.load_profile("raybert")
 
 LABELS = ("a", "b", "c")
 
