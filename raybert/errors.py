@@ -5,6 +5,7 @@ RaybertError
 ├── DataError        a data source: missing, unreadable, or unfit for classification          exit 2
 ├── ModelError       an encoder: not found, not an encoder, or unfit for the data             exit 2
 ├── SelectionError   a strategy: unknown, or returned something that is not a selection       exit 2
+├── ScoringError     a signal that could not be computed                                      exit 5
 ├── ResourceError    a trial that this cluster can never place                                exit 2
 ├── SweepError       a results folder: of another sweep, locked, or damaged                   exit 2
 │   └── Interrupted  stopped on request before there was an outcome to tell of                exit 3
@@ -36,6 +37,20 @@ class ModelError(RaybertError):
 
 class SelectionError(RaybertError):
     """A strategy is unknown, or what it returned is not a selection."""
+
+
+class ScoringError(RaybertError):
+    """A signal could not be computed; finished blocks stay in the score store.
+
+    Attributes:
+        details: the traceback of the process that computed it.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class ResourceError(RaybertError):

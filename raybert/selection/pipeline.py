@@ -9,10 +9,13 @@ the whole pool at once (AFLite) follows as one task each.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +24,7 @@ import ray
 import ray.data
 import torch
 
-from raybert.errors import SelectionError
+from raybert.errors import ScoringError, SelectionError
 from raybert.selection.geometry import choose_local_centres, covering_radius, merge_centres
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, content_key
@@ -137,12 +140,39 @@ def run_scoring(
         progress: told after every block.
         note: told in one line about damaged blocks.
         should_stop: asked after every block; stopping leaves finished blocks in the store.
+
+    Raises:
+        ScoringError: a job failed.
     """
+    try:
+        return _run_jobs(jobs, data, store, (cpus, gpus, gpus_per_actor), progress, note, should_stop)
+    except ray.exceptions.RayError as error:
+        failure = str(error)
+    gc.collect()  # the error and Ray Data's executor hold each other, and so the CPUs of its actors
+    raise _error_of(jobs, failure)
+
+
+def _error_of(jobs: Sequence[ScoringJob], failure: str) -> ScoringError:
+    """Return the error of jobs one of which has failed, from a traceback."""
+    names = ", ".join(dict.fromkeys(str(job.scorer.identity()["scorer"]) for job in jobs))
+    lines = [line for line in failure.splitlines() if line.strip()]
+    return ScoringError(f"scoring {names} failed: {lines[-1]}", failure)
+
+
+def _run_jobs(
+    jobs: Sequence[ScoringJob],
+    data: dict[str, Any],
+    store: ScoreStore,
+    room: tuple[float, float, float],
+    progress: Callable[[ScoringProgress], None],
+    note: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> bool:
     pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
     by_row = [piece for piece in pieces if not piece.job.depends]
     for uses_model in (False, True):
         group = [piece for piece in by_row if piece.job.uses_model == uses_model]
-        if group and not _score(group, data, store, uses_model, (cpus, gpus, gpus_per_actor), progress, should_stop):
+        if group and not _score(group, data, store, uses_model, room, progress, should_stop):
             return False
     for piece in by_row:
         store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
@@ -212,12 +242,15 @@ def _score(
     jobs = [piece.job for piece in pieces]
     started, done = time.monotonic(), 0
     progress(ScoringProgress(0, total, 0.0))
-    for row in _stream(work, jobs, data, store, uses_model, room):
-        piece = pieces[row["piece"]]
-        done += _rows(piece.job, row["block"])
-        progress(ScoringProgress(done, total, time.monotonic() - started))
-        if should_stop():
-            return done == total
+    with contextlib.closing(_stream(work, jobs, data, store, uses_model, room)) as rows:
+        for row in rows:
+            piece = pieces[row["piece"]]
+            if row["failure"]:
+                raise _error_of([piece.job], row["failure"])
+            done += _rows(piece.job, row["block"])
+            progress(ScoringProgress(done, total, time.monotonic() - started))
+            if should_stop():
+                return done == total
     return True
 
 
@@ -232,7 +265,7 @@ def _stream(
     store: ScoreStore,
     uses_model: bool,
     room: tuple[float, float, float],
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Yield a row per finished block, in the order in which they finish."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -266,7 +299,11 @@ def _score_text_block(
 
 
 class _BlockScorer:
-    """A Ray Data worker: computes one block at a time and writes it to the store."""
+    """A Ray Data worker: computes one block at a time and writes it to the store.
+
+    A failure is a value, its traceback: raised here, it would keep the actors and their CPUs for as long as anybody
+    keeps the error, be it a log.
+    """
 
     def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore) -> None:
         keep_memory()
@@ -275,13 +312,19 @@ class _BlockScorer:
         self._loaded: tuple[str, ScoreFunction] | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        piece, block = int(batch["piece"][0]), int(batch["block"][0])
-        job, started = self._jobs[piece], time.monotonic()
+        failure = ""
+        try:
+            self._compute(self._jobs[int(batch["piece"][0])], int(batch["block"][0]))
+        except Exception:
+            failure = traceback.format_exc()
+        return {**batch, "failure": np.array([failure])}
+
+    def _compute(self, job: ScoringJob, block: int) -> None:
+        started = time.monotonic()
         scoring_data: ScoringData = ray.get(self._data[job.data_key])
         positions = block_positions(scoring_data.data.train.lengths, block, job.block_rows)
         arrays = self._function(job, scoring_data)(positions)
         self._store.write_block(job.key, block, positions, arrays, time.monotonic() - started)
-        return batch
 
     def _function(self, job: ScoringJob, scoring_data: ScoringData) -> ScoreFunction:
         """Return the job's score function; only the last one is kept, so memory holds one model."""

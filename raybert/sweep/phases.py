@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import ray
-import ray.exceptions
 
 from raybert.config import RaybertConfig
+from raybert.errors import ScoringError
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
@@ -156,7 +156,7 @@ class TrialRunner:
         errors: dict[str, str] = {}
         try:
             is_complete = self._run_scoring(jobs, specs[0])
-        except ray.exceptions.RayError:
+        except ScoringError:
             # One of the jobs is at fault: alone, the others come to their end.
             is_complete = all(self._try_alone(job, specs[0], errors) for job in jobs)
         if not is_complete:
@@ -176,10 +176,8 @@ class TrialRunner:
             return True
         try:
             return self._run_scoring([job], spec)
-        except ray.exceptions.RayError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            name = job.scorer.identity()["scorer"]
-            errors[job.key] = f"TrialError: scoring {name} failed: {lines[-1] if lines else error!r}\n\n{error}"
+        except ScoringError as error:
+            errors[job.key] = f"TrialError: {error}\n\n{error.details}"
             return True
 
     def _run_scoring(self, jobs: Sequence[ScoringJob], spec: TrialSpec) -> bool:

@@ -1,9 +1,6 @@
 """Cross-validation as a user runs it: a csv file with groups, two folds, one seed."""
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +8,7 @@ import pytest
 
 import raybert
 from raybert.analysis.apply import Question, evaluate_target
+from tests.e2e.commands import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -22,20 +20,6 @@ train: {length: {steps: 8}, batch_size: 8, learning_rate: 1.0e-3}
 selection: {budget: 0.2}
 sweep: {strategies: [all, random], seeds: 1}
 """
-
-
-def run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "raybert", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "120"},
-        cwd=folder,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def write_inputs(folder: Path) -> pd.DataFrame:
@@ -51,9 +35,11 @@ def write_inputs(folder: Path) -> pd.DataFrame:
     return frame
 
 
-def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(tmp_path: Path) -> None:
+def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(ray_cluster: object, tmp_path: Path, monkeypatch) -> None:
     frame = write_inputs(tmp_path)
-    printed = run(tmp_path, "sweep", "folds.yaml", "--output", "out")
+    monkeypatch.chdir(tmp_path)
+    done = run("sweep", "folds.yaml", "--output", "out")
+    assert done.code == 0, done.said
     results = raybert.load_sweep(tmp_path / "out")
     assert (results.trials["status"] == "complete").all()
     assert sorted(zip(results.trials["strategy"], results.trials["fold"], strict=True)) == [
@@ -65,8 +51,8 @@ def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(tmp_path: Path) -> Non
     summary = results.summary.set_index("strategy")
     assert summary["num_folds"].to_dict() == {"all": 2, "random": 2}
     assert summary["test_accuracy_low"].notna().all()
-    assert "one seed" not in printed
-    assert "Nadeau and Bengio (2003)" in " ".join(printed.split())
+    assert "one seed" not in done.out
+    assert "Nadeau and Bengio (2003)" in " ".join(done.out.split())
 
     tested = []
     for row in results.trials[results.trials["strategy"] == "random"].to_dict("records"):

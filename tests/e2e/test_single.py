@@ -1,6 +1,5 @@
 """`raybert train`, `evaluate` and `predict` as a user runs them, on a small csv."""
 
-import contextlib
 import io
 import json
 import os
@@ -18,10 +17,10 @@ from rich.console import Console
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 import raybert
-from raybert import cli
 from raybert.config import load_config
 from raybert.sweep.run_progress import RunBar, RunLines
 from raybert.sweep.single import train_one
+from tests.e2e import commands
 
 pytestmark = pytest.mark.slow
 WORDS = {"pos": ["fine", "lovely", "great", "warm"], "neg": ["poor", "awful", "dull", "cold"]}
@@ -51,15 +50,8 @@ def reviews(num_examples: int, seed: int) -> pd.DataFrame:
 
 def run(*arguments: object) -> tuple[int, str, str]:
     """Run a command line in this process; return its exit code, and what it printed."""
-    out, err = io.StringIO(), io.StringIO()
-    before = sys.argv
-    sys.argv = ["raybert", *map(str, arguments)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            cli.main()
-    finally:
-        sys.argv = before
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+    done = commands.run(*arguments)
+    return done.code, done.out, done.err
 
 
 @pytest.fixture(scope="module")

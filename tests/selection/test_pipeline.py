@@ -1,9 +1,12 @@
 """Scoring over Ray Data: tasks for texts, actors for models, and what needs the whole pool."""
 
+import contextlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from raybert.errors import SelectionError
+from raybert.errors import ScoringError, SelectionError
 from raybert.selection.geometry import covering_radius, k_center, partition_k_center
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.derived import AfliteScorer
@@ -12,6 +15,7 @@ from raybert.selection.scorers.models import EmbeddingScorer
 from raybert.selection.scorers.readability import ReadabilityScorer, readability_statistics
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
+from tests.faults.sweeps import wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -61,6 +65,23 @@ def test_what_was_stopped_goes_on_from_its_blocks(scoring, tmp_path):
     assert run(store)
     assert all(path.stat().st_mtime_ns == modified for path, modified in written.items())
     assert all(store.completion(job.key) for job in jobs)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_ends_early_gives_its_cpus_back(scoring, prepared, tmp_path, stopped):
+    import ray
+
+    from raybert.selection import pipeline
+
+    jobs, _ = scoring
+    missing = replace(prepared.encoder, path=tmp_path / "missing")
+    job = replace(jobs[2], scorer=EmbeddingScorer(prepared.encoder if stopped else missing, "mean"))
+    data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
+    expected = contextlib.nullcontext() if stopped else pytest.raises(ScoringError, match="missing")
+    with expected:
+        assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), cpus=2.0, should_stop=lambda: stopped)
+    wait_until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], "all CPUs free", 30)
 
 
 @pytest.mark.usefixtures("ray_cluster")

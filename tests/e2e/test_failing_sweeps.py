@@ -1,0 +1,69 @@
+"""Sweeps in which something fails, and one whose trials have several workers."""
+
+import numpy as np
+import pytest
+
+import raybert
+from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run_apart, sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+
+def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np, os, raybert\n"
+        "class Wrong(raybert.Strategy):\n    name = 'wrong'\n"
+        "    def choose(self, pool, budget):\n"
+        "        return raybert.Selection(np.zeros(budget, np.int64), np.zeros(budget))\n"
+        "class Dies(raybert.Strategy):\n    name = 'dies'\n"
+        "    def choose(self, pool, budget):\n"
+        "        os.kill(os.getpid(), 9)\n"
+    )
+    strategies = "sweep.strategies=[random, 'mine:Wrong', 'mine:Dies']"
+    folder = tmp_path / "run"
+    done = run_apart("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS, "--set", strategies, cwd=tmp_path)
+    assert done.code == 4, done.said
+    assert "failed: 4 trials, 2 distinct errors" in done.out
+    assert "SelectionError: strategy 'wrong': positions must be distinct" in done.out
+    assert "TrialError: the trial's process died" in done.out
+    assert done.out.count("    in 2 trials: ") == 2
+    assert done.out.count("    again: raybert reproduce ") == 2
+    trials = raybert.load_sweep(folder).trials.set_index("strategy")["status"]
+    assert trials["random"].tolist() == ["complete"] * 2
+    assert trials["wrong"].tolist() == trials["dies"].tolist() == ["failed"] * 2
+    again = run_apart("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS, "--set", strategies, cwd=tmp_path)
+    assert again.code == 4
+    only = ["--set", "sweep.strategies=['mine:Wrong']"]
+    assert run_apart("sweep", FILE, "--output", tmp_path / "b", *SHRUNK_OPTIONS, *only, cwd=tmp_path).code == 5
+
+
+def test_a_signal_that_cannot_be_computed_fails_only_those_who_read_it(tmp_path):
+    folder, one_seed = tmp_path / "run", ["--set", "sweep.seeds=1"]
+    store = ["--set", f"selection.store={tmp_path / 'a'}", "--set", "sweep.strategies=[el2n]"]
+    assert sweep(folder, *one_seed, *store).code == 0
+    proxy = raybert.load_sweep(folder).trials.set_index("role").loc["proxy", "trial_id"]
+    (folder / "trials" / proxy / "checkpoint" / "best" / "model.safetensors").write_bytes(b"torn")
+    store = ["--set", f"selection.store={tmp_path / 'b'}", "--set", "sweep.strategies=[confidence, k_center]"]
+    done = sweep(folder, *one_seed, *store)
+    assert done.code == 4, done.said
+    assert "TrialError: scoring proxy failed" in done.out
+    status = raybert.load_sweep(folder).trials.set_index("strategy")["status"]
+    assert status[["confidence", "k_center"]].tolist() == ["failed", "complete"]
+
+
+def test_two_workers_per_trial_train_under_ray_train(tmp_path):
+    options = [
+        "--set",
+        "sweep.strategies=[random]",
+        "--set",
+        "sweep.seeds=1",
+        "--set",
+        "train.precision=fp32",
+    ]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert sweep(one, *options).code == 0
+    done = sweep(two, *options, "--set", "resources.workers_per_trial=2")
+    assert done.code == 0, done.said
+    single, double = (raybert.load_sweep(folder) for folder in (one, two))
+    for column in ("train_loss", "validation_loss"):
+        np.testing.assert_allclose(double.epochs[column], single.epochs[column], rtol=1e-4)
