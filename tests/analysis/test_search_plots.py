@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import optuna
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from optuna.distributions import FloatDistribution
 
 from raybert.analysis import plots
@@ -138,6 +141,16 @@ def test_a_line_runs_through_every_shared_parameter_to_the_value(three):
     missing = sum(segment[4][1] < 0 for segment in segments)
     assert missing == complete["train.final_fraction"].isna().sum()
     assert "not set" in [text.get_text() for text in axes.texts]
+
+
+def test_importances_of_all_strategies_alone_fill_the_figure_and_are_grey_where_not_predicted(three):
+    table = three.importances
+    alone = table[table["strategy"] == "(overall)"]
+    for p, colour in ((0.01, plots.style.PALETTE[0]), (0.5, plots.search.LIGHT)):
+        figure = drawn(plots.draw_importances(SimpleNamespace(importances=alone.assign(p=p))))
+        (bars,) = figure.axes
+        assert {to_hex(bar.get_facecolor()) for bar in bars.patches} == {colour.lower()}
+        assert sum(bar.get_width() for bar in bars.patches) == pytest.approx(alone["importance"].sum())
 
 
 def test_importances_are_written_into_cells_grey_where_not_predicted(three):

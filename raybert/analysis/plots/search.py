@@ -172,8 +172,9 @@ def draw_search_cost(search: Search) -> Figure:
 def draw_importances(search: Search) -> Figure | None:
     """Return the importance of each parameter over all strategies as bars, and per strategy as a heat map.
 
-    Grey numbers: the forest does not predict unseen suggestions (p > 0.05), so its importances mean little. None
-    where nothing could be computed. optuna's own plot has one study only.
+    Grey: the forest does not predict unseen suggestions (p > 0.05), so its importances mean little. None where
+    nothing could be computed, no heat map where only all strategies together have enough suggestions. optuna's
+    own plot has one study only.
     """
     table = search.importances.dropna(subset="importance")
     if table.empty:
@@ -188,9 +189,12 @@ def draw_importances(search: Search) -> Figure | None:
     longest = max((len(name) for name in columns), default=0)
     width, height = 5.0 + 0.3 * len(strategies), 1.0 + 0.26 * len(ranked) + _LETTER * longest
     figure = Figure(figsize=(max(6.4, width), max(2.6, height)), layout="constrained")
-    bars, cells = figure.subplots(1, 2, sharey=True, width_ratios=[2.4, max(1.0, 0.3 * len(strategies))])
+    widths = [2.4, max(1.0, 0.3 * len(strategies))] if strategies else [1.0]
+    grid = figure.add_gridspec(1, len(widths), width_ratios=widths)
+    bars = figure.add_subplot(grid[0])
     shown = overall.set_index("parameter")["importance"].reindex(ranked)
-    bars.barh(range(len(ranked)), shown.fillna(0.0), color=PALETTE[0], height=0.65)
+    colour = LIGHT if (overall["p"] > UNPREDICTABLE).any() else PALETTE[0]
+    bars.barh(range(len(ranked)), shown.fillna(0.0), color=colour, height=0.65)
     bars.set_yticks(range(len(ranked)), names, fontsize=8)
     bars.xaxis.set_major_formatter(PercentFormatter(1.0))
     bars.set_xlabel("share of the variance", fontsize=8)
@@ -198,11 +202,13 @@ def draw_importances(search: Search) -> Figure | None:
     bars.set_title("all strategies", loc="left", fontsize=9)
     tidy(bars, grid="x")
     if strategies:
+        cells = figure.add_subplot(grid[1], sharey=bars)
+        cells.tick_params(labelleft=False)
         _draw_importance_cells(cells, others, ranked, strategies)
         cells.set_xticks(range(len(strategies)), columns, rotation=90, fontsize=7.5)
+        cells.set_title("each alone, %", loc="left", fontsize=9)
     bars.set_ylim(len(ranked) - 0.5, -0.5)
     bars.tick_params(which="minor", length=0)
-    cells.set_title("each alone, %", loc="left", fontsize=9)
     if (table["p"] > UNPREDICTABLE).any():
         words = "grey: too few or too noisy to tell, unseen suggestions are not predicted (p > 0.05)"
         figure.supxlabel(words, fontsize=8, color=GREY)
