@@ -95,7 +95,7 @@ def _score(runner: TrialRunner, search: Search, runs: tuple[TrialSpec, ...]) -> 
 
 def _outcome(search: Search, runs: tuple[TrialSpec, ...]) -> SearchOutcome:
     ended = [one for one in search.suggestions.values() if one.status is not None]
-    failures = [(one.why, one.current_run.trial_id) for one in search.failed()]
+    failures = [(one.why, one.current_run.trial_id if one.runs else one.name) for one in search.failed()]
     failures += [(search.folder.trial(reader).failure().message, reader) for reader in search.blocked.values()]
     return SearchOutcome(
         best=search.best(),

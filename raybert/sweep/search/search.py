@@ -100,16 +100,25 @@ class Search:
                 return self._start(waiting)
         if self.unfinished:
             return None
+        suggestion = self._ask()
+        while suggestion is not None and suggestion.contradiction:
+            self.end(suggestion, "failed", suggestion.contradiction)
+            suggestion = self._ask()
+        if suggestion is None:
+            return None
+        if self._is_blocked(suggestion):
+            self.unfinished.append(suggestion)
+            return None
+        return self._start(suggestion)
+
+    def _ask(self) -> Suggestion | None:
+        """Return a new suggestion of the arm whose turn it is."""
         arm = self._arm_in_turn()
         if arm is None:
             return None
         number, params, retry_of = self.studies[arm.name].ask()
         self.tallies[arm.name].num_retries -= retry_of is not None
-        suggestion = self.begin(arm, number, params, retry_of)
-        if self._is_blocked(suggestion):
-            self.unfinished.append(suggestion)
-            return None
-        return self._start(suggestion)
+        return self.begin(arm, number, params, retry_of)
 
     def begin(self, arm: Arm, number: int, params: Params, retry_of: int | None = None) -> Suggestion:
         """Write a new suggestion down."""
@@ -203,7 +212,9 @@ class Search:
         if suggestion.status is not None:
             return STOP
         failed = [seed for seed, status in suggestion.ended_runs.items() if status == "failed"]
-        if suggestion.stopped:
+        if suggestion.contradiction:
+            self.end(suggestion, "failed", suggestion.contradiction)
+        elif suggestion.stopped:
             self.end(suggestion, "pruned", suggestion.stopped)
         elif failed:
             run = next(spec for spec in suggestion.runs if spec.seed == failed[0])

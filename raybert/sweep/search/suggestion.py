@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from raybert.errors import ConfigError, SelectionError
 from raybert.sweep.search.arms import Arm
 from raybert.sweep.search.log import Event
 from raybert.sweep.search.space import Params
@@ -53,9 +54,21 @@ class Suggestion:
     curves: dict[int, dict[int, float]] = field(default_factory=dict)
 
     @cached_property
+    def _planned(self) -> tuple[tuple[TrialSpec, ...], str]:
+        try:
+            return self.arm.runs(self.params), ""
+        except (ConfigError, SelectionError) as error:
+            return (), f"{type(error).__name__}: {error}"
+
+    @property
     def runs(self) -> tuple[TrialSpec, ...]:
-        """Its training runs, seed by seed."""
-        return self.arm.runs(self.params)
+        """Its training runs, seed by seed; none, where its values cannot be together."""
+        return self._planned[0]
+
+    @property
+    def contradiction(self) -> str:
+        """Why its values cannot be together; empty: they can."""
+        return self._planned[1]
 
     @property
     def name(self) -> str:

@@ -2,10 +2,13 @@
 
 import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from raybert.errors import ConfigError
+from raybert.sweep.search.arms import Arm
 from raybert.sweep.search.stopping import ArmStopper, examples_of_run, is_clearly_worse
 from raybert.sweep.search.studies import best_params
 from raybert.sweep.search.tune import ArmScheduler
@@ -161,6 +164,29 @@ def test_a_failed_run_fails_its_suggestion_and_the_others_go_on(tmp_path):
     failed = search.failed()
     assert {suggestion.why for suggestion in failed} == {"TrialError: the loss must be finite"}
     assert all(set(suggestion.ended_runs) == {1000} for suggestion in failed)
+
+
+def test_values_that_cannot_be_together_fail_their_suggestion_and_the_others_go_on(tmp_path, monkeypatch):
+    possible = Arm.runs
+
+    def runs(arm, params):
+        if params["train.learning_rate"] > 3e-4:
+            raise ConfigError("train: must not be all three")
+        return possible(arm, params)
+
+    monkeypatch.setattr(Arm, "runs", runs)
+    config = config_of({"asha": None})
+    search = run_whole(config, tmp_path, by_rate)
+    failed = search.failed()
+    assert [(one.why, one.arm.name) for one in failed] == [
+        ("ConfigError: train: must not be all three", name) for name in ("random", "random_stratified")
+    ]
+    assert Counter(row[0] for row in study_rows(search).values()) == {"COMPLETE": 6, "FAIL": 2}
+    before = events(tmp_path)
+    with opened(config, tmp_path) as again:
+        assert not again.has_more()
+        assert again.next() is None
+    assert events(tmp_path) == before
 
 
 def test_failed_suggestions_are_tried_again_once_with_the_same_values_as_new_ones(tmp_path):
