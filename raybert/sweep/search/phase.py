@@ -66,6 +66,9 @@ def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOut
             if not runner.interruption():
                 runner.progress.phase("tune: search")
                 run_search(search, inputs, runner.cluster, runner.progress, runner.interruption)
+        for one in search.failed():
+            if one.contradiction:
+                runner.progress.note(f"note: {one.name} was not run: {one.contradiction}")
         return _outcome(search, runs)
 
 
