@@ -32,12 +32,12 @@ def connected(address: str | None) -> Iterator[Cluster]:
         ResourceError: no cluster answers at the address.
     """
     if ray.is_initialized():
-        yield _describe(is_local=False)
+        yield _describe()
         return
     scratch = Path(tempfile.mkdtemp(prefix="raybert-", dir=_short_temporary_folder())) if address is None else None
     try:
         _start(address, scratch)
-        yield _describe(is_local=scratch is not None)
+        yield _describe()
     finally:
         ray.shutdown()
         if scratch is not None:
@@ -72,9 +72,10 @@ def _handler_of_sigterm_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, ours)
 
 
-def _describe(*, is_local: bool) -> Cluster:
-    nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    return Cluster.of_nodes(nodes, is_local=is_local)
+def _describe() -> Cluster:
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    is_local = [node["NodeID"] for node in alive] == [ray.get_runtime_context().get_node_id()]
+    return Cluster.of_nodes(tuple(dict(node["Resources"]) for node in alive), is_local=is_local)
 
 
 def _short_temporary_folder() -> str | None:

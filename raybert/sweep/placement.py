@@ -18,7 +18,7 @@ class Cluster:
         cpus: CPU slots of all nodes.
         gpus: GPUs of all nodes.
         nodes: resources of each living node.
-        is_local: whether this process started it.
+        is_local: whether its only node is the machine of this process.
     """
 
     cpus: float

@@ -147,7 +147,7 @@ def run_sweep(
         if retry is not None:
             forget_failures(folder, [spec.trial_id for spec in plan.trials], retry)
         # Ray's processes would take the cores that are probed; a GPU, or another machine, is reached through them.
-        probes_here = starts_here(address) and not config.resources.gpus_per_worker
+        probes_here = first_look.is_local and not config.resources.gpus_per_worker
         if probes_here:
             announce_estimate(config, plan, prepared, folder, first_look, progress, started)
         with measured(folder, started), connected(address) as cluster:

@@ -94,7 +94,10 @@ class Ground:
         return cls(folder / "data", encoder.path, Traps(folder / "traps"))
 
     def document(self, **changes: Any) -> dict[str, Any]:
-        """Return a sweep file of two strategies and two seeds, four passes of four steps each, with changes."""
+        """Return a sweep file of two strategies and two seeds, four passes of four steps each, with changes.
+
+        One trial at a time, because the start of a process takes far longer than a trial.
+        """
         trapped = {"name": "tests.faults.traps:Trapped", "label": "trapped", "folder": str(self.traps.folder)}
         document: dict[str, Any] = {
             "name": "faults",
@@ -109,6 +112,7 @@ class Ground:
             "selection.budget": 32,
             "sweep.strategies": [trapped, "random"],
             "sweep.seeds": 2,
+            "resources.concurrent_trials": 1,
             **{key.replace("__", "."): value for key, value in changes.items()},
         }
         return _nested(document)

@@ -34,7 +34,8 @@ def beat_at_the_gate(folder, pid):
 
 
 @pytest.mark.fault("node removed in mid-epoch")
-def test_trials_of_a_lost_node_go_on_elsewhere(ground, file, undisturbed, tmp_path, fault):
+def test_trials_of_a_lost_node_go_on_elsewhere(ground, undisturbed, tmp_path, fault):
+    file = ground.write(tmp_path / "sweep.yaml", resources__concurrent_trials=2)
     ground.traps.lay("gate")
     with cluster_of(1, 1) as (cluster, nodes), fault.once():
         with started(file, tmp_path / "run", "--address", cluster.address) as driver:
