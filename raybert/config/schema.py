@@ -104,11 +104,14 @@ class LimitsConfig(Section):
     stall_seconds: float | None = Field(
         1800.0,
         gt=0,
-        description="seconds without a step or a batch after which a trial's process is ended and begun again; null: "
-        "never",
+        description="seconds without a step or a batch after which the process of a trial, or of a block of scores, is "
+        "ended and begun again; null: never",
     )
     retries: int = Field(
-        2, ge=0, description="attempts after the first one of a trial whose process died, stalled, or lost its node"
+        2,
+        ge=0,
+        description="attempts after the first one of a trial whose process died, stalled, or lost its node, and of a "
+        "block of scores that stalled",
     )
     max_nodes: int | None = Field(
         None, ge=1, description="nodes that an autoscaling cluster may grow to; default: what is there counts"

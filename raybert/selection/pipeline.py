@@ -35,6 +35,14 @@ ROOM_FOR_TASKS = 0.2
 """CPU share that no scoring actor takes: an actor pool that holds every CPU starves Ray Data's own tasks."""
 
 
+Guard = Callable[[str, int], contextlib.AbstractContextManager[None]]
+
+
+def unguarded(key: str, block: int) -> contextlib.AbstractContextManager[None]:
+    """Compute a block without anybody watching."""
+    return contextlib.nullcontext()
+
+
 @dataclass(frozen=True)
 class ScoringJob:
     """One scorer over one pool.
@@ -127,6 +135,7 @@ def run_scoring(
     progress: Callable[[ScoringProgress], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    guard: Guard = unguarded,
 ) -> bool:
     """Compute what the store lacks of the jobs; return whether all of it is there.
 
@@ -140,12 +149,13 @@ def run_scoring(
         progress: told after every block.
         note: told in one line about damaged blocks.
         should_stop: asked after every block; stopping leaves finished blocks in the store.
+        guard: entered by the process that computes a block of a job (-1: its whole pool).
 
     Raises:
         ScoringError: a job failed.
     """
     try:
-        return _run_jobs(jobs, data, store, (cpus, gpus, gpus_per_actor), progress, note, should_stop)
+        return _run_jobs(jobs, data, store, (cpus, gpus, gpus_per_actor), progress, note, should_stop, guard)
     except ray.exceptions.RayError as error:
         failure = str(error)
     gc.collect()  # the error and Ray Data's executor hold each other, and so the CPUs of its actors
@@ -167,12 +177,13 @@ def _run_jobs(
     progress: Callable[[ScoringProgress], None],
     note: Callable[[str], None],
     should_stop: Callable[[], bool],
+    guard: Guard,
 ) -> bool:
     pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
     by_row = [piece for piece in pieces if not piece.job.depends]
     for uses_model in (False, True):
         group = [piece for piece in by_row if piece.job.uses_model == uses_model]
-        if group and not _score(group, data, store, uses_model, room, progress, should_stop):
+        if group and not _score(group, data, store, uses_model, room, progress, should_stop, guard):
             return False
     for piece in by_row:
         store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
@@ -180,14 +191,19 @@ def _run_jobs(
         if piece.job.depends:
             if should_stop():
                 return False
-            ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store))
+            ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store, guard))
             store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
     return True
 
 
-def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -> None:
+def _score_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore, guard: Guard) -> None:
     """Compute a signal of the whole pool from others, and write its blocks."""
     torch.set_num_threads(1)
+    with guard(job.key, -1):
+        _compute_pool(job, scoring_data, store)
+
+
+def _compute_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore) -> None:
     started = time.monotonic()
     signals: dict[str, np.ndarray] = {}
     for key in job.depends:
@@ -234,6 +250,7 @@ def _score(
     room: tuple[float, float, float],
     progress: Callable[[ScoringProgress], None],
     should_stop: Callable[[], bool],
+    guard: Guard,
 ) -> bool:
     work = [{"piece": i, "block": block} for i, piece in enumerate(pieces) for block in piece.blocks]
     if not work:
@@ -242,7 +259,7 @@ def _score(
     jobs = [piece.job for piece in pieces]
     started, done = time.monotonic(), 0
     progress(ScoringProgress(0, total, 0.0))
-    with contextlib.closing(_stream(work, jobs, data, store, uses_model, room)) as rows:
+    with contextlib.closing(_stream(work, (jobs, data, store, guard), uses_model, room)) as rows:
         for row in rows:
             piece = pieces[row["piece"]]
             if row["failure"]:
@@ -260,9 +277,7 @@ def _rows(job: ScoringJob, block: int) -> int:
 
 def _stream(
     work: list[dict[str, int]],
-    jobs: list[ScoringJob],
-    data: dict[str, Any],
-    store: ScoreStore,
+    shared: tuple[list[ScoringJob], dict[str, Any], ScoreStore, Guard],
     uses_model: bool,
     room: tuple[float, float, float],
 ) -> Generator[dict[str, Any], None, None]:
@@ -278,24 +293,22 @@ def _stream(
     if uses_model:
         scored = blocks.map_batches(
             _BlockScorer,
-            fn_constructor_args=(jobs, data, store),
+            fn_constructor_args=shared,
             batch_size=1,
             num_cpus=min(share, 1.0),
             num_gpus=gpus_per_actor,
             compute=ray.data.ActorPoolStrategy(size=workers),
         )
     else:
-        scored = blocks.map_batches(
-            _score_text_block, fn_args=(jobs, data, store), batch_size=1, num_cpus=min(share, 1.0)
-        )
+        scored = blocks.map_batches(_score_text_block, fn_args=shared, batch_size=1, num_cpus=min(share, 1.0))
     yield from scored.iter_rows()
 
 
 def _score_text_block(
-    batch: dict[str, np.ndarray], jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore
+    batch: dict[str, np.ndarray], jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore, guard: Guard
 ) -> dict[str, np.ndarray]:
     """Compute one block in a Ray Data task: nothing is worth keeping between blocks."""
-    return _BlockScorer(jobs, data, store)(batch)
+    return _BlockScorer(jobs, data, store, guard)(batch)
 
 
 class _BlockScorer:
@@ -305,16 +318,18 @@ class _BlockScorer:
     keeps the error, be it a log.
     """
 
-    def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore) -> None:
+    def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore, guard: Guard) -> None:
         keep_memory()
         torch.set_num_threads(1)
-        self._jobs, self._data, self._store = jobs, data, store
+        self._jobs, self._data, self._store, self._guard = jobs, data, store, guard
         self._loaded: tuple[str, ScoreFunction] | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         failure = ""
         try:
-            self._compute(self._jobs[int(batch["piece"][0])], int(batch["block"][0]))
+            job, block = self._jobs[int(batch["piece"][0])], int(batch["block"][0])
+            with self._guard(job.key, block):
+                self._compute(job, block)
         except Exception:
             failure = traceback.format_exc()
         return {**batch, "failure": np.array([failure])}

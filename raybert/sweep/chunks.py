@@ -22,6 +22,7 @@ from raybert.sweep.environment import Cluster
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import arithmetic
+from raybert.sweep.scoring_watch import watched_scoring
 from raybert.training import embed_examples
 
 
@@ -59,6 +60,7 @@ def embed_chunks(
 
     Raises:
         Interrupted: stopped on request; what is embedded is kept.
+        ScoringError: the encoder failed.
     """
     jobs = {
         key: chunk_job(key, ready, configs[key])
@@ -69,18 +71,20 @@ def embed_chunks(
         return dict(prepared)
     progress.phase("prepare: embeddings of the chunks")
     texts = pa.table({"text": pa.array([], pa.string())})
-    resources = next(iter(configs.values())).resources
-    is_complete = run_scoring(
-        list(jobs.values()),
-        {key: ray.put(ScoringData(_pieces(prepared[key]), texts)) for key in jobs},
-        store,
-        cpus=cluster.cpus,
-        gpus=cluster.gpus,
-        gpus_per_actor=resources.gpus_per_worker,
-        progress=lambda p: progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
-        note=progress.note,
-        should_stop=interruption,
-    )
+    config = next(iter(configs.values()))
+    with watched_scoring(store, config.limits, progress.note) as guard:
+        is_complete = run_scoring(
+            list(jobs.values()),
+            {key: ray.put(ScoringData(_pieces(prepared[key]), texts)) for key in jobs},
+            store,
+            cpus=cluster.cpus,
+            gpus=cluster.gpus,
+            gpus_per_actor=config.resources.gpus_per_worker,
+            progress=lambda p: progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
+            note=progress.note,
+            should_stop=interruption,
+            guard=guard,
+        )
     if not is_complete:
         raise Interrupted("stopped while chunks were embedded; the same command continues")
     vectors = {key: store.load(job.key)["embeddings"] for key, job in jobs.items()}

@@ -20,6 +20,7 @@ from raybert.sweep.folder import SweepFolder
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner
+from raybert.sweep.scoring_watch import watched_scoring
 from raybert.sweep.specs import PART, PROXY, READER, Plan, TrialSpec
 from raybert.sweep.tune_run import TrialInputs, run_trials
 
@@ -181,17 +182,19 @@ class TrialRunner:
             return True
 
     def _run_scoring(self, jobs: Sequence[ScoringJob], spec: TrialSpec) -> bool:
-        return run_scoring(
-            jobs,
-            self.data,
-            self.store,
-            cpus=self.cluster.cpus,
-            gpus=self.cluster.gpus,
-            gpus_per_actor=spec.config.resources.gpus_per_worker,
-            progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
-            note=self.progress.note,
-            should_stop=self.interruption,
-        )
+        with watched_scoring(self.store, self.config.limits, self.progress.note) as guard:
+            return run_scoring(
+                jobs,
+                self.data,
+                self.store,
+                cpus=self.cluster.cpus,
+                gpus=self.cluster.gpus,
+                gpus_per_actor=spec.config.resources.gpus_per_worker,
+                progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
+                note=self.progress.note,
+                should_stop=self.interruption,
+                guard=guard,
+            )
 
     def _keep_runs(self, jobs: Sequence[ScoringJob]) -> None:
         """Keep what runs measured beside their signals; models that only served a score are deleted."""

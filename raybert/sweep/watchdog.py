@@ -22,9 +22,11 @@ from raybert.sweep.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_
 from raybert.sweep.placement import describe_demand
 from raybert.sweep.progress import Progress
 
-_SECONDS_FOR_STACK = 2.0
-_SECONDS_BETWEEN_LOOKS = 5.0
+SECONDS_FOR_STACK = 2.0
+SECONDS_BETWEEN_LOOKS = 5.0
 _FRAME = re.compile(r'^  File "(?P<path>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
+_PASSED = ("raybert/sweep/trial.py", "raybert/training/ddp.py", "raybert/selection/pipeline.py")
+"""The last module of ours that all work passes through, in whichever process it is done."""
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -58,7 +60,7 @@ class Watchdog:
         """Tell whether to call `look` now."""
         if self.stall_seconds is None:
             return False
-        return time.monotonic() - self.looked_at >= min(_SECONDS_BETWEEN_LOOKS, self.stall_seconds / 4)
+        return time.monotonic() - self.looked_at >= min(SECONDS_BETWEEN_LOOKS, self.stall_seconds / 4)
 
     def look(self, running: Mapping[str, str], num_waiting: int, demand: str) -> None:
         """End the processes of trials that hang, and say so if nothing at all is placed.
@@ -86,7 +88,7 @@ class Watchdog:
         if seen.asked_at is None:
             seen.asked_at = now
             self._signal(trial_id, STACK_SIGNAL)
-        elif now - seen.asked_at >= _SECONDS_FOR_STACK:
+        elif now - seen.asked_at >= SECONDS_FOR_STACK:
             self.watched[trial_id] = _Watched(beat, now)
             self._end(trial_id, name, silent)
 
@@ -95,7 +97,7 @@ class Watchdog:
         if read_beat(folder.path).get("attempt") != self.folder.attempt:
             self.progress.note(f"{name}: its process has not begun after {silent:.0f} s; see Ray's logs of its node")
             return
-        stack = _read(folder.path / "stack.txt")
+        stack = read_stack(folder.path)
         message = f"no sign of life for {silent:.0f} s (limits.stall_seconds), {innermost_frame(stack)}"
         write_stall(folder.path, message, stack)
         self.progress.note(f"{name}: {message}; its process is ended")
@@ -166,8 +168,7 @@ def innermost_frame(stack: str) -> str:
         stack: as `faulthandler` writes it, the innermost frame of every thread first.
     """
     threads = [thread for thread in re.split(r"^(?=Thread |Current thread )", stack, flags=re.MULTILINE) if thread]
-    # The last module of ours that every trial passes through, in whichever of its processes.
-    own = [thread for thread in threads if "raybert/sweep/trial.py" in thread or "raybert/training/ddp.py" in thread]
+    own = [thread for thread in threads if any(module in thread for module in _PASSED)]
     for thread in own or threads:
         frames = [match.groupdict() for match in _FRAME.finditer(thread)]
         ours = [frame for frame in frames if not _is_library(frame["path"])]
@@ -180,5 +181,7 @@ def _is_library(path: str) -> bool:
     return path.startswith((*_LIBRARIES, "<")) and not path.startswith(_PACKAGE)
 
 
-def _read(path: Path) -> str:
+def read_stack(folder: Path) -> str:
+    """Return what `stack_on_request` has written into a folder."""
+    path = folder / "stack.txt"
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

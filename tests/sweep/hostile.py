@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybert.selection.scorers.lexical import LexicalScorer
+from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.selection.strategies.baselines import Random
 from raybert.selection.strategy import Pool, Selection
 
@@ -34,6 +36,20 @@ class Hostile(Random):
                 os.kill(os.getpid(), signal.SIGKILL)
             hang_on_purpose()
         return super().choose(pool, budget)
+
+
+class HangingScorer(LexicalScorer):
+    """Counts words, but not before it has hung some times: in an actor if `uses_model`, else in a task."""
+
+    def __init__(self, folder: Path, times: int, uses_model: bool) -> None:
+        self.folder, self.times, self.uses_model = folder, times, uses_model
+
+    def load(self, scoring_data: ScoringData) -> ScoreFunction:
+        num_past = len(list(self.folder.glob("*.hung")))
+        if num_past < self.times:
+            (self.folder / f"{num_past}.hung").touch()
+            hang_on_purpose()
+        return super().load(scoring_data)
 
 
 def hang_on_purpose() -> None:

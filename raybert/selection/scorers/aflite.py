@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 
+from raybert.training.pulse import pulse
+
 _RIDGE = 0.1
 
 
@@ -87,6 +89,7 @@ def _predictability(
     num_trained = max(1, int(train_fraction * count))
     correct, held_out = np.zeros(count), np.zeros(count)
     for _ in range(num_splits):
+        pulse()
         order = generator.permutation(count)
         train, rest = order[:num_trained], order[num_trained:]
         if len(np.unique(numbers[train])) < 2:

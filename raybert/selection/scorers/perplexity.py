@@ -19,6 +19,7 @@ from raybert.models.classifier import keep_head_in_float32
 from raybert.models.quiet import quiet_transformers
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.training.precision import resolve_precision
+from raybert.training.pulse import pulse
 
 _REMEDY = "name a masked language model in selection.scorers.perplexity.model"
 
@@ -69,6 +70,7 @@ def pseudo_perplexity(
     special = np.array(sorted(masking.special_ids))
     with torch.inference_mode():
         for batch in _batches(rows, special, mask_every, max_tokens):
+            pulse()
             ids, mask, targets = _collate(rows, batch, masking)
             inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
             if token_types is not None:
