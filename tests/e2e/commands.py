@@ -26,6 +26,7 @@ _SHRUNK = (
     "sweep.strategies=[all, random, random_stratified, random_epoch, loss_threshold, confidence, el2n, k_center]",
 )
 SHRUNK_OPTIONS = tuple(part for item in _SHRUNK for part in ("--set", item))
+_ONE_AT_A_TIME = ("--set", "resources.concurrent_trials=1")
 _COLUMNS = "100"
 _TIMES = (
     "seconds",
@@ -64,8 +65,8 @@ def run(*arguments: object) -> Done:
 
 
 def sweep(output: Path, *arguments: object, file: Path = FILE) -> Done:
-    """Run a shrunk sweep in this process."""
-    return run("sweep", file, "--output", output, *SHRUNK_OPTIONS, *arguments)
+    """Run a shrunk sweep in this process, one trial at a time: to begin another process would take longer."""
+    return run("sweep", file, "--output", output, *SHRUNK_OPTIONS, *_ONE_AT_A_TIME, *arguments)
 
 
 def command(*arguments: object) -> list[str]:

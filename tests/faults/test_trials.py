@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import psutil
 import pytest
 
@@ -17,6 +18,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 def _no_traps_left(ground):
     yield
     ground.traps.clear()
+
+
+def rows_of(folder):
+    (path,) = folder.glob("trials/*/epochs.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def attempts_of(folder):
@@ -36,6 +42,31 @@ def test_a_trial_whose_process_is_killed_continues_from_its_checkpoint(ground, f
         assert ended.outcome.exit_code == 0, ended.said
         assert_same_end(tmp_path, undisturbed)
         assert [attempt["kind"] for attempt in attempts_of(tmp_path)] == ["lost"]
+
+
+@pytest.mark.fault("SIGKILL of one of a trial's workers")
+def test_two_workers_one_of_which_is_killed_train_what_one_worker_trains(ground, ray_cluster, tmp_path, fault):
+    (trapped, _) = ground.document()["sweep"]["strategies"]
+    alone = {"sweep__strategies": [trapped], "sweep__seeds": 1, "model__dropout": 0.0}  # ranks draw their own
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(ground.write(tmp_path / "one.yaml", **alone), one).outcome.exit_code == 0
+    file = ground.write(tmp_path / "two.yaml", **alone, resources__workers_per_trial=2)
+    ground.traps.lay("gate")
+    steps_at_the_gate = []
+
+    def kill():
+        pid = ground.traps.wait_for_trial()
+        steps_at_the_gate.extend(row["step"] for row in rows_of(two))
+        os.kill(pid, signal.SIGKILL)
+
+    with fault.once():
+        ended = run(file, two, meanwhile=kill)
+        assert ended.outcome.exit_code == 0, ended.said
+        assert steps_at_the_gate == [2, 4, 6, 8]
+        assert [row["step"] for row in rows_of(two)] == [2, 4, 6, 8, 10, 12, 14, 16]  # none of them twice
+        expected, found = (raybert.load_sweep(folder).epochs for folder in (one, two))
+        for column in ("train_loss", "validation_loss"):
+            np.testing.assert_allclose(found[column], expected[column], rtol=1e-4)
 
 
 @pytest.mark.fault("NaN at a step")

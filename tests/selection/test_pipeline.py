@@ -36,7 +36,7 @@ def scoring(prepared):
 
     def run(store, **arguments):
         data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
-        return pipeline.run_scoring(jobs, data, store, cpus=2.0, **arguments)
+        return pipeline.run_scoring(jobs, data, store, cpus=1.0, **arguments)
 
     return jobs, run
 
@@ -80,21 +80,24 @@ def test_what_ends_early_gives_its_cpus_back(scoring, prepared, tmp_path, stoppe
     data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
     expected = contextlib.nullcontext() if stopped else pytest.raises(ScoringError, match="missing")
     with expected:
-        assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), cpus=2.0, should_stop=lambda: stopped)
+        assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), cpus=1.0, should_stop=lambda: stopped)
     wait_until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], "all CPUs free", 30)
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_k_center_over_tasks_holds_no_whole_pool_and_tells_its_radius(scoring, tmp_path):
-    from raybert.selection.pipeline import k_center_by_parts
+def test_k_center_over_tasks_holds_no_whole_pool_and_tells_its_radius(scoring, prepared, tmp_path):
+    from raybert.selection.pipeline import block_positions, k_center_by_parts
 
-    jobs, run = scoring
+    jobs, _ = scoring
     store = ScoreStore(tmp_path)
     keys = np.arange(300, dtype=np.uint64)
     with pytest.raises(SelectionError, match="must be complete in the score store"):
         k_center_by_parts(store, jobs[2].key, 10, 2, keys)
-    assert run(store)
-    points = store.load(jobs[2].key)["embeddings"]
+    points = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+    for block in range(3):
+        rows = block_positions(prepared.data.train.lengths, block, 128)
+        store.write_block(jobs[2].key, block, rows, {"embeddings": points[rows]})
+    store.finish(jobs[2].key, 3, 300)
     found = k_center_by_parts(store, jobs[2].key, 20, 3, keys)
     assert len(set(found.positions.tolist())) == 20
     assert found.radius == pytest.approx(covering_radius(points, found.positions), abs=1e-5)

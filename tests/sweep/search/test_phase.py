@@ -37,6 +37,7 @@ def config_of(**tune):
             "name": "searched",
             "data": {"max_length": 32, "train_examples": 200, "validation_examples": 60, "test_examples": 60},
             "train": {"length": {"steps": 10}, "batch_size": 16, "eval_every": 2},
+            "resources": {"concurrent_trials": 1},  # a process takes longer to begin than these runs take
             "selection": {"budget": 0.2, "proxy": {"per_seed": False}},  # one serves search and comparison
             "sweep": {
                 "strategies": ["random", "el2n"],
