@@ -187,6 +187,8 @@ def _describe(model: type[BaseModel], detail: Any, prefix: str) -> str:
     if detail["type"] == "missing":
         return f"{path}: must be given"
     rule = _rule(detail)
+    if isinstance(detail["input"], Mapping) and detail["type"] == "value_error":  # of several keys: the rule names them
+        return f"{path or 'sweep file'}: {rule}"
     return f"{path or 'sweep file'}: {rule}, got {detail['input']!r}"
 
 

@@ -209,7 +209,7 @@ class RaybertConfig(Section):
     @model_validator(mode="after")
     def _a_refit_has_one_pool(self) -> RaybertConfig:
         if self.sweep.refit and self.data.folds is not None:
-            raise ValueError("sweep.refit: must be false with `data.folds`: every fold has its own pool")
+            raise ValueError("sweep.refit: must be false with `data.folds`: every fold has its own pool, got true")
         return self
 
     @model_validator(mode="after")

@@ -14,8 +14,8 @@ from raybert.analysis.search.tables import ARM_KEYS, Parameter, complete_suggest
 UNKNOWN_NOISE_FRACTION = 0.01
 """Of the best value: what counts as near it where nothing says how large the noise is."""
 _UNKNOWN = (
-    "near the best: within 1 % of it; no seed is repeated (`sweep.tune.seeds_per_trial`) and no comparison has "
-    "finished, so that it is not known how much is chance"
+    "near the best: within 1 % of it; how much is chance is not known without several seeds of a suggestion "
+    "(`sweep.tune.seeds_per_trial`) or of a finished comparison (`sweep.seeds`)"
 )
 COLUMNS = (
     *ARM_KEYS,
