@@ -156,7 +156,7 @@ def test_without_noise_nothing_is_claimed():
     near = near_of(arm("a", [0.8, 0.7], [1e-3, 1e-4]), arm("b", [0.8, 0.7], [1e-3, 1e-4]))
     sentences = describe_near_best(near, grids_of("a", "b"), None)
     assert "one value may suit all" in sentences[0]
-    assert "not known how much is chance" in sentences[1]
+    assert "how much is chance is not known" in sentences[1]
 
 
 def test_one_arm_is_compared_with_nothing():
