@@ -24,7 +24,6 @@ import ray
 import ray.data
 import torch
 
-import raybert.startup  # noqa: F401 - before the others
 from raybert.errors import ScoringError, SelectionError
 from raybert.selection.geometry import choose_local_centres, covering_radius, merge_centres
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import raybert.startup  # noqa: F401 - before the others
+import raybert.sweep.startup  # noqa: F401 - before the others
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text

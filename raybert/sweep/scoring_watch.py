@@ -149,6 +149,7 @@ class _Watch:
             where = innermost_frame(read_stack(place))
             message = f"no sign of life for {now - silence.since:.0f} s (limits.stall_seconds), {where}"
             if self.num_ended[place] > self.retries:
-                write_text(place / "given-up.txt", f"{message}; {self.num_ended[place]} attempts")
+                attempts = f"{self.num_ended[place]} attempt{'s' if self.num_ended[place] > 1 else ''}"
+                write_text(place / "given-up.txt", f"{message}; {attempts}")
             self.note(f"scoring block {place.name}: {message}; its process is ended")
             signal_process(beat, signal.SIGKILL)

@@ -13,7 +13,7 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-import raybert.startup  # noqa: F401 - before the others
+import raybert.sweep.startup  # noqa: F401 - before the others
 from raybert.config import RaybertConfig
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData

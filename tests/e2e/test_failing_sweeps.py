@@ -3,12 +3,12 @@
 import pytest
 
 import raybert
-from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run_apart, sweep
+from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run, run_apart, sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 
-def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
+def test_a_failing_strategy_does_not_stop_the_others(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import numpy as np, os, raybert\n"
         "class Wrong(raybert.Strategy):\n    name = 'wrong'\n"
@@ -30,8 +30,8 @@ def test_a_failing_strategy_does_not_stop_the_others(tmp_path):
     trials = raybert.load_sweep(folder).trials.set_index("strategy")["status"]
     assert trials["random"].tolist() == ["complete"] * 2
     assert trials["wrong"].tolist() == trials["dies"].tolist() == ["failed"] * 2
-    again = run_apart("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS, *once, "--set", strategies, cwd=tmp_path)
-    assert again.code == 4
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS, *once, "--set", strategies).code == 4
 
 
 def test_a_sweep_in_which_everything_fails_has_an_exit_code_of_its_own(tmp_path):

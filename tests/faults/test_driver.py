@@ -55,9 +55,11 @@ def test_a_signal_lets_running_trials_save_and_leaves_a_resumable_folder(
 
 
 @pytest.mark.fault("Ctrl-C twice")
-def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_is_continued(ground, file, undisturbed, tmp_path, fault):
+def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_is_continued(
+    ground, file, undisturbed, small_cluster, tmp_path, fault
+):
     ground.traps.lay("gate")
-    with fault.once(), started(file, tmp_path) as driver:
+    with fault.once(), started(file, tmp_path, "--address", small_cluster) as driver:
         ground.traps.wait_for_trial()
         driver.send_signal(signal.SIGINT)
         wait_until((tmp_path / "stop-requested").exists, "the request to stop")
@@ -69,9 +71,11 @@ def test_a_second_ctrl_c_ends_at_once_and_what_was_saved_is_continued(ground, fi
 
 
 @pytest.mark.fault("second process on the folder")
-def test_a_second_process_is_refused_and_one_after_a_kill_takes_over(ground, file, undisturbed, tmp_path, fault):
+def test_a_second_process_is_refused_and_one_after_a_kill_takes_over(
+    ground, file, undisturbed, small_cluster, tmp_path, fault
+):
     ground.traps.lay("gate")
-    with started(file, tmp_path) as driver:
+    with started(file, tmp_path, "--address", small_cluster) as driver:
         ground.traps.wait_for_trial()
         with (
             fault.once(),
