@@ -33,7 +33,7 @@ def undisturbed(file: Path, ray_cluster: object, tmp_path_factory: pytest.TempPa
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small_cluster() -> Iterator[str]:
     """The address of a cluster of one node with two CPUs, which other processes can join."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
