@@ -126,7 +126,7 @@ def sweep(
     if dry_run:
         print_plan(config)
         return
-    from raybert.sweep.placement import check_here
+    from raybert.sweep.plan.placement import check_here
 
     check_here(config, address)  # before the imports that take seconds
     from raybert.sweep.runner import run_sweep
@@ -304,8 +304,9 @@ def plan(
 @app.command()
 def validate(file: FileArgument, overrides: SetOption = None) -> None:
     """Check a sweep file, without loading its data."""
-    from raybert.sweep.plan import build_strategies, expand_grid
-    from raybert.sweep.search.check import count_suggestions
+    from raybert.sweep.plan.check_space import count_suggestions
+    from raybert.sweep.plan.design import build_strategies
+    from raybert.sweep.plan.grid import expand_grid
 
     config = load_config(file, overrides or ())
     count = len(build_strategies(config)) * len(expand_grid(config)) * len(config.sweep.seeds)

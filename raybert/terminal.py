@@ -20,12 +20,12 @@ from raybert.sweep.status import SweepStatus, status_lines
 
 if TYPE_CHECKING:
     from raybert.analysis import FailureGroup, Sweep
+    from raybert.sweep.plan.arms import Arm
+    from raybert.sweep.plan.comparison import Plan
     from raybert.sweep.progress import Progress
     from raybert.sweep.reproduce import Reproduction
     from raybert.sweep.run_progress import RunProgress
     from raybert.sweep.runner import Outcome
-    from raybert.sweep.search.arms import Arm
-    from raybert.sweep.specs import Plan
 
 _LAST_LINES = 8
 """Of a traceback."""

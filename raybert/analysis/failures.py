@@ -14,7 +14,7 @@ import pandas as pd
 from raybert.analysis.results import Sweep
 from raybert.files import read_json
 from raybert.sweep.folder import TrialFolder
-from raybert.sweep.roles import REFIT, TUNE
+from raybert.sweep.plan.roles import REFIT, TUNE
 
 _READS_FAILED_RUN = re.compile(r"^TrialError: its proxy \w+ failed: ")
 _LOG_LINES = 6

@@ -16,8 +16,8 @@ from raybert.analysis.results import Sweep
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.models import TINY
 from raybert.sweep.folder import TrialFolder
+from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.spec_file import read_spec
-from raybert.sweep.specs import TrialSpec
 
 _METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
 _SMALL = 1000

@@ -10,7 +10,7 @@ import numpy as np
 
 from raybert.config import LOWER_IS_BETTER, RaybertConfig
 from raybert.sweep.folder import SweepFolder, TrialFolder
-from raybert.sweep.specs import TRIAL, TrialSpec
+from raybert.sweep.plan.specs import TRIAL, TrialSpec
 
 GIGABYTE = 10**9
 _Configuration = tuple[str, int, str]

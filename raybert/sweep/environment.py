@@ -16,7 +16,7 @@ import ray
 
 from raybert.errors import ResourceError
 from raybert.sweep import ENVIRONMENT
-from raybert.sweep.placement import Cluster, check_resources, concurrent_trials, count_cores
+from raybert.sweep.plan.placement import Cluster, check_resources, concurrent_trials, count_cores
 
 __all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "starts_here"]
 

@@ -17,11 +17,12 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.disk import ModelKeeper
 from raybert.sweep.environment import Cluster
 from raybert.sweep.folder import SweepFolder
+from raybert.sweep.plan.comparison import Plan
+from raybert.sweep.plan.specs import PART, PROXY, READER, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner
 from raybert.sweep.scoring_watch import watched_scoring
-from raybert.sweep.specs import PART, PROXY, READER, Plan, TrialSpec
 from raybert.sweep.tune_run import TrialInputs, run_trials
 
 WEAK_PROXY_MARGIN = 0.1

@@ -19,7 +19,8 @@ from raybert.data.examples import ExampleData
 from raybert.files import atomic_path
 from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head
-from raybert.sweep.specs import PoolFacts, Variant
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.specs import PoolFacts
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from raybert.sweep.specs import TrialSpec
+    from raybert.sweep.plan.specs import TrialSpec
 
 if TYPE_CHECKING:
     from raybert.sweep.search.search import ArmTally

@@ -18,10 +18,12 @@ from raybert.data.splits import SPLITS, count_classes
 from raybert.files import write_json
 from raybert.sweep.best import REFIT_FILE, best_trials
 from raybert.sweep.folder import SweepFolder, forget_failures
-from raybert.sweep.plan import plan_trial
+from raybert.sweep.plan.comparison import Plan
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.signal_runs import plan_sources
+from raybert.sweep.plan.specs import REFIT, PoolFacts, Source, TrialSpec, identified
+from raybert.sweep.plan.trials import plan_trial
 from raybert.sweep.prepare import Prepared, describe_data, prepare_with
-from raybert.sweep.sources import plan_sources
-from raybert.sweep.specs import REFIT, Plan, PoolFacts, Source, TrialSpec, Variant, identified
 
 if TYPE_CHECKING:
     from raybert.sweep.phases import TrialRunner

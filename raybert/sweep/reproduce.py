@@ -18,13 +18,14 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.differences import Comparison, compare_trials
 from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.manifest import describe_run
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.specs import REFIT, TrialSpec
 from raybert.sweep.prepare import Prepared, prepare_variants
 from raybert.sweep.refit import join_validation
 from raybert.sweep.run_progress import RunProgress
 from raybert.sweep.session import owned_folder
 from raybert.sweep.single import check_machine
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, read_spec
-from raybert.sweep.specs import REFIT, TrialSpec, Variant
 from raybert.sweep.trial import SignalRef, run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3

@@ -17,11 +17,16 @@ from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
 from raybert.sweep.control import Interruption
 from raybert.sweep.estimate.record import measured
-from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder, forget_failures
 from raybert.sweep.manifest import describe_run
-from raybert.sweep.placement import this_machine
-from raybert.sweep.plan import build_strategies, expand_grid, make_plan
+from raybert.sweep.plan.arms import build_arms, tuning_variants
+from raybert.sweep.plan.check_space import search_spaces
+from raybert.sweep.plan.comparison import Plan, make_plan
+from raybert.sweep.plan.design import build_strategies
+from raybert.sweep.plan.extension import check_extension
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.placement import this_machine
+from raybert.sweep.plan.specs import TRIAL, PoolFacts, TrialSpec
 from raybert.sweep.prepare import (
     Prepared,
     describe_data,
@@ -32,11 +37,8 @@ from raybert.sweep.prepare import (
 )
 from raybert.sweep.progress import Progress
 from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
-from raybert.sweep.search.arms import build_arms, tuning_variants
-from raybert.sweep.search.check import search_spaces
 from raybert.sweep.search.log import DECISIONS_FILE
 from raybert.sweep.session import owned_folder
-from raybert.sweep.specs import TRIAL, Plan, PoolFacts, TrialSpec
 
 if TYPE_CHECKING:
     from raybert.sweep.environment import Cluster

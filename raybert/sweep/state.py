@@ -13,8 +13,8 @@ from raybert.files import replace_json
 from raybert.sweep.progress import Progress, Tally
 
 if TYPE_CHECKING:
+    from raybert.sweep.plan.specs import TrialSpec
     from raybert.sweep.search.search import ArmTally
-    from raybert.sweep.specs import TrialSpec
 
 _SECONDS_BETWEEN_WRITES = 1.0
 

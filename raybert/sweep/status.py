@@ -16,7 +16,7 @@ from raybert.sweep.control import is_alive
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import read_beat
 from raybert.sweep.ownership import beat_age_seconds, current_attempt, read_owner
-from raybert.sweep.roles import REFIT, TUNE
+from raybert.sweep.plan.roles import REFIT, TUNE
 
 _STATES_AT_REST = ("stopped", "ended")
 

@@ -17,14 +17,15 @@ from raybert.selection.strategy import Selection
 from raybert.sweep.chunks import embed_chunks
 from raybert.sweep.environment import check_resources, connected
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.narrow import narrow_to_one
 from raybert.sweep.phases import TrialRunner
+from raybert.sweep.plan.comparison import Plan
+from raybert.sweep.plan.narrow import narrow_to_one
+from raybert.sweep.plan.specs import TRIAL, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
 from raybert.sweep.runner import prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.session import owned_folder
-from raybert.sweep.specs import TRIAL, Plan, TrialSpec
 from raybert.sweep.trial import SignalRef, make_pool
 
 

@@ -34,6 +34,7 @@ from raybert.sweep.failures import classify
 from raybert.sweep.folder import SweepFolder, TrialFolder
 from raybert.sweep.heartbeat import take_stall
 from raybert.sweep.ownership import Superseded
+from raybert.sweep.plan.specs import PART, REFIT, TRIAL, TUNE, TrialSpec
 from raybert.sweep.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -43,7 +44,6 @@ from raybert.sweep.records import (
     selection_frame,
 )
 from raybert.sweep.spec_file import StoredSignal, StoredSpec, write_spec
-from raybert.sweep.specs import PART, REFIT, TRIAL, TUNE, TrialSpec
 from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raybert.config import ResourcesConfig
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_stall
-from raybert.sweep.placement import describe_demand
+from raybert.sweep.plan.placement import describe_demand
 from raybert.sweep.progress import Progress
 
 SECONDS_FOR_STACK = 2.0

@@ -30,9 +30,9 @@ from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
 from raybert.sweep.environment import connected
 from raybert.sweep.folder import SweepFolder
+from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.progress import PlainProgress
 from raybert.sweep.runner import prepare_plan, run_sweep
-from raybert.sweep.specs import TrialSpec
 
 from ray import tune  # isort: skip
 

@@ -28,9 +28,10 @@ from raybert.data import load_splits
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep import tune_run
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.prepare import Prepared, prepare
-from raybert.sweep.specs import TrialSpec
 
 
 class Stopwatch:

@@ -3,8 +3,9 @@
 from raybert.config import validate_config
 from raybert.sweep.disk import ModelKeeper, checkpoint_bytes
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
-from raybert.sweep.specs import PoolFacts
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.specs import PoolFacts
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=2)
 ACCURACY = {

@@ -19,7 +19,8 @@ from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweep.chunks import chunk_job, embed_chunks_here
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.prepare import prepare_variants
 from raybert.sweep.trial import run_trial
 from raybert.training import embed_examples

@@ -9,7 +9,8 @@ from raybert.analysis import publish_results
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.refit import join_validation, mean_best_share, plan_refit
 from raybert.sweep.trial import run_trial
 

@@ -8,9 +8,9 @@ from raybert.errors import SweepError
 from raybert.selection import Strategy
 from raybert.selection.registry import build_strategy, strategy_entry, strategy_identity, strategy_names
 from raybert.selection.strategies.baselines import AllButFold
-from raybert.sweep.plan import make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.specs import PoolFacts, identified
 from raybert.sweep.spec_file import FILE_NAME, StoredSignal, StoredSpec, read_spec, spec_document, spec_of, write_spec
-from raybert.sweep.specs import PoolFacts, identified
 
 FACTS = PoolFacts("data", "encoder", 1000, 4)
 ENTRIES = [
@@ -35,7 +35,7 @@ def plan(**more):
 
 
 def _keys(config):
-    from raybert.sweep.plan import expand_grid
+    from raybert.sweep.plan.grid import expand_grid
 
     return [variant.data_key for variant in expand_grid(config)]
 

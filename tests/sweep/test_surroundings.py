@@ -15,7 +15,8 @@ from raybert.sweep import heartbeat
 from raybert.sweep.folder import SweepFolder
 from raybert.sweep.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
 from raybert.sweep.ownership import Superseded, own
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.surroundings import TrialSurroundings
 from raybert.sweep.trial import run_trial
 from raybert.training.pulse import pulse

@@ -11,7 +11,8 @@ import torch
 
 from raybert.config import validate_config
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.trial import run_trial
 
 CONFIG = {

@@ -10,10 +10,10 @@ from raybert.sweep.estimate.describe import describe_estimate
 from raybert.sweep.estimate.planning import estimate_rest
 from raybert.sweep.estimate.record import write_estimate
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.placement import Cluster
+from raybert.sweep.plan.comparison import Plan
+from raybert.sweep.plan.placement import Cluster
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.progress import Progress
-from raybert.sweep.specs import Plan
 
 
 def announce_estimate(

@@ -17,13 +17,14 @@ from raybert.sweep.estimate.probe import Probe, Prober
 from raybert.sweep.estimate.shapes import Shape, group_shapes
 from raybert.sweep.estimate.span import NOTHING, Span, makespan, total
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.placement import Cluster, concurrent_trials
+from raybert.sweep.plan.comparison import Plan
+from raybert.sweep.plan.placement import Cluster, concurrent_trials
+from raybert.sweep.plan.specs import TRIAL, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.scoring import JobPlanner
-from raybert.sweep.specs import TRIAL, Plan, TrialSpec
 
 if TYPE_CHECKING:
-    from raybert.sweep.search.arms import Arm
+    from raybert.sweep.plan.arms import Arm
 
 START_SECONDS = Span(2.0, 4.0, 10.0)
 """Until Ray has started here, or was joined."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raybert.selection.store import content_key
-from raybert.sweep.specs import TrialSpec
+from raybert.sweep.plan.specs import TrialSpec
 
 _TRAIN_KEYS = {"batch_size", "micro_batch_size", "gradient_checkpointing", "compile", "precision", "loss", "averaging"}
 """Keys of `train` that decide how long a step takes."""

@@ -9,15 +9,16 @@ from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
 from raybert.sweep.folder import forget_failures
 from raybert.sweep.phases import TrialRunner
-from raybert.sweep.plan import Tuned, make_plan
-from raybert.sweep.search.arms import Arm, with_values
+from raybert.sweep.plan.arms import Arm, with_values
+from raybert.sweep.plan.comparison import Plan, Tuned, make_plan
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.search_space import Params
+from raybert.sweep.plan.specs import PoolFacts, TrialSpec
 from raybert.sweep.search.log import DECISIONS_FILE, DecisionLog
 from raybert.sweep.search.resume import reconcile
 from raybert.sweep.search.search import Search
-from raybert.sweep.search.space import Params
 from raybert.sweep.search.studies import ArmStudy, open_storage, study_name
 from raybert.sweep.search.tune import run_search
-from raybert.sweep.specs import Plan, PoolFacts, TrialSpec, Variant
 from raybert.sweep.tune_run import TrialInputs
 
 

@@ -8,10 +8,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raybert.errors import SweepError
-from raybert.sweep.search.arms import Arm
+from raybert.sweep.plan.arms import Arm
+from raybert.sweep.plan.search_space import Params
 from raybert.sweep.search.log import Event
 from raybert.sweep.search.search import Search
-from raybert.sweep.search.space import Params
 from raybert.sweep.search.suggestion import CONTINUE, Suggestion
 
 _STATUSES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from raybert.config import TuneConfig
 from raybert.sweep.failures import is_wanted
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.search.arms import Arm
+from raybert.sweep.plan.arms import Arm
+from raybert.sweep.plan.search_space import Params
 from raybert.sweep.search.log import DecisionLog, Event
-from raybert.sweep.search.space import Params
 from raybert.sweep.search.stopping import ArmStopper, is_clearly_worse
 from raybert.sweep.search.studies import ArmStudy, best_trial
 from raybert.sweep.search.suggestion import CONTINUE, STOP, Suggestion

@@ -11,8 +11,8 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from scipy import stats
 
 from raybert.config import AshaConfig
-from raybert.sweep.search.arms import Arm
-from raybert.sweep.specs import TrialSpec
+from raybert.sweep.plan.arms import Arm
+from raybert.sweep.plan.specs import TrialSpec
 
 _TIME, _VALUE = "examples_seen", "value"
 

@@ -22,9 +22,9 @@ from ray.tune.search.optuna import OptunaSearch
 
 from raybert.config import RaybertConfig, TuneConfig, load_config
 from raybert.errors import SweepError
-from raybert.sweep.search.arms import Arm
+from raybert.sweep.plan.arms import Arm
+from raybert.sweep.plan.search_space import Params
 from raybert.sweep.search.samplers import make_sampler
-from raybert.sweep.search.space import Params
 
 STUDY_FILE, JOURNAL_FILE = "study.db", "study.journal"
 _LOCK_SECONDS = 60

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from raybert.errors import ConfigError, SelectionError
-from raybert.sweep.search.arms import Arm
+from raybert.sweep.plan.arms import Arm
+from raybert.sweep.plan.search_space import Params
+from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.search.log import Event
-from raybert.sweep.search.space import Params
-from raybert.sweep.specs import TrialSpec
 
 CONTINUE, STOP = "continue", "stop"
 

@@ -23,8 +23,9 @@ from raybert.sweep.estimate.record import measured, write_estimate
 from raybert.sweep.estimate.shapes import shape_key
 from raybert.sweep.estimate.span import Span, makespan, total
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.placement import Cluster
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.placement import Cluster
 from raybert.sweep.scoring import JobPlanner
 
 PROBE = Probe((0.1, 0.2, 0.3), 320.0, (1e-3,), 0.5, 0.25, 1000, 5000, None, 1.0)

@@ -8,7 +8,8 @@ import torch
 from raybert.config import validate_config
 from raybert.sweep.estimate.probe import FEWEST_STEPS, FORWARD_SLICES, MOST_STEPS, _sample, local_prober, undisturbed
 from raybert.sweep.estimate.shapes import group_shapes, shape_key
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
 
 
 def plan_for(prepared, **sections):

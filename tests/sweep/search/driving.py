@@ -14,15 +14,15 @@ from ray.tune.search import Searcher
 
 from raybert.config import RaybertConfig, validate_config
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid
-from raybert.sweep.search.arms import Arm, build_arms, tuning_variants
-from raybert.sweep.search.check import search_spaces
+from raybert.sweep.plan.arms import Arm, build_arms, tuning_variants
+from raybert.sweep.plan.check_space import search_spaces
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.specs import PoolFacts, TrialSpec
 from raybert.sweep.search.log import DECISIONS_FILE, DecisionLog
 from raybert.sweep.search.resume import reconcile
 from raybert.sweep.search.search import Search
 from raybert.sweep.search.studies import ArmStudy, open_storage, study_name
 from raybert.sweep.search.tune import ArmScheduler, ArmSearcher
-from raybert.sweep.specs import PoolFacts, TrialSpec
 from raybert.sweep.tune_run import RUN_ENDED
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)

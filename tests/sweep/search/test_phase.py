@@ -15,13 +15,14 @@ from raybert.data.examples import without_test
 from raybert.errors import DataError
 from raybert.selection.registry import build_strategy
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import plan_trial
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.specs import TUNE
+from raybert.sweep.plan.trials import plan_trial
 from raybert.sweep.progress import PlainProgress, search_table
 from raybert.sweep.runner import run_sweep
 from raybert.sweep.search import best_params
 from raybert.sweep.search.search import ArmTally
 from raybert.sweep.search.studies import load_studies
-from raybert.sweep.specs import TUNE, Variant
 from raybert.sweep.trial import run_trial
 from tests.sweep.search.driving import events
 

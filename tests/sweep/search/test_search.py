@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raybert.errors import ConfigError
-from raybert.sweep.search.arms import Arm
+from raybert.sweep.plan.arms import Arm
 from raybert.sweep.search.stopping import ArmStopper, examples_of_run, is_clearly_worse
 from raybert.sweep.search.studies import best_params
 from raybert.sweep.search.tune import ArmScheduler

@@ -2,9 +2,10 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
-from raybert.sweep.extension import check_extension
-from raybert.sweep.plan import expand_grid, make_plan
-from raybert.sweep.specs import PoolFacts
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.extension import check_extension
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.specs import PoolFacts
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
 

@@ -5,12 +5,13 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
-from raybert.sweep.extension import check_extension
-from raybert.sweep.plan import expand_grid, make_plan
-from raybert.sweep.search.check import count_suggestions, search_spaces
+from raybert.sweep.plan.check_space import count_suggestions, search_spaces
+from raybert.sweep.plan.comparison import Plan, make_plan
+from raybert.sweep.plan.extension import check_extension
+from raybert.sweep.plan.grid import expand_grid
+from raybert.sweep.plan.specs import PART
 from raybert.sweep.search.phase import tuned_plan, tuning_runs
 from raybert.sweep.search.samplers import make_sampler
-from raybert.sweep.specs import PART, Plan
 from tests.sweep.search.driving import FACTS, RATE, arms_of, config_of
 
 STRATEGIES = {"strategies": ["random", "el2n", {"name": "loss_threshold", "threshold": 0.4}]}

@@ -11,10 +11,12 @@ from raybert.config.tune import Mode
 from raybert.errors import ConfigError
 from raybert.selection.registry import build_strategy
 from raybert.selection.strategy import Strategy
-from raybert.sweep.plan import build_entries, expand_grid, facts_of, plan_trial
-from raybert.sweep.search.space import STRATEGY, Params, SearchSpace, parameter_of, strategy_of
-from raybert.sweep.sources import check_sources, plan_sources
-from raybert.sweep.specs import PART, READER, TUNE, PoolFacts, Source, TrialSpec, Variant
+from raybert.sweep.plan.design import build_entries
+from raybert.sweep.plan.grid import Variant, expand_grid, facts_of
+from raybert.sweep.plan.search_space import STRATEGY, Params, SearchSpace, parameter_of, strategy_of
+from raybert.sweep.plan.signal_runs import check_sources, plan_sources
+from raybert.sweep.plan.specs import PART, READER, TUNE, PoolFacts, Source, TrialSpec
+from raybert.sweep.plan.trials import plan_trial
 
 SHARED = "all strategies"
 """Name of the arm of a shared search."""

@@ -12,7 +12,8 @@ from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.trial import run_trial
 from raybert.training import embed_examples
 from raybert.training.inference import predict_with_features

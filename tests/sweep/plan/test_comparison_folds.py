@@ -9,11 +9,12 @@ import pytest
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.files import cache_folder
-from raybert.sweep.extension import check_extension
 from raybert.sweep.folder import SweepFolder
-from raybert.sweep.plan import expand_grid, make_plan
+from raybert.sweep.plan.comparison import make_plan
+from raybert.sweep.plan.extension import check_extension
+from raybert.sweep.plan.grid import Variant, expand_grid
+from raybert.sweep.plan.specs import PoolFacts
 from raybert.sweep.prepare import prepare_variants, write_pool
-from raybert.sweep.specs import PoolFacts, Variant
 from raybert.sweep.subset import choose_subset
 
 SIZES = (1000, 970, 1010)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.selection.registry import strategy_identity
 from raybert.selection.store import content_key
 from raybert.selection.strategy import NullInputs, Strategy
-from raybert.sweep.roles import PART as PART
-from raybert.sweep.roles import PROXY as PROXY
-from raybert.sweep.roles import READER as READER
-from raybert.sweep.roles import REFIT as REFIT
-from raybert.sweep.roles import TRIAL as TRIAL
-from raybert.sweep.roles import TUNE as TUNE
-
-if TYPE_CHECKING:
-    from raybert.sweep.search.arms import Arm
+from raybert.sweep.plan.roles import PART as PART
+from raybert.sweep.plan.roles import PROXY as PROXY
+from raybert.sweep.plan.roles import READER as READER
+from raybert.sweep.plan.roles import REFIT as REFIT
+from raybert.sweep.plan.roles import TRIAL as TRIAL
+from raybert.sweep.plan.roles import TUNE as TUNE
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
@@ -57,29 +54,6 @@ class PoolFacts:
     def base(self) -> int:
         """The pool size that fractions of a budget and epochs refer to."""
         return self.num_examples if self.smallest_pool is None else self.smallest_pool
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One point of the grid in one fold.
-
-    Attributes:
-        grid: its values by dotted key.
-        config: the configuration with them filled in.
-        fold: of the cross-validation (0 without).
-    """
-
-    grid: dict[str, Any]
-    config: RaybertConfig
-    fold: int = 0
-
-    @property
-    def data_key(self) -> str:
-        """Which prepared data set it trains on: the data section, the fold and the tokenizer decide."""
-        folds = self.config.data.folds
-        data = self.config.data.model_dump(mode="json", exclude={"folds"})
-        parts = {"data": data, "encoder": self.config.model.data_part()}
-        return content_key(parts | ({"fold": [self.fold, folds]} if folds else {}))
 
 
 @dataclass(frozen=True)
@@ -173,24 +147,6 @@ class TrialSpec:
         head = {**self.summary(), "strategy_parameters": strategy_identity(self.strategy)}
         lines = [f"# {key}: {value}" for key, value in head.items()]
         return "\n".join(lines) + "\n" + dump_yaml(self.config)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The trials of a sweep, runs that others read first, then seed by seed.
-
-    Attributes:
-        trials: the comparison, with the runs that it reads.
-        arms: what is searched before it; the comparison is then planned as if nothing had been found.
-    """
-
-    trials: tuple[TrialSpec, ...]
-    arms: tuple[Arm, ...] = ()
-
-    @property
-    def proxies(self) -> tuple[TrialSpec, ...]:
-        """The runs whose outputs are signals."""
-        return tuple(spec for spec in self.trials if spec.role in (PROXY, PART))
 
 
 def identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:

@@ -12,7 +12,8 @@ from raybert.errors import ConfigError
 from raybert.selection.strategies import All, RandomEpoch
 from raybert.selection.strategies.baselines import AllButFold
 from raybert.selection.strategy import NullInputs, Strategy
-from raybert.sweep.specs import (
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.specs import (
     EMBEDDING_SIGNALS,
     PART,
     PROXY,
@@ -20,7 +21,6 @@ from raybert.sweep.specs import (
     PoolFacts,
     Source,
     TrialSpec,
-    Variant,
     identified,
 )
 

@@ -7,7 +7,7 @@ import pytest
 
 from raybert.config import ResourcesConfig
 from raybert.errors import ResourceError
-from raybert.sweep.placement import Cluster, check_resources, concurrent_trials, this_machine
+from raybert.sweep.plan.placement import Cluster, check_resources, concurrent_trials, this_machine
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO_OF_TWO = Cluster.of_nodes(({"CPU": 2.0}, {"CPU": 2.0}), is_local=False)

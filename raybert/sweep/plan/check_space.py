@@ -11,10 +11,10 @@ from typing import Any
 from raybert.config import DomainConfig, RaybertConfig, StrategyConfig, TuneConfig, suggest
 from raybert.errors import ConfigError
 from raybert.selection.strategy import Strategy
-from raybert.sweep.plan import build_entries, expand_grid
-from raybert.sweep.search.arms import SHARED, with_values
-from raybert.sweep.search.space import Domain, SearchSpace, parameter_of, strategy_of
-from raybert.sweep.specs import Variant
+from raybert.sweep.plan.arms import SHARED, with_values
+from raybert.sweep.plan.design import build_entries
+from raybert.sweep.plan.grid import Variant, expand_grid
+from raybert.sweep.plan.search_space import Domain, SearchSpace, parameter_of, strategy_of
 
 _SECTIONS = ("train", "model", "selection")
 _FIXED = {

@@ -8,8 +8,8 @@ from typing import Any
 
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
-from raybert.sweep.plan import build_strategies
-from raybert.sweep.search.space import strategy_of
+from raybert.sweep.plan.design import build_strategies
+from raybert.sweep.plan.search_space import strategy_of
 
 _EXECUTION_ONLY = (
     "sweep",

@@ -1,0 +1,40 @@
+"""One training run of a strategy at one point of the grid, with its id."""
+
+from __future__ import annotations
+
+from raybert.selection.strategy import Strategy
+from raybert.sweep.plan.grid import Variant
+from raybert.sweep.plan.specs import TRIAL, PoolFacts, Source, TrialSpec, identified
+
+
+def plan_trial(
+    variant: Variant,
+    facts: PoolFacts,
+    label: str,
+    strategy: Strategy,
+    seed: int,
+    sources: tuple[Source, ...],
+    role: str = TRIAL,
+) -> TrialSpec:
+    """Return one training run of a strategy, with its id."""
+    config, n = variant.config, facts.num_examples
+    limited = strategy.spends() != "none"
+    budget = config.selection.resolve(facts.base) if limited else n
+    grid = {key: value for key, value in variant.grid.items() if limited or key != "selection.budget"}
+    spec = TrialSpec(
+        trial_id="",
+        role=role,
+        label=label,
+        strategy=strategy,
+        seed=seed,
+        model_seed=seed,
+        fold=variant.fold,
+        budget=budget,
+        pool=n,
+        total_steps=config.train.length.resolve(min(budget, facts.base), facts.base, config.train.batch_size),
+        grid=grid,
+        config=config,
+        data_key=variant.data_key,
+        sources=sources,
+    )
+    return identified(spec, facts)
