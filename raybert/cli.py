@@ -14,8 +14,8 @@ from rich.table import Table
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import ConfigError, RaybertError
-from raybert.sweep.control import send_command
-from raybert.sweep.failures import KINDS, RETRY_CHOICES
+from raybert.sweep.driver.control import send_command
+from raybert.sweep.folder.failure_kinds import KINDS, RETRY_CHOICES
 from raybert.terminal import (
     command_again,
     print_comparison,
@@ -428,7 +428,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Print how a sweep stands, from any terminal: who runs it, what is done, what runs, what failed."""
-    from raybert.sweep.status import read_status
+    from raybert.sweep.driver.status import read_status
 
     found = read_status(folder)
     if as_json:

@@ -71,7 +71,7 @@ class TrialError(RaybertError):
     """One training run failed.
 
     Attributes:
-        kind: of failure, as `raybert.sweep.failures` lists them; decides whether it is worth another attempt.
+        kind: of failure, as the `failure_kinds` of results folders list them; decides whether another attempt is worth it.
     """
 
     exit_code = 5

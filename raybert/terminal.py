@@ -16,15 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from raybert.config import RaybertConfig
-from raybert.sweep.status import SweepStatus, status_lines
+from raybert.sweep.driver.status import SweepStatus, status_lines
 
 if TYPE_CHECKING:
     from raybert.analysis import FailureGroup, Sweep
+    from raybert.sweep.driver.progress import Progress
+    from raybert.sweep.driver.run_progress import RunProgress
     from raybert.sweep.plan.arms import Arm
     from raybert.sweep.plan.comparison import Plan
-    from raybert.sweep.progress import Progress
     from raybert.sweep.reproduce import Reproduction
-    from raybert.sweep.run_progress import RunProgress
     from raybert.sweep.runner import Outcome
 
 _LAST_LINES = 8
@@ -36,7 +36,7 @@ _ERROR_LENGTH = 400
 @contextlib.contextmanager
 def sweep_progress() -> Iterator[Progress]:
     """Show a sweep on standard output: live where it is a terminal, else line by line."""
-    from raybert.sweep.progress import LiveProgress, PlainProgress
+    from raybert.sweep.driver.progress import LiveProgress, PlainProgress
 
     with _on_terminal(LiveProgress, PlainProgress) as progress:
         yield progress
@@ -45,7 +45,7 @@ def sweep_progress() -> Iterator[Progress]:
 @contextlib.contextmanager
 def run_progress() -> Iterator[RunProgress]:
     """Show a single run on standard output: a bar where it is a terminal, else line by line."""
-    from raybert.sweep.run_progress import RunBar, RunLines
+    from raybert.sweep.driver.run_progress import RunBar, RunLines
 
     with _on_terminal(RunBar, RunLines) as progress:
         yield progress

@@ -14,7 +14,7 @@ from raybert.analysis.results import TRIAL_KEYS, Sweep
 from raybert.analysis.stats import summarize
 from raybert.errors import SweepError
 from raybert.files import read_json, read_json_lines
-from raybert.sweep.folder import TrialFolder
+from raybert.sweep.folder.layout import TrialFolder
 
 _TRIAL_COLUMNS = (
     "trial_id",

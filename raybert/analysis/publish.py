@@ -21,8 +21,8 @@ from raybert.analysis.search import Search
 from raybert.analysis.subsets import length_histogram, length_quantiles
 from raybert.config import load_config
 from raybert.files import atomic_path, write_text
-from raybert.sweep.best import best_trials, read_refit
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.best import best_trials, read_refit
+from raybert.sweep.folder.layout import SweepFolder
 
 
 def publish_results(folder: str | Path) -> Sweep:

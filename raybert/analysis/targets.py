@@ -13,8 +13,8 @@ import pandas as pd
 
 from raybert.data.unseen import UnseenExamples
 from raybert.errors import SweepError
-from raybert.sweep.best import read_refit
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.best import read_refit
+from raybert.sweep.folder.layout import SweepFolder
 
 _PLAN, _MODEL = "plan.json", "config.json"
 _SAME_IN_ALL_FOLDS = ("strategy", "role", "seed", "grid")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raybert.sweep.failures import classify
-from raybert.sweep.folder import TrialFolder
-from raybert.sweep.heartbeat import read_beat, take_stall
+from raybert.sweep.folder.failure_kinds import classify
+from raybert.sweep.folder.heartbeat import read_beat, take_stall
+from raybert.sweep.folder.layout import TrialFolder
 
 _REASONS = {
     "memory": "the host ran out of memory, and Ray ended the trial's process",

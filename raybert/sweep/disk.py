@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from raybert.config import LOWER_IS_BETTER, RaybertConfig
-from raybert.sweep.folder import SweepFolder, TrialFolder
+from raybert.sweep.folder.layout import SweepFolder, TrialFolder
 from raybert.sweep.plan.specs import TRIAL, TrialSpec
 
 GIGABYTE = 10**9

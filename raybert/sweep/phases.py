@@ -15,12 +15,12 @@ from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweep.disk import ModelKeeper
+from raybert.sweep.driver.progress import Progress
 from raybert.sweep.environment import Cluster
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.specs import PART, PROXY, READER, TrialSpec
 from raybert.sweep.prepare import Prepared
-from raybert.sweep.progress import Progress
 from raybert.sweep.scoring import JobPlanner
 from raybert.sweep.scoring_watch import watched_scoring
 from raybert.sweep.tune_run import TrialInputs, run_trials

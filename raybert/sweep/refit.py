@@ -16,8 +16,8 @@ from raybert.data import Splits
 from raybert.data.identity import content_fingerprint
 from raybert.data.splits import SPLITS, count_classes
 from raybert.files import write_json
-from raybert.sweep.best import REFIT_FILE, best_trials
-from raybert.sweep.folder import SweepFolder, forget_failures
+from raybert.sweep.folder.best import REFIT_FILE, best_trials
+from raybert.sweep.folder.layout import SweepFolder, forget_failures
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.signal_runs import plan_sources

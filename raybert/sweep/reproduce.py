@@ -16,16 +16,16 @@ from raybert.errors import SweepError
 from raybert.files import cache_folder
 from raybert.selection.store import ScoreStore
 from raybert.sweep.differences import Comparison, compare_trials
-from raybert.sweep.folder import SweepFolder, TrialFolder
-from raybert.sweep.manifest import describe_run
+from raybert.sweep.driver.run_progress import RunProgress
+from raybert.sweep.driver.session import owned_folder
+from raybert.sweep.folder.layout import SweepFolder, TrialFolder
+from raybert.sweep.folder.manifest import describe_run
+from raybert.sweep.folder.spec_file import StoredSignal, StoredSpec, read_spec
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.specs import REFIT, TrialSpec
 from raybert.sweep.prepare import Prepared, prepare_variants
 from raybert.sweep.refit import join_validation
-from raybert.sweep.run_progress import RunProgress
-from raybert.sweep.session import owned_folder
 from raybert.sweep.single import check_machine
-from raybert.sweep.spec_file import StoredSignal, StoredSpec, read_spec
 from raybert.sweep.trial import SignalRef, run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3

@@ -15,10 +15,13 @@ from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
 from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
-from raybert.sweep.control import Interruption
+from raybert.sweep.driver.control import Interruption
+from raybert.sweep.driver.progress import Progress
+from raybert.sweep.driver.session import owned_folder
 from raybert.sweep.estimate.record import measured
-from raybert.sweep.folder import SweepFolder, forget_failures
-from raybert.sweep.manifest import describe_run
+from raybert.sweep.folder.layout import SweepFolder, forget_failures
+from raybert.sweep.folder.manifest import describe_run
+from raybert.sweep.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
 from raybert.sweep.plan.arms import build_arms, tuning_variants
 from raybert.sweep.plan.check_space import search_spaces
 from raybert.sweep.plan.comparison import Plan, make_plan
@@ -35,10 +38,7 @@ from raybert.sweep.prepare import (
     write_held_out,
     write_pool,
 )
-from raybert.sweep.progress import Progress
-from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
 from raybert.sweep.search.log import DECISIONS_FILE
-from raybert.sweep.session import owned_folder
 
 if TYPE_CHECKING:
     from raybert.sweep.environment import Cluster

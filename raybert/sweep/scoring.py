@@ -28,7 +28,7 @@ from raybert.selection.scorers.perplexity import PerplexityScorer
 from raybert.selection.scorers.readability import ReadabilityScorer
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
 from raybert.selection.store import ScoreStore
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.specs import EMBEDDING_SIGNALS, Source, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.trial import SignalRef

@@ -10,12 +10,12 @@ import torch
 from raybert.config import RaybertConfig, ResourcesConfig, load_config
 from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.files import read_json
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.driver.run_progress import RunProgress
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.design import build_strategies
 from raybert.sweep.plan.narrow import narrow_to_one
 from raybert.sweep.plan.placement import count_cores
 from raybert.sweep.plan.specs import TRIAL
-from raybert.sweep.run_progress import RunProgress
 from raybert.sweep.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
 from raybert.sweep.trial import run_trial
 

@@ -15,17 +15,17 @@ from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
 from raybert.sweep.chunks import embed_chunks
+from raybert.sweep.driver.progress import Progress
+from raybert.sweep.driver.session import owned_folder
 from raybert.sweep.environment import check_resources, connected
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.narrow import narrow_to_one
 from raybert.sweep.plan.specs import TRIAL, TrialSpec
 from raybert.sweep.prepare import Prepared
-from raybert.sweep.progress import Progress
 from raybert.sweep.runner import prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
-from raybert.sweep.session import owned_folder
 from raybert.sweep.trial import SignalRef, make_pool
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from raybert.sweep.folder import TrialFolder
-from raybert.sweep.heartbeat import Heart, read_beat, stack_on_request
-from raybert.sweep.ownership import Fence, Superseded, sole_writer
+from raybert.sweep.folder.heartbeat import Heart, read_beat, stack_on_request
+from raybert.sweep.folder.layout import TrialFolder
+from raybert.sweep.folder.ownership import Fence, Superseded, sole_writer
 from raybert.training.pulse import heard_by
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -30,10 +30,11 @@ from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_epoch_source
 from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
-from raybert.sweep.failures import classify
-from raybert.sweep.folder import SweepFolder, TrialFolder
-from raybert.sweep.heartbeat import take_stall
-from raybert.sweep.ownership import Superseded
+from raybert.sweep.folder.failure_kinds import classify
+from raybert.sweep.folder.heartbeat import take_stall
+from raybert.sweep.folder.layout import SweepFolder, TrialFolder
+from raybert.sweep.folder.ownership import Superseded
+from raybert.sweep.folder.spec_file import StoredSignal, StoredSpec, write_spec
 from raybert.sweep.plan.specs import PART, REFIT, TRIAL, TUNE, TrialSpec
 from raybert.sweep.records import (
     BEFORE_TRAINING,
@@ -43,7 +44,6 @@ from raybert.sweep.records import (
     join_rounds,
     selection_frame,
 )
-from raybert.sweep.spec_file import StoredSignal, StoredSpec, write_spec
 from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory

@@ -18,11 +18,11 @@ from raybert.config import RaybertConfig
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.sweep.deaths import record_end, record_retry
+from raybert.sweep.driver.progress import Progress
 from raybert.sweep.environment import Cluster, concurrent_trials
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.memory_kills import memory_kills_are_deaths
 from raybert.sweep.plan.specs import TrialSpec
-from raybert.sweep.progress import Progress
 from raybert.sweep.trial import SignalRef, run_trial
 from raybert.sweep.watchdog import Watchdog, Watchman
 

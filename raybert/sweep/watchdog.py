@@ -17,10 +17,10 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybert.config import ResourcesConfig
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_stall
+from raybert.sweep.driver.progress import Progress
+from raybert.sweep.folder.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_stall
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.placement import describe_demand
-from raybert.sweep.progress import Progress
 
 SECONDS_FOR_STACK = 2.0
 SECONDS_BETWEEN_LOOKS = 5.0

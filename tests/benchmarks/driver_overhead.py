@@ -28,10 +28,10 @@ from rich.console import Console
 from raybert.analysis import publish_results
 from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
+from raybert.sweep.driver.progress import PlainProgress
 from raybert.sweep.environment import connected
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.specs import TrialSpec
-from raybert.sweep.progress import PlainProgress
 from raybert.sweep.runner import prepare_plan, run_sweep
 
 from ray import tune  # isort: skip

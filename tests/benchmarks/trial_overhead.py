@@ -27,7 +27,7 @@ from ray import tune
 from raybert.data import load_splits
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep import tune_run
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.specs import TrialSpec

@@ -24,7 +24,7 @@ import raybert
 from raybert.cli import main
 from raybert.config import load_config
 from raybert.models import Encoder
-from raybert.sweep.progress import PlainProgress
+from raybert.sweep.driver.progress import PlainProgress
 from raybert.sweep.runner import Outcome, run_sweep
 from raybert.sweep.surroundings import SECONDS_BETWEEN_LOOKS
 

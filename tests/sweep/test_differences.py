@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from raybert.sweep.differences import compare_trials
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 
 ROWS = [{"evaluation": i, "step": 10 * i, "train_loss": 1.0 / i, "seconds": 1.0} for i in (1, 2, 3)]
 

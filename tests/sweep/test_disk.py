@@ -2,7 +2,7 @@
 
 from raybert.config import validate_config
 from raybert.sweep.disk import ModelKeeper, checkpoint_bytes
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.specs import PoolFacts

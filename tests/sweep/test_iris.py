@@ -18,7 +18,7 @@ from raybert.selection.scorers.models import DocumentEmbeddingScorer, ProxyScore
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweep.chunks import chunk_job, embed_chunks_here
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.prepare import prepare_variants

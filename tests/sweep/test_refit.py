@@ -8,7 +8,7 @@ import pytest
 from raybert.analysis import publish_results
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.refit import join_validation, mean_best_share, plan_refit
@@ -116,9 +116,9 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     from rich.console import Console
 
     from raybert.analysis.targets import find_target, stored_predictions
-    from raybert.sweep.progress import PlainProgress
+    from raybert.sweep.driver.progress import PlainProgress
+    from raybert.sweep.driver.run_progress import RunLines
     from raybert.sweep.reproduce import reproduce_trial
-    from raybert.sweep.run_progress import RunLines
     from raybert.sweep.runner import run_sweep
 
     sweep = {"strategies": ["random"], "seeds": 2, "refit": True}

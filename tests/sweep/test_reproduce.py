@@ -13,10 +13,10 @@ from raybert.config import validate_config
 from raybert.errors import SweepError
 from raybert.files import write_json
 from raybert.selection.store import ScoreStore
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.manifest import describe_run
+from raybert.sweep.driver.run_progress import RunLines
+from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.folder.manifest import describe_run
 from raybert.sweep.reproduce import find_trial, reproduce_trial
-from raybert.sweep.run_progress import RunLines
 from raybert.sweep.runner import prepare_plan
 from raybert.sweep.trial import SignalRef, run_trial
 

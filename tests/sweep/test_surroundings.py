@@ -11,10 +11,9 @@ import time
 import pytest
 
 from raybert.config import validate_config
-from raybert.sweep import heartbeat
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
-from raybert.sweep.ownership import Superseded, own
+from raybert.sweep.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
+from raybert.sweep.folder.layout import SweepFolder, heartbeat
+from raybert.sweep.folder.ownership import Superseded, own
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.surroundings import TrialSurroundings
@@ -127,7 +126,7 @@ def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
 SURVIVOR = """
 import pickle, sys, time
 from pathlib import Path
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.trial import run_trial
 
 prepared, spec = pickle.loads(Path(sys.argv[1]).read_bytes())

@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from raybert.config import validate_config
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.heartbeat import take_stall, write_stall
-from raybert.sweep.progress import PlainProgress
+from raybert.sweep.driver.progress import PlainProgress
+from raybert.sweep.folder.heartbeat import take_stall, write_stall
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.watchdog import Watchdog, innermost_frame, signal_process
 
 CHILD = (
-    "import sys, time; from pathlib import Path; from raybert.sweep.heartbeat import Heart, stack_on_request\n"
+    "import sys, time; from pathlib import Path; from raybert.sweep.folder.heartbeat import Heart, stack_on_request\n"
     "path = Path(sys.argv[1]); path.mkdir(parents=True, exist_ok=True)\n"
     "def hang():\n"
     "    while True: time.sleep(60)\n"

@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping
 
 from raybert.config import RaybertConfig
+from raybert.sweep.driver.progress import Progress
 from raybert.sweep.estimate.describe import describe_estimate
 from raybert.sweep.estimate.planning import estimate_rest
 from raybert.sweep.estimate.record import write_estimate
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster
 from raybert.sweep.prepare import Prepared
-from raybert.sweep.progress import Progress
 
 
 def announce_estimate(

@@ -16,7 +16,7 @@ from raybert.sweep.estimate.costs import Costs, pruned_share
 from raybert.sweep.estimate.probe import Probe, Prober
 from raybert.sweep.estimate.shapes import Shape, group_shapes
 from raybert.sweep.estimate.span import NOTHING, Span, makespan, total
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster, concurrent_trials
 from raybert.sweep.plan.specs import TRIAL, TrialSpec

@@ -13,7 +13,7 @@ from raybert.sweep.environment import connected
 from raybert.sweep.estimate.estimate import Estimate, estimate_work, find_work
 from raybert.sweep.estimate.probe import Probe, Prober, local_prober, probe_shape
 from raybert.sweep.estimate.shapes import Shape
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster, check_resources, this_machine
 from raybert.sweep.prepare import Prepared

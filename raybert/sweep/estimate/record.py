@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.files import read_json, write_json
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 
 if TYPE_CHECKING:
     from raybert.sweep.estimate.estimate import Estimate

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
-from raybert.sweep.folder import forget_failures
+from raybert.sweep.folder.layout import forget_failures
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan.arms import Arm, with_values
 from raybert.sweep.plan.comparison import Plan, Tuned, make_plan

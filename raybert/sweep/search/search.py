@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raybert.config import TuneConfig
-from raybert.sweep.failures import is_wanted
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.failure_kinds import is_wanted
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm
 from raybert.sweep.plan.search_space import Params
 from raybert.sweep.search.log import DecisionLog, Event

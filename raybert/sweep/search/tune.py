@@ -10,10 +10,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from raybert.sweep.deaths import record_end, record_retry
+from raybert.sweep.driver.progress import Progress
 from raybert.sweep.environment import Cluster
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm
-from raybert.sweep.progress import Progress
 from raybert.sweep.search.search import Search
 from raybert.sweep.search.suggestion import STOP, Suggestion
 from raybert.sweep.tune_run import RUN_ENDED, TrialInputs, run_spec, run_tuner

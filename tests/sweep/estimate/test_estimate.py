@@ -22,7 +22,7 @@ from raybert.sweep.estimate.probe import Probe
 from raybert.sweep.estimate.record import measured, write_estimate
 from raybert.sweep.estimate.shapes import shape_key
 from raybert.sweep.estimate.span import Span, makespan, total
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.placement import Cluster

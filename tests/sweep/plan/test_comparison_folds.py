@@ -9,7 +9,7 @@ import pytest
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.files import cache_folder
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.extension import check_extension
 from raybert.sweep.plan.grid import Variant, expand_grid

@@ -11,7 +11,7 @@ from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.trial import run_trial

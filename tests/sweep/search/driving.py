@@ -13,7 +13,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from raybert.config import RaybertConfig, validate_config
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm, build_arms, tuning_variants
 from raybert.sweep.plan.check_space import search_spaces
 from raybert.sweep.plan.grid import expand_grid

@@ -14,11 +14,11 @@ from raybert.config import StrategyConfig, validate_config
 from raybert.data.examples import without_test
 from raybert.errors import DataError
 from raybert.selection.registry import build_strategy
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.driver.progress import PlainProgress, search_table
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.specs import TUNE
 from raybert.sweep.plan.trials import plan_trial
-from raybert.sweep.progress import PlainProgress, search_table
 from raybert.sweep.runner import run_sweep
 from raybert.sweep.search import best_params
 from raybert.sweep.search.search import ArmTally

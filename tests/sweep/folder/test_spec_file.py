@@ -8,9 +8,17 @@ from raybert.errors import SweepError
 from raybert.selection import Strategy
 from raybert.selection.registry import build_strategy, strategy_entry, strategy_identity, strategy_names
 from raybert.selection.strategies.baselines import AllButFold
+from raybert.sweep.folder.spec_file import (
+    FILE_NAME,
+    StoredSignal,
+    StoredSpec,
+    read_spec,
+    spec_document,
+    spec_of,
+    write_spec,
+)
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.specs import PoolFacts, identified
-from raybert.sweep.spec_file import FILE_NAME, StoredSignal, StoredSpec, read_spec, spec_document, spec_of, write_spec
 
 FACTS = PoolFacts("data", "encoder", 1000, 4)
 ENTRIES = [

@@ -12,10 +12,10 @@ from typing import Any
 
 from raybert.errors import SweepError
 from raybert.files import read_json, read_json_lines
-from raybert.sweep.control import is_alive
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.heartbeat import read_beat
-from raybert.sweep.ownership import beat_age_seconds, current_attempt, read_owner
+from raybert.sweep.driver.control import is_alive
+from raybert.sweep.folder.heartbeat import read_beat
+from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.folder.ownership import beat_age_seconds, current_attempt, read_owner
 from raybert.sweep.plan.roles import REFIT, TUNE
 
 _STATES_AT_REST = ("stopped", "ended")

@@ -9,7 +9,7 @@ from pathlib import Path
 from raybert.config import RaybertConfig, load_config
 from raybert.errors import ConfigError
 from raybert.files import read_json
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 
 
 def set_aside_damaged_results(folder: SweepFolder, trial_ids: Iterable[str], note: Callable[[str], None]) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from raybert.errors import SweepError
-from raybert.sweep import control
-from raybert.sweep.control import send_command
+from raybert.sweep.driver import control
+from raybert.sweep.driver.control import send_command
 
 OWNER = """
 import sys, time
 from pathlib import Path
 from rich.console import Console
-from raybert.sweep.progress import PlainProgress
-from raybert.sweep.session import owned_folder
+from raybert.sweep.driver.progress import PlainProgress
+from raybert.sweep.driver.session import owned_folder
 
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else None
 with owned_folder(Path(sys.argv[1]), PlainProgress(Console(width=200)), seconds) as (folder, interruption):

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from raybert.sweep.control import Interruption, interruptible
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.ownership import own
-from raybert.sweep.progress import Progress
-from raybert.sweep.state import RecordedProgress
+from raybert.sweep.driver.control import Interruption, interruptible
+from raybert.sweep.driver.progress import Progress
+from raybert.sweep.driver.state_file import RecordedProgress
+from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.folder.ownership import own
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raybert.errors import TrialError
-from raybert.sweep.failures import KINDS, RETRIED_KINDS, classify, is_wanted
+from raybert.sweep.folder.failure_kinds import KINDS, RETRIED_KINDS, classify, is_wanted
 
 
 def chain(outer: Exception, inner: Exception) -> Exception:

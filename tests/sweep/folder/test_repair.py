@@ -6,8 +6,8 @@ import pytest
 
 from raybert.config import dump_yaml, validate_config
 from raybert.files import is_whole_parquet
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
 
 
 @pytest.fixture

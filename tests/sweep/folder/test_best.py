@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from raybert.sweep.best import best_trials
+from raybert.sweep.folder.best import best_trials
 from tests.analysis.folders import make_spec
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from raybert.config import LOWER_IS_BETTER
 from raybert.files import read_json
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.roles import TRIAL
 
 REFIT_FILE = "refit.json"

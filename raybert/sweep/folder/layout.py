@@ -14,9 +14,9 @@ from typing import Any
 
 from raybert.errors import SweepError
 from raybert.files import is_whole_parquet, read_json, read_json_lines, write_json, write_text
-from raybert.sweep.failures import KINDS, Failure, is_wanted
-from raybert.sweep.heartbeat import forget_beat
-from raybert.sweep.ownership import Fence
+from raybert.sweep.folder.failure_kinds import KINDS, Failure, is_wanted
+from raybert.sweep.folder.heartbeat import forget_beat
+from raybert.sweep.folder.ownership import Fence
 
 _MARKS = (
     ("result.json", "complete"),
@@ -87,7 +87,7 @@ class TrialFolder:
 
         Args:
             text: `ErrorType: message`, then the traceback.
-            kind: of `raybert.sweep.failures`.
+            kind: of `raybert.sweep.folder.failure_kinds`.
             node: host where it happened; default: this one.
         """
         if self.status() == "complete":

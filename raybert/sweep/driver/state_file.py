@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.files import replace_json
-from raybert.sweep.progress import Progress, Tally
+from raybert.sweep.driver.progress import Progress, Tally
 
 if TYPE_CHECKING:
     from raybert.sweep.plan.specs import TrialSpec

@@ -12,10 +12,10 @@ import pytest
 
 from raybert.errors import SweepError
 from raybert.files import write_json
-from raybert.sweep.folder import SweepFolder
-from raybert.sweep.ownership import own
-from raybert.sweep.state import RecordedProgress
-from raybert.sweep.status import RunningTrial, read_status, status_lines
+from raybert.sweep.driver.state_file import RecordedProgress
+from raybert.sweep.driver.status import RunningTrial, read_status, status_lines
+from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.folder.ownership import own
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
     import ray
 
     from raybert.config import validate_config
-    from raybert.sweep.control import send_command
+    from raybert.sweep.driver.control import send_command
     from raybert.sweep.runner import INTERRUPTED, run_sweep
 
     document = {

@@ -10,8 +10,8 @@ from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
+from raybert.sweep.driver.progress import Progress, clock
 from raybert.sweep.plan.specs import TRIAL, TrialSpec
-from raybert.sweep.progress import Progress, clock
 
 if TYPE_CHECKING:
     from raybert.sweep.search.search import ArmTally

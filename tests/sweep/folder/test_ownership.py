@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from raybert.errors import SweepError, TrialError
-from raybert.sweep import ownership
-from raybert.sweep.ownership import (
+from raybert.sweep.folder.layout import ownership
+from raybert.sweep.folder.ownership import (
     Fence,
     Superseded,
     beat_age_seconds,
@@ -24,11 +24,11 @@ from raybert.sweep.ownership import (
 )
 
 OWNER = (
-    "import sys; from pathlib import Path; from raybert.sweep.ownership import own\n"
+    "import sys; from pathlib import Path; from raybert.sweep.folder.ownership import own\n"
     "with own(Path(sys.argv[1]), print):\n    print('mine', flush=True); sys.stdin.read()"
 )
 WRITER = (
-    "import sys; from pathlib import Path; from raybert.sweep.ownership import Fence, sole_writer\n"
+    "import sys; from pathlib import Path; from raybert.sweep.folder.ownership import Fence, sole_writer\n"
     "with sole_writer(Path(sys.argv[1]), Fence(Path(sys.argv[1]), None)):\n"
     "    print('mine', flush=True); sys.stdin.read()"
 )

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from raybert.errors import SweepError
 from raybert.files import read_json, write_json
-from raybert.sweep.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
+from raybert.sweep.folder.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
 
 if TYPE_CHECKING:
-    from raybert.sweep.folder import SweepFolder
-    from raybert.sweep.progress import Progress
+    from raybert.sweep.driver.progress import Progress
+    from raybert.sweep.folder.layout import SweepFolder
 
 Command = Literal["pause", "resume", "stop", "cancel"]
 _COMMANDS: tuple[str, ...] = get_args(Command)

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from raybert.errors import SweepError
-from raybert.sweep.failures import Failure
-from raybert.sweep.folder import SweepFolder
+from raybert.sweep.folder.failure_kinds import Failure
+from raybert.sweep.folder.layout import SweepFolder
 
 
 @pytest.fixture
