@@ -26,7 +26,7 @@ from raybert.sweep.plan.specs import REFIT, TrialSpec
 from raybert.sweep.prepare import Prepared, prepare_variants
 from raybert.sweep.refit import join_validation
 from raybert.sweep.single import check_machine
-from raybert.sweep.trial import SignalRef, run_trial
+from raybert.sweep.trial.run import SignalRef, run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
 FOLDER = "reproductions"

@@ -31,7 +31,7 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.specs import EMBEDDING_SIGNALS, Source, TrialSpec
 from raybert.sweep.prepare import Prepared
-from raybert.sweep.trial import SignalRef
+from raybert.sweep.trial.run import SignalRef
 from raybert.training.precision import resolve_precision
 
 _HELDOUT: dict[str, HeldoutSignal] = {

@@ -17,7 +17,7 @@ from raybert.sweep.plan.narrow import narrow_to_one
 from raybert.sweep.plan.placement import count_cores
 from raybert.sweep.plan.specs import TRIAL
 from raybert.sweep.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 
 _FREE_SIGNALS = frozenset({"lengths"})
 """What a pool knows without scoring."""

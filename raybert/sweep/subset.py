@@ -26,7 +26,7 @@ from raybert.sweep.plan.specs import TRIAL, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.runner import prepare_plan
 from raybert.sweep.scoring import JobPlanner, score_store
-from raybert.sweep.trial import SignalRef, make_pool
+from raybert.sweep.trial.run import SignalRef, make_pool
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.memory_kills import memory_kills_are_deaths
 from raybert.sweep.plan.specs import TrialSpec
-from raybert.sweep.trial import SignalRef, run_trial
+from raybert.sweep.trial.run import SignalRef, run_trial
 from raybert.sweep.watchdog import Watchdog, Watchman
 
 RUN_ENDED = "raybert_status"

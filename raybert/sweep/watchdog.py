@@ -25,7 +25,7 @@ from raybert.sweep.plan.placement import describe_demand
 SECONDS_FOR_STACK = 2.0
 SECONDS_BETWEEN_LOOKS = 5.0
 _FRAME = re.compile(r'^  File "(?P<path>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
-_PASSED = ("raybert/sweep/trial.py", "raybert/training/ddp.py", "raybert/selection/pipeline.py")
+_PASSED = ("raybert/sweep/trial/run.py", "raybert/training/ddp.py", "raybert/selection/pipeline.py")
 """The last module of ours that all work passes through, in whichever process it is done."""
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -26,7 +26,7 @@ from raybert.config import load_config
 from raybert.models import Encoder
 from raybert.sweep.driver.progress import PlainProgress
 from raybert.sweep.runner import Outcome, run_sweep
-from raybert.sweep.surroundings import SECONDS_BETWEEN_LOOKS
+from raybert.sweep.trial.surroundings import SECONDS_BETWEEN_LOOKS
 
 PATIENCE_SECONDS = 120.0
 _WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south")

@@ -22,7 +22,7 @@ from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.prepare import prepare_variants
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 from raybert.training import embed_examples
 
 WORDS = ["red", "green", "blue", "one", "two", "three", "north", "south"]

@@ -12,7 +12,7 @@ from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.refit import join_validation, mean_best_share, plan_refit
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 
 SECTIONS = {
     "data": {"max_length": 32, "train_examples": 300, "validation_examples": 60, "test_examples": 60},

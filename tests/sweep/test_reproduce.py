@@ -18,7 +18,7 @@ from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.folder.manifest import describe_run
 from raybert.sweep.reproduce import find_trial, reproduce_trial
 from raybert.sweep.runner import prepare_plan
-from raybert.sweep.trial import SignalRef, run_trial
+from raybert.sweep.trial.run import SignalRef, run_trial
 
 CONFIG = {
     "data": {"max_length": 32, "train_examples": 200, "validation_examples": 40, "test_examples": 40},

@@ -26,7 +26,7 @@ from raybert.models import Encoder, build_classifier, load_backbone
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.sweep.estimate.shapes import Shape
 from raybert.sweep.plan.specs import TrialSpec
-from raybert.sweep.trial import prepare_process
+from raybert.sweep.trial.run import prepare_process
 from raybert.training import checkpoint, embed_examples, fit
 from raybert.training.allocator import return_memory
 from raybert.training.inference import predict_probs

@@ -173,7 +173,7 @@ class Quiet:
 
 
 def test_the_state_follows_the_phases_and_is_written_at_most_once_a_second(folder, tmp_path, prepared):
-    from tests.sweep.test_surroundings import spec_of
+    from tests.sweep.trial.test_surroundings import spec_of
 
     spec = spec_of(prepared)
     recorded = RecordedProgress(Quiet(), tmp_path / "state.json")

@@ -14,7 +14,7 @@ from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 from raybert.training import embed_examples
 from raybert.training.inference import predict_with_features
 

@@ -23,7 +23,7 @@ from raybert.sweep.runner import run_sweep
 from raybert.sweep.search import best_params
 from raybert.sweep.search.search import ArmTally
 from raybert.sweep.search.studies import load_studies
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 from tests.sweep.search.driving import events
 
 SPACE = {

@@ -16,8 +16,8 @@ from raybert.sweep.folder.layout import SweepFolder, heartbeat
 from raybert.sweep.folder.ownership import Superseded, own
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.surroundings import TrialSurroundings
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
+from raybert.sweep.trial.surroundings import TrialSurroundings
 from raybert.training.pulse import pulse
 
 
@@ -127,7 +127,7 @@ SURVIVOR = """
 import pickle, sys, time
 from pathlib import Path
 from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 
 prepared, spec = pickle.loads(Path(sys.argv[1]).read_bytes())
 folder = SweepFolder(Path(sys.argv[2]), attempt=1)

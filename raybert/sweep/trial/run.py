@@ -36,7 +36,7 @@ from raybert.sweep.folder.layout import SweepFolder, TrialFolder
 from raybert.sweep.folder.ownership import Superseded
 from raybert.sweep.folder.spec_file import StoredSignal, StoredSpec, write_spec
 from raybert.sweep.plan.specs import PART, REFIT, TRIAL, TUNE, TrialSpec
-from raybert.sweep.records import (
+from raybert.sweep.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
     RecordedEpochs,
@@ -44,7 +44,7 @@ from raybert.sweep.records import (
     join_rounds,
     selection_frame,
 )
-from raybert.sweep.surroundings import Report, ReportStep, TrialSurroundings
+from raybert.sweep.trial.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
 from raybert.training.allocator import keep_memory, return_memory
 

@@ -13,7 +13,7 @@ from raybert.config import validate_config
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.trial import run_trial
+from raybert.sweep.trial.run import run_trial
 
 CONFIG = {
     "train": {"length": {"steps": 8}, "batch_size": 16, "learning_rate": 1e-3},
@@ -48,7 +48,7 @@ def test_a_used_process_gives_what_a_fresh_one_gives(prepared, tmp_path):
     script = (
         "import sys, json, pickle; from pathlib import Path\n"
         "prepared, specs = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
-        "from raybert.sweep.folder.layout import SweepFolder; from raybert.sweep.trial import run_trial\n"
+        "from raybert.sweep.folder.layout import SweepFolder; from raybert.sweep.trial.run import run_trial\n"
         "for spec in specs:\n"
         "    run_trial(spec, prepared.data, prepared.encoder, (), SweepFolder(Path(sys.argv[2])), lambda row: None)\n"
     )
