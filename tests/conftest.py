@@ -46,7 +46,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[object]:
     """One local Ray of two CPUs for the whole session."""
-    from raybert.sweep.environment import connected
+    from raybert.sweep.cluster.connect import connected
 
     with connected(None) as cluster:
         yield cluster

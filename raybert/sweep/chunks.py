@@ -18,11 +18,11 @@ from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.models import EmbeddingScorer
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
+from raybert.sweep.cluster.connect import Cluster
+from raybert.sweep.cluster.scoring_watch import watched_scoring
 from raybert.sweep.driver.progress import Progress
-from raybert.sweep.environment import Cluster
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.scoring import arithmetic
-from raybert.sweep.scoring_watch import watched_scoring
 from raybert.training import embed_examples
 
 

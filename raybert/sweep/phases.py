@@ -14,16 +14,16 @@ from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
+from raybert.sweep.cluster.connect import Cluster
+from raybert.sweep.cluster.scoring_watch import watched_scoring
+from raybert.sweep.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweep.disk import ModelKeeper
 from raybert.sweep.driver.progress import Progress
-from raybert.sweep.environment import Cluster
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.specs import PART, PROXY, READER, TrialSpec
 from raybert.sweep.prepare import Prepared
 from raybert.sweep.scoring import JobPlanner
-from raybert.sweep.scoring_watch import watched_scoring
-from raybert.sweep.tune_run import TrialInputs, run_trials
 
 WEAK_PROXY_MARGIN = 0.1
 """A proxy whose accuracy is not this far above the share of the largest class is warned about."""

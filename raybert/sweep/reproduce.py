@@ -248,7 +248,7 @@ def _run(
     options: dict[str, Any] = {}
     with ExitStack() as stack:
         if spec.config.resources.workers_per_trial > 1:
-            from raybert.sweep.environment import check_resources, connected
+            from raybert.sweep.cluster.connect import check_resources, connected
             from raybert.training.ddp import fit_distributed
 
             check_resources(spec.config.resources, stack.enter_context(connected(address)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import raybert.sweep.startup  # noqa: F401 - before the others
+import raybert.sweep.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
@@ -41,7 +41,7 @@ from raybert.sweep.prepare import (
 from raybert.sweep.search.log import DECISIONS_FILE
 
 if TYPE_CHECKING:
-    from raybert.sweep.environment import Cluster
+    from raybert.sweep.cluster.connect import Cluster
     from raybert.sweep.phases import TrialRunner
     from raybert.sweep.search.phase import SearchOutcome
 
@@ -135,7 +135,7 @@ def run_sweep(
     """
     # Plans, and a run of `raybert train` in its own process, need no Ray.
     from raybert.sweep.chunks import embed_chunks
-    from raybert.sweep.environment import check_resources, connected, starts_here
+    from raybert.sweep.cluster.connect import check_resources, connected, starts_here
     from raybert.sweep.estimate.announce import announce_estimate
     from raybert.sweep.phases import TrialRunner
     from raybert.sweep.scoring import JobPlanner, score_store

@@ -15,9 +15,9 @@ from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
 from raybert.sweep.chunks import embed_chunks
+from raybert.sweep.cluster.connect import check_resources, connected
 from raybert.sweep.driver.progress import Progress
 from raybert.sweep.driver.session import owned_folder
-from raybert.sweep.environment import check_resources, connected
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan.comparison import Plan

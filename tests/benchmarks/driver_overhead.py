@@ -28,15 +28,15 @@ from rich.console import Console
 from raybert.analysis import publish_results
 from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
+from raybert.sweep.cluster.connect import connected
 from raybert.sweep.driver.progress import PlainProgress
-from raybert.sweep.environment import connected
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.runner import prepare_plan, run_sweep
 
 from ray import tune  # isort: skip
 
-from raybert.sweep import tune_run
+from raybert.sweep.cluster import tune_run
 
 STRATEGIES = ("all", "random", "random_stratified", "random_epoch")
 NUM_SEEDS = 5

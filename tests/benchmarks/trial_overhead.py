@@ -19,14 +19,14 @@ from typing import Any
 
 from raybert.config import RaybertConfig, validate_config
 from raybert.files import cache_folder
-from raybert.sweep.environment import Cluster, connected
+from raybert.sweep.cluster.connect import Cluster, connected
 
 import ray  # isort: skip
 from ray import tune
 
 from raybert.data import load_splits
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
-from raybert.sweep import tune_run
+from raybert.sweep.cluster import tune_run
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid

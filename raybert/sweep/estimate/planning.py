@@ -9,7 +9,7 @@ from pathlib import Path
 import ray
 
 from raybert.config import RaybertConfig, ResourcesConfig
-from raybert.sweep.environment import connected
+from raybert.sweep.cluster.connect import connected
 from raybert.sweep.estimate.estimate import Estimate, estimate_work, find_work
 from raybert.sweep.estimate.probe import Probe, Prober, local_prober, probe_shape
 from raybert.sweep.estimate.shapes import Shape

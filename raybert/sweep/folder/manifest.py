@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    from raybert.sweep.environment import Cluster
+    from raybert.sweep.cluster.connect import Cluster
 
 _PACKAGES = (
     "raybert",

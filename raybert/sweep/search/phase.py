@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
+from raybert.sweep.cluster.tune_run import TrialInputs
 from raybert.sweep.folder.layout import forget_failures
 from raybert.sweep.phases import TrialRunner
 from raybert.sweep.plan.arms import Arm, with_values
@@ -19,7 +20,6 @@ from raybert.sweep.search.resume import reconcile
 from raybert.sweep.search.search import Search
 from raybert.sweep.search.studies import ArmStudy, open_storage, study_name
 from raybert.sweep.search.tune import run_search
-from raybert.sweep.tune_run import TrialInputs
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from raybert.sweep.deaths import record_end, record_retry
+from raybert.sweep.cluster.connect import Cluster
+from raybert.sweep.cluster.deaths import record_end, record_retry
+from raybert.sweep.cluster.tune_run import RUN_ENDED, TrialInputs, run_spec, run_tuner
 from raybert.sweep.driver.progress import Progress
-from raybert.sweep.environment import Cluster
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm
 from raybert.sweep.search.search import Search
 from raybert.sweep.search.suggestion import STOP, Suggestion
-from raybert.sweep.tune_run import RUN_ENDED, TrialInputs, run_spec, run_tuner
 
 _SEED = "raybert_seed"
 

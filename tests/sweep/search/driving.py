@@ -13,6 +13,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from raybert.config import RaybertConfig, validate_config
+from raybert.sweep.cluster.tune_run import RUN_ENDED
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm, build_arms, tuning_variants
 from raybert.sweep.plan.check_space import search_spaces
@@ -23,7 +24,6 @@ from raybert.sweep.search.resume import reconcile
 from raybert.sweep.search.search import Search
 from raybert.sweep.search.studies import ArmStudy, open_storage, study_name
 from raybert.sweep.search.tune import ArmScheduler, ArmSearcher
-from raybert.sweep.tune_run import RUN_ENDED
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
 RATE = {"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}

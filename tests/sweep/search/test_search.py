@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from raybert.errors import ConfigError
+from raybert.sweep.cluster.tune_run import RUN_ENDED
 from raybert.sweep.plan.arms import Arm
 from raybert.sweep.search.stopping import ArmStopper, examples_of_run, is_clearly_worse
 from raybert.sweep.search.studies import best_params
 from raybert.sweep.search.tune import ArmScheduler
-from raybert.sweep.tune_run import RUN_ENDED
 from tests.sweep.search.driving import (
     RATE,
     TuneTrial,

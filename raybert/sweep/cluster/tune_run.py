@@ -13,18 +13,18 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-import raybert.sweep.startup  # noqa: F401 - before the others
+import raybert.sweep.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
-from raybert.sweep.deaths import record_end, record_retry
+from raybert.sweep.cluster.connect import Cluster, concurrent_trials
+from raybert.sweep.cluster.deaths import record_end, record_retry
+from raybert.sweep.cluster.memory_kills import memory_kills_are_deaths
+from raybert.sweep.cluster.watchdog import Watchdog, Watchman
 from raybert.sweep.driver.progress import Progress
-from raybert.sweep.environment import Cluster, concurrent_trials
 from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.memory_kills import memory_kills_are_deaths
 from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.trial.run import SignalRef, run_trial
-from raybert.sweep.watchdog import Watchdog, Watchman
 
 RUN_ENDED = "raybert_status"
 """Key of the last report of a run: how it ended."""

@@ -7,7 +7,7 @@ from raybert.errors import ScoringError
 from raybert.selection.scorers.lexical import lexical_statistics
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
-from raybert.sweep.scoring_watch import watched_scoring
+from raybert.sweep.cluster.scoring_watch import watched_scoring
 from tests.sweep.hostile import HangingScorer
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]

@@ -18,8 +18,14 @@ from raybert.config.schema import LimitsConfig
 from raybert.errors import ScoringError
 from raybert.files import write_text
 from raybert.selection.store import ScoreStore
+from raybert.sweep.cluster.watchdog import (
+    SECONDS_BETWEEN_LOOKS,
+    SECONDS_FOR_STACK,
+    innermost_frame,
+    read_stack,
+    signal_process,
+)
 from raybert.sweep.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, stack_on_request
-from raybert.sweep.watchdog import SECONDS_BETWEEN_LOOKS, SECONDS_FOR_STACK, innermost_frame, read_stack, signal_process
 from raybert.training.pulse import heard_by
 
 
