@@ -21,10 +21,10 @@ from raybert.sweep.driver.session import owned_folder
 from raybert.sweep.folder.layout import SweepFolder, TrialFolder
 from raybert.sweep.folder.manifest import describe_run
 from raybert.sweep.folder.spec_file import StoredSignal, StoredSpec, read_spec
+from raybert.sweep.phases.prepare import Prepared, prepare_variants
+from raybert.sweep.phases.refit import join_validation
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.specs import REFIT, TrialSpec
-from raybert.sweep.prepare import Prepared, prepare_variants
-from raybert.sweep.refit import join_validation
 from raybert.sweep.single import check_machine
 from raybert.sweep.trial.run import SignalRef, run_trial
 
@@ -206,7 +206,7 @@ def _prepare(stored: StoredSpec, run: SweepFolder) -> Prepared:
         if then != now:
             raise SweepError(f"{run.path}: the content of {what} changed since the trial ran; bring the old one back")
     if config.model.kind == "iris":
-        from raybert.sweep.chunks import embed_chunks_here
+        from raybert.sweep.phases.embed_chunks import embed_chunks_here
 
         store = ScoreStore(cache_folder() / "scores")
         ready = embed_chunks_here(spec.data_key, ready, config, store)

@@ -22,6 +22,14 @@ from raybert.sweep.estimate.record import measured
 from raybert.sweep.folder.layout import SweepFolder, forget_failures
 from raybert.sweep.folder.manifest import describe_run
 from raybert.sweep.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweep.phases.prepare import (
+    Prepared,
+    describe_data,
+    prepare_variants,
+    resolve_masked_model,
+    write_held_out,
+    write_pool,
+)
 from raybert.sweep.plan.arms import build_arms, tuning_variants
 from raybert.sweep.plan.check_space import search_spaces
 from raybert.sweep.plan.comparison import Plan, make_plan
@@ -30,19 +38,11 @@ from raybert.sweep.plan.extension import check_extension
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.placement import this_machine
 from raybert.sweep.plan.specs import TRIAL, PoolFacts, TrialSpec
-from raybert.sweep.prepare import (
-    Prepared,
-    describe_data,
-    prepare_variants,
-    resolve_masked_model,
-    write_held_out,
-    write_pool,
-)
 from raybert.sweep.search.log import DECISIONS_FILE
 
 if TYPE_CHECKING:
     from raybert.sweep.cluster.connect import Cluster
-    from raybert.sweep.phases import TrialRunner
+    from raybert.sweep.phases.trial_runner import TrialRunner
     from raybert.sweep.search.phase import SearchOutcome
 
 COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
@@ -134,11 +134,11 @@ def run_sweep(
         RaybertError: before anything was trained; what happens to trials is in the outcome instead.
     """
     # Plans, and a run of `raybert train` in its own process, need no Ray.
-    from raybert.sweep.chunks import embed_chunks
     from raybert.sweep.cluster.connect import check_resources, connected, starts_here
     from raybert.sweep.estimate.announce import announce_estimate
-    from raybert.sweep.phases import TrialRunner
-    from raybert.sweep.scoring import JobPlanner, score_store
+    from raybert.sweep.phases.embed_chunks import embed_chunks
+    from raybert.sweep.phases.scoring_jobs import JobPlanner, score_store
+    from raybert.sweep.phases.trial_runner import TrialRunner
 
     started = time.monotonic()
     with ExitStack() as stack:
@@ -183,7 +183,7 @@ def _compare(runner: TrialRunner, retry: str | None) -> Outcome:
 
 def _refit(runner: TrialRunner, retry: str | None) -> tuple[TrialSpec, ...]:
     """Train the best configuration of a finished comparison once more, and return the runs of that."""
-    from raybert.sweep.refit import run_refit
+    from raybert.sweep.phases.refit import run_refit
 
     return run_refit(runner, retry) if runner.config.sweep.refit else ()
 

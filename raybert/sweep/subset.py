@@ -14,18 +14,18 @@ from raybert.files import cache_folder
 from raybert.selection.select import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
-from raybert.sweep.chunks import embed_chunks
 from raybert.sweep.cluster.connect import check_resources, connected
 from raybert.sweep.driver.progress import Progress
 from raybert.sweep.driver.session import owned_folder
 from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.phases import TrialRunner
+from raybert.sweep.phases.embed_chunks import embed_chunks
+from raybert.sweep.phases.prepare import Prepared
+from raybert.sweep.phases.scoring_jobs import JobPlanner, score_store
+from raybert.sweep.phases.trial_runner import TrialRunner
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.narrow import narrow_to_one
 from raybert.sweep.plan.specs import TRIAL, TrialSpec
-from raybert.sweep.prepare import Prepared
 from raybert.sweep.runner import prepare_plan
-from raybert.sweep.scoring import JobPlanner, score_store
 from raybert.sweep.trial.run import SignalRef, make_pool
 
 

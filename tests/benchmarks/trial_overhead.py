@@ -28,10 +28,10 @@ from raybert.data import load_splits
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweep.cluster import tune_run
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.prepare import Prepared, prepare
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.specs import TrialSpec
-from raybert.sweep.prepare import Prepared, prepare
 
 
 class Stopwatch:

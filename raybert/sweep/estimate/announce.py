@@ -11,9 +11,9 @@ from raybert.sweep.estimate.describe import describe_estimate
 from raybert.sweep.estimate.planning import estimate_rest
 from raybert.sweep.estimate.record import write_estimate
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.prepare import Prepared
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster
-from raybert.sweep.prepare import Prepared
 
 
 def announce_estimate(

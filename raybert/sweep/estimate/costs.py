@@ -15,8 +15,8 @@ from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
 from raybert.sweep.estimate.probe import Probe
 from raybert.sweep.estimate.shapes import shape_key
 from raybert.sweep.estimate.span import NOTHING, Span
+from raybert.sweep.phases.prepare import Prepared
 from raybert.sweep.plan.specs import TrialSpec
-from raybert.sweep.prepare import Prepared
 
 TRIAL_SECONDS = Span(0.15, 0.3, 0.8)
 """Around the training of a trial in a reused process: choosing, predictions, files (measured: 0.23 s for all)."""

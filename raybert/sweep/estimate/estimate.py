@@ -11,17 +11,17 @@ from raybert.config import RaybertConfig
 from raybert.files import read_json_lines
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.store import ScoreStore
-from raybert.sweep.disk import GIGABYTE
 from raybert.sweep.estimate.costs import Costs, pruned_share
 from raybert.sweep.estimate.probe import Probe, Prober
 from raybert.sweep.estimate.shapes import Shape, group_shapes
 from raybert.sweep.estimate.span import NOTHING, Span, makespan, total
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.model_keeper import GIGABYTE
+from raybert.sweep.phases.prepare import Prepared
+from raybert.sweep.phases.scoring_jobs import JobPlanner
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster, concurrent_trials
 from raybert.sweep.plan.specs import TRIAL, TrialSpec
-from raybert.sweep.prepare import Prepared
-from raybert.sweep.scoring import JobPlanner
 
 if TYPE_CHECKING:
     from raybert.sweep.plan.arms import Arm

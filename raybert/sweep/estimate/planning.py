@@ -14,10 +14,10 @@ from raybert.sweep.estimate.estimate import Estimate, estimate_work, find_work
 from raybert.sweep.estimate.probe import Probe, Prober, local_prober, probe_shape
 from raybert.sweep.estimate.shapes import Shape
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.prepare import Prepared
+from raybert.sweep.phases.scoring_jobs import JobPlanner, score_store
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster, check_resources, this_machine
-from raybert.sweep.prepare import Prepared
-from raybert.sweep.scoring import JobPlanner, score_store
 
 
 def estimate_plan(

@@ -9,7 +9,7 @@ from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
 from raybert.sweep.cluster.tune_run import TrialInputs
 from raybert.sweep.folder.layout import forget_failures
-from raybert.sweep.phases import TrialRunner
+from raybert.sweep.phases.trial_runner import TrialRunner
 from raybert.sweep.plan.arms import Arm, with_values
 from raybert.sweep.plan.comparison import Plan, Tuned, make_plan
 from raybert.sweep.plan.grid import Variant

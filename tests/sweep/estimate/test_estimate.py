@@ -5,7 +5,6 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.selection.store import ScoreStore
-from raybert.sweep.disk import GIGABYTE
 from raybert.sweep.estimate.costs import (
     CROWDING,
     TRIAL_SECONDS,
@@ -23,10 +22,11 @@ from raybert.sweep.estimate.record import measured, write_estimate
 from raybert.sweep.estimate.shapes import shape_key
 from raybert.sweep.estimate.span import Span, makespan, total
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.model_keeper import GIGABYTE
+from raybert.sweep.phases.scoring_jobs import JobPlanner
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.placement import Cluster
-from raybert.sweep.scoring import JobPlanner
 
 PROBE = Probe((0.1, 0.2, 0.3), 320.0, (1e-3,), 0.5, 0.25, 1000, 5000, None, 1.0)
 TWO = Cluster.of_nodes(({"CPU": 2.0},), is_local=True)

@@ -10,11 +10,11 @@ from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.files import cache_folder
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.prepare import prepare_variants, write_pool
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.extension import check_extension
 from raybert.sweep.plan.grid import Variant, expand_grid
 from raybert.sweep.plan.specs import PoolFacts
-from raybert.sweep.prepare import prepare_variants, write_pool
 from raybert.sweep.subset import choose_subset
 
 SIZES = (1000, 970, 1010)

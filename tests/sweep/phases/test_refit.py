@@ -9,9 +9,9 @@ from raybert.analysis import publish_results
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.refit import join_validation, mean_best_share, plan_refit
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.refit import join_validation, mean_best_share, plan_refit
 from raybert.sweep.trial.run import run_trial
 
 SECTIONS = {

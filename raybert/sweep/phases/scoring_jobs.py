@@ -29,8 +29,8 @@ from raybert.selection.scorers.readability import ReadabilityScorer
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
 from raybert.selection.store import ScoreStore
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.prepare import Prepared
 from raybert.sweep.plan.specs import EMBEDDING_SIGNALS, Source, TrialSpec
-from raybert.sweep.prepare import Prepared
 from raybert.sweep.trial.run import SignalRef
 from raybert.training.precision import resolve_precision
 

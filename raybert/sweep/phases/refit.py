@@ -18,15 +18,15 @@ from raybert.data.splits import SPLITS, count_classes
 from raybert.files import write_json
 from raybert.sweep.folder.best import REFIT_FILE, best_trials
 from raybert.sweep.folder.layout import SweepFolder, forget_failures
+from raybert.sweep.phases.prepare import Prepared, describe_data, prepare_with
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.signal_runs import plan_sources
 from raybert.sweep.plan.specs import REFIT, PoolFacts, Source, TrialSpec, identified
 from raybert.sweep.plan.trials import plan_trial
-from raybert.sweep.prepare import Prepared, describe_data, prepare_with
 
 if TYPE_CHECKING:
-    from raybert.sweep.phases import TrialRunner
+    from raybert.sweep.phases.trial_runner import TrialRunner
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def run_refit(runner: TrialRunner, retry: str | None = None) -> tuple[TrialSpec,
         runner: of the comparison.
         retry: which failed runs are tried again (a value of `--retry`); None: none.
     """
-    from raybert.sweep.scoring import JobPlanner  # and with it Ray, which readers of `refit.json` do not need
+    from raybert.sweep.phases.scoring_jobs import (
+        JobPlanner,  # and with it Ray, which readers of `refit.json` do not need
+    )
 
     folder = runner.folder
     ranked = _best(runner)
@@ -149,7 +151,7 @@ def _best(runner: TrialRunner) -> list[TrialSpec]:
 
 def _embedded(runner: TrialRunner, key: str, joined: Prepared, best: TrialSpec) -> dict[str, Prepared]:
     """Return the joined data by its key; of IRIS with the vectors of its chunks."""
-    from raybert.sweep.chunks import embed_chunks
+    from raybert.sweep.phases.embed_chunks import embed_chunks
 
     configs = {key: best.config}
     return embed_chunks({key: joined}, configs, runner.store, runner.cluster, runner.progress, runner.interruption)

@@ -17,13 +17,13 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.cluster.connect import Cluster
 from raybert.sweep.cluster.scoring_watch import watched_scoring
 from raybert.sweep.cluster.tune_run import TrialInputs, run_trials
-from raybert.sweep.disk import ModelKeeper
 from raybert.sweep.driver.progress import Progress
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.model_keeper import ModelKeeper
+from raybert.sweep.phases.prepare import Prepared
+from raybert.sweep.phases.scoring_jobs import JobPlanner
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.specs import PART, PROXY, READER, TrialSpec
-from raybert.sweep.prepare import Prepared
-from raybert.sweep.scoring import JobPlanner
 
 WEAK_PROXY_MARGIN = 0.1
 """A proxy whose accuracy is not this far above the share of the largest class is warned about."""

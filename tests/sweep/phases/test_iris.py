@@ -17,11 +17,11 @@ from raybert.models.description import read_description, write_description
 from raybert.selection.scorers.models import DocumentEmbeddingScorer, ProxyScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
-from raybert.sweep.chunks import chunk_job, embed_chunks_here
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.embed_chunks import chunk_job, embed_chunks_here
+from raybert.sweep.phases.prepare import prepare_variants
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.prepare import prepare_variants
 from raybert.sweep.trial.run import run_trial
 from raybert.training import embed_examples
 

@@ -1,8 +1,8 @@
 """Which models are kept: the best by seed-aggregated validation, within a number and a size."""
 
 from raybert.config import validate_config
-from raybert.sweep.disk import ModelKeeper, checkpoint_bytes
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.phases.model_keeper import ModelKeeper, checkpoint_bytes
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.specs import PoolFacts

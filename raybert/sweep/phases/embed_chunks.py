@@ -21,8 +21,8 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.cluster.connect import Cluster
 from raybert.sweep.cluster.scoring_watch import watched_scoring
 from raybert.sweep.driver.progress import Progress
-from raybert.sweep.prepare import Prepared
-from raybert.sweep.scoring import arithmetic
+from raybert.sweep.phases.prepare import Prepared
+from raybert.sweep.phases.scoring_jobs import arithmetic
 from raybert.training import embed_examples
 
 
