@@ -164,7 +164,7 @@ def train(
 
     Exit codes: 0 complete, 2 bad input, 3 interrupted (`--resume` continues), 5 failed.
     """
-    from raybert.sweep.single import train_one
+    from raybert.sweep.single.train import train_one
 
     config = load_config(file, overrides or ())
     with run_progress() as progress:
@@ -201,7 +201,7 @@ def reproduce(
 
     Exit codes: 0 bit-identical (or the same error), 1 different, 2 bad input, 3 interrupted.
     """
-    from raybert.sweep.reproduce import find_trial, reproduce_trial
+    from raybert.sweep.single.reproduce import find_trial, reproduce_trial
 
     run, trial_id = find_trial(target, trial)
     with run_progress() as progress:
@@ -342,7 +342,7 @@ def select(
 ) -> None:
     """Score the pool and write the subset that a strategy chooses, for any other trainer. Nothing is trained on it."""
     from raybert.files import check_frame_path, write_frame
-    from raybert.sweep.subset import choose_subset
+    from raybert.sweep.single.select import choose_subset
 
     check_frame_path(output, "--output")
     if budget is not None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from raybert.sweep.driver.run_progress import RunProgress
     from raybert.sweep.plan.arms import Arm
     from raybert.sweep.plan.comparison import Plan
-    from raybert.sweep.reproduce import Reproduction
     from raybert.sweep.runner import Outcome
+    from raybert.sweep.single.reproduce import Reproduction
 
 _LAST_LINES = 8
 """Of a traceback."""

@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 import raybert
 from raybert.config import load_config
 from raybert.sweep.driver.run_progress import RunBar, RunLines
-from raybert.sweep.single import train_one
+from raybert.sweep.single.train import train_one
 from tests.e2e import commands
 
 pytestmark = pytest.mark.slow

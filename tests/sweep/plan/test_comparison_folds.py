@@ -15,7 +15,7 @@ from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.extension import check_extension
 from raybert.sweep.plan.grid import Variant, expand_grid
 from raybert.sweep.plan.specs import PoolFacts
-from raybert.sweep.subset import choose_subset
+from raybert.sweep.single.select import choose_subset
 
 SIZES = (1000, 970, 1010)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from raybert.sweep.differences import compare_trials
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweep.single.differences import compare_trials
 
 ROWS = [{"evaluation": i, "step": 10 * i, "train_loss": 1.0 / i, "seconds": 1.0} for i in (1, 2, 3)]
 

@@ -16,8 +16,8 @@ from raybert.selection.store import ScoreStore
 from raybert.sweep.driver.run_progress import RunLines
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.folder.manifest import describe_run
-from raybert.sweep.reproduce import find_trial, reproduce_trial
 from raybert.sweep.runner import prepare_plan
+from raybert.sweep.single.reproduce import find_trial, reproduce_trial
 from raybert.sweep.trial.run import SignalRef, run_trial
 
 CONFIG = {

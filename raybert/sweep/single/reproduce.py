@@ -15,7 +15,6 @@ from typing import Any
 from raybert.errors import SweepError
 from raybert.files import cache_folder
 from raybert.selection.store import ScoreStore
-from raybert.sweep.differences import Comparison, compare_trials
 from raybert.sweep.driver.run_progress import RunProgress
 from raybert.sweep.driver.session import owned_folder
 from raybert.sweep.folder.layout import SweepFolder, TrialFolder
@@ -25,7 +24,8 @@ from raybert.sweep.phases.prepare import Prepared, prepare_variants
 from raybert.sweep.phases.refit import join_validation
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.specs import REFIT, TrialSpec
-from raybert.sweep.single import check_machine
+from raybert.sweep.single.differences import Comparison, compare_trials
+from raybert.sweep.single.train import check_machine
 from raybert.sweep.trial.run import SignalRef, run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
