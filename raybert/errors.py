@@ -71,7 +71,7 @@ class TrialError(RaybertError):
     """One training run failed.
 
     Attributes:
-        kind: of failure, as the `failure_kinds` of results folders list them; decides whether another attempt is worth it.
+        kind: of failure, as a results folder lists them (`failure_kinds`); decides whether it is worth another attempt.
     """
 
     exit_code = 5

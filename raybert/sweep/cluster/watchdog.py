@@ -16,6 +16,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import raybert
 from raybert.config import ResourcesConfig
 from raybert.sweep.driver.progress import Progress
 from raybert.sweep.folder.heartbeat import STACK_SIGNAL, read_beat, send_signal, write_stall
@@ -27,7 +28,7 @@ SECONDS_BETWEEN_LOOKS = 5.0
 _FRAME = re.compile(r'^  File "(?P<path>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
 _PASSED = ("raybert/sweep/trial/run.py", "raybert/training/ddp.py", "raybert/selection/pipeline.py")
 """The last module of ours that all work passes through, in whichever process it is done."""
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+_PACKAGE = str(Path(raybert.__file__).resolve().parent)
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 

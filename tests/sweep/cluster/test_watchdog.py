@@ -97,12 +97,12 @@ def test_null_lets_the_watchdog_sleep(tmp_path):
 
 STACK = """Thread 0x00007f0 (most recent call first):
   File "/usr/lib/python3.11/threading.py", line 320 in wait
-  File "{package}/sweep/ownership.py", line 9 in beat
+  File "{package}/sweep/folder/ownership.py", line 9 in beat
 
 Current thread 0x00007f1 (most recent call first):
   File "{libraries}/torch/nn/functional.py", line 12 in linear
   File "/home/me/mine.py", line 7 in choose
-  File "{package}/sweep/trial.py", line 200 in run
+  File "{package}/sweep/trial/run.py", line 200 in run
 
 Thread 0x00007f2 (most recent call first):
   File "{libraries}/ray/_private/worker.py", line 1 in main_loop
@@ -118,7 +118,7 @@ def test_the_place_is_the_innermost_frame_of_the_trial_that_is_no_librarys():
     stack = STACK.format(package=package, libraries=sysconfig.get_path("purelib"))
     assert innermost_frame(stack) == "in choose (/home/me/mine.py, line 7)"
     only_ours = stack.replace('  File "/home/me/mine.py", line 7 in choose\n', "")
-    assert innermost_frame(only_ours) == f"in run ({package}/sweep/trial.py, line 200)"
+    assert innermost_frame(only_ours) == f"in run ({package}/sweep/trial/run.py, line 200)"
     assert innermost_frame("") == "and no stack could be had"
 
 

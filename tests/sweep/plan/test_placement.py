@@ -9,7 +9,7 @@ from raybert.config import ResourcesConfig
 from raybert.errors import ResourceError
 from raybert.sweep.plan.placement import Cluster, check_resources, concurrent_trials, this_machine
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TWO_OF_TWO = Cluster.of_nodes(({"CPU": 2.0}, {"CPU": 2.0}), is_local=False)
 UNLIKE = Cluster.of_nodes(({"CPU": 16.0}, {"CPU": 2.0, "GPU": 1.0}), is_local=False)
 
