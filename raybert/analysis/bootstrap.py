@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybert.training.metrics import (
+from raybert.training.measures.metrics import (
     calibration_gaps,
     count_confusions,
     count_metrics,

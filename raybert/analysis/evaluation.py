@@ -11,7 +11,7 @@ import pandas as pd
 
 from raybert.analysis.bootstrap import bootstrap_intervals
 from raybert.errors import ConfigError, DataError
-from raybert.training.metrics import class_metrics, count_confusions, evaluation_metrics
+from raybert.training.measures.metrics import class_metrics, count_confusions, evaluation_metrics
 
 _NUM_THRESHOLDS = 100
 _ROW_SUM_TOLERANCE = 1e-2

@@ -21,7 +21,7 @@ from raybert.models.description import ModelDescription, assume_description, rea
 from raybert.models.encoder import fingerprint_files
 from raybert.models.iris import IrisClassifier
 from raybert.training.inference import embed_examples, predict_probs
-from raybert.training.precision import resolve_precision
+from raybert.training.optimization.precision import resolve_precision
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
 

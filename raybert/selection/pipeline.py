@@ -28,7 +28,7 @@ from raybert.errors import ScoringError, SelectionError
 from raybert.selection.geometry import choose_local_centres, covering_radius, merge_centres
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, content_key
-from raybert.training.allocator import keep_memory
+from raybert.training.memory.allocator import keep_memory
 
 BLOCK_ROWS = 1024
 ROOM_FOR_TASKS = 0.2

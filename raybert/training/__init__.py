@@ -10,7 +10,7 @@ from raybert.training.interface import (
     Surroundings,
 )
 from raybert.training.loop import fit
-from raybert.training.metrics import classification_metrics
+from raybert.training.measures.metrics import classification_metrics
 from raybert.training.result import FitResult
 
 __all__ = [

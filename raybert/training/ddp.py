@@ -19,9 +19,9 @@ from torch import nn
 from raybert.config import MonitorConfig, ResourcesConfig, TrainConfig
 from raybert.data import TokenizedData
 from raybert.files import atomic_path
-from raybert.training.allocator import keep_memory
 from raybert.training.interface import EpochSource, Surroundings
 from raybert.training.loop import fit
+from raybert.training.memory.allocator import keep_memory
 from raybert.training.result import FitResult
 
 _RESULT = "fit_result.pickle"

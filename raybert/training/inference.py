@@ -12,7 +12,7 @@ import torch
 from raybert.data import scoring_batches
 from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.models import embed_batch, pooled_features
-from raybert.training.precision import resolve_precision
+from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
 
 DEFAULT_MAX_TOKENS = 16384

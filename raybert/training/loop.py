@@ -20,20 +20,21 @@ from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
-from raybert.training.averaging import WeightAverage
-from raybert.training.gradients import GradientMaker
-from raybert.training.history import LossHistory
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import EpochPlan, EpochSource, Surroundings
-from raybert.training.losses import build_loss
-from raybert.training.memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
-from raybert.training.metrics import classification_metrics, evaluation_metrics, ranking_free_metrics
+from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better, sign_of
+from raybert.training.measures.history import LossHistory
+from raybert.training.measures.losses import build_loss
+from raybert.training.measures.metrics import classification_metrics, evaluation_metrics, ranking_free_metrics
+from raybert.training.memory.out_of_memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
 from raybert.training.monitor import Monitor, Watched, check_weights
-from raybert.training.optim import build_optimizer, set_step
-from raybert.training.precision import resolve_precision
+from raybert.training.optimization.averaging import WeightAverage
+from raybert.training.optimization.gradients import GradientMaker
+from raybert.training.optimization.optimizer import build_optimizer, set_step
+from raybert.training.optimization.precision import resolve_precision
+from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
 from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
 from raybert.training.result import FitResult
-from raybert.training.schedules import learning_rate_factor, weight_decay_at
 from raybert.training.state import (
     Row,
     RunState,
@@ -42,7 +43,6 @@ from raybert.training.state import (
     set_generator_states,
     unpack_plan,
 )
-from raybert.training.stopping import check_metrics, evaluations_since_better, sign_of
 
 Verdict = Literal["go on", "interrupted", "patience"]
 _STEPS_BETWEEN_AGREEMENTS = 10

@@ -19,7 +19,7 @@ from raybert.analysis.evaluation import (
 )
 from raybert.analysis.evaluation_report import format_evaluation, write_evaluation
 from raybert.errors import ConfigError, DataError
-from raybert.training.metrics import class_metrics, evaluation_metrics
+from raybert.training.measures.metrics import class_metrics, evaluation_metrics
 
 
 def sample(num_classes, num_examples=300, seed=0):

@@ -28,7 +28,7 @@ from raybert.data import TokenizedData, load_splits, tokenize_splits
 from raybert.files import cache_folder
 from raybert.models import load_classifier, load_tokenizer, resolve_encoder
 from raybert.training import FixedEpochs, LocalSurroundings, fit, predict_probs
-from raybert.training.allocator import keep_memory
+from raybert.training.memory.allocator import keep_memory
 
 BATCH, LEARNING_RATE = 32, 5e-5
 

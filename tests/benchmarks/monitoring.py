@@ -24,7 +24,7 @@ from raybert.config import MonitorConfig
 from raybert.data import TokenizedData, TokenTable
 from raybert.models import quiet_transformers
 from raybert.training.monitor import Monitor, NoMonitor, Watched
-from raybert.training.precision import resolve_precision
+from raybert.training.optimization.precision import resolve_precision
 
 BATCH = 32
 KEYS = (

@@ -29,9 +29,9 @@ from raybert.data import TokenizedData, collate, load_splits, tokenize_splits, t
 from raybert.files import cache_folder
 from raybert.models import Encoder, load_classifier, load_tokenizer, resolve_encoder
 from raybert.training import FixedEpochs, LocalSurroundings, fit
-from raybert.training.allocator import keep_memory
-from raybert.training.optim import build_optimizer
-from raybert.training.precision import resolve_precision
+from raybert.training.memory.allocator import keep_memory
+from raybert.training.optimization.optimizer import build_optimizer
+from raybert.training.optimization.precision import resolve_precision
 
 MAX_LENGTH = {"sst2": 128, "imdb": 256}
 BATCH = 32

@@ -11,7 +11,7 @@ from raybert.models import build_classifier, load_classifier
 from raybert.models.layers import layer_depths
 from raybert.models.pooled import Pooling, build_head
 from raybert.training import FixedEpochs, LocalSurroundings, fit, predict_probs
-from raybert.training.optim import build_optimizer
+from raybert.training.optimization.optimizer import build_optimizer
 
 HEADS = [
     None,

@@ -365,7 +365,7 @@ def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, token
     ("metric", "sign"), [("mcc", 1), ("brier", -1), ("ece", -1), ("loss", -1), ("auc_pr", 1), ("macro_recall", 1)]
 )
 def test_the_best_evaluation_is_that_of_the_metric(tiny_bert, tokens, metric, sign):
-    from raybert.training.metrics import evaluation_metrics
+    from raybert.training.measures.metrics import evaluation_metrics
 
     model = load_classifier(tiny_bert, tokens.label_names, 0)
     result = train(model, tokens, FAST.model_copy(update={"best_metric": metric, "eval_every": 1}))

@@ -29,8 +29,8 @@ from raybert.training.monitor.spikes import SpikeDetector
 from raybert.training.monitor.statistics import attention_entropy, dead_fraction, histogram, moments, norms_by_layer
 from raybert.training.monitor.tables import HISTOGRAMS, MEASUREMENTS, GrowingTable
 from raybert.training.monitor.throughput import StepFlops, ThroughputMeter, device_peak, peak_flops
-from raybert.training.precision import BF16, FP32
-from tests.training.test_optim import SMALL
+from raybert.training.optimization.precision import BF16, FP32
+from tests.training.optimization.test_optimizer import SMALL
 
 EVERYTHING = MonitorConfig(
     gradient_norm=1,

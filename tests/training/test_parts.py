@@ -6,8 +6,8 @@ from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc
 
 from raybert.config import LengthConfig, TrainConfig
 from raybert.models import load_classifier
-from raybert.training.metrics import classification_metrics
-from raybert.training.optim import build_optimizer
+from raybert.training.measures.metrics import classification_metrics
+from raybert.training.optimization.optimizer import build_optimizer
 
 
 @pytest.mark.parametrize("num_classes", [2, 4])

@@ -27,7 +27,7 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
-from raybert.training.metrics import NUM_CALIBRATION_BINS, calibration_gaps
+from raybert.training.measures.metrics import NUM_CALIBRATION_BINS, calibration_gaps
 
 _CELL = 0.36  # inches: room for three digits
 _LARGE_CELL = 0.62

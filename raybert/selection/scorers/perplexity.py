@@ -18,7 +18,7 @@ from raybert.models import Encoder, check_length, load_tokenizer
 from raybert.models.classifier import keep_head_in_float32
 from raybert.models.quiet import quiet_transformers
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
-from raybert.training.precision import resolve_precision
+from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
 
 _REMEDY = "name a masked language model in selection.scorers.perplexity.model"

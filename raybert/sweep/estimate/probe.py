@@ -28,9 +28,9 @@ from raybert.sweep.estimate.shapes import Shape
 from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.trial.run import prepare_process
 from raybert.training import checkpoint, embed_examples, fit
-from raybert.training.allocator import return_memory
 from raybert.training.inference import predict_probs
 from raybert.training.interface import FixedEpochs
+from raybert.training.memory.allocator import return_memory
 
 WARM_UP_STEPS = 2
 """Not counted: the first step allocates, and on a GPU chooses kernels."""

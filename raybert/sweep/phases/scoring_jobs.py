@@ -32,7 +32,7 @@ from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.phases.prepare import Prepared
 from raybert.sweep.plan.specs import EMBEDDING_SIGNALS, Source, TrialSpec
 from raybert.sweep.trial.run import SignalRef
-from raybert.training.precision import resolve_precision
+from raybert.training.optimization.precision import resolve_precision
 
 _HELDOUT: dict[str, HeldoutSignal] = {
     "proxy": "probs",

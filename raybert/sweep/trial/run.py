@@ -46,7 +46,7 @@ from raybert.sweep.trial.records import (
 )
 from raybert.sweep.trial.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.training import FitResult, fit
-from raybert.training.allocator import keep_memory, return_memory
+from raybert.training.memory.allocator import keep_memory, return_memory
 
 FitFunction = Callable[..., FitResult]
 

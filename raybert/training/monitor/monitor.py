@@ -24,7 +24,7 @@ from raybert.training.monitor.spikes import SpikeDetector
 from raybert.training.monitor.statistics import histogram, norms_by_layer
 from raybert.training.monitor.throughput import StepFlops, ThroughputMeter, device_peak
 from raybert.training.monitor.writers import Measurement, MonitorLog, Spike
-from raybert.training.precision import Precision
+from raybert.training.optimization.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from raybert.training.monitor.layers import trained_layers
-from raybert.training.precision import Precision
+from raybert.training.optimization.precision import Precision
 
 # TFLOP/s of dense matrix products, accumulated in float32, by `torch.cuda.get_device_name`: bf16, fp16, tf32, fp32;
 # None: the device has no such units. Not those with 2:4 sparsity, twice as much, which data sheets print.

@@ -7,7 +7,7 @@ from raybert.config import LossConfig, TrainConfig, validate_config
 from raybert.errors import ConfigError
 from raybert.models import load_classifier
 from raybert.training import FixedEpochs, LocalSurroundings, fit
-from raybert.training.losses import (
+from raybert.training.measures.losses import (
     binary_cross_entropy,
     build_loss,
     class_weights,

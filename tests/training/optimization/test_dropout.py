@@ -8,7 +8,7 @@ from torch.nn import functional
 from raybert.config import TrainConfig
 from raybert.models import load_classifier
 from raybert.training import FixedEpochs, LocalSurroundings, fit
-from raybert.training.dropout import FastDropout, draw_mask
+from raybert.training.optimization.dropout import FastDropout, draw_mask
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5])

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from raybert.files import cache_folder, write_json
-from raybert.training.gradients import GradientMaker
-from raybert.training.losses import Loss
+from raybert.training.measures.losses import Loss
+from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.state import generator_states, set_generator_states
 
 OPTIMIZER_STATES = 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from raybert.training.metrics import (
+from raybert.training.measures.metrics import (
     calibration_error,
     class_metrics,
     classification_metrics,

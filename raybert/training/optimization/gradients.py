@@ -15,9 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raybert.config import LossConfig, TrainConfig
 from raybert.data.examples import ExampleData
-from raybert.training.dropout import FastDropout
-from raybert.training.losses import Loss
-from raybert.training.precision import Precision
+from raybert.training.measures.losses import Loss
+from raybert.training.optimization.dropout import FastDropout
+from raybert.training.optimization.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from raybert.config import TrainConfig
 from raybert.errors import TrialError
 from raybert.models import load_classifier
 from raybert.training import FixedEpochs, LocalSurroundings, fit, predict_probs
-from raybert.training.batch_size import largest_fitting
 from raybert.training.checkpoint import write_limit
+from raybert.training.memory.micro_batch import largest_fitting
 
 CONFIG = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32")
 

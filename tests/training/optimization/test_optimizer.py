@@ -15,8 +15,8 @@ from raybert.config import TrainConfig, validate_config
 from raybert.errors import ConfigError
 from raybert.models import load_classifier
 from raybert.models.layers import layer_depths
-from raybert.training.optim import build_optimizer, set_step
-from raybert.training.schedules import learning_rate_factor, weight_decay_at
+from raybert.training.optimization.optimizer import build_optimizer, set_step
+from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
 
 T = 40
 SCHEDULES = {

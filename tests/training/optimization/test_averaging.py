@@ -9,9 +9,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.models import load_classifier
 from raybert.training import FixedEpochs, LocalSurroundings, fit
-from raybert.training.averaging import WeightAverage
 from raybert.training.inference import predict_probs
-from raybert.training.stopping import evaluations_since_better
+from raybert.training.measures.early_stopping import evaluations_since_better
+from raybert.training.optimization.averaging import WeightAverage
 
 
 @pytest.mark.parametrize(

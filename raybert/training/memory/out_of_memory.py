@@ -12,9 +12,9 @@ import torch
 
 from raybert.errors import TrialError
 from raybert.training import checkpoint
-from raybert.training.batch_size import find_micro_batch_size
-from raybert.training.gradients import BatchPart, GradientMaker
-from raybert.training.losses import Loss
+from raybert.training.measures.losses import Loss
+from raybert.training.memory.micro_batch import find_micro_batch_size
+from raybert.training.optimization.gradients import BatchPart, GradientMaker
 from raybert.training.ranks import gather_objects
 from raybert.training.state import RunState
 
