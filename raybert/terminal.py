@@ -67,7 +67,7 @@ def print_notes(notes: Iterable[str]) -> None:
 def print_run(outcome: Outcome) -> None:
     """Print what a run came to, where it is, and how to go on."""
     from raybert.analysis import publish_results
-    from raybert.analysis.run_summary import run_lines
+    from raybert.analysis.results.run_summary import run_lines
 
     results = publish_results(outcome.folder)
     if outcome.num_complete:

@@ -1,15 +1,15 @@
 """From a results folder to tables, statistics and plots."""
 
-from raybert.analysis.estimates import estimate_line, estimate_table
-from raybert.analysis.failures import FailureGroup, find_failures
-from raybert.analysis.frames import load_sweep
-from raybert.analysis.notes import selection_notes
-from raybert.analysis.overlap import overlap_table, same_rankings
 from raybert.analysis.publish import publish_results
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.estimates import estimate_line, estimate_table
+from raybert.analysis.results.failures import FailureGroup, find_failures
+from raybert.analysis.results.load import load_sweep
+from raybert.analysis.results.notes import selection_notes
+from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.search_table import search_table
-from raybert.analysis.stats import best_configurations, summarize, verdict_sentences
+from raybert.analysis.statistics.overlap import overlap_table, same_rankings
+from raybert.analysis.statistics.summary import best_configurations, summarize, verdict_sentences
 from raybert.analysis.table import summary_table
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.sweep import Sweep
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.models import TINY
 from raybert.sweep.folder.layout import TrialFolder

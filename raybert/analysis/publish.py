@@ -10,15 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.equal_cost import equal_cost_table
-from raybert.analysis.estimates import estimate_table
-from raybert.analysis.failures import failures_table, find_failures
-from raybert.analysis.frames import load_sweep
-from raybert.analysis.notes import selection_notes
-from raybert.analysis.overlap import overlap_table
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.estimates import estimate_table
+from raybert.analysis.results.failures import failures_table, find_failures
+from raybert.analysis.results.load import load_sweep
+from raybert.analysis.results.notes import selection_notes
+from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
-from raybert.analysis.subsets import length_histogram, length_quantiles
+from raybert.analysis.statistics.equal_cost import equal_cost_table
+from raybert.analysis.statistics.overlap import overlap_table
+from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
 from raybert.config import load_config
 from raybert.files import atomic_path, write_text
 from raybert.sweep.folder.best import best_trials, read_refit

@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raybert.analysis.results import Sweep
-from raybert.analysis.stats import BETTER, WORSE, best_configurations, verdict_sentences
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.summary import BETTER, WORSE, best_configurations, verdict_sentences
 
 _MARKS = {BETTER: ("+", "green"), WORSE: ("-", "red")}
 

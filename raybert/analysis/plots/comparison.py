@@ -25,8 +25,8 @@ from raybert.analysis.plots.style import (
     short_name,
     tidy,
 )
-from raybert.analysis.results import Sweep
-from raybert.analysis.stats import best_configurations
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.summary import best_configurations
 
 _WIDE = 8.0
 """From this ratio of the largest to the smallest cost on the axis is logarithmic."""

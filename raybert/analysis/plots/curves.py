@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from raybert.analysis.plots.style import DASHES, PALETTE, add_title, number_log_ticks, short_name, tidy
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.sweep import Sweep
 
 _NAMED = 4
 """Strategies that one legend entry names before it counts the others."""

@@ -21,7 +21,7 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
-from raybert.analysis.subsets import POOL
+from raybert.analysis.statistics.subsets import POOL
 
 _CELL = 0.34  # inches: room for two digits
 _LETTER = 0.065

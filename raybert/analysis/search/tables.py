@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from raybert.analysis.columns import plain_column
 from raybert.analysis.search.studies import StudiedArm
+from raybert.analysis.statistics.columns import plain_column
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

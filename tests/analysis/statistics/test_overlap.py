@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from raybert.analysis.overlap import (
+from raybert.analysis.statistics.overlap import (
     compare_subsets,
     expected_jaccard,
     overlap_table,
@@ -16,7 +16,7 @@ from raybert.analysis.overlap import (
     same_choices,
     same_rankings,
 )
-from raybert.analysis.subsets import Subset
+from raybert.analysis.statistics.subsets import Subset
 
 N = 10
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raybert.analysis.subsets import Subset, class_shares, length_edges, length_histogram, length_quantiles
+from raybert.analysis.statistics.subsets import Subset, class_shares, length_edges, length_histogram, length_quantiles
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 LENGTHS = np.array([3, 4, 5, 6, 7, 8, 30, 64])

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.columns import plain_column
-from raybert.analysis.results import TRIAL_KEYS, Sweep
-from raybert.analysis.stats import summarize
+from raybert.analysis.results.sweep import TRIAL_KEYS, Sweep
+from raybert.analysis.statistics.columns import plain_column
+from raybert.analysis.statistics.summary import summarize
 from raybert.errors import SweepError
 from raybert.files import read_json, read_json_lines
 from raybert.sweep.folder.layout import TrialFolder

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from raybert import terminal
 from raybert.analysis import find_failures, load_sweep, publish_results
-from raybert.analysis.failures import normalise_error
+from raybert.analysis.results.failures import normalise_error
 from raybert.sweep.folder.layout import TrialFolder
 from tests.analysis.folders import make_spec, write_error, write_plan, write_result
 

@@ -10,8 +10,8 @@ from raybert.analysis import plots
 from raybert.analysis.plots.style import short_name
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
+from tests.analysis.plots.test_plots import drawn, legend_of, names_at
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
-from tests.analysis.test_plots import drawn, legend_of, names_at
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 NO_TRIALS = pd.DataFrame({"status": [], "role": []})

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from raybert.analysis.overlap import same_choices, same_rankings
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.overlap import same_choices, same_rankings
 
 _TWO_CLASSES = (
     "two classes: with one proxy and one checkpoint loss, EL2N, AUM and self-confidence are one ranking; "

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from raybert.analysis.stats import COSTS, METRICS, holm, paired_p, summarize, t_interval
+from raybert.analysis.statistics.summary import COSTS, METRICS, holm, paired_p, summarize, t_interval
 
 ACCURACY = {
     "random": [0.50, 0.52, 0.48],

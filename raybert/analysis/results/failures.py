@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.sweep import Sweep
 from raybert.files import read_json
 from raybert.sweep.folder.layout import TrialFolder
 from raybert.sweep.plan.roles import REFIT, TUNE

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from raybert.analysis.overlap import PAIR_COLUMNS, compare_subsets
 from raybert.analysis.search import Search, load_search
-from raybert.analysis.stats import describe_folds
-from raybert.analysis.subsets import Subset, class_shares
+from raybert.analysis.statistics.overlap import PAIR_COLUMNS, compare_subsets
+from raybert.analysis.statistics.subsets import Subset, class_shares
+from raybert.analysis.statistics.summary import describe_folds
 from raybert.errors import SweepError
 
 TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")

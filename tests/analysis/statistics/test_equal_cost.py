@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.equal_cost import equal_cost_table
+from raybert.analysis.statistics.equal_cost import equal_cost_table
 
 
 def trial(name, seed, signal_seconds, role="trial", kind="distinct", budget=40):

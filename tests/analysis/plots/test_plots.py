@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from raybert.analysis import load_sweep, overlap_table, plots
 from raybert.analysis.plots.labels import label_points
 from raybert.analysis.plots.selected import order_by_agreement
-from raybert.analysis.subsets import class_shares, length_quantiles
+from raybert.analysis.statistics.subsets import class_shares, length_quantiles
 from tests.analysis.folders import FAMILIES, STRATEGIES, make_spec, write_plan, write_result, write_sample_sweep
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.sweep import Sweep
 from raybert.config import load_config
 
 _TEST_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.subsets import Subset
+from raybert.analysis.statistics.subsets import Subset
 
 PAIR_COLUMNS = (
     "budget",

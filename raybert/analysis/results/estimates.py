@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.results import Sweep
+from raybert.analysis.results.sweep import Sweep
 from raybert.config import ResourcesConfig, load_config
 from raybert.files import read_json
 from raybert.sweep.estimate.describe import duration

@@ -1,0 +1,1 @@
+"""A results folder as frames, failures, estimates and notes."""

@@ -1,0 +1,1 @@
+"""From frames to answers: means and intervals, paired differences, equal cost, overlap. Arrays and frames only."""
