@@ -235,8 +235,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
-    from raybert.analysis.apply import Question, evaluate_target, write_answer
     from raybert.analysis.evaluation_report import format_evaluation
+    from raybert.evaluation.evaluate import Question, evaluate_target, write_answer
 
     columns = _given(text=text, text_pair=text_pair, label=label, group=group, id=id_column)
     question = Question(data, split, columns, threshold, resamples)
@@ -265,7 +265,7 @@ def predict(
     threshold: ThresholdOption = 0.5,
 ) -> None:
     """Predict a file of texts: a row per text with its class, the confidence, and the probability of every class."""
-    from raybert.analysis.apply import predict_file
+    from raybert.evaluation.evaluate import predict_file
     from raybert.files import check_frame_path, write_frame
 
     check_frame_path(output, "--output")
@@ -480,8 +480,8 @@ def explain(
     ] = None,
 ) -> None:
     """Print what the queries of an IRIS model read in documents, and which chunks of the pool each looks for."""
-    from raybert.analysis.explanation import explain_run
     from raybert.analysis.explanation_text import explanation_lines
+    from raybert.evaluation.explain import explain_run
     from raybert.files import check_frame_path, write_frame
 
     if split not in ("train", "validation", "test"):

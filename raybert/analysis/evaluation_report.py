@@ -11,8 +11,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raybert.analysis.bootstrap import LEVEL
-from raybert.analysis.evaluation import Evaluation
+from raybert.evaluation.bootstrap import LEVEL
+from raybert.evaluation.measures import Evaluation
 from raybert.files import atomic_path, write_json
 
 _WORDS = {

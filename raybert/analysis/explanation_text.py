@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from raybert.analysis.explanation import Explanation
+from raybert.evaluation.explain import Explanation
 
 _SHOWN = 110
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import raybert
-from raybert.analysis.apply import Question, evaluate_target
+from raybert.evaluation.evaluate import Question, evaluate_target
 from tests.e2e.commands import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]

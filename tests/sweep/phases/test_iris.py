@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raybert.analysis.explanation import explain_run
 from raybert.analysis.explanation_text import explanation_lines
-from raybert.analysis.trained import TrainedModel
 from raybert.config import validate_config
 from raybert.errors import ConfigError, ModelError
+from raybert.evaluation.explain import explain_run
+from raybert.evaluation.trained_model import TrainedModel
 from raybert.files import cache_folder
 from raybert.models import load_backbone, load_model, load_tokenizer
 from raybert.models.description import read_description, write_description

@@ -115,7 +115,7 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
 
     from rich.console import Console
 
-    from raybert.analysis.targets import find_target, stored_predictions
+    from raybert.evaluation.targets import find_target, stored_predictions
     from raybert.sweep.driver.progress import PlainProgress
     from raybert.sweep.driver.run_progress import RunLines
     from raybert.sweep.runner import run_sweep

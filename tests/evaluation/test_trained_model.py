@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from raybert.analysis.apply import Question, evaluate_target, predict_file
-from raybert.analysis.targets import Target, find_target, stored_predictions
-from raybert.analysis.trained import TrainedModel
 from raybert.errors import ConfigError, DataError, ModelError, SweepError
+from raybert.evaluation.evaluate import Question, evaluate_target, predict_file
+from raybert.evaluation.targets import Target, find_target, stored_predictions
+from raybert.evaluation.trained_model import TrainedModel
 from raybert.models import load_classifier, load_tokenizer, quiet_transformers
 from raybert.models.description import DataColumns, ModelDescription, read_description, write_description
 from raybert.training.checkpoint import save_best

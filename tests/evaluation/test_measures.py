@@ -10,15 +10,15 @@ from matplotlib.image import imread
 from rich.console import Console
 from sklearn import metrics as reference
 
-from raybert.analysis.bootstrap import Ranking, bootstrap_intervals
-from raybert.analysis.evaluation import (
+from raybert.analysis.evaluation_report import format_evaluation, write_evaluation
+from raybert.errors import ConfigError, DataError
+from raybert.evaluation.bootstrap import Ranking, bootstrap_intervals
+from raybert.evaluation.measures import (
     evaluate_predictions,
     predicted_classes,
     predictions_frame,
     threshold_table,
 )
-from raybert.analysis.evaluation_report import format_evaluation, write_evaluation
-from raybert.errors import ConfigError, DataError
 from raybert.training.measures.metrics import class_metrics, evaluation_metrics
 
 
@@ -327,7 +327,7 @@ def texts_of(axes):
 
 @pytest.fixture(scope="module")
 def plots():
-    from raybert.analysis.plots import evaluation
+    from raybert.evaluation import plots as evaluation
 
     return evaluation
 

@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from raybert.analysis.evaluation import Evaluation, threshold_table
 from raybert.analysis.plots.style import (
     GREY,
     PALETTE,
@@ -27,6 +26,7 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
+from raybert.evaluation.measures import Evaluation, threshold_table
 from raybert.training.measures.metrics import NUM_CALIBRATION_BINS, calibration_gaps
 
 _CELL = 0.36  # inches: room for three digits

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.explain import explain_documents, strongest_chunks
 from raybert.config import load_config
 from raybert.data.chunked import ChunkedData
 from raybert.errors import ConfigError, ModelError, SweepError
+from raybert.evaluation.retrieval import explain_documents, strongest_chunks
 from raybert.files import cache_folder
 from raybert.models import load_model
 from raybert.models.iris import IrisClassifier

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from raybert.analysis.explain import explain_documents, strongest_chunks
 from raybert.data.chunks import ChunkTable
 from raybert.errors import ModelError
+from raybert.evaluation.retrieval import explain_documents, strongest_chunks
 from raybert.models.iris import IrisClassifier, IrisSettings
 
 LENGTHS = [1, 3, 12, *[7] * 40]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.bootstrap import bootstrap_intervals
 from raybert.errors import ConfigError, DataError
+from raybert.evaluation.bootstrap import bootstrap_intervals
 from raybert.training.measures.metrics import class_metrics, count_confusions, evaluation_metrics
 
 _NUM_THRESHOLDS = 100

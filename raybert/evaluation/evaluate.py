@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.evaluation import Evaluation, check_threshold, evaluate_predictions, predictions_frame
 from raybert.analysis.evaluation_report import write_evaluation
-from raybert.analysis.targets import (
+from raybert.data.unseen import UnseenExamples, read_unseen
+from raybert.errors import DataError
+from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
+from raybert.evaluation.targets import (
     Target,
     class_names_of_run,
     find_target,
     stored_predictions_of_folds,
     targets_of_folds,
 )
-from raybert.analysis.trained import TrainedModel
-from raybert.data.unseen import UnseenExamples, read_unseen
-from raybert.errors import DataError
+from raybert.evaluation.trained_model import TrainedModel
 from raybert.files import write_frame, write_json
 from raybert.models.description import DataColumns, read_description
 
@@ -109,7 +109,7 @@ def write_answer(answer: Answer, question: Question, folder: Path) -> list[Path]
 
     `about.json` is what tells two such folders apart.
     """
-    from raybert.analysis.plots.evaluation import write_evaluation_plots  # matplotlib is slow to import
+    from raybert.evaluation.plots import write_evaluation_plots  # matplotlib is slow to import
 
     target = answer.target
     write_evaluation(answer.evaluation, folder)
