@@ -16,20 +16,7 @@ from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import ConfigError, RaybertError
 from raybert.sweep.driver.control import send_command
 from raybert.sweep.folder.failure_kinds import KINDS, RETRY_CHOICES
-from raybert.terminal import (
-    command_again,
-    print_comparison,
-    print_failures,
-    print_notes,
-    print_plan,
-    print_reproduction,
-    print_results,
-    print_run,
-    print_status,
-    relative,
-    run_progress,
-    sweep_progress,
-)
+from raybert.terminal.console import command_again, print_notes, relative
 
 if TYPE_CHECKING:
     from raybert.selection.store import ScoreStore
@@ -120,6 +107,10 @@ def sweep(
 
     Exit codes: 0 all complete, 2 bad input, 3 interrupted (resumable), 4 some trials failed, 5 all failed.
     """
+    from raybert.terminal.comparison import print_results
+    from raybert.terminal.plan import print_plan
+    from raybert.terminal.sweep_progress import sweep_progress
+
     if retry is not None and retry not in RETRY_CHOICES:
         raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
     config = load_config(file, overrides or ())
@@ -141,7 +132,9 @@ def sweep(
             address=address,
             retry=retry,
         )
-    print_results(outcome)
+    from raybert.analysis import publish_results
+
+    print_results(outcome, publish_results(outcome.folder))
     raise typer.Exit(outcome.exit_code)
 
 
@@ -165,6 +158,8 @@ def train(
     Exit codes: 0 complete, 2 bad input, 3 interrupted (`--resume` continues), 5 failed.
     """
     from raybert.sweep.single.train import train_one
+    from raybert.terminal.run import print_run
+    from raybert.terminal.run_progress import run_progress
 
     config = load_config(file, overrides or ())
     with run_progress() as progress:
@@ -178,7 +173,9 @@ def train(
             source_text=file.read_text(encoding="utf-8"),
             address=address,
         )
-    print_run(outcome)
+    from raybert.analysis import publish_results
+
+    print_run(outcome, publish_results(outcome.folder))
     raise typer.Exit(outcome.exit_code)
 
 
@@ -202,6 +199,8 @@ def reproduce(
     Exit codes: 0 bit-identical (or the same error), 1 different, 2 bad input, 3 interrupted.
     """
     from raybert.sweep.single.reproduce import find_trial, reproduce_trial
+    from raybert.terminal.reproduction import print_reproduction
+    from raybert.terminal.run_progress import run_progress
 
     run, trial_id = find_trial(target, trial)
     with run_progress() as progress:
@@ -235,8 +234,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
-    from raybert.analysis.evaluation_report import format_evaluation
     from raybert.evaluation.evaluate import Question, evaluate_target, write_answer
+    from raybert.terminal.evaluation import format_evaluation
 
     columns = _given(text=text, text_pair=text_pair, label=label, group=group, id=id_column)
     question = Question(data, split, columns, threshold, resamples)
@@ -298,6 +297,8 @@ def plan(
     Trials, examples, optimizer steps and signals; then wall time on this machine (or the cluster at --address) with a
     range, CPU- or GPU-hours, and disk. Nothing is kept of the probe.
     """
+    from raybert.terminal.plan import print_plan
+
     print_plan(load_config(file, overrides or ()), output, address=address, probe=probe)
 
 
@@ -343,6 +344,7 @@ def select(
     """Score the pool and write the subset that a strategy chooses, for any other trainer. Nothing is trained on it."""
     from raybert.files import check_frame_path, write_frame
     from raybert.sweep.single.select import choose_subset
+    from raybert.terminal.sweep_progress import sweep_progress
 
     check_frame_path(output, "--output")
     if budget is not None:
@@ -416,6 +418,8 @@ def remove_scores(
 def report(folder: Annotated[Path, typer.Argument(help="Results folder of a sweep.")]) -> None:
     """Write tables and plots of a results folder again, and print the comparison."""
     from raybert.analysis import publish_results
+    from raybert.terminal.comparison import print_comparison
+    from raybert.terminal.failures import print_failures
 
     results = publish_results(folder)
     print_comparison(results, Console())
@@ -429,6 +433,7 @@ def status(
 ) -> None:
     """Print how a sweep stands, from any terminal: who runs it, what is done, what runs, what failed."""
     from raybert.sweep.driver.status import read_status
+    from raybert.terminal.status import print_status
 
     found = read_status(folder)
     if as_json:
@@ -480,9 +485,9 @@ def explain(
     ] = None,
 ) -> None:
     """Print what the queries of an IRIS model read in documents, and which chunks of the pool each looks for."""
-    from raybert.analysis.explanation_text import explanation_lines
     from raybert.evaluation.explain import explain_run
     from raybert.files import check_frame_path, write_frame
+    from raybert.terminal.explanation import explanation_lines
 
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"--split: must be train, validation or test, got '{split}'")

@@ -7,10 +7,8 @@ from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
-from raybert.analysis.search_table import search_table
 from raybert.analysis.statistics.overlap import overlap_table, same_rankings
 from raybert.analysis.statistics.summary import best_configurations, summarize, verdict_sentences
-from raybert.analysis.table import summary_table
 
 __all__ = [
     "FailureGroup",
@@ -24,9 +22,7 @@ __all__ = [
     "overlap_table",
     "publish_results",
     "same_rankings",
-    "search_table",
     "selection_notes",
     "summarize",
-    "summary_table",
     "verdict_sentences",
 ]

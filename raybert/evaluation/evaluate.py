@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.evaluation_report import write_evaluation
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.errors import DataError
 from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
+from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.targets import (
     Target,
     class_names_of_run,

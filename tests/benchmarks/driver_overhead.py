@@ -29,10 +29,10 @@ from raybert.analysis import publish_results
 from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
 from raybert.sweep.cluster.connect import connected
-from raybert.sweep.driver.progress import PlainProgress
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.specs import TrialSpec
 from raybert.sweep.runner import prepare_plan, run_sweep
+from raybert.terminal.sweep_progress import PlainProgress
 
 from ray import tune  # isort: skip
 

@@ -18,8 +18,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 import raybert
 from raybert.config import load_config
-from raybert.sweep.driver.run_progress import RunBar, RunLines
 from raybert.sweep.single.train import train_one
+from raybert.terminal.run_progress import RunBar, RunLines
 from tests.e2e import commands
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,6 @@ from matplotlib.image import imread
 from rich.console import Console
 from sklearn import metrics as reference
 
-from raybert.analysis.evaluation_report import format_evaluation, write_evaluation
 from raybert.errors import ConfigError, DataError
 from raybert.evaluation.bootstrap import Ranking, bootstrap_intervals
 from raybert.evaluation.measures import (
@@ -19,6 +18,8 @@ from raybert.evaluation.measures import (
     predictions_frame,
     threshold_table,
 )
+from raybert.evaluation.report import write_evaluation
+from raybert.terminal.evaluation import format_evaluation
 from raybert.training.measures.metrics import class_metrics, evaluation_metrics
 
 

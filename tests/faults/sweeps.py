@@ -24,9 +24,9 @@ import raybert
 from raybert.cli import main
 from raybert.config import load_config
 from raybert.models import Encoder
-from raybert.sweep.driver.progress import PlainProgress
 from raybert.sweep.runner import Outcome, run_sweep
 from raybert.sweep.trial.surroundings import SECONDS_BETWEEN_LOOKS
+from raybert.terminal.sweep_progress import PlainProgress
 
 PATIENCE_SECONDS = 120.0
 _WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.files import replace_json
-from raybert.sweep.driver.progress import Progress, Tally
+from raybert.sweep.driver.progress import Progress, SearchCounts, Tally
 
 if TYPE_CHECKING:
     from raybert.sweep.plan.specs import TrialSpec
-    from raybert.sweep.search.search import ArmTally
 
 _SECONDS_BETWEEN_WRITES = 1.0
 
@@ -73,7 +72,7 @@ class RecordedProgress:
         """Pass it on."""
         self.inner.scoring(rows_done, rows_total, rows_per_second)
 
-    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         """Pass it on; `raybert status` reads the log of decisions."""
         self.inner.searching(tallies, message)
         self._write_if_due()

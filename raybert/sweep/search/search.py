@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raybert.config import TuneConfig
+from raybert.sweep.driver.progress import SearchCounts
 from raybert.sweep.folder.failure_kinds import is_wanted
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm
@@ -19,43 +18,6 @@ from raybert.sweep.search.studies import ArmStudy, best_trial
 from raybert.sweep.search.suggestion import CONTINUE, STOP, Suggestion
 
 Outcome = Literal["complete", "pruned", "failed"]
-
-
-@dataclass
-class ArmTally:
-    """How far an arm is. Failed suggestions that were queued again do not count.
-
-    Attributes:
-        total: suggestions that it gets.
-        counts: status -> suggestions; `running` among them.
-        incumbent: the best complete suggestion, the earlier of two equal ones; None: there is none.
-        num_retries: failed suggestions that wait to be tried again.
-    """
-
-    total: int
-    counts: Counter[str] = field(default_factory=Counter)
-    incumbent: Suggestion | None = None
-    num_retries: int = 0
-
-    @property
-    def num_begun(self) -> int:
-        """Suggestions made."""
-        return self.counts.total() + self.num_retries
-
-    @property
-    def num_ended(self) -> int:
-        """Suggestions with an outcome."""
-        return self.counts.total() - self.counts["running"]
-
-    @property
-    def best(self) -> float | None:
-        """Value of the best complete suggestion."""
-        return None if self.incumbent is None else self.incumbent.value
-
-    @property
-    def num_pending(self) -> int:
-        """Suggestions without one."""
-        return max(0, self.total - self.num_ended)
 
 
 class Search:
@@ -82,7 +44,9 @@ class Search:
     ) -> None:
         self.arms, self.tune, self.studies, self.log, self.folder = tuple(arms), tune, studies, log, folder
         self.stoppers = {arm.name: ArmStopper(tune.asha, arm) for arm in arms}
-        self.tallies = {arm.name: ArmTally(arm.num_suggestions) for arm in arms}
+        self.tallies = {arm.name: SearchCounts(arm.num_suggestions) for arm in arms}
+        self.incumbents: dict[str, Suggestion] = {}
+        """Arm -> its best complete suggestion, the earlier of two equal ones."""
         self.suggestions: dict[tuple[str, int], Suggestion] = {}
         self.unfinished: list[Suggestion] = []
         """Suggestions that an earlier driver began; they come first."""
@@ -227,7 +191,7 @@ class Search:
 
     def _is_worse(self, suggestion: Suggestion, values: Mapping[int, float]) -> bool:
         alpha = self.tune.seed_test
-        best = self.tallies[suggestion.arm.name].incumbent
+        best = self.incumbents.get(suggestion.arm.name)
         if alpha is None or best is None or len(values) == len(suggestion.runs):
             return False
         return is_clearly_worse(values, best.values(), suggestion.arm.sign, alpha)
@@ -280,8 +244,10 @@ class Search:
         tally.counts["running"] -= 1
         tally.counts[event["status"]] += 1
         if event["status"] == "complete":
-            found = [one for one in (tally.incumbent, suggestion) if one is not None]
-            tally.incumbent = min(found, key=lambda one: (-one.arm.sign * (one.value or 0.0), one.number))
+            known = self.incumbents.get(event["arm"])
+            found = [one for one in (known, suggestion) if one is not None]
+            best = min(found, key=lambda one: (-one.arm.sign * (one.value or 0.0), one.number))
+            self.incumbents[event["arm"]], tally.best = best, best.value
 
     # Looking.
 

@@ -15,7 +15,7 @@ from typing import Any
 from raybert.errors import SweepError
 from raybert.files import cache_folder
 from raybert.selection.store import ScoreStore
-from raybert.sweep.driver.run_progress import RunProgress
+from raybert.sweep.driver.progress import RunProgress
 from raybert.sweep.driver.session import owned_folder
 from raybert.sweep.folder.layout import SweepFolder, TrialFolder
 from raybert.sweep.folder.manifest import describe_run

@@ -10,7 +10,7 @@ import torch
 from raybert.config import RaybertConfig, ResourcesConfig, load_config
 from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.files import read_json
-from raybert.sweep.driver.run_progress import RunProgress
+from raybert.sweep.driver.progress import RunProgress
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.design import build_strategies
 from raybert.sweep.plan.narrow import narrow_to_one

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from raybert.analysis import load_sweep, publish_results, search_table
+from raybert.analysis import load_sweep, publish_results
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.sweep.search.studies import open_storage, study_name
-from raybert.terminal import print_comparison
+from raybert.terminal.comparison import print_comparison
+from raybert.terminal.search import search_table
 from tests.analysis.folders import make_spec, write_plan, write_result, write_sample_sweep
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
 

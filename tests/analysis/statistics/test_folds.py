@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from raybert.analysis import load_sweep, publish_results, summary_table
+from raybert.analysis import load_sweep, publish_results
 from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
 from raybert.analysis.statistics.summary import COSTS, METRICS, paired_p, summarize, t_interval, verdict_sentences
+from raybert.terminal.comparison import summary_table
 from tests.analysis.folders import make_spec, write_epochs, write_plan, write_pool_scores, write_result, write_selection
 
 DIFFERENCES = (0.02, 0.04, 0.03, 0.05, 0.01)  # mean .03, s^2 = .001 / 4 = .00025

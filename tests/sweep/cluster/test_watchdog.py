@@ -16,9 +16,9 @@ from rich.console import Console
 
 from raybert.config import validate_config
 from raybert.sweep.cluster.watchdog import Watchdog, innermost_frame, signal_process
-from raybert.sweep.driver.progress import PlainProgress
 from raybert.sweep.folder.heartbeat import take_stall, write_stall
 from raybert.sweep.folder.layout import SweepFolder
+from raybert.terminal.sweep_progress import PlainProgress
 
 CHILD = (
     "import sys, time; from pathlib import Path; from raybert.sweep.folder.heartbeat import Heart, stack_on_request\n"

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raybert.analysis.explanation_text import explanation_lines
 from raybert.config import validate_config
 from raybert.errors import ConfigError, ModelError
 from raybert.evaluation.explain import explain_run
@@ -23,6 +22,7 @@ from raybert.sweep.phases.prepare import prepare_variants
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.trial.run import run_trial
+from raybert.terminal.explanation import explanation_lines
 from raybert.training import embed_examples
 
 WORDS = ["red", "green", "blue", "one", "two", "three", "north", "south"]

@@ -116,10 +116,10 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     from rich.console import Console
 
     from raybert.evaluation.targets import find_target, stored_predictions
-    from raybert.sweep.driver.progress import PlainProgress
-    from raybert.sweep.driver.run_progress import RunLines
     from raybert.sweep.runner import run_sweep
     from raybert.sweep.single.reproduce import reproduce_trial
+    from raybert.terminal.run_progress import RunLines
+    from raybert.terminal.sweep_progress import PlainProgress
 
     sweep = {"strategies": ["random"], "seeds": 2, "refit": True}
     data = {**SECTIONS["data"], "train_examples": 120}

@@ -14,16 +14,16 @@ from raybert.config import StrategyConfig, validate_config
 from raybert.data.examples import without_test
 from raybert.errors import DataError
 from raybert.selection.registry import build_strategy
-from raybert.sweep.driver.progress import PlainProgress, search_table
+from raybert.sweep.driver.progress import SearchCounts
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.specs import TUNE
 from raybert.sweep.plan.trials import plan_trial
 from raybert.sweep.runner import run_sweep
 from raybert.sweep.search import best_params
-from raybert.sweep.search.search import ArmTally
 from raybert.sweep.search.studies import load_studies
 from raybert.sweep.trial.run import run_trial
+from raybert.terminal.sweep_progress import PlainProgress, search_counts_table
 from tests.sweep.search.driving import events
 
 SPACE = {
@@ -182,9 +182,9 @@ def test_a_run_of_the_search_never_reads_the_test_split(prepared, tmp_path):
 
 
 def test_the_live_table_has_a_row_for_every_arm():
-    tally = ArmTally(total=6)
+    tally = SearchCounts(total=6)
     tally.counts.update(complete=2, pruned=1, failed=1, running=1)
     console = Console(file=io.StringIO(), width=100)
-    console.print(search_table({"el2n selection.budget=0.1": tally}))
+    console.print(search_counts_table({"el2n selection.budget=0.1": tally}))
     row = console.file.getvalue().splitlines()[1].split()
     assert row == ["el2n", "selection.budget=0.1", "2", "1", "1", "1", "6"]

@@ -150,7 +150,7 @@ def test_of_two_equal_suggestions_the_earlier_one_is_the_best(tmp_path):
     search = run_whole(config_of(), tmp_path, lambda spec: [0.5] * 5)
     first = search.suggestions["random", 0].params
     assert search.best()["random"] == first
-    assert search.tallies["random"].incumbent.number == 0
+    assert search.incumbents["random"].number == 0
 
 
 def test_a_failed_run_fails_its_suggestion_and_the_others_go_on(tmp_path):

@@ -13,12 +13,12 @@ from raybert.config import validate_config
 from raybert.errors import SweepError
 from raybert.files import write_json
 from raybert.selection.store import ScoreStore
-from raybert.sweep.driver.run_progress import RunLines
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.folder.manifest import describe_run
 from raybert.sweep.runner import prepare_plan
 from raybert.sweep.single.reproduce import find_trial, reproduce_trial
 from raybert.sweep.trial.run import SignalRef, run_trial
+from raybert.terminal.run_progress import RunLines
 
 CONFIG = {
     "data": {"max_length": 32, "train_examples": 200, "validation_examples": 40, "test_examples": 40},

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
-from raybert.sweep.driver.progress import Progress, clock
+from raybert.sweep.driver.progress import RunProgress, SearchCounts, clock
 from raybert.sweep.plan.specs import TRIAL, TrialSpec
-
-if TYPE_CHECKING:
-    from raybert.sweep.search.search import ArmTally
+from raybert.terminal.console import live_or_plain
 
 
-class RunProgress(Progress, Protocol):
-    """Hears besides of every optimizer step of a run in this process."""
-
-    def stepped(self, spec: TrialSpec, step: int) -> None:
-        """An optimizer step is done; must be quick."""
+@contextlib.contextmanager
+def run_progress() -> Iterator[RunProgress]:
+    """Show a single run on standard output: a bar where it is a terminal, else line by line."""
+    with live_or_plain(RunBar, RunLines) as progress:
+        yield progress
 
 
 class _Speed(bars.ProgressColumn):
@@ -95,7 +94,7 @@ class RunBar:
         if rows_done == rows_total:
             self._end("scoring")
 
-    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         """Say nothing: a single run is not searched for."""
 
     def note(self, text: str) -> None:
@@ -142,7 +141,7 @@ class RunLines:
         if rows_done == rows_total:
             self.note(f"scored {rows_done:,} rows")
 
-    def searching(self, tallies: Mapping[str, ArmTally], message: str = "") -> None:
+    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         """Say nothing: a single run is not searched for."""
 
     def note(self, text: str) -> None:

@@ -1,16 +1,22 @@
-"""The comparison as a table for the terminal."""
+"""The comparison of a sweep: the table, what a reader should know, what went wrong, how to go on."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from raybert.analysis.results.estimates import estimate_line
+from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.summary import BETTER, WORSE, best_configurations, verdict_sentences
+from raybert.sweep.runner import Outcome
+from raybert.terminal.console import command_again, relative, say
+from raybert.terminal.failures import print_failures
+from raybert.terminal.search import search_table
 
 _MARKS = {BETTER: ("+", "green"), WORSE: ("-", "red")}
 
@@ -67,3 +73,35 @@ def _difference(row: dict[Any, Any]) -> str:
         return ""
     interval = "" if math.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
     return f"{100 * mean:+.1f}{interval}"
+
+
+def print_comparison(results: Sweep, console: Console) -> None:
+    """Print the table, and what a reader of it should know."""
+    console.print(summary_table(results))
+    if results.search is not None and not results.search.best.empty:
+        console.print(search_table(results.search))
+    for note in selection_notes(results):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_results(outcome: Outcome, results: Sweep) -> None:
+    """Print the comparison, then where it is, then what went wrong and how to go on."""
+    console = Console()
+    print_comparison(results, console)
+    for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_epoch.png"):
+        plot = outcome.folder / "plots" / name
+        if plot.exists():
+            console.print(f"plot: {relative(plot)}", highlight=False, soft_wrap=True)
+    console.print(f"results: {relative(outcome.folder)}", highlight=False, soft_wrap=True)
+    line = estimate_line(results)
+    if line is not None:
+        say(console, line, None)
+    print_failures(results)
+    if outcome.num_failed:
+        console.print(f"run the failed trials again:  {command_again()} --retry failed", markup=False, soft_wrap=True)
+    if outcome.num_pending:
+        console.print(
+            f"{outcome.num_pending} trials are left; continue with:  {command_again()}",
+            markup=False,
+            soft_wrap=True,
+        )

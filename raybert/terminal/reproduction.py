@@ -1,0 +1,36 @@
+"""Two runs of one trial: the same bits, or what differs."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from raybert.sweep.single.reproduce import Reproduction
+from raybert.terminal.console import relative, say
+
+_LAST_LINES = 8
+"""Of a traceback."""
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """Print whether two runs of a trial left the same bits, and what differs."""
+    console = Console()
+    spec = found.spec
+    console.print(
+        f"{spec.label} budget {spec.budget:,} {spec.replicate} {spec.trial_id}", style="bold", highlight=False
+    )
+    for part in found.comparisons:
+        verdict = "; ".join(part.differences) if part.differences else "bit-identical"
+        style = "red" if part.differences else None
+        say(console, f"{part.what:<12} {part.size:<14} {verdict}", style)
+    if found.error or found.error_again:
+        same = found.error == found.error_again
+        say(console, f"failed then: {found.error or 'no'}", None)
+        say(console, "failed now:  " + ("the same" if same else found.error_again or "no"), None if same else "red")
+    if found.error_again:
+        for line in found.again.error().strip().splitlines()[-_LAST_LINES:-1]:
+            say(console, f"    {line}", "dim")
+    for note in found.notes:
+        say(console, f"note: {note}", None)
+    identical = "the same error" if found.error else "bit-identical"
+    verdict = identical if found.is_identical else "stopped" if found.exit_code == 3 else "different"
+    say(console, f"{verdict}: {relative(found.again.path)}", "bold")
