@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from raybert.version import __version__
+
 if TYPE_CHECKING:
     from raybert.analysis import Sweep, load_sweep
     from raybert.config import load_config
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
         TrialError,
     )
     from raybert.models import load_model
-    from raybert.selection import EpochRequest, Pool, Selection, Strategy, register, select
-
-__version__ = "0.1.0"
+    from raybert.selection import EpochRequest, Pool, Selection, Strategy, register
+    from raybert.selection.select import select
 
 _HOMES = {
     "raybert.analysis": ("Sweep", "load_sweep"),
@@ -42,6 +43,7 @@ _HOMES = {
 _home_of = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - by subject
+    "__version__",
     "load_sweep",
     "Sweep",
     "load_config",

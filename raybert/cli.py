@@ -506,7 +506,7 @@ def explain(
 @listing.command("strategies")
 def list_strategies() -> None:
     """Print every selection strategy: what it does, needs and takes."""
-    from raybert.selection.registry import COMPOSITION, describe_strategies
+    from raybert.selection.catalogue import COMPOSITION, describe_strategies
 
     console = Console()
     for row in describe_strategies():

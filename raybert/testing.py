@@ -22,9 +22,9 @@ from typing import Any, Literal
 import numpy as np
 
 from raybert.errors import SelectionError
+from raybert.selection.choose import check_positions, select_from_pool
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import EpochSchedule, RoundSchedule
-from raybert.selection.select import check_positions, select_from_pool
 from raybert.selection.strategy import Pool, Selection, Strategy
 from raybert.training.interface import EpochPlan
 

@@ -36,10 +36,10 @@ def test_a_package_registers_its_strategies_as_entry_points(monkeypatch):
     from raybert import Strategy, selection
 
     point = EntryPoint("from_a_package", "raybert.selection.strategies:KCenter", "raybert.strategies")
-    monkeypatch.setattr("raybert.selection.registry.entry_points", lambda group: [point])
-    monkeypatch.setattr("raybert.selection.registry._registered", dict(selection.registry._registered))
+    monkeypatch.setattr("raybert.selection.catalogue.entry_points", lambda group: [point])
+    monkeypatch.setattr("raybert.selection.registry.strategies", dict(selection.registry.strategies))
     assert issubclass(selection.find_strategy("from_a_package"), Strategy)
     wrong = EntryPoint("wrong", "raybert.selection:Pool", "raybert.strategies")
-    monkeypatch.setattr("raybert.selection.registry.entry_points", lambda group: [wrong])
+    monkeypatch.setattr("raybert.selection.catalogue.entry_points", lambda group: [wrong])
     with pytest.raises(Exception, match=r"raybert\.strategies: 'raybert\.selection:Pool': must be a subclass"):
         selection.find_strategy("wrong")

@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from raybert import __version__
 from raybert.errors import ModelError
 from raybert.files import write_json
 from raybert.models.encoder import count_positions
+from raybert.version import __version__
 
 FILE_NAME = "raybert.json"
 _LONGEST = 512  # where a folder does not say

@@ -1,12 +1,7 @@
 """Which examples to train on: signals, strategies, schedules."""
 
-from raybert.selection.registry import (
-    build_strategy,
-    describe_strategies,
-    find_strategy,
-    register,
-    strategy_names,
-)
+from raybert.selection.catalogue import build_strategy, describe_strategies, find_strategy, strategy_names
+from raybert.selection.registry import register
 from raybert.selection.select import select
 from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from raybert.selection.select import check_positions, select_from_pool
+from raybert.selection.choose import check_positions, select_from_pool
 from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy, refresh_signals
 from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
 

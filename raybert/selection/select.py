@@ -1,18 +1,17 @@
-"""Ask a strategy for a selection, and check that it is one."""
+"""The public `select`: what a strategy chooses from arrays of your own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from raybert.config import StrategyConfig
-from raybert.errors import ConfigError, SelectionError
-from raybert.selection.compose import choose_composed
+from raybert.errors import SelectionError
+from raybert.selection.catalogue import build_strategy
+from raybert.selection.choose import select_from_pool
 from raybert.selection.ranking import tie_keys
-from raybert.selection.registry import build_strategy
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.lexical import lexical_statistics
 from raybert.selection.scorers.readability import readability_statistics
@@ -20,59 +19,6 @@ from raybert.selection.strategy import Pool, Selection, Strategy
 
 _PER_CLASS = {"probs": (2, 3), "null_probs": (2, 3), "heldout_probs": (2,), "dynamics": (3,)}
 """Signals with a column per class, and how many dimensions they may have."""
-
-
-def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
-    """Return what a strategy chooses: distinct positions in range, exactly the budget.
-
-    A strategy of budget kind `none` chooses as many as it likes.
-
-    Raises:
-        ConfigError: the budget is not possible for this pool.
-        SelectionError: a signal is missing, or what the strategy returned is not a selection.
-    """
-    n = len(pool)
-    if not 1 <= budget <= n:
-        raise ConfigError(f"selection.budget: must be in 1..{n} (pool size), got {budget}")
-    _check_signals(strategy, pool)
-    selection = choose_composed(strategy, replace(pool, budget_fraction=budget / n), budget)
-    expected = None if strategy.spends() == "none" else budget
-    check_positions(_name(strategy), selection.positions, n, expected)
-    for field, values in (("scores", selection.scores), ("weights", selection.weights)):
-        if values is not None and len(values) != len(selection.positions):
-            raise SelectionError(
-                f"strategy '{_name(strategy)}': {field} must have one value per position, "
-                f"got {len(values)} for {len(selection.positions)}"
-            )
-    return selection
-
-
-def check_positions(name: str, positions: Any, pool_size: int, expected: int | None) -> None:
-    """Refuse what is not a selection.
-
-    Args:
-        name: of the strategy.
-        positions: what it returned.
-        pool_size: n.
-        expected: how many there must be; None: any number.
-
-    Raises:
-        SelectionError: not a flat integer array, out of range, repeated, or the wrong number.
-    """
-    who = f"strategy '{name}'"
-    if not isinstance(positions, np.ndarray) or positions.ndim != 1 or positions.dtype.kind not in "iu":
-        described = (
-            f"{positions.dtype} {positions.shape}" if isinstance(positions, np.ndarray) else type(positions).__name__
-        )
-        raise SelectionError(f"{who}: positions must be a flat array of integers, got {described}")
-    if expected is not None and len(positions) != expected:
-        raise SelectionError(f"{who}: must return exactly {expected} positions, got {len(positions)}")
-    if len(positions) and (positions.min() < 0 or positions.max() >= pool_size):
-        outside = positions[(positions < 0) | (positions >= pool_size)][0]
-        raise SelectionError(f"{who}: positions must be in 0..{pool_size - 1}, got {outside}")
-    values, counts = np.unique(positions, return_counts=True)
-    if len(values) < len(positions):
-        raise SelectionError(f"{who}: positions must be distinct, got {values[counts > 1][0]} more than once")
 
 
 def select(
@@ -172,16 +118,3 @@ def derive_signals(
     if "aflite" in missing and "embeddings" in arrays:
         derived["aflite"] = aflite_signal(arrays["embeddings"], labels, 0)
     return derived
-
-
-def _check_signals(strategy: Strategy, pool: Pool) -> None:
-    missing = sorted(strategy.all_signals() - set(pool.signals))
-    if missing:
-        raise SelectionError(
-            f"strategy '{_name(strategy)}': needs the signals {', '.join(missing)}; "
-            f"given: {', '.join(sorted(pool.signals)) or 'none'}"
-        )
-
-
-def _name(strategy: Strategy) -> str:
-    return strategy.name or type(strategy).__name__

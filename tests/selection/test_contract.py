@@ -7,7 +7,7 @@ from raybert import Selection, Strategy
 from raybert.config import StrategyConfig
 from raybert.errors import SelectionError
 from raybert.selection import build_strategy, strategy_names
-from raybert.selection.select import select_from_pool
+from raybert.selection.choose import select_from_pool
 from raybert.testing import CHECKS, check_strategy, fresh, make_pool
 
 VARIANTS = [

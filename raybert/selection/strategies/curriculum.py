@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
+from raybert.selection.choose import select_from_pool
 from raybert.selection.registry import WHOLE_POOL, register
-from raybert.selection.select import select_from_pool
 from raybert.selection.strategies.baselines import Random
 from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy

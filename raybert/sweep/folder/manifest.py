@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    from raybert.sweep.cluster.connect import Cluster
+    from raybert.sweep.plan.placement import Cluster
 
 _PACKAGES = (
     "raybert",

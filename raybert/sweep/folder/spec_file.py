@@ -11,7 +11,7 @@ from typing import Any
 from raybert.config import StrategyConfig, validate_config
 from raybert.errors import RaybertError, SweepError
 from raybert.files import write_json
-from raybert.selection.registry import build_strategy, strategy_entry
+from raybert.selection.catalogue import build_strategy, strategy_entry
 from raybert.sweep.plan.specs import Source, TrialSpec
 
 FILE_NAME = "spec.json"

@@ -9,7 +9,7 @@ from typing import Any
 from raybert.config import RaybertConfig, StrategyConfig, TuneConfig, validate_config, with_value
 from raybert.config.tune import Mode
 from raybert.errors import ConfigError
-from raybert.selection.registry import build_strategy
+from raybert.selection.catalogue import build_strategy
 from raybert.selection.strategy import Strategy
 from raybert.sweep.plan.design import build_entries
 from raybert.sweep.plan.grid import Variant, expand_grid, facts_of

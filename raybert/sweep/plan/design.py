@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raybert.config import RaybertConfig, StrategyConfig, suggest
 from raybert.errors import ConfigError
-from raybert.selection.registry import build_strategy, strategy_identity, strategy_label
+from raybert.selection.catalogue import build_strategy, strategy_identity, strategy_label
 from raybert.selection.strategy import Strategy
 from raybert.sweep.plan.specs import KNOWN_SIGNALS, PROXY
 

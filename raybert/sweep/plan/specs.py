@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from raybert.config import RaybertConfig, dump_yaml
-from raybert.selection.registry import strategy_identity
+from raybert.selection.catalogue import strategy_identity
 from raybert.selection.store import content_key
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweep.plan.roles import PART as PART

@@ -11,7 +11,7 @@ import pandas as pd
 from raybert.config import RaybertConfig
 from raybert.errors import ConfigError, Interrupted, SweepError
 from raybert.files import cache_folder
-from raybert.selection.select import select_from_pool
+from raybert.selection.choose import select_from_pool
 from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
 from raybert.sweep.cluster.connect import check_resources, connected

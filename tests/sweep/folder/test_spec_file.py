@@ -6,7 +6,7 @@ import pytest
 from raybert.config import StrategyConfig, validate_config
 from raybert.errors import SweepError
 from raybert.selection import Strategy
-from raybert.selection.registry import build_strategy, strategy_entry, strategy_identity, strategy_names
+from raybert.selection.catalogue import build_strategy, strategy_entry, strategy_identity, strategy_names
 from raybert.selection.strategies.baselines import AllButFold
 from raybert.sweep.folder.spec_file import (
     FILE_NAME,

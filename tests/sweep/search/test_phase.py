@@ -13,7 +13,7 @@ import raybert
 from raybert.config import StrategyConfig, validate_config
 from raybert.data.examples import without_test
 from raybert.errors import DataError
-from raybert.selection.registry import build_strategy
+from raybert.selection.catalogue import build_strategy
 from raybert.sweep.driver.progress import SearchCounts
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.grid import Variant
