@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         TrialError,
     )
     from raybert.models import load_model
-    from raybert.selection import EpochRequest, Pool, Selection, Strategy, register
+    from raybert.selection import PassRequest, Pool, Selection, Strategy, register
     from raybert.selection.select import select
 
 _HOMES = {
@@ -38,7 +38,7 @@ _HOMES = {
         "TrialError",
     ),
     "raybert.models": ("load_model",),
-    "raybert.selection": ("EpochRequest", "Pool", "Selection", "Strategy", "register", "select"),
+    "raybert.selection": ("PassRequest", "Pool", "Selection", "Strategy", "register", "select"),
 }
 _home_of = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -53,7 +53,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "Strategy",
     "Pool",
     "Selection",
-    "EpochRequest",
+    "PassRequest",
     "RaybertError",
     "ConfigError",
     "DataError",

@@ -24,9 +24,9 @@ import numpy as np
 from raybert.errors import SelectionError
 from raybert.selection.choose import check_positions, select_from_pool
 from raybert.selection.ranking import tie_keys
-from raybert.selection.schedule import EpochSchedule, RoundSchedule
+from raybert.selection.schedule import EveryPassSchedule, RoundSchedule
 from raybert.selection.strategy import Pool, Selection, Strategy
-from raybert.training.interface import EpochPlan
+from raybert.training.interface import PassPlan
 
 Check = Callable[..., None]
 _CLASS_SHARES = (0.6, 0.3, 0.07, 0.03)
@@ -164,13 +164,13 @@ def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None
     if "rounds" not in strategy.schedules:
         return
     schedule = RoundSchedule(strategy.model_copy(update={"schedule": "rounds", "rounds": 4}), fresh(pool), 41, 80)
-    plan: EpochPlan | None = None
+    plan: PassPlan | None = None
     for epoch, step in enumerate((0, 20, 40, 60)):
         view = SimulatedView(pool, step, 80)
-        previous, plan = plan, schedule.next_epoch(epoch, plan, view)
+        previous, plan = plan, schedule.next_pass(epoch, plan, view)
         assert len(plan.positions) == round(41 * (epoch + 1) / 4), "the target of a round must be met"
         check_positions(strategy.name, plan.positions, len(pool), None)
-        restarted = replace(schedule, pool=fresh(pool)).next_epoch(epoch, previous, view)
+        restarted = replace(schedule, pool=fresh(pool)).next_pass(epoch, previous, view)
         assert plan.positions.tolist() == restarted.positions.tolist(), "a restart must choose the same"
         if previous is not None:
             kept = plan.positions[: len(previous.positions)]
@@ -182,12 +182,12 @@ def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
     pool = pool or make_pool()
     if "epoch" not in strategy.schedules:
         return
-    source = EpochSchedule(strategy.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
-    plan: EpochPlan | None = None
+    source = EveryPassSchedule(strategy.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
+    plan: PassPlan | None = None
     for epoch, step in enumerate((0, 30, 60, 90, 95)):
         view = SimulatedView(pool, step, 100)
-        previous, plan = plan, source.next_epoch(epoch, plan, view)
-        again = source.next_epoch(epoch, previous, view)
+        previous, plan = plan, source.next_pass(epoch, plan, view)
+        again = source.next_pass(epoch, previous, view)
         assert len(plan.positions) > 0, f"pass {epoch} is empty"
         assert plan.positions.tolist() == again.positions.tolist(), f"pass {epoch}: the same question, another answer"
         assert plan.max_steps is None or plan.max_steps > 0, f"pass {epoch}: max_steps must be positive"

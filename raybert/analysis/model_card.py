@@ -17,7 +17,7 @@ from raybert.config import RaybertConfig, dump_yaml
 from raybert.models import TINY
 from raybert.sweep.folder.layout import TrialFolder
 from raybert.sweep.folder.spec_file import read_spec
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 
 _METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
 _SMALL = 1000
@@ -37,7 +37,7 @@ class CardFacts:
     """
 
     sweep: Sweep
-    spec: TrialSpec
+    spec: RunSpec
     result: Mapping[str, Any]
     configuration: Mapping[Any, Any] | None
     refit: Mapping[str, Any] | None = None
@@ -124,9 +124,9 @@ def _metadata(facts: CardFacts) -> ModelCardData:
 
 def _summary(facts: CardFacts) -> str:
     spec = facts.spec
-    chosen = f"the strategy `{spec.label}` chose {spec.budget:,} of {spec.pool:,} training examples"
+    chosen = f"the strategy `{spec.label}` chose {spec.budget:,} of {spec.pool_size:,} training examples"
     if spec.strategy.spends() == "none":
-        chosen = f"the strategy `{spec.label}` has the whole pool of {spec.pool:,} examples"
+        chosen = f"the strategy `{spec.label}` has the whole pool of {spec.pool_size:,} examples"
     how = (
         f"It is the model of seed {spec.seed} of the configuration with the best mean validation "
         f"{facts.config.train.best_metric} over all replicates of the sweep."
@@ -163,9 +163,9 @@ def _selection_lines(facts: CardFacts) -> Iterator[str]:
     spec, result = facts.spec, facts.result
     parameters = spec.strategy.model_dump(mode="json", exclude_defaults=True)
     yield f"- strategy: `{spec.label}`" + (f", parameters `{json.dumps(parameters)}`" if parameters else "")
-    if spec.strategy.source:
-        yield f"- source: {spec.strategy.source}"
-    yield f"- budget: {spec.budget:,} of {spec.pool:,} examples"
+    if spec.strategy.citation:
+        yield f"- source: {spec.strategy.citation}"
+    yield f"- budget: {spec.budget:,} of {spec.pool_size:,} examples"
     done, planned = result["optimizer_steps"], spec.total_steps
     yield f"- training: {done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
     if spec.grid:

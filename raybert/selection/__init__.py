@@ -3,10 +3,10 @@
 from raybert.selection.catalogue import build_strategy, describe_strategies, find_strategy, strategy_names
 from raybert.selection.registry import register
 from raybert.selection.select import select
-from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy
+from raybert.selection.strategy import PassRequest, Pool, Selection, Strategy
 
 __all__ = [
-    "EpochRequest",
+    "PassRequest",
     "Pool",
     "Selection",
     "Strategy",

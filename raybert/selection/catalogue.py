@@ -131,7 +131,7 @@ def strategy_entry(strategy: Strategy) -> dict[str, Any]:
 
 
 def describe_strategies() -> list[dict[str, Any]]:
-    """Return a row per strategy: name, summary, needs, schedules, budget, parameters with defaults, source."""
+    """Return a row per strategy: name, summary, needs, schedules, budget, parameters with defaults, citation."""
     return [_describe(_known()[name]) for name in strategy_names()]
 
 
@@ -163,7 +163,7 @@ def _describe(strategy: type[Strategy]) -> dict[str, Any]:
         "schedules": ", ".join(strategy.schedules),
         "budget": strategy.budget_kind,
         "parameters": ", ".join([*required, *(f"{key}={value}" for key, value in defaults.items())]),
-        "source": strategy.source,
+        "citation": strategy.citation,
     }
 
 

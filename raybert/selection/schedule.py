@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 
 from raybert.selection.choose import check_positions, select_from_pool
-from raybert.selection.strategy import EpochRequest, Pool, Selection, Strategy, refresh_signals
-from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
+from raybert.selection.strategy import PassRequest, Pool, Selection, Strategy, refresh_signals
+from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
 
-def make_epoch_source(
+def make_pass_planner(
     strategy: Strategy,
     pool: Pool,
     budget: int,
@@ -21,7 +21,7 @@ def make_epoch_source(
     total_steps: int,
     batch_size: int,
     proxy_pooling: Literal["mean", "cls"] | None = None,
-) -> tuple[EpochSource, Selection | None]:
+) -> tuple[PassPlanner, Selection | None]:
     """Return what the training loop asks before every pass, and the selection if it is made now.
 
     Args:
@@ -36,15 +36,15 @@ def make_epoch_source(
         SelectionError: the strategy returned something that is not a selection.
     """
     if strategy.schedule == "epoch":
-        return EpochSchedule(strategy, pool, budget, batch_size), None
+        return EveryPassSchedule(strategy, pool, budget, batch_size), None
     if strategy.schedule == "rounds" and strategy.rounds > 1:
         return RoundSchedule(strategy, pool, budget, total_steps, proxy_pooling), None
     selection = select_from_pool(strategy, pool, budget)
-    return FixedEpochs(selection.positions, selection.weights), selection
+    return FixedPasses(selection.positions, selection.weights), selection
 
 
 @dataclass(frozen=True)
-class EpochSchedule:
+class EveryPassSchedule:
     """Asks the strategy before every pass."""
 
     strategy: Strategy
@@ -52,10 +52,10 @@ class EpochSchedule:
     budget: int
     batch_size: int
 
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return what the strategy wants this pass to train on."""
-        request = EpochRequest(self.pool, self.budget, epoch, previous, view, self.batch_size, self._base)
-        plan = self.strategy.plan_epoch(request)
+        request = PassRequest(self.pool, self.budget, epoch, previous, view, self.batch_size, self._base)
+        plan = self.strategy.plan_pass(request)
         expected = self.budget if self.strategy.spends() == "per_epoch" else None
         check_positions(self.strategy.name, plan.positions, len(self.pool), expected)
         return plan
@@ -81,7 +81,7 @@ class RoundSchedule:
     total_steps: int
     proxy_pooling: Literal["mean", "cls"] | None = None
 
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return all that is selected so far, up to the end of the current round."""
         ends = round_ends(self.total_steps, self.strategy.rounds)
         current = int(np.searchsorted(ends, view.step, side="right"))
@@ -100,7 +100,7 @@ class RoundSchedule:
             chosen = select_from_pool(self.strategy, pool, target)
             positions, weights = chosen.positions, chosen.weights
         steps = int(ends[current] - view.step)
-        return EpochPlan(positions, weights, steps, record=_record(chosen, current) if chosen else {})
+        return PassPlan(positions, weights, steps, record=_record(chosen, current) if chosen else {})
 
 
 def _record(chosen: Selection, round_number: int) -> dict[str, np.ndarray]:

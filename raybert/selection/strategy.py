@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
 from raybert.config import Section
-from raybert.training.interface import EpochPlan, PoolView
+from raybert.training.interface import PassPlan, PoolView
 
 BudgetKind = Literal["distinct", "per_epoch", "none"]
 Schedule = Literal["once", "rounds", "epoch"]
@@ -91,7 +91,7 @@ class Selection:
 class Strategy(Section):
     """Base of all strategies. Subclasses are frozen: fields are parameters, class variables are facts.
 
-    A subclass sets `name`, `needs` and `source`, and implements `choose`; its first docstring line is what
+    A subclass sets `name`, `needs` and `citation`, and implements `choose`; its first docstring line is what
     `raybert ls strategies` prints.
     """
 
@@ -103,7 +103,7 @@ class Strategy(Section):
     """Whether a smaller budget's selection is contained in a larger one's."""
     uses_seed: ClassVar[bool] = True
     """Whether the seed matters beyond ties (given the same signals)."""
-    source: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
 
     schedule: Schedule = Field("once", description="when the strategy is asked")
     rounds: int = Field(5, ge=1, description="how often, if the schedule is `rounds`")
@@ -189,7 +189,7 @@ class Strategy(Section):
         """
         raise NotImplementedError
 
-    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+    def plan_pass(self, request: PassRequest) -> PassPlan:
         """Return what one pass trains on, for the schedule `epoch`.
 
         By default pass 0 chooses by the pool's own signals and later ones by outputs of the current model.
@@ -198,7 +198,7 @@ class Strategy(Section):
         if request.epoch > 0:
             pool = refresh_signals(pool, request.view, self.required_signals())
         selection = self.choose(pool, request.budget)
-        return EpochPlan(selection.positions, selection.weights)
+        return PassPlan(selection.positions, selection.weights)
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class Filter(Strategy):
 
 
 @dataclass(frozen=True)
-class EpochRequest:
+class PassRequest:
     """What a strategy with the schedule `epoch` is asked before every pass.
 
     Attributes:
@@ -258,7 +258,7 @@ class EpochRequest:
     pool: Pool
     budget: int
     epoch: int
-    previous: EpochPlan | None
+    previous: PassPlan | None
     view: PoolView
     batch_size: int
     base: Callable[[], Selection]

@@ -37,7 +37,7 @@ from raybert.sweep.plan.design import build_strategies
 from raybert.sweep.plan.extension import check_extension
 from raybert.sweep.plan.grid import expand_grid
 from raybert.sweep.plan.placement import this_machine
-from raybert.sweep.plan.specs import TRIAL, PoolFacts, TrialSpec
+from raybert.sweep.plan.specs import TRIAL, PoolFacts, RunSpec
 from raybert.sweep.search.log import DECISIONS_FILE
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _compare(runner: TrialRunner, retry: str | None) -> Outcome:
     return read_outcome(runner.folder, (*runner.plan.trials, *_refit(runner, retry)))
 
 
-def _refit(runner: TrialRunner, retry: str | None) -> tuple[TrialSpec, ...]:
+def _refit(runner: TrialRunner, retry: str | None) -> tuple[RunSpec, ...]:
     """Train the best configuration of a finished comparison once more, and return the runs of that."""
     from raybert.sweep.phases.refit import run_refit
 
@@ -256,7 +256,7 @@ def describe_idle_rounds(config: RaybertConfig) -> list[str]:
     ]
 
 
-def read_outcome(folder: SweepFolder, trials: Sequence[TrialSpec], search: SearchOutcome | None = None) -> Outcome:
+def read_outcome(folder: SweepFolder, trials: Sequence[RunSpec], search: SearchOutcome | None = None) -> Outcome:
     """Return how things stand, from the trials' files and the search before them."""
     states = {spec.trial_id: folder.trial(spec.trial_id).status() for spec in trials}
     groups: dict[str, list[str]] = {}
@@ -325,7 +325,7 @@ def write_head(opened: OpenSweep, config: RaybertConfig, source_text: str, clust
         write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
 
 
-def write_plan(folder: SweepFolder, config: RaybertConfig, plan: Plan, further: Sequence[TrialSpec] = ()) -> None:
+def write_plan(folder: SweepFolder, config: RaybertConfig, plan: Plan, further: Sequence[RunSpec] = ()) -> None:
     """Write `plan.json`: the trials of the comparison (known once the search is over), and what is searched.
 
     Args:

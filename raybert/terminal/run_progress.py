@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from raybert.sweep.driver.progress import RunProgress, SearchCounts, clock
-from raybert.sweep.plan.specs import TRIAL, TrialSpec
+from raybert.sweep.plan.specs import TRIAL, RunSpec
 from raybert.terminal.console import live_or_plain
 
 
@@ -56,7 +56,7 @@ class RunBar:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Take away the bar of the preparation."""
         self._end("phase")
 
@@ -65,21 +65,21 @@ class RunBar:
         self._end("phase")
         self._tasks["phase"] = self._bar.add_task(text, total=None, status="")
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: RunSpec) -> None:
         """Begin a bar."""
         self._end("phase")
         name = "train" if spec.role == TRIAL else spec.label
         self._tasks[spec.trial_id] = self._bar.add_task(name, total=spec.total_steps, status="")
 
-    def stepped(self, spec: TrialSpec, step: int) -> None:
+    def stepped(self, spec: RunSpec, step: int) -> None:
         """Advance it."""
         self._bar.update(self._tasks[spec.trial_id], completed=step)
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Advance it, and show loss and metric."""
         self._bar.update(self._tasks[spec.trial_id], completed=int(row["step"]), status=describe_row(spec, row))
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Take it away, and keep a failure visible."""
         self._end(spec.trial_id)
         if status == "failed":
@@ -114,25 +114,25 @@ class RunLines:
         self._console = console
         self._began = time.monotonic()
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Say nothing: one run is one run."""
 
     def phase(self, text: str) -> None:
         """Print the phase."""
         self.note(text)
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: RunSpec) -> None:
         """Print what is trained."""
-        self.note(f"{spec.label}: {spec.budget:,} of {spec.pool:,} examples, {spec.total_steps:,} steps")
+        self.note(f"{spec.label}: {spec.budget:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps")
 
-    def stepped(self, spec: TrialSpec, step: int) -> None:
+    def stepped(self, spec: RunSpec, step: int) -> None:
         """Say nothing: a line per step would drown the rest."""
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Print the evaluation."""
         self.note(f"{spec.label} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}")
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Print the outcome."""
         self.note(f"{spec.label} {spec.trial_id}: {status}{' ' + message if message else ''}")
 
@@ -151,7 +151,7 @@ class RunLines:
         )
 
 
-def describe_row(spec: TrialSpec, row: Mapping[str, Any]) -> str:
+def describe_row(spec: RunSpec, row: Mapping[str, Any]) -> str:
     """Return training loss and validation metric of an evaluation, in words."""
     metric = spec.config.train.best_metric
     return f"loss {row['train_loss']:.3f}, validation {metric} {row[f'validation_{metric}']:.3f}"

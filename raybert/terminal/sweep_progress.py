@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raybert.sweep.driver.progress import Progress, SearchCounts, Tally, clock
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain
 
 
@@ -32,7 +32,7 @@ class PlainProgress:
         self._tally = Tally()
         self._scored_at = 0.0
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Say how many trials there are and how many are finished already."""
         self._tally.begin(trials, done)
         finished = sum(status == "complete" for status in self._tally.status.values())
@@ -42,15 +42,15 @@ class PlainProgress:
         """Print the phase."""
         self._line(text)
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: RunSpec) -> None:
         """Count."""
         self._tally.status[spec.trial_id] = "running"
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Count; a line per evaluation would drown the rest."""
         self._tally.evaluated(spec, row)
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Print the trial's outcome."""
         tally = self._tally
         tally.status[spec.trial_id] = status
@@ -104,7 +104,7 @@ class LiveProgress:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Fill the table."""
         self._tally.begin(trials, done)
 
@@ -112,15 +112,15 @@ class LiveProgress:
         """Change the title."""
         self._phase, self._scoring, self._tallies = text, "", {}
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: RunSpec) -> None:
         """Count."""
         self._tally.status[spec.trial_id] = "running"
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Count."""
         self._tally.evaluated(spec, row)
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Count, and keep a failure visible above the table."""
         self._tally.status[spec.trial_id] = status
         if status == "failed":

@@ -2,10 +2,10 @@
 
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import (
-    EpochPlan,
-    EpochSource,
-    FixedEpochs,
+    FixedPasses,
     LocalSurroundings,
+    PassPlan,
+    PassPlanner,
     PoolView,
     Surroundings,
 )
@@ -14,11 +14,11 @@ from raybert.training.measures.metrics import classification_metrics
 from raybert.training.result import FitResult
 
 __all__ = [
-    "EpochPlan",
-    "EpochSource",
     "FitResult",
-    "FixedEpochs",
+    "FixedPasses",
     "LocalSurroundings",
+    "PassPlan",
+    "PassPlanner",
     "PoolView",
     "Surroundings",
     "classification_metrics",

@@ -19,7 +19,7 @@ from torch import nn
 from raybert.config import MonitorConfig, ResourcesConfig, TrainConfig
 from raybert.data import TokenizedData
 from raybert.files import atomic_path
-from raybert.training.interface import EpochSource, Surroundings
+from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
 from raybert.training.result import FitResult
@@ -52,7 +52,7 @@ class PortableSurroundings(Surroundings, Protocol):
 def fit_distributed(
     model: nn.Module,
     data: TokenizedData,
-    epochs: EpochSource,
+    epochs: PassPlanner,
     config: TrainConfig,
     *,
     total_steps: int,

@@ -50,7 +50,7 @@ class LocalSurroundings:
 
 
 @dataclass(frozen=True)
-class EpochPlan:
+class PassPlan:
     """What one pass trains on.
 
     Attributes:
@@ -98,23 +98,23 @@ class PoolView(Protocol):
         """Return (m, d) float32 L2-normalised pooled embeddings of the current model in eval mode."""
 
 
-class EpochSource(Protocol):
+class PassPlanner(Protocol):
     """Decides before every epoch what it trains on. A pure function of its arguments and its own fields.
 
     Purity makes continuation from a checkpoint exact: `previous` is stored there, nothing else is needed.
     """
 
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return the plan of epoch 0, 1, 2, ...; `previous` is that of the epoch before."""
 
 
 @dataclass(frozen=True)
-class FixedEpochs:
+class FixedPasses:
     """Every epoch trains on the same positions."""
 
     positions: np.ndarray
     weights: np.ndarray | None = None
 
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return the same plan for every epoch."""
-        return EpochPlan(self.positions, self.weights)
+        return PassPlan(self.positions, self.weights)

@@ -21,7 +21,7 @@ from raybert.errors import TrialError
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
-from raybert.training.interface import EpochPlan, EpochSource, Surroundings
+from raybert.training.interface import PassPlan, PassPlanner, Surroundings
 from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better, sign_of
 from raybert.training.measures.history import LossHistory
 from raybert.training.measures.losses import build_loss
@@ -52,7 +52,7 @@ _STEPS_BETWEEN_AGREEMENTS = 10
 def fit(
     model: nn.Module,
     data: ExampleData,
-    epochs: EpochSource,
+    epochs: PassPlanner,
     config: TrainConfig,
     *,
     total_steps: int,
@@ -109,7 +109,7 @@ class _Run:
         self,
         model: nn.Module,
         data: ExampleData,
-        epochs: EpochSource,
+        epochs: PassPlanner,
         config: TrainConfig,
         total_steps: int,
         seed: int,
@@ -134,7 +134,7 @@ class _Run:
         )
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.state = RunState(micro_batch_size=None if config.micro_batch_size == "auto" else config.micro_batch_size)
-        self.plan: EpochPlan | None = None
+        self.plan: PassPlan | None = None
         self.batches: list[np.ndarray] = []
         self.weights: np.ndarray | None = None  # (n,) by pool position, of the current pass
         watched = Watched(model, data, self.precision, self.world_size)
@@ -379,15 +379,15 @@ class _Run:
             metrics |= {name: every[name] for name in sorted(wanted)}
         return metrics
 
-    def _next_plan(self) -> EpochPlan:
+    def _next_plan(self) -> PassPlan:
         """Return rank 0's plan on every rank."""
-        plan = self.epochs.next_epoch(self.state.epoch, self.plan, self) if self.rank == 0 else None
+        plan = self.epochs.next_pass(self.state.epoch, self.plan, self) if self.rank == 0 else None
         positions = broadcast_positions(plan.positions if plan else None, self.world_size, self.device)
         rest = (plan.weights, plan.max_steps) if plan else None
         weights, max_steps = broadcast_object(rest, self.world_size)
         if len(positions) == 0:
             raise TrialError(f"epoch {self.state.epoch}: must train on at least one example, the strategy chose none")
-        return EpochPlan(positions, weights, max_steps)
+        return PassPlan(positions, weights, max_steps)
 
     def _cut_batches(self) -> None:
         """Cut the pass into batches, by a generator of its own, so that any rank and any restart agrees."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raybert.training.interface import EpochPlan
+from raybert.training.interface import PassPlan
 
 Row = dict[str, Any]
 
@@ -58,7 +58,7 @@ class RunState:
         return cls(**json.loads(text))
 
 
-def pack_plan(plan: EpochPlan) -> dict[str, Any]:
+def pack_plan(plan: PassPlan) -> dict[str, Any]:
     """Return what a checkpoint keeps of the current pass's plan."""
     return {
         "positions": torch.from_numpy(np.array(plan.positions, np.int64)),
@@ -67,10 +67,10 @@ def pack_plan(plan: EpochPlan) -> dict[str, Any]:
     }
 
 
-def unpack_plan(packed: dict[str, Any]) -> EpochPlan:
+def unpack_plan(packed: dict[str, Any]) -> PassPlan:
     """Return the plan that `pack_plan` packed."""
     weights = packed["weights"]
-    return EpochPlan(packed["positions"].numpy(), None if weights is None else weights.numpy(), packed["max_steps"])
+    return PassPlan(packed["positions"].numpy(), None if weights is None else weights.numpy(), packed["max_steps"])
 
 
 def generator_states(device: torch.device) -> dict[str, torch.Tensor]:

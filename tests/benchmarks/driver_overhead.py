@@ -30,7 +30,7 @@ from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
 from raybert.sweep.cluster.connect import connected
 from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 from raybert.sweep.runner import prepare_plan, run_sweep
 from raybert.terminal.sweep_progress import PlainProgress
 
@@ -73,7 +73,7 @@ class Watch(PlainProgress):
         super().__init__(Console(file=io.StringIO()))
         self.ends: list[tuple[float, float]] = []
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         assert status == "complete", message
         super().ended(spec, status, message)
         self.ends.append((time.monotonic(), time.process_time()))
@@ -106,7 +106,7 @@ def make_templates(folder: Path) -> None:
         shutil.copytree(path, folder / "templates" / label)
 
 
-def do_nothing(config: dict[str, int], specs: list[TrialSpec], inputs: Any, folder: SweepFolder) -> None:
+def do_nothing(config: dict[str, int], specs: list[RunSpec], inputs: Any, folder: SweepFolder) -> None:
     """What a Tune actor runs in place of a trial: leave the files of one like it."""
     spec = specs[config["index"]]
     source, target = folder.path.parent / "templates" / spec.label, folder.trial(spec.trial_id)

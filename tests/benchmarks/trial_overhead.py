@@ -31,7 +31,7 @@ from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.phases.prepare import Prepared, prepare
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 
 
 class Stopwatch:
@@ -40,7 +40,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         assert status == "complete", message
         self.ends.append(time.monotonic())
 
@@ -59,7 +59,7 @@ def config_of(trials: int, **resources: int) -> RaybertConfig:
     )
 
 
-def specs_of(config: RaybertConfig, ready: Prepared) -> Sequence[TrialSpec]:
+def specs_of(config: RaybertConfig, ready: Prepared) -> Sequence[RunSpec]:
     return make_plan(config, {variant.data_key: ready.facts for variant in expand_grid(config)}).trials
 
 

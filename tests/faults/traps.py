@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional
 
 from raybert.selection.strategies.baselines import RandomEpoch
-from raybert.selection.strategy import EpochRequest
-from raybert.training.interface import EpochPlan
+from raybert.selection.strategy import PassRequest
+from raybert.training.interface import PassPlan
 
 _CHUNK_BYTES = 2**28
 _LARGEST_HOG_FRACTION = 0.8
@@ -37,8 +37,8 @@ class Trapped(RandomEpoch):
     folder: str
     at: int = 2
 
-    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
-        plan = super().plan_epoch(request)
+    def plan_pass(self, request: PassRequest) -> PassPlan:
+        plan = super().plan_pass(request)
         kind = spring(Path(self.folder)) if request.epoch == self.at else None
         if kind == "error":
             raise RuntimeError("sprung on purpose")
@@ -47,7 +47,7 @@ class Trapped(RandomEpoch):
         if kind == "hog":
             hog_memory(Path(self.folder))
         if kind == "nan":
-            return EpochPlan(plan.positions, np.full(len(plan.positions), np.nan, np.float32))
+            return PassPlan(plan.positions, np.full(len(plan.positions), np.nan, np.float32))
         return plan
 
 

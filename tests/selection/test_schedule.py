@@ -7,10 +7,10 @@ import pytest
 from raybert.config import StrategyConfig
 from raybert.selection import Pool, build_strategy, select
 from raybert.selection.ranking import tie_keys
-from raybert.selection.schedule import make_epoch_source, round_ends, round_targets
+from raybert.selection.schedule import make_pass_planner, round_ends, round_targets
 from raybert.selection.strategies.losses import above_threshold, cross_entropy
 from raybert.sweep.trial.records import join_rounds
-from raybert.training.interface import EpochPlan
+from raybert.training.interface import PassPlan
 
 N = 40
 
@@ -43,7 +43,7 @@ def make_pool(seed: int = 0) -> Pool:
 
 def source_of(pool, budget=12, **entry):
     strategy = build_strategy(StrategyConfig.model_validate(entry))
-    return make_epoch_source(strategy, pool, budget, total_steps=20, batch_size=4)
+    return make_pass_planner(strategy, pool, budget, total_steps=20, batch_size=4)
 
 
 def test_once_is_the_same_selection_in_every_pass():
@@ -51,7 +51,7 @@ def test_once_is_the_same_selection_in_every_pass():
     source, chosen = source_of(pool, name="random")
     view = View(pool.signals["probs"])
     for epoch in range(3):
-        np.testing.assert_array_equal(source.next_epoch(epoch, None, view).positions, chosen.positions)
+        np.testing.assert_array_equal(source.next_pass(epoch, None, view).positions, chosen.positions)
 
 
 def test_rounds_grow_to_the_budget_and_keep_what_they_have():
@@ -61,7 +61,7 @@ def test_rounds_grow_to_the_budget_and_keep_what_they_have():
     assert chosen is None
     view, previous, sizes, steps = View(fresh), None, [], []
     for epoch in range(4):
-        plan = source.next_epoch(epoch, previous, view)
+        plan = source.next_pass(epoch, previous, view)
         if previous is not None:
             assert set(previous.positions) <= set(plan.positions)
         sizes.append(len(plan.positions))
@@ -76,7 +76,7 @@ def test_rounds_grow_to_the_budget_and_keep_what_they_have():
 def test_the_first_round_is_the_once_selection_and_one_round_equals_once():
     pool = make_pool()
     source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=4)
-    first = source.next_epoch(0, None, View(pool.signals["probs"])).positions
+    first = source.next_pass(0, None, View(pool.signals["probs"])).positions
     ids = np.arange(N).astype(str)
     expected = select("el2n", 3, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions
     np.testing.assert_array_equal(first, expected)
@@ -89,8 +89,8 @@ def test_a_round_is_not_chosen_anew_in_the_middle():
     pool = make_pool()
     source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=2)
     view = View(make_pool(7).signals["probs"], step=3)
-    first = source.next_epoch(0, None, View(pool.signals["probs"]))
-    again = source.next_epoch(1, first, view)
+    first = source.next_pass(0, None, View(pool.signals["probs"]))
+    again = source.next_pass(1, first, view)
     np.testing.assert_array_equal(again.positions, first.positions)
     assert (again.max_steps, view.calls) == (7, 0)
 
@@ -100,7 +100,7 @@ def test_frozen_embeddings_make_rounds_equal_to_once():
     source, _ = source_of(pool, name="k_center", schedule="rounds", rounds=3)
     view, previous = View(pool.signals["probs"]), None
     for epoch in range(3):
-        previous = source.next_epoch(epoch, previous, view)
+        previous = source.next_pass(epoch, previous, view)
         view.step += previous.max_steps
     _, once = source_of(pool, name="k_center")
     np.testing.assert_array_equal(previous.positions, once.positions)
@@ -112,7 +112,7 @@ def test_the_epoch_schedule_uses_the_current_model_after_the_first_pass():
     view = View(make_pool(7).signals["probs"])
     source, _ = source_of(pool, name="confidence", schedule="epoch")
     ids = np.arange(N).astype(str)
-    before, after = (source.next_epoch(epoch, None, view).positions for epoch in (0, 1))
+    before, after = (source.next_pass(epoch, None, view).positions for epoch in (0, 1))
     np.testing.assert_array_equal(
         before,
         select("confidence", 12, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions,
@@ -134,10 +134,10 @@ def test_loss_threshold_trains_on_all_then_on_losses_above_it(entry, expected):
     pool = make_pool()
     view = View(make_pool(7).signals["probs"])
     source, _ = source_of(pool, name="loss_threshold", **entry)
-    first = source.next_epoch(0, None, view)
+    first = source.next_pass(0, None, view)
     assert (len(first.positions), view.calls) == (N, 0)
     view.step = 10
-    second = source.next_epoch(1, first, view)
+    second = source.next_pass(1, first, view)
     losses = -np.log(view.probs[np.arange(N), pool.labels])
     assert set(second.positions) == set(np.flatnonzero(expected(losses)))
 
@@ -156,10 +156,10 @@ def test_loss_threshold_does_not_score_before_every_tiny_pass():
     probs[np.arange(N), pool.labels] = 0.999  # everything is learnt: passes are one batch
     view = View(probs, total_steps=100)
     source, _ = source_of(pool, name="loss_threshold")
-    plan = source.next_epoch(0, None, view)
+    plan = source.next_pass(0, None, view)
     view.step = 10
     for epoch in range(1, 91):
-        plan = source.next_epoch(epoch, plan, view)
+        plan = source.next_pass(epoch, plan, view)
         view.step += 1
     assert 8 <= view.calls <= 10
 
@@ -177,10 +177,10 @@ def test_rounds_say_what_they_chose_by_and_which_round_it_was():
     pool = make_pool()
     source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=2, pre={"name": "drop_hardest", "share": 0.9})
     view = View(make_pool(7).signals["probs"])
-    first = source.next_epoch(0, None, view)
+    first = source.next_pass(0, None, view)
     view.step = 10
-    second = source.next_epoch(1, first, view)
-    selection, rounds = join_rounds([(0, first), (1, EpochPlan(first.positions)), (2, second)])
+    second = source.next_pass(1, first, view)
+    selection, rounds = join_rounds([(0, first), (1, PassPlan(first.positions)), (2, second)])
     np.testing.assert_array_equal(selection.positions, second.positions)
     np.testing.assert_array_equal(rounds, [0] * 6 + [1] * 6)
     assert np.isfinite(selection.scores[:4]).all()  # what was taken back has none
@@ -193,11 +193,11 @@ def test_rounds_embed_anew_only_where_embeddings_are_a_proxy_s():
     strategy = build_strategy(StrategyConfig(name="k_center", schedule="rounds", rounds=2))
     chosen = {}
     for pooling in (None, "cls"):
-        source, _ = make_epoch_source(strategy, pool, 4, total_steps=20, batch_size=4, proxy_pooling=pooling)
+        source, _ = make_pass_planner(strategy, pool, 4, total_steps=20, batch_size=4, proxy_pooling=pooling)
         view = View(pool.signals["probs"])
-        first = source.next_epoch(0, None, view)
+        first = source.next_pass(0, None, view)
         view.step = 10
-        chosen[pooling] = source.next_epoch(1, first, view).positions
+        chosen[pooling] = source.next_pass(1, first, view).positions
         assert view.calls == (0 if pooling is None else 1)
     line = np.arange(N)
     reach = np.abs(line[:, None] - chosen["cls"][:2]).min(axis=1)
@@ -210,7 +210,7 @@ def test_loss_threshold_with_refresh_scores_at_every_second_pass_if_due():
     source, _ = source_of(pool, name="loss_threshold", refresh=2, scorings=20, threshold=0.0, min_keep=4)
     view, previous, calls = View(pool.signals["probs"]), None, []
     for epoch in range(6):
-        previous = source.next_epoch(epoch, previous, view)
+        previous = source.next_pass(epoch, previous, view)
         calls.append(view.calls)
         view.step += math.ceil(len(previous.positions) / 4)
     assert calls == [0, 1, 1, 2, 2, 3]

@@ -7,7 +7,7 @@ from raybert.config import StrategyConfig, TrainConfig
 from raybert.models import load_classifier
 from raybert.selection import Pool, build_strategy
 from raybert.selection.ranking import tie_keys
-from raybert.selection.schedule import make_epoch_source
+from raybert.selection.schedule import make_pass_planner
 from raybert.training import LocalSurroundings, fit
 
 STEPS = 60
@@ -19,8 +19,8 @@ class Recorder:
     def __init__(self, source):
         self.source, self.plans, self.steps = source, [], []
 
-    def next_epoch(self, epoch, previous, view):
-        self.plans.append(self.source.next_epoch(epoch, previous, view))
+    def next_pass(self, epoch, previous, view):
+        self.plans.append(self.source.next_pass(epoch, previous, view))
         self.steps.append(view.step)
         return self.plans[-1]
 
@@ -31,7 +31,7 @@ def train(tiny_bert, tokens, budget=32, **entry):
     signals = {"probs": generator.dirichlet(np.ones(3), 96).astype(np.float32)}
     signals["irreducible_loss"] = generator.random(96).astype(np.float32)
     pool = Pool(np.asarray(tokens.train.labels), 3, tie_keys(tokens.example_ids, 0), signals, generator)
-    source, _ = make_epoch_source(strategy, pool, budget, total_steps=STEPS, batch_size=8)
+    source, _ = make_pass_planner(strategy, pool, budget, total_steps=STEPS, batch_size=8)
     recorder = Recorder(source)
     config = TrainConfig(batch_size=8, learning_rate=3e-3, precision="fp32", eval_every=20)
     model = load_classifier(tiny_bert, tokens.label_names, 0)

@@ -11,7 +11,7 @@ from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.models import load_classifier
-from raybert.training import EpochPlan, FixedEpochs, LocalSurroundings, fit, predict_probs
+from raybert.training import FixedPasses, LocalSurroundings, PassPlan, fit, predict_probs
 from raybert.training.checkpoint import load_last
 
 FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoint_seconds=0)
@@ -20,12 +20,12 @@ FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoi
 class Alternating:
     """Trains on the even and the odd half of the pool in turn, with weights, and looks at the model."""
 
-    def next_epoch(self, epoch, previous, view):
+    def next_pass(self, epoch, previous, view):
         if epoch:
             assert previous is not None
             view.predict(np.arange(8))
         positions = np.arange(epoch % 2, 96, 2)
-        return EpochPlan(positions, np.where(positions < 40, 0.5, 1.5).astype(np.float32))
+        return PassPlan(positions, np.where(positions < 40, 0.5, 1.5).astype(np.float32))
 
 
 class StopAfter(LocalSurroundings):
@@ -54,7 +54,7 @@ def train(model, tokens, config=FAST, *, epochs=None, total_steps=12, surroundin
     return fit(
         model,
         tokens,
-        epochs or FixedEpochs(np.arange(96)),
+        epochs or FixedPasses(np.arange(96)),
         config,
         total_steps=total_steps,
         seed=4,
@@ -178,7 +178,7 @@ def test_the_best_evaluation_is_reported_with_its_own_test_metrics(tiny_bert, to
     config = FAST.model_copy(update={"best_metric": "loss", "learning_rate": 1e-2, "eval_every": 1})
     noisy = replace(tokens, train=replace(tokens.train, labels=np.roll(tokens.train.labels, 1)))
     model = load_classifier(tiny_bert, tokens.label_names, 0)
-    result = train(model, noisy, config, epochs=FixedEpochs(np.arange(6)), total_steps=40)
+    result = train(model, noisy, config, epochs=FixedPasses(np.arange(6)), total_steps=40)
     losses = [row["validation_loss"] for row in result.rows]
     assert result.best_row is result.rows[int(np.argmin(losses))]
     assert result.best_row is not result.rows[-1]
@@ -210,7 +210,7 @@ def test_weights_multiply_the_losses_and_not_the_denominator(tiny_bert, tokens):
     model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
     model.classifier.weight.register_hook(lambda grad: seen.append(grad.clone()))
     config = FAST.model_copy(update={"batch_size": 4, "micro_batch_size": 1, "max_grad_norm": None})
-    train(model, tokens, config, epochs=FixedEpochs(rows, weights.numpy()), total_steps=1)
+    train(model, tokens, config, epochs=FixedPasses(rows, weights.numpy()), total_steps=1)
     torch.testing.assert_close(torch.stack(seen).sum(0), expected, atol=1e-6, rtol=1e-4)
 
 
@@ -219,7 +219,7 @@ def test_an_empty_pass_and_a_loss_that_is_not_finite_are_trial_errors(tiny_bert,
         train(
             load_classifier(tiny_bert, tokens.label_names, 0),
             tokens,
-            epochs=FixedEpochs(np.empty(0, np.int64)),
+            epochs=FixedPasses(np.empty(0, np.int64)),
         )
     model = load_classifier(tiny_bert, tokens.label_names, 0)
     with torch.no_grad():
@@ -231,15 +231,15 @@ def test_an_empty_pass_and_a_loss_that_is_not_finite_are_trial_errors(tiny_bert,
 def test_it_overfits_a_small_pool(tiny_bert, tokens):
     model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
     config = FAST.model_copy(update={"learning_rate": 5e-3})
-    train(model, tokens, config, epochs=FixedEpochs(np.arange(64)), total_steps=150)
+    train(model, tokens, config, epochs=FixedPasses(np.arange(64)), total_steps=150)
     probs = predict_probs(model, tokens.train, np.arange(64), data=tokens, precision="fp32")
     assert (probs.argmax(1) == tokens.train.labels[:64]).all()
 
 
 def test_a_pass_can_be_cut_after_some_steps(tiny_bert, tokens):
     class Cut:
-        def next_epoch(self, epoch, previous, view):
-            return EpochPlan(np.arange(96), max_steps=2)
+        def next_pass(self, epoch, previous, view):
+            return PassPlan(np.arange(96), max_steps=2)
 
     result = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, epochs=Cut(), total_steps=6)
     assert result.samples_per_epoch == (96, 96, 96)
@@ -314,7 +314,7 @@ def _rank(rank: int, world_size: int, tokens: TokenizedData, encoder, queue) -> 
         model,
         tokens,
         config,
-        epochs=FixedEpochs(np.arange(96)),
+        epochs=FixedPasses(np.arange(96)),
         total_steps=14,
         surroundings=LocalSurroundings(rank=rank, world_size=world_size),
     )

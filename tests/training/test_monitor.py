@@ -20,7 +20,7 @@ from raybert.data import collate, training_batches
 from raybert.errors import ConfigError, ModelError, TrialError
 from raybert.models import quiet_transformers
 from raybert.models.iris import IrisClassifier, IrisSettings
-from raybert.training import FixedEpochs, LocalSurroundings, fit
+from raybert.training import FixedPasses, LocalSurroundings, fit
 from raybert.training.monitor import Monitor, NoMonitor, Watched, check_weights
 from raybert.training.monitor.activations import ActivationProbe
 from raybert.training.monitor.attention import head_entropies, spread_rows
@@ -636,7 +636,7 @@ def fit_small(tokens, folder, monitor=None, *, surroundings=None, total_steps=9,
     result = fit(
         model,
         tokens,
-        FixedEpochs(np.arange(96)),
+        FixedPasses(np.arange(96)),
         TrainConfig(**(config | changes)),
         total_steps=total_steps,
         seed=1,
@@ -712,7 +712,7 @@ def test_broken_weights_never_replace_a_good_checkpoint(tokens, tmp_path):
         fit(
             model,
             tokens,
-            FixedEpochs(np.arange(96)),
+            FixedPasses(np.arange(96)),
             config,
             total_steps=12,
             seed=1,
@@ -733,7 +733,7 @@ def test_a_fit_in_smaller_micro_batches_after_memory_ran_out_is_measured_once_pe
     config = TrainConfig(batch_size=16, precision="fp32")
     everything = EVERYTHING.model_copy(update={"tensorboard": False})
     surroundings = LocalSurroundings(tmp_path / "checkpoint")
-    epochs = FixedEpochs(np.arange(96))
+    epochs = FixedPasses(np.arange(96))
     result = fit(model, tokens, epochs, config, total_steps=3, seed=1, surroundings=surroundings, monitor=everything)
     assert result.memory_reductions == ((1, 8),)
     rows = pd.read_parquet(tmp_path / "monitor.parquet")

@@ -35,7 +35,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedTrial:
     """One failed trial.
 
     Attributes:
@@ -70,11 +70,11 @@ class FailureGroup:
         log: the last lines of the first one's log, without the error itself.
     """
 
-    failures: tuple[Failure, ...]
+    failures: tuple[FailedTrial, ...]
     log: tuple[str, ...]
 
     @property
-    def first(self) -> Failure:
+    def first(self) -> FailedTrial:
         """The trial to look at."""
         return self.failures[0]
 
@@ -90,7 +90,7 @@ class FailureGroup:
 
 def find_failures(sweep: Sweep) -> list[FailureGroup]:
     """Return the distinct errors of a sweep, most frequent first."""
-    groups: dict[str, list[Failure]] = {}
+    groups: dict[str, list[FailedTrial]] = {}
     for failure in _failures(sweep):
         groups.setdefault(normalise_error(failure.error), []).append(failure)
     ordered = sorted(groups.values(), key=lambda group: -len(group))
@@ -129,14 +129,14 @@ def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _failures(sweep: Sweep) -> Iterator[Failure]:
+def _failures(sweep: Sweep) -> Iterator[FailedTrial]:
     failed = sweep.trials[sweep.trials["status"] == "failed"].to_dict("records")
     for trial in [*failed, *_outside_the_plan(sweep)]:
         recorded = TrialFolder(sweep.folder / "trials" / trial["trial_id"]).failure()
         error, is_reader = str(trial.get("error") or recorded.message), False
         while match := _READS_FAILED_RUN.match(error):
             error, is_reader = error[match.end() :], True
-        yield Failure(
+        yield FailedTrial(
             trial_id=trial["trial_id"],
             strategy=trial["strategy"],
             seed=int(trial["seed"]),
@@ -159,7 +159,7 @@ def _outside_the_plan(sweep: Sweep) -> Iterator[dict[Any, Any]]:
             yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
 
 
-def _group(folder: Path, failures: list[Failure]) -> FailureGroup:
+def _group(folder: Path, failures: list[FailedTrial]) -> FailureGroup:
     trial = folder / "trials" / failures[0].trial_id
     path = next((path for path in (trial / "log.txt", trial / "error.txt") if path.is_file()), None)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path is not None else []

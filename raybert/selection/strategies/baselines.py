@@ -10,8 +10,8 @@ from pydantic import Field
 from raybert.selection.folds import assign_folds
 from raybert.selection.ranking import Order, choose_ranked, mix_keys
 from raybert.selection.registry import register
-from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
-from raybert.training.interface import EpochPlan
+from raybert.selection.strategy import BudgetKind, PassRequest, Pool, Schedule, Selection, Strategy
+from raybert.training.interface import PassPlan
 
 
 @register
@@ -56,7 +56,7 @@ class RandomEpoch(Strategy):
     name: ClassVar[str] = "random_epoch"
     budget_kind: ClassVar[BudgetKind] = "per_epoch"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
-    source: ClassVar[str] = 'Okanovic et al. 2023, "Repeated Random Sampling", arXiv 2305.18424'
+    citation: ClassVar[str] = 'Okanovic et al. 2023, "Repeated Random Sampling", arXiv 2305.18424'
 
     schedule: Literal["epoch"] = "epoch"
 
@@ -64,8 +64,8 @@ class RandomEpoch(Strategy):
         positions = walk_permutations(pool.tie_keys, budget, 0)
         return Selection(positions, np.full(budget, np.nan))
 
-    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
-        return EpochPlan(walk_permutations(request.pool.tie_keys, request.budget, request.epoch))
+    def plan_pass(self, request: PassRequest) -> PassPlan:
+        return PassPlan(walk_permutations(request.pool.tie_keys, request.budget, request.epoch))
 
 
 class AllButFold(Strategy):

@@ -27,7 +27,7 @@ class KCenter(Strategy):
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
+    citation: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         positions, distances = k_center(
@@ -69,7 +69,7 @@ class FacilityLocation(Strategy):
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
+    citation: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
 
     search: NeighbourMethod = SEARCH
 

@@ -13,8 +13,8 @@ from raybert.selection.registry import WHOLE_POOL, register
 from raybert.selection.strategies.baselines import Random
 from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
-from raybert.training.interface import EpochPlan
+from raybert.selection.strategy import BudgetKind, PassRequest, Pool, Schedule, Selection, Strategy
+from raybert.training.interface import PassPlan
 
 
 @register
@@ -24,7 +24,7 @@ class Curriculum(Strategy):
     name: ClassVar[str] = "curriculum"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
-    source: ClassVar[str] = 'Platanios et al. 2019, "Competence-based Curriculum Learning", arXiv 1903.09848'
+    citation: ClassVar[str] = 'Platanios et al. 2019, "Competence-based Curriculum Learning", arXiv 1903.09848'
 
     schedule: Literal["epoch"] = "epoch"
     of: SerializeAsAny[Strategy] | Literal["pool"] = Field(
@@ -52,19 +52,19 @@ class Curriculum(Strategy):
             return select_from_pool(self.of, pool, budget)
         return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
 
-    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+    def plan_pass(self, request: PassRequest) -> PassPlan:
         view, positions = request.view, request.base().positions
         full_pass = math.ceil(len(positions) / request.batch_size)
         left = view.total_steps - view.step
         if left <= full_pass:
-            return EpochPlan(positions)
+            return PassPlan(positions)
         easiest = easiest_part(
             self.score.scores(request.pool)[positions],
             request.pool.labels[positions],
             competence(view.step / view.total_steps, self.start, self.growth),
             request.pool.tie_keys[positions],
         )
-        return EpochPlan(positions[easiest], max_steps=left - full_pass)
+        return PassPlan(positions[easiest], max_steps=left - full_pass)
 
 
 def competence(progress: float, start: float, growth: Any) -> float:

@@ -20,7 +20,7 @@ class Forgetting(RankedStrategy):
     name: ClassVar[str] = "forgetting"
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     uses_seed: ClassVar[bool] = True  # counts are mostly ties, which the seed breaks
-    source: ClassVar[str] = 'Toneva et al. 2019, "An Empirical Study of Example Forgetting", arXiv 1812.05159'
+    citation: ClassVar[str] = 'Toneva et al. 2019, "An Empirical Study of Example Forgetting", arXiv 1812.05159'
 
     def scores(self, pool: Pool) -> np.ndarray:
         dynamics = pool.signals["dynamics"]
@@ -35,7 +35,7 @@ class Cartography(RankedStrategy):
     name: ClassVar[str] = "cartography"
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Swayamdipta et al. 2020, "Dataset Cartography", arXiv 2009.10795'
+    citation: ClassVar[str] = 'Swayamdipta et al. 2020, "Dataset Cartography", arXiv 2009.10795'
 
     region: Literal["ambiguous", "hard", "easy"] = Field("ambiguous", description="of the map")
 
@@ -54,7 +54,7 @@ class Aum(RankedStrategy):
     name: ClassVar[str] = "aum"
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = (
+    citation: ClassVar[str] = (
         'Pleiss et al. 2020, "Identifying Mislabeled Data using the Area Under the Margin", 2001.10528'
     )
 

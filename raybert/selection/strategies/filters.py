@@ -21,7 +21,7 @@ class LabelErrors(Filter):
 
     name: ClassVar[str] = "label_errors"
     needs: ClassVar[frozenset[str]] = frozenset({"heldout_probs"})
-    source: ClassVar[str] = 'Northcutt et al. 2021, "Confident Learning", arXiv 1911.00068, its class thresholds'
+    citation: ClassVar[str] = 'Northcutt et al. 2021, "Confident Learning", arXiv 1911.00068, its class thresholds'
 
     then: SerializeAsAny[Strategy] | None = Field(RandomStratified(), description="chooses among the rest")
 
@@ -36,7 +36,7 @@ class SemDedup(Filter):
 
     name: ClassVar[str] = "semdedup"
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    source: ClassVar[str] = 'Abbas et al. 2023, "SemDeDup", arXiv 2303.09540'
+    citation: ClassVar[str] = 'Abbas et al. 2023, "SemDeDup", arXiv 2303.09540'
 
     epsilon: float = Field(0.05, ge=0, le=2, description="near-duplicates have a cosine above 1 - epsilon")
     then: SerializeAsAny[Strategy] | None = Field(Random(), description="chooses among the rest")

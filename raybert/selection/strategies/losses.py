@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import mix_keys
 from raybert.selection.registry import register
-from raybert.selection.strategy import BudgetKind, EpochRequest, Pool, Schedule, Selection, Strategy
-from raybert.training.interface import EpochPlan
+from raybert.selection.strategy import BudgetKind, PassRequest, Pool, Schedule, Selection, Strategy
+from raybert.training.interface import PassPlan
 
 
 @register
@@ -49,17 +49,17 @@ class LossThreshold(Strategy):
     def choose(self, pool: Pool, budget: int) -> Selection:
         return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
 
-    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+    def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, previous = request.pool, request.previous
         if request.epoch == 0:
-            return EpochPlan(np.arange(len(pool)))
+            return PassPlan(np.arange(len(pool)))
         if previous is not None and request.epoch > 1 and not self._is_due(request, len(previous.positions)):
             return previous
         losses = cross_entropy(request.view.predict(), pool.labels)
         least = self.min_keep or request.batch_size
-        return EpochPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
+        return PassPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
 
-    def _is_due(self, request: EpochRequest, previous_size: int) -> bool:
+    def _is_due(self, request: PassRequest, previous_size: int) -> bool:
         """Tell whether a stretch of T / scorings steps ended in the last `refresh` passes, and they are over."""
         if (request.epoch - 1) % self.refresh:
             return False
@@ -84,7 +84,7 @@ class InfoBatch(Strategy):
     name: ClassVar[str] = "infobatch"
     budget_kind: ClassVar[BudgetKind] = "none"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
-    source: ClassVar[str] = 'Qin et al. 2024, "InfoBatch: Lossless Training Speed Up", arXiv 2303.04947'
+    citation: ClassVar[str] = 'Qin et al. 2024, "InfoBatch: Lossless Training Speed Up", arXiv 2303.04947'
 
     schedule: Literal["epoch"] = "epoch"
     prune: float = Field(0.5, ge=0, lt=1, description="probability r of leaving out an example under the mean loss")
@@ -93,14 +93,14 @@ class InfoBatch(Strategy):
     def choose(self, pool: Pool, budget: int) -> Selection:
         return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
 
-    def plan_epoch(self, request: EpochRequest) -> EpochPlan:
+    def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, view = request.pool, request.view
         pruned_until = math.ceil(self.anneal_from * view.total_steps)
         if request.epoch == 0 or view.step >= pruned_until:
-            return EpochPlan(np.arange(len(pool)))
+            return PassPlan(np.arange(len(pool)))
         keys = mix_keys(pool.tie_keys, request.epoch)
         positions, weights = infobatch(view.train_losses, self.prune, keys)
-        return EpochPlan(positions, weights, max_steps=pruned_until - view.step)
+        return PassPlan(positions, weights, max_steps=pruned_until - view.step)
 
 
 def infobatch(losses: np.ndarray, prune: float, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ class QditLite(MixedStrategy):
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Bukharin & Zhao 2023, "Data Diversity Matters for Robust Instruction Tuning", 2311.14736'
+    citation: ClassVar[str] = 'Bukharin & Zhao 2023, "Data Diversity Matters for Robust Instruction Tuning", 2311.14736'
 
     alpha: float = Field(0.5, ge=0, le=1, description="weight a of coverage")
 
@@ -125,7 +125,7 @@ class D2(MixedStrategy):
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     uses_seed: ClassVar[bool] = False
     nested: ClassVar[bool] = True
-    source: ClassVar[str] = 'Maharana et al. 2023, "D2 Pruning", arXiv 2310.07931'
+    citation: ClassVar[str] = 'Maharana et al. 2023, "D2 Pruning", arXiv 2310.07931'
 
     score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score is the difficulty")
     neighbours: int = Field(5, ge=1, description="per example, in the graph")
@@ -152,7 +152,7 @@ class Ccs(MixedStrategy):
 
     name: ClassVar[str] = "ccs"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
-    source: ClassVar[str] = 'Zheng et al. 2023, "Coverage-centric Coreset Selection", arXiv 2210.15809'
+    citation: ClassVar[str] = 'Zheng et al. 2023, "Coverage-centric Coreset Selection", arXiv 2210.15809'
 
     score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score is stratified")
     strata: int = Field(50, ge=1, description="of equal width in the score")

@@ -24,7 +24,7 @@ class Confidence(RankedStrategy):
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Settles 2009, "Active Learning Literature Survey", section 3.1'
+    citation: ClassVar[str] = 'Settles 2009, "Active Learning Literature Survey", section 3.1'
 
     measure: Measure = Field("entropy", description="of uncertainty: entropy, least_confidence or margin")
 
@@ -43,7 +43,7 @@ class El2n(RankedStrategy):
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = (
+    citation: ClassVar[str] = (
         'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 4; on language models: arXiv 2211.05610'
     )
 
@@ -62,7 +62,7 @@ class Grand(RankedStrategy):
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "feature_norms"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 2, last layer in closed form'
+    citation: ClassVar[str] = 'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 2, last layer in closed form'
 
     def scores(self, pool: Pool) -> np.ndarray:
         return grand(pool.signals["probs"], pool.signals["feature_norms"], pool.labels)
@@ -79,7 +79,7 @@ class RhoLoss(RankedStrategy):
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "irreducible_loss"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = (
+    citation: ClassVar[str] = (
         'Mindermann et al. 2022, "Prioritized Training on Points that are Learnable", arXiv 2206.07137'
     )
 
@@ -99,7 +99,7 @@ class Ifd(RankedStrategy):
     name: ClassVar[str] = "ifd"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Li et al. 2023, "From Quantity to Quality", arXiv 2308.12032, eq. 3, for classes'
+    citation: ClassVar[str] = 'Li et al. 2023, "From Quantity to Quality", arXiv 2308.12032, eq. 3, for classes'
 
     null_input: Literal["prior", "empty", "mask"] = Field(
         "prior",

@@ -23,7 +23,7 @@ class Perplexity(RankedStrategy):
     name: ClassVar[str] = "perplexity"
     needs: ClassVar[frozenset[str]] = frozenset({"perplexity"})
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Salazar et al. 2020, "Masked Language Model Scoring", arXiv 1910.14659'
+    citation: ClassVar[str] = 'Salazar et al. 2020, "Masked Language Model Scoring", arXiv 1910.14659'
 
     def scores(self, pool: Pool) -> np.ndarray:
         return np.asarray(pool.signals["perplexity"], np.float64)
@@ -39,7 +39,7 @@ class LexicalDiversity(RankedStrategy):
     name: ClassVar[str] = "lexical_diversity"
     needs: ClassVar[frozenset[str]] = frozenset({"lexical"})
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'McCarthy & Jarvis 2010, "MTLD, vocd-D, and HD-D", doi 10.3758/BRM.42.2.381'
+    citation: ClassVar[str] = 'McCarthy & Jarvis 2010, "MTLD, vocd-D, and HD-D", doi 10.3758/BRM.42.2.381'
 
     weights: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="of MATTR, HD-D and MTLD")
     balance: Literal["class", "none"] = Field("none", description="class: rank inside every class, by quotas")
@@ -55,7 +55,7 @@ class AfliteReadability(RankedStrategy):
     name: ClassVar[str] = "aflite_readability"
     needs: ClassVar[frozenset[str]] = frozenset({"aflite", "readability"})
     uses_seed: ClassVar[bool] = False
-    source: ClassVar[str] = 'Le Bras et al. 2020, "Adversarial Filters of Dataset Biases", arXiv 2002.04108'
+    citation: ClassVar[str] = 'Le Bras et al. 2020, "Adversarial Filters of Dataset Biases", arXiv 2002.04108'
 
     weight: float = Field(0.5, ge=0, le=1, description="w of the AFLite rank; 1 - w goes to readability (ARI)")
     balance: Literal["class", "none"] = Field("none", description="class: rank inside every class, by quotas")

@@ -23,7 +23,7 @@ from raybert.sweep.cluster.memory_kills import memory_kills_are_deaths
 from raybert.sweep.cluster.watchdog import Watchdog, Watchman
 from raybert.sweep.driver.progress import Progress
 from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 from raybert.sweep.trial.run import SignalRef, run_trial
 
 RUN_ENDED = "raybert_status"
@@ -46,13 +46,13 @@ class TrialInputs:
 
 
 def run_trials(
-    specs: Sequence[TrialSpec],
+    specs: Sequence[RunSpec],
     inputs: TrialInputs,
     folder: SweepFolder,
     cluster: Cluster,
     progress: Progress,
     should_stop: Callable[[], bool],
-    ended: Callable[[TrialSpec], None] = lambda _: None,
+    ended: Callable[[RunSpec], None] = lambda _: None,
 ) -> None:
     """Run trials, in order, as many at once as fit. Outcomes are in their folders, not in Tune's results.
 
@@ -143,7 +143,7 @@ def run_tuner(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _tune_function(config: dict[str, int], specs: list[TrialSpec], inputs: TrialInputs, folder: SweepFolder) -> None:
+def _tune_function(config: dict[str, int], specs: list[RunSpec], inputs: TrialInputs, folder: SweepFolder) -> None:
     """What a Tune actor runs for every trial."""
     spec = specs[config["index"]]
     signals = inputs.signals.get(spec.trial_id, ())
@@ -152,7 +152,7 @@ def _tune_function(config: dict[str, int], specs: list[TrialSpec], inputs: Trial
 
 
 def run_spec(
-    spec: TrialSpec,
+    spec: RunSpec,
     inputs: TrialInputs,
     folder: SweepFolder,
     report: Callable[[Mapping[str, Any]], None],
@@ -169,7 +169,7 @@ def run_spec(
     return run_trial(spec, data, inputs.encoders[spec.data_key], signals, folder, report=report, **arguments)
 
 
-def _named(spec: TrialSpec) -> tuple[str, str]:
+def _named(spec: RunSpec) -> tuple[str, str]:
     return spec.trial_id, f"{spec.label} {spec.replicate} {spec.trial_id}"
 
 
@@ -208,10 +208,10 @@ class _Watcher(tune.Callback):
 
     def __init__(
         self,
-        specs: Sequence[TrialSpec],
+        specs: Sequence[RunSpec],
         folder: SweepFolder,
         progress: Progress,
-        ended: Callable[[TrialSpec], None],
+        ended: Callable[[RunSpec], None],
     ) -> None:
         self._specs, self._folder, self._progress, self._ended = specs, folder, progress, ended
 
@@ -250,6 +250,6 @@ class _Watcher(tune.Callback):
         self._progress.ended(spec, "failed", death.reason)
         self._ended(spec)
 
-    def _spec(self, trial: Any) -> TrialSpec:
+    def _spec(self, trial: Any) -> RunSpec:
         index: int = trial.config["index"]
         return self._specs[index]

@@ -8,25 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 
 
 class Progress(Protocol):
     """Hears what happens; all calls come from the driver and must be quick."""
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Learn all trials and the status of those that are finished already."""
 
     def phase(self, text: str) -> None:
         """A phase begins."""
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: RunSpec) -> None:
         """A trial runs."""
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """A trial reported an evaluation."""
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """A trial is complete, failed or stopped."""
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
@@ -42,7 +42,7 @@ class Progress(Protocol):
 class RunProgress(Progress, Protocol):
     """Hears besides of every optimizer step of a run in this process."""
 
-    def stepped(self, spec: TrialSpec, step: int) -> None:
+    def stepped(self, spec: RunSpec, step: int) -> None:
         """An optimizer step is done; must be quick."""
 
 
@@ -85,7 +85,7 @@ class Tally:
     Remaining time is estimated from optimizer steps: trials of different budgets differ in length.
     """
 
-    trials: dict[str, TrialSpec] = field(default_factory=dict)
+    trials: dict[str, RunSpec] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -93,7 +93,7 @@ class Tally:
     counted_from: float = field(default_factory=time.monotonic)
     resumed_steps: int = 0
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         self.trials = {spec.trial_id: spec for spec in trials}
         self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
         self.steps.clear()  # of the trials of an earlier phase
@@ -101,7 +101,7 @@ class Tally:
         self.counted_from = time.monotonic()
         self.resumed_steps = sum(spec.total_steps for spec in trials if self.status[spec.trial_id] != "pending")
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         self.steps[spec.trial_id] = int(row["step"])
         self.best[spec.label] = max(self.best[spec.label], float(row["validation_accuracy"]))
 

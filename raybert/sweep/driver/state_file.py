@@ -13,7 +13,7 @@ from raybert.files import replace_json
 from raybert.sweep.driver.progress import Progress, SearchCounts, Tally
 
 if TYPE_CHECKING:
-    from raybert.sweep.plan.specs import TrialSpec
+    from raybert.sweep.plan.specs import RunSpec
 
 _SECONDS_BETWEEN_WRITES = 1.0
 
@@ -34,7 +34,7 @@ class RecordedProgress:
     since: float = field(default_factory=time.time)
     written_at: float = 0.0
 
-    def begin(self, trials: Sequence[TrialSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Learn all trials."""
         self.tally.begin(trials, done)
         self.inner.begin(trials, done)
@@ -50,19 +50,19 @@ class RecordedProgress:
         self.current_phase, self.since = phase, time.time()
         self._write()
 
-    def started(self, spec: TrialSpec) -> None:
+    def started(self, spec: RunSpec) -> None:
         """Record it."""
         self.tally.status[spec.trial_id] = "running"
         self.inner.started(spec)
         self._write_if_due()
 
-    def evaluated(self, spec: TrialSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Record it."""
         self.tally.evaluated(spec, row)
         self.inner.evaluated(spec, row)
         self._write_if_due()
 
-    def ended(self, spec: TrialSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Record it."""
         self.tally.status[spec.trial_id] = status
         self.inner.ended(spec, status, message)

@@ -16,7 +16,7 @@ from raybert.sweep.estimate.probe import Probe
 from raybert.sweep.estimate.shapes import shape_key
 from raybert.sweep.estimate.span import NOTHING, Span
 from raybert.sweep.phases.prepare import Prepared
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 
 TRIAL_SECONDS = Span(0.15, 0.3, 0.8)
 """Around the training of a trial in a reused process: choosing, predictions, files (measured: 0.23 s for all)."""
@@ -46,7 +46,7 @@ class Costs:
     prepared: Mapping[str, Prepared]
     is_crowded: bool
 
-    def trial(self, spec: TrialSpec) -> Span:
+    def trial(self, spec: RunSpec) -> Span:
         """Return the seconds of one training run, its evaluations and what its schedule scores included."""
         probe, data = self._probe(spec), self.prepared[spec.data_key].data
         steps = self._step(spec, probe) * (spec.total_steps * _mean_batch(spec))
@@ -59,7 +59,7 @@ class Costs:
         around = WORKERS_SECONDS if spec.config.resources.workers_per_trial > 1 else TRIAL_SECONDS
         return (steps + forward + files) * self._crowding(spec) + around
 
-    def job(self, job: ScoringJob, spec: TrialSpec) -> Span:
+    def job(self, job: ScoringJob, spec: RunSpec) -> Span:
         """Return the seconds of one core (or GPU) for a scoring job that a trial needs."""
         data = self.prepared[job.data_key].data
         if not job.uses_model:
@@ -71,25 +71,25 @@ class Costs:
             return forward * MASKED_HEAD * float((rows * lengths).sum())
         return forward * float(data.train.lengths.sum() * max(1, job.passes)) * self._crowding(spec)
 
-    def embedding(self, spec: TrialSpec) -> Span:
+    def embedding(self, spec: RunSpec) -> Span:
         """Return the seconds of one core (or GPU) to embed the chunks of a data set, once for all trials."""
         data, probe = self.prepared[spec.data_key].data, self._probe(spec)
         if not isinstance(data, ChunkedData) or probe.embed_seconds is None:
             return NOTHING
         return Span.exactly(probe.embed_seconds * float(data.pieces.train.lengths.sum())) * Span(0.8, 1.0, 1.5)
 
-    def best_bytes(self, spec: TrialSpec) -> int:
+    def best_bytes(self, spec: RunSpec) -> int:
         """Return the size of a trial's best model."""
         return self._probe(spec).best_bytes
 
-    def last_bytes(self, spec: TrialSpec) -> int:
+    def last_bytes(self, spec: RunSpec) -> int:
         """Return the size of a running trial's newest checkpoint."""
         return self._probe(spec).last_bytes
 
-    def _probe(self, spec: TrialSpec) -> Probe:
+    def _probe(self, spec: RunSpec) -> Probe:
         return self.probes.get(shape_key(spec)) or next(iter(self.probes.values()))
 
-    def _step(self, spec: TrialSpec, probe: Probe) -> Span:
+    def _step(self, spec: RunSpec, probe: Probe) -> Span:
         """Return the seconds of an optimizer step on a whole batch."""
         measured = Span.of_times(probe.step_seconds)
         if shape_key(spec) in self.probes:
@@ -97,12 +97,12 @@ class Costs:
         units = spec.config.train.batch_size * float(self.prepared[spec.data_key].data.train.lengths.mean())
         return measured * (units / probe.batch_units) * UNPROBED
 
-    def _crowding(self, spec: TrialSpec) -> Span:
+    def _crowding(self, spec: RunSpec) -> Span:
         on_cpu = spec.config.resources.gpus_per_worker == 0
         return CROWDING if self.is_crowded and on_cpu else Span.exactly(1.0)
 
 
-def count_evaluations(spec: TrialSpec) -> int:
+def count_evaluations(spec: RunSpec) -> int:
     """Return how often a run is evaluated on validation."""
     every, steps = spec.config.train.eval_every, spec.total_steps
     if every == "epoch":
@@ -110,7 +110,7 @@ def count_evaluations(spec: TrialSpec) -> int:
     return math.ceil(steps / (every or max(1, math.ceil(steps / 10))))
 
 
-def count_scorings(spec: TrialSpec) -> int:
+def count_scorings(spec: RunSpec) -> int:
     """Return how often a run scores the whole pool while it trains, at most."""
     strategy = spec.strategy
     if spec.checkpoints is not None:
@@ -146,7 +146,7 @@ def pruned_share(grace_fraction: float, reduction_factor: float) -> Span:
     return Span(share, (share + 1.0) / 2, 1.0)
 
 
-def _mean_batch(spec: TrialSpec) -> float:
+def _mean_batch(spec: RunSpec) -> float:
     """Return the mean share of a whole batch that a step has: the last one of a pass may be short."""
     batch = spec.config.train.batch_size
     return spec.budget / (math.ceil(spec.budget / batch) * batch)

@@ -21,7 +21,7 @@ from raybert.sweep.phases.prepare import Prepared
 from raybert.sweep.phases.scoring_jobs import JobPlanner
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.placement import Cluster, concurrent_trials
-from raybert.sweep.plan.specs import TRIAL, TrialSpec
+from raybert.sweep.plan.specs import TRIAL, RunSpec
 
 if TYPE_CHECKING:
     from raybert.sweep.plan.arms import Arm
@@ -96,20 +96,20 @@ class Work:
         done: runs of the plan that have an outcome, by id.
     """
 
-    unscored: Sequence[TrialSpec]
-    scored: Sequence[TrialSpec]
-    searched: Sequence[tuple[TrialSpec, int]] = ()
-    jobs: Sequence[tuple[ScoringJob, TrialSpec]] = ()
+    unscored: Sequence[RunSpec]
+    scored: Sequence[RunSpec]
+    searched: Sequence[tuple[RunSpec, int]] = ()
+    jobs: Sequence[tuple[ScoringJob, RunSpec]] = ()
     store: str = ""
     done: Sequence[str] = ()
 
     @property
-    def trials(self) -> list[TrialSpec]:
+    def trials(self) -> list[RunSpec]:
         """The runs of the plan."""
         return [*self.unscored, *self.scored]
 
     @property
-    def specs(self) -> list[TrialSpec]:
+    def specs(self) -> list[RunSpec]:
         """Every kind of run."""
         return [*self.trials, *(spec for spec, _ in self.searched)]
 
@@ -265,10 +265,10 @@ def _disk(work: Work, costs: Costs, config: RaybertConfig, prepared: Mapping[str
     return Span(end * 0.95, end, max(end, peak + small) * 1.05)
 
 
-def _table_bytes(spec: TrialSpec, prepared: Mapping[str, Prepared]) -> float:
+def _table_bytes(spec: RunSpec, prepared: Mapping[str, Prepared]) -> float:
     """Return about how large predictions, selection, pool scores, log and the tokenizer beside the model are."""
     data = prepared[spec.data_key].data
     predictions = (len(data.validation) + len(data.test)) * (4 * data.num_classes + 8)
     passes = 1 if spec.strategy.schedule != "epoch" else spec.total_steps * spec.config.train.batch_size / spec.budget
     selection = spec.budget * max(1.0, passes) * 24
-    return predictions + selection + 4 * spec.pool + 40_000
+    return predictions + selection + 4 * spec.pool_size + 40_000

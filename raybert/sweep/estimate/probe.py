@@ -25,11 +25,11 @@ from raybert.data.examples import ExampleData
 from raybert.models import Encoder, build_classifier, load_backbone
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.sweep.estimate.shapes import Shape
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 from raybert.sweep.trial.run import prepare_process
 from raybert.training import checkpoint, embed_examples, fit
 from raybert.training.inference import predict_probs
-from raybert.training.interface import FixedEpochs
+from raybert.training.interface import FixedPasses
 from raybert.training.memory.allocator import return_memory
 
 WARM_UP_STEPS = 2
@@ -150,7 +150,7 @@ class _Stopwatch:
         return timed >= MOST_STEPS or self.times[-1] - self.times[0] >= self.seconds
 
 
-def _time_steps(model: Any, spec: TrialSpec, data: ExampleData, seconds: float) -> list[float]:
+def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) -> list[float]:
     """Run the training loop itself, on batches of real texts cut as in a trial."""
     size = spec.config.train.batch_size // spec.config.resources.workers_per_trial or 1
     generator = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def _time_steps(model: Any, spec: TrialSpec, data: ExampleData, seconds: float) 
     fit(
         model,
         data,
-        FixedEpochs(positions),
+        FixedPasses(positions),
         spec.config.train.model_copy(update=changes),
         total_steps=endless,
         seed=0,
@@ -179,7 +179,7 @@ def _time_steps(model: Any, spec: TrialSpec, data: ExampleData, seconds: float) 
     return [float(seconds) for seconds in np.diff(watch.times)[WARM_UP_STEPS:]]
 
 
-def _time_forward(model: Any, spec: TrialSpec, data: ExampleData) -> list[float]:
+def _time_forward(model: Any, spec: RunSpec, data: ExampleData) -> list[float]:
     """Return seconds per unit of length of some slices of the pool, each about as large as a forward pass may be."""
     table = data.train
     # A CPU is as fast on smaller batches; a GPU is not.
@@ -232,7 +232,7 @@ def _with_any_vectors(data: ChunkedData, encoder: Encoder) -> ChunkedData:
     return data.with_vectors(np.broadcast_to(vector, (len(data.pieces.train), width)))
 
 
-def _build(spec: TrialSpec, data: ExampleData, encoder: Encoder) -> Any:
+def _build(spec: RunSpec, data: ExampleData, encoder: Encoder) -> Any:
     config = spec.config.model
     if isinstance(data, ChunkedData):
         settings = iris_settings(config, data.width, data.num_classes, is_pair=data.is_pair)

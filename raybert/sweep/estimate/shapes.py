@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raybert.selection.store import content_key
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 
 _TRAIN_KEYS = {"batch_size", "micro_batch_size", "gradient_checkpointing", "compile", "precision", "loss", "averaging"}
 """Keys of `train` that decide how long a step takes."""
@@ -23,7 +23,7 @@ class Shape:
     """
 
     key: str
-    spec: TrialSpec
+    spec: RunSpec
     num_steps: int
 
     @property
@@ -39,7 +39,7 @@ class Shape:
         return ", ".join([*parts, f"precision {train.precision}"])
 
 
-def shape_key(spec: TrialSpec) -> str:
+def shape_key(spec: RunSpec) -> str:
     """Return what trials with equally expensive steps share. The folds of a source do."""
     config = spec.config
     return content_key(
@@ -53,9 +53,9 @@ def shape_key(spec: TrialSpec) -> str:
     )
 
 
-def group_shapes(specs: Iterable[TrialSpec]) -> list[Shape]:
+def group_shapes(specs: Iterable[RunSpec]) -> list[Shape]:
     """Return the shapes of trials, those with the most steps first."""
-    groups: dict[str, list[TrialSpec]] = {}
+    groups: dict[str, list[RunSpec]] = {}
     for spec in specs:
         groups.setdefault(shape_key(spec), []).append(spec)
     shapes = [

@@ -12,9 +12,11 @@ from raybert.config import StrategyConfig, validate_config
 from raybert.errors import RaybertError, SweepError
 from raybert.files import write_json
 from raybert.selection.catalogue import build_strategy, strategy_entry
-from raybert.sweep.plan.specs import Source, TrialSpec
+from raybert.sweep.plan.specs import RunSpec, SignalRuns
 
 FILE_NAME = "spec.json"
+_RENAMED = {"sources": "signal_runs", "pool": "pool_size"}
+"""Keys of raybert 0.1 -> today's."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class StoredSpec:
         signals: what it read from the score store.
     """
 
-    spec: TrialSpec
+    spec: RunSpec
     data_fingerprint: str
     encoder_fingerprint: str
     signals: tuple[StoredSignal, ...] = ()
@@ -86,22 +88,23 @@ def read_spec(folder: Path) -> StoredSpec:
         raise SweepError(f"{path}: must be as this version of raybert writes it: {reason}") from None
 
 
-def spec_document(spec: TrialSpec) -> dict[str, Any]:
+def spec_document(spec: RunSpec) -> dict[str, Any]:
     """Return a specification as JSON that `spec_of` reads back."""
     document = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     return document | {
         "strategy": strategy_entry(spec.strategy),
         "config": spec.config.model_dump(mode="json"),
-        "sources": [dataclasses.asdict(source) for source in spec.sources],
+        "signal_runs": [dataclasses.asdict(runs) for runs in spec.signal_runs],
     }
 
 
-def spec_of(document: dict[str, Any]) -> TrialSpec:
+def spec_of(document: dict[str, Any]) -> RunSpec:
     """Return the specification that `spec_document` described."""
-    sources = [Source(**{**source, "runs": tuple(source["runs"])}) for source in document["sources"]]
+    document = {_RENAMED.get(key, key): value for key, value in document.items()}
+    signal_runs = [SignalRuns(**{**entry, "runs": tuple(entry["runs"])}) for entry in document["signal_runs"]]
     fields = document | {
         "strategy": build_strategy(StrategyConfig(**document["strategy"])),
         "config": validate_config(document["config"]),
-        "sources": tuple(sources),
+        "signal_runs": tuple(signal_runs),
     }
-    return TrialSpec(**fields)
+    return RunSpec(**fields)

@@ -10,7 +10,7 @@ import numpy as np
 
 from raybert.config import LOWER_IS_BETTER, RaybertConfig
 from raybert.sweep.folder.layout import SweepFolder, TrialFolder
-from raybert.sweep.plan.specs import TRIAL, TrialSpec
+from raybert.sweep.plan.specs import TRIAL, RunSpec
 
 GIGABYTE = 10**9
 _Configuration = tuple[str, int, str]
@@ -18,7 +18,7 @@ _Configuration = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class _Model:
-    spec: TrialSpec
+    spec: RunSpec
     num_bytes: int
 
 
@@ -50,18 +50,18 @@ class ModelKeeper:
         """Whether anything limits what is kept."""
         return self.config.sweep.keep_best is not None or self.config.limits.disk_gb is not None
 
-    def begin(self, trials: Sequence[TrialSpec]) -> None:
+    def begin(self, trials: Sequence[RunSpec]) -> None:
         """Learn what was finished earlier."""
         for spec in trials:
             self._learn(spec)
         self._prune()
 
-    def ended(self, spec: TrialSpec) -> None:
+    def ended(self, spec: RunSpec) -> None:
         """Learn that a trial has ended."""
         self._learn(spec)
         self._prune()
 
-    def _learn(self, spec: TrialSpec) -> None:
+    def _learn(self, spec: RunSpec) -> None:
         trial = self.folder.trial(spec.trial_id)
         if not self.is_active or spec.role != TRIAL or trial.status() != "complete":
             return
@@ -79,7 +79,7 @@ class ModelKeeper:
         if self.config.limits.disk_gb is not None:
             self._fit(ranked[:most], self.config.limits.disk_gb * GIGABYTE)
 
-    def _fit(self, ranked: list[TrialSpec], limit: float) -> None:
+    def _fit(self, ranked: list[RunSpec], limit: float) -> None:
         """Delete models from the worst on until all checkpoints fit, but never the best one."""
         others = checkpoint_bytes(self.folder, self.models)
 
@@ -95,14 +95,14 @@ class ModelKeeper:
                 f"running trials and proxies need take {size() / GIGABYTE:.2f} GB"
             )
 
-    def _remove(self, spec: TrialSpec) -> None:
+    def _remove(self, spec: RunSpec) -> None:
         self.folder.trial(spec.trial_id).remove_models()
         del self.models[spec.trial_id]
 
-    def _ranked(self) -> list[TrialSpec]:
+    def _ranked(self) -> list[RunSpec]:
         """Return the finished trials whose models are there, best first."""
 
-        def rank(spec: TrialSpec) -> tuple[float, float, str]:
+        def rank(spec: RunSpec) -> tuple[float, float, str]:
             scores = self.scores[_configuration(spec)]
             return -float(np.mean(list(scores.values()))), -scores[spec.trial_id], spec.trial_id
 
@@ -131,5 +131,5 @@ def _checkpoint_bytes(trial: Path) -> int:
     return total
 
 
-def _configuration(spec: TrialSpec) -> _Configuration:
+def _configuration(spec: RunSpec) -> _Configuration:
     return spec.label, spec.budget, str(sorted(spec.grid.items(), key=str))

@@ -21,8 +21,8 @@ from raybert.sweep.folder.layout import SweepFolder, forget_failures
 from raybert.sweep.phases.prepare import Prepared, describe_data, prepare_with
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.grid import Variant
-from raybert.sweep.plan.signal_runs import plan_sources
-from raybert.sweep.plan.specs import REFIT, PoolFacts, Source, TrialSpec, identified
+from raybert.sweep.plan.signal_runs import plan_signal_runs
+from raybert.sweep.plan.specs import REFIT, PoolFacts, RunSpec, SignalRuns, identified
 from raybert.sweep.plan.trials import plan_trial
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Refit:
     data: dict[str, Any]
 
 
-def run_refit(runner: TrialRunner, retry: str | None = None) -> tuple[TrialSpec, ...]:
+def run_refit(runner: TrialRunner, retry: str | None = None) -> tuple[RunSpec, ...]:
     """Train the best configuration of a finished comparison on train and validation; return what belongs to that.
 
     The budget rule and T are those of the plan, for the larger pool. Nothing is held out to stop by, so training ends
@@ -103,7 +103,7 @@ def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:
     return replace(prepare_with(config, joined, ready.encoder), masked_model=ready.masked_model)
 
 
-def plan_refit(best: TrialSpec, share: float, facts: PoolFacts) -> tuple[TrialSpec, ...]:
+def plan_refit(best: RunSpec, share: float, facts: PoolFacts) -> tuple[RunSpec, ...]:
     """Return the runs that the refit reads, and the refit last.
 
     Args:
@@ -113,12 +113,12 @@ def plan_refit(best: TrialSpec, share: float, facts: PoolFacts) -> tuple[TrialSp
     """
     variant = Variant(best.grid, best.config)
     key = f"{best.data_key}+validation"
-    sources: list[Source] = []
-    runs: dict[str, TrialSpec] = {}
-    for source, needed in plan_sources(variant, facts, best.strategy, best.seed):
-        sources.append(source)
+    signal_runs: list[SignalRuns] = []
+    runs: dict[str, RunSpec] = {}
+    for source, needed in plan_signal_runs(variant, facts, best.strategy, best.seed):
+        signal_runs.append(source)
         runs.update((run.trial_id, replace(run, data_key=key)) for run in needed)
-    spec = plan_trial(variant, facts, best.label, best.strategy, best.seed, tuple(sources), role=REFIT)
+    spec = plan_trial(variant, facts, best.label, best.strategy, best.seed, tuple(signal_runs), role=REFIT)
     # One evaluation, at the end: there is nothing to choose by.
     train = best.config.train.model_copy(
         update={"eval_every": spec.total_steps, "early_stopping": EarlyStoppingConfig()}
@@ -129,12 +129,12 @@ def plan_refit(best: TrialSpec, share: float, facts: PoolFacts) -> tuple[TrialSp
     return (*runs.values(), refit)
 
 
-def mean_best_share(folder: SweepFolder, ranked: Sequence[TrialSpec]) -> float:
+def mean_best_share(folder: SweepFolder, ranked: Sequence[RunSpec]) -> float:
     """Return after which share of T trials had their best evaluation, on average."""
     return fmean(folder.trial(spec.trial_id).result()["best_step"] / spec.total_steps for spec in ranked)
 
 
-def _best(runner: TrialRunner) -> list[TrialSpec]:
+def _best(runner: TrialRunner) -> list[RunSpec]:
     """Return the trials of the best configuration, best first; nothing while others are pending."""
     metric = runner.config.train.best_metric
     states = {spec.trial_id: runner.folder.trial(spec.trial_id).status() for spec in runner.plan.trials}
@@ -149,7 +149,7 @@ def _best(runner: TrialRunner) -> list[TrialSpec]:
     return [specs[trial_id] for trial_id in best_trials([spec.summary() for spec in finished], values, metric)]
 
 
-def _embedded(runner: TrialRunner, key: str, joined: Prepared, best: TrialSpec) -> dict[str, Prepared]:
+def _embedded(runner: TrialRunner, key: str, joined: Prepared, best: RunSpec) -> dict[str, Prepared]:
     """Return the joined data by its key; of IRIS with the vectors of its chunks."""
     from raybert.sweep.phases.embed_chunks import embed_chunks
 

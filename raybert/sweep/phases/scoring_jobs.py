@@ -30,7 +30,7 @@ from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
 from raybert.selection.store import ScoreStore
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.phases.prepare import Prepared
-from raybert.sweep.plan.specs import EMBEDDING_SIGNALS, Source, TrialSpec
+from raybert.sweep.plan.specs import EMBEDDING_SIGNALS, RunSpec, SignalRuns
 from raybert.sweep.trial.run import SignalRef
 from raybert.training.optimization.precision import resolve_precision
 
@@ -53,15 +53,15 @@ class JobPlanner:
     prepared: Mapping[str, Prepared]
     folder: SweepFolder
 
-    def jobs(self, spec: TrialSpec) -> tuple[ScoringJob, ...]:
+    def jobs(self, spec: RunSpec) -> tuple[ScoringJob, ...]:
         """Return the scoring jobs whose signals a trial reads; those that others depend on come first."""
         return tuple(dict.fromkeys(self._jobs(spec)))
 
-    def unique_jobs(self, specs: Sequence[TrialSpec]) -> list[ScoringJob]:
+    def unique_jobs(self, specs: Sequence[RunSpec]) -> list[ScoringJob]:
         """Return every job that some trial needs, once."""
         return list({job.key: job for spec in specs for job in self.jobs(spec)}.values())
 
-    def refs(self, specs: Sequence[TrialSpec], store: ScoreStore) -> dict[str, tuple[SignalRef, ...]]:
+    def refs(self, specs: Sequence[RunSpec], store: ScoreStore) -> dict[str, tuple[SignalRef, ...]]:
         """Return by trial id the complete signals of trials, with their price.
 
         The price is what a user of this strategy alone would pay, training of the runs that it reads included; the
@@ -97,7 +97,7 @@ class JobPlanner:
         result = self.folder.trial(run).result()
         return float(result["train_seconds"]) + float(result["selection_seconds"]), int(result["examples_scored"])
 
-    def _jobs(self, spec: TrialSpec) -> Iterator[ScoringJob]:
+    def _jobs(self, spec: RunSpec) -> Iterator[ScoringJob]:
         needs, selection = spec.strategy.all_signals(), spec.config.selection
         ready = self.prepared[spec.data_key]
         if "lexical" in needs:
@@ -109,7 +109,7 @@ class JobPlanner:
             assert ready.masked_model is not None
             scorer = PerplexityScorer(ready.masked_model, settings.mask_every, spec.config.data.max_length)
             yield self._job(spec, scorer)
-        for source in spec.sources:
+        for source in spec.signal_runs:
             yield self._job(spec, self._scorer_of(source, spec), runs=source.runs)
         if needs & EMBEDDING_SIGNALS:
             embedding = self._embedding_job(spec, ready)
@@ -117,16 +117,16 @@ class JobPlanner:
             if "aflite" in needs:
                 yield self._job(spec, AfliteScorer(), depends=(embedding.key,))
 
-    def _embedding_job(self, spec: TrialSpec, ready: Prepared) -> ScoringJob:
+    def _embedding_job(self, spec: RunSpec, ready: Prepared) -> ScoringJob:
         embedding = spec.config.selection.embedding
         if isinstance(ready.data, ChunkedData):
             return self._job(spec, DocumentEmbeddingScorer(ready.encoder))
         if embedding.source == "encoder":
             return self._job(spec, EmbeddingScorer(ready.encoder, embedding.pooling))
-        run = next(source for source in spec.sources if source.kind == "proxy").runs[0]
+        run = next(source for source in spec.signal_runs if source.kind == "proxy").runs[0]
         return self._job(spec, ProxyEmbeddingScorer(run, self._model(run), embedding.pooling), runs=(run,))
 
-    def _scorer_of(self, source: Source, spec: TrialSpec) -> Scorer:
+    def _scorer_of(self, source: SignalRuns, spec: RunSpec) -> Scorer:
         if source.kind == "dynamics":
             (run,) = source.runs
             return DynamicsScorer(run, self.folder.trial(run).path)
@@ -141,7 +141,7 @@ class JobPlanner:
 
     def _job(
         self,
-        spec: TrialSpec,
+        spec: RunSpec,
         scorer: Scorer | PoolScorer,
         runs: tuple[str, ...] = (),
         depends: tuple[str, ...] = (),

@@ -23,7 +23,7 @@ from raybert.sweep.phases.model_keeper import ModelKeeper
 from raybert.sweep.phases.prepare import Prepared
 from raybert.sweep.phases.scoring_jobs import JobPlanner
 from raybert.sweep.plan.comparison import Plan
-from raybert.sweep.plan.specs import PART, PROXY, READER, TrialSpec
+from raybert.sweep.plan.specs import PART, PROXY, READER, RunSpec
 
 WEAK_PROXY_MARGIN = 0.1
 """A proxy whose accuracy is not this far above the share of the largest class is warned about."""
@@ -76,7 +76,7 @@ class TrialRunner:
             self.progress.phase(f"{self.title}: scored strategies")
             self._run_trials(scored)
 
-    def _pending(self) -> list[TrialSpec]:
+    def _pending(self) -> list[RunSpec]:
         """Return the trials without an outcome."""
         return [spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"]
 
@@ -106,12 +106,12 @@ class TrialRunner:
     def _scoring_data(self, key: str) -> ScoringData:
         return ScoringData(self.prepared[key].data, self.prepared[key].splits.train)
 
-    def _run_trials(self, specs: list[TrialSpec]) -> None:
+    def _run_trials(self, specs: list[RunSpec]) -> None:
         encoders = {key: ready.encoder for key, ready in self.prepared.items()}
         inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
         run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption, self.keeper.ended)
 
-    def _without_failed_runs(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+    def _without_failed_runs(self, specs: list[RunSpec]) -> list[RunSpec]:
         """Fail the trials that read a failed run, and return the others whose runs are complete."""
         runnable = []
         for spec in specs:
@@ -124,7 +124,7 @@ class TrialRunner:
                 runnable.append(spec)
         return runnable
 
-    def _warn_of_weak_proxies(self, specs: list[TrialSpec]) -> None:
+    def _warn_of_weak_proxies(self, specs: list[RunSpec]) -> None:
         """Say which proxies know hardly more than the largest class: rankings by their outputs mean little."""
         used = {run for spec in specs for run in spec.proxies}
         for spec in self.plan.proxies:
@@ -151,7 +151,7 @@ class TrialRunner:
                     f"(selection.scorers.perplexity.mask_every: {job.scorer.mask_every or 'null'}; exact: {exact:,})"
                 )
 
-    def _score(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+    def _score(self, specs: list[RunSpec]) -> list[RunSpec]:
         """Compute the signals of trials, and return those that have all; the readers of one that fails, fail."""
         jobs = self.planner.unique_jobs(specs)
         self._announce_perplexity([job for job in jobs if self.store.completion(job.key) is None])
@@ -170,7 +170,7 @@ class TrialRunner:
                 self._fail(spec, found[0])
         return [spec for spec in specs if self.folder.trial(spec.trial_id).status() != "failed"]
 
-    def _try_alone(self, job: ScoringJob, spec: TrialSpec, errors: dict[str, str]) -> bool:
+    def _try_alone(self, job: ScoringJob, spec: RunSpec, errors: dict[str, str]) -> bool:
         """Run one scoring job, note its error by key, and return whether it was not interrupted."""
         blocked = [errors[key] for key in job.depends if key in errors]
         if blocked:
@@ -182,7 +182,7 @@ class TrialRunner:
             errors[job.key] = f"TrialError: {error}\n\n{error.details}"
             return True
 
-    def _run_scoring(self, jobs: Sequence[ScoringJob], spec: TrialSpec) -> bool:
+    def _run_scoring(self, jobs: Sequence[ScoringJob], spec: RunSpec) -> bool:
         with watched_scoring(self.store, self.config.limits, self.progress.note) as guard:
             return run_scoring(
                 jobs,
@@ -206,6 +206,6 @@ class TrialRunner:
         for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
             self.folder.trial(run).remove_models()
 
-    def _fail(self, spec: TrialSpec, text: str, kind: str = "error") -> None:
+    def _fail(self, spec: RunSpec, text: str, kind: str = "error") -> None:
         self.folder.trial(spec.trial_id).fail(text, kind)
         self.progress.ended(spec, "failed", text.splitlines()[0])

@@ -14,8 +14,8 @@ from raybert.selection.strategy import Strategy
 from raybert.sweep.plan.design import build_entries
 from raybert.sweep.plan.grid import Variant, expand_grid, facts_of
 from raybert.sweep.plan.search_space import STRATEGY, Params, SearchSpace, parameter_of, strategy_of
-from raybert.sweep.plan.signal_runs import check_sources, plan_sources
-from raybert.sweep.plan.specs import PART, READER, TUNE, PoolFacts, Source, TrialSpec
+from raybert.sweep.plan.signal_runs import check_signal_runs, plan_signal_runs
+from raybert.sweep.plan.specs import PART, READER, TUNE, PoolFacts, RunSpec, SignalRuns
 from raybert.sweep.plan.trials import plan_trial
 
 SHARED = "all strategies"
@@ -39,8 +39,8 @@ class Candidate:
     entry: StrategyConfig
     variant: Variant
     facts: PoolFacts
-    readers: tuple[TrialSpec, ...]
-    runs: tuple[TrialSpec, ...] = field(repr=False)
+    readers: tuple[RunSpec, ...]
+    runs: tuple[RunSpec, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Arm:
         return self.candidates[0].label if len(self.candidates) == 1 else None
 
     @property
-    def readers(self) -> tuple[TrialSpec, ...]:
+    def readers(self) -> tuple[RunSpec, ...]:
         """What stands for its runs where signals are computed."""
         return tuple(reader for candidate in self.candidates for reader in candidate.readers)
 
@@ -96,7 +96,7 @@ class Arm:
         label = params.get(STRATEGY)
         return next(found for found in self.candidates if label in (None, found.label))
 
-    def runs(self, params: Mapping[str, Any]) -> tuple[TrialSpec, ...]:
+    def runs(self, params: Mapping[str, Any]) -> tuple[RunSpec, ...]:
         """Return the training runs of a suggestion, one for each tuning seed."""
         candidate = self.candidate(params)
         strategy, variant = with_values(candidate.label, candidate.entry, candidate.variant, self.space.decode(params))
@@ -104,7 +104,7 @@ class Arm:
         train = variant.config.train.model_copy(update={"best_metric": self.metric})
         variant = replace(variant, config=variant.config.model_copy(update={"train": train}))
         return tuple(
-            plan_trial(variant, candidate.facts, candidate.label, strategy, reader.seed, reader.sources, role=TUNE)
+            plan_trial(variant, candidate.facts, candidate.label, strategy, reader.seed, reader.signal_runs, role=TUNE)
             for reader in candidate.readers
         )
 
@@ -258,12 +258,12 @@ def make_candidate(
     label: str, entry: StrategyConfig, strategy: Strategy, variant: Variant, facts: PoolFacts, seeds: Sequence[int]
 ) -> Candidate:
     """Return a strategy at a point of the grid, with what it reads on the tuning seeds."""
-    readers, runs = [], list[TrialSpec]()
+    readers, runs = [], list[RunSpec]()
     for seed in seeds:
-        sources: list[Source] = []
-        for source, found in plan_sources(variant, facts, strategy, seed):
-            sources.append(source)
+        signal_runs: list[SignalRuns] = []
+        for source, found in plan_signal_runs(variant, facts, strategy, seed):
+            signal_runs.append(source)
             runs += [replace(run, role=PART) for run in found]
-        check_sources(label, strategy, variant.config, sources)
-        readers.append(plan_trial(variant, facts, label, strategy, seed, tuple(sources), role=READER))
+        check_signal_runs(label, strategy, variant.config, signal_runs)
+        readers.append(plan_trial(variant, facts, label, strategy, seed, tuple(signal_runs), role=READER))
     return Candidate(label, entry, variant, facts, tuple(readers), tuple(runs))

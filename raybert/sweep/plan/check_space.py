@@ -44,7 +44,7 @@ def search_spaces(config: RaybertConfig) -> dict[str, SearchSpace]:
         _check_key(key, labels, config)
         owner = strategy_of(key, labels)
         users = [entry for entry in entries if owner in (None, entry[0])]
-        kinds = [_Trial(variants, *entry).check(key, domain, tune.space) for entry in users]
+        kinds = [_Attempt(variants, *entry).check(key, domain, tune.space) for entry in users]
         domains[key] = Domain(key, domain, all(kinds))
         for other, values in domain.when.items():
             outside = [value for value in values if not domains[other].contains(value)]
@@ -121,7 +121,7 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
-class _Trial:
+class _Attempt:
     """Tries values of the space on one strategy, at every point of the grid."""
 
     def __init__(self, variants: list[Variant], label: str, entry: StrategyConfig, strategy: Strategy) -> None:

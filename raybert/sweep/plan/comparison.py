@@ -10,8 +10,8 @@ from raybert.selection.strategy import Strategy
 from raybert.sweep.plan.arms import Arm
 from raybert.sweep.plan.design import build_strategies
 from raybert.sweep.plan.grid import Variant, expand_grid, facts_of
-from raybert.sweep.plan.signal_runs import check_sources, plan_sources
-from raybert.sweep.plan.specs import PART, PROXY, TRIAL, PoolFacts, TrialSpec
+from raybert.sweep.plan.signal_runs import check_signal_runs, plan_signal_runs
+from raybert.sweep.plan.specs import PART, PROXY, TRIAL, PoolFacts, RunSpec
 from raybert.sweep.plan.trials import plan_trial
 
 _NOTHING = object()
@@ -26,11 +26,11 @@ class Plan:
         arms: what is searched before it; the comparison is then planned as if nothing had been found.
     """
 
-    trials: tuple[TrialSpec, ...]
+    trials: tuple[RunSpec, ...]
     arms: tuple[Arm, ...] = ()
 
     @property
-    def proxies(self) -> tuple[TrialSpec, ...]:
+    def proxies(self) -> tuple[RunSpec, ...]:
         """The runs whose outputs are signals."""
         return tuple(spec for spec in self.trials if spec.role in (PROXY, PART))
 
@@ -52,9 +52,9 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts], tuned: Tune
     """
     strategies = build_strategies(config)
     variants = expand_grid(config)
-    trials: dict[str, TrialSpec] = {}
+    trials: dict[str, RunSpec] = {}
 
-    def add(spec: TrialSpec) -> None:
+    def add(spec: RunSpec) -> None:
         known = trials.setdefault(spec.trial_id, spec)
         # What a strategy does not read makes no difference to it: one trial stands at several points of the grid.
         grid = {key: value for key, value in known.grid.items() if spec.grid.get(key, _NOTHING) == value}
@@ -67,12 +67,12 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts], tuned: Tune
                 found = (strategy, variant) if tuned is None else tuned(label, strategy, variant)
                 if found is None:
                     continue
-                sources = []
-                for source, runs in plan_sources(variant, facts, strategy, seed):
-                    sources.append(source)
+                signal_runs = []
+                for source, runs in plan_signal_runs(variant, facts, strategy, seed):
+                    signal_runs.append(source)
                     for run in runs:
                         add(run)
-                check_sources(label, strategy, variant.config, sources)
-                add(plan_trial(found[1], facts, label, found[0], seed, tuple(sources)))
+                check_signal_runs(label, strategy, variant.config, signal_runs)
+                add(plan_trial(found[1], facts, label, found[0], seed, tuple(signal_runs)))
     ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
     return Plan(tuple(ordered))

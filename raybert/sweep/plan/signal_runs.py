@@ -19,17 +19,17 @@ from raybert.sweep.plan.specs import (
     PROXY,
     PROXY_SIGNALS,
     PoolFacts,
-    Source,
-    TrialSpec,
+    RunSpec,
+    SignalRuns,
     identified,
 )
 
 _TWINS = 2
 
 
-def plan_sources(
+def plan_signal_runs(
     variant: Variant, facts: PoolFacts, strategy: Strategy, seed: int
-) -> Iterator[tuple[Source, list[TrialSpec]]]:
+) -> Iterator[tuple[SignalRuns, list[RunSpec]]]:
     """Yield what a strategy reads of other runs, with these runs."""
     selection, needs = variant.config.selection, strategy.all_signals()
     proxy = selection.proxy
@@ -38,20 +38,20 @@ def plan_sources(
     if needs & PROXY_SIGNALS or embeds_by_proxy:
         null = strategy.null_inputs()
         runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
-        yield Source("proxy", _ids(runs), proxy.folds, null), runs
+        yield SignalRuns("proxy", _ids(runs), proxy.folds, null), runs
     if "heldout_probs" in needs:
         heldout = selection.scorers.heldout
         runs = maker.cross_fit(heldout.folds, 1, heldout.epochs)
-        yield Source("heldout", _ids(runs), heldout.folds), runs
+        yield SignalRuns("heldout", _ids(runs), heldout.folds), runs
     if "irreducible_loss" in needs:
         runs = maker.cross_fit(_TWINS, 1, selection.scorers.irreducible.epochs)
-        yield Source("irreducible", _ids(runs), _TWINS), runs
+        yield SignalRuns("irreducible", _ids(runs), _TWINS), runs
     if "dynamics" in needs:
         run = maker.dynamics()
-        yield Source("dynamics", (run.trial_id,)), [run]
+        yield SignalRuns("dynamics", (run.trial_id,)), [run]
 
 
-def check_sources(label: str, strategy: Strategy, config: RaybertConfig, sources: Sequence[Source]) -> None:
+def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, signal_runs: Sequence[SignalRuns]) -> None:
     """Refuse cross-fitted proxies where the strategy needs such that have seen the whole pool.
 
     Raises:
@@ -65,7 +65,7 @@ def check_sources(label: str, strategy: Strategy, config: RaybertConfig, sources
     if folds is None:
         return
     remedy = f"leave out selection.proxy.folds, got {folds}"
-    if any(source.kind == "proxy" and source.null for source in sources):
+    if any(source.kind == "proxy" and source.null for source in signal_runs):
         raise ConfigError(
             f"sweep.strategies: '{label}' compares with a null that proxies of the whole pool have seen; {remedy}"
         )
@@ -74,12 +74,12 @@ def check_sources(label: str, strategy: Strategy, config: RaybertConfig, sources
             f"selection.embedding.source: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
             f"different folds cannot be compared; {remedy}"
         )
-    runs = [set(source.runs) for source in sources if source.kind in ("proxy", "irreducible")]
+    runs = [set(source.runs) for source in signal_runs if source.kind in ("proxy", "irreducible")]
     if len(runs) == 2 and runs[0] & runs[1]:
         raise ConfigError(f"sweep.strategies: '{label}' would subtract its twins' loss from itself; {remedy}")
 
 
-def _ids(runs: Iterable[TrialSpec]) -> tuple[str, ...]:
+def _ids(runs: Iterable[RunSpec]) -> tuple[str, ...]:
     return tuple(run.trial_id for run in runs)
 
 
@@ -93,14 +93,14 @@ class _RunMaker:
 
     def cross_fit(
         self, num_folds: int | None, repetitions: int, epochs: float, null: NullInputs | None = None
-    ) -> list[TrialSpec]:
+    ) -> list[RunSpec]:
         """Return whole-pool proxies, or for m folds m proxies a repetition, each without one of them."""
         # Further proxies of a seed must not repeat another seed's first one.
         model_seeds = [self.seed + 1_000_003 * member for member in range(repetitions)]
         folds = range(num_folds) if num_folds else (None,)
         return [self._proxy(seed, num_folds, fold, epochs, null) for seed in model_seeds for fold in folds]
 
-    def dynamics(self) -> TrialSpec:
+    def dynamics(self) -> RunSpec:
         """Return a run over the whole pool that stops at checkpoints: its passes are parts of a permutation."""
         settings, n = self.variant.config.selection.scorers.dynamics, self.facts.base
         part = math.ceil(settings.epochs * n / settings.checkpoints)
@@ -110,7 +110,7 @@ class _RunMaker:
 
     def _proxy(
         self, model_seed: int, num_folds: int | None, fold: int | None, epochs: float, null: NullInputs | None
-    ) -> TrialSpec:
+    ) -> RunSpec:
         config, n, base = self.variant.config, self.facts.num_examples, self.facts.base
         if num_folds is None or fold is None:
             strategy: Strategy = All()
@@ -126,7 +126,7 @@ class _RunMaker:
 
     def _run(
         self, label: str, role: str, strategy: Strategy, budget: int, total_steps: int, model_seed: int
-    ) -> TrialSpec:
+    ) -> RunSpec:
         config = self.variant.config
         train = config.train.model_copy(
             update={
@@ -135,7 +135,7 @@ class _RunMaker:
                 "eval_every": total_steps,
             }
         )
-        return TrialSpec(
+        return RunSpec(
             trial_id="",
             role=role,
             label=label,
@@ -144,7 +144,7 @@ class _RunMaker:
             model_seed=model_seed,
             fold=self.variant.fold,
             budget=budget,
-            pool=self.facts.num_examples,
+            pool_size=self.facts.num_examples,
             total_steps=total_steps,
             grid={key: value for key, value in self.variant.grid.items() if key != "selection.budget"},
             config=config.model_copy(update={"train": train}),

@@ -28,7 +28,7 @@ KNOWN_SIGNALS = (
     PROXY_SIGNALS | TEXT_SIGNALS | EMBEDDING_SIGNALS | {"dynamics", "heldout_probs", "irreducible_loss", "lengths"}
 )
 
-SourceKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
+SignalRunsKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PoolFacts:
 
 
 @dataclass(frozen=True)
-class Source:
+class SignalRuns:
     """Training runs whose outputs are a signal.
 
     Attributes:
@@ -68,14 +68,14 @@ class Source:
         null: which null the runs saw in training besides.
     """
 
-    kind: SourceKind
+    kind: SignalRunsKind
     runs: tuple[str, ...]
     num_folds: int | None = None
     null: NullInputs | None = None
 
 
 @dataclass(frozen=True)
-class TrialSpec:
+class RunSpec:
     """One training run, completely: what `trials/<id>/config.yaml` says.
 
     Attributes:
@@ -88,12 +88,12 @@ class TrialSpec:
         model_seed: of head, order and dropout.
         fold: cross-validation fold (0 without).
         budget: examples, resolved.
-        pool: pool size.
+        pool_size: candidates n.
         total_steps: optimizer steps T.
         grid: the varied hyperparameters by dotted key.
         config: the resolved configuration.
         data_key: which prepared data set.
-        sources: the runs whose outputs it reads.
+        signal_runs: the runs whose outputs it reads.
         null: which null is among its training inputs (proxies of IFD).
         checkpoints: at how many points of the run the pool is scored (dynamics).
         last_step: training ends here, before T (refit); None: at T.
@@ -107,12 +107,12 @@ class TrialSpec:
     model_seed: int
     fold: int
     budget: int
-    pool: int
+    pool_size: int
     total_steps: int
     grid: dict[str, Any]
     config: RaybertConfig
     data_key: str
-    sources: tuple[Source, ...] = ()
+    signal_runs: tuple[SignalRuns, ...] = ()
     null: NullInputs | None = None
     checkpoints: int | None = None
     last_step: int | None = None
@@ -120,7 +120,7 @@ class TrialSpec:
     @property
     def proxies(self) -> tuple[str, ...]:
         """Trial ids of all runs whose outputs it reads."""
-        return tuple(run for source in self.sources for run in source.runs)
+        return tuple(run for source in self.signal_runs for run in source.runs)
 
     @property
     def replicate(self) -> str:
@@ -136,7 +136,7 @@ class TrialSpec:
             "seed": self.seed,
             "fold": self.fold,
             "budget": self.budget,
-            "pool": self.pool,
+            "pool": self.pool_size,
             "budget_kind": self.strategy.spends(),
             "total_steps": self.total_steps,
             "grid": self.grid,
@@ -149,7 +149,7 @@ class TrialSpec:
         return "\n".join(lines) + "\n" + dump_yaml(self.config)
 
 
-def identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
+def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
     """Return the specification with its content hash as id."""
     config, needs = spec.config, spec.strategy.all_signals()
     resources = config.resources
@@ -166,7 +166,7 @@ def identified(spec: TrialSpec, facts: PoolFacts) -> TrialSpec:
         "budget": spec.budget,
         "seeds": [spec.seed, spec.model_seed],
         "fold": spec.fold,
-        "sources": [dataclasses.asdict(source) for source in spec.sources],
+        "sources": [dataclasses.asdict(source) for source in spec.signal_runs],
         "null": spec.null,
         "checkpoints": spec.checkpoints,
         "embedding": config.selection.embedding.model_dump(mode="json") if reads_embeddings else None,

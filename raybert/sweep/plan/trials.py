@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raybert.selection.strategy import Strategy
 from raybert.sweep.plan.grid import Variant
-from raybert.sweep.plan.specs import TRIAL, PoolFacts, Source, TrialSpec, identified
+from raybert.sweep.plan.specs import TRIAL, PoolFacts, RunSpec, SignalRuns, identified
 
 
 def plan_trial(
@@ -13,15 +13,15 @@ def plan_trial(
     label: str,
     strategy: Strategy,
     seed: int,
-    sources: tuple[Source, ...],
+    signal_runs: tuple[SignalRuns, ...],
     role: str = TRIAL,
-) -> TrialSpec:
+) -> RunSpec:
     """Return one training run of a strategy, with its id."""
     config, n = variant.config, facts.num_examples
     limited = strategy.spends() != "none"
     budget = config.selection.resolve(facts.base) if limited else n
     grid = {key: value for key, value in variant.grid.items() if limited or key != "selection.budget"}
-    spec = TrialSpec(
+    spec = RunSpec(
         trial_id="",
         role=role,
         label=label,
@@ -30,11 +30,11 @@ def plan_trial(
         model_seed=seed,
         fold=variant.fold,
         budget=budget,
-        pool=n,
+        pool_size=n,
         total_steps=config.train.length.resolve(min(budget, facts.base), facts.base, config.train.batch_size),
         grid=grid,
         config=config,
         data_key=variant.data_key,
-        sources=sources,
+        signal_runs=signal_runs,
     )
     return identified(spec, facts)

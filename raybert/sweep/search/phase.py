@@ -14,10 +14,10 @@ from raybert.sweep.plan.arms import Arm, with_values
 from raybert.sweep.plan.comparison import Plan, Tuned, make_plan
 from raybert.sweep.plan.grid import Variant
 from raybert.sweep.plan.search_space import Params
-from raybert.sweep.plan.specs import PoolFacts, TrialSpec
+from raybert.sweep.plan.specs import PoolFacts, RunSpec
 from raybert.sweep.search.log import DECISIONS_FILE, DecisionLog
 from raybert.sweep.search.resume import reconcile
-from raybert.sweep.search.search import Search
+from raybert.sweep.search.search_state import SearchState
 from raybert.sweep.search.studies import ArmStudy, open_storage, study_name
 from raybert.sweep.search.tune import run_search
 
@@ -35,7 +35,7 @@ class SearchOutcome:
     """
 
     best: Mapping[str, Params]
-    runs: tuple[TrialSpec, ...]
+    runs: tuple[RunSpec, ...]
     num_complete: int
     num_pending: int
     failures: tuple[tuple[str, str], ...]
@@ -56,7 +56,7 @@ def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOut
     assert tune is not None
     with open_storage(tune, folder.path) as storage:
         studies = {arm.name: ArmStudy(arm, tune, storage, study_name(config, arm.name)) for arm in arms}
-        search = Search(arms, tune, studies, DecisionLog(folder.path / DECISIONS_FILE), folder)
+        search = SearchState(arms, tune, studies, DecisionLog(folder.path / DECISIONS_FILE), folder)
         reconcile(search)
         runs = tuning_runs(runner.plan)
         if retry is not None:
@@ -73,14 +73,14 @@ def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOut
         return _outcome(search, runs)
 
 
-def tuning_runs(plan: Plan) -> tuple[TrialSpec, ...]:
+def tuning_runs(plan: Plan) -> tuple[RunSpec, ...]:
     """Return the runs behind the signals of the tuning seeds, each once; some may serve the comparison too."""
     compared = {spec.trial_id: spec for spec in plan.proxies}
     runs = {run.trial_id: run for arm in plan.arms for candidate in arm.candidates for run in candidate.runs}
     return tuple(compared.get(trial_id, run) for trial_id, run in runs.items())
 
 
-def _score(runner: TrialRunner, search: Search, runs: tuple[TrialSpec, ...]) -> TrialInputs:
+def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) -> TrialInputs:
     """Compute the signals of the tuning seeds, once for all suggestions; arms that cannot have theirs are blocked."""
     readers = {reader.trial_id: reader for arm in search.arms for reader in arm.readers}
     for trial_id in readers:
@@ -97,7 +97,7 @@ def _score(runner: TrialRunner, search: Search, runs: tuple[TrialSpec, ...]) -> 
     return TrialInputs(scorer.data, encoders, runner.planner.refs(list(readers.values()), runner.store))
 
 
-def _outcome(search: Search, runs: tuple[TrialSpec, ...]) -> SearchOutcome:
+def _outcome(search: SearchState, runs: tuple[RunSpec, ...]) -> SearchOutcome:
     ended = [one for one in search.suggestions.values() if one.status is not None]
     failures = [(one.why, one.current_run.trial_id if one.runs else one.name) for one in search.failed()]
     failures += [(search.folder.trial(reader).failure().message, reader) for reader in search.blocked.values()]

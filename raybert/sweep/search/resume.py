@@ -11,13 +11,13 @@ from raybert.errors import SweepError
 from raybert.sweep.plan.arms import Arm
 from raybert.sweep.plan.search_space import Params
 from raybert.sweep.search.log import Event
-from raybert.sweep.search.search import Search
+from raybert.sweep.search.search_state import SearchState
 from raybert.sweep.search.suggestion import CONTINUE, Suggestion
 
 _STATUSES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
-def reconcile(search: Search) -> None:
+def reconcile(search: SearchState) -> None:
     """Bring log, studies and early stopping of a search to one state, and queue what an earlier driver began.
 
     The log is written first, so it knows most: rungs are replayed from it, and what the study or the runs' folders lack
@@ -41,7 +41,7 @@ def reconcile(search: Search) -> None:
     search.unfinished = [suggestion for suggestion in begun if suggestion.status is None]
 
 
-def _replay(search: Search, events: list[Event]) -> None:
+def _replay(search: SearchState, events: list[Event]) -> None:
     """Feed the log to suggestions and early stopping; arms that the file no longer has are passed over."""
     arms = {arm.name: arm for arm in search.arms}
     for event in events:
@@ -58,7 +58,7 @@ def _replay(search: Search, events: list[Event]) -> None:
             search.stoppers[arm.name].report(number, event["examples_seen"], event["value"])
 
 
-def _count_retries(search: Search, arm: Arm) -> None:
+def _count_retries(search: SearchState, arm: Arm) -> None:
     """Take the failed suggestions out of the count that were queued again, whether or not that has begun."""
     study = search.studies[arm.name]
     for _ in study.tried_again():
@@ -66,7 +66,7 @@ def _count_retries(search: Search, arm: Arm) -> None:
     search.tallies[arm.name].num_retries = study.num_retries_waiting()
 
 
-def _restore_lost(search: Search, arm: Arm) -> None:
+def _restore_lost(search: SearchState, arm: Arm) -> None:
     """Add suggestions to the study that only the log knows: the study's file was lost."""
     study = search.studies[arm.name]
     there = {trial.number for trial in study.trials()}
@@ -121,7 +121,7 @@ class _Recorder:
         return self.params[name]
 
 
-def _recover(search: Search, arm: Arm, trial: FrozenTrial) -> Suggestion:
+def _recover(search: SearchState, arm: Arm, trial: FrozenTrial) -> Suggestion:
     """Write a suggestion into the log that only the study knows; values that are missing are sampled now."""
     study = search.studies[arm.name]
     params = dict(trial.params) if trial.state.is_finished() else study.attach(trial.number)
@@ -142,7 +142,7 @@ def _recover(search: Search, arm: Arm, trial: FrozenTrial) -> Suggestion:
     return suggestion
 
 
-def _match(search: Search, suggestion: Suggestion, trial: FrozenTrial) -> None:
+def _match(search: SearchState, suggestion: Suggestion, trial: FrozenTrial) -> None:
     """Bring the study, and what the log has not ended yet, up to date."""
     if trial.state.is_finished():
         if suggestion.status is None:

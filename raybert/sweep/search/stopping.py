@@ -12,7 +12,7 @@ from scipy import stats
 
 from raybert.config import AshaConfig
 from raybert.sweep.plan.arms import Arm
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 
 _TIME, _VALUE = "examples_seen", "value"
 
@@ -68,7 +68,7 @@ class ArmStopper:
         }
 
 
-def examples_of_run(spec: TrialSpec) -> int:
+def examples_of_run(spec: RunSpec) -> int:
     """Return how many examples a run sees in its T steps, the short last batch of every pass counted as it is."""
     batch = spec.config.train.batch_size
     per_pass = math.ceil(spec.budget / batch)

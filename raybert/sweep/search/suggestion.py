@@ -11,7 +11,7 @@ import numpy as np
 from raybert.errors import ConfigError, SelectionError
 from raybert.sweep.plan.arms import Arm
 from raybert.sweep.plan.search_space import Params
-from raybert.sweep.plan.specs import TrialSpec
+from raybert.sweep.plan.specs import RunSpec
 from raybert.sweep.search.log import Event
 
 CONTINUE, STOP = "continue", "stop"
@@ -54,14 +54,14 @@ class Suggestion:
     curves: dict[int, dict[int, float]] = field(default_factory=dict)
 
     @cached_property
-    def _planned(self) -> tuple[tuple[TrialSpec, ...], str]:
+    def _planned(self) -> tuple[tuple[RunSpec, ...], str]:
         try:
             return self.arm.runs(self.params), ""
         except (ConfigError, SelectionError) as error:
             return (), f"{type(error).__name__}: {error}"
 
     @property
-    def runs(self) -> tuple[TrialSpec, ...]:
+    def runs(self) -> tuple[RunSpec, ...]:
         """Its training runs, seed by seed; none, where its values cannot be together."""
         return self._planned[0]
 
@@ -76,7 +76,7 @@ class Suggestion:
         return f"{self.arm.name} #{self.number}"
 
     @property
-    def current_run(self) -> TrialSpec:
+    def current_run(self) -> RunSpec:
         """The run that is on its way, or the last one."""
         left = (spec for spec in self.runs if spec.seed not in self.ended_runs)
         return next(left, self.runs[-1])

@@ -15,14 +15,14 @@ from raybert.sweep.cluster.tune_run import RUN_ENDED, TrialInputs, run_spec, run
 from raybert.sweep.driver.progress import Progress
 from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm
-from raybert.sweep.search.search import Search
+from raybert.sweep.search.search_state import SearchState
 from raybert.sweep.search.suggestion import STOP, Suggestion
 
 _SEED = "raybert_seed"
 
 
 def run_search(
-    search: Search,
+    search: SearchState,
     inputs: TrialInputs,
     cluster: Cluster,
     progress: Progress,
@@ -86,7 +86,7 @@ class ArmSearcher(Searcher):
         should_stop: once true, nothing more is suggested; what runs stays unfinished in its study.
     """
 
-    def __init__(self, search: Search, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, search: SearchState, should_stop: Callable[[], bool]) -> None:
         super().__init__()
         self._search, self._should_stop = search, should_stop
         self._given: dict[str, Suggestion] = {}
@@ -129,7 +129,7 @@ class ArmScheduler(FIFOScheduler):
         has_workers: whether runs have workers of their own.
     """
 
-    def __init__(self, search: Search, *, has_workers: bool = False) -> None:
+    def __init__(self, search: SearchState, *, has_workers: bool = False) -> None:
         super().__init__()
         self._search, self._has_workers = search, has_workers
 
@@ -156,7 +156,7 @@ class ArmScheduler(FIFOScheduler):
         return str(TrialScheduler.CONTINUE)
 
 
-def suggestion_of(search: Search, trial: Any) -> Suggestion:
+def suggestion_of(search: SearchState, trial: Any) -> Suggestion:
     """Return what a Tune trial tries."""
     return search.suggestions[trial.config["arm"], trial.config["number"]]
 
@@ -168,7 +168,7 @@ def _at_work(suggestion: Suggestion) -> tuple[str, str]:
 class _Watcher(tune.Callback):
     """Passes Tune's events on, and records the failure of suggestions whose process died."""
 
-    def __init__(self, search: Search, progress: Progress) -> None:
+    def __init__(self, search: SearchState, progress: Progress) -> None:
         self._search, self._progress = search, progress
         self._announced: set[str] = set()
 

@@ -23,7 +23,7 @@ from raybert.sweep.folder.spec_file import StoredSignal, StoredSpec, read_spec
 from raybert.sweep.phases.prepare import Prepared, prepare_variants
 from raybert.sweep.phases.refit import join_validation
 from raybert.sweep.plan.grid import Variant
-from raybert.sweep.plan.specs import REFIT, TrialSpec
+from raybert.sweep.plan.specs import REFIT, RunSpec
 from raybert.sweep.single.differences import Comparison, compare_trials
 from raybert.sweep.single.train import check_machine
 from raybert.sweep.trial.run import SignalRef, run_trial
@@ -48,7 +48,7 @@ class Reproduction:
         notes: what is not as it was when the trial ran.
     """
 
-    spec: TrialSpec
+    spec: RunSpec
     first: TrialFolder
     again: TrialFolder
     status: str
@@ -165,7 +165,7 @@ def _error(folder: TrialFolder) -> str:
     return folder.failure().message if folder.status() == "failed" else ""
 
 
-def _without_limits(spec: TrialSpec) -> TrialSpec:
+def _without_limits(spec: RunSpec) -> RunSpec:
     """Return the specification without the time that a trial of a sweep may take."""
     limits = spec.config.limits.model_copy(update={"trial_seconds": None})
     return replace(spec, config=spec.config.model_copy(update={"limits": limits}))
@@ -225,7 +225,7 @@ class _Watch:
     """Passes on what the new run reports, and ends it where an unfinished first run ended."""
 
     progress: RunProgress
-    spec: TrialSpec
+    spec: RunSpec
     folder: SweepFolder
     last: int | None
 
@@ -236,7 +236,7 @@ class _Watch:
 
 
 def _run(
-    spec: TrialSpec,
+    spec: RunSpec,
     ready: Prepared,
     signals: tuple[SignalRef, ...],
     folder: SweepFolder,

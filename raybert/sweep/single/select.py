@@ -24,7 +24,7 @@ from raybert.sweep.phases.scoring_jobs import JobPlanner, score_store
 from raybert.sweep.phases.trial_runner import TrialRunner
 from raybert.sweep.plan.comparison import Plan
 from raybert.sweep.plan.narrow import narrow_to_one
-from raybert.sweep.plan.specs import TRIAL, TrialSpec
+from raybert.sweep.plan.specs import TRIAL, RunSpec
 from raybert.sweep.runner import prepare_plan
 from raybert.sweep.trial.run import SignalRef, make_pool
 
@@ -86,7 +86,7 @@ def choose_subset(
         selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.budget)
         return Subset(
             frame=_frame(ready, selection),
-            pool_size=spec.pool,
+            pool_size=spec.pool_size,
             refilled=selection.refilled,
             conflicts=_conflicts(ready, selection),
             signal_seconds=sum(ref.seconds for ref in refs),
@@ -96,7 +96,7 @@ def choose_subset(
 def _score(
     config: RaybertConfig,
     plan: Plan,
-    spec: TrialSpec,
+    spec: RunSpec,
     prepared: dict[str, Prepared],
     folder: SweepFolder,
     progress: Progress,

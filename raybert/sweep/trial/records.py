@@ -11,7 +11,7 @@ import pandas as pd
 
 from raybert.files import atomic_path, save_array
 from raybert.selection.strategy import Selection
-from raybert.training.interface import EpochPlan, EpochSource, FixedEpochs, PoolView
+from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
 BEFORE_TRAINING = -1
 """The epoch of what was chosen once."""
@@ -21,27 +21,27 @@ BEFORE_TRAINING = -1
 class DynamicsRecorder:
     """Passes on the plans of a source, and scores the pool between its passes: the checkpoints of `dynamics`."""
 
-    source: EpochSource
+    source: PassPlanner
     folder: Path
 
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Write the pool's probabilities before every pass but the first."""
         if epoch > 0:
             save_array(self.folder / f"{epoch:03d}.npy", view.predict())
-        return self.source.next_epoch(epoch, previous, view)
+        return self.source.next_pass(epoch, previous, view)
 
 
 @dataclass(frozen=True)
-class RecordedEpochs:
+class RecordedPasses:
     """Passes on the plans of a source and keeps each on disk, so that a continued trial knows the earlier ones."""
 
-    source: EpochSource
+    source: PassPlanner
     folder: Path
 
-    def next_epoch(self, epoch: int, previous: EpochPlan | None, view: PoolView) -> EpochPlan:
+    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Write the plan, unless all passes are the same."""
-        plan = self.source.next_epoch(epoch, previous, view)
-        if not isinstance(self.source, FixedEpochs):
+        plan = self.source.next_pass(epoch, previous, view)
+        if not isinstance(self.source, FixedPasses):
             arrays = {"positions": plan.positions, **{f"record_{name}": part for name, part in plan.record.items()}}
             if plan.weights is not None:
                 arrays["weights"] = plan.weights
@@ -49,13 +49,13 @@ class RecordedEpochs:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
         return plan
 
-    def plans(self) -> list[tuple[int, EpochPlan]]:
+    def plans(self) -> list[tuple[int, PassPlan]]:
         """Return the number and the plan of every pass so far."""
         plans = []
         for path in sorted(self.folder.glob("*.npz")):
             with np.load(path) as arrays:
                 record = {name.removeprefix("record_"): arrays[name] for name in arrays if name.startswith("record_")}
-                plan = EpochPlan(arrays["positions"], arrays.get("weights"), record=record)
+                plan = PassPlan(arrays["positions"], arrays.get("weights"), record=record)
                 plans.append((int(path.stem), plan))
         return plans
 
@@ -64,7 +64,7 @@ class RecordedEpochs:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def join_rounds(plans: list[tuple[int, EpochPlan]]) -> tuple[Selection, np.ndarray] | None:
+def join_rounds(plans: list[tuple[int, PassPlan]]) -> tuple[Selection, np.ndarray] | None:
     """Return what all rounds selected, with the round (k,) of each example; None if the schedule has no rounds.
 
     Scores are those by which an example was chosen in its round. Scores of the whole pool and conflicts are those of
@@ -117,7 +117,7 @@ def selection_frame(
     )
 
 
-def frame_of_plans(plans: list[tuple[int, EpochPlan]]) -> pd.DataFrame:
+def frame_of_plans(plans: list[tuple[int, PassPlan]]) -> pd.DataFrame:
     """Return the rows of every pass."""
     parts = [selection_frame(plan.positions, epoch, None, plan.weights) for epoch, plan in plans]
     return pd.concat(parts, ignore_index=True)

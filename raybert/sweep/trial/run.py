@@ -27,7 +27,7 @@ from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.description import DataColumns, ModelDescription, write_description
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.ranking import tie_keys
-from raybert.selection.schedule import make_epoch_source
+from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweep.folder.failure_kinds import classify
@@ -35,11 +35,11 @@ from raybert.sweep.folder.heartbeat import take_stall
 from raybert.sweep.folder.layout import SweepFolder, TrialFolder
 from raybert.sweep.folder.ownership import Superseded
 from raybert.sweep.folder.spec_file import StoredSignal, StoredSpec, write_spec
-from raybert.sweep.plan.specs import PART, REFIT, TRIAL, TUNE, TrialSpec
+from raybert.sweep.plan.specs import PART, REFIT, TRIAL, TUNE, RunSpec
 from raybert.sweep.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
-    RecordedEpochs,
+    RecordedPasses,
     frame_of_plans,
     join_rounds,
     selection_frame,
@@ -74,7 +74,7 @@ class SignalRef:
 
 
 def run_trial(
-    spec: TrialSpec,
+    spec: RunSpec,
     data: ExampleData,
     encoder: Encoder,
     signals: tuple[SignalRef, ...],
@@ -144,7 +144,7 @@ def _stored(signal: SignalRef) -> StoredSignal:
     return StoredSignal(store, signal.key, signal.seconds, signal.shared_seconds, signal.examples_scored)
 
 
-def prepare_process(spec: TrialSpec) -> None:
+def prepare_process(spec: RunSpec) -> None:
     """Set everything that an earlier trial in this process may have left different."""
     keep_memory()
     torch.set_num_threads(spec.config.resources.cpus_per_worker)
@@ -153,7 +153,7 @@ def prepare_process(spec: TrialSpec) -> None:
     torch.set_grad_enabled(True)
 
 
-def make_pool(spec: TrialSpec, data: ExampleData, signals: tuple[SignalRef, ...]) -> Pool:
+def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) -> Pool:
     """Return the candidates of a trial with the signals that it reads."""
     arrays: dict[str, np.ndarray] = {"lengths": data.train.lengths}
     for ref in signals:
@@ -177,7 +177,7 @@ def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
     return lines
 
 
-def _training_inputs(spec: TrialSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
+def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
     """Return the data: nulls are added to the pool of a proxy that must have seen them; who needs no test has none."""
     if spec.role in _WITHOUT_TEST:
         data = without_test(data)
@@ -192,7 +192,7 @@ def _training_inputs(spec: TrialSpec, data: ExampleData, encoder: Encoder) -> Ex
 
 @dataclass(frozen=True)
 class _Trial:
-    spec: TrialSpec
+    spec: RunSpec
     data: ExampleData
     encoder: Encoder
     signals: tuple[SignalRef, ...]
@@ -205,7 +205,7 @@ class _Trial:
         started = time.monotonic()
         spec, folder = self.spec, self.surroundings.folder
         pool = make_pool(spec, self.data, self.signals)
-        source, chosen = make_epoch_source(
+        source, chosen = make_pass_planner(
             spec.strategy,
             pool,
             spec.budget,
@@ -215,7 +215,7 @@ class _Trial:
         )
         if spec.checkpoints is not None:
             source = DynamicsRecorder(source, folder.path / "dynamics")
-        recorded = RecordedEpochs(source, folder.path / "epoch_plans")
+        recorded = RecordedPasses(source, folder.path / "epoch_plans")
         selection_seconds = time.monotonic() - started
         model = self._build_model()
         result = self.fit_function(
@@ -271,7 +271,7 @@ class _Trial:
         return build_classifier(self.encoder, self.data.label_names, seed, config)
 
     def _write_selection(
-        self, folder: TrialFolder, chosen: Selection | None, recorded: RecordedEpochs
+        self, folder: TrialFolder, chosen: Selection | None, recorded: RecordedPasses
     ) -> Selection | None:
         """Write what was trained on: once, what each round added, or every pass; return the whole selection if any."""
         rounds = None if chosen is not None else join_rounds(recorded.plans())
@@ -282,7 +282,7 @@ class _Trial:
             frame = selection_frame(chosen.positions, BEFORE_TRAINING, chosen.scores, chosen.weights)
         else:
             frame = frame_of_plans(recorded.plans())
-        frame = frame[frame["position"] < self.spec.pool]  # a proxy's added nulls are no examples
+        frame = frame[frame["position"] < self.spec.pool_size]  # a proxy's added nulls are no examples
         frame.insert(0, "example_id", self.data.example_ids[frame["position"].to_numpy()])
         with atomic_path(folder.path / "selection.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
@@ -362,12 +362,12 @@ class _Trial:
         }
 
 
-def _proxy_pooling(spec: TrialSpec) -> Literal["mean", "cls"] | None:
+def _proxy_pooling(spec: RunSpec) -> Literal["mean", "cls"] | None:
     embedding = spec.config.selection.embedding
     return embedding.pooling if embedding.source == "proxy" else None
 
 
-def _device(spec: TrialSpec) -> torch.device:
+def _device(spec: RunSpec) -> torch.device:
     wants_gpu = spec.config.resources.gpus_per_worker > 0
     return torch.device("cuda" if wants_gpu else "cpu")
 

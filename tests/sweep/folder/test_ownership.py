@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raybert.errors import SweepError, TrialError
-from raybert.sweep.folder.layout import ownership
+from raybert.sweep.folder import ownership
 from raybert.sweep.folder.ownership import (
     Fence,
     Superseded,

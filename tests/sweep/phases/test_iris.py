@@ -143,7 +143,7 @@ def test_signals_of_iris(trained):
     found = DocumentEmbeddingScorer(ready.encoder).load(scoring)(rows)["embeddings"]
     expected = ready.data.train.mean_vectors()[rows]
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
-    (source,) = spec_of(plan, "el2n").sources
+    (source,) = spec_of(plan, "el2n").signal_runs
     best = folder.trial(source.runs[0]).checkpoints / "best"
     signals = ProxyScorer(source.runs, (best,)).load(scoring)(rows)
     model = load_model(best)
@@ -152,7 +152,7 @@ def test_signals_of_iris(trained):
     np.testing.assert_allclose(signals["probs"][:, 0], model(**batch).logits.softmax(-1).detach(), atol=1e-6)
     norms = model.features(**batch).detach().norm(dim=1)
     np.testing.assert_allclose(signals["feature_norms"][:, 0], norms, rtol=1e-5)  # grand uses h
-    assert spec_of(plan, "k_center").sources == ()
+    assert spec_of(plan, "k_center").signal_runs == ()
 
 
 def test_an_explanation_adds_up_to_the_logit(trained):

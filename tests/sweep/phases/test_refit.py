@@ -57,7 +57,7 @@ def test_budget_and_steps_follow_the_larger_pool_and_training_ends_at_the_share(
     (spec,) = plan_refit(best, 0.5, joined.facts)
     n = len(joined.data.train)
     assert (best.budget, best.total_steps) == (60, 16)
-    assert (spec.budget, spec.pool) == (round(0.2 * n), n)
+    assert (spec.budget, spec.pool_size) == (round(0.2 * n), n)
     assert spec.total_steps == 4 * -(-spec.budget // 16)
     assert spec.last_step == round(0.5 * spec.total_steps)
     assert (spec.role, spec.seed, spec.label) == ("refit", 5, "random")

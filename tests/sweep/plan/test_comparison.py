@@ -143,7 +143,7 @@ def test_proxies_may_be_cross_fitted_several_times():
         )
     )
     assert labels_of(plan) == ["proxy_fold"] * 8
-    sources = {spec.label: spec.sources for spec in plan.trials if spec.role == "trial"}
+    sources = {spec.label: spec.signal_runs for spec in plan.trials if spec.role == "trial"}
     assert sources["k_center"] == ()
     assert sources["el2n"][0].num_folds == 4
 
@@ -151,7 +151,7 @@ def test_proxies_may_be_cross_fitted_several_times():
 def test_a_proxy_may_give_the_embeddings():
     selection = {"proxy": {"num_seeds": 2}, "embedding": {"source": "proxy"}}
     plan = plan_of(config_of(sweep={"strategies": ["k_center", "el2n"], "seeds": 1}, selection=selection))
-    sources = {spec.label: spec.sources for spec in plan.trials if spec.role == "trial"}
+    sources = {spec.label: spec.signal_runs for spec in plan.trials if spec.role == "trial"}
     assert labels_of(plan) == ["proxy"] * 2
     assert sources["k_center"] == sources["el2n"]
 

@@ -51,7 +51,7 @@ def test_budgets_and_steps_are_the_same_in_every_fold_though_their_pools_are_not
     plan = plan_of(config_of(selection={"budget": 0.1}))
     assert {spec.budget for spec in plan.trials if spec.label == "el2n"} == {97}
     assert [spec.budget for spec in plan.trials if spec.label == "all" and spec.seed == 0] == [1000, 970, 1010]
-    assert {spec.pool for spec in plan.trials if spec.label == "random"} == set(SIZES)
+    assert {spec.pool_size for spec in plan.trials if spec.label == "random"} == set(SIZES)
     for label in ("all", "random", "el2n", "aum", "proxy", "proxy_dynamics"):
         assert len({spec.total_steps for spec in plan.trials if spec.label == label}) == 1
     with pytest.raises(ConfigError, match=r"selection\.budget: must be in 1\.\.970 \(pool size\), got 990"):

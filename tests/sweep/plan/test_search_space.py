@@ -54,7 +54,7 @@ def test_the_values_of_a_suggestion_arrive_in_its_runs():
     ]
     assert runs[0].strategy.direction == "easy"
     assert runs[0].config.train.best_metric == "macro_f1"
-    assert runs[0].sources == arms[1].readers[0].sources  # planned before tuning
+    assert runs[0].signal_runs == arms[1].readers[0].signal_runs  # planned before tuning
     assert len({run.trial_id for run in runs} | {reader.trial_id for reader in arms[1].readers}) == 4
 
 
@@ -230,7 +230,7 @@ def test_a_subset_of_the_pool_is_tuned_on_and_the_whole_of_it_compared():
         [arm],
         {arm.name: {"train.learning_rate": 2e-4}},
     ).trials
-    assert (spec.budget, spec.pool, spec.config.data.train_examples) == (200, 1000, None)
+    assert (spec.budget, spec.pool_size, spec.config.data.train_examples) == (200, 1000, None)
     assert spec.config.train.learning_rate == 2e-4
 
 
@@ -256,7 +256,7 @@ def test_the_comparison_takes_the_best_values_and_leaves_the_proxies_as_they_are
     assert plan.proxies == untuned.proxies
     tuned = next(spec for spec in plan.trials if spec.label == "el2n")
     assert tuned.strategy.direction == "easy"
-    assert tuned.sources == next(spec for spec in untuned.trials if spec.label == "el2n").sources
+    assert tuned.signal_runs == next(spec for spec in untuned.trials if spec.label == "el2n").signal_runs
     runs = tuning_runs(Plan(untuned.trials, arms))
     assert [(run.role, run.seed) for run in runs] == [(PART, 1000)]
 

@@ -44,7 +44,7 @@ def runs(prepared, tmp_path_factory):
     for spec in plan.proxies:
         status = run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None)
         assert status == "complete", folder.trial(spec.trial_id).error()
-    sources = {(s.kind, s.null): s for spec in plan.trials if spec.role == "trial" for s in spec.sources}
+    sources = {(s.kind, s.null): s for spec in plan.trials if spec.role == "trial" for s in spec.signal_runs}
     return folder, sources, ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096))
 
 

@@ -18,16 +18,16 @@ from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.plan.arms import Arm, build_arms, tuning_variants
 from raybert.sweep.plan.check_space import search_spaces
 from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.plan.specs import PoolFacts, TrialSpec
+from raybert.sweep.plan.specs import PoolFacts, RunSpec
 from raybert.sweep.search.log import DECISIONS_FILE, DecisionLog
 from raybert.sweep.search.resume import reconcile
-from raybert.sweep.search.search import Search
+from raybert.sweep.search.search_state import SearchState
 from raybert.sweep.search.studies import ArmStudy, open_storage, study_name
 from raybert.sweep.search.tune import ArmScheduler, ArmSearcher
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
 RATE = {"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}
-Curve = Callable[[TrialSpec], list[float]]
+Curve = Callable[[RunSpec], list[float]]
 """Validation values of a run's evaluations, at equal distances; NaN at the end: the run fails."""
 
 
@@ -54,14 +54,14 @@ class Killed(BaseException):
 
 
 @contextmanager
-def opened(config: RaybertConfig, folder: Path, log: DecisionLog | None = None) -> Iterator[Search]:
+def opened(config: RaybertConfig, folder: Path, log: DecisionLog | None = None) -> Iterator[SearchState]:
     """What a driver has after its start."""
     tune = config.sweep.tune
     assert tune is not None
     arms = arms_of(config)
     with open_storage(tune, folder) as storage:
         studies = {arm.name: ArmStudy(arm, tune, storage, study_name(config, arm.name)) for arm in arms}
-        search = Search(arms, tune, studies, log or DecisionLog(folder / DECISIONS_FILE), SweepFolder(folder))
+        search = SearchState(arms, tune, studies, log or DecisionLog(folder / DECISIONS_FILE), SweepFolder(folder))
         reconcile(search)
         yield search
 
@@ -76,7 +76,7 @@ class TuneTrial:
 
 
 def drive(
-    search: Search,
+    search: SearchState,
     curve: Curve,
     slots: int = 1,
     most: float = math.inf,
@@ -111,7 +111,7 @@ def drive(
                 searcher.on_trial_complete(trial.trial_id)
 
 
-def _reports(search: Search, trial: TuneTrial, curve: Curve) -> Iterator[dict[str, Any]]:
+def _reports(search: SearchState, trial: TuneTrial, curve: Curve) -> Iterator[dict[str, Any]]:
     """What the actor's function reports; after a restart all rows come again, as from `epochs.jsonl`."""
     arm = next(arm for arm in search.arms if arm.name == trial.config["arm"])
     for spec in arm.runs(trial.config["params"]):
@@ -129,7 +129,7 @@ def _reports(search: Search, trial: TuneTrial, curve: Curve) -> Iterator[dict[st
         yield {RUN_ENDED: "complete", "raybert_seed": spec.seed}
 
 
-def rows_of(spec: TrialSpec, values: list[float], metric: str) -> list[dict[str, Any]]:
+def rows_of(spec: RunSpec, values: list[float], metric: str) -> list[dict[str, Any]]:
     every = spec.total_steps / len(values)
     return [
         {
@@ -143,7 +143,7 @@ def rows_of(spec: TrialSpec, values: list[float], metric: str) -> list[dict[str,
     ]
 
 
-def run_whole(config: RaybertConfig, folder: Path, curve: Curve, slots: int = 1) -> Search:
+def run_whole(config: RaybertConfig, folder: Path, curve: Curve, slots: int = 1) -> SearchState:
     folder.mkdir(parents=True, exist_ok=True)
     with opened(config, folder) as search:
         drive(search, curve, slots)
@@ -154,7 +154,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / DECISIONS_FILE).read_text().splitlines()]
 
 
-def study_rows(search: Search) -> dict[tuple[str, int], tuple[Any, ...]]:
+def study_rows(search: SearchState) -> dict[tuple[str, int], tuple[Any, ...]]:
     """State, value, parameters, intermediate values and attributes of every suggestion in the studies."""
     return {
         (name, trial.number): (
@@ -169,5 +169,5 @@ def study_rows(search: Search) -> dict[tuple[str, int], tuple[Any, ...]]:
     }
 
 
-def rungs(search: Search) -> dict[str, Any]:
+def rungs(search: SearchState) -> dict[str, Any]:
     return {name: stopper.rungs() for name, stopper in search.stoppers.items()}

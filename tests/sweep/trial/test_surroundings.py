@@ -11,8 +11,9 @@ import time
 import pytest
 
 from raybert.config import validate_config
+from raybert.sweep.folder import heartbeat
 from raybert.sweep.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
-from raybert.sweep.folder.layout import SweepFolder, heartbeat
+from raybert.sweep.folder.layout import SweepFolder
 from raybert.sweep.folder.ownership import Superseded, own
 from raybert.sweep.plan.comparison import make_plan
 from raybert.sweep.plan.grid import expand_grid

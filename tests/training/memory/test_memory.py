@@ -11,7 +11,7 @@ import torch
 from raybert.config import TrainConfig
 from raybert.errors import TrialError
 from raybert.models import load_classifier
-from raybert.training import FixedEpochs, LocalSurroundings, fit, predict_probs
+from raybert.training import FixedPasses, LocalSurroundings, fit, predict_probs
 from raybert.training.checkpoint import write_limit
 from raybert.training.memory.micro_batch import largest_fitting
 
@@ -42,7 +42,7 @@ def train(model, tokens, config=CONFIG, folder=None):
     return fit(
         model,
         tokens,
-        FixedEpochs(np.arange(96)),
+        FixedPasses(np.arange(96)),
         config,
         total_steps=6,
         seed=4,
@@ -167,7 +167,7 @@ def _limited_rank(rank: int, port: str, tokens, encoder, folder, queue) -> None:
     surroundings = LocalSurroundings(checkpoint_folder=folder, rank=rank, world_size=2)
     try:
         result = fit(
-            model, tokens, FixedEpochs(np.arange(96)), CONFIG, total_steps=6, seed=4, surroundings=surroundings
+            model, tokens, FixedPasses(np.arange(96)), CONFIG, total_steps=6, seed=4, surroundings=surroundings
         )
         queue.put((rank, losses(result), result.memory_reductions))
     except (TrialError, RuntimeError) as error:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from raybert.config import TrainConfig
 from raybert.models import load_classifier
-from raybert.training import FixedEpochs, LocalSurroundings, fit
+from raybert.training import FixedPasses, LocalSurroundings, fit
 from raybert.training.optimization.dropout import FastDropout, draw_mask
 
 
@@ -86,7 +86,7 @@ def test_attention_drops_probabilities_not_values():
 def train(encoder, tokens, precision, **settings):
     config = TrainConfig(batch_size=16, precision=precision, **settings)
     model = load_classifier(encoder, tokens.label_names, 0)
-    epochs = FixedEpochs(np.arange(96))
+    epochs = FixedPasses(np.arange(96))
     result = fit(model, tokens, epochs, config, total_steps=6, seed=4, surroundings=LocalSurroundings())
     return result.train_losses
 

@@ -20,7 +20,7 @@ from raybert.sweep.search.suggestion import CONTINUE, STOP, Suggestion
 Outcome = Literal["complete", "pruned", "failed"]
 
 
-class Search:
+class SearchState:
     """Suggestions of all arms, and what was decided about them.
 
     Every method that changes something first writes an event to the log, then to the study, then to the runs' folders:
