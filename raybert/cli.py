@@ -14,8 +14,8 @@ from rich.table import Table
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
 from raybert.errors import ConfigError, RaybertError
-from raybert.sweep.driver.control import send_command
-from raybert.sweep.folder.failure_kinds import KINDS, RETRY_CHOICES
+from raybert.sweeping.driver.control import send_command
+from raybert.sweeping.folder.failure_kinds import KINDS, RETRY_CHOICES
 from raybert.terminal.console import command_again, print_notes, relative
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ def sweep(
     if dry_run:
         print_plan(config)
         return
-    from raybert.sweep.plan.placement import check_here
+    from raybert.sweeping.plan.placement import check_here
 
     check_here(config, address)  # before the imports that take seconds
-    from raybert.sweep.runner import run_sweep
+    from raybert.sweeping.runner import run_sweep
 
     folder = output or Path("runs") / config.name
     with sweep_progress() as progress:
@@ -157,7 +157,7 @@ def train(
 
     Exit codes: 0 complete, 2 bad input, 3 interrupted (`--resume` continues), 5 failed.
     """
-    from raybert.sweep.single.train import train_one
+    from raybert.sweeping.single.train import train_one
     from raybert.terminal.run import print_run
     from raybert.terminal.run_progress import run_progress
 
@@ -198,7 +198,7 @@ def reproduce(
 
     Exit codes: 0 bit-identical (or the same error), 1 different, 2 bad input, 3 interrupted.
     """
-    from raybert.sweep.single.reproduce import find_trial, reproduce_trial
+    from raybert.sweeping.single.reproduce import find_trial, reproduce_trial
     from raybert.terminal.reproduction import print_reproduction
     from raybert.terminal.run_progress import run_progress
 
@@ -305,9 +305,9 @@ def plan(
 @app.command()
 def validate(file: FileArgument, overrides: SetOption = None) -> None:
     """Check a sweep file, without loading its data."""
-    from raybert.sweep.plan.check_space import count_suggestions
-    from raybert.sweep.plan.design import build_strategies
-    from raybert.sweep.plan.grid import expand_grid
+    from raybert.sweeping.plan.check_space import count_suggestions
+    from raybert.sweeping.plan.design import build_strategies
+    from raybert.sweeping.plan.grid import expand_grid
 
     config = load_config(file, overrides or ())
     count = len(build_strategies(config)) * len(expand_grid(config)) * len(config.sweep.seeds)
@@ -343,7 +343,7 @@ def select(
 ) -> None:
     """Score the pool and write the subset that a strategy chooses, for any other trainer. Nothing is trained on it."""
     from raybert.files import check_frame_path, write_frame
-    from raybert.sweep.single.select import choose_subset
+    from raybert.sweeping.single.select import choose_subset
     from raybert.terminal.sweep_progress import sweep_progress
 
     check_frame_path(output, "--output")
@@ -432,7 +432,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Print how a sweep stands, from any terminal: who runs it, what is done, what runs, what failed."""
-    from raybert.sweep.driver.status import read_status
+    from raybert.sweeping.driver.status import read_status
     from raybert.terminal.status import print_status
 
     found = read_status(folder)

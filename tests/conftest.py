@@ -46,7 +46,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[object]:
     """One local Ray of two CPUs for the whole session."""
-    from raybert.sweep.cluster.connect import connected
+    from raybert.sweeping.cluster.connect import connected
 
     with connected(None) as cluster:
         yield cluster
@@ -56,7 +56,7 @@ def ray_cluster() -> Iterator[object]:
 def prepared() -> object:
     """300 docstrings, tokenized for `raybert-tiny`."""
     from raybert.data import load_splits
-    from raybert.sweep.phases.prepare import prepare
+    from raybert.sweeping.phases.prepare import prepare
 
     config = RaybertConfig(data=DataConfig(max_length=32, train_examples=300, validation_examples=60, test_examples=60))
     return prepare(config, load_splits(config.data, cache_folder()), cache_folder())

@@ -15,7 +15,7 @@ ORDER = [
     ["training"],
     ["selection"],
     ["testing"],
-    ["sweep"],
+    ["sweeping"],
     ["analysis"],
     ["evaluation"],
     ["terminal", "commands"],
@@ -25,10 +25,10 @@ ORDER_IN = {
     "errors version files config": ["errors", "version", "files", "config"],
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
-    "sweep": ["plan", "folder", "driver", "trial", "cluster", "phases", "search", "estimate", "runner", "single"],
+    "sweeping": ["plan", "folder", "driver", "trial", "cluster", "phases", "search", "estimate", "runner", "single"],
     "analysis": ["statistics", "search", "results", "plots", "model_card", "publish"],
 }
-MAY_IMPORT_RAY = ("selection/pipeline.py", "training/ddp.py", "sweep/")
+MAY_IMPORT_RAY = ("selection/pipeline.py", "training/ddp.py", "sweeping/")
 ENTRANCES = {"__init__.py", "__main__.py"}
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -21,8 +21,8 @@ from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
 from raybert.config import load_config
 from raybert.files import atomic_path, write_text
-from raybert.sweep.folder.best import best_trials, read_refit
-from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweeping.folder.best import best_trials, read_refit
+from raybert.sweeping.folder.layout import SweepFolder
 
 
 def publish_results(folder: str | Path) -> Sweep:

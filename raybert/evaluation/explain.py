@@ -16,11 +16,11 @@ from raybert.evaluation.retrieval import explain_documents, strongest_chunks
 from raybert.files import cache_folder
 from raybert.models import load_model
 from raybert.models.iris import IrisClassifier
-from raybert.sweep.folder.layout import SweepFolder, TrialFolder
-from raybert.sweep.phases.embed_chunks import embed_chunks_here
-from raybert.sweep.phases.prepare import Prepared, prepare_variants
-from raybert.sweep.phases.scoring_jobs import score_store
-from raybert.sweep.plan.grid import expand_grid
+from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.phases.embed_chunks import embed_chunks_here
+from raybert.sweeping.phases.prepare import Prepared, prepare_variants
+from raybert.sweeping.phases.scoring_jobs import score_store
+from raybert.sweeping.plan.grid import expand_grid
 
 _BLOCK = 256
 

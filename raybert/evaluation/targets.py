@@ -13,8 +13,8 @@ import pandas as pd
 
 from raybert.data.unseen import UnseenExamples
 from raybert.errors import SweepError
-from raybert.sweep.folder.best import read_refit
-from raybert.sweep.folder.layout import SweepFolder
+from raybert.sweeping.folder.best import read_refit
+from raybert.sweeping.folder.layout import SweepFolder
 
 _PLAN, _MODEL = "plan.json", "config.json"
 _SAME_IN_ALL_FOLDS = ("strategy", "role", "seed", "grid")

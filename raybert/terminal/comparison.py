@@ -13,7 +13,7 @@ from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.summary import BETTER, WORSE, best_configurations, verdict_sentences
-from raybert.sweep.runner import Outcome
+from raybert.sweeping.runner import Outcome
 from raybert.terminal.console import command_again, relative, say
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table

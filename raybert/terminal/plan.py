@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from raybert.config import RaybertConfig
-from raybert.sweep.plan.arms import Arm
-from raybert.sweep.plan.comparison import Plan
+from raybert.sweeping.plan.arms import Arm
+from raybert.sweeping.plan.comparison import Plan
 from raybert.terminal.console import say
 
 
@@ -26,7 +26,7 @@ def print_plan(
         address: of the cluster to look at.
         probe: run a few steps of every model shape.
     """
-    from raybert.sweep.runner import prepare_plan
+    from raybert.sweeping.runner import prepare_plan
 
     planned, prepared = prepare_plan(config)
     Console().print(_plan_table(planned))
@@ -41,8 +41,8 @@ def print_plan(
         say(Console(), f"note: {note}")
     if not probe:
         return
-    from raybert.sweep.estimate.describe import describe_estimate
-    from raybert.sweep.estimate.planning import estimate_plan
+    from raybert.sweeping.estimate.describe import describe_estimate
+    from raybert.sweeping.estimate.planning import estimate_plan
 
     estimate = estimate_plan(config, planned, prepared, output or Path("runs") / config.name, address)
     for line in describe_estimate(estimate) if estimate is not None else ["nothing is left to do"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from raybert.sweep.single.reproduce import Reproduction
+from raybert.sweeping.single.reproduce import Reproduction
 from raybert.terminal.console import relative, say
 
 _LAST_LINES = 8

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from raybert.analysis.results.run_summary import run_lines
 from raybert.analysis.results.sweep import Sweep
-from raybert.sweep.runner import Outcome
+from raybert.sweeping.runner import Outcome
 from raybert.terminal.console import command_again, relative, say
 from raybert.terminal.failures import print_failures
 

@@ -11,8 +11,8 @@ from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
-from raybert.sweep.driver.progress import RunProgress, SearchCounts, clock
-from raybert.sweep.plan.specs import TRIAL, RunSpec
+from raybert.sweeping.driver.progress import RunProgress, SearchCounts, clock
+from raybert.sweeping.plan.specs import TRIAL, RunSpec
 from raybert.terminal.console import live_or_plain
 
 

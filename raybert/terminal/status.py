@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from raybert.sweep.driver.status import SweepStatus, status_lines
+from raybert.sweeping.driver.status import SweepStatus, status_lines
 
 
 def print_status(status: SweepStatus) -> None:

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raybert.sweep.driver.progress import Progress, SearchCounts, Tally, clock
-from raybert.sweep.plan.specs import RunSpec
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain
 
 

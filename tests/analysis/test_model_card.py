@@ -7,10 +7,10 @@ from huggingface_hub import ModelCard
 from raybert.analysis import load_sweep
 from raybert.analysis.model_card import write_model_card
 from raybert.config import validate_config
-from raybert.sweep.folder.spec_file import StoredSpec, write_spec
-from raybert.sweep.plan.comparison import make_plan
-from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.plan.specs import PoolFacts
+from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
+from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.plan.specs import PoolFacts
 from tests.analysis.folders import write_plan, write_result
 
 FACTS = PoolFacts("data", "encoder", 400, 2)

@@ -28,15 +28,15 @@ from rich.console import Console
 from raybert.analysis import publish_results
 from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
-from raybert.sweep.cluster.connect import connected
-from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.plan.specs import RunSpec
-from raybert.sweep.runner import prepare_plan, run_sweep
+from raybert.sweeping.cluster.connect import connected
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.runner import prepare_plan, run_sweep
 from raybert.terminal.sweep_progress import PlainProgress
 
 from ray import tune  # isort: skip
 
-from raybert.sweep.cluster import tune_run
+from raybert.sweeping.cluster import tune_run
 
 STRATEGIES = ("all", "random", "random_stratified", "random_epoch")
 NUM_SEEDS = 5

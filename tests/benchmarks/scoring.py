@@ -72,7 +72,7 @@ def pipeline(data: TokenizedData, encoder: Encoder) -> tuple[float, float, int]:
     from raybert.selection.scorers.models import EmbeddingScorer
     from raybert.selection.scorers.scorer import Arithmetic, ScoringData
     from raybert.selection.store import ScoreStore
-    from raybert.sweep.cluster.connect import connected
+    from raybert.sweeping.cluster.connect import connected
 
     seen: list[tuple[float, int]] = []
 

@@ -72,7 +72,7 @@ def export(folder: Path) -> Path:
     from raybert.config import load_config
     from raybert.data import load_splits
     from raybert.files import cache_folder
-    from raybert.sweep.phases.prepare import prepare
+    from raybert.sweeping.phases.prepare import prepare
 
     config = load_config(folder / "race.yaml")
     ready = prepare(config, load_splits(config.data, cache_folder()), cache_folder())

@@ -19,19 +19,19 @@ from typing import Any
 
 from raybert.config import RaybertConfig, validate_config
 from raybert.files import cache_folder
-from raybert.sweep.cluster.connect import Cluster, connected
+from raybert.sweeping.cluster.connect import Cluster, connected
 
 import ray  # isort: skip
 from ray import tune
 
 from raybert.data import load_splits
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
-from raybert.sweep.cluster import tune_run
-from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.phases.prepare import Prepared, prepare
-from raybert.sweep.plan.comparison import make_plan
-from raybert.sweep.plan.grid import expand_grid
-from raybert.sweep.plan.specs import RunSpec
+from raybert.sweeping.cluster import tune_run
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.prepare import Prepared, prepare
+from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.plan.specs import RunSpec
 
 
 class Stopwatch:

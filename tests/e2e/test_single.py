@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 import raybert
 from raybert.config import load_config
-from raybert.sweep.single.train import train_one
+from raybert.sweeping.single.train import train_one
 from raybert.terminal.run_progress import RunBar, RunLines
 from tests.e2e import commands
 

@@ -24,8 +24,8 @@ import raybert
 from raybert.cli import main
 from raybert.config import load_config
 from raybert.models import Encoder
-from raybert.sweep.runner import Outcome, run_sweep
-from raybert.sweep.trial.surroundings import SECONDS_BETWEEN_LOOKS
+from raybert.sweeping.runner import Outcome, run_sweep
+from raybert.sweeping.trial.surroundings import SECONDS_BETWEEN_LOOKS
 from raybert.terminal.sweep_progress import PlainProgress
 
 PATIENCE_SECONDS = 120.0
@@ -171,7 +171,7 @@ def run(
 
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["raybert.cli", "raybert.sweep.search.phase", "raybert.analysis.plots"])
+_SERVER.set_forkserver_preload(["raybert.cli", "raybert.sweeping.search.phase", "raybert.analysis.plots"])
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 import raybert
-from raybert.sweep.folder.layout import SweepFolder
-from raybert.sweep.single.reproduce import reproduce_trial
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.single.reproduce import reproduce_trial
 from raybert.terminal.run_progress import RunLines
 from tests.faults.search_state import assert_consistent, decisions, num_zombies, studies
 from tests.faults.sweeps import Driver, Finished, assert_same_end, finish, started, wait_until

@@ -9,7 +9,7 @@ from raybert.selection import Pool, build_strategy, select
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_pass_planner, round_ends, round_targets
 from raybert.selection.strategies.losses import above_threshold, cross_entropy
-from raybert.sweep.trial.records import join_rounds
+from raybert.sweeping.trial.records import join_rounds
 from raybert.training.interface import PassPlan
 
 N = 40

@@ -12,8 +12,8 @@ import pandas as pd
 from raybert.analysis.results.sweep import Sweep
 from raybert.config import ResourcesConfig, load_config
 from raybert.files import read_json
-from raybert.sweep.estimate.describe import duration
-from raybert.sweep.plan.roles import REFIT, TUNE
+from raybert.sweeping.estimate.describe import duration
+from raybert.sweeping.plan.roles import REFIT, TUNE
 
 _UNITS = {"cpu_hours": " CPU-hours", "gpu_hours": " GPU-hours", "disk_bytes": " MB of disk"}
 _COLUMNS = ("quantity", "estimated", "low", "high", "measured")

@@ -13,8 +13,8 @@ import pandas as pd
 
 from raybert.analysis.results.sweep import Sweep
 from raybert.files import read_json
-from raybert.sweep.folder.layout import TrialFolder
-from raybert.sweep.plan.roles import REFIT, TUNE
+from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.plan.roles import REFIT, TUNE
 
 _READS_FAILED_RUN = re.compile(r"^TrialError: its proxy \w+ failed: ")
 _LOG_LINES = 6
@@ -45,7 +45,7 @@ class FailedTrial:
         fold: of the cross-validation.
         error: `ErrorType: message`; of a trial that only read a failed run, the error of that run.
         is_reader: whether it is such a trial, which never began.
-        kind: of `raybert.sweep.folder.failure_kinds`.
+        kind: of `raybert.sweeping.folder.failure_kinds`.
         node: where it failed; empty: not recorded.
         attempts: how often it was tried.
     """

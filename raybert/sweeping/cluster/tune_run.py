@@ -1,0 +1,255 @@
+"""Run a list of trials over Ray Tune: warm, reused actors for one-worker trials, Ray Train for larger ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
+from raybert.config import RaybertConfig
+from raybert.models import Encoder
+from raybert.selection.scorers.scorer import ScoringData
+from raybert.sweeping.cluster.connect import Cluster, concurrent_trials
+from raybert.sweeping.cluster.deaths import record_end, record_retry
+from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
+from raybert.sweeping.cluster.watchdog import Watchdog, Watchman
+from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.run import SignalRef, run_trial
+
+RUN_ENDED = "raybert_status"
+"""Key of the last report of a run: how it ended."""
+
+
+@dataclass(frozen=True)
+class TrialInputs:
+    """What trials share: data by reference, encoders, and where signals are.
+
+    Attributes:
+        data: data key -> object reference of a `ScoringData`.
+        encoders: data key -> encoder.
+        signals: trial id -> the complete signals that it reads.
+    """
+
+    data: Mapping[str, Any]
+    encoders: Mapping[str, Encoder]
+    signals: Mapping[str, tuple[SignalRef, ...]]
+
+
+def run_trials(
+    specs: Sequence[RunSpec],
+    inputs: TrialInputs,
+    folder: SweepFolder,
+    cluster: Cluster,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    ended: Callable[[RunSpec], None] = lambda _: None,
+) -> None:
+    """Run trials, in order, as many at once as fit. Outcomes are in their folders, not in Tune's results.
+
+    Args:
+        specs: trials without a result; all have the same resources.
+        inputs: what they share.
+        folder: of the sweep.
+        cluster: where they run.
+        progress: told about every event.
+        should_stop: once true, no further trial starts.
+        ended: told about every trial that has come to an end of whatever kind.
+    """
+    if not specs or should_stop():
+        return
+    trainable = tune.with_parameters(_tune_function, specs=list(specs), inputs=inputs, folder=folder)
+    run_tuner(
+        trainable,
+        specs[0].config,
+        folder,
+        cluster,
+        searcher=_ListSearcher(len(specs), should_stop),
+        callback=_Watcher(specs, folder, progress, ended),
+        identify=lambda trial: _named(specs[trial.config["index"]]),
+        progress=progress,
+        num_samples=len(specs),
+    )
+
+
+def run_tuner(
+    trainable: Callable[[dict[str, Any]], None],
+    config: RaybertConfig,
+    folder: SweepFolder,
+    cluster: Cluster,
+    *,
+    searcher: Searcher,
+    callback: tune.Callback,
+    identify: Callable[[Any], tuple[str, str]],
+    progress: Progress,
+    num_samples: int,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run a Tune function for everything that a searcher suggests, as many at once as fit.
+
+    Args:
+        trainable: with its parameters.
+        config: of any of the trials: their resources and retries.
+        folder: of the sweep.
+        cluster: where they run.
+        searcher: what is run.
+        callback: told about every event.
+        identify: a trial of Tune -> id of the run that it is at, and how to call it in a line.
+        progress: told of runs that hang.
+        num_samples: how many the searcher suggests at most; -1: until it has finished.
+        scheduler: stops trials early; None: none is stopped.
+    """
+    resources = config.resources
+    distributed = resources.workers_per_trial > 1
+    if distributed:
+        # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
+        shape: dict[str, float] = {"cpu": 0, "memory": 1}
+    else:
+        shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+    scratch = folder.path / ".tune"
+    watchman = Watchman(Watchdog(folder, config.limits.stall_seconds, progress), resources, identify)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, shape),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=num_samples,
+            max_concurrent_trials=concurrent_trials(resources, cluster, config.limits.max_nodes),
+            reuse_actors=not distributed,
+        ),
+        run_config=tune.RunConfig(
+            name="run",
+            storage_path=str(scratch.resolve()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=config.limits.retries),
+            callbacks=[callback, watchman],
+        ),
+    )
+    try:
+        with memory_kills_are_deaths():
+            tuner.fit()
+    except (OSError, EOFError) as error:
+        progress.note(f"note: Ray Tune's own files cannot be read or written ({error}); what ran is in the results")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tune_function(config: dict[str, int], specs: list[RunSpec], inputs: TrialInputs, folder: SweepFolder) -> None:
+    """What a Tune actor runs for every trial."""
+    spec = specs[config["index"]]
+    signals = inputs.signals.get(spec.trial_id, ())
+    status = run_spec(spec, inputs, folder, lambda row: tune.report(dict(row)), signals)
+    tune.report({RUN_ENDED: status})
+
+
+def run_spec(
+    spec: RunSpec,
+    inputs: TrialInputs,
+    folder: SweepFolder,
+    report: Callable[[Mapping[str, Any]], None],
+    signals: tuple[SignalRef, ...],
+) -> str:
+    """Run one trial in a Tune actor, over Ray Train where it has several workers; return its status."""
+    scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
+    data = scoring_data.data
+    arguments: dict[str, Any] = {}
+    if spec.config.resources.workers_per_trial > 1:
+        from raybert.training.ddp import fit_distributed
+
+        arguments["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
+    return run_trial(spec, data, inputs.encoders[spec.data_key], signals, folder, report=report, **arguments)
+
+
+def _named(spec: RunSpec) -> tuple[str, str]:
+    return spec.trial_id, f"{spec.label} {spec.replicate} {spec.trial_id}"
+
+
+class _ListSearcher(Searcher):
+    """Hands out list indices in order; an empty hand once the sweep is to stop."""
+
+    def __init__(self, count: int, should_stop: Callable[[], bool]) -> None:
+        super().__init__()
+        self._next, self._count, self._should_stop = 0, count, should_stop
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of Tune's snapshot, which is never restored and could not hold a live terminal."""
+        return {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, int] | str:
+        if self._next >= self._count or self._should_stop():
+            return str(Searcher.FINISHED)
+        self._next += 1
+        return {"index": self._next - 1}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Learn nothing: the list is fixed."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: a sweep continues from its trials' results."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""
+
+
+class _Watcher(tune.Callback):
+    """Passes Tune's events on, and records the failure of trials whose process died."""
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        folder: SweepFolder,
+        progress: Progress,
+        ended: Callable[[RunSpec], None],
+    ) -> None:
+        self._specs, self._folder, self._progress, self._ended = specs, folder, progress, ended
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of Tune's snapshot."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._progress.started(self._spec(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        spec = self._spec(trial)
+        if RUN_ENDED not in result:
+            self._progress.evaluated(spec, result)
+            return
+        folder = self._folder.trial(spec.trial_id)
+        message = folder.failure().message if result[RUN_ENDED] == "failed" else ""
+        self._progress.ended(spec, result[RUN_ENDED], message)
+        self._ended(spec)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        spec = self._spec(trial)
+        folder = self._folder.trial(spec.trial_id)
+        death = record_retry(trial, folder, self._progress.note)
+        self._progress.note(
+            f"{spec.label} {spec.replicate} {spec.trial_id}: {death.reason}; it goes on from its last checkpoint "
+            f"(retry {trial.num_failures} of {trial.max_failures})"
+        )
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        spec = self._spec(trial)
+        folder = self._folder.trial(spec.trial_id)
+        death = record_end(trial, folder, self._progress.note)
+        self._progress.ended(spec, "failed", death.reason)
+        self._ended(spec)
+
+    def _spec(self, trial: Any) -> RunSpec:
+        index: int = trial.config["index"]
+        return self._specs[index]

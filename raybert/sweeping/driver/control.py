@@ -1,0 +1,220 @@
+"""Stopping, pausing and going on: by Ctrl-C and SIGTERM, by another terminal (`control.json`), or when time is up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Literal, get_args
+
+from raybert.errors import SweepError
+from raybert.files import read_json, write_json
+from raybert.sweeping.folder.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
+
+if TYPE_CHECKING:
+    from raybert.sweeping.driver.progress import Progress
+    from raybert.sweeping.folder.layout import SweepFolder
+
+Command = Literal["pause", "resume", "stop", "cancel"]
+_COMMANDS: tuple[str, ...] = get_args(Command)
+SECONDS_BETWEEN_POLLS = 1.0
+_SECONDS_BETWEEN_LOOKS = 0.1
+PATIENCE_SECONDS = 60.0
+"""How long a command waits for an owner that is alive; it takes one within a second or two."""
+
+
+@dataclass
+class Interruption:
+    """Whether trials are to save and stop: for good, or until the sweep is resumed. True when called: do not go on.
+
+    Attributes:
+        folder: of the sweep; its stop request is what trials see.
+        progress: told what happens.
+        requested: whether the sweep is to end.
+        is_paused: whether it is to wait.
+        takes_signals: whether Ctrl-C reaches this process's own handler, which can end it at once.
+    """
+
+    folder: SweepFolder
+    progress: Progress
+    requested: bool = False
+    is_paused: bool = False
+    takes_signals: bool = False
+
+    def __call__(self) -> bool:
+        return self.requested or self.is_paused
+
+    def stop(self) -> None:
+        """Ask for the end: running trials save and stop."""
+        self.requested = True
+        self._tell_trials()
+
+    def give_up(self) -> None:
+        """End, and leave the folder to the owner that has taken over; the fence stops the trials."""
+        self.requested = True
+        self.progress.note("stopping: another process has taken over the folder")
+
+    def pause(self) -> None:
+        """Ask to wait: running trials save, stop, and give their resources back."""
+        self.is_paused = True
+        self._tell_trials()
+
+    def resume(self) -> None:
+        """Take a pause back."""
+        self.is_paused = False
+        self._tell_trials()
+
+    def run_unless_paused(self, run: Callable[[], None]) -> None:
+        """Run what is pending, and again after every pause, until it came to its end or to that of the sweep.
+
+        Args:
+            run: does what is not done yet; returns early when interrupted.
+        """
+        run()
+        while self.is_paused and not self.requested:
+            self.progress.phase(f"paused; continue with:  raybert resume {self.folder.path}")
+            while self.is_paused and not self.requested:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)  # signal handlers set the flags, and must not take locks
+            if not self.requested:
+                run()
+
+    def obey(self, command: str) -> None:
+        """Do what another terminal asks for; called from a thread."""
+        if command == "resume":
+            self.progress.note("resumed")
+            self.resume()
+        elif command == "pause":
+            self.progress.note("pausing: running trials save and give their resources back")
+            self.pause()
+        elif command == "stop" or not self.takes_signals:
+            self.progress.note("stopping: running trials save")
+            self.stop()
+        elif command == "cancel":
+            self.requested = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _tell_trials(self) -> None:
+        if self():
+            self.folder.stop_request.touch()
+        else:
+            self.folder.stop_request.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def interruptible(interruption: Interruption, sweep_seconds: float | None = None) -> Iterator[None]:
+    """Take signals, commands and the limit of time, for the length of a `with` block.
+
+    The first Ctrl-C or SIGTERM, `raybert stop` and the limit ask trials to save and stop; a second signal and
+    `raybert cancel` raise KeyboardInterrupt.
+
+    Args:
+        interruption: told of it.
+        sweep_seconds: from now on.
+    """
+    interruption.folder.stop_request.unlink(missing_ok=True)
+    (interruption.folder.path / "control.json").unlink(missing_ok=True)
+    try:
+        with _signals(interruption), _polls(interruption, sweep_seconds):
+            yield
+    finally:
+        interruption.folder.stop_request.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _signals(interruption: Interruption) -> Iterator[None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interruption.requested:
+            raise KeyboardInterrupt
+        interruption.stop()
+        # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
+        words = "stopping: running trials save; once more to stop at once"
+        threading.Thread(target=interruption.progress.note, args=(words,)).start()
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, e.g. a notebook's worker: its owner handles signals
+        previous = {}
+    interruption.takes_signals = bool(previous)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _polls(interruption: Interruption, sweep_seconds: float | None) -> Iterator[None]:
+    """Look for commands and at the clock from a thread: the driver may be waiting, scoring, or searching."""
+    ended = threading.Event()
+    deadline = None if sweep_seconds is None else time.monotonic() + sweep_seconds
+
+    def poll() -> None:
+        while not ended.wait(SECONDS_BETWEEN_POLLS):
+            command = _take_command(interruption)
+            if command is not None:
+                interruption.obey(command)
+            if deadline is not None and time.monotonic() >= deadline and not interruption.requested:
+                interruption.progress.note(
+                    f"stopping: limits.sweep_seconds ({sweep_seconds:g}) are used up; running trials save, and the "
+                    "same command continues"
+                )
+                interruption.stop()
+
+    thread = threading.Thread(target=poll, name="raybert-control", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _take_command(interruption: Interruption) -> str | None:
+    """Return the command that another terminal has left, if any; taking it tells that terminal so."""
+    path = interruption.folder.path / "control.json"
+    if not path.exists():
+        return None
+    command = (read_json(path) or {}).get("command")
+    path.unlink(missing_ok=True)
+    if command in _COMMANDS:
+        return str(command)
+    interruption.progress.note("note: control.json held no command; give it again")
+    return None
+
+
+def is_alive(folder: Path) -> bool:
+    """Tell whether a process owns a results folder: by its lock, or on another host by its heartbeat."""
+    age = beat_age_seconds(folder)
+    return is_held(folder) or (age is not None and age < FRESH_SECONDS and not _is_local(folder))
+
+
+def send_command(folder: Path, command: Command) -> None:
+    """Give a command to the process that owns a results folder, and wait until it has taken it.
+
+    Raises:
+        SweepError: nobody owns the folder, or the owner does not answer.
+    """
+    if not is_alive(folder):
+        raise SweepError(f"{folder}: no sweep runs in it; see `raybert status {folder}`")
+    path = folder / "control.json"
+    write_json(path, {"command": command})
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while path.exists():
+        if not is_alive(folder):
+            path.unlink(missing_ok=True)
+            raise SweepError(f"{folder}: the sweep in it ended before it took the command")
+        if time.monotonic() > deadline:
+            path.unlink(missing_ok=True)
+            raise SweepError(f"{folder}: {read_owner(folder)} must take a command within {PATIENCE_SECONDS:g} s")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)  # for a file of another process, which gives no other sign
+
+
+def _is_local(folder: Path) -> bool:
+    owner = read_owner(folder)
+    return owner is not None and owner.host == os.uname().nodename

@@ -1,0 +1,132 @@
+"""What the driver of a sweep tells while it runs, and the counts behind every view of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from raybert.sweeping.plan.specs import RunSpec
+
+
+class Progress(Protocol):
+    """Hears what happens; all calls come from the driver and must be quick."""
+
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+        """Learn all trials and the status of those that are finished already."""
+
+    def phase(self, text: str) -> None:
+        """A phase begins."""
+
+    def started(self, spec: RunSpec) -> None:
+        """A trial runs."""
+
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+        """A trial reported an evaluation."""
+
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+        """A trial is complete, failed or stopped."""
+
+    def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
+        """Scoring advanced."""
+
+    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
+        """The search advanced; the message says how a suggestion ended, where one did."""
+
+    def note(self, text: str) -> None:
+        """Say something in one line."""
+
+
+class RunProgress(Progress, Protocol):
+    """Hears besides of every optimizer step of a run in this process."""
+
+    def stepped(self, spec: RunSpec, step: int) -> None:
+        """An optimizer step is done; must be quick."""
+
+
+@dataclass
+class SearchCounts:
+    """How far the search of an arm is. Failed suggestions that were queued again do not count.
+
+    Attributes:
+        total: suggestions that it gets.
+        counts: status -> suggestions; `running` among them.
+        best: value of the best complete suggestion; None: there is none.
+        num_retries: failed suggestions that wait to be tried again.
+    """
+
+    total: int
+    counts: Counter[str] = field(default_factory=Counter)
+    best: float | None = None
+    num_retries: int = 0
+
+    @property
+    def num_begun(self) -> int:
+        """Suggestions made."""
+        return self.counts.total() + self.num_retries
+
+    @property
+    def num_ended(self) -> int:
+        """Suggestions with an outcome."""
+        return self.counts.total() - self.counts["running"]
+
+    @property
+    def num_pending(self) -> int:
+        """Suggestions without one."""
+        return max(0, self.total - self.num_ended)
+
+
+@dataclass
+class Tally:
+    """Counts behind both views.
+
+    Remaining time is estimated from optimizer steps: trials of different budgets differ in length.
+    """
+
+    trials: dict[str, RunSpec] = field(default_factory=dict)
+    status: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    began: float = field(default_factory=time.monotonic)
+    counted_from: float = field(default_factory=time.monotonic)
+    resumed_steps: int = 0
+
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+        self.trials = {spec.trial_id: spec for spec in trials}
+        self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
+        self.steps.clear()  # of the trials of an earlier phase
+        self.best.clear()
+        self.counted_from = time.monotonic()
+        self.resumed_steps = sum(spec.total_steps for spec in trials if self.status[spec.trial_id] != "pending")
+
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+        self.steps[spec.trial_id] = int(row["step"])
+        self.best[spec.label] = max(self.best[spec.label], float(row["validation_accuracy"]))
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def remaining_seconds(self) -> float | None:
+        """Return the estimate, or None before the first steps are done."""
+        total = sum(spec.total_steps for spec in self.trials.values()) - self.resumed_steps
+        done = sum(
+            self.trials[trial_id].total_steps if self.status[trial_id] in ("complete", "failed") else steps
+            for trial_id, steps in self.steps.items()
+        )
+        if not done:
+            return None
+        return max(0.0, (time.monotonic() - self.counted_from) * (total - done) / done)
+
+    def counts(self, label: str) -> Counter[str]:
+        return Counter(self.status[trial_id] for trial_id, spec in self.trials.items() if spec.label == label)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as m:ss or h:mm:ss."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, second = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{second:02d}" if hours else f"{minutes}:{second:02d}"

@@ -1,0 +1,98 @@
+"""What the driver of a sweep is doing, for other terminals: `state.json`, written along with its own progress."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybert.files import replace_json
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
+
+if TYPE_CHECKING:
+    from raybert.sweeping.plan.specs import RunSpec
+
+_SECONDS_BETWEEN_WRITES = 1.0
+
+
+@dataclass
+class RecordedProgress:
+    """Passes every event on, and keeps `state.json` at most a second behind.
+
+    Attributes:
+        inner: hears every event.
+        path: of `state.json`.
+    """
+
+    inner: Progress
+    path: Path
+    tally: Tally = field(default_factory=Tally)
+    current_phase: str = "begin"
+    since: float = field(default_factory=time.time)
+    written_at: float = 0.0
+
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+        """Learn all trials."""
+        self.tally.begin(trials, done)
+        self.inner.begin(trials, done)
+        self._write()
+
+    def phase(self, text: str) -> None:
+        """Record the phase at once."""
+        self.inner.phase(text)
+        self.enter(text)
+
+    def enter(self, phase: str) -> None:
+        """Record a phase that is not worth a word on the terminal."""
+        self.current_phase, self.since = phase, time.time()
+        self._write()
+
+    def started(self, spec: RunSpec) -> None:
+        """Record it."""
+        self.tally.status[spec.trial_id] = "running"
+        self.inner.started(spec)
+        self._write_if_due()
+
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+        """Record it."""
+        self.tally.evaluated(spec, row)
+        self.inner.evaluated(spec, row)
+        self._write_if_due()
+
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+        """Record it."""
+        self.tally.status[spec.trial_id] = status
+        self.inner.ended(spec, status, message)
+        self._write_if_due()
+
+    def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
+        """Pass it on."""
+        self.inner.scoring(rows_done, rows_total, rows_per_second)
+
+    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
+        """Pass it on; `raybert status` reads the log of decisions."""
+        self.inner.searching(tallies, message)
+        self._write_if_due()
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.note(text)
+
+    def _write_if_due(self) -> None:
+        if time.monotonic() - self.written_at >= _SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def _write(self) -> None:
+        self.written_at = time.monotonic()
+        state = {
+            "phase": self.current_phase,
+            "since": self.since,
+            "written": time.time(),
+            "running": [trial_id for trial_id, status in self.tally.status.items() if status == "running"],
+            "remaining_seconds": self.tally.remaining_seconds() if self.tally.trials else None,
+        }
+        with contextlib.suppress(OSError):  # a full disk must not end the sweep for this
+            replace_json(self.path, state)

@@ -1,0 +1,235 @@
+"""How a sweep stands, read from its files while another process runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raybert.errors import SweepError
+from raybert.files import read_json, read_json_lines
+from raybert.sweeping.driver.control import is_alive
+from raybert.sweeping.folder.heartbeat import read_beat
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.ownership import beat_age_seconds, current_attempt, read_owner
+from raybert.sweeping.plan.roles import REFIT, TUNE
+
+_STATES_AT_REST = ("stopped", "ended")
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial whose process is at work.
+
+    Attributes:
+        trial_id: which.
+        strategy: its label.
+        seed: of the sweep.
+        step: optimizer steps done.
+        total_steps: T.
+        silent_seconds: since its last sign of life.
+        host: where it runs.
+    """
+
+    trial_id: str
+    strategy: str
+    seed: int
+    step: int
+    total_steps: int
+    silent_seconds: float | None
+    host: str | None
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """How a sweep stands.
+
+    Attributes:
+        folder: of the results.
+        owner: who runs it, in words; None: nobody.
+        left_by: who ran it and ended without a word, if so.
+        owner_silent_seconds: since the owner's last sign of life.
+        phase: what it is doing, or how it ended.
+        phase_seconds: for how long.
+        remaining_seconds: estimate of the phase, if there is one.
+        strategies: label -> number of trials by state.
+        running: trials at work.
+        errors: distinct failures with kind, message and trial ids, most frequent first.
+        search: by arm, how many suggestions are planned, running, complete, pruned and failed.
+        damaged: files that cannot be read.
+    """
+
+    folder: Path
+    owner: str | None
+    left_by: str | None
+    owner_silent_seconds: float | None
+    phase: str
+    phase_seconds: float | None
+    remaining_seconds: float | None
+    strategies: dict[str, dict[str, int]]
+    running: tuple[RunningTrial, ...]
+    errors: tuple[dict[str, Any], ...]
+    search: dict[str, dict[str, int]]
+    damaged: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {**dataclasses.asdict(self), "folder": str(self.folder)}
+
+
+def read_status(path: Path) -> SweepStatus:
+    """Return how the sweep in a results folder stands.
+
+    Raises:
+        SweepError: it is no results folder.
+    """
+    plan, state = read_json(path / "plan.json"), read_json(path / "state.json") or {}
+    owner = read_owner(path)
+    if plan is None and not state and owner is None and not (path / "trials").is_dir():
+        raise SweepError(f"{path}: must be the results folder of a sweep, but has no plan.json")
+    alive = is_alive(path)
+    trials = list((plan or {}).get("trials") or [])
+    at_work = set(state.get("running") or []) if alive else set()
+    folder = SweepFolder(path)
+    states = {str(trial["trial_id"]): _state_of(folder, str(trial["trial_id"]), at_work) for trial in trials}
+    others = list(_outside_the_plan(folder, states))
+    outside = {trial["trial_id"]: _state_outside(folder, trial["trial_id"], alive=alive) for trial in others}
+    counts: dict[str, Counter[str]] = {}
+    for trial in trials:
+        label = "proxy" if trial.get("role") == "proxy" else str(trial["strategy"])
+        counts.setdefault(label, Counter())[states[str(trial["trial_id"])]] += 1
+    since = state.get("since")
+    return SweepStatus(
+        folder=path,
+        owner=(str(owner) if owner else "a process that owner.json does not name") if alive else None,
+        left_by=str(owner) if owner and not alive else None,
+        owner_silent_seconds=beat_age_seconds(path),
+        phase=_phase(state, alive=alive),
+        phase_seconds=time.time() - float(since) if since else None,
+        remaining_seconds=_remaining(state) if alive else None,
+        strategies={label: dict(counter) for label, counter in counts.items()},
+        running=tuple(_running(folder, [*trials, *others], states | outside)),
+        errors=tuple(_errors(folder, states | outside)),
+        search=_search(path, plan or {}),
+        damaged=tuple(_damaged(folder, states)),
+    )
+
+
+def status_lines(status: SweepStatus) -> Iterator[str]:
+    """Yield what is to say besides the table of strategies and the failures."""
+    if status.owner is not None:
+        yield f"running: {status.owner}, last sign of life {status.owner_silent_seconds or 0:.0f} s ago"
+    elif status.left_by is not None:
+        yield f"not running: {status.left_by} ended without leaving; the same sweep command continues"
+    else:
+        yield "not running"
+    lasted = f", for {_duration(status.phase_seconds)}" if status.owner and status.phase_seconds is not None else ""
+    left = f", about {_duration(status.remaining_seconds)} left" if status.remaining_seconds is not None else ""
+    yield f"phase: {status.phase}{lasted}{left}"
+    for trial in status.running:
+        silent = f", last sign of life {trial.silent_seconds:.0f} s ago" if trial.silent_seconds is not None else ""
+        where = f" on {trial.host}" if trial.host else ""
+        yield (
+            f"trial {trial.trial_id} ({trial.strategy} seed {trial.seed}): step {trial.step:,} of "
+            f"{trial.total_steps:,}{where}{silent}"
+        )
+    for arm, counts in status.search.items():
+        words = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "planned" and count)
+        yield f"search {arm}: {words or 'nothing yet'} of {counts['planned']} suggestions"
+    for name in status.damaged:
+        yield f"damaged: {name}; the same sweep command repairs it"
+
+
+def _state_of(folder: SweepFolder, trial_id: str, at_work: set[str]) -> str:
+    state = folder.trial(trial_id).status()
+    return "running" if state == "pending" and trial_id in at_work else state
+
+
+def _outside_the_plan(folder: SweepFolder, known: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the runs of a search, and of a refit, as a plan would list them."""
+    for path in sorted((folder.path / "trials").glob("*/spec.json")):
+        if path.parent.name in known:
+            continue
+        spec = (read_json(path) or {}).get("spec", {})
+        if spec.get("role") in (TUNE, REFIT):
+            yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
+
+
+def _state_outside(folder: SweepFolder, trial_id: str, *, alive: bool) -> str:
+    """Return the state of a run that the driver does not list: at work if this owner's process has given a sign."""
+    state = folder.trial(trial_id).status()
+    beat = read_beat(folder.trial(trial_id).path)
+    is_at_work = alive and state == "pending" and beat.get("attempt") == current_attempt(folder.path)
+    return "running" if is_at_work else state
+
+
+def _phase(state: dict[str, Any], *, alive: bool) -> str:
+    phase = str(state.get("phase") or "unknown")
+    return phase if alive or phase in _STATES_AT_REST else f"ended in the middle of: {phase}"
+
+
+def _remaining(state: dict[str, Any]) -> float | None:
+    """Return what is left of the estimate."""
+    remaining = state.get("remaining_seconds")
+    return None if remaining is None else max(0.0, float(remaining) - (time.time() - float(state["written"])))
+
+
+def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str, str]) -> Iterator[RunningTrial]:
+    for trial in trials:
+        trial_id = str(trial["trial_id"])
+        if states[trial_id] != "running":
+            continue
+        path = folder.trial(trial_id).path
+        beat, beat_file = read_beat(path), path / "heartbeat.json"
+        silent = max(0.0, time.time() - beat_file.stat().st_mtime) if beat else None
+        step, total = int(beat.get("step") or 0), int(trial.get("total_steps") or 0)
+        yield RunningTrial(
+            trial_id, str(trial["strategy"]), int(trial.get("seed") or 0), step, total, silent, beat.get("host")
+        )
+
+
+def _errors(folder: SweepFolder, states: dict[str, str]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for trial_id, state in states.items():
+        if state == "failed":
+            failure = folder.trial(trial_id).failure()
+            groups.setdefault((failure.kind, failure.message), []).append(trial_id)
+    ranked = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return [{"kind": kind, "message": message, "trials": ids} for (kind, message), ids in ranked]
+
+
+def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return how far the search of every arm is, from the log of its decisions."""
+    counts = {str(arm["arm"]): Counter(planned=int(arm["suggestions"])) for arm in plan.get("search") or []}
+    open_numbers: dict[str, set[int]] = {arm: set() for arm in counts}
+    for line in read_json_lines(path / "decisions.jsonl"):
+        arm = line.get("arm")
+        if arm not in counts:
+            continue
+        if line.get("event") == "suggest":
+            open_numbers[arm].add(line["number"])
+            if line.get("retry_of") is not None:  # the new number stands for it
+                counts[arm]["failed"] -= 1
+        elif line.get("event") == "end":
+            open_numbers[arm].discard(line["number"])
+            counts[arm][str(line.get("status"))] += 1
+    return {arm: {**counter, "running": len(open_numbers[arm])} for arm, counter in counts.items()}
+
+
+def _damaged(folder: SweepFolder, states: dict[str, str]) -> Iterator[str]:
+    for name in ("plan.json", "manifest.json", "state.json", "owner.json"):
+        if (folder.path / name).exists() and read_json(folder.path / name) is None:
+            yield name
+    for trial_id, state in states.items():
+        for path in folder.trial(trial_id).damaged() if state == "complete" else ():
+            yield str(path.relative_to(folder.path))
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

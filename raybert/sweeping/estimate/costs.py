@@ -1,0 +1,152 @@
+"""What single trials and scoring jobs take, from what was probed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybert.data.chunked import ChunkedData
+from raybert.selection.pipeline import ScoringJob
+from raybert.selection.scorers.perplexity import PerplexityScorer
+from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
+from raybert.sweeping.estimate.probe import Probe
+from raybert.sweeping.estimate.shapes import shape_key
+from raybert.sweeping.estimate.span import NOTHING, Span
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.plan.specs import RunSpec
+
+TRIAL_SECONDS = Span(0.15, 0.3, 0.8)
+"""Around the training of a trial in a reused process: choosing, predictions, files (measured: 0.23 s for all)."""
+WORKERS_SECONDS = Span(6.0, 9.0, 20.0)
+"""Of a trial of several workers, whose processes are its own (measured: 8.1 s)."""
+CROWDING = Span(1.0, 1.1, 1.5)
+"""Factor on a CPU where several trials share caches and memory, each with cores of its own."""
+STATISTICS_SECONDS = Span(1e-4, 4e-4, 2e-3)
+"""Of one text in a scorer without a model."""
+UNPROBED = Span(0.7, 1.0, 1.5)
+"""Factor where the time of a step is taken from another shape, by word pieces in a batch."""
+MASKED_HEAD = Span(1.0, 1.5, 3.0)
+"""Factor of a masked language model's forward pass over a classifier's."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Prices trials and scoring jobs.
+
+    Attributes:
+        probes: by shape key; a shape that is not among them costs per word piece what the first one does.
+        prepared: data by key.
+        is_crowded: whether several trials run at once on the CPUs of a node.
+    """
+
+    probes: Mapping[str, Probe]
+    prepared: Mapping[str, Prepared]
+    is_crowded: bool
+
+    def trial(self, spec: RunSpec) -> Span:
+        """Return the seconds of one training run, its evaluations and what its schedule scores included."""
+        probe, data = self._probe(spec), self.prepared[spec.data_key].data
+        steps = self._step(spec, probe) * (spec.total_steps * _mean_batch(spec))
+        passes = count_evaluations(spec)
+        lengths = {name: int(getattr(data, name).lengths.sum()) for name in ("train", "validation", "test")}
+        units = (passes + 1) * lengths["validation"] + count_scorings(spec) * lengths["train"]
+        units += lengths["test"]
+        forward = Span.of_times(probe.forward_seconds) * units
+        files = Span.exactly(probe.build_seconds + probe.save_seconds)
+        around = WORKERS_SECONDS if spec.config.resources.workers_per_trial > 1 else TRIAL_SECONDS
+        return (steps + forward + files) * self._crowding(spec) + around
+
+    def job(self, job: ScoringJob, spec: RunSpec) -> Span:
+        """Return the seconds of one core (or GPU) for a scoring job that a trial needs."""
+        data = self.prepared[job.data_key].data
+        if not job.uses_model:
+            return STATISTICS_SECONDS * job.num_rows
+        forward = Span.of_times(self._probe(spec).forward_seconds)
+        if isinstance(job.scorer, PerplexityScorer):
+            lengths = np.asarray(data.train.lengths)
+            rows = lengths if job.scorer.mask_every is None else np.minimum(lengths, job.scorer.mask_every)
+            return forward * MASKED_HEAD * float((rows * lengths).sum())
+        return forward * float(data.train.lengths.sum() * max(1, job.passes)) * self._crowding(spec)
+
+    def embedding(self, spec: RunSpec) -> Span:
+        """Return the seconds of one core (or GPU) to embed the chunks of a data set, once for all trials."""
+        data, probe = self.prepared[spec.data_key].data, self._probe(spec)
+        if not isinstance(data, ChunkedData) or probe.embed_seconds is None:
+            return NOTHING
+        return Span.exactly(probe.embed_seconds * float(data.pieces.train.lengths.sum())) * Span(0.8, 1.0, 1.5)
+
+    def best_bytes(self, spec: RunSpec) -> int:
+        """Return the size of a trial's best model."""
+        return self._probe(spec).best_bytes
+
+    def last_bytes(self, spec: RunSpec) -> int:
+        """Return the size of a running trial's newest checkpoint."""
+        return self._probe(spec).last_bytes
+
+    def _probe(self, spec: RunSpec) -> Probe:
+        return self.probes.get(shape_key(spec)) or next(iter(self.probes.values()))
+
+    def _step(self, spec: RunSpec, probe: Probe) -> Span:
+        """Return the seconds of an optimizer step on a whole batch."""
+        measured = Span.of_times(probe.step_seconds)
+        if shape_key(spec) in self.probes:
+            return measured
+        units = spec.config.train.batch_size * float(self.prepared[spec.data_key].data.train.lengths.mean())
+        return measured * (units / probe.batch_units) * UNPROBED
+
+    def _crowding(self, spec: RunSpec) -> Span:
+        on_cpu = spec.config.resources.gpus_per_worker == 0
+        return CROWDING if self.is_crowded and on_cpu else Span.exactly(1.0)
+
+
+def count_evaluations(spec: RunSpec) -> int:
+    """Return how often a run is evaluated on validation."""
+    every, steps = spec.config.train.eval_every, spec.total_steps
+    if every == "epoch":
+        return math.ceil(steps / math.ceil(spec.budget / spec.config.train.batch_size))
+    return math.ceil(steps / (every or max(1, math.ceil(steps / 10))))
+
+
+def count_scorings(spec: RunSpec) -> int:
+    """Return how often a run scores the whole pool while it trains, at most."""
+    strategy = spec.strategy
+    if spec.checkpoints is not None:
+        return spec.checkpoints
+    reads = bool(strategy.all_signals() & CURRENT_MODEL_SIGNALS)
+    if strategy.schedule == "rounds":
+        return strategy.rounds - 1 if reads else 0
+    if strategy.schedule != "epoch":
+        return 0
+    scorings: int | None = getattr(strategy, "scorings", None)
+    if scorings is not None:
+        return scorings
+    passes = math.ceil(spec.total_steps / math.ceil(spec.budget / spec.config.train.batch_size))
+    return passes - 1 if reads else 0
+
+
+def pruned_share(grace_fraction: float, reduction_factor: float) -> Span:
+    """Return what share of its examples a suggestion sees under ASHA.
+
+    Low: only one in `reduction_factor` passes each rung, as in synchronous halving; high: all finish. Early arrivals
+    pass rungs that are empty, so the truth lies between; the middle is expected.
+
+    Args:
+        grace_fraction: the first rung, as a share of a whole run.
+        reduction_factor: between two rungs.
+    """
+    share, rung, survivors = 0.0, 0.0, 1.0
+    milestone = grace_fraction
+    while milestone < 1.0:
+        share += survivors * (milestone - rung)
+        rung, survivors, milestone = milestone, survivors / reduction_factor, milestone * reduction_factor
+    share += survivors * (1.0 - rung)
+    return Span(share, (share + 1.0) / 2, 1.0)
+
+
+def _mean_batch(spec: RunSpec) -> float:
+    """Return the mean share of a whole batch that a step has: the last one of a pass may be short."""
+    batch = spec.config.train.batch_size
+    return spec.budget / (math.ceil(spec.budget / batch) * batch)

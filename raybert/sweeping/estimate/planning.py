@@ -1,0 +1,84 @@
+"""Estimates for `raybert plan`, which runs nothing, and for a sweep that is about to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import ray
+
+from raybert.config import RaybertConfig, ResourcesConfig
+from raybert.sweeping.cluster.connect import connected
+from raybert.sweeping.estimate.estimate import Estimate, estimate_work, find_work
+from raybert.sweeping.estimate.probe import Probe, Prober, local_prober, probe_shape
+from raybert.sweeping.estimate.shapes import Shape
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
+from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.placement import Cluster, check_resources, this_machine
+
+
+def estimate_plan(
+    config: RaybertConfig, plan: Plan, prepared: Mapping[str, Prepared], output: Path, address: str | None
+) -> Estimate | None:
+    """Return what a sweep would take that is begun, or continued, now; None: nothing is left to do.
+
+    Args:
+        config: the sweep file.
+        plan: of it.
+        prepared: its data.
+        output: results folder; need not exist.
+        address: of the cluster to look at; None: this machine, where Ray is started only to probe on a GPU.
+
+    Raises:
+        ResourceError: a trial could never be placed.
+    """
+    with ExitStack() as stack:
+        uses_ray = address is not None or config.resources.gpus_per_worker > 0
+        cluster = stack.enter_context(connected(address)) if uses_ray else this_machine()
+        check_resources(config.resources, cluster, config.limits.max_nodes)
+        return estimate_rest(config, plan, prepared, SweepFolder(output), cluster)
+
+
+def estimate_rest(
+    config: RaybertConfig,
+    plan: Plan,
+    prepared: Mapping[str, Prepared],
+    folder: SweepFolder,
+    cluster: Cluster,
+) -> Estimate | None:
+    """Return what is left of a sweep will take; None: nothing is.
+
+    Ray must be there to probe on a GPU or on another machine.
+    """
+    store = score_store(config, folder, len(cluster.nodes))
+    work = find_work(plan, JobPlanner(prepared, folder), store, folder)
+    if not work.specs:
+        return None
+    here = cluster.is_local and config.resources.gpus_per_worker == 0
+    prober = _local(prepared) if here else _remote(prepared, config.resources)
+    return estimate_work(work, prober, config, prepared, cluster)
+
+
+def _local(prepared: Mapping[str, Prepared]) -> Prober:
+    data = {key: ready.data for key, ready in prepared.items()}
+    return local_prober(data, {key: ready.encoder for key, ready in prepared.items()})
+
+
+def _remote(prepared: Mapping[str, Prepared], resources: ResourcesConfig) -> Prober:
+    """Return what probes where the trials will run, holding what one worker holds.
+
+    A process a probe: with it the GPU's memory is free again.
+    """
+    task = ray.remote(
+        num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_calls=1, max_retries=0
+    )(probe_shape)
+
+    def probe(shape: Shape, seconds: float) -> Probe:
+        ready = prepared[shape.spec.data_key]
+        measured: Probe = ray.get(task.remote(shape, ready.data, ready.encoder, seconds))
+        return measured
+
+    return probe

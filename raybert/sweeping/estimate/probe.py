@@ -1,0 +1,251 @@
+"""A few real optimizer steps of a model shape, and the forward passes of evaluation and scoring, by the clock.
+
+In this process where it computes on this machine's CPU: a fresh one would spend longer importing than measuring, and
+what a probe changes in a process (generators, threads, allocator) is put back. On a GPU or another machine it runs in
+a Ray task, where the trials will run.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from raybert.config import LengthConfig
+from raybert.data.chunked import ChunkedData
+from raybert.data.examples import ExampleData
+from raybert.models import Encoder, build_classifier, load_backbone
+from raybert.models.iris import IrisClassifier, iris_settings
+from raybert.sweeping.estimate.shapes import Shape
+from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.run import prepare_process
+from raybert.training import checkpoint, embed_examples, fit
+from raybert.training.inference import predict_probs
+from raybert.training.interface import FixedPasses
+from raybert.training.memory.allocator import return_memory
+
+WARM_UP_STEPS = 2
+"""Not counted: the first step allocates, and on a GPU chooses kernels."""
+FEWEST_STEPS, MOST_STEPS = 5, 60
+PROBED_BATCHES = 100
+"""Whole batches that the probe draws from; a pool is seldom smaller."""
+CPU_TOKENS = 4096
+FORWARD_SLICES = 3
+"""Forward passes of evaluation that are timed, apart from the first."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured of a shape.
+
+    Attributes:
+        step_seconds: of every step after warm-up, with the time to cut and move its batch.
+        batch_units: mean sum of lengths (word pieces, for IRIS vectors) of a batch.
+        forward_seconds: per word piece (for IRIS: per vector) in evaluation mode; a value for each timed slice.
+        build_seconds: to make the model.
+        save_seconds: to write its best weights.
+        best_bytes: size of `checkpoint/best`.
+        last_bytes: size of `checkpoint/last`.
+        embed_seconds: per word piece, of the frozen encoder (IRIS); else None.
+        seconds: that probing took.
+    """
+
+    step_seconds: tuple[float, ...]
+    batch_units: float
+    forward_seconds: tuple[float, ...]
+    build_seconds: float
+    save_seconds: float
+    best_bytes: int
+    last_bytes: int
+    embed_seconds: float | None
+    seconds: float
+
+
+def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: float) -> Probe:
+    """Measure a shape; leaves no trace in this process or on disk.
+
+    Args:
+        shape: what.
+        data: of its trial; the chunks of IRIS need not be embedded.
+        encoder: its pretrained encoder.
+        seconds: at most about as long, but at least a few steps.
+    """
+    began = time.perf_counter()
+    spec = shape.spec
+    embed = _time_embedding(data, encoder) if isinstance(data, ChunkedData) else None
+    if isinstance(data, ChunkedData):
+        data = _with_any_vectors(data, encoder)
+    with undisturbed():
+        prepare_process(spec)
+        started = time.perf_counter()
+        model = _build(spec, data, encoder)
+        build_seconds = time.perf_counter() - started
+        steps = _time_steps(model, spec, data, seconds)
+        forward = _time_forward(model, spec, data)
+        save_seconds, best_bytes = _time_saving(model)
+        trained = sum(p.numel() * 4 for p in model.parameters() if p.requires_grad)
+        del model
+    return Probe(
+        step_seconds=tuple(steps),
+        batch_units=spec.config.train.batch_size * float(data.train.lengths.mean()),
+        forward_seconds=tuple(forward),
+        build_seconds=build_seconds,
+        save_seconds=save_seconds,
+        best_bytes=best_bytes,
+        last_bytes=2 * best_bytes + 2 * trained,  # weights now and at their best, two moments of AdamW
+        embed_seconds=embed,
+        seconds=time.perf_counter() - began,
+    )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put back generators, threads and matrix precision of torch, and Python's generator, on leaving."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    is_grad, words = torch.is_grad_enabled(), random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+        torch.set_grad_enabled(is_grad)
+        random.setstate(words)
+        return_memory()
+
+
+@dataclass
+class _Stopwatch:
+    """Surroundings that note when each step was done, and end the run after a while."""
+
+    device: torch.device
+    seconds: float
+    rank: int = 0
+    world_size: int = 1
+    checkpoint_folder: Path | None = None
+    times: list[float] = field(default_factory=list)
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Ignore it: nothing is evaluated."""
+
+    def stepped(self, step: int) -> None:
+        """Note the time; a GPU works behind the program's back."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+    def should_stop(self) -> bool:
+        """Tell whether enough is measured."""
+        timed = len(self.times) - WARM_UP_STEPS - 1
+        if timed < FEWEST_STEPS:
+            return False
+        return timed >= MOST_STEPS or self.times[-1] - self.times[0] >= self.seconds
+
+
+def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) -> list[float]:
+    """Run the training loop itself, on batches of real texts cut as in a trial."""
+    size = spec.config.train.batch_size // spec.config.resources.workers_per_trial or 1
+    generator = np.random.default_rng(0)
+    n = len(data.train)
+    positions = np.sort(generator.choice(n, min(n, PROBED_BATCHES * size), replace=False))
+    watch = _Stopwatch(next(model.parameters()).device, seconds)
+    endless = 10**6
+    changes: dict[str, Any] = {
+        "length": LengthConfig(steps=endless),
+        "eval_every": endless,
+        "batch_size": size,
+        "checkpoint_seconds": 1e9,
+        "learning_rate": 1e-7,  # whatever the file says, the loss stays finite
+        "head_learning_rate": None,
+    }
+    fit(
+        model,
+        data,
+        FixedPasses(positions),
+        spec.config.train.model_copy(update=changes),
+        total_steps=endless,
+        seed=0,
+        surroundings=watch,
+        evaluate_test=False,
+    )
+    return [float(seconds) for seconds in np.diff(watch.times)[WARM_UP_STEPS:]]
+
+
+def _time_forward(model: Any, spec: RunSpec, data: ExampleData) -> list[float]:
+    """Return seconds per unit of length of some slices of the pool, each about as large as a forward pass may be."""
+    table = data.train
+    # A CPU is as fast on smaller batches; a GPU is not.
+    tokens = spec.config.selection.scoring_batch_tokens
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    rows = _sample(table.lengths * table.unit_size, tokens if on_gpu else min(tokens, CPU_TOKENS))
+    times = []
+    for part in (rows[0], *rows):
+        started = time.perf_counter()
+        predict_probs(model, table, part, data=data, precision=spec.config.train.precision)
+        times.append((time.perf_counter() - started) / int(table.lengths[part].sum()))
+    return times[1:]
+
+
+def _sample(sizes: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Return a few random sets of rows whose sizes add up to about `tokens` each."""
+    order = np.random.default_rng(0).permutation(len(sizes))
+    ends = np.searchsorted(np.cumsum(sizes[order]), tokens * np.arange(1, FORWARD_SLICES + 1))
+    parts = np.split(order, np.unique(np.clip(ends, 1, len(order))))
+    return [part for part in parts[:FORWARD_SLICES] if len(part)]
+
+
+def _time_saving(model: Any) -> tuple[float, int]:
+    with tempfile.TemporaryDirectory(prefix="raybert-probe-") as folder:
+        started = time.perf_counter()
+        checkpoint.save_best(Path(folder), model)
+        seconds = time.perf_counter() - started
+        return seconds, sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def _time_embedding(data: ChunkedData, encoder: Encoder) -> float:
+    """Return seconds per word piece of the frozen encoder over some chunks."""
+    table = data.pieces.train
+    model = load_backbone(encoder)
+    (rows, *_) = _sample(table.lengths, 4096)
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        embed_examples(model, table, rows, data=data.pieces)
+        times.append(time.perf_counter() - started)
+    return times[-1] / int(table.lengths[rows].sum())
+
+
+def _with_any_vectors(data: ChunkedData, encoder: Encoder) -> ChunkedData:
+    """Return documents with vectors of the right width: what they hold makes no difference to the clock."""
+    if data.width:
+        return data
+    width = int(load_backbone(encoder).config.hidden_size)
+    vector = np.full((1, width), width**-0.5, np.float32)
+    return data.with_vectors(np.broadcast_to(vector, (len(data.pieces.train), width)))
+
+
+def _build(spec: RunSpec, data: ExampleData, encoder: Encoder) -> Any:
+    config = spec.config.model
+    if isinstance(data, ChunkedData):
+        settings = iris_settings(config, data.width, data.num_classes, is_pair=data.is_pair)
+        model: Any = IrisClassifier(settings, 0)
+    else:
+        model = build_classifier(encoder, data.label_names, 0, config)
+    return model.to(torch.device("cuda" if spec.config.resources.gpus_per_worker > 0 else "cpu"))
+
+
+Prober = Callable[[Shape, float], Probe]
+"""Probes a shape for about so many seconds."""
+
+
+def local_prober(data: Mapping[str, ExampleData], encoders: Mapping[str, Encoder]) -> Prober:
+    """Return what probes in this process, given data and encoders by data key."""
+    return lambda shape, seconds: probe_shape(shape, data[shape.spec.data_key], encoders[shape.spec.data_key], seconds)

@@ -1,0 +1,70 @@
+"""What a sweep ran on: versions, source revision and hardware, for `manifest.json`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from raybert.sweeping.plan.placement import Cluster
+
+_PACKAGES = (
+    "raybert",
+    "ray",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+)
+
+
+def describe_run(cluster: Cluster | None) -> dict[str, Any]:
+    """Return versions, revision and hardware as JSON; None: without a cluster, in this process."""
+    size = {} if cluster is None else {"cpus": cluster.cpus, "gpus": cluster.gpus, "nodes": len(cluster.nodes)}
+    return {
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "git": _git_revision(),
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.platform(),
+            "cpus": os.cpu_count(),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+            **{f"cluster_{name}": count for name, count in size.items()},
+        },
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Return the commit of the folder that the command was given in, with `+` for uncommitted changes."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+            cwd=Path.cwd(),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

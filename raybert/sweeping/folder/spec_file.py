@@ -1,0 +1,110 @@
+"""A trial's specification as a file: what `raybert reproduce` needs to run it again without the sweep's plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raybert.config import StrategyConfig, validate_config
+from raybert.errors import RaybertError, SweepError
+from raybert.files import write_json
+from raybert.selection.catalogue import build_strategy, strategy_entry
+from raybert.sweeping.plan.specs import RunSpec, SignalRuns
+
+FILE_NAME = "spec.json"
+_RENAMED = {"sources": "signal_runs", "pool": "pool_size"}
+"""Keys of raybert 0.1 -> today's."""
+
+
+@dataclass(frozen=True)
+class StoredSignal:
+    """Where a trial read a signal.
+
+    Attributes:
+        store: folder of the score store.
+        key: of the signal in it.
+        seconds: its price for this trial alone.
+        shared_seconds: its part of that.
+        examples_scored: forward passes behind it.
+    """
+
+    store: str
+    key: str
+    seconds: float
+    shared_seconds: float
+    examples_scored: int
+
+
+@dataclass(frozen=True)
+class StoredSpec:
+    """What a trial's folder says about how it came about.
+
+    Attributes:
+        spec: the specification.
+        data_fingerprint: of the token tables that it was trained on.
+        encoder_fingerprint: of the encoder's files.
+        signals: what it read from the score store.
+    """
+
+    spec: RunSpec
+    data_fingerprint: str
+    encoder_fingerprint: str
+    signals: tuple[StoredSignal, ...] = ()
+
+
+def write_spec(folder: Path, stored: StoredSpec) -> None:
+    """Write `spec.json` into a trial's folder."""
+    document = {
+        "spec": spec_document(stored.spec),
+        "data_fingerprint": stored.data_fingerprint,
+        "encoder_fingerprint": stored.encoder_fingerprint,
+        "signals": [dataclasses.asdict(signal) for signal in stored.signals],
+    }
+    write_json(folder / FILE_NAME, document)
+
+
+def read_spec(folder: Path) -> StoredSpec:
+    """Return what `write_spec` wrote into a trial's folder.
+
+    Raises:
+        SweepError: there is no such file, or it cannot be read any more.
+    """
+    path = folder / FILE_NAME
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return StoredSpec(
+            spec=spec_of(document["spec"]),
+            data_fingerprint=str(document["data_fingerprint"]),
+            encoder_fingerprint=str(document["encoder_fingerprint"]),
+            signals=tuple(StoredSignal(**signal) for signal in document["signals"]),
+        )
+    except FileNotFoundError:
+        raise SweepError(f"{path}: no such file: the trial has never begun, or is of an older raybert") from None
+    except (ValueError, KeyError, TypeError, RaybertError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SweepError(f"{path}: must be as this version of raybert writes it: {reason}") from None
+
+
+def spec_document(spec: RunSpec) -> dict[str, Any]:
+    """Return a specification as JSON that `spec_of` reads back."""
+    document = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    return document | {
+        "strategy": strategy_entry(spec.strategy),
+        "config": spec.config.model_dump(mode="json"),
+        "signal_runs": [dataclasses.asdict(runs) for runs in spec.signal_runs],
+    }
+
+
+def spec_of(document: dict[str, Any]) -> RunSpec:
+    """Return the specification that `spec_document` described."""
+    document = {_RENAMED.get(key, key): value for key, value in document.items()}
+    signal_runs = [SignalRuns(**{**entry, "runs": tuple(entry["runs"])}) for entry in document["signal_runs"]]
+    fields = document | {
+        "strategy": build_strategy(StrategyConfig(**document["strategy"])),
+        "config": validate_config(document["config"]),
+        "signal_runs": tuple(signal_runs),
+    }
+    return RunSpec(**fields)

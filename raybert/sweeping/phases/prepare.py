@@ -1,0 +1,195 @@
+"""The prepare phase: load, split and tokenize every data set of a sweep once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from raybert.config import ModelConfig, RaybertConfig
+from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokenize_splits
+from raybert.data.chunked import chunk_splits
+from raybert.data.chunks import ChunkSettings, chunk_notes
+from raybert.data.examples import ExampleData
+from raybert.files import atomic_path
+from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
+from raybert.selection.scorers.perplexity import check_has_masked_lm_head
+from raybert.sweeping.plan.grid import Variant
+from raybert.sweeping.plan.specs import PoolFacts
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One data set, ready for trials.
+
+    Attributes:
+        splits: texts.
+        data: token tables; for IRIS documents in chunks, which are embedded later.
+        encoder: whose tokenizer made them.
+        masked_model: the masked LM of the signal `perplexity`, where some trial reads it.
+    """
+
+    splits: Splits
+    data: ExampleData
+    encoder: Encoder
+    masked_model: Encoder | None = None
+
+    @property
+    def facts(self) -> PoolFacts:
+        """What a plan needs to know."""
+        return PoolFacts(self.data.fingerprint, self.encoder.fingerprint, len(self.data.train), self.data.num_classes)
+
+
+def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared]:
+    """Return every data set that the variants need, by `Variant.data_key`; the folds of a source are tokenized once.
+
+    Args:
+        variants: grid points.
+        cache: folder for what can be made again: the built-in corpus, the embedded encoder.
+
+    Raises:
+        DataError: a source is missing or unfit.
+        ModelError: an encoder is missing or unfit.
+    """
+    loaded: dict[str, tuple[Splits, ...]] = {}
+    prepared: dict[str, Prepared] = {}
+    first: dict[str, Prepared] = {}
+    for variant in variants:
+        if variant.data_key in prepared:
+            continue
+        data = variant.config.data
+        source = data.model_dump_json(exclude={"max_length"})
+        if source not in loaded:
+            loaded[source] = load_folds(data, cache) if data.folds else (load_splits(data, cache),)
+        tokens = replace(variant, fold=0).data_key
+        prepared[variant.data_key] = prepare(variant.config, loaded[source][variant.fold], cache, first.get(tokens))
+        first.setdefault(tokens, prepared[variant.data_key])
+    return prepared
+
+
+def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared | None = None) -> Prepared:
+    """Return token tables of loaded splits for the encoder of a configuration.
+
+    Args:
+        config: data and model sections.
+        splits: the examples.
+        cache: for what can be made again.
+        other: another fold of the same examples; its word pieces are taken over, if its encoder is the same one
+            (`raybert-tiny` learns its vocabulary from the pool, so every fold has its own).
+    """
+    return prepare_with(config, splits, resolve_encoder(config.model, pool_texts(splits), cache), other)
+
+
+def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other: Prepared | None = None) -> Prepared:
+    """Return token tables of loaded splits for a given encoder; arguments as for `prepare`."""
+    tokenizer = load_tokenizer(encoder)
+    if config.model.kind == "iris":
+        return _prepare_chunks(config, splits, encoder, tokenizer)
+    check_length(encoder, config.data.max_length)
+    is_same = other is not None and other.encoder.fingerprint == encoder.fingerprint
+    like = None
+    if other is not None and is_same and isinstance(other.data, TokenizedData):
+        like = other.splits, other.data
+    return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length, like=like), encoder)
+
+
+def describe_data(ready: Prepared, source: str) -> dict[str, Any]:
+    """Return what the manifest says of a data set.
+
+    Args:
+        ready: the data set.
+        source: `data.source`.
+    """
+    return {
+        "source": source,
+        "fingerprint": ready.data.fingerprint,
+        "encoder": ready.encoder.name,
+        "encoder_fingerprint": ready.encoder.fingerprint,
+        "label_names": list(ready.data.label_names),
+        "notes": list(ready.splits.notes),
+        "details": ready.splits.details,
+    }
+
+
+def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:
+    """Return documents cut into chunks, not yet embedded."""
+    iris = config.model.iris
+    check_length(encoder, iris.chunk_tokens + tokenizer.num_special_tokens_to_add(), "model.iris.chunk_tokens")
+    settings = ChunkSettings(iris.chunk_tokens, iris.stride, iris.max_chunks)
+    data = chunk_splits(splits, tokenizer, settings, config.data.max_length)
+    notes = chunk_notes(data.train.lengths, iris.top_k)
+    cut = {split: part.num_subsampled for split, part in data.chunks.items() if part.num_subsampled}
+    notes += tuple(
+        f"iris: {count:,} documents of {split} have more than {iris.max_chunks} chunks (model.iris.max_chunks): "
+        "an even subsample is kept"
+        for split, count in cut.items()
+    )
+    return Prepared(replace(splits, notes=splits.notes + notes), data, encoder)
+
+
+def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -> Encoder:
+    """Return the masked LM that a configuration scores perplexity with.
+
+    Raises:
+        ModelError: it is missing, or has no masked-LM head.
+    """
+    settings = config.selection.scorers.perplexity
+    if settings.model is None:
+        model = encoder
+    else:
+        model = resolve_encoder(ModelConfig(encoder=settings.model, revision=settings.revision), (), cache)
+    check_has_masked_lm_head(model)
+    check_length(model, config.data.max_length)
+    return model
+
+
+def pool_texts(splits: Splits) -> list[str]:
+    """Return all texts of the pool, second texts of pairs after the first ones."""
+    columns = [name for name in ("text", "text_pair") if name in splits.train.column_names]
+    return [text for name in columns for text in splits.train[name].to_pylist()]
+
+
+def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
+    """Write fold, id, label and length (word pieces) of every pool example, for the analysis.
+
+    Args:
+        pools: by fold (0: without folds).
+        path: of the parquet file.
+    """
+    frames = [
+        pd.DataFrame(
+            {
+                "fold": fold,
+                "example_id": prepared.data.example_ids,
+                "label": np.asarray(prepared.data.train.labels),
+                "length": prepared.data.train.lengths,
+            }
+        )
+        for fold, prepared in pools.items()
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    with atomic_path(path) as temporary:
+        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+
+
+def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:
+    """Write data_key, split, row, example_id and [group] of all validation and test examples, for `raybert evaluate`.
+
+    Args:
+        prepared: data sets by key.
+        path: of the parquet file.
+    """
+    frames = [
+        table.select([name for name in ("example_id", "group") if name in table.column_names])
+        .to_pandas()
+        .assign(data_key=key, split=split, row=np.arange(table.num_rows))
+        for key, ready in prepared.items()
+        for split, table in (("validation", ready.splits.validation), ("test", ready.splits.test))
+    ]
+    with atomic_path(path) as temporary:
+        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

@@ -1,0 +1,172 @@
+"""The score phase: which scoring jobs the planned trials need, and what each trial finds in the score store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from raybert.config import RaybertConfig
+from raybert.data.chunked import ChunkedData
+from raybert.files import cache_folder
+from raybert.selection.pipeline import ScoringJob
+from raybert.selection.scorers.derived import AfliteScorer
+from raybert.selection.scorers.lexical import LexicalScorer
+from raybert.selection.scorers.models import (
+    DocumentEmbeddingScorer,
+    DynamicsScorer,
+    EmbeddingScorer,
+    HeldoutScorer,
+    HeldoutSignal,
+    ProxyEmbeddingScorer,
+    ProxyScorer,
+)
+from raybert.selection.scorers.perplexity import PerplexityScorer
+from raybert.selection.scorers.readability import ReadabilityScorer
+from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
+from raybert.selection.store import ScoreStore
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.plan.specs import EMBEDDING_SIGNALS, RunSpec, SignalRuns
+from raybert.sweeping.trial.run import SignalRef
+from raybert.training.optimization.precision import resolve_precision
+
+_HELDOUT: dict[str, HeldoutSignal] = {
+    "proxy": "probs",
+    "heldout": "heldout_probs",
+    "irreducible": "irreducible_loss",
+}
+
+
+@dataclass(frozen=True)
+class JobPlanner:
+    """Knows which scoring jobs give a trial its signals.
+
+    Attributes:
+        prepared: data by key.
+        folder: where the runs that are read have left their models.
+    """
+
+    prepared: Mapping[str, Prepared]
+    folder: SweepFolder
+
+    def jobs(self, spec: RunSpec) -> tuple[ScoringJob, ...]:
+        """Return the scoring jobs whose signals a trial reads; those that others depend on come first."""
+        return tuple(dict.fromkeys(self._jobs(spec)))
+
+    def unique_jobs(self, specs: Sequence[RunSpec]) -> list[ScoringJob]:
+        """Return every job that some trial needs, once."""
+        return list({job.key: job for spec in specs for job in self.jobs(spec)}.values())
+
+    def refs(self, specs: Sequence[RunSpec], store: ScoreStore) -> dict[str, tuple[SignalRef, ...]]:
+        """Return by trial id the complete signals of trials, with their price.
+
+        The price is what a user of this strategy alone would pay, training of the runs that it reads included; the
+        share is that divided by the number of these trials that read the signal.
+        """
+        jobs = {spec.trial_id: self.jobs(spec) for spec in specs}
+        users = Counter(job.key for own in jobs.values() for job in own)
+        users.update(run for own in jobs.values() for run in {run for job in own for run in job.runs})
+        refs: dict[str, tuple[SignalRef, ...]] = {}
+        for trial_id, own in jobs.items():
+            found, paid = [], set[str]()
+            for job in own:
+                record = store.completion(job.key)
+                if record is not None:
+                    # A run behind two signals is paid once.
+                    prices = {run: self._price(run) for run in job.runs if run not in paid}
+                    paid.update(prices)
+                    seconds = float(record["seconds"])
+                    found.append(
+                        SignalRef(
+                            store,
+                            job.key,
+                            seconds + sum(price for price, _ in prices.values()),
+                            seconds / users[job.key] + sum(price / users[run] for run, (price, _) in prices.items()),
+                            job.num_rows * job.passes + sum(scored for _, scored in prices.values()),
+                        )
+                    )
+            refs[trial_id] = tuple(found)
+        return refs
+
+    def _price(self, run: str) -> tuple[float, int]:
+        """Return the seconds of a run, its scoring of the pool (dynamics) included, and the examples it scored."""
+        result = self.folder.trial(run).result()
+        return float(result["train_seconds"]) + float(result["selection_seconds"]), int(result["examples_scored"])
+
+    def _jobs(self, spec: RunSpec) -> Iterator[ScoringJob]:
+        needs, selection = spec.strategy.all_signals(), spec.config.selection
+        ready = self.prepared[spec.data_key]
+        if "lexical" in needs:
+            yield self._job(spec, LexicalScorer())
+        if "readability" in needs:
+            yield self._job(spec, ReadabilityScorer())
+        if "perplexity" in needs:
+            settings = selection.scorers.perplexity
+            assert ready.masked_model is not None
+            scorer = PerplexityScorer(ready.masked_model, settings.mask_every, spec.config.data.max_length)
+            yield self._job(spec, scorer)
+        for source in spec.signal_runs:
+            yield self._job(spec, self._scorer_of(source, spec), runs=source.runs)
+        if needs & EMBEDDING_SIGNALS:
+            embedding = self._embedding_job(spec, ready)
+            yield embedding
+            if "aflite" in needs:
+                yield self._job(spec, AfliteScorer(), depends=(embedding.key,))
+
+    def _embedding_job(self, spec: RunSpec, ready: Prepared) -> ScoringJob:
+        embedding = spec.config.selection.embedding
+        if isinstance(ready.data, ChunkedData):
+            return self._job(spec, DocumentEmbeddingScorer(ready.encoder))
+        if embedding.source == "encoder":
+            return self._job(spec, EmbeddingScorer(ready.encoder, embedding.pooling))
+        run = next(source for source in spec.signal_runs if source.kind == "proxy").runs[0]
+        return self._job(spec, ProxyEmbeddingScorer(run, self._model(run), embedding.pooling), runs=(run,))
+
+    def _scorer_of(self, source: SignalRuns, spec: RunSpec) -> Scorer:
+        if source.kind == "dynamics":
+            (run,) = source.runs
+            return DynamicsScorer(run, self.folder.trial(run).path)
+        models = tuple(self._model(run) for run in source.runs)
+        if source.num_folds is not None:
+            seed = spec.seed if spec.config.selection.proxy.per_seed else 0
+            return HeldoutScorer(_HELDOUT[source.kind], source.runs, models, source.num_folds, seed)
+        return ProxyScorer(source.runs, models, source.null, self.prepared[spec.data_key].encoder)
+
+    def _model(self, run: str) -> Path:
+        return self.folder.trial(run).checkpoints / "best"
+
+    def _job(
+        self,
+        spec: RunSpec,
+        scorer: Scorer | PoolScorer,
+        runs: tuple[str, ...] = (),
+        depends: tuple[str, ...] = (),
+    ) -> ScoringJob:
+        data, config = self.prepared[spec.data_key].data, spec.config
+        return ScoringJob(scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic(config), runs, depends)
+
+
+def arithmetic(config: RaybertConfig, precision: str | None = None) -> Arithmetic:
+    """Return how the models of scorers compute, by default as in training.
+
+    What `auto` means on a GPU is known only where it is.
+    """
+    precision = config.train.precision if precision is None else precision
+    device = "cuda" if config.resources.gpus_per_worker > 0 else "cpu"
+    if device == "cpu":
+        precision = resolve_precision(precision, torch.device("cpu")).name
+    return Arithmetic(precision, config.selection.scoring_batch_tokens, device)
+
+
+def score_store(config: RaybertConfig, folder: SweepFolder, num_nodes: int) -> ScoreStore:
+    """Return the score store of a sweep: the one that its file names, else this machine's own.
+
+    More nodes do not share a home folder for certain, so they use the results folder.
+    """
+    if config.selection.store is not None:
+        return ScoreStore(Path(config.selection.store).expanduser().resolve())
+    return ScoreStore(cache_folder() / "scores" if num_nodes <= 1 else folder.signals)

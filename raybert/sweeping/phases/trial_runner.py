@@ -1,0 +1,211 @@
+"""The phases of a sweep that need a cluster: runs that others read, scoring, and the rest of the trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+
+from raybert.config import RaybertConfig
+from raybert.errors import ScoringError
+from raybert.selection.pipeline import ScoringJob, run_scoring
+from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
+from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.store import ScoreStore
+from raybert.sweeping.cluster.connect import Cluster
+from raybert.sweeping.cluster.scoring_watch import watched_scoring
+from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
+from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.model_keeper import ModelKeeper
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.scoring_jobs import JobPlanner
+from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.specs import PART, PROXY, READER, RunSpec
+
+WEAK_PROXY_MARGIN = 0.1
+"""A proxy whose accuracy is not this far above the share of the largest class is warned about."""
+
+
+@dataclass
+class TrialRunner:
+    """The phases that need a cluster: runs that others read, scoring, and the rest of the trials."""
+
+    folder: SweepFolder
+    config: RaybertConfig
+    plan: Plan
+    prepared: dict[str, Prepared]
+    store: ScoreStore
+    planner: JobPlanner
+    cluster: Cluster
+    progress: Progress
+    interruption: Callable[[], bool]
+    title: str = "compare"
+
+    def run(self, *, only_score: bool = False) -> None:
+        """Run what is pending; with `only_score`, stop before the trials that read signals."""
+        self._recall_runs()
+        trials = [spec for spec in self.plan.trials if spec.role != READER]
+        self.keeper = ModelKeeper(self.folder, self.config, self.progress.note)
+        self.keeper.begin(trials)
+        self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
+        pending = self._pending()
+        if not pending:
+            return
+        self.data = {
+            key: ray.put(self._scoring_data(key)) for key in {spec.data_key: None for spec in self.plan.trials}
+        }
+        scored = [spec for spec in pending if self.planner.jobs(spec)]
+        first = [spec for spec in pending if spec not in scored]
+        if only_score:
+            first = [spec for spec in first if spec.role in (PROXY, PART)]
+        if first:
+            has_runs = any(spec.role in (PROXY, PART) for spec in first)
+            rest = "" if only_score else " and unscored strategies"
+            self.progress.phase(f"{self.title}: proxies{rest}" if has_runs else self.title)
+            self._run_trials(first)
+        scored = self._without_failed_runs(scored)
+        if not scored or self.interruption():
+            return
+        self.progress.phase("score: signals of the pool")
+        self._warn_of_weak_proxies(scored)
+        scored = self._score(scored)
+        if scored and not self.interruption() and not only_score:
+            self.progress.phase(f"{self.title}: scored strategies")
+            self._run_trials(scored)
+
+    def _pending(self) -> list[RunSpec]:
+        """Return the trials without an outcome."""
+        return [spec for spec in self.plan.trials if self.folder.trial(spec.trial_id).status() == "pending"]
+
+    def _recall_runs(self) -> None:
+        """Take finished runs from the score store, and mark those pending whose model is needed but gone."""
+        readers: dict[str, list[ScoringJob]] = {}
+        num_recalled = 0
+        for job in self.planner.unique_jobs(self._pending()):
+            if job.runs:
+                _, damaged = self.store.check_blocks(job.key, job.num_blocks)
+                for error in damaged:
+                    self.progress.note(f"{error}; it is computed again")
+            for run in job.runs:
+                readers.setdefault(run, []).append(job)
+        for run, jobs in readers.items():
+            folder = self.folder.trial(run)
+            kept = [self.store.kept_run(job.key, run) for job in jobs]
+            if folder.status() == "pending" and all(kept) and kept[0] is not None:
+                folder.adopt(kept[0])
+                num_recalled += 1
+            is_needed = any(self.store.completion(job.key) is None for job in jobs)
+            if folder.status() == "complete" and is_needed and not folder.has_model():
+                folder.forget_result()
+        if num_recalled:
+            self.progress.note(f"note: {num_recalled} proxy runs are taken from the score store with their signals")
+
+    def _scoring_data(self, key: str) -> ScoringData:
+        return ScoringData(self.prepared[key].data, self.prepared[key].splits.train)
+
+    def _run_trials(self, specs: list[RunSpec]) -> None:
+        encoders = {key: ready.encoder for key, ready in self.prepared.items()}
+        inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
+        run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption, self.keeper.ended)
+
+    def _without_failed_runs(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Fail the trials that read a failed run, and return the others whose runs are complete."""
+        runnable = []
+        for spec in specs:
+            states = {run: self.folder.trial(run).status() for run in spec.proxies}
+            failed = [run for run, state in states.items() if state == "failed"]
+            if failed:
+                failure = self.folder.trial(failed[0]).failure()
+                self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {failure.message}", failure.kind)
+            elif all(state == "complete" for state in states.values()):
+                runnable.append(spec)
+        return runnable
+
+    def _warn_of_weak_proxies(self, specs: list[RunSpec]) -> None:
+        """Say which proxies know hardly more than the largest class: rankings by their outputs mean little."""
+        used = {run for spec in specs for run in spec.proxies}
+        for spec in self.plan.proxies:
+            if spec.trial_id not in used:
+                continue
+            accuracy = float(self.folder.trial(spec.trial_id).result()["validation_accuracy"])
+            labels = np.asarray(self.prepared[spec.data_key].data.validation.labels)
+            largest = float(np.bincount(labels).max() / len(labels))
+            if accuracy < largest + WEAK_PROXY_MARGIN:
+                self.progress.note(
+                    f"note: the {spec.label} of {spec.replicate} has a validation accuracy of {accuracy:.2f}, the "
+                    f"largest class alone gives {largest:.2f}: its scores say little; raise "
+                    "selection.proxy.epochs or selection.proxy.learning_rate"
+                )
+
+    def _announce_perplexity(self, jobs: Sequence[ScoringJob]) -> None:
+        """Say what pseudo-perplexity will cost, which is many passes for every text."""
+        for job in jobs:
+            if isinstance(job.scorer, PerplexityScorer):
+                lengths = np.maximum(self.prepared[job.data_key].data.train.lengths - 2, 1)
+                passes, exact = (count_passes(lengths, m) for m in (job.scorer.mask_every, None))
+                self.progress.note(
+                    f"note: perplexity takes about {passes:,} forward passes of one text "
+                    f"(selection.scorers.perplexity.mask_every: {job.scorer.mask_every or 'null'}; exact: {exact:,})"
+                )
+
+    def _score(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Compute the signals of trials, and return those that have all; the readers of one that fails, fail."""
+        jobs = self.planner.unique_jobs(specs)
+        self._announce_perplexity([job for job in jobs if self.store.completion(job.key) is None])
+        errors: dict[str, str] = {}
+        try:
+            is_complete = self._run_scoring(jobs, specs[0])
+        except ScoringError:
+            # One of the jobs is at fault: alone, the others come to their end.
+            is_complete = all(self._try_alone(job, specs[0], errors) for job in jobs)
+        if not is_complete:
+            return []
+        self._keep_runs([job for job in jobs if job.key not in errors])
+        for spec in specs:
+            found = [errors[job.key] for job in self.planner.jobs(spec) if job.key in errors]
+            if found:
+                self._fail(spec, found[0])
+        return [spec for spec in specs if self.folder.trial(spec.trial_id).status() != "failed"]
+
+    def _try_alone(self, job: ScoringJob, spec: RunSpec, errors: dict[str, str]) -> bool:
+        """Run one scoring job, note its error by key, and return whether it was not interrupted."""
+        blocked = [errors[key] for key in job.depends if key in errors]
+        if blocked:
+            errors[job.key] = blocked[0]
+            return True
+        try:
+            return self._run_scoring([job], spec)
+        except ScoringError as error:
+            errors[job.key] = f"TrialError: {error}\n\n{error.details}"
+            return True
+
+    def _run_scoring(self, jobs: Sequence[ScoringJob], spec: RunSpec) -> bool:
+        with watched_scoring(self.store, self.config.limits, self.progress.note) as guard:
+            return run_scoring(
+                jobs,
+                self.data,
+                self.store,
+                cpus=self.cluster.cpus,
+                gpus=self.cluster.gpus,
+                gpus_per_actor=spec.config.resources.gpus_per_worker,
+                progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
+                note=self.progress.note,
+                should_stop=self.interruption,
+                guard=guard,
+            )
+
+    def _keep_runs(self, jobs: Sequence[ScoringJob]) -> None:
+        """Keep what runs measured beside their signals; models that only served a score are deleted."""
+        roles = {spec.trial_id: spec.role for spec in self.plan.trials}
+        for job in jobs:
+            for run in job.runs:
+                self.store.keep_run(job.key, run, self.folder.trial(run).path)
+        for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
+            self.folder.trial(run).remove_models()
+
+    def _fail(self, spec: RunSpec, text: str, kind: str = "error") -> None:
+        self.folder.trial(spec.trial_id).fail(text, kind)
+        self.progress.ended(spec, "failed", text.splitlines()[0])

@@ -1,0 +1,223 @@
+"""From `sweep.tune.space` to checked search spaces: every end and every choice is tried on the schema first."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from itertools import combinations
+from typing import Any
+
+from raybert.config import DomainConfig, RaybertConfig, StrategyConfig, TuneConfig, suggest
+from raybert.errors import ConfigError
+from raybert.selection.strategy import Strategy
+from raybert.sweeping.plan.arms import SHARED, with_values
+from raybert.sweeping.plan.design import build_entries
+from raybert.sweeping.plan.grid import Variant, expand_grid
+from raybert.sweeping.plan.search_space import Domain, SearchSpace, parameter_of, strategy_of
+
+_SECTIONS = ("train", "model", "selection")
+_FIXED = {
+    "train.best_metric": "decides what is searched for; see `sweep.tune.metric`",
+    "train.precision": "is also what signals are computed in",
+    "train.checkpoint_seconds": "changes no result",
+    "model.kind": "decides what the data are",
+    "model.encoder": "decides what the data are",
+}
+"""Keys that must be the same in all runs, and why."""
+
+
+def search_spaces(config: RaybertConfig) -> dict[str, SearchSpace]:
+    """Return the search space of every strategy by label; with `sweep.tune.shared` one, by `SHARED`.
+
+    Raises:
+        ConfigError: a key cannot be searched, or a value at the ends of the space is not allowed.
+    """
+    tune = config.sweep.tune
+    assert tune is not None
+    entries = build_entries(config)
+    labels = tuple(label for label, _, _ in entries)
+    variants = expand_grid(config)
+    _check_sampler(tune)
+    domains: dict[str, Domain] = {}
+    for key, domain in tune.space.items():
+        _check_key(key, labels, config)
+        owner = strategy_of(key, labels)
+        users = [entry for entry in entries if owner in (None, entry[0])]
+        kinds = [_Attempt(variants, *entry).check(key, domain, tune.space) for entry in users]
+        domains[key] = Domain(key, domain, all(kinds))
+        for other, values in domain.when.items():
+            outside = [value for value in values if not domains[other].contains(value)]
+            if outside:
+                rule = f"must be {domains[other].describe()}, as in `space`"
+                raise ConfigError(f"sweep.tune.space.{key}.when.{other}: {rule}, got {outside[0]!r}")
+    _check_pairs(tune.space, entries, variants[0])
+    if tune.shared:
+        return {SHARED: SearchSpace(_ordered(domains.values(), labels, None), labels)}
+    return {label: SearchSpace(_ordered(domains.values(), labels, label)) for label in labels}
+
+
+def count_suggestions(config: RaybertConfig) -> int:
+    """Return how many suggestions a sweep file asks for at most, without its data; raises as `search_spaces`."""
+    assert config.sweep.tune is not None
+    search_spaces(config)
+    num_points = len({str(variant.grid) for variant in expand_grid(config)})
+    return config.sweep.tune.trials_per_strategy * len(build_entries(config)) * num_points
+
+
+def _check_sampler(tune: TuneConfig) -> None:
+    """Refuse a sampler whose package is not there.
+
+    Raises:
+        ConfigError: says what to install.
+    """
+    if tune.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        raise ConfigError("sweep.tune.sampler: cmaes needs a package: pip install 'raybert[cmaes]'")
+
+
+def _ordered(domains: Any, labels: tuple[str, ...], label: str | None) -> tuple[Domain, ...]:
+    """Return the keys that concern a strategy (None: any), those of all strategies first."""
+    owned = [(strategy_of(domain.key, labels), domain) for domain in domains]
+    mine = [(owner, domain) for owner, domain in owned if owner is None or label in (None, owner)]
+    of_all = [domain for owner, domain in mine if owner is None and not _parents_owned(domain, labels)]
+    rest = [domain for _, domain in mine if domain not in of_all]
+    return (*of_all, *rest)
+
+
+def _parents_owned(domain: Domain, labels: tuple[str, ...]) -> bool:
+    return any(strategy_of(key, labels) is not None for key in domain.config.when)
+
+
+def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig) -> None:
+    """Refuse a key that runs of one search must not differ in."""
+    path = f"sweep.tune.space.{key}"
+    if key.startswith("strategies."):
+        if strategy_of(key, labels) is None:
+            name = key.removeprefix("strategies.").rpartition(".")[0] or key.removeprefix("strategies.")
+            raise ConfigError(f"{path}: unknown strategy '{name}'{suggest(name, labels)}")
+        return
+    if key.partition(".")[0] not in _SECTIONS:
+        hint = suggest(key.partition(".")[0], (*_SECTIONS, "strategies"))
+        raise ConfigError(
+            f"{path}: must be a key of train, model or selection, or strategies.<label>.<parameter>{hint}"
+        )
+    for other in config.sweep.grid:
+        if _overlap(key, other):
+            raise ConfigError(f"{path}: must be left out, sweep.grid has `{other}`")
+    for fixed, reason in _FIXED.items():
+        if _overlap(key, fixed):
+            raise ConfigError(f"{path}: must be the same in all runs, because it {reason}")
+    subset = config.sweep.tune.subset if config.sweep.tune is not None else None
+    if key == "selection.budget" and subset is not None:
+        raise ConfigError(f"{path}: must be left out with `subset`, on which a budget means another one")
+    if key.startswith("selection.") and key != "selection.budget":
+        raise ConfigError(
+            f"{path}: must be the same in all runs, because signals are computed once, before the search; write the "
+            "values to compare into sweep.grid"
+        )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+class _Attempt:
+    """Tries values of the space on one strategy, at every point of the grid."""
+
+    def __init__(self, variants: list[Variant], label: str, entry: StrategyConfig, strategy: Strategy) -> None:
+        self.variants, self.label, self.entry, self.strategy = variants, label, entry, strategy
+
+    def check(self, key: str, domain: DomainConfig, space: Mapping[str, DomainConfig]) -> bool:
+        """Return whether the key takes whole numbers only, after every end was found to be allowed."""
+        path = f"sweep.tune.space.{key}"
+        found = []
+        for value in Domain(key, domain).edges():
+            for values in _with_conditions(key, value, space):
+                for variant in self.variants:
+                    found.append(self._try(path, key, values, variant))
+        if domain.choice is not None:
+            return False
+        takes_integers = all(type(value) is int for value in found)
+        if takes_integers and domain.int is False:
+            raise ConfigError(f"{path}.int: must be true, the key takes whole numbers only")
+        if not takes_integers and not domain.int:
+            return False
+        for name in ("low", "high", "step"):
+            if int(getattr(domain, name) or 0) != (getattr(domain, name) or 0):
+                raise ConfigError(f"{path}.{name}: must be a whole number, as the key is, got {getattr(domain, name)}")
+        return True
+
+    def _try(self, path: str, key: str, values: Mapping[str, Any], variant: Variant) -> Any:
+        """Return the value of the key as the schema reads it."""
+        try:
+            strategy, tuned = with_values(self.label, self.entry, variant, values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {str(error).removeprefix(f'{key}: ')}") from None
+        if tuned.data_key != variant.data_key:
+            raise ConfigError(f"{path}: must be the same in all runs, because it decides what the data are")
+        if strategy.all_signals() != self.strategy.all_signals() or _reads(strategy) != _reads(self.strategy):
+            raise ConfigError(
+                f"{path}: must not change which signals '{self.label}' needs, which are computed once, before the "
+                "search; write the values as separate entries of sweep.strategies"
+            )
+        if key.startswith("strategies."):
+            return _read(strategy, parameter_of(key, self.label))
+        return _read(tuned.config, key)
+
+
+def _check_pairs(
+    space: Mapping[str, DomainConfig], entries: list[tuple[str, StrategyConfig, Strategy]], variant: Variant
+) -> None:
+    """Try the ends of every two keys of a section together: a section has rules between its keys.
+
+    Raises:
+        ConfigError: two values cannot be together, and would end the search when they are suggested.
+    """
+    labels = tuple(label for label, _, _ in entries)
+    for one, other in combinations(space, 2):
+        if one.rpartition(".")[0] != other.rpartition(".")[0]:
+            continue
+        owner = strategy_of(one, labels)
+        label, entry, _ = next(entry for entry in entries if owner in (None, entry[0]))
+        for values in _together(one, other, space):
+            try:
+                with_values(label, entry, variant, values)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"sweep.tune.space.{other}: must be allowed with every value of {one}, got {values}: {error}; say "
+                    "with `when` where it is searched"
+                ) from None
+
+
+def _together(one: str, other: str, space: Mapping[str, DomainConfig]) -> Iterator[dict[str, Any]]:
+    """Yield the ends of two keys, and of those that they depend on, as far as they can be in one suggestion."""
+    first, second = (
+        [values for end in Domain(key, space[key]).edges() for values in _with_conditions(key, end, space)]
+        for key in (one, other)
+    )
+    for values in first:
+        for more in second:
+            if all(values[key] == more[key] for key in values.keys() & more.keys()):
+                yield {**values, **more}
+
+
+def _reads(strategy: Strategy) -> tuple[Any, ...]:
+    return strategy.null_inputs(), strategy.schedule
+
+
+def _read(owner: Any, dotted: str) -> Any:
+    return reduce(lambda value, name: getattr(value, name, None), dotted.split("."), owner)
+
+
+def _with_conditions(key: str, value: Any, space: Mapping[str, DomainConfig]) -> Iterator[dict[str, Any]]:
+    """Yield the value together with the values of other keys under which it is searched."""
+    conditions = [{}]  # type: list[dict[str, Any]]
+    for other, allowed in space[key].when.items():
+        conditions = [
+            {**known, **parents}
+            for known in conditions
+            for choice in allowed
+            for parents in _with_conditions(other, choice, space)
+        ]
+    for known in conditions:
+        yield {**known, key: value}

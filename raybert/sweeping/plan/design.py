@@ -1,0 +1,48 @@
+"""The strategies of a sweep file: entries, labels, and that no two of them are one."""
+
+from __future__ import annotations
+
+from raybert.config import RaybertConfig, StrategyConfig, suggest
+from raybert.errors import ConfigError
+from raybert.selection.catalogue import build_strategy, strategy_identity, strategy_label
+from raybert.selection.strategy import Strategy
+from raybert.sweeping.plan.specs import KNOWN_SIGNALS, PROXY
+
+
+def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
+    """Return the labelled strategies of a sweep file.
+
+    Raises:
+        ConfigError: a name or parameter is unknown, or two different strategies have one label.
+    """
+    return [(label, strategy) for label, _, strategy in build_entries(config)]
+
+
+def build_entries(config: RaybertConfig) -> list[tuple[str, StrategyConfig, Strategy]]:
+    """Return label, entry and strategy of everything that a sweep file compares; raises as `build_strategies`."""
+    labelled: dict[str, Strategy] = {}
+    entries: dict[str, StrategyConfig] = {}
+    for i, entry in enumerate(config.sweep.strategies):
+        path = f"sweep.strategies[{i}]"
+        strategy = build_strategy(entry, path)
+        unknown = sorted(strategy.all_signals() - KNOWN_SIGNALS)
+        if unknown:
+            raise ConfigError(
+                f"{path}: '{entry.name}' needs the signal '{unknown[0]}', which a sweep does not compute"
+                f"{suggest(unknown[0], KNOWN_SIGNALS)}"
+            )
+        label = entry.label or strategy_label(strategy)
+        if label.split("_")[0] == PROXY:
+            raise ConfigError(f"{path}.label: must not begin with '{PROXY}', which names the proxy runs, got '{label}'")
+        if label in labelled and labelled[label] != strategy:
+            raise ConfigError(f"{path}.label: must be unique, got '{label}' for two different strategies")
+        same = next((name for name, other in labelled.items() if name != label and _are_same(strategy, other)), None)
+        if same is not None:
+            raise ConfigError(f"{path}: '{label}' is the same strategy as '{same}'; leave one of them out")
+        labelled[label] = strategy
+        entries[label] = entry
+    return [(label, entries[label], strategy) for label, strategy in labelled.items()]
+
+
+def _are_same(one: Strategy, other: Strategy) -> bool:
+    return strategy_identity(one) == strategy_identity(other)

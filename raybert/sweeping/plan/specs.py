@@ -1,0 +1,177 @@
+"""What one training run is: its specification, where its signals come from, and the id that follows from both."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from raybert.config import RaybertConfig, dump_yaml
+from raybert.selection.catalogue import strategy_identity
+from raybert.selection.store import content_key
+from raybert.selection.strategy import NullInputs, Strategy
+from raybert.sweeping.plan.roles import PART as PART
+from raybert.sweeping.plan.roles import PROXY as PROXY
+from raybert.sweeping.plan.roles import READER as READER
+from raybert.sweeping.plan.roles import REFIT as REFIT
+from raybert.sweeping.plan.roles import TRIAL as TRIAL
+from raybert.sweeping.plan.roles import TUNE as TUNE
+
+FORMAT = 2
+"""Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
+
+PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
+TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
+EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
+"""The embeddings, and what is computed from them."""
+KNOWN_SIGNALS = (
+    PROXY_SIGNALS | TEXT_SIGNALS | EMBEDDING_SIGNALS | {"dynamics", "heldout_probs", "irreducible_loss", "lengths"}
+)
+
+SignalRunsKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
+
+
+@dataclass(frozen=True)
+class PoolFacts:
+    """What a plan has to know of one prepared data set.
+
+    Attributes:
+        fingerprint: content of its token tables.
+        encoder_fingerprint: content of the encoder's files.
+        num_examples: pool size n.
+        num_classes: C.
+        smallest_pool: of all folds; budgets and steps are counted from it, so that they are the same in every fold.
+            None: there are no folds.
+    """
+
+    fingerprint: str
+    encoder_fingerprint: str
+    num_examples: int
+    num_classes: int
+    smallest_pool: int | None = None
+
+    @property
+    def base(self) -> int:
+        """The pool size that fractions of a budget and epochs refer to."""
+        return self.num_examples if self.smallest_pool is None else self.smallest_pool
+
+
+@dataclass(frozen=True)
+class SignalRuns:
+    """Training runs whose outputs are a signal.
+
+    Attributes:
+        kind: which signals they give: `proxy` (probs, feature_norms, null_probs), `heldout` (heldout_probs),
+            `irreducible` (irreducible_loss), `dynamics`.
+        runs: their trial ids, repetition by repetition, fold by fold.
+        num_folds: m of a cross-fit; None: every run saw the whole pool.
+        null: which null the runs saw in training besides.
+    """
+
+    kind: SignalRunsKind
+    runs: tuple[str, ...]
+    num_folds: int | None = None
+    null: NullInputs | None = None
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run, completely: what `trials/<id>/config.yaml` says.
+
+    Attributes:
+        trial_id: content hash of everything that its results depend on.
+        role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score;
+            `tune`: a run of the search, which never sees the test split; `refit`: the best configuration once more.
+        label: the strategy's name in tables.
+        strategy: with its parameters.
+        seed: of the sweep; pairs trials of different strategies.
+        model_seed: of head, order and dropout.
+        fold: cross-validation fold (0 without).
+        budget: examples, resolved.
+        pool_size: candidates n.
+        total_steps: optimizer steps T.
+        grid: the varied hyperparameters by dotted key.
+        config: the resolved configuration.
+        data_key: which prepared data set.
+        signal_runs: the runs whose outputs it reads.
+        null: which null is among its training inputs (proxies of IFD).
+        checkpoints: at how many points of the run the pool is scored (dynamics).
+        last_step: training ends here, before T (refit); None: at T.
+    """
+
+    trial_id: str
+    role: str
+    label: str
+    strategy: Strategy
+    seed: int
+    model_seed: int
+    fold: int
+    budget: int
+    pool_size: int
+    total_steps: int
+    grid: dict[str, Any]
+    config: RaybertConfig
+    data_key: str
+    signal_runs: tuple[SignalRuns, ...] = ()
+    null: NullInputs | None = None
+    checkpoints: int | None = None
+    last_step: int | None = None
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Trial ids of all runs whose outputs it reads."""
+        return tuple(run for source in self.signal_runs for run in source.runs)
+
+    @property
+    def replicate(self) -> str:
+        """Which seed, and which fold if there are folds, in words."""
+        return f"seed {self.seed}" + (f" fold {self.fold}" if self.config.data.folds else "")
+
+    def summary(self) -> dict[str, Any]:
+        """Return its line of `plan.json`."""
+        return {
+            "trial_id": self.trial_id,
+            "role": self.role,
+            "strategy": self.label,
+            "seed": self.seed,
+            "fold": self.fold,
+            "budget": self.budget,
+            "pool": self.pool_size,
+            "budget_kind": self.strategy.spends(),
+            "total_steps": self.total_steps,
+            "grid": self.grid,
+        }
+
+    def to_yaml(self) -> str:
+        """Return the whole specification as YAML."""
+        head = {**self.summary(), "strategy_parameters": strategy_identity(self.strategy)}
+        lines = [f"# {key}: {value}" for key, value in head.items()]
+        return "\n".join(lines) + "\n" + dump_yaml(self.config)
+
+
+def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
+    """Return the specification with its content hash as id."""
+    config, needs = spec.config, spec.strategy.all_signals()
+    resources = config.resources
+    reads_embeddings = bool(needs & EMBEDDING_SIGNALS)
+    identity = {
+        "format": FORMAT,
+        "data": facts.fingerprint,
+        "encoder": facts.encoder_fingerprint,
+        "model": config.model.task(),
+        "train": config.train.model_dump(mode="json", exclude={"length", "checkpoint_seconds"}),
+        "total_steps": spec.total_steps,
+        "strategy": strategy_identity(spec.strategy),
+        "role": spec.role,
+        "budget": spec.budget,
+        "seeds": [spec.seed, spec.model_seed],
+        "fold": spec.fold,
+        "sources": [dataclasses.asdict(source) for source in spec.signal_runs],
+        "null": spec.null,
+        "checkpoints": spec.checkpoints,
+        "embedding": config.selection.embedding.model_dump(mode="json") if reads_embeddings else None,
+        "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needs else None,
+        **({} if spec.last_step is None else {"last_step": spec.last_step}),
+        "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
+    }
+    return replace(spec, trial_id=content_key(identity)[:12])

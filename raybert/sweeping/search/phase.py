@@ -1,0 +1,140 @@
+"""The tune phase of a sweep: signals for the tuning seeds, the search, and what the comparison takes over from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from raybert.config import RaybertConfig
+from raybert.selection.strategy import Strategy
+from raybert.sweeping.cluster.tune_run import TrialInputs
+from raybert.sweeping.folder.layout import forget_failures
+from raybert.sweeping.phases.trial_runner import TrialRunner
+from raybert.sweeping.plan.arms import Arm, with_values
+from raybert.sweeping.plan.comparison import Plan, Tuned, make_plan
+from raybert.sweeping.plan.grid import Variant
+from raybert.sweeping.plan.search_space import Params
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec
+from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
+from raybert.sweeping.search.resume import reconcile
+from raybert.sweeping.search.search_state import SearchState
+from raybert.sweeping.search.studies import ArmStudy, open_storage, study_name
+from raybert.sweeping.search.tune import run_search
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """How the search of a sweep stands.
+
+    Attributes:
+        best: arm -> its best values; arms without a complete suggestion are missing.
+        runs: what was trained for the signals of the tuning seeds.
+        num_complete: suggestions that were finished or pruned.
+        num_pending: suggestions that the same command would run.
+        failures: message and trial id of every failed suggestion, and of what arms could not begin for.
+    """
+
+    best: Mapping[str, Params]
+    runs: tuple[RunSpec, ...]
+    num_complete: int
+    num_pending: int
+    failures: tuple[tuple[str, str], ...]
+
+
+def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOutcome:
+    """Search every arm of a plan, as far as it is not searched yet.
+
+    Args:
+        runner: of the whole sweep.
+        retry: which failed suggestions are tried again (a value of `--retry`); None: none.
+
+    Raises:
+        SweepError: log or studies of an earlier driver are damaged; says what to do.
+    """
+    config, folder, arms = runner.config, runner.folder, runner.plan.arms
+    tune = config.sweep.tune
+    assert tune is not None
+    with open_storage(tune, folder.path) as storage:
+        studies = {arm.name: ArmStudy(arm, tune, storage, study_name(config, arm.name)) for arm in arms}
+        search = SearchState(arms, tune, studies, DecisionLog(folder.path / DECISIONS_FILE), folder)
+        reconcile(search)
+        runs = tuning_runs(runner.plan)
+        if retry is not None:
+            search.retry_failed(retry)
+            forget_failures(folder, [run.trial_id for run in runs], retry)
+        if search.has_more() and not runner.interruption():
+            inputs = _score(runner, search, runs)
+            if not runner.interruption():
+                runner.progress.phase("tune: search")
+                run_search(search, inputs, runner.cluster, runner.progress, runner.interruption)
+        for one in search.failed():
+            if one.contradiction:
+                runner.progress.note(f"note: {one.name} was not run: {one.contradiction}")
+        return _outcome(search, runs)
+
+
+def tuning_runs(plan: Plan) -> tuple[RunSpec, ...]:
+    """Return the runs behind the signals of the tuning seeds, each once; some may serve the comparison too."""
+    compared = {spec.trial_id: spec for spec in plan.proxies}
+    runs = {run.trial_id: run for arm in plan.arms for candidate in arm.candidates for run in candidate.runs}
+    return tuple(compared.get(trial_id, run) for trial_id, run in runs.items())
+
+
+def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) -> TrialInputs:
+    """Compute the signals of the tuning seeds, once for all suggestions; arms that cannot have theirs are blocked."""
+    readers = {reader.trial_id: reader for arm in search.arms for reader in arm.readers}
+    for trial_id in readers:
+        runner.folder.trial(trial_id).forget_failure()
+    scorer = replace(runner, plan=Plan((*runs, *readers.values())), title="tune")
+    scorer.run(only_score=True)
+    for arm in search.arms:
+        failed = [reader for reader in arm.readers if runner.folder.trial(reader.trial_id).status() == "failed"]
+        if failed:
+            search.blocked[arm.name] = failed[0].trial_id
+            message = runner.folder.trial(failed[0].trial_id).failure().message
+            runner.progress.note(f"note: '{arm.name}' is not searched: {message}")
+    encoders = {key: ready.encoder for key, ready in runner.prepared.items()}
+    return TrialInputs(scorer.data, encoders, runner.planner.refs(list(readers.values()), runner.store))
+
+
+def _outcome(search: SearchState, runs: tuple[RunSpec, ...]) -> SearchOutcome:
+    ended = [one for one in search.suggestions.values() if one.status is not None]
+    failures = [(one.why, one.current_run.trial_id if one.runs else one.name) for one in search.failed()]
+    failures += [(search.folder.trial(reader).failure().message, reader) for reader in search.blocked.values()]
+    return SearchOutcome(
+        best=search.best(),
+        runs=runs,
+        num_complete=sum(one.status != "failed" for one in ended),
+        num_pending=sum(tally.num_pending for name, tally in search.tallies.items() if name not in search.blocked),
+        failures=tuple(failures),
+    )
+
+
+def tuned_plan(
+    config: RaybertConfig, pools: Mapping[str, PoolFacts], arms: Sequence[Arm], best: Mapping[str, Params]
+) -> Plan:
+    """Return the comparison of every strategy at its best configuration; of a shared search, the winner's.
+
+    What a trial reads of other runs is planned from the configuration before tuning.
+
+    Args:
+        config: the sweep file.
+        pools: facts of every data set by key.
+        arms: what was searched.
+        best: arm -> best values; strategies of other arms are left out.
+    """
+    return replace(make_plan(config, pools, _tuned(arms, best)), arms=tuple(arms))
+
+
+def _tuned(arms: Sequence[Arm], best: Mapping[str, Params]) -> Tuned:
+    def find(label: str, strategy: Strategy, variant: Variant) -> tuple[Strategy, Variant] | None:
+        for arm in arms:
+            candidates = {candidate.label: candidate for candidate in arm.candidates}
+            if label not in candidates or variant.grid not in arm.grid_points or arm.name not in best:
+                continue
+            params = best[arm.name]
+            if arm.candidate(params).label == label:
+                return with_values(label, candidates[label].entry, variant, arm.space.decode(params))
+        return None
+
+    return find

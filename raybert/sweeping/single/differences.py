@@ -1,0 +1,172 @@
+"""Two runs of one trial, file by file: the same bits, or what differs and by how much."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import load_file
+
+from raybert.sweeping.folder.layout import TrialFolder
+
+_CLOCK = "seconds"
+"""In the name of everything that a clock measured."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of output of two runs.
+
+    Attributes:
+        what: evaluations, result, selection, scores, predictions, weights.
+        size: how much was compared, in words.
+        differences: a line for each; none: bit-identical.
+    """
+
+    what: str
+    size: str
+    differences: tuple[str, ...] = ()
+
+
+def compare_trials(first: TrialFolder, again: TrialFolder) -> list[Comparison]:
+    """Return how what two runs of a trial left compares; what the first run has not (or no longer) is left out.
+
+    An unfinished first run is compared as far as it came.
+    """
+    return [part for part in _compare(first, again) if part is not None]
+
+
+def _compare(first: TrialFolder, again: TrialFolder) -> Iterator[Comparison | None]:
+    yield _evaluations(first.rows(), again.rows())
+    if first.status() != "complete" or again.status() != "complete":
+        return
+    one, other = _timeless(first.result()), _timeless(again.result())
+    yield Comparison("result", f"{len(one)} values", tuple(_values(one, other)))
+    for what, name in (("selection", "selection.parquet"), ("predictions", "predictions.parquet")):
+        yield _tables(what, first.path / name, again.path / name)
+    yield _tables("conflicts", first.path / "conflicts.csv", again.path / "conflicts.csv")
+    for path in sorted([*first.path.glob("pool_scores.npy"), *first.path.glob("dynamics/*.npy")]):
+        yield _arrays(path, again.path / path.relative_to(first.path))
+    yield _weights(first.checkpoints / "best", again.checkpoints / "best")
+
+
+def _evaluations(first: list[dict[str, Any]], again: list[dict[str, Any]]) -> Comparison | None:
+    if not first:
+        return None
+    known = {row["evaluation"]: _timeless(row) for row in again}
+    lines, changed = [], 0
+    largest: dict[str, float] = {}
+    for row in first:
+        other = known.get(row["evaluation"])
+        if other is None:
+            lines.append(f"evaluation {row['evaluation']} is missing")
+            continue
+        differing = list(_changes(_timeless(row), other))
+        if differing and not changed:
+            lines.append(f"from evaluation {row['evaluation']} (step {row['step']}) on")
+        changed += bool(differing)
+        for key, size in differing:
+            largest[key] = max(largest.get(key, 0.0), size)
+    lines += [f"{key} by {_size(size)}" for key, size in largest.items()]
+    return Comparison("evaluations", f"{len(first)} rows", tuple(lines))
+
+
+def _values(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    for key, size in _changes(one, other):
+        yield f"{key}: {one.get(key)!r}, now {other.get(key)!r}" + (f" ({_size(size)})" if size < math.inf else "")
+
+
+def _changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the keys whose values differ, with the size of the difference (infinite: not numbers)."""
+    for key in dict.fromkeys([*one, *other]):
+        a, b = one.get(key), other.get(key)
+        if json.dumps(a) != json.dumps(b):  # NaN equals NaN here
+            yield key, abs(a - b) if isinstance(a, int | float) and isinstance(b, int | float) else math.inf
+
+
+def _tables(what: str, first: Path, again: Path) -> Comparison | None:
+    """Compare two tables, by row and column."""
+    if not first.is_file():
+        return None
+    read = pd.read_parquet if first.suffix == ".parquet" else pd.read_csv
+    one: pd.DataFrame = read(first)
+    if not again.is_file():
+        return Comparison(what, f"{len(one):,} rows", (f"{again.name} is missing",))
+    other = read(again)
+    if "example_id" in one and "epoch" in one:
+        differing = _chosen(one, other)
+        if differing:
+            return Comparison(what, f"{len(one):,} rows", (differing,))
+    if one.shape != other.shape or list(one) != list(other):
+        shape = f"{len(one):,} rows of {one.shape[1]} columns, now {len(other):,} of {other.shape[1]}"
+        return Comparison(what, f"{len(one):,} rows", (shape,))
+    parts = [_column(str(name), one[name].to_numpy(), other[name].to_numpy()) for name in one]
+    lines = [line for line in parts if line]
+    return Comparison(what, f"{len(one):,} rows", tuple(lines))
+
+
+def _chosen(one: pd.DataFrame, other: pd.DataFrame) -> str:
+    """Say how many examples of a selection are others; nothing: they are the same, in whatever order."""
+    keys = ["epoch", "example_id"]
+    both = one[keys].merge(other[keys], on=keys)
+    if len(both) == len(one) == len(other):
+        return ""
+    gone, new = len(one) - len(both), len(other) - len(both)
+    return f"{gone:,} of {len(one):,} examples are not chosen now, {new:,} others are"
+
+
+def _arrays(first: Path, again: Path) -> Comparison:
+    name = first.stem if first.parent.name != "dynamics" else f"dynamics {first.stem}"
+    one = np.load(first, allow_pickle=False)
+    size = f"{one.size:,} numbers"
+    if not again.is_file():
+        return Comparison(name, size, (f"{again.name} is missing",))
+    line = _column("", one, np.load(again, allow_pickle=False))
+    return Comparison(name, size, (line,) if line else ())
+
+
+def _column(name: str, one: np.ndarray, other: np.ndarray) -> str:
+    """Say in how many places two arrays differ, and by how much; nothing: nowhere."""
+    if one.shape != other.shape:
+        return f"{name} has the shape {one.shape}, now {other.shape}".strip()
+    is_number = one.dtype.kind in "fiu" and other.dtype.kind in "fiu"
+    differs = one != other
+    if is_number:
+        differs &= ~(np.isnan(one.astype(float)) & np.isnan(other.astype(float)))
+    if not differs.any():
+        return ""
+    size = f", by at most {_size(_largest(one[differs], other[differs]))}" if is_number else ""
+    return f"{name}: {differs.sum():,} of {differs.size:,} differ{size}".removeprefix(": ")
+
+
+def _largest(one: np.ndarray, other: np.ndarray) -> float:
+    difference = np.abs(one.astype(float) - other.astype(float))
+    return float(np.nanmax(difference)) if np.isfinite(difference).any() else math.inf
+
+
+def _weights(first: Path, again: Path) -> Comparison | None:
+    """Compare the best models, where both are kept."""
+    if not (first / "COMPLETE").exists() or not (again / "COMPLETE").exists():
+        return None
+    lines, count = [], 0
+    for path in sorted(first.glob("*.safetensors")):
+        one, other = load_file(path), load_file(again / path.name)
+        count += len(one)
+        for name, tensor in one.items():
+            line = _column(name, tensor.float().numpy(), other[name].float().numpy()) if name in other else name
+            lines += [line] if line else []
+    return Comparison("weights", f"{count} tensors", tuple(lines))
+
+
+def _timeless(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if _CLOCK not in key}
+
+
+def _size(difference: float) -> str:
+    return "not comparable" if math.isinf(difference) else f"{difference:.3g}"

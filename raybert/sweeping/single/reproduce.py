@@ -1,0 +1,270 @@
+"""`raybert reproduce`: one trial of a sweep again, alone and in this process, from what its folder says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from raybert.errors import SweepError
+from raybert.files import cache_folder
+from raybert.selection.store import ScoreStore
+from raybert.sweeping.driver.progress import RunProgress
+from raybert.sweeping.driver.session import owned_folder
+from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.folder.manifest import describe_run
+from raybert.sweeping.folder.spec_file import StoredSignal, StoredSpec, read_spec
+from raybert.sweeping.phases.prepare import Prepared, prepare_variants
+from raybert.sweeping.phases.refit import join_validation
+from raybert.sweeping.plan.grid import Variant
+from raybert.sweeping.plan.specs import REFIT, RunSpec
+from raybert.sweeping.single.differences import Comparison, compare_trials
+from raybert.sweeping.single.train import check_machine
+from raybert.sweeping.trial.run import SignalRef, run_trial
+
+IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
+FOLDER = "reproductions"
+_ITS_PROXY = re.compile(r"its proxy (\w+) failed")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A trial, and the same trial again.
+
+    Attributes:
+        spec: of both.
+        first: folder of the trial.
+        again: folder of the new run.
+        status: of the new run: complete, failed or stopped.
+        comparisons: of what both left.
+        error: first line of the trial's failure; empty: it did not fail.
+        error_again: likewise of the new run.
+        notes: what is not as it was when the trial ran.
+    """
+
+    spec: RunSpec
+    first: TrialFolder
+    again: TrialFolder
+    status: str
+    comparisons: tuple[Comparison, ...]
+    error: str
+    error_again: str
+    notes: tuple[str, ...]
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether every bit that both runs left is the same, failures included."""
+        same = all(not part.differences for part in self.comparisons)
+        return self.status != "stopped" and same and self.error == self.error_again
+
+    @property
+    def exit_code(self) -> int:
+        """0 bit-identical, 1 different, 3 interrupted."""
+        if self.status == "stopped" and self.first.status() != "pruned":
+            return INTERRUPTED
+        return IDENTICAL if self.is_identical else DIFFERENT
+
+
+def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
+    """Return the results folder and the id of a trial.
+
+    Args:
+        target: `runs/x/trials/<id>`, or the results folder `runs/x`.
+        trial_id: with a results folder: the id, or its beginning.
+
+    Raises:
+        SweepError: no such trial, or several.
+    """
+    target = target.resolve()
+    if trial_id is None:
+        if target.parent.name != "trials" or not target.is_dir():
+            raise SweepError(f"{target}: must be the folder of a trial (RUN/trials/ID), or be followed by a trial's id")
+        return SweepFolder(target.parents[1]), target.name
+    found = sorted(path.name for path in (target / "trials").glob(f"{trial_id}*") if path.is_dir())
+    if len(found) != 1:
+        raise SweepError(
+            f"{target}: must have one trial whose id is or begins with '{trial_id}', got {len(found)}; "
+            "results/trials.csv lists them"
+        )
+    return SweepFolder(target), found[0]
+
+
+def reproduce_trial(
+    run: SweepFolder, trial_id: str, progress: RunProgress, *, output: Path | None = None, address: str | None = None
+) -> Reproduction:
+    """Run a trial again in a folder of its own, and compare what it leaves with what the trial left.
+
+    A trial without a result (failed, pruned, never finished) is compared as far as it came; a failed one should fail
+    with the same error. Ray is started only for a trial of several workers.
+
+    Args:
+        run: results folder of the sweep.
+        trial_id: of the trial, whatever its role.
+        progress: told about every event.
+        output: folder of the new run; default: reproductions/<id> in the results folder. What an earlier
+            reproduction left there is deleted.
+        address: of a Ray cluster, for a trial of several workers.
+
+    Raises:
+        SweepError: the trial never began, its signals are gone, or data or encoder are not what they were.
+    """
+    first = run.trial(trial_id)
+    stored = _read(first)
+    spec, error = _without_limits(stored.spec), _error(first)
+    path = (output or run.path / FOLDER / trial_id).resolve()
+    if (path / "plan.json").exists():
+        raise SweepError(f"{path}: must not be the results folder of a sweep; give --output another folder")
+    if spec.config.resources.workers_per_trial == 1:
+        check_machine(spec.config.resources)
+    signals = tuple(_find(signal, first, run) for signal in stored.signals)
+    with owned_folder(path, progress) as (folder, _):
+        again = folder.trial(trial_id)
+        shutil.rmtree(again.path, ignore_errors=True)
+        progress.phase("prepare: load, split, tokenize")
+        ready = _prepare(stored, run)
+        status = _run(spec, ready, signals, folder, _Watch(progress, spec, folder, _last_evaluation(first)), address)
+        again_error = _error(again) if status == "failed" else ""
+        progress.ended(spec, status, again_error)
+    return Reproduction(
+        spec=spec,
+        first=first,
+        again=again,
+        status=status,
+        comparisons=tuple(compare_trials(first, again)),
+        error=error,
+        error_again=again_error,
+        notes=tuple(_changed_surroundings(run)),
+    )
+
+
+def _read(first: TrialFolder) -> StoredSpec:
+    """Return the stored specification.
+
+    Raises:
+        SweepError: there is none; says which run to reproduce instead.
+    """
+    try:
+        return read_spec(first.path)
+    except SweepError:
+        proxy = _ITS_PROXY.search(_error(first))
+        if proxy is None:
+            raise
+        raise SweepError(
+            f"{first.path}: the trial has never begun, because a run that it reads failed; reproduce that one: "
+            f"{proxy[1]}"
+        ) from None
+
+
+def _error(folder: TrialFolder) -> str:
+    return folder.failure().message if folder.status() == "failed" else ""
+
+
+def _without_limits(spec: RunSpec) -> RunSpec:
+    """Return the specification without the time that a trial of a sweep may take."""
+    limits = spec.config.limits.model_copy(update={"trial_seconds": None})
+    return replace(spec, config=spec.config.model_copy(update={"limits": limits}))
+
+
+def _find(signal: StoredSignal, first: TrialFolder, run: SweepFolder) -> SignalRef:
+    """Return a signal, from the store that the trial read or from another one that has it.
+
+    Raises:
+        SweepError: it is gone; says how to compute it again.
+    """
+    for folder in (Path(signal.store), run.signals, cache_folder() / "scores"):
+        store = ScoreStore(folder)
+        if store.completion(signal.key) is not None:
+            return SignalRef(store, signal.key, signal.seconds, signal.shared_seconds, signal.examples_scored)
+    raise SweepError(
+        f"{first.path}: its signal {signal.key} must be in the score store {signal.store}, but is gone; this "
+        f"computes it again: raybert sweep {run.path / 'resolved.yaml'} --output {run.path}-signals "
+        f"--set selection.store={signal.store}"
+    )
+
+
+def _prepare(stored: StoredSpec, run: SweepFolder) -> Prepared:
+    """Return the trial's data.
+
+    Raises:
+        SweepError: source, tokenizer or encoder are not what they were.
+    """
+    spec, config = stored.spec, stored.spec.config
+    prepared = prepare_variants([Variant(spec.grid, config, spec.fold)], cache_folder())
+    (ready,) = prepared.values()
+    if spec.role == REFIT:
+        ready = join_validation(config, ready)
+    for what, then, now in (
+        (f"data.source '{config.data.source}' (or the tokenizer)", stored.data_fingerprint, ready.data.fingerprint),
+        (f"model.encoder '{config.model.encoder}'", stored.encoder_fingerprint, ready.encoder.fingerprint),
+    ):
+        if then != now:
+            raise SweepError(f"{run.path}: the content of {what} changed since the trial ran; bring the old one back")
+    if config.model.kind == "iris":
+        from raybert.sweeping.phases.embed_chunks import embed_chunks_here
+
+        store = ScoreStore(cache_folder() / "scores")
+        ready = embed_chunks_here(spec.data_key, ready, config, store)
+    return ready
+
+
+def _last_evaluation(first: TrialFolder) -> int | None:
+    """Return how far an unfinished trial came; None: it finished, or should fail by itself."""
+    if first.status() in ("complete", "failed"):
+        return None
+    return max((int(row["evaluation"]) for row in first.rows()), default=None)
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Passes on what the new run reports, and ends it where an unfinished first run ended."""
+
+    progress: RunProgress
+    spec: RunSpec
+    folder: SweepFolder
+    last: int | None
+
+    def evaluated(self, row: Mapping[str, Any]) -> None:
+        self.progress.evaluated(self.spec, row)
+        if self.last is not None and row["evaluation"] >= self.last:
+            self.folder.stop_request.touch()
+
+
+def _run(
+    spec: RunSpec,
+    ready: Prepared,
+    signals: tuple[SignalRef, ...],
+    folder: SweepFolder,
+    watch: _Watch,
+    address: str | None,
+) -> str:
+    watch.progress.begin([spec], {})
+    watch.progress.started(spec)
+    options: dict[str, Any] = {}
+    with ExitStack() as stack:
+        if spec.config.resources.workers_per_trial > 1:
+            from raybert.sweeping.cluster.connect import check_resources, connected
+            from raybert.training.ddp import fit_distributed
+
+            check_resources(spec.config.resources, stack.enter_context(connected(address)))
+            options["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
+        else:
+            options["report_step"] = partial(watch.progress.stepped, spec)
+        return run_trial(spec, ready.data, ready.encoder, signals, folder, report=watch.evaluated, **options)
+
+
+def _changed_surroundings(run: SweepFolder) -> list[str]:
+    """Return what of the software and the machine is not as it was, which alone may change the bits."""
+    path = run.path / "manifest.json"
+    if not path.is_file():
+        return []
+    then, now = json.loads(path.read_text(encoding="utf-8")), describe_run(None)
+    known = {"python": (then.get("python"), now["python"])}
+    known |= {name: (version, now["versions"].get(name)) for name, version in then.get("versions", {}).items()}
+    known |= {key: (then.get("hardware", {}).get(key), now["hardware"][key]) for key in ("machine", "system")}
+    return [f"{name} was {before}, is {after}" for name, (before, after) in known.items() if before != after]

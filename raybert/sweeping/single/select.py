@@ -1,0 +1,144 @@
+"""`raybert select`: score and choose without training on the choice, and write the subset for any other trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from raybert.config import RaybertConfig
+from raybert.errors import ConfigError, Interrupted, SweepError
+from raybert.files import cache_folder
+from raybert.selection.choose import select_from_pool
+from raybert.selection.store import content_key
+from raybert.selection.strategy import Selection
+from raybert.sweeping.cluster.connect import check_resources, connected
+from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.driver.session import owned_folder
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.embed_chunks import embed_chunks
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
+from raybert.sweeping.phases.trial_runner import TrialRunner
+from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.narrow import narrow_to_one
+from raybert.sweeping.plan.specs import TRIAL, RunSpec
+from raybert.sweeping.runner import prepare_plan
+from raybert.sweeping.trial.run import SignalRef, make_pool
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What `raybert select` found.
+
+    Attributes:
+        frame: a row per chosen example, in the order of selection: rank (1 is first), example_id, text, [text_pair],
+            label (its name), score (higher = harder; NaN: none), weight.
+        pool_size: n.
+        refilled: how many of the last rows were taken back from what a filter had dropped.
+        conflicts: example_id, conflicts_with: near-duplicates with different labels; None without such a filter.
+        signal_seconds: what the signals cost, training of proxies included.
+    """
+
+    frame: pd.DataFrame
+    pool_size: int
+    refilled: int
+    conflicts: pd.DataFrame | None
+    signal_seconds: float
+
+
+def choose_subset(
+    config: RaybertConfig,
+    strategy: str,
+    seed: int,
+    progress: Progress,
+    *,
+    address: str | None = None,
+) -> Subset:
+    """Return what a strategy chooses from the pool of a sweep file; signals come from the score store or go there.
+
+    Args:
+        config: the sweep file; its grid is not used.
+        strategy: a label or name among the file's strategies (then with their parameters), else any name.
+        seed: of ties, random draws and proxies.
+        progress: told about every event.
+        address: of a Ray cluster; Ray is started only if something has to be computed.
+
+    Raises:
+        ConfigError: folds, unknown strategy, impossible budget, or a strategy that decides while a model trains.
+        Interrupted: stopped on request.
+        SweepError: a run that it reads failed.
+    """
+    narrowed = narrow_to_one(config, strategy, seed)
+    path = cache_folder() / "select" / content_key(narrowed.model_dump(mode="json"))
+    with owned_folder(path, progress) as (folder, interruption):
+        plan, prepared = prepare_plan(narrowed)
+        (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
+        if spec.strategy.schedule != "once":
+            raise ConfigError(
+                f"--strategy: must choose once, before training; '{spec.label}' has the schedule "
+                f"{spec.strategy.schedule} and decides while a model trains: run it in a sweep"
+            )
+        refs = _score(narrowed, plan, spec, prepared, folder, progress, interruption, address)
+        ready = prepared[spec.data_key]
+        selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.budget)
+        return Subset(
+            frame=_frame(ready, selection),
+            pool_size=spec.pool_size,
+            refilled=selection.refilled,
+            conflicts=_conflicts(ready, selection),
+            signal_seconds=sum(ref.seconds for ref in refs),
+        )
+
+
+def _score(
+    config: RaybertConfig,
+    plan: Plan,
+    spec: RunSpec,
+    prepared: dict[str, Prepared],
+    folder: SweepFolder,
+    progress: Progress,
+    interruption: Callable[[], bool],
+    address: str | None,
+) -> tuple[SignalRef, ...]:
+    """Compute the signals that are not there, and return all."""
+    planner = JobPlanner(prepared, folder)
+    if not planner.jobs(spec):
+        return ()
+    for run in plan.trials:
+        folder.trial(run.trial_id).forget_failure()
+    with connected(address) as cluster:
+        check_resources(config.resources, cluster, config.limits.max_nodes)
+        store = score_store(config, folder, len(cluster.nodes))
+        configs = {spec.data_key: spec.config}
+        prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
+        planner = JobPlanner(prepared, folder)
+        TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run(
+            only_score=True
+        )
+    if interruption():
+        raise Interrupted("stopped before everything was scored; the same command continues")
+    if folder.trial(spec.trial_id).status() == "failed":
+        reason = folder.trial(spec.trial_id).failure().message
+        raise SweepError(f"'{spec.label}': its signals could not be computed: {reason}")
+    return planner.refs([spec], store)[spec.trial_id]
+
+
+def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:
+    rows = ready.splits.train.take(selection.positions)
+    frame = pd.DataFrame({"rank": np.arange(1, len(selection.positions) + 1)})
+    for column in ("example_id", "text", "text_pair"):
+        if column in rows.column_names:
+            frame[column] = rows[column].to_pylist()
+    frame["label"] = [ready.splits.label_names[label] for label in rows["label"].to_pylist()]
+    frame["score"] = selection.scores
+    frame["weight"] = 1.0 if selection.weights is None else selection.weights
+    return frame
+
+
+def _conflicts(ready: Prepared, selection: Selection) -> pd.DataFrame | None:
+    if selection.conflicts is None:
+        return None
+    return pd.DataFrame(ready.data.example_ids[selection.conflicts], columns=["example_id", "conflicts_with"])

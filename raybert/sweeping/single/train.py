@@ -1,0 +1,156 @@
+"""`raybert train`: one run of a sweep file, in this process where nothing of it needs a cluster."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from raybert.config import RaybertConfig, ResourcesConfig, load_config
+from raybert.errors import ConfigError, ResourceError, SweepError
+from raybert.files import read_json
+from raybert.sweeping.driver.progress import RunProgress
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.design import build_strategies
+from raybert.sweeping.plan.narrow import narrow_to_one
+from raybert.sweeping.plan.placement import count_cores
+from raybert.sweeping.plan.specs import TRIAL
+from raybert.sweeping.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
+from raybert.sweeping.trial.run import run_trial
+
+_FREE_SIGNALS = frozenset({"lengths"})
+"""What a pool knows without scoring."""
+
+
+def train_one(
+    config: RaybertConfig,
+    strategy: str,
+    seed: int,
+    output: Path,
+    progress: RunProgress,
+    *,
+    resume: bool = False,
+    source_text: str = "",
+    address: str | None = None,
+) -> Outcome:
+    """Train one strategy with one seed; the results folder is that of a sweep of one trial.
+
+    Ray is started only for a strategy that reads signals, an IRIS model, several workers, or an address.
+
+    Args:
+        config: the sweep file; its grid, and its other strategies and seeds are not run.
+        strategy: a label or name among the file's strategies (then with their parameters), else any name.
+        seed: of head, order, ties and draws.
+        output: results folder.
+        progress: told about every event.
+        resume: go on with the run that is in the folder, from its last checkpoint.
+        source_text: the file as the user wrote it, kept with the results.
+        address: of a Ray cluster.
+
+    Raises:
+        RaybertError: before anything was trained; what happens to the run is in the outcome instead.
+    """
+    narrowed = narrow_to_one(config, strategy, seed)
+    ((_, chosen),) = build_strategies(narrowed)
+    if _is_finished(SweepFolder(output), narrowed, resume=resume):
+        progress.note("finished earlier; nothing is left to do")
+        return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
+    if config.sweep.grid:
+        progress.note(f"note: the grid of the file is left out ({', '.join(config.sweep.grid)}); --set chooses values")
+    resources = config.resources
+    scores = bool(chosen.all_signals() - _FREE_SIGNALS) or config.model.kind == "iris"
+    if scores or resources.workers_per_trial > 1 or address is not None:
+        return run_sweep(
+            narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None
+        )
+    check_machine(resources)
+    _give_hints(resources, progress)
+    return _train_here(narrowed, output, progress, source_text)
+
+
+def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, source_text: str) -> Outcome:
+    with open_sweep(config, output, progress) as opened:
+        (spec,) = opened.plan.trials
+        write_head(opened, config, source_text, cluster=None)
+        trial, ready = opened.folder.trial(spec.trial_id), opened.prepared[spec.data_key]
+        trial.forget_failure()
+        opened.progress.begin([spec], {})
+        opened.progress.started(spec)
+        status = run_trial(
+            spec,
+            ready.data,
+            ready.encoder,
+            (),
+            opened.folder,
+            report=partial(opened.progress.evaluated, spec),
+            report_step=partial(progress.stepped, spec),
+        )
+        opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
+        return read_outcome(opened.folder, [spec])
+
+
+def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> bool:
+    """Tell whether the folder holds this run, complete; an unfinished one may be there only to be resumed.
+
+    Raises:
+        SweepError: the folder holds something else than what was asked for; says how to go on.
+    """
+    path = folder.path
+    if not (path / "plan.json").is_file():
+        if resume:
+            raise SweepError(f"{path}: holds no run to resume; leave --resume out to begin one")
+        return False
+    try:
+        there, wanted = load_config(path / "resolved.yaml").sweep, config.sweep
+    except ConfigError:
+        raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
+    if there != wanted:
+        held = f"strategy {there.strategies[0].name}, seed {there.seeds[0]}"
+        if there.grid or len(there.strategies) * len(there.seeds) > 1:
+            held = "a whole sweep"
+        raise SweepError(
+            f"{path}: holds another run ({held}) than strategy {wanted.strategies[0].name}, seed {wanted.seeds[0]}; "
+            "give --output another folder"
+        )
+    trials = (read_json(path / "plan.json") or {}).get("trials") or []
+    states = [folder.trial(trial["trial_id"]).status() for trial in trials if trial["role"] == TRIAL]
+    is_finished = states == ["complete"]
+    if not resume:
+        rest = (
+            f"a finished run; see it with `raybert evaluate {path}`, or give --output another folder"
+            if is_finished
+            else "an unfinished run; continue it with --resume, or give --output another folder"
+        )
+        raise SweepError(f"{path}: holds {rest}")
+    return is_finished
+
+
+def check_machine(resources: ResourcesConfig) -> None:
+    """Refuse more than this machine has, as a cluster would.
+
+    Raises:
+        ResourceError: says what there is.
+    """
+    cores = count_cores()
+    if resources.cpus_per_worker > cores:
+        raise ResourceError(
+            f"resources.cpus_per_worker: must be <= {cores} (CPU cores here), got {resources.cpus_per_worker}"
+        )
+    if resources.gpus_per_worker and not torch.cuda.is_available():
+        raise ResourceError(
+            f"resources.gpus_per_worker: must be 0 where torch finds no GPU, got {resources.gpus_per_worker:g}"
+        )
+
+
+def _give_hints(resources: ResourcesConfig, progress: RunProgress) -> None:
+    """Say what of the machine lies idle: the resources of a sweep are those of one of many trials."""
+    if resources.gpus_per_worker:
+        return
+    if torch.cuda.is_available():
+        progress.note("note: trains on the CPU; --set resources.gpus_per_worker=1 trains on the GPU")
+    elif resources.cpus_per_worker < (cores := count_cores()):
+        progress.note(
+            f"note: trains with {resources.cpus_per_worker} of {cores} CPU cores; "
+            f"--set resources.cpus_per_worker={cores} takes all"
+        )

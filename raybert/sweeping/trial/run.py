@@ -1,0 +1,397 @@
+"""One trial, in whatever process it runs: select, train, evaluate, and leave its files."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from raybert.data import TokenizedData
+from raybert.data.chunked import ChunkedData
+from raybert.data.examples import ExampleData, without_test
+from raybert.data.nulls import null_table, with_nulls
+from raybert.errors import TrialError
+from raybert.files import atomic_path, save_array, write_text
+from raybert.models import Encoder, build_classifier, load_tokenizer
+from raybert.models.description import DataColumns, ModelDescription, write_description
+from raybert.models.iris import IrisClassifier, iris_settings
+from raybert.selection.ranking import tie_keys
+from raybert.selection.schedule import make_pass_planner
+from raybert.selection.store import ScoreStore
+from raybert.selection.strategy import Pool, Selection
+from raybert.sweeping.folder.failure_kinds import classify
+from raybert.sweeping.folder.heartbeat import take_stall
+from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.folder.ownership import Superseded
+from raybert.sweeping.folder.spec_file import StoredSignal, StoredSpec, write_spec
+from raybert.sweeping.plan.specs import PART, REFIT, TRIAL, TUNE, RunSpec
+from raybert.sweeping.trial.records import (
+    BEFORE_TRAINING,
+    DynamicsRecorder,
+    RecordedPasses,
+    frame_of_plans,
+    join_rounds,
+    selection_frame,
+)
+from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings
+from raybert.training import FitResult, fit
+from raybert.training.memory.allocator import keep_memory, return_memory
+
+FitFunction = Callable[..., FitResult]
+
+_WITHOUT_TEST = (TUNE, PART)
+"""Runs of a search, and what only serves scores, its own among them: tuning never reads the test split."""
+
+
+@dataclass(frozen=True)
+class SignalRef:
+    """A complete signal in the score store.
+
+    Attributes:
+        store: where it is.
+        key: which.
+        seconds: what it would cost a trial that had to compute it alone.
+        shared_seconds: its part of that when all trials of the sweep that read it pay the same.
+        examples_scored: forward passes behind it.
+    """
+
+    store: ScoreStore
+    key: str
+    seconds: float
+    shared_seconds: float
+    examples_scored: int
+
+
+def run_trial(
+    spec: RunSpec,
+    data: ExampleData,
+    encoder: Encoder,
+    signals: tuple[SignalRef, ...],
+    sweep: SweepFolder,
+    report: Report,
+    fit_function: FitFunction = fit,
+    report_step: ReportStep | None = None,
+) -> str:
+    """Run a trial to its end and return `complete`, `failed` or `stopped`; its own failure is no exception.
+
+    A trial with a result is not run again. A failure leaves its traceback in `error.txt`, and its kind beside it.
+
+    Raises:
+        TrialError: a process that an earlier owner of the sweep left behind does not let go of the folder.
+        OSError: the failure cannot be recorded, because the disk is full.
+    """
+    folder = sweep.trial(spec.trial_id)
+    if folder.status() == "complete":
+        return "complete"
+    surroundings = TrialSurroundings(
+        folder,
+        sweep.stop_request,
+        sweep.fence,
+        spec.total_steps,
+        report,
+        spec.config.limits.trial_seconds,
+        report_step=report_step,
+    )
+    try:
+        with surroundings.alive():
+            if folder.status() == "complete":  # by the process that was waited for
+                return "complete"
+            write_text(folder.path / "config.yaml", spec.to_yaml())
+            write_spec(
+                folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, tuple(map(_stored, signals)))
+            )
+            with _trial_log(folder.path / "log.txt") as log:
+                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
+                return _run_recorded(trial)
+    except Superseded:
+        return "stopped"
+
+
+def _run_recorded(trial: _Trial) -> str:
+    """Run a trial, and record its failure; return its status."""
+    prepare_process(trial.spec)
+    folder = trial.surroundings.folder
+    take_stall(folder.path)
+    try:
+        inputs = _training_inputs(trial.spec, trial.data, trial.encoder)
+        return "complete" if replace(trial, data=inputs).run() else "stopped"
+    except Superseded:
+        raise
+    except Exception as error:
+        trial.log.exception("failed")
+        kind = classify(error)
+        # The watchdog ends the process of a worker; what this one hears of it is only that it died.
+        kind = "stalled" if kind == "lost" and take_stall(folder.path) is not None else kind
+        folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}", kind)
+        return "failed"
+    finally:
+        return_memory()
+
+
+def _stored(signal: SignalRef) -> StoredSignal:
+    store = str(signal.store.folder.resolve())
+    return StoredSignal(store, signal.key, signal.seconds, signal.shared_seconds, signal.examples_scored)
+
+
+def prepare_process(spec: RunSpec) -> None:
+    """Set everything that an earlier trial in this process may have left different."""
+    keep_memory()
+    torch.set_num_threads(spec.config.resources.cpus_per_worker)
+    random.seed(spec.model_seed)
+    torch.manual_seed(spec.model_seed)
+    torch.set_grad_enabled(True)
+
+
+def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) -> Pool:
+    """Return the candidates of a trial with the signals that it reads."""
+    arrays: dict[str, np.ndarray] = {"lengths": data.train.lengths}
+    for ref in signals:
+        arrays.update(_load_signal(ref.store, ref.key))
+    return Pool(
+        labels=np.asarray(data.train.labels),
+        num_classes=data.num_classes,
+        tie_keys=tie_keys(data.example_ids, spec.seed),
+        signals=arrays,
+        generator=np.random.default_rng([spec.seed, 0x5E1EC7]),
+    )
+
+
+def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a line for every signal that some examples have no value of; they rank last."""
+    lines = []
+    for name, values in sorted(signals.items()):
+        count = int(np.isnan(values.reshape(len(values), -1)).all(axis=1).sum()) if values.dtype.kind == "f" else 0
+        if count:
+            lines.append(f"{count:,} of {len(values):,} examples have no `{name}`: they rank last")
+    return lines
+
+
+def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
+    """Return the data: nulls are added to the pool of a proxy that must have seen them; who needs no test has none."""
+    if spec.role in _WITHOUT_TEST:
+        data = without_test(data)
+    if spec.null is None:
+        return data
+    assert isinstance(data, TokenizedData)
+    table = data.train
+    has_pairs = bool((table.second_starts < table.lengths).any())
+    nulls = null_table(table, spec.null, load_tokenizer(encoder), has_pairs=has_pairs)
+    return with_nulls(data, nulls, tie_keys(data.example_ids, spec.seed))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    spec: RunSpec
+    data: ExampleData
+    encoder: Encoder
+    signals: tuple[SignalRef, ...]
+    surroundings: TrialSurroundings
+    fit_function: FitFunction
+    log: logging.Logger
+
+    def run(self) -> bool:
+        """Return whether the trial came to its end (False: stopped, resumable)."""
+        started = time.monotonic()
+        spec, folder = self.spec, self.surroundings.folder
+        pool = make_pool(spec, self.data, self.signals)
+        source, chosen = make_pass_planner(
+            spec.strategy,
+            pool,
+            spec.budget,
+            total_steps=spec.total_steps,
+            batch_size=spec.config.train.batch_size,
+            proxy_pooling=_proxy_pooling(spec),
+        )
+        if spec.checkpoints is not None:
+            source = DynamicsRecorder(source, folder.path / "dynamics")
+        recorded = RecordedPasses(source, folder.path / "epoch_plans")
+        selection_seconds = time.monotonic() - started
+        model = self._build_model()
+        result = self.fit_function(
+            model.to(_device(spec)),
+            self.data,
+            recorded,
+            spec.config.train,
+            total_steps=spec.total_steps,
+            seed=spec.model_seed,
+            surroundings=self.surroundings,
+            last_step=spec.last_step,
+            evaluate_test=spec.role not in _WITHOUT_TEST,
+            monitor=spec.config.monitor if spec.role == TRIAL else None,
+        )
+        if result.stopped:
+            self._check_time(result)
+            self.log.info("stopped at step %d, resumable", result.optimizer_steps)
+            return False
+        self.surroundings.fence.check()
+        folder.complete_rows(result.rows)
+        chosen = self._write_selection(folder, chosen, recorded)
+        self._write_predictions(folder, result)
+        load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
+        write_description(folder.checkpoints / "best", self._describe_model())
+        notes = (*result.notes, *missing_values(pool.signals))
+        row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
+        folder.finish(row)
+        metric = spec.config.train.best_metric
+        self.log.info("complete: validation %s %.4f", metric, result.best_row[f"validation_{metric}"])
+        return True
+
+    def _check_time(self, result: FitResult) -> None:
+        """Tell a trial that has used up its time from one that was asked to stop.
+
+        Raises:
+            TrialError: it has; its last checkpoint is there.
+        """
+        if self.surroundings.stop_request.exists() or not self.surroundings.is_out_of_time():
+            return
+        raise TrialError(
+            f"limits.trial_seconds: must end within {self.surroundings.trial_seconds:g} s, got to step "
+            f"{result.optimizer_steps} of {self.spec.total_steps}; raise it and give --retry time: the last checkpoint "
+            "is continued",
+            kind="time",
+        )
+
+    def _build_model(self) -> Any:
+        """Return the model with its initial weights."""
+        config, seed = self.spec.config.model, self.spec.model_seed
+        if isinstance(self.data, ChunkedData):
+            data = self.data
+            return IrisClassifier(iris_settings(config, data.width, data.num_classes, is_pair=data.is_pair), seed)
+        return build_classifier(self.encoder, self.data.label_names, seed, config)
+
+    def _write_selection(
+        self, folder: TrialFolder, chosen: Selection | None, recorded: RecordedPasses
+    ) -> Selection | None:
+        """Write what was trained on: once, what each round added, or every pass; return the whole selection if any."""
+        rounds = None if chosen is not None else join_rounds(recorded.plans())
+        if rounds is not None:
+            chosen, epochs = rounds
+            frame = selection_frame(chosen.positions, epochs, chosen.scores, chosen.weights)
+        elif chosen is not None:
+            frame = selection_frame(chosen.positions, BEFORE_TRAINING, chosen.scores, chosen.weights)
+        else:
+            frame = frame_of_plans(recorded.plans())
+        frame = frame[frame["position"] < self.spec.pool_size]  # a proxy's added nulls are no examples
+        frame.insert(0, "example_id", self.data.example_ids[frame["position"].to_numpy()])
+        with atomic_path(folder.path / "selection.parquet") as temporary:
+            frame.to_parquet(temporary, index=False)
+        recorded.clear()
+        if chosen is not None and chosen.pool_scores is not None:
+            save_array(folder.path / "pool_scores.npy", chosen.pool_scores.astype(np.float32))
+        if chosen is not None and chosen.conflicts is not None:
+            pairs = pd.DataFrame(self.data.example_ids[chosen.conflicts], columns=["example_id", "conflicts_with"])
+            with atomic_path(folder.path / "conflicts.csv") as temporary:
+                pairs.to_csv(temporary, index=False)
+        return chosen
+
+    def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
+        """Write label and probabilities of the chosen evaluation on validation and test, where they were held out."""
+        parts = []
+        for split, table, probs in (
+            ("validation", self.data.validation, result.validation_probs),
+            ("test", self.data.test, result.test_probs),
+        ):
+            if probs is not None and (split == "test" or self.spec.role != REFIT):
+                part = pd.DataFrame(probs, columns=[f"prob_{c}" for c in range(probs.shape[1])])
+                part.insert(0, "label", np.asarray(table.labels))
+                part.insert(0, "row", np.arange(len(probs)))
+                part.insert(0, "split", split)
+                parts.append(part)
+        with atomic_path(folder.path / "predictions.parquet") as temporary:
+            pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+
+    def _describe_model(self) -> ModelDescription:
+        spec, data = self.spec, self.spec.config.data
+        iris = vars(self.data.settings) if isinstance(self.data, ChunkedData) else None
+        return ModelDescription(
+            label_names=tuple(self.data.label_names),
+            max_length=data.max_length,
+            columns=DataColumns(data.text, data.text_pair, data.label, data.id, data.group),
+            precision=spec.config.train.precision,
+            encoder=self.encoder.name,
+            encoder_fingerprint=self.encoder.fingerprint,
+            encoder_path=str(self.encoder.path) if iris is not None else None,
+            chunking=iris,
+            trial_id=spec.trial_id,
+            strategy=spec.label,
+            seed=spec.seed,
+            budget=spec.budget,
+        )
+
+    def _result(
+        self,
+        result: FitResult,
+        chosen: Selection | None,
+        notes: tuple[str, ...],
+        selection_seconds: float,
+        wall_seconds: float,
+    ) -> dict[str, Any]:
+        """Return what `result.json` holds: the row of `results/trials.parquet`."""
+        best = result.best_row
+        held_out = {} if self.spec.role == REFIT else best
+        return {
+            **self.spec.summary(),
+            "status": "complete",
+            "best_epoch": best["epoch"],
+            "best_step": best["step"],
+            **{key: value for key, value in held_out.items() if key.startswith("validation_")},
+            **{f"test_{name}": value for name, value in (result.test_metrics or {}).items()},
+            "examples_seen": result.examples_seen,
+            "optimizer_steps": result.optimizer_steps,
+            "samples_per_epoch": list(result.samples_per_epoch),
+            "examples_scored": result.examples_scored + sum(ref.examples_scored for ref in self.signals),
+            **({"notes": "; ".join(notes)} if notes else {}),
+            "refilled": chosen.refilled if chosen is not None else 0,
+            "train_seconds": result.train_seconds,
+            "evaluation_seconds": result.evaluation_seconds,
+            "selection_seconds": selection_seconds + result.selection_seconds,
+            "signal_seconds": sum(ref.seconds for ref in self.signals),
+            "signal_seconds_shared": sum(ref.shared_seconds for ref in self.signals),
+            "wall_seconds": wall_seconds,
+        }
+
+
+def _proxy_pooling(spec: RunSpec) -> Literal["mean", "cls"] | None:
+    embedding = spec.config.selection.embedding
+    return embedding.pooling if embedding.source == "proxy" else None
+
+
+def _device(spec: RunSpec) -> torch.device:
+    wants_gpu = spec.config.resources.gpus_per_worker > 0
+    return torch.device("cuda" if wants_gpu else "cpu")
+
+
+@lru_cache(maxsize=4)
+def _load_signal(store: ScoreStore, key: str) -> dict[str, np.ndarray]:
+    """Return a signal; a reused process reads it once for all its trials."""
+    arrays = store.load(key)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
+
+
+@contextmanager
+def _trial_log(path: Path) -> Iterator[logging.Logger]:
+    """Log to the trial's own file; the handler is gone afterwards, so that a reused process does not leak it."""
+    log = logging.getLogger(f"raybert.trial.{path.parent.name}")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield log
+    finally:
+        log.removeHandler(handler)
+        handler.close()

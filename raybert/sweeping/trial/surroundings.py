@@ -1,0 +1,142 @@
+"""What a trial's training loop sees of the sweep around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
+from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.ownership import Fence, Superseded, sole_writer
+from raybert.training.pulse import heard_by
+
+Report = Callable[[Mapping[str, Any]], None]
+ReportStep = Callable[[int], None]
+
+SECONDS_BETWEEN_LOOKS = 0.5
+"""The loop asks after every step; the files may lie on a shared disk."""
+_WORKER_LOCK = ".worker.lock"
+"""Held by rank 0 of a distributed trial, whose process is not the one that holds `.lock`."""
+
+
+def no_report(row: Mapping[str, Any]) -> None:
+    """Take a row where there is no driver to tell."""
+
+
+@dataclass
+class TrialSurroundings:
+    """A trial in one process: rows go to `epochs.jsonl` and to the driver.
+
+    Attributes:
+        folder: of the trial.
+        stop_request: a file that exists while trials should save and stop.
+        fence: raises `Superseded` where the sweep has a newer owner.
+        total_steps: optimizer steps T.
+        report_row: tells the driver of an evaluation.
+        trial_seconds: the trial saves and stops when its attempts together have taken this long.
+        rank: of the worker.
+        world_size: number of workers.
+        report_step: tells whoever follows the trial step by step in this process.
+        heart: signs of life of this process, where it is the one that trains.
+    """
+
+    folder: TrialFolder
+    stop_request: Path
+    fence: Fence
+    total_steps: int
+    report_row: Report = no_report
+    trial_seconds: float | None = None
+    rank: int = 0
+    world_size: int = 1
+    report_step: ReportStep | None = None
+    heart: Heart | None = None
+    asked_at: float = 0.0
+    answer: bool = False
+    forwarded: set[int] = field(default_factory=set)
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where `last` and `best` are."""
+        return self.folder.checkpoints
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Append the row to the trial's file, then tell the driver."""
+        self.fence.check()
+        self.folder.append_row(row)
+        self.report_row(row)
+
+    def should_stop(self) -> bool:
+        """Tell whether the sweep's owner asked its trials to stop, or the trial's time is used up.
+
+        Raises:
+            Superseded: the sweep has a newer owner; nothing more must be written.
+        """
+        if time.monotonic() - self.asked_at >= SECONDS_BETWEEN_LOOKS:
+            self.fence.check()
+            stops = self.stop_request.exists() or self.folder.is_asked_to_stop()
+            self.asked_at, self.answer = time.monotonic(), stops or self.is_out_of_time()
+        return self.answer
+
+    def stepped(self, step: int) -> None:
+        """Give a sign of life, and tell whoever follows the trial step by step in this process."""
+        if self.heart is not None:
+            self.heart.beat(step)
+        if self.report_step is not None:
+            self.report_step(step)
+
+    def is_out_of_time(self) -> bool:
+        """Tell whether all attempts together have taken longer than the limit."""
+        if self.trial_seconds is None:
+            return False
+        seconds = self.heart.seconds if self.heart is not None else float(read_beat(self.folder.path).get("seconds", 0))
+        return seconds >= self.trial_seconds
+
+    @contextmanager
+    def alive(self, lock: str = ".lock") -> Iterator[None]:
+        """Be the trial's only writer, with signs of life, for the length of a `with` block.
+
+        Raises:
+            TrialError: another process does not let go of the folder.
+            Superseded: the sweep has a newer owner.
+        """
+        path = self.folder.path
+        with sole_writer(path, self.fence, lock), stack_on_request(path):
+            self.heart = Heart.begin(path, self.fence.attempt, self.total_steps)
+            try:
+                with heard_by(self.heart.beat):
+                    yield
+            except Superseded:
+                raise
+            except BaseException:
+                self.heart.end()
+                raise
+            self.heart.end()
+
+    def at_rank(self, rank: int, world_size: int) -> TrialSurroundings:
+        """Return the surroundings of one worker of a distributed trial."""
+        return replace(self, rank=rank, world_size=world_size)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Enter what a worker of a distributed trial needs around its run: rank 0 writes."""
+        with self.alive(_WORKER_LOCK) if self.rank == 0 else nullcontext():
+            yield
+
+    def forward(self, rows: list[dict[str, Any]]) -> None:
+        """Tell the driver about rows that are in the trial's file already, each once."""
+        for row in rows:
+            if row["evaluation"] not in self.forwarded:
+                self.forwarded.add(row["evaluation"])
+                self.report_row(row)
+
+    def written_rows(self) -> list[dict[str, Any]]:
+        """Return the rows that are in the trial's file."""
+        return self.folder.rows()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what belongs to this process: a worker has its own heart, and no line to the driver."""
+        return {**vars(self), "report_row": no_report, "report_step": None, "heart": None}

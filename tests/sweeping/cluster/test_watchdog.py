@@ -1,0 +1,197 @@
+"""Trials that hang or die: found, named, ended, tried again; on one Ray with real processes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from rich.console import Console
+
+from raybert.config import validate_config
+from raybert.sweeping.cluster.watchdog import Watchdog, innermost_frame, signal_process
+from raybert.sweeping.folder.heartbeat import take_stall, write_stall
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.terminal.sweep_progress import PlainProgress
+
+CHILD = (
+    "import sys, time; from pathlib import Path; from raybert.sweeping.folder.heartbeat import Heart, stack_on_request\n"
+    "path = Path(sys.argv[1]); path.mkdir(parents=True, exist_ok=True)\n"
+    "def hang():\n"
+    "    while True: time.sleep(60)\n"
+    "with stack_on_request(path):\n"
+    "    Heart.begin(path, 1, 10); print('mine', flush=True); hang()\n"
+)
+
+
+class Lines(PlainProgress):
+    """Progress that keeps its lines."""
+
+    def __init__(self):
+        super().__init__(Console(file=io.StringIO()))
+        self.lines = []
+
+    def _line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
+    folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder.trial("t").path)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "mine\n"
+    watchdog = Watchdog(folder, 0.2, progress)
+    deadline = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < deadline:
+        watchdog.look({"t": "random seed 0 t"}, 0, "1 CPU")
+        threading.Event().wait(0.05)
+    assert child.wait(10) == -9
+    (line,) = progress.lines
+    assert line.startswith("random seed 0 t: no sign of life for ")
+    assert line.endswith("its process is ended")
+    message, stack = take_stall(folder.trial("t").path)
+    assert message in line
+    assert "in hang" in stack
+    assert take_stall(folder.trial("t").path) is None
+
+
+def test_a_trial_that_gives_signs_of_life_is_left_alone(tmp_path):
+    folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
+    path = folder.trial("t").path
+    path.mkdir(parents=True)
+    watchdog = Watchdog(folder, 0.05, progress)
+    for beat in range(5):
+        (path / "heartbeat.json").write_text(json.dumps({"attempt": 1, "step": beat}))
+        os.utime(path / "heartbeat.json", ns=(beat, beat))
+        watchdog.look({"t": "t"}, 0, "1 CPU")
+        threading.Event().wait(0.06)
+    assert progress.lines == []
+
+
+def test_a_process_that_never_began_is_said_and_nobody_is_hurt(tmp_path):
+    folder, progress = SweepFolder(tmp_path, attempt=2), Lines()
+    path = folder.trial("t").path
+    path.mkdir(parents=True)
+    me = psutil.Process()
+    old = {"attempt": 1, "pid": me.pid, "process_started": me.create_time(), "host": os.uname().nodename}
+    (path / "heartbeat.json").write_text(json.dumps(old))  # of an earlier owner: whose number it now is
+    watchdog = Watchdog(folder, 0.01, progress)
+    deadline = time.monotonic() + 30
+    while not progress.lines and time.monotonic() < deadline:
+        watchdog.look({"t": "random t"}, 0, "1 CPU")
+        threading.Event().wait(0.02)
+    assert "random t: its process has not begun after" in progress.lines[0]
+
+
+def test_null_lets_the_watchdog_sleep(tmp_path):
+    assert not Watchdog(SweepFolder(tmp_path), None, Lines()).is_due()
+    assert Watchdog(SweepFolder(tmp_path), 60.0, Lines()).is_due()
+
+
+STACK = """Thread 0x00007f0 (most recent call first):
+  File "/usr/lib/python3.11/threading.py", line 320 in wait
+  File "{package}/sweeping/folder/ownership.py", line 9 in beat
+
+Current thread 0x00007f1 (most recent call first):
+  File "{libraries}/torch/nn/functional.py", line 12 in linear
+  File "/home/me/mine.py", line 7 in choose
+  File "{package}/sweeping/trial/run.py", line 200 in run
+
+Thread 0x00007f2 (most recent call first):
+  File "{libraries}/ray/_private/worker.py", line 1 in main_loop
+"""
+
+
+def test_the_place_is_the_innermost_frame_of_the_trial_that_is_no_librarys():
+    import sysconfig
+
+    import raybert
+
+    package = Path(raybert.__file__).parent
+    stack = STACK.format(package=package, libraries=sysconfig.get_path("purelib"))
+    assert innermost_frame(stack) == "in choose (/home/me/mine.py, line 7)"
+    only_ours = stack.replace('  File "/home/me/mine.py", line 7 in choose\n', "")
+    assert innermost_frame(only_ours) == f"in run ({package}/sweeping/trial/run.py, line 200)"
+    assert innermost_frame("") == "and no stack could be had"
+
+
+def test_a_trial_that_was_ended_for_hanging_is_told_from_one_that_died(tmp_path):
+    write_stall(tmp_path, "no sign of life", "stack")
+    assert take_stall(tmp_path) == ("no sign of life", "stack")
+
+
+@pytest.mark.ray
+def test_a_signal_reaches_a_process_by_way_of_a_task_on_its_node(ray_cluster):
+    import ray
+
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    node_id = ray.get_runtime_context().get_node_id()
+    started = psutil.Process(child.pid).create_time()
+    signal_process({"host": "elsewhere", "node_id": node_id, "pid": child.pid, "process_started": started}, 9)
+    assert child.wait(60) == -9
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_trials_that_hang_or_die_are_tried_again_and_fail_with_their_kind(ray_cluster, tmp_path):
+    from raybert.analysis import load_sweep
+    from raybert.sweeping.runner import run_sweep
+
+    hostile = "tests.sweeping.hostile:Hostile"
+    config = validate_config(
+        {
+            "data": {"max_length": 32, "train_examples": 200, "validation_examples": 40, "test_examples": 40},
+            "train": {"length": {"steps": 4}, "batch_size": 16},
+            "sweep": {
+                "seeds": 1,
+                "strategies": [
+                    "random",
+                    {"name": hostile, "label": "hangs_once", "folder": str(tmp_path), "by": "hang", "times": 1},
+                    {"name": hostile, "label": "dies_once", "folder": str(tmp_path), "by": "die", "times": 1},
+                    {"name": hostile, "label": "hangs_always", "folder": str(tmp_path), "by": "hang", "times": 99},
+                    {"name": hostile, "label": "dies_always", "folder": str(tmp_path), "by": "die", "times": 98},
+                ],
+            },
+            "limits": {"stall_seconds": 4, "retries": 1},
+        }
+    )
+    progress = Lines()
+    outcome = run_sweep(config, tmp_path / "run", progress)
+    assert (outcome.num_complete, outcome.num_failed, outcome.num_pending) == (3, 2, 0)
+    trials = load_sweep(tmp_path / "run").trials.set_index("strategy")
+    assert trials["status"].to_dict() == {
+        "random": "complete",
+        "hangs_once": "complete",
+        "dies_once": "complete",
+        "hangs_always": "failed",
+        "dies_always": "failed",
+    }
+    assert trials.loc["hangs_always", "failure"] == "stalled"
+    assert trials.loc["dies_always", "failure"] == "lost"
+    assert pd.isna(trials.loc["dies_once", "failure"])
+    folder = SweepFolder(tmp_path / "run")
+    attempts = {
+        label: [a["kind"] for a in folder.trial(row["trial_id"]).attempts()] for label, row in trials.iterrows()
+    }
+    assert attempts == {
+        "random": [],
+        "hangs_once": ["stalled"],
+        "dies_once": ["lost"],
+        "hangs_always": ["stalled"] * 2,
+        "dies_always": ["lost"] * 2,
+    }
+    said = [line for line in progress.lines if "hangs_always" in line and "no sign of life" in line]
+    assert "in hang_on_purpose (" in said[0]
+    assert "tests/sweeping/hostile.py" in said[0]
+    assert any("retry 1 of 1" in line and "dies_once" in line for line in progress.lines)
+    same = trials.loc[["random", "hangs_once", "dies_once"], "test_loss"]
+    assert same.nunique() == 1, "an attempt that failed has left its mark on the next"
+    again = run_sweep(config, tmp_path / "run", Lines(), retry="nan")
+    assert (again.num_complete, again.num_failed) == (3, 2), "no trial failed for a value that is not finite"

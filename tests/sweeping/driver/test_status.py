@@ -1,0 +1,243 @@
+"""What another terminal sees of a sweep."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from raybert.errors import SweepError
+from raybert.files import write_json
+from raybert.sweeping.driver.state_file import RecordedProgress
+from raybert.sweeping.driver.status import RunningTrial, read_status, status_lines
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.ownership import own
+
+
+@pytest.fixture
+def folder(tmp_path) -> SweepFolder:
+    """Two strategies of three trials: two complete, one failed twice over, the rest pending."""
+    folder = SweepFolder(tmp_path)
+    trials = [
+        {"trial_id": f"{name}{seed}", "role": "trial", "strategy": name, "seed": seed, "total_steps": 100}
+        for name in ("random", "el2n")
+        for seed in range(3)
+    ]
+    write_json(tmp_path / "plan.json", {"name": "s", "trials": trials})
+    folder.trial("random0").finish({"test_accuracy": 1.0})
+    folder.trial("el2n0").finish({"test_accuracy": 1.0})
+    for name in ("random1", "el2n1"):
+        folder.trial(name).fail("OutOfMemoryError: one example must fit\n\ntraceback", "oom")
+    return folder
+
+
+def run_of(folder: SweepFolder, trial_id: str, **beat: object) -> None:
+    folder.trial(trial_id).path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.trial(trial_id).path / "heartbeat.json", {"step": 40, "host": "node-a", **beat})
+
+
+def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(folder):
+    run_of(folder, "random2")
+    write_json(
+        folder.path / "state.json",
+        {
+            "phase": "compare",
+            "since": time.time() - 90,
+            "written": time.time(),
+            "running": ["random2"],
+            "remaining_seconds": 61.0,
+        },
+    )
+    with own(folder.path, print):
+        status = read_status(folder.path)
+    assert status.owner is not None
+    assert f"pid {os.getpid()} on" in status.owner
+    assert status.strategies == {
+        "random": {"complete": 1, "failed": 1, "running": 1},
+        "el2n": {"complete": 1, "failed": 1, "pending": 1},
+    }
+    (running,) = status.running
+    assert dataclasses.replace(running, silent_seconds=None) == RunningTrial(
+        "random2", "random", 2, 40, 100, None, "node-a"
+    )
+    assert running.silent_seconds < 60
+    lines = list(status_lines(status))
+    assert lines[0].startswith("running: pid")
+    assert "phase: compare, for 1:30, about 1:0" in lines[1]
+    assert lines[2].startswith("trial random2 (random seed 2): step 40 of 100 on node-a, last sign of life ")
+    assert status.errors == (
+        {"kind": "oom", "message": "OutOfMemoryError: one example must fit", "trials": ["random1", "el2n1"]},
+    )
+    json.dumps(status.to_json())
+
+
+def test_a_sweep_whose_owner_died_is_told_from_one_that_ended(folder):
+    write_json(folder.path / "state.json", {"phase": "compare", "since": 0.0, "written": 0.0, "running": ["random2"]})
+    write_json(folder.path / "owner.json", {"pid": 1, "host": os.uname().nodename, "since": "then", "attempt": 1})
+    status = read_status(folder.path)
+    assert status.owner is None
+    assert status.phase == "ended in the middle of: compare"
+    assert status.strategies["random"]["pending"] == 1
+    assert next(status_lines(status)).startswith("not running: pid 1 on")
+    (folder.path / "owner.json").unlink()
+    write_json(folder.path / "state.json", {"phase": "stopped", "since": 0.0, "written": 0.0})
+    assert list(status_lines(read_status(folder.path))) == ["not running", "phase: stopped"]
+
+
+def test_an_owner_on_another_host_is_believed_by_its_heartbeat(folder):
+    write_json(folder.path / "owner.json", {"pid": 1, "host": "elsewhere", "since": "then", "attempt": 1})
+    assert read_status(folder.path).owner == "pid 1 on elsewhere, since then"
+    os.utime(folder.path / "owner.json", (0, 0))
+    assert read_status(folder.path).owner is None
+
+
+def test_the_search_is_counted_from_its_decisions(folder):
+    plan = json.loads((folder.path / "plan.json").read_text())
+    write_json(
+        folder.path / "plan.json",
+        {**plan, "search": [{"arm": "el2n", "strategy": "el2n", "grid": {}, "suggestions": 5}]},
+    )
+    events = [{"event": "suggest", "arm": "el2n", "number": number} for number in range(4)]
+    events += [
+        {"event": "end", "arm": "el2n", "number": number, "status": status}
+        for number, status in enumerate(("complete", "pruned", "complete"))
+    ]
+    (folder.path / "decisions.jsonl").write_text(
+        "".join(json.dumps(event) + "\n" for event in events) + '{"event": "su'
+    )
+    status = read_status(folder.path)
+    assert status.search == {"el2n": {"planned": 5, "complete": 2, "pruned": 1, "running": 1}}
+    assert "search el2n: 2 complete, 1 pruned, 1 running of 5 suggestions" in list(status_lines(status))
+
+
+def test_a_suggestion_that_is_tried_again_counts_once(folder):
+    plan = json.loads((folder.path / "plan.json").read_text())
+    arm = {"arm": "el2n", "strategy": "el2n", "grid": {}, "suggestions": 1}
+    write_json(folder.path / "plan.json", {**plan, "search": [arm]})
+    events = [
+        {"event": "suggest", "arm": "el2n", "number": 0},
+        {"event": "end", "arm": "el2n", "number": 0, "status": "failed"},
+        {"event": "suggest", "arm": "el2n", "number": 1, "retry_of": 0},
+        {"event": "end", "arm": "el2n", "number": 1, "status": "complete"},
+    ]
+    (folder.path / "decisions.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert "search el2n: 1 complete of 1 suggestions" in list(status_lines(read_status(folder.path)))
+
+
+def test_failures_of_the_search_are_among_the_errors(folder):
+    run = folder.trial("searched")
+    spec = {"trial_id": "searched", "role": "tune", "label": "el2n", "seed": 1000, "total_steps": 10}
+    write_json(run.path / "spec.json", {"spec": spec})
+    run.fail("ValueError: too steep\n\nTraceback ...", "error")
+    (error,) = [error for error in read_status(folder.path).errors if error["message"] == "ValueError: too steep"]
+    assert error["trials"] == ["searched"]
+
+
+@pytest.mark.parametrize("name", ["state.json", "owner.json", "plan.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["", '{"phase": "comp'])
+def test_a_damaged_file_is_named_and_the_rest_is_shown(folder, name, damage):
+    (folder.path / name).write_text(damage)
+    status = read_status(folder.path)
+    assert name in status.damaged
+    assert any(line.startswith(f"damaged: {name}") for line in status_lines(status))
+    if name != "plan.json":
+        assert status.strategies["random"]["complete"] == 1
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(SweepError, match="must be the results folder of a sweep"):
+        read_status(tmp_path)
+
+
+def test_the_command_answers_without_importing_ray_or_torch(folder):
+    script = (
+        "import sys; from typer.testing import CliRunner; from raybert.cli import app\n"
+        "done = CliRunner().invoke(app, ['status', sys.argv[1], '--json'])\n"
+        "print(done.exit_code, sorted({'ray', 'torch', 'pandas', 'optuna'} & set(sys.modules))); print(done.stdout)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(folder.path)], capture_output=True, text=True, check=True)
+    first, _, rest = done.stdout.partition("\n")
+    assert first == "0 []", done.stderr
+    assert json.loads(rest)["strategies"]["el2n"]["complete"] == 1
+
+
+class Quiet:
+    """Progress that says nothing."""
+
+    def __getattr__(self, name: str):
+        return lambda *arguments: None
+
+
+def test_the_state_follows_the_phases_and_is_written_at_most_once_a_second(folder, tmp_path, prepared):
+    from tests.sweeping.trial.test_surroundings import spec_of
+
+    spec = spec_of(prepared)
+    recorded = RecordedProgress(Quiet(), tmp_path / "state.json")
+    recorded.begin([spec], {})
+    recorded.phase("compare")
+    recorded.written_at = 0.0
+    recorded.started(spec)
+    assert json.loads((tmp_path / "state.json").read_text())["running"] == [spec.trial_id]
+    recorded.ended(spec, "complete")
+    assert json.loads((tmp_path / "state.json").read_text())["running"] == [spec.trial_id], "a second write within one"
+    recorded.enter("ended")
+    assert json.loads((tmp_path / "state.json").read_text())["phase"] == "ended"
+    assert json.loads((tmp_path / "state.json").read_text())["running"] == []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray_cluster, tmp_path):
+    import ray
+
+    from raybert.config import validate_config
+    from raybert.sweeping.driver.control import send_command
+    from raybert.sweeping.runner import INTERRUPTED, run_sweep
+
+    document = {
+        "data": {"max_length": 32, "train_examples": 200, "validation_examples": 40, "test_examples": 40},
+        "train": {"length": {"steps": 5000}, "batch_size": 16},
+        "sweep": {"seeds": 1, "strategies": ["all", "random"]},
+    }
+    config, path = validate_config(document), tmp_path / "run"
+    seen = {}
+
+    def wait_for(condition) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.1)
+
+    def is_training() -> bool:
+        beats = [json.loads(file.read_text()) for file in path.glob("trials/*/heartbeat.json")]
+        return any(beat["step"] > seen.get("step", 0) and not beat.get("ended") for beat in beats)
+
+    def command() -> None:
+        wait_for(is_training)
+        seen["running"] = read_status(path)
+        send_command(path, "pause")
+        wait_for(lambda: read_status(path).phase.startswith("paused"))
+        wait_for(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
+        seen["checkpoints"] = [file.parts[-4] for file in path.glob("trials/*/checkpoint/last/COMPLETE")]
+        seen["step"] = max(json.loads(file.read_text())["step"] for file in path.glob("trials/*/heartbeat.json"))
+        send_command(path, "resume")
+        wait_for(is_training)
+        send_command(path, "stop")
+
+    other_terminal = threading.Thread(target=command)
+    other_terminal.start()
+    outcome = run_sweep(config, path, Quiet())
+    other_terminal.join(120)
+    assert outcome.exit_code == INTERRUPTED
+    assert outcome.num_pending == 2
+    assert seen["running"].owner is not None
+    assert seen["running"].phase == "compare"
+    assert len(seen["checkpoints"]) >= 1
+    assert read_status(path).phase == "stopped"
+    assert not (path / "owner.json").exists()
+    short = validate_config({**document, "limits": {"sweep_seconds": 1.0}})
+    assert run_sweep(short, path, Quiet()).exit_code == INTERRUPTED

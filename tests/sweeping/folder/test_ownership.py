@@ -1,0 +1,173 @@
+"""One owner a results folder, one writer a trial: with real processes, killed ones among them."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from raybert.errors import SweepError, TrialError
+from raybert.sweeping.folder import ownership
+from raybert.sweeping.folder.ownership import (
+    Fence,
+    Superseded,
+    beat_age_seconds,
+    current_attempt,
+    is_held,
+    own,
+    read_owner,
+    sole_writer,
+)
+
+OWNER = (
+    "import sys; from pathlib import Path; from raybert.sweeping.folder.ownership import own\n"
+    "with own(Path(sys.argv[1]), print):\n    print('mine', flush=True); sys.stdin.read()"
+)
+WRITER = (
+    "import sys; from pathlib import Path; from raybert.sweeping.folder.ownership import Fence, sole_writer\n"
+    "with sole_writer(Path(sys.argv[1]), Fence(Path(sys.argv[1]), None)):\n"
+    "    print('mine', flush=True); sys.stdin.read()"
+)
+
+
+@contextlib.contextmanager
+def process(script: str, folder: Path):
+    """A process that has said `mine`, and holds what the script takes until its input ends."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout.readline() == "mine\n"
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def leave_owner(folder: Path, **changed: object) -> None:
+    owner = {"pid": 1, "host": os.uname().nodename, "since": "2026-01-01 00:00:00", "attempt": 7, **changed}
+    (folder / "owner.json").write_text(json.dumps(owner))
+
+
+def test_a_second_process_is_refused_with_who_and_since(tmp_path):
+    with process(OWNER, tmp_path) as owner:
+        since = read_owner(tmp_path).since
+        message = rf"in use by another raybert process \(pid {owner.pid} on {os.uname().nodename}, since {since}\)"
+        with pytest.raises(SweepError, match=message), own(tmp_path, print):
+            raise AssertionError("two owners")
+        assert is_held(tmp_path)
+
+
+def test_a_killed_owner_is_taken_over_with_a_message_and_a_higher_number(tmp_path):
+    with process(OWNER, tmp_path) as owner:
+        pid = owner.pid
+    assert not is_held(tmp_path)
+    notes = []
+    with own(tmp_path, notes.append) as attempt:
+        assert attempt == current_attempt(tmp_path) == 2
+        assert read_owner(tmp_path).pid == os.getpid()
+    assert len(notes) == 1
+    assert f"taken over from pid {pid} on" in notes[0]
+    assert "last sign of life" in notes[0]
+
+
+def test_an_owner_that_left_in_order_leaves_its_number_and_nothing_to_say(tmp_path):
+    notes = []
+    for expected in (1, 2, 3):
+        with own(tmp_path, notes.append) as attempt:
+            assert attempt == expected
+        assert not (tmp_path / "owner.json").exists()
+    assert notes == []
+
+
+def test_a_fresh_heartbeat_from_another_host_is_believed_where_locks_are_not_seen(tmp_path):
+    leave_owner(tmp_path, host="elsewhere")
+    with pytest.raises(SweepError, match=r"in use .*pid 1 on elsewhere.*try again in 30 s"), own(tmp_path, print):
+        raise AssertionError("two owners")
+    stale = (tmp_path / "owner.json").stat().st_mtime - 60
+    os.utime(tmp_path / "owner.json", (stale, stale))
+    assert beat_age_seconds(tmp_path) > 30
+    notes = []
+    with own(tmp_path, notes.append) as attempt:
+        assert attempt == 8
+    assert "taken over from pid 1 on elsewhere" in notes[0]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"pid": 3}'])
+def test_a_damaged_owner_file_is_taken_over(tmp_path, damage):
+    (tmp_path / "owner.json").write_text(damage)
+    notes = []
+    with own(tmp_path, notes.append):
+        assert read_owner(tmp_path).pid == os.getpid()
+    assert "owner.json is damaged" in notes[0]
+
+
+@pytest.mark.parametrize("damage", ["", "x", None])
+def test_the_number_rises_even_if_the_file_that_counts_is_lost(tmp_path, damage):
+    with own(tmp_path, print):
+        pass
+    (tmp_path / "attempt").unlink() if damage is None else (tmp_path / "attempt").write_text(damage)
+    beat = tmp_path / "trials" / "t" / "heartbeat.json"
+    beat.parent.mkdir(parents=True)
+    beat.write_text('{"attempt": 5}')
+    with own(tmp_path, print) as attempt:
+        assert attempt == 6
+
+
+def test_a_living_owner_writes_its_lost_files_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(ownership, "SECONDS_BETWEEN_BEATS", 0.02)
+    with own(tmp_path, print):
+        (tmp_path / "attempt").unlink()
+        (tmp_path / "owner.json").unlink()
+        wait_until(lambda: read_owner(tmp_path) is not None and current_attempt(tmp_path) == 1)
+
+
+def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(ownership, "SECONDS_BETWEEN_BEATS", 0.02)
+    told = threading.Event()
+    with own(tmp_path, print, lost=told.set):
+        (tmp_path / "attempt").write_text("2")
+        leave_owner(tmp_path, attempt=2)
+        assert told.wait(10)
+    assert read_owner(tmp_path).attempt == 2, "the newer owner's file was deleted"
+
+
+def test_a_trial_waits_for_the_process_that_a_killed_sweep_left_behind(tmp_path):
+    with process(WRITER, tmp_path) as survivor:
+        threading.Timer(0.3, survivor.kill).start()
+        with sole_writer(tmp_path, Fence(tmp_path), wait_seconds=30):
+            assert survivor.wait(10) == -9
+
+
+def test_a_writer_that_does_not_let_go_is_named(tmp_path):
+    (tmp_path / "heartbeat.json").write_text('{"pid": 1234, "host": "node-a"}')
+    with (
+        process(WRITER, tmp_path),
+        pytest.raises(TrialError, match=r"another \(pid 1234 on node-a\) still does after 0.1 s") as caught,
+        sole_writer(tmp_path, Fence(tmp_path), wait_seconds=0.1),
+    ):
+        raise AssertionError("two writers")
+    assert caught.value.kind == "lost"
+
+
+def test_who_started_under_an_earlier_owner_must_not_write(tmp_path):
+    (tmp_path / "attempt").write_text("3")
+    Fence(tmp_path, 3).check()
+    Fence(tmp_path, None).check()
+    with pytest.raises(Superseded, match="owner 2 was replaced"):
+        Fence(tmp_path, 2).check()
+    with pytest.raises(Superseded), sole_writer(tmp_path / "t", Fence(tmp_path, 2)):
+        raise AssertionError("an earlier owner's process writes")
+
+
+def wait_until(condition, seconds: float = 10) -> None:
+    tries = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        tries.wait(0.02)
+    raise AssertionError("never became true")

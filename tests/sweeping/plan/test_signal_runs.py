@@ -1,0 +1,154 @@
+"""Runs whose outputs are signals: what they train on, and what the scorers make of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raybert.config import validate_config
+from raybert.data.nulls import null_table, with_nulls
+from raybert.models import load_model, load_tokenizer
+from raybert.selection.losses import cross_entropy
+from raybert.selection.ranking import tie_keys
+from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
+from raybert.selection.scorers.scorer import Arithmetic, ScoringData
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.trial.run import run_trial
+from raybert.training import embed_examples
+from raybert.training.inference import predict_with_features
+
+POSITIONS = np.array([7, 0, 299, 13, 150])
+
+
+@pytest.fixture(scope="module")
+def runs(prepared, tmp_path_factory):
+    """Every kind of run, done here, and the sources by kind."""
+    strategies = [
+        "grand",
+        {"name": "ifd", "null_input": "empty"},
+        {"name": "ifd", "null_input": "mask"},
+        "label_errors",
+        "rho_loss",
+        "aum",
+    ]
+    config = validate_config(
+        {
+            "train": {"batch_size": 32, "learning_rate": 1e-3, "precision": "fp32"},
+            "selection": {"scorers": {"heldout": {"folds": 3, "epochs": 1}, "irreducible": {"epochs": 1}}},
+            "sweep": {"strategies": strategies, "seeds": 1},
+        }
+    )
+    plan = make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+    folder = SweepFolder(tmp_path_factory.mktemp("runs"))
+    for spec in plan.proxies:
+        status = run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None)
+        assert status == "complete", folder.trial(spec.trial_id).error()
+    sources = {(s.kind, s.null): s for spec in plan.trials if spec.role == "trial" for s in spec.signal_runs}
+    return folder, sources, ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096))
+
+
+def models_of(folder, source):
+    return tuple(folder.trial(run).checkpoints / "best" for run in source.runs)
+
+
+def predict(folder, run, data, positions):
+    model = load_model(folder.trial(run).checkpoints / "best")
+    return predict_with_features(model, data.train, positions, data=data, precision="fp32")
+
+
+def trained_on(folder, run):
+    return set(pd.read_parquet(folder.trial(run).path / "selection.parquet")["position"])
+
+
+def test_every_example_is_scored_by_the_model_that_did_not_see_it(runs, prepared):
+    folder, sources, scoring_data = runs
+    source = sources["heldout", None]
+    scorer = HeldoutScorer("heldout_probs", source.runs, models_of(folder, source), 3, 0)
+    found = scorer.load(scoring_data)(POSITIONS)["heldout_probs"]
+    seen = [trained_on(folder, run) for run in source.runs]
+    assert [len(part) for part in seen] == [200, 200, 200]
+    for row, position in enumerate(POSITIONS):
+        (unseen_by,) = (run for run, part in zip(source.runs, seen, strict=True) if position not in part)
+        expected, _ = predict(folder, unseen_by, prepared.data, np.array([position]))
+        np.testing.assert_allclose(found[row], expected[0], atol=1e-5)
+
+
+def test_the_irreducible_loss_is_that_of_the_other_half(runs, prepared):
+    folder, sources, scoring_data = runs
+    source = sources["irreducible", None]
+    found = HeldoutScorer("irreducible_loss", source.runs, models_of(folder, source), 2, 0).load(scoring_data)(
+        POSITIONS
+    )
+    labels = np.asarray(prepared.data.train.labels)
+    for row, position in enumerate(POSITIONS):
+        (other,) = (run for run in source.runs if position not in trained_on(folder, run))
+        probs, _ = predict(folder, other, prepared.data, np.array([position]))
+        expected = cross_entropy(probs, labels[[position]])[0]
+        assert found["irreducible_loss"][row] == pytest.approx(expected, rel=1e-4)
+
+
+def test_dynamics_are_six_checkpoints_of_one_run_the_last_its_final_model(runs, prepared):
+    folder, sources, scoring_data = runs
+    (run,) = sources["dynamics", None].runs
+    scorer = DynamicsScorer(run, folder.trial(run).path)
+    dynamics = scorer.load(scoring_data)(POSITIONS)["dynamics"]
+    assert dynamics.shape == (5, 6, prepared.data.num_classes)
+    np.testing.assert_allclose(dynamics.sum(axis=2), 1, atol=1e-5)
+    final, _ = predict(folder, run, prepared.data, POSITIONS)
+    np.testing.assert_allclose(dynamics[:, -1], final, atol=1e-6)
+    assert (np.abs(np.diff(dynamics, axis=1)).max(axis=(0, 2)) > 1e-3).all()
+    # Two passes of half the pool are one epoch: every example three times in all.
+    chosen = pd.read_parquet(folder.trial(run).path / "selection.parquet")
+    assert (chosen["position"].value_counts() == 3).all()
+    assert folder.trial(run).result()["examples_scored"] == 5 * 300
+
+
+def test_a_proxy_gives_probabilities_norms_and_embeddings(runs, prepared):
+    folder, sources, scoring_data = runs
+    source = sources["proxy", None]
+    outputs = ProxyScorer(source.runs, models_of(folder, source)).load(scoring_data)(POSITIONS)
+    probs, features = predict(folder, source.runs[0], prepared.data, POSITIONS)
+    np.testing.assert_allclose(outputs["probs"][:, 0], probs, atol=1e-6)
+    np.testing.assert_allclose(outputs["feature_norms"][:, 0], np.linalg.norm(features, axis=1), rtol=1e-5)
+    model = load_model(models_of(folder, source)[0])
+    expected = embed_examples(model, prepared.data.train, POSITIONS, data=prepared.data, precision="fp32")
+    scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], "mean")
+    np.testing.assert_allclose(scorer.load(scoring_data)(POSITIONS)["embeddings"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("null", ["empty", "mask"])
+def test_nulls_are_one_input_in_ten_and_say_nothing_of_the_text(runs, prepared, null):
+    folder, sources, scoring_data = runs
+    source = sources["proxy", null]
+    data = prepared.data
+    assert folder.trial(source.runs[0]).result()["samples_per_epoch"] == [333]
+    assert len(trained_on(folder, source.runs[0])) == 300
+    scorer = ProxyScorer(source.runs, models_of(folder, source), null, prepared.encoder)
+    blank = scorer.load(scoring_data)(np.arange(40))["null_probs"][:, 0]
+    lengths = data.train.lengths[:40]
+    for length in np.unique(lengths):
+        same = blank[lengths == length]
+        np.testing.assert_allclose(same, np.broadcast_to(same[0], same.shape), atol=1e-5)
+    if null == "empty":
+        np.testing.assert_allclose(blank, np.broadcast_to(blank[0], blank.shape), atol=1e-5)
+
+
+def test_null_inputs_keep_special_pieces_and_labels(prepared):
+    tokenizer = load_tokenizer(prepared.encoder)
+    table = prepared.data.train
+    masked = null_table(table, "mask", tokenizer, has_pairs=False)
+    first = table.ids[: table.offsets[1]]
+    assert masked.ids[: table.offsets[1]].tolist() == [
+        piece if piece in (tokenizer.cls_token_id, tokenizer.sep_token_id) else tokenizer.mask_token_id
+        for piece in first
+    ]
+    empty = null_table(table, "empty", tokenizer, has_pairs=False)
+    assert empty.ids[empty.offsets[4] : empty.offsets[5]].tolist() == tokenizer("")["input_ids"]
+    keys = tie_keys(prepared.data.example_ids, 0)
+    extended = with_nulls(prepared.data, empty, keys)
+    assert len(extended.train) == 333
+    chosen = np.sort(np.argsort(keys)[:33])
+    np.testing.assert_array_equal(extended.train.labels[300:], np.asarray(table.labels)[chosen])
+    np.testing.assert_array_equal(extended.train.ids[: len(table.ids)], table.ids)
+    assert extended.fingerprint != prepared.data.fingerprint

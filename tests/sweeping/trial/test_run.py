@@ -1,0 +1,131 @@
+"""A trial gives the same bits in a fresh process, in a used one, and whoever ran before it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raybert.config import validate_config
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.trial.run import run_trial
+
+CONFIG = {
+    "train": {"length": {"steps": 8}, "batch_size": 16, "learning_rate": 1e-3},
+    "sweep": {"strategies": ["random", "random_epoch", "loss_threshold"], "seeds": 2},
+}
+
+
+def plan_for(prepared):
+    config = validate_config(CONFIG)
+    return make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+
+
+def outcome(folder: SweepFolder, trial_id: str) -> dict:
+    result = folder.trial(trial_id).result()
+    return {k: v for k, v in result.items() if not k.endswith("seconds")}
+
+
+def run_here(prepared, spec, path: Path) -> dict:
+    folder = SweepFolder(path)
+    status = run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None)
+    assert status == "complete", folder.trial(spec.trial_id).error()
+    return outcome(folder, spec.trial_id)
+
+
+def test_a_used_process_gives_what_a_fresh_one_gives(prepared, tmp_path):
+    specs = plan_for(prepared).trials
+    used = {spec.trial_id: run_here(prepared, spec, tmp_path / "used") for spec in specs}
+    torch.manual_seed(12345)
+    np.random.default_rng(1).random(3)
+    again = {spec.trial_id: run_here(prepared, spec, tmp_path / "again") for spec in reversed(specs)}
+    assert used == again
+    script = (
+        "import sys, json, pickle; from pathlib import Path\n"
+        "prepared, specs = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
+        "from raybert.sweeping.folder.layout import SweepFolder; from raybert.sweeping.trial.run import run_trial\n"
+        "for spec in specs:\n"
+        "    run_trial(spec, prepared.data, prepared.encoder, (), SweepFolder(Path(sys.argv[2])), lambda row: None)\n"
+    )
+    import pickle
+
+    (tmp_path / "work").write_bytes(pickle.dumps((prepared, specs[-1:])))
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "work"), str(tmp_path / "fresh")],
+        check=True,
+        timeout=120,
+    )
+    last = specs[-1].trial_id
+    assert outcome(SweepFolder(tmp_path / "fresh"), last) == used[last]
+
+
+def test_seeds_are_paired_over_strategies(prepared):
+    specs = {(spec.label, spec.seed): spec for spec in plan_for(prepared).trials}
+    assert specs["random", 1].model_seed == specs["loss_threshold", 1].model_seed
+    assert specs["random", 0].model_seed != specs["random", 1].model_seed
+
+
+def test_a_failure_is_recorded_with_its_traceback_and_a_result_is_never_made_twice(prepared, tmp_path):
+    folder = SweepFolder(tmp_path)
+    spec = plan_for(prepared).trials[0]
+
+    def broken(*arguments, **options):
+        raise ValueError("on purpose")
+
+    status = run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, fit_function=broken)
+    assert status == "failed"
+    text = folder.trial(spec.trial_id).error()
+    assert text.splitlines()[0] == "ValueError: on purpose"
+    assert "in broken" in text
+    folder.trial(spec.trial_id).forget_failure()
+    run_here(prepared, spec, tmp_path)
+    status = run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, fit_function=broken)
+    assert status == "complete"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster, prepared, tmp_path):
+    import ray
+
+    from raybert.models import load_backbone
+    from raybert.selection.pipeline import ScoringJob, run_scoring
+    from raybert.selection.scorers.models import EmbeddingScorer
+    from raybert.selection.scorers.scorer import Arithmetic, ScoringData
+    from raybert.selection.store import ScoreStore
+    from raybert.training import embed_examples
+
+    store = ScoreStore(tmp_path)
+    job = ScoringJob(
+        EmbeddingScorer(prepared.encoder, "mean"), "data", prepared.data.fingerprint, 300, Arithmetic("fp32", 16384)
+    )
+    scoring_data = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 16384))
+    progress = []
+    arguments = ([job], {"data": ray.put(scoring_data)}, store)
+    assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=progress.append)
+    model = load_backbone(prepared.encoder)
+    plain = embed_examples(model, prepared.data.train, np.arange(300), data=prepared.data, precision="fp32")
+    np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)
+    assert progress[-1].rows_done == progress[-1].rows_total == 300
+    before = store.completion(job.key)
+    assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=lambda _: pytest.fail("scored again"))
+    assert store.completion(job.key) == before
+    store.block_path(job.key, 0).write_bytes(b"torn")
+    notes = []
+    assert run_scoring(*arguments, cpus=ray_cluster.cpus, note=notes.append)
+    assert "it is computed again" in notes[0]
+    np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)
+
+
+def test_the_stored_configuration_says_everything(prepared, tmp_path):
+    spec = plan_for(prepared).trials[0]
+    run_here(prepared, spec, tmp_path)
+    text = (SweepFolder(tmp_path).trial(spec.trial_id).path / "config.yaml").read_text()
+    assert f"# trial_id: {spec.trial_id}" in text
+    assert "steps: 8" in text
+    json.dumps(spec.summary())

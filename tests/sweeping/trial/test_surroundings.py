@@ -1,0 +1,202 @@
+"""What a trial shows of itself while it runs, and when it stops: by signals of real processes where they matter."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from raybert.config import validate_config
+from raybert.sweeping.folder import heartbeat
+from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.ownership import Superseded, own
+from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.trial.run import run_trial
+from raybert.sweeping.trial.surroundings import TrialSurroundings
+from raybert.training.pulse import pulse
+
+
+@pytest.fixture
+def surroundings(tmp_path):
+    sweep = SweepFolder(tmp_path, attempt=3)
+    return TrialSurroundings(sweep.trial("t"), sweep.stop_request, sweep.fence, total_steps=100)
+
+
+def spec_of(prepared, steps=8, **limits):
+    config = validate_config(
+        {
+            "train": {"length": {"steps": steps}, "batch_size": 16, "checkpoint_seconds": 0},
+            "sweep": {"strategies": ["random"], "seeds": 1},
+            "limits": limits,
+        }
+    )
+    (spec,) = make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)}).trials
+    return spec
+
+
+def test_a_living_trial_says_who_and_how_far_it_is(surroundings):
+    with surroundings.alive():
+        beat = read_beat(surroundings.folder.path)
+        assert (beat["pid"], beat["host"], beat["attempt"]) == (os.getpid(), os.uname().nodename, 3)
+        assert (beat["step"], beat["total_steps"]) == (0, 100)
+        surroundings.heart.beat_at -= heartbeat.SECONDS_BETWEEN_BEATS
+        surroundings.stepped(17)
+        assert read_beat(surroundings.folder.path)["step"] == 17
+        surroundings.stepped(18)
+        assert read_beat(surroundings.folder.path)["step"] == 17, "more than one beat a second"
+    assert read_beat(surroundings.folder.path)["ended"]
+    assert read_beat(surroundings.folder.path)["step"] == 18
+
+
+def test_passes_over_examples_give_signs_of_life(surroundings):
+    with surroundings.alive():
+        surroundings.heart.beat_at -= heartbeat.SECONDS_BETWEEN_BEATS
+        before = surroundings.heart.beat_at
+        pulse()
+        assert surroundings.heart.beat_at > before
+    pulse()  # nobody listens any more
+
+
+def test_the_time_of_all_attempts_counts(tmp_path):
+    (tmp_path / "heartbeat.json").write_text(json.dumps({"seconds": 50.0, "step": 4}))
+    heart = Heart.begin(tmp_path, 1, 100)
+    assert 50.0 <= heart.seconds < 51.0
+    assert heart.step == 4
+
+
+def test_a_signal_reaches_only_the_process_that_wrote_the_beat():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    import psutil
+
+    beat = {"pid": child.pid, "process_started": psutil.Process(child.pid).create_time()}
+    assert not send_signal({**beat, "process_started": beat["process_started"] - 100}, 9), "the number of a dead one"
+    assert not send_signal({}, 9)
+    assert child.poll() is None
+    assert send_signal(beat, 9)
+    assert child.wait(10) == -9
+    assert not send_signal(beat, 9)
+
+
+def test_a_process_that_hangs_says_where_on_request(tmp_path):
+    with stack_on_request(tmp_path):
+        os.kill(os.getpid(), STACK_SIGNAL)
+        written = (tmp_path / "stack.txt").read_text()
+    assert "test_a_process_that_hangs_says_where_on_request" in written
+    assert "most recent call first" in written
+    with stack_on_request(tmp_path):
+        pass
+    assert not (tmp_path / "stack.txt").exists(), "an empty file is left"
+
+
+def test_a_trial_of_an_earlier_owner_stops_at_its_next_look_and_writes_nothing_more(surroundings, tmp_path):
+    def train():
+        with surroundings.alive():
+            surroundings.report({"evaluation": 1})
+            (tmp_path / "attempt").write_text("4")
+            seen.update(read_beat(surroundings.folder.path))
+            surroundings.asked_at = 0.0
+            surroundings.should_stop()
+
+    seen: dict = {}
+    with pytest.raises(Superseded, match="owner 3 was replaced"):
+        train()
+    with pytest.raises(Superseded, match="owner 3 was replaced"):
+        surroundings.report({"evaluation": 2})
+    assert surroundings.folder.rows() == [{"evaluation": 1}]
+    assert read_beat(surroundings.folder.path) == seen
+
+
+def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
+    folder, spec = SweepFolder(tmp_path, attempt=1), spec_of(prepared)
+
+    def replace_owner(row):
+        (tmp_path / "attempt").write_text("2")
+
+    assert run_trial(spec, prepared.data, prepared.encoder, (), folder, report=replace_owner) == "stopped"
+    assert folder.trial(spec.trial_id).status() == "pending"
+    again = SweepFolder(tmp_path, attempt=2)
+    assert run_trial(spec, prepared.data, prepared.encoder, (), again, report=lambda row: None) == "complete"
+
+
+SURVIVOR = """
+import pickle, sys, time
+from pathlib import Path
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.trial.run import run_trial
+
+prepared, spec = pickle.loads(Path(sys.argv[1]).read_bytes())
+folder = SweepFolder(Path(sys.argv[2]), attempt=1)
+slow = lambda step: time.sleep(0.2) if step > 4 else None
+print(run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, report_step=slow))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_outlives_its_sweep_lets_go_and_the_next_one_goes_on_exactly(prepared, tmp_path):
+    spec, path = spec_of(prepared, steps=120), tmp_path / "run"
+    (tmp_path / "work").write_bytes(pickle.dumps((prepared, spec)))
+    with own(path, print) as attempt:
+        assert attempt == 1
+        survivor = subprocess.Popen(
+            [sys.executable, "-c", SURVIVOR, str(tmp_path / "work"), str(path)], stdout=subprocess.PIPE, text=True
+        )
+        trial = SweepFolder(path).trial(spec.trial_id)
+        deadline = time.monotonic() + 120
+        while read_beat(trial.path).get("step", 0) < 6 and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+    with own(path, print) as attempt:
+        folder = SweepFolder(path, attempt)
+        assert survivor.poll() is None
+        assert run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None) == "complete"
+    assert survivor.communicate(timeout=60)[0] == "stopped\n"
+    assert trial.status() == "complete"
+    fresh = SweepFolder(tmp_path / "fresh")
+    run_trial(spec, prepared.data, prepared.encoder, (), fresh, lambda row: None)
+    assert trial.result()["test_loss"] == fresh.trial(spec.trial_id).result()["test_loss"]
+    assert [row["evaluation"] for row in trial.rows()] == [
+        row["evaluation"] for row in fresh.trial(spec.trial_id).rows()
+    ]
+
+
+def test_surroundings_travel_without_what_belongs_to_this_process(surroundings):
+    with surroundings.alive():
+        away = pickle.loads(pickle.dumps(surroundings)).at_rank(0, 2)
+    assert away.heart is None
+    with away.working():
+        assert away.heart is not None
+    other = away.at_rank(1, 2)
+    with other.working():
+        assert other.fence.attempt == 3
+
+
+def test_a_trial_that_has_used_up_its_time_fails_and_a_larger_limit_continues_it(prepared, tmp_path):
+    folder, spec = SweepFolder(tmp_path), spec_of(prepared, trial_seconds=0.001)
+    trial = folder.trial(spec.trial_id)
+    assert run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None) == "failed"
+    assert trial.failure().kind == "time"
+    assert "limits.trial_seconds: must end within 0.001 s, got to step 1 of 8" in trial.failure().message
+    assert (trial.checkpoints / "last" / "COMPLETE").exists()
+    trial.forget_failure()
+    longer = spec_of(prepared, trial_seconds=600)
+    assert longer.trial_id == spec.trial_id
+    assert run_trial(longer, prepared.data, prepared.encoder, (), folder, report=lambda row: None) == "complete"
+    fresh = SweepFolder(tmp_path / "fresh")
+    run_trial(longer, prepared.data, prepared.encoder, (), fresh, report=lambda row: None)
+    assert trial.result()["test_loss"] == fresh.trial(spec.trial_id).result()["test_loss"]
+
+
+def test_a_beat_costs_nothing_that_a_step_would_notice(surroundings):
+    with surroundings.alive():
+        started = time.perf_counter()
+        for step in range(10_000):
+            surroundings.stepped(step)
+            surroundings.should_stop()
+            pulse()
+        seconds = (time.perf_counter() - started) / 10_000
+    assert seconds < 100e-6  # the smallest step of the smallest encoder takes 5 ms
