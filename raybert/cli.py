@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from raybert.config import RaybertConfig, dump_yaml, load_config
-from raybert.errors import ConfigError, RaybertError
+from raybert.errors import ConfigError, RaybertError, RenamedWarning
 from raybert.sweeping.driver.control import send_command
 from raybert.sweeping.folder.failure_kinds import KINDS, RETRY_CHOICES
 from raybert.terminal.console import command_again, print_notes, relative
@@ -70,6 +71,7 @@ ThresholdOption = Annotated[
     float, typer.Option(min=0, max=1, help="Two classes: the second is predicted from this probability on.")
 ]
 MISTAKE, CANCELLED = 2, 3
+_python_shows = warnings.showwarning
 _CTRL_C = 130
 """What typer makes of a KeyboardInterrupt."""
 
@@ -520,7 +522,9 @@ def list_strategies() -> None:
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one line and its exit code."""
+    """Run the command line; a mistake of the user's is one line and its exit code, an old name a note."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", RenamedWarning)
     try:
         app(standalone_mode=True)
     except RaybertError as error:
@@ -534,6 +538,14 @@ def main() -> None:
         is_train = "train" in sys.argv[1:3]  # after --debug, at most
         print(f"stopped at once; continue with:  {command_again(*['--resume'] * is_train)}", file=sys.stderr)
         sys.exit(CANCELLED)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print that a name is an old one as a note, and every other warning as Python does."""
+    if issubclass(category, RenamedWarning):
+        print(f"note: {message}", file=sys.stderr)
+    else:
+        _python_shows(message, category, *where)
 
 
 def _given(**columns: str | None) -> dict[str, str]:

@@ -23,6 +23,10 @@ class RaybertError(Exception):
     exit_code = 2
 
 
+class RenamedWarning(FutureWarning):
+    """A key, column or attribute is called by a name that the next release will not know any more."""
+
+
 class ConfigError(RaybertError):
     """A key of the configuration is unknown, of the wrong type, or out of range."""
 

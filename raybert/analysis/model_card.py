@@ -145,7 +145,7 @@ def _summary(facts: CardFacts) -> str:
 def _data_lines(facts: CardFacts) -> Iterator[str]:
     data, section = facts.data, facts.config.data
     details = data.get("details") or {}
-    yield f"- source: `{section.source}`" + (f", subset `{section.subset}`" if section.subset else "")
+    yield f"- source: `{section.source}`" + (f", configuration `{section.config}`" if section.config else "")
     rows = details.get("rows") or {}
     if rows:
         joined = " (the validation examples are among the train examples)" if facts.refit is not None else ""

@@ -19,7 +19,7 @@ from raybert.analysis.search import Search
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
-from raybert.config import load_config
+from raybert.config import load_stored_config
 from raybert.files import atomic_path, write_text
 from raybert.sweeping.folder.best import best_trials, read_refit
 from raybert.sweeping.folder.layout import SweepFolder
@@ -124,7 +124,7 @@ def _write_selected(sweep: Sweep) -> None:
 def _best_trials(sweep: Sweep) -> list[str]:
     """Return the finished trials of the best configuration by `train.best_metric`, best first."""
     resolved = sweep.folder / "resolved.yaml"
-    metric = load_config(resolved).train.best_metric if resolved.exists() else "accuracy"
+    metric = load_stored_config(resolved).train.best_metric if resolved.exists() else "accuracy"
     finished = sweep.comparable_trials().set_index("trial_id")
     values = {str(trial_id): float(value) for trial_id, value in finished[f"validation_{metric}"].items()}
     return best_trials(sweep.plan["trials"], values, metric)

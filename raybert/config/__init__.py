@@ -5,9 +5,11 @@ from raybert.config.load import (
     apply_overrides,
     dump_yaml,
     load_config,
+    load_stored_config,
     suggest,
     validate_config,
     validate_model,
+    validate_stored_config,
     with_value,
 )
 from raybert.config.model import HeadConfig, ModelConfig
@@ -51,8 +53,10 @@ __all__ = [
     "apply_overrides",
     "dump_yaml",
     "load_config",
+    "load_stored_config",
     "suggest",
     "validate_config",
     "validate_model",
+    "validate_stored_config",
     "with_value",
 ]

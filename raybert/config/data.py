@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from raybert.config.section import Section
@@ -16,7 +18,7 @@ class DataConfig(Section):
         description="built-in corpus (`docstrings`), path of a parquet/csv/jsonl file, folder with one file "
         "per split, or hub id",
     )
-    subset: str | None = Field(None, description="configuration name of a hub dataset, e.g. `sst2` of `glue`")
+    config: str | None = Field(None, description="configuration of a hub dataset, e.g. `sst2` of `glue`")
     revision: str | None = Field(None, description="git revision of a hub dataset")
     text: str = Field("text", description="column of the text")
     text_pair: str | None = Field(None, description="column of the second text, for pairs")
@@ -40,3 +42,8 @@ class DataConfig(Section):
         description="cross-validation: all rows of the source are cut into so many folds, each is the test split once",
     )
     split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the content of a data set, folds apart, as JSON; keys of finished folders hold it."""
+        part = self.model_dump(mode="json", exclude={"folds"})
+        return {"subset" if key == "config" else key: value for key, value in part.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -11,8 +12,9 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from raybert.config.renamed import rename_keys
 from raybert.config.schema import RaybertConfig
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, RenamedWarning
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -78,10 +80,33 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def validate_config(document: Mapping[str, Any]) -> RaybertConfig:
     """Return the configuration that a plain mapping describes.
 
+    Keys by their names of raybert 0.1 are accepted with a `RenamedWarning` that says the new one.
+
     Raises:
         ConfigError: a key is unknown or its value is not allowed.
     """
-    return validate_model(RaybertConfig, document)
+    renamed, notes = rename_keys(document)
+    for note in notes:
+        warnings.warn(note, RenamedWarning, stacklevel=2)
+    return validate_model(RaybertConfig, renamed)
+
+
+def load_stored_config(path: str | Path) -> RaybertConfig:
+    """Return the configuration in a file that raybert itself has written, by this version or an earlier one.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    return validate_stored_config(read_yaml(path))
+
+
+def validate_stored_config(document: Mapping[str, Any]) -> RaybertConfig:
+    """Return the configuration in what raybert has written; who reads old results can change no names in them.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    return validate_model(RaybertConfig, rename_keys(document)[0])
 
 
 def validate_model(model: type[Model], document: Mapping[str, Any], prefix: str = "") -> Model:

@@ -39,7 +39,7 @@ class IrisConfig(Section):
     num_queries: int = Field(8, ge=1, description="N, learned")
     top_k: int = Field(12, ge=1, description="most chunks that a query retrieves")
     temperature: float = Field(0.1, gt=0, description="of the softmax over what is retrieved")
-    pool: Literal["concat", "mean"] = Field("concat", description="of what the queries retrieved")
+    combine: Literal["concat", "mean"] = Field("concat", description="of what the queries retrieved")
     interaction: bool = Field(True, description="for pairs: products of the first text with what is retrieved")
     dropout: float = Field(0.1, ge=0, lt=1, description="before the classifier")
 
@@ -106,7 +106,10 @@ class ModelConfig(Section):
     def task(self) -> dict[str, Any]:
         """Return what a trial's model adds to the encoder's files, as JSON; it decides nothing about the data."""
         others = {"kind", "iris"} if self.kind == "encoder" else set()
-        return self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code", *others})
+        part = self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code", *others})
+        if self.kind == "iris":  # ids of finished trials hold the name that `combine` had
+            part["iris"] = {"pool" if key == "combine" else key: value for key, value in part["iris"].items()}
+        return part
 
     @property
     def has_own_head(self) -> bool:

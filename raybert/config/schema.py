@@ -200,8 +200,8 @@ class RaybertConfig(Section):
 
     @model_validator(mode="after")
     def _iris_has_no_tuned_encoder(self) -> RaybertConfig:
-        if self.model.kind == "iris" and self.selection.embedding.source == "proxy":
-            raise ValueError("selection.embedding.source: must be encoder with `model.kind: iris`, which tunes none")
+        if self.model.kind == "iris" and self.selection.embedding.of == "proxy":
+            raise ValueError("selection.embedding.of: must be encoder with `model.kind: iris`, which tunes none")
         if self.model.kind == "iris" and (self.monitor.activations or self.monitor.attention_entropy):
             raise ValueError("monitor: activations and attention_entropy must be null with `model.kind: iris`")
         return self

@@ -79,8 +79,12 @@ class ScorersConfig(Section):
 class EmbeddingConfig(Section):
     """The embeddings of the pool."""
 
-    source: Literal["encoder", "proxy"] = Field("encoder", description="the frozen encoder, or the seed's proxy")
+    of: Literal["encoder", "proxy"] = Field("encoder", description="the frozen encoder, or the seed's proxy")
     pooling: Literal["mean", "cls"] = Field("mean", description="over word pieces, or the first one")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the embeddings depend on, as JSON; ids of finished trials hold it."""
+        return {"source": self.of, "pooling": self.pooling}
 
 
 class SelectionConfig(Section):

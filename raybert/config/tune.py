@@ -77,14 +77,16 @@ class AshaConfig(Section):
 class TuneConfig(Section):
     """An equal search for every strategy, each in a study of its own, before the comparison."""
 
-    trials_per_strategy: int = Field(ge=1, description="suggestions for every strategy (and grid point)")
+    suggestions_per_strategy: int = Field(ge=1, description="suggestions for every strategy (and grid point)")
     space: dict[str, DomainConfig] = Field(
         min_length=1,
         description="dotted key of train, model or selection, or `strategies.<label>.<parameter>` -> its values",
     )
     metric: MetricName | None = Field(None, description="validation metric; default: `train.best_metric`")
     mode: Literal["auto", "max", "min"] = Field("auto", description="auto: min for loss, brier and ece, else max")
-    seeds_per_trial: int = Field(1, ge=1, description="runs of a suggestion, on seeds that the comparison does not use")
+    seeds_per_suggestion: int = Field(
+        1, ge=1, description="runs of a suggestion, on seeds that the comparison does not use"
+    )
     seed_test: float | None = Field(
         0.05,
         gt=0,
@@ -96,14 +98,16 @@ class TuneConfig(Section):
     sampler: Literal["tpe", "random", "cmaes", "qmc", "gp"] = Field(
         "tpe", description="what suggests; tpe: multivariate"
     )
-    startup_trials: int = Field(10, ge=1, description="random suggestions before the sampler learns (tpe, gp, cmaes)")
+    startup_suggestions: int = Field(
+        10, ge=1, description="random suggestions before the sampler learns (tpe, gp, cmaes)"
+    )
     seed: int = Field(0, ge=0, description="of the sampler; the same start-up points for every strategy")
     asha: AshaConfig | None = Field(AshaConfig(), description="early stopping; null: every run is finished")
     shared: bool = Field(
         False,
         description="one study for all strategies, which finds the winner only: cheaper, and unfair to slow learners",
     )
-    subset: float | None = Field(
+    pool_fraction: float | None = Field(
         None, gt=0, lt=1, description="share of the pool that is tuned on; the comparison has all of it"
     )
     storage: str = Field(
@@ -125,9 +129,9 @@ class TuneConfig(Section):
 
     @model_validator(mode="after")
     def _room_for_the_points(self) -> TuneConfig:
-        if len(self.points_to_evaluate) > self.trials_per_strategy:
+        if len(self.points_to_evaluate) > self.suggestions_per_strategy:
             raise ValueError(
-                f"points_to_evaluate: must be at most trials_per_strategy ({self.trials_per_strategy}), got "
+                f"points_to_evaluate: must be at most suggestions_per_strategy ({self.suggestions_per_strategy}), got "
                 f"{len(self.points_to_evaluate)}"
             )
         return self
@@ -145,4 +149,4 @@ class TuneConfig(Section):
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of a suggestion's runs."""
-        return tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds_per_trial))
+        return tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds_per_suggestion))

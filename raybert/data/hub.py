@@ -44,7 +44,7 @@ def _load(config: DataConfig, built_in: tuple[str, ...]) -> Mapping[str, Any]:
             f"data.source: hub dataset '{config.source}' needs the package `datasets`; install it or name a local path"
         ) from None
     try:
-        return dict(datasets.load_dataset(config.source, config.subset, revision=config.revision))
+        return dict(datasets.load_dataset(config.source, config.config, revision=config.revision))
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         raise DataError(_explain(config, error, built_in)) from None
 
@@ -56,8 +56,8 @@ def _explain(config: DataConfig, error: Exception, built_in: tuple[str, ...]) ->
         error
     ):  # "Config name is missing", "BuilderConfig .. not found"
         options = str(error)[str(error).find("[") :].split("]")[0].strip("[]").replace("'", "")
-        got = f"'{config.subset}'" if config.subset else "none"
-        return f"data.subset: hub dataset '{config.source}' has the subsets {options}, got {got}"
+        got = f"'{config.config}'" if config.config else "none"
+        return f"data.config: hub dataset '{config.source}' has the configurations {options}, got {got}"
     near = difflib.get_close_matches(config.source, built_in, n=1)
     hint = f"; did you mean the built-in '{near[0]}'?" if near else ""
     if "doesn't exist" in first_line or "not found" in first_line.lower():

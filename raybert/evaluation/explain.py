@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from raybert.config import load_config
+from raybert.config import load_stored_config
 from raybert.data.chunked import ChunkedData
 from raybert.errors import ConfigError, ModelError, SweepError
 from raybert.evaluation.retrieval import explain_documents, strongest_chunks
@@ -118,7 +118,7 @@ def _best_trial(sweep: SweepFolder) -> str:
 
 def _prepare(sweep: SweepFolder, trial: TrialFolder) -> Prepared:
     """Return the data that the trial was trained on, embedded."""
-    config = load_config(trial.path / "config.yaml")
+    config = load_stored_config(trial.path / "config.yaml")
     fold = int(trial.result()["fold"])
     variant = next(variant for variant in expand_grid(config) if variant.fold == fold)
     prepared = prepare_variants([variant], cache_folder())

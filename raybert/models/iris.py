@@ -35,7 +35,7 @@ class IrisSettings:
         num_queries: N, learned.
         top_k: most chunks that a query retrieves from a document.
         temperature: of the softmax over what is retrieved, > 0.
-        pool: the features are the retrieved vectors of all queries end to end, or their mean.
+        combine: the features are the retrieved vectors of all queries end to end, or their mean.
         is_pair: the first text of a pair comes as one embedding, e; chunks are those of the second.
         interaction: with a pair, also c_i . e for every query: a linear head cannot relate the two otherwise.
         dropout: before every linear layer of the head.
@@ -49,7 +49,7 @@ class IrisSettings:
     num_queries: int = 8
     top_k: int = 12
     temperature: float = 0.1
-    pool: Literal["concat", "mean"] = "concat"
+    combine: Literal["concat", "mean"] = "concat"
     is_pair: bool = False
     interaction: bool = True
     dropout: float = 0.1
@@ -65,7 +65,7 @@ class IrisSettings:
     @property
     def feature_parts(self) -> dict[str, int]:
         """Sizes of the parts of h in their order: retrieved, companion, interaction."""
-        retrieved = self.width * (self.num_queries if self.pool == "concat" else 1)
+        retrieved = self.width * (self.num_queries if self.combine == "concat" else 1)
         companion = self.width if self.is_pair else 0
         interaction = self.num_queries if self.is_pair and self.interaction else 0
         return {"retrieved": retrieved, "companion": companion, "interaction": interaction}
@@ -158,7 +158,7 @@ class IrisClassifier(nn.Module):
     ) -> torch.Tensor:
         """Return h (b, H), the input of the head; arguments as of `forward`."""
         summaries = self.retrieve(chunks, chunk_mask).summaries
-        parts = [summaries.flatten(1) if self.settings.pool == "concat" else summaries.mean(1)]
+        parts = [summaries.flatten(1) if self.settings.combine == "concat" else summaries.mean(1)]
         if self.settings.is_pair:
             companions = self._checked(companions)
             parts.append(companions)
@@ -213,7 +213,7 @@ class IrisClassifier(nn.Module):
         layer: Any = self.head[-1]
         parts = layer.weight.split(list(self.settings.feature_parts.values()), dim=1)
         num_queries, width = self.settings.num_queries, self.settings.width
-        if self.settings.pool == "concat":
+        if self.settings.combine == "concat":
             weights = parts[0].view(-1, num_queries, width)  # (O, N, d)
         else:
             weights = parts[0].unsqueeze(1).expand(-1, num_queries, -1) / num_queries
@@ -251,6 +251,8 @@ class IrisClassifier(nn.Module):
         if config.get("model_type") != MODEL_TYPE:
             raise ModelError(f"{path}: model_type: must be '{MODEL_TYPE}', got '{config.get('model_type')}'")
         settings = {**config["settings"], "hidden_sizes": tuple(config["settings"]["hidden_sizes"])}
+        if "pool" in settings:  # saved by raybert 0.1
+            settings["combine"] = settings.pop("pool")
         model = cls(IrisSettings(**settings), seed=0)
         model.load_state_dict(load_file(folder / _WEIGHTS))
         return model.eval()

@@ -248,7 +248,7 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:
     """Return a line for every strategy whose rounds cannot change what it selects."""
-    changing = CURRENT_MODEL_SIGNALS | ({"embeddings"} if config.selection.embedding.source == "proxy" else set())
+    changing = CURRENT_MODEL_SIGNALS | ({"embeddings"} if config.selection.embedding.of == "proxy" else set())
     return [
         f"'{label}' reads nothing of the current model: its last round has selected what `once` selects"
         for label, strategy in build_strategies(config)

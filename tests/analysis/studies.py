@@ -15,7 +15,7 @@ from raybert.config import TuneConfig
 from raybert.sweeping.search.studies import open_storage
 
 RATE = "train.learning_rate"
-_TUNE = TuneConfig.model_validate({"trials_per_strategy": 1, "space": {RATE: {"low": 1e-5, "high": 1e-2}}})
+_TUNE = TuneConfig.model_validate({"suggestions_per_strategy": 1, "space": {RATE: {"low": 1e-5, "high": 1e-2}}})
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 SPACE: Mapping[str, BaseDistribution] = {
     RATE: FloatDistribution(1e-5, 1e-2, log=True),

@@ -15,10 +15,10 @@ from raybert.models.iris import IrisClassifier, IrisSettings
 LENGTHS = [1, 3, 12, *[7] * 40]
 VARIANTS = [
     {"num_classes": 2},
-    {"num_classes": 2, "pool": "mean"},
+    {"num_classes": 2, "combine": "mean"},
     {"num_classes": 3},
     {"num_classes": 2, "is_pair": True},
-    {"num_classes": 3, "is_pair": True, "pool": "mean"},
+    {"num_classes": 3, "is_pair": True, "combine": "mean"},
     {"num_classes": 2, "is_pair": True, "interaction": False},
 ]
 

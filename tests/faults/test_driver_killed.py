@@ -23,9 +23,9 @@ Drive = Callable[[], AbstractContextManager[Driver]]
 NUM_KILLS = 10
 PER_ARM = 5
 TUNE = {
-    "trials_per_strategy": PER_ARM,
-    "seeds_per_trial": 2,
-    "startup_trials": 2,
+    "suggestions_per_strategy": PER_ARM,
+    "seeds_per_suggestion": 2,
+    "startup_suggestions": 2,
     "space": {"train.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}},
 }
 

@@ -36,7 +36,7 @@ def delete(path):
 def search(ground, tmp_path_factory):
     """A sweep file with a search."""
     tune = {
-        "trials_per_strategy": PER_ARM,
+        "suggestions_per_strategy": PER_ARM,
         "space": {"train.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}},
     }
     path = tmp_path_factory.mktemp("search") / "sweep.yaml"

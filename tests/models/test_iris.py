@@ -60,7 +60,7 @@ def logits_by_hand(model: IrisClassifier, chunks: np.ndarray, companion: np.ndar
         retrieved = sorted(range(len(chunks)), key=lambda j: (-similarities[j], j))[: settings.top_k]
         weights = np.exp([similarities[j] / settings.temperature for j in retrieved])
         summaries.append(sum(w * chunks[j] for w, j in zip(weights / weights.sum(), retrieved, strict=True)))
-    features = list(np.concatenate(summaries) if settings.pool == "concat" else np.mean(summaries, axis=0))
+    features = list(np.concatenate(summaries) if settings.combine == "concat" else np.mean(summaries, axis=0))
     if companion is not None:
         features += list(companion)
         if settings.interaction:
@@ -258,7 +258,7 @@ def test_decay_leaves_out_only_queries():
     assert model.no_decay_names() <= dict(model.named_parameters()).keys()
 
 
-@pytest.mark.parametrize("variant", [{}, {"hidden_sizes": (5,), "num_classes": 3, "is_pair": True, "pool": "mean"}])
+@pytest.mark.parametrize("variant", [{}, {"hidden_sizes": (5,), "num_classes": 3, "is_pair": True, "combine": "mean"}])
 def test_a_saved_classifier_answers_as_before(tmp_path, variant):
     model = build(5, temperature=0.2, **variant)
     model.save_pretrained(tmp_path / "best")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.results.sweep import Sweep
-from raybert.config import ResourcesConfig, load_config
+from raybert.config import ResourcesConfig, load_stored_config
 from raybert.files import read_json
 from raybert.sweeping.estimate.describe import duration
 from raybert.sweeping.plan.roles import REFIT, TUNE
@@ -68,7 +68,7 @@ def _measure(sweep: Sweep, document: Mapping[str, Any]) -> dict[str, float]:
     if document["is_running"] or not trials["status"].isin(["complete", "failed"]).all():
         return {}
     ids = trials["trial_id"].tolist()
-    resources = load_config(sweep.folder / "resolved.yaml").resources
+    resources = load_stored_config(sweep.folder / "resolved.yaml").resources
     folders = [sweep.folder / "trials" / trial_id for trial_id in ids] + list(_searched(sweep.folder))
     seconds = sum(map(_seconds_of, folders)) * _per_trial(resources) + _scoring_seconds(document["signals"])
     hours = "gpu_hours" if resources.gpus_per_worker else "cpu_hours"

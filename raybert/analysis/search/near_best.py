@@ -15,7 +15,7 @@ UNKNOWN_NOISE_FRACTION = 0.01
 """Of the best value: what counts as near it where nothing says how large the noise is."""
 _UNKNOWN = (
     "near the best: within 1 % of it; how much is chance is not known without several seeds of a suggestion "
-    "(`sweep.tune.seeds_per_trial`) or of a finished comparison (`sweep.seeds`)"
+    "(`sweep.tune.seeds_per_suggestion`) or of a finished comparison (`sweep.seeds`)"
 )
 COLUMNS = (
     *ARM_KEYS,

@@ -22,7 +22,7 @@ from raybert.analysis.search.tables import (
     pruning_table,
     suggestions_table,
 )
-from raybert.config import RaybertConfig, load_config
+from raybert.config import RaybertConfig, load_stored_config
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,6 @@ def make_search(arms: Sequence[StudiedArm], trials: pd.DataFrame) -> Search:
 def _find_storage(folder: Path) -> tuple[str, str | None]:
     """Return `sweep.tune.storage` of the resolved file, and the sweep's name if other sweeps may be there too."""
     resolved = folder / "resolved.yaml"
-    config = load_config(resolved) if resolved.exists() else RaybertConfig()
+    config = load_stored_config(resolved) if resolved.exists() else RaybertConfig()
     storage = config.sweep.tune.storage if config.sweep.tune is not None else "sqlite"
     return storage, config.name if "://" in storage else None

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from raybert.config import RaybertConfig, load_config
+from raybert.config import RaybertConfig, load_stored_config
 from raybert.errors import ConfigError
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
@@ -34,7 +34,7 @@ def read_previous_config(folder: Path, note: Callable[[str], None]) -> RaybertCo
     # Its last section: without it the file is torn, though what is left of it may be valid.
     if "\nlimits:" in path.read_text(encoding="utf-8", errors="replace"):
         with contextlib.suppress(ConfigError):
-            return load_config(path)
+            return load_stored_config(path)
     note(
         "note: resolved.yaml is damaged and written anew: whether the sweep file has changed since is not checked "
         "(trials of another file have other ids, and are not mixed up)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raybert.config import StrategyConfig, validate_config
+from raybert.config import StrategyConfig, validate_stored_config
 from raybert.errors import RaybertError, SweepError
 from raybert.files import write_json
 from raybert.selection.catalogue import build_strategy, strategy_entry
@@ -104,7 +104,7 @@ def spec_of(document: dict[str, Any]) -> RunSpec:
     signal_runs = [SignalRuns(**{**entry, "runs": tuple(entry["runs"])}) for entry in document["signal_runs"]]
     fields = document | {
         "strategy": build_strategy(StrategyConfig(**document["strategy"])),
-        "config": validate_config(document["config"]),
+        "config": validate_stored_config(document["config"]),
         "signal_runs": tuple(signal_runs),
     }
     return RunSpec(**fields)

@@ -121,7 +121,7 @@ class JobPlanner:
         embedding = spec.config.selection.embedding
         if isinstance(ready.data, ChunkedData):
             return self._job(spec, DocumentEmbeddingScorer(ready.encoder))
-        if embedding.source == "encoder":
+        if embedding.of == "encoder":
             return self._job(spec, EmbeddingScorer(ready.encoder, embedding.pooling))
         run = next(source for source in spec.signal_runs if source.kind == "proxy").runs[0]
         return self._job(spec, ProxyEmbeddingScorer(run, self._model(run), embedding.pooling), runs=(run,))

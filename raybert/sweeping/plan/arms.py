@@ -139,27 +139,27 @@ def with_values(
 
 
 def tuning_variants(config: RaybertConfig, pools: Mapping[str, PoolFacts]) -> list[Variant]:
-    """Return the grid points as they are tuned: fold 0, and of the pool the part that `sweep.tune.subset` says.
+    """Return the grid points as they are tuned: fold 0, and of the pool the part that `sweep.tune.pool_fraction` says.
 
     Args:
         config: the sweep file.
         pools: facts of the whole pools.
     """
     assert config.sweep.tune is not None
-    subset = config.sweep.tune.subset
+    fraction = config.sweep.tune.pool_fraction
     variants = [variant for variant in expand_grid(config) if variant.fold == 0]
-    if subset is None:
+    if fraction is None:
         return variants
-    return [_with_subset(variant, pools[variant.data_key], subset) for variant in variants]
+    return [_of_fraction(variant, pools[variant.data_key], fraction) for variant in variants]
 
 
-def _with_subset(variant: Variant, facts: PoolFacts, subset: float) -> Variant:
+def _of_fraction(variant: Variant, facts: PoolFacts, fraction: float) -> Variant:
     config = variant.config
-    count = max(facts.num_classes, round(subset * facts.num_examples))
+    count = max(facts.num_classes, round(fraction * facts.num_examples))
     data = config.data.model_copy(update={"train_examples": count})
     budget = config.selection.budget
     if isinstance(budget, int):
-        budget = max(1, round(subset * budget))
+        budget = max(1, round(fraction * budget))
     selection = config.selection.model_copy(update={"budget": budget})
     return replace(variant, config=config.model_copy(update={"data": data, "selection": selection}))
 
@@ -212,7 +212,7 @@ def _make_arm(
         grid=grid,
         grid_points=grids,
         space=spaces[label],
-        num_suggestions=tune.trials_per_strategy * len(candidates),
+        num_suggestions=tune.suggestions_per_strategy * len(candidates),
         metric=tune.metric_name(config.train.best_metric),
         mode=tune.direction(config.train.best_metric),
         points=tuple(point for point in points if point),
@@ -240,7 +240,7 @@ def _candidates(
 ) -> Iterator[tuple[dict[str, Any], tuple[Candidate, ...]]]:
     """Yield every point of the grid with its strategies: one by one, or with `shared` together."""
     variants = tuning_variants(config, pools)
-    neighbours = variants if tune.subset is not None else expand_grid(config)
+    neighbours = variants if tune.pool_fraction is not None else expand_grid(config)
     for variant in variants:
         facts = facts_of(variant, neighbours, pools)
         found = [

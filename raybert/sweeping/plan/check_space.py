@@ -62,7 +62,7 @@ def count_suggestions(config: RaybertConfig) -> int:
     assert config.sweep.tune is not None
     search_spaces(config)
     num_points = len({str(variant.grid) for variant in expand_grid(config)})
-    return config.sweep.tune.trials_per_strategy * len(build_entries(config)) * num_points
+    return config.sweep.tune.suggestions_per_strategy * len(build_entries(config)) * num_points
 
 
 def _check_sampler(tune: TuneConfig) -> None:
@@ -107,9 +107,9 @@ def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig) -> None
     for fixed, reason in _FIXED.items():
         if _overlap(key, fixed):
             raise ConfigError(f"{path}: must be the same in all runs, because it {reason}")
-    subset = config.sweep.tune.subset if config.sweep.tune is not None else None
-    if key == "selection.budget" and subset is not None:
-        raise ConfigError(f"{path}: must be left out with `subset`, on which a budget means another one")
+    fraction = config.sweep.tune.pool_fraction if config.sweep.tune is not None else None
+    if key == "selection.budget" and fraction is not None:
+        raise ConfigError(f"{path}: must be left out with `pool_fraction`, on which a budget means another one")
     if key.startswith("selection.") and key != "selection.budget":
         raise ConfigError(
             f"{path}: must be the same in all runs, because signals are computed once, before the search; write the "

@@ -22,7 +22,7 @@ _EXECUTION_ONLY = (
 )
 
 
-_FREE_IN_A_SEARCH = ("trials_per_strategy", "asha", "seed_test")
+_FREE_IN_A_SEARCH = ("suggestions_per_strategy", "asha", "seed_test")
 """Keys of `sweep.tune` that may change while it is on its way: what was decided stays decided."""
 
 
@@ -49,7 +49,7 @@ def check_extension(old: RaybertConfig, new: RaybertConfig, *, search_begun: boo
                 [*lines, f"sweep.strategies: {', '.join(names)}"]
                 for lines, names in zip((before, after), labels, strict=True)
             )
-        _check_same(before, after, "finished suggestions", "trials_per_strategy (of sweep.tune)")
+        _check_same(before, after, "finished suggestions", "suggestions_per_strategy (of sweep.tune)")
 
 
 def _comparable_search(tune: TuneConfig, *labels: tuple[str, ...]) -> list[str]:

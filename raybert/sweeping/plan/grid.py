@@ -34,7 +34,7 @@ class Variant:
     def data_key(self) -> str:
         """Which prepared data set it trains on: the data section, the fold and the tokenizer decide."""
         folds = self.config.data.folds
-        data = self.config.data.model_dump(mode="json", exclude={"folds"})
+        data = self.config.data.identity()
         parts = {"data": data, "encoder": self.config.model.data_part()}
         return content_key(parts | ({"fold": [self.fold, folds]} if folds else {}))
 

@@ -34,7 +34,7 @@ def plan_signal_runs(
     selection, needs = variant.config.selection, strategy.all_signals()
     proxy = selection.proxy
     maker = _RunMaker(variant, facts, seed if proxy.per_seed else 0)
-    embeds_by_proxy = bool(needs & EMBEDDING_SIGNALS) and selection.embedding.source == "proxy"
+    embeds_by_proxy = bool(needs & EMBEDDING_SIGNALS) and selection.embedding.of == "proxy"
     if needs & PROXY_SIGNALS or embeds_by_proxy:
         null = strategy.null_inputs()
         runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
@@ -69,9 +69,9 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
         raise ConfigError(
             f"sweep.strategies: '{label}' compares with a null that proxies of the whole pool have seen; {remedy}"
         )
-    if strategy.all_signals() & EMBEDDING_SIGNALS and config.selection.embedding.source == "proxy":
+    if strategy.all_signals() & EMBEDDING_SIGNALS and config.selection.embedding.of == "proxy":
         raise ConfigError(
-            f"selection.embedding.source: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
+            f"selection.embedding.of: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
             f"different folds cannot be compared; {remedy}"
         )
     runs = [set(source.runs) for source in signal_runs if source.kind in ("proxy", "irreducible")]

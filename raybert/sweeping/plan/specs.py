@@ -169,7 +169,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "sources": [dataclasses.asdict(source) for source in spec.signal_runs],
         "null": spec.null,
         "checkpoints": spec.checkpoints,
-        "embedding": config.selection.embedding.model_dump(mode="json") if reads_embeddings else None,
+        "embedding": config.selection.embedding.identity() if reads_embeddings else None,
         "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needs else None,
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],

@@ -30,7 +30,7 @@ def make_sampler(tune: TuneConfig, number: int, *, has_conditions: bool) -> Base
             return RandomSampler(seed=seed)
         if tune.sampler == "qmc":
             return _NumberedQMC(tune.seed, number, RandomSampler(seed=seed))
-        startup: dict[str, Any] = {"n_startup_trials": tune.startup_trials, "seed": seed}
+        startup: dict[str, Any] = {"n_startup_trials": tune.startup_suggestions, "seed": seed}
         if tune.sampler == "cmaes":
             return CmaEsSampler(**startup, warn_independent_sampling=False)
         if tune.sampler == "gp":

@@ -20,7 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search.optuna import OptunaSearch
 
-from raybert.config import RaybertConfig, TuneConfig, load_config
+from raybert.config import RaybertConfig, TuneConfig, load_stored_config
 from raybert.errors import SweepError
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
@@ -242,7 +242,7 @@ def load_studies(folder: Path) -> dict[str, Study]:
     Raises:
         SweepError: they cannot be opened.
     """
-    config = load_config(folder / "resolved.yaml")
+    config = load_stored_config(folder / "resolved.yaml")
     tune = config.sweep.tune
     if tune is None or (tune.storage == "sqlite" and not (folder / STUDY_FILE).exists()):
         return {}

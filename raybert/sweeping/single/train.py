@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raybert.config import RaybertConfig, ResourcesConfig, load_config
+from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
 from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.files import read_json
 from raybert.sweeping.driver.progress import RunProgress
@@ -102,7 +102,7 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
             raise SweepError(f"{path}: holds no run to resume; leave --resume out to begin one")
         return False
     try:
-        there, wanted = load_config(path / "resolved.yaml").sweep, config.sweep
+        there, wanted = load_stored_config(path / "resolved.yaml").sweep, config.sweep
     except ConfigError:
         raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
     if there != wanted:

@@ -364,7 +364,7 @@ class _Trial:
 
 def _proxy_pooling(spec: RunSpec) -> Literal["mean", "cls"] | None:
     embedding = spec.config.selection.embedding
-    return embedding.pooling if embedding.source == "proxy" else None
+    return embedding.pooling if embedding.of == "proxy" else None
 
 
 def _device(spec: RunSpec) -> torch.device:

@@ -137,7 +137,7 @@ def test_parameters_of_choices_only_are_printed(tmp_path):
 @pytest.mark.parametrize("storage", ["journal", "sqlite:///{folder}/shared.db"])
 def test_the_studies_are_where_the_resolved_file_says(tmp_path, storage):
     storage = storage.format(folder=tmp_path)
-    tune = {"trials_per_strategy": 2, "space": {RATE: {"low": 1e-5, "high": 1e-2}}, "storage": storage}
+    tune = {"suggestions_per_strategy": 2, "space": {RATE: {"low": 1e-5, "high": 1e-2}}, "storage": storage}
     config = RaybertConfig.model_validate({"name": "mine", "sweep": {"tune": tune}})
     write_plan(tmp_path, [make_spec("random")])
     (tmp_path / "resolved.yaml").write_text(dump_yaml(config))

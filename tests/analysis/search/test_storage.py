@@ -140,7 +140,7 @@ def test_a_reader_that_polls_neither_blocks_the_writer_nor_misses_what_it_tells(
     """As optuna-dashboard does, and `raybert report`, while suggestions come and go."""
     num_trials = 25
     with open_storage(
-        TuneConfig(trials_per_strategy=1, space={RATE: {"low": 1e-5, "high": 1e-2}}), tmp_path
+        TuneConfig(suggestions_per_strategy=1, space={RATE: {"low": 1e-5, "high": 1e-2}}), tmp_path
     ) as storage:
         _check_polling(tmp_path, write_arm(tmp_path, "a", [], storage=storage), num_trials)
     assert os.listdir(tmp_path) == ["study.db"]

@@ -210,8 +210,8 @@ def len_of(part):
         ({"model": {"iris": {"num_queries": 4}}}, "model: iris: must be left out without `kind: iris`"),
         ({"model": {"kind": "iris", "iris": {"stride": 200}}}, r"stride: must be <= chunk_tokens \(128\), got 200"),
         (
-            {"model": {"kind": "iris"}, "selection": {"embedding": {"source": "proxy"}}},
-            "selection.embedding.source: must be encoder",
+            {"model": {"kind": "iris"}, "selection": {"embedding": {"of": "proxy"}}},
+            "selection.embedding.of: must be encoder",
         ),
     ],
 )

@@ -149,7 +149,7 @@ def test_proxies_may_be_cross_fitted_several_times():
 
 
 def test_a_proxy_may_give_the_embeddings():
-    selection = {"proxy": {"num_seeds": 2}, "embedding": {"source": "proxy"}}
+    selection = {"proxy": {"num_seeds": 2}, "embedding": {"of": "proxy"}}
     plan = plan_of(config_of(sweep={"strategies": ["k_center", "el2n"], "seeds": 1}, selection=selection))
     sources = {spec.label: spec.signal_runs for spec in plan.trials if spec.role == "trial"}
     assert labels_of(plan) == ["proxy"] * 2
@@ -159,7 +159,7 @@ def test_a_proxy_may_give_the_embeddings():
 @pytest.mark.parametrize(
     ("strategy", "selection", "message"),
     [
-        ("k_center", {"embedding": {"source": "proxy"}}, "one proxy of the whole pool for 'k_center'.*folds, got 2"),
+        ("k_center", {"embedding": {"of": "proxy"}}, "one proxy of the whole pool for 'k_center'.*folds, got 2"),
         ({"name": "ifd", "null_input": "mask"}, {}, "proxies of the whole pool have seen"),
         (
             {"name": "ccs", "score": {"name": "ifd", "null_input": "empty"}},
@@ -231,7 +231,7 @@ def test_what_a_strategy_does_not_read_does_not_change_its_trials():
 
 def test_what_is_computed_from_proxy_embeddings_has_the_proxy_too():
     config = config_of(
-        sweep={"strategies": ["aflite_readability"], "seeds": 1}, selection={"embedding": {"source": "proxy"}}
+        sweep={"strategies": ["aflite_readability"], "seeds": 1}, selection={"embedding": {"of": "proxy"}}
     )
     assert labels_of(plan_of(config)) == ["proxy"]
 

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,6 @@ def test_what_a_local_ray_would_have_is_known_without_it(ray_cluster):
 
 @pytest.mark.slow
 def test_a_sweep_that_cannot_be_placed_ends_before_anything_is_loaded(tmp_path):
-    begun = time.monotonic()
     arguments = ["sweep", ROOT / "sweeps" / "strategies.yaml", "--output", tmp_path / "run"]
     options = ["--set", "resources.gpus_per_worker=64"]
     done = subprocess.run(
@@ -85,5 +83,4 @@ def test_a_sweep_that_cannot_be_placed_ends_before_anything_is_loaded(tmp_path):
     )
     assert done.returncode == 2
     assert "no node has 64 GPU" in done.stderr
-    assert time.monotonic() - begun < 10
     assert not (tmp_path / "run").exists()

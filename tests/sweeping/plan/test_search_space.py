@@ -46,7 +46,7 @@ def test_ranges_steps_whole_numbers_and_choices_become_distributions():
 
 def test_the_values_of_a_suggestion_arrive_in_its_runs():
     space = {"train.betas": {"choice": [[0.9, 0.999], [0.9, 0.98]]}, "strategies.el2n.direction": {"choice": ["easy"]}}
-    arms = arms_of(config_of({"space": space, "seeds_per_trial": 2, "metric": "macro_f1"}, sweep=STRATEGIES))
+    arms = arms_of(config_of({"space": space, "seeds_per_suggestion": 2, "metric": "macro_f1"}, sweep=STRATEGIES))
     runs = arms[1].runs({"train.betas": "[0.9, 0.98]", "strategies.el2n.direction": "easy"})
     assert [(run.role, run.seed, run.config.train.betas) for run in runs] == [
         ("tune", 1000, (0.9, 0.98)),
@@ -157,8 +157,8 @@ def test_a_key_of_the_grid_cannot_be_searched():
         ({"space": {"train.batch_size": {"low": 8, "high": 20, "step": 8}}}, "in whole steps, got 8"),
         ({"space": {"train.batch_size": {"choice": [8, 8]}}}, "distinct values"),
         ({"space": {**RATE, "train.batch_size": {"choice": [8], "when": {"model.dropout": 1}}}}, "stands before it"),
-        ({"points_to_evaluate": [{}] * 5}, r"at most trials_per_strategy \(4\), got 5"),
-        ({"seeds_per_trial": 0}, "seeds_per_trial: must be >= 1"),
+        ({"points_to_evaluate": [{}] * 5}, r"at most suggestions_per_strategy \(4\), got 5"),
+        ({"seeds_per_suggestion": 0}, "seeds_per_suggestion: must be >= 1"),
         ({"sampler": "tpee"}, "sampler: must be one of 'tpe'"),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_point_outside_the_space_is_refused(value):
 
 def test_nothing_is_compared_on_a_tuning_seed():
     with pytest.raises(ConfigError, match=r"sweep: seeds: must not hold 1001, which `tune` uses"):
-        config_of({"seeds_per_trial": 2}, sweep={"seeds": [0, 1001]})
+        config_of({"seeds_per_suggestion": 2}, sweep={"seeds": [0, 1001]})
 
 
 def test_there_is_an_arm_for_every_strategy_and_grid_point_that_makes_a_difference():
@@ -218,7 +218,7 @@ def test_a_shared_search_has_one_arm_with_the_strategy_as_a_choice():
 
 
 def test_a_subset_of_the_pool_is_tuned_on_and_the_whole_of_it_compared():
-    config = config_of({"subset": 0.15}, selection={"budget": 200})
+    config = config_of({"pool_fraction": 0.15}, selection={"budget": 200})
     arm = arms_of(config)[0]
     variant = arm.candidates[0].variant
     assert variant.config.data.train_examples == 150
@@ -278,14 +278,14 @@ def test_proxies_that_serve_all_seeds_serve_the_search_too():
 
 def test_a_begun_search_may_get_more_suggestions_and_arms_but_means_the_same():
     old = config_of()
-    for change in ({"trials_per_strategy": 9}, {"asha": None}, {"seed_test": None}):
+    for change in ({"suggestions_per_strategy": 9}, {"asha": None}, {"seed_test": None}):
         check_extension(old, config_of(change))
     own = {"space": {**RATE, "strategies.el2n.direction": {"choice": ["easy"]}}}
     check_extension(old, config_of(own, sweep={"strategies": ["random", "random_stratified", "el2n"]}))
     for change, line in (
-        ({"seeds_per_trial": 2}, r"-sweep\.tune\.seeds_per_trial: 1\n\+sweep\.tune\.seeds_per_trial: 2"),
+        ({"seeds_per_suggestion": 2}, r"-sweep\.tune\.seeds_per_suggestion: 1\n\+sweep\.tune\.seeds_per_suggestion: 2"),
         ({"sampler": "random"}, r"-sweep\.tune\.sampler: tpe"),
-        ({"subset": 0.5}, r"\+sweep\.tune\.subset: 0\.5"),
+        ({"pool_fraction": 0.5}, r"\+sweep\.tune\.pool_fraction: 0\.5"),
         ({"shared": True}, r"\+sweep\.tune\.shared: True"),
         ({"metric": "loss"}, r"\+sweep\.tune\.metric: loss"),
         (
@@ -293,7 +293,7 @@ def test_a_begun_search_may_get_more_suggestions_and_arms_but_means_the_same():
             r"\+.*learning_rate\.high: 0\.002",
         ),
     ):
-        with pytest.raises(SweepError, match=rf"(?s)in more than trials_per_strategy.*{line}"):
+        with pytest.raises(SweepError, match=rf"(?s)in more than suggestions_per_strategy.*{line}"):
             check_extension(old, config_of(change))
         check_extension(old, config_of(change), search_begun=False)
     check_extension(old, validate_config({**old.model_dump(mode="json"), "sweep": {}}))

@@ -36,7 +36,7 @@ def config_of(tune: Mapping[str, Any] | None = None, **sections: Any) -> Raybert
     sweep = {
         "strategies": ["random", "random_stratified"],
         "seeds": 2,
-        "tune": {"trials_per_strategy": 4, "space": RATE, "asha": {"grace_fraction": 0.1}, **(tune or {})},
+        "tune": {"suggestions_per_strategy": 4, "space": RATE, "asha": {"grace_fraction": 0.1}, **(tune or {})},
         **sections.pop("sweep", {}),
     }
     train = {"length": {"steps": 100}, "batch_size": 10, **sections.pop("train", {})}

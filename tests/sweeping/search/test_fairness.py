@@ -35,7 +35,7 @@ def ends(search):
 
 @pytest.mark.parametrize("slots", [1, 4])
 def test_a_search_for_each_strategy_finds_the_slow_learner_that_ends_higher(tmp_path, slots):
-    search = run_whole(config_of({"trials_per_strategy": 6, "sampler": "random"}), tmp_path, planted, slots)
+    search = run_whole(config_of({"suggestions_per_strategy": 6, "sampler": "random"}), tmp_path, planted, slots)
     best, pruned = ends(search)
     assert best[SLOW] > 0.88 > 0.78 > best[FAST] > 0.72
     assert 0 < pruned[SLOW] < 6
@@ -47,7 +47,7 @@ def test_a_shared_search_stops_the_slow_learner_before_it_shows(tmp_path, slots)
     # The first suggestion of an ASHA has nothing to be worse than and is always finished: here the fast one's.
     first = [{"strategy": FAST}]
     config = config_of(
-        {"trials_per_strategy": 6, "sampler": "random", "shared": True, "seed": 1, "points_to_evaluate": first}
+        {"suggestions_per_strategy": 6, "sampler": "random", "shared": True, "seed": 1, "points_to_evaluate": first}
     )
     search = run_whole(config, tmp_path, planted, slots)
     best, pruned = ends(search)

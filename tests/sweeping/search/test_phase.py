@@ -43,7 +43,13 @@ def config_of(**tune):
             "sweep": {
                 "strategies": ["random", "el2n"],
                 "seeds": 2,
-                "tune": {"trials_per_strategy": 3, "startup_trials": 2, "seeds_per_trial": 2, "space": SPACE, **tune},
+                "tune": {
+                    "suggestions_per_strategy": 3,
+                    "startup_suggestions": 2,
+                    "seeds_per_suggestion": 2,
+                    "space": SPACE,
+                    **tune,
+                },
             },
         }
     )
@@ -153,7 +159,7 @@ def test_the_same_command_runs_nothing_and_more_suggestions_only_the_difference(
     assert events(searched) == before
     assert "tune:" not in printed
     assert {path: path.stat().st_mtime_ns for path in searched.glob("trials/*/result.json")} == stamps
-    outcome, printed = run(config_of(trials_per_strategy=4), searched)
+    outcome, printed = run(config_of(suggestions_per_strategy=4), searched)
     assert outcome.exit_code == 0
     assert events(searched)[: len(before)] == before
     assert [len(study.trials) for study in load_studies(searched).values()] == [4, 4]

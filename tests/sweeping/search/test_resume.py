@@ -10,7 +10,7 @@ from raybert.errors import SweepError
 from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
 from tests.sweeping.search.driving import Killed, config_of, drive, events, opened, run_whole, rungs, study_rows
 
-CONFIG = config_of({"trials_per_strategy": 3, "startup_trials": 2, "seeds_per_trial": 2})
+CONFIG = config_of({"suggestions_per_strategy": 3, "startup_suggestions": 2, "seeds_per_suggestion": 2})
 
 
 def planted(spec):
@@ -188,7 +188,7 @@ def test_a_driver_that_is_killed_while_it_starts_is_followed_by_another(undistur
 
 def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(tmp_path):
     """The values of all seeds are in it: the paired test of what follows reads them."""
-    config = config_of({"trials_per_strategy": 4, "seeds_per_trial": 3, "asha": None})
+    config = config_of({"suggestions_per_strategy": 4, "seeds_per_suggestion": 3, "asha": None})
 
     def rising(spec):
         return [0.5, 0.6 + spec.config.train.learning_rate]
@@ -212,7 +212,7 @@ def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(t
 def test_a_study_that_lost_the_begin_of_a_queued_point_takes_it_from_the_log(tmp_path):
     """A power cut may take the last commits of the database away, but not lines of the log."""
     points = [{"train.learning_rate": rate} for rate in (1e-4, 2e-4, 3e-4)]
-    config = config_of({"points_to_evaluate": points, "trials_per_strategy": 4})
+    config = config_of({"points_to_evaluate": points, "suggestions_per_strategy": 4})
     undisturbed = run_whole(config, tmp_path / "undisturbed", planted)
     folder = tmp_path / "disturbed"
     folder.mkdir()

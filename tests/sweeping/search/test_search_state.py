@@ -34,7 +34,7 @@ def by_rate(spec):
 
 
 def test_every_arm_has_the_same_number_of_suggestions_at_any_time(tmp_path):
-    run_whole(config_of({"trials_per_strategy": 5}), tmp_path, by_rate, slots=3)
+    run_whole(config_of({"suggestions_per_strategy": 5}), tmp_path, by_rate, slots=3)
     counts = {"random": 0, "random_stratified": 0}
     for event in events(tmp_path):
         if event["event"] == "suggest":
@@ -157,7 +157,7 @@ def test_a_failed_run_fails_its_suggestion_and_the_others_go_on(tmp_path):
     def failing(spec):
         return [0.5, math.nan] if spec.config.train.learning_rate > 3e-4 else by_rate(spec)
 
-    search = run_whole(config_of({"asha": None, "seeds_per_trial": 2}), tmp_path, failing)
+    search = run_whole(config_of({"asha": None, "seeds_per_suggestion": 2}), tmp_path, failing)
     states = [row[0] for row in study_rows(search).values()]
     assert states.count("FAIL") == 2
     assert states.count("COMPLETE") == 6
@@ -218,7 +218,7 @@ def test_failed_suggestions_are_tried_again_once_with_the_same_values_as_new_one
 
 
 def test_a_suggestion_runs_on_every_tuning_seed_and_carries_their_mean(tmp_path):
-    search = run_whole(config_of({"seeds_per_trial": 3, "asha": None, "seed_test": None}), tmp_path, by_rate)
+    search = run_whole(config_of({"seeds_per_suggestion": 3, "asha": None, "seed_test": None}), tmp_path, by_rate)
     for (_, _), (state, value, params, steps, attrs) in study_rows(search).items():
         rate = math.log10(params["train.learning_rate"]) / 10 + 0.6
         assert state == "COMPLETE"
@@ -243,7 +243,7 @@ def test_seeds_of_a_clearly_worse_suggestion_are_not_finished(tmp_path):
         offset = levels[rate]
         return [0.5 + offset + noise[spec.seed] + (jitter[spec.seed] if offset else 0.0)]
 
-    config = config_of({"seeds_per_trial": 4, "asha": None}, sweep={"strategies": ["random"]})
+    config = config_of({"seeds_per_suggestion": 4, "asha": None}, sweep={"strategies": ["random"]})
     search = run_whole(config, tmp_path, planted)
     statuses = {number: suggestion.status for (_, number), suggestion in search.suggestions.items()}
     assert statuses == {0: "complete", 1: "complete", 2: "pruned", 3: "complete"}
@@ -289,7 +289,7 @@ def test_samplers_by_name_suggest_inside_the_space(sampler, tmp_path):
         "train.weight_decay": {"low": 0.0, "high": 0.1},
         "train.batch_size": {"low": 8, "high": 32, "step": 8},
     }
-    config = config_of({"space": space, "sampler": sampler, "startup_trials": 3, "trials_per_strategy": 7})
+    config = config_of({"space": space, "sampler": sampler, "startup_suggestions": 3, "suggestions_per_strategy": 7})
     search = run_whole(config, tmp_path, by_rate)
     found = [suggestion.params for (arm, _), suggestion in search.suggestions.items() if arm == "random"]
     assert len({params["train.learning_rate"] for params in found}) == 7
@@ -310,10 +310,12 @@ def test_an_equal_suggestion_waits_for_the_runs_of_the_first_one(tmp_path):
 
 
 def test_more_suggestions_go_on_where_the_search_ended(tmp_path):
-    run_whole(config_of({"trials_per_strategy": 6, "startup_trials": 2}), tmp_path / "whole", by_rate)
-    run_whole(config_of({"trials_per_strategy": 4, "startup_trials": 2}), tmp_path / "parts", by_rate)
+    run_whole(config_of({"suggestions_per_strategy": 6, "startup_suggestions": 2}), tmp_path / "whole", by_rate)
+    run_whole(config_of({"suggestions_per_strategy": 4, "startup_suggestions": 2}), tmp_path / "parts", by_rate)
     before = events(tmp_path / "parts")
-    search = run_whole(config_of({"trials_per_strategy": 6, "startup_trials": 2}), tmp_path / "parts", by_rate)
+    search = run_whole(
+        config_of({"suggestions_per_strategy": 6, "startup_suggestions": 2}), tmp_path / "parts", by_rate
+    )
     assert events(tmp_path / "parts")[: len(before)] == before
     assert untimed(events(tmp_path / "parts")) == untimed(events(tmp_path / "whole"))
     assert [tally.num_ended for tally in search.tallies.values()] == [6, 6]
@@ -346,7 +348,7 @@ def test_a_graceful_stop_leaves_suggestions_running_and_the_next_driver_begins_w
 
 
 def test_a_run_with_workers_is_asked_to_stop_by_a_file_and_what_it_reports_later_changes_nothing(tmp_path):
-    config = config_of({"trials_per_strategy": 2}, sweep={"strategies": ["random"]})
+    config = config_of({"suggestions_per_strategy": 2}, sweep={"strategies": ["random"]})
     with opened(config, tmp_path) as search:
         scheduler = ArmScheduler(search, has_workers=True)
         for number, level in ((0, 0.9), (1, 0.1)):
