@@ -523,7 +523,7 @@ def list_strategies() -> None:
 
 def main() -> None:
     """Run the command line; a mistake of the user's is one line and its exit code, an old name a note."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # the arguments after the first two go on as they are
     warnings.simplefilter("always", RenamedWarning)
     try:
         app(standalone_mode=True)
