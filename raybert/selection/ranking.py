@@ -164,7 +164,7 @@ def choose_per_class(pool: Pool, budget: int, choose: Callable[[Pool, int], Sele
     counts = np.bincount(np.array(seats, np.int64), minlength=pool.num_classes)
     queues: dict[int, Iterator[tuple[int, float]]] = {}
     old_scores = np.full(len(pool), np.nan)
-    taken_back: list[int] = []
+    taken_back = set[int]()
     for group in np.flatnonzero(counts):
         rows = np.flatnonzero(pool.labels == group)
         part = pool.subset(rows)
@@ -173,8 +173,8 @@ def choose_per_class(pool: Pool, budget: int, choose: Callable[[Pool, int], Sele
         positions = rows[inner.positions]
         old_scores[positions[:num_old]] = inner.scores[:num_old]
         queues[int(group)] = zip(positions[num_old:].tolist(), inner.scores[num_old:].tolist(), strict=True)
-        taken_back += positions[len(positions) - inner.refilled :].tolist()
-    chosen = sorted((next(queues[group]) for group in seats), key=lambda pair: pair[0] in set(taken_back))
+        taken_back.update(positions[len(positions) - inner.refilled :].tolist())
+    chosen = sorted((next(queues[group]) for group in seats), key=lambda pair: pair[0] in taken_back)
     positions = np.concatenate([pool.selected, np.array([row for row, _ in chosen], np.int64)])
     scores = np.concatenate([old_scores[pool.selected], np.array([score for _, score in chosen], np.float64)])
     return Selection(positions, scores, refilled=len(taken_back))

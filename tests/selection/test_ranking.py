@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybert.data.quotas import class_quotas, class_seats
-from raybert.selection.ranking import Order, rank, tie_keys
+from raybert.selection.ranking import Order, choose_per_class, rank, tie_keys
+from raybert.selection.strategy import Pool, Selection
 
 KEYS = np.arange(10, dtype=np.uint64)
 
@@ -80,3 +81,34 @@ def test_quotas_sum_up_leave_no_class_out_and_only_grow(sizes):
         if budget >= (sizes > 0).sum():
             assert (quotas[sizes > 0] >= 1).all()
         before = quotas
+
+
+@given(st.lists(st.integers(0, 2), min_size=3, max_size=40), st.data())
+def test_what_classes_took_back_comes_last_and_the_order_of_seats_stays(classes, data):
+    labels = np.array([0, 1, 2, *classes])
+    pool = Pool(labels, 3, tie_keys(np.arange(len(labels)), 0), {}, np.random.default_rng(0))
+    budget = data.draw(st.integers(1, len(labels)))
+    shares = data.draw(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+
+    def pick(part, quota):
+        rows = np.argsort(part.tie_keys, kind="stable")[:quota]
+        refilled = int(shares[int(part.labels[0])] * quota)
+        return Selection(rows, part.tie_keys[rows].astype(float), refilled=refilled)
+
+    chosen = choose_per_class(pool, budget, pick)
+    straight = choose_per_class(pool, budget, lambda part, quota: Selection(*_without_refill(pick(part, quota))))
+    taken_back = set()
+    for label in range(3):
+        rows = np.flatnonzero(labels == label)
+        quota = int((labels[straight.positions] == label).sum())
+        if quota:
+            inner = pick(pool.subset(rows), quota)
+            taken_back |= set(rows[inner.positions[quota - inner.refilled :]].tolist())
+    # The formulation that it replaced: a stable sort by membership.
+    expected = sorted(straight.positions.tolist(), key=lambda row: row in taken_back)
+    assert chosen.positions.tolist() == expected
+    assert chosen.refilled == len(taken_back)
+
+
+def _without_refill(selection):
+    return selection.positions, selection.scores
