@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from raybert.lazy import names_on_first_use
 from raybert.version import __version__
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ _HOMES = {
         "TrialError",
     ),
     "raybert.models": ("load_model",),
-    "raybert.selection": ("PassRequest", "Pool", "Selection", "Strategy", "register", "select"),
+    "raybert.selection": ("PassRequest", "Pool", "Selection", "Strategy", "register"),
+    "raybert.selection.select": ("select",),
 }
-_home_of = {name: home for home, names in _HOMES.items() for name in names}
+if not TYPE_CHECKING:
+    __getattr__ = names_on_first_use(__name__, _HOMES)
 
 __all__ = [  # noqa: RUF022 - by subject
     "__version__",
@@ -63,10 +65,3 @@ __all__ = [  # noqa: RUF022 - by subject
     "SweepError",
     "TrialError",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use: `raybert --help` must not wait for torch."""
-    if name in _home_of:
-        return getattr(import_module(_home_of[name]), name)
-    raise AttributeError(f"module 'raybert' has no attribute '{name}'")

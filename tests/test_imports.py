@@ -1,6 +1,7 @@
 """The house: rooms import downwards only, nothing imports in a circle, and heavy libraries stay in their rooms."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -10,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
 ORDER = [
-    ["errors", "version", "files", "config"],
+    ["errors", "version", "lazy", "files", "config"],
     ["data", "models"],
     ["training"],
     ["selection"],
@@ -22,13 +23,15 @@ ORDER = [
     ["cli"],
 ]
 ORDER_IN = {
-    "errors version files config": ["errors", "version", "files", "config"],
+    "errors version lazy files config": ["errors", "version", "lazy", "files", "config"],
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
     "sweeping": ["plan", "folder", "driver", "trial", "cluster", "phases", "search", "estimate", "runner", "single"],
     "analysis": ["statistics", "search", "results", "plots", "model_card", "publish"],
 }
+HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = ("selection/pipeline.py", "training/ddp.py", "sweeping/")
+ON_FIRST_USE = ["raybert.data", "raybert.models", "raybert.training"]
 ENTRANCES = {"__init__.py", "__main__.py"}
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -99,24 +102,63 @@ def test_only_the_terminal_and_the_command_line_import_rich(module):
         assert not {name for name in imports_of(module) if name.split(".")[0] in ("rich", "typer")}
 
 
-def test_training_and_selection_run_where_ray_is_not_installed():
-    script = """
+def test_trials_train_and_select_where_ray_is_not_installed_with_all_they_need_imported_before():
+    """Packages and strategies import their parts on first use: in a trial that would be in the middle of a timed step."""
+    on_first_use = {used for name in ON_FIRST_USE for used in imports_of(NAMES[name]) if used.startswith(name)}
+    maths = {
+        used for name in NAMES if ".strategies." in name for used in imports_of(NAMES[name]) if "geometry." in used
+    }
+    script = f"""
 import sys
 class NoRay:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("ray", "optuna", "typer"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoRay())
+import raybert.sweeping.cluster.warm_imports
+print(sorted({on_first_use | maths} - set(sys.modules)))
 import numpy as np
-import raybert, raybert.data, raybert.models, raybert.training, raybert.selection.schedule, raybert.selection.scorers.models
+import raybert, raybert.selection.schedule, raybert.selection.scorers.models
 probs = np.random.default_rng(0).dirichlet(np.ones(3), 50)
 print(len(raybert.select("el2n", 10, labels=np.arange(50) % 3, probs=probs).positions))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "10", done.stderr
+    assert done.stdout.split() == ["[]", "10"], done.stderr
 
 
-def test_the_package_itself_imports_nothing_heavy():
-    script = "import sys, raybert.cli; print(sorted({'torch', 'ray', 'transformers', 'pandas'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def test_what_only_reads_a_sweep_file_or_lists_imports_nothing_heavy():
+    """`--help`, `validate`, `ls strategies`, `scores ls`, and all that a plan is made of, in one process."""
+    plan = [name for name in NAMES if name.startswith("raybert.sweeping.plan.")]
+    script = f"""
+import importlib, sys
+from typer.testing import CliRunner
+from raybert.cli import app
+for command in (["--help"], ["validate", "sweeps/tune.yaml"], ["ls", "strategies"], ["scores", "ls"]):
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0 and len(done.output.splitlines()) > 0, (command, done.output, done.exception)
+for name in {plan}:
+    importlib.import_module(name)
+print(sorted({HEAVY} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=PACKAGE.parent
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("package", ["raybert", *ON_FIRST_USE])
+def test_names_that_are_imported_on_first_use_are_those_of_the_typing_imports(package):
+    module = importlib.import_module(package)
+    typed = {
+        alias.name: node.module
+        for node in ast.walk(ast.parse((PACKAGE / NAMES[package]).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(package + ".")
+        for alias in node.names
+        if alias.name != "names_on_first_use"
+    }
+    assert sorted(typed) == sorted(set(module.__all__) - {"__version__"})
+    for name, home in typed.items():
+        assert getattr(module, name) is getattr(importlib.import_module(home), name)
+        assert f"{package}.{name}" not in NAMES, "the module would take the place of the name"
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        _ = module.nothing

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from raybert.data.tokens import TokenizedData, TokenTable
 from raybert.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from raybert.data.tokens import TokenizedData, TokenTable
 
 NULLS_PER_EXAMPLE = 1 / 9
 """One training input in ten is a null: n / 9 are added to n examples, so that no example goes unseen."""
@@ -62,7 +63,8 @@ def with_nulls(data: TokenizedData, nulls: TokenTable, keys: np.ndarray) -> Toke
     table = data.train
     starts, ends = nulls.offsets[rows], nulls.offsets[rows + 1]
     added = np.concatenate([nulls.ids[start:end] for start, end in zip(starts, ends, strict=True)])
-    train = TokenTable(
+    train = replace(
+        table,
         ids=np.concatenate([table.ids, added]),
         offsets=np.concatenate([table.offsets, table.offsets[-1] + np.cumsum(ends - starts)]),
         second_starts=np.concatenate([table.second_starts, nulls.second_starts[rows]]),

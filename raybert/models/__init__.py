@@ -1,18 +1,42 @@
 """Encoders with a classification head."""
 
-from raybert.models.classifier import (
-    build_classifier,
-    checkpoint_activations,
-    embed_batch,
-    keep_head_in_float32,
-    load_backbone,
-    load_classifier,
-    load_model,
-    pooled_features,
-)
-from raybert.models.encoder import Encoder, check_length, load_tokenizer, resolve_encoder
-from raybert.models.quiet import quiet_transformers
-from raybert.models.tiny import TINY
+from typing import TYPE_CHECKING
+
+from raybert.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from raybert.models.classifier import (
+        build_classifier,
+        checkpoint_activations,
+        embed_batch,
+        keep_head_in_float32,
+        load_backbone,
+        load_classifier,
+        load_model,
+        pooled_features,
+    )
+    from raybert.models.encoder import Encoder, check_length, load_tokenizer, resolve_encoder
+    from raybert.models.quiet import quiet_transformers
+    from raybert.models.tiny import TINY
+else:
+    __getattr__ = names_on_first_use(
+        __name__,
+        {
+            "raybert.models.classifier": (
+                "build_classifier",
+                "checkpoint_activations",
+                "embed_batch",
+                "keep_head_in_float32",
+                "load_backbone",
+                "load_classifier",
+                "load_model",
+                "pooled_features",
+            ),
+            "raybert.models.encoder": ("Encoder", "check_length", "load_tokenizer", "resolve_encoder"),
+            "raybert.models.quiet": ("quiet_transformers",),
+            "raybert.models.tiny": ("TINY",),
+        },
+    )
 
 __all__ = [
     "TINY",

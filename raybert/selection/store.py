@@ -1,4 +1,7 @@
-"""The score store: signals on disk by content, in checksummed blocks that are computed once and never again."""
+"""The score store: signals on disk by content, in checksummed blocks that are computed once and never again.
+
+Only blocks need pyarrow, so it is imported with them: listing a store does not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from raybert.errors import DataError
 from raybert.files import atomic_path, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SECONDS = "seconds"
 POSITION = "position"
@@ -66,6 +70,9 @@ class ScoreStore:
             arrays: name -> (b, ...) values.
             seconds: that computing it took.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         columns = {POSITION: pa.array(positions)}
         metadata = {_SECONDS: f"{seconds:.4f}"}
         for name, array in arrays.items():
@@ -80,6 +87,9 @@ class ScoreStore:
         Raises:
             DamagedBlock: the file is torn, or a page's checksum does not fit.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         path = self.block_path(key, block)
         try:
             table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
@@ -122,6 +132,8 @@ class ScoreStore:
         )
 
     def _block_seconds(self, key: str, block: int) -> float:
+        import pyarrow.parquet as pq
+
         metadata = pq.read_schema(self.block_path(key, block)).metadata or {}
         return float(metadata.get(_SECONDS.encode(), 0.0))
 
@@ -211,6 +223,8 @@ class StoreEntry:
 
 def _to_column(array: np.ndarray) -> pa.Array:
     """Flatten the trailing dimensions of an array into fixed-size lists."""
+    import pyarrow as pa
+
     flat = pa.array(np.ascontiguousarray(array).reshape(-1))
     width = int(np.prod(array.shape[1:], dtype=np.int64))
     return flat if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, width)

@@ -1,17 +1,40 @@
 """The training loop and what it is made of."""
 
-from raybert.training.inference import embed_examples, predict_probs, predict_with_features
-from raybert.training.interface import (
-    FixedPasses,
-    LocalSurroundings,
-    PassPlan,
-    PassPlanner,
-    PoolView,
-    Surroundings,
-)
-from raybert.training.loop import fit
-from raybert.training.measures.metrics import classification_metrics
-from raybert.training.result import FitResult
+from typing import TYPE_CHECKING
+
+from raybert.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from raybert.training.inference import embed_examples, predict_probs, predict_with_features
+    from raybert.training.interface import (
+        FixedPasses,
+        LocalSurroundings,
+        PassPlan,
+        PassPlanner,
+        PoolView,
+        Surroundings,
+    )
+    from raybert.training.loop import fit
+    from raybert.training.measures.metrics import classification_metrics
+    from raybert.training.result import FitResult
+else:
+    __getattr__ = names_on_first_use(
+        __name__,
+        {
+            "raybert.training.inference": ("embed_examples", "predict_probs", "predict_with_features"),
+            "raybert.training.interface": (
+                "FixedPasses",
+                "LocalSurroundings",
+                "PassPlan",
+                "PassPlanner",
+                "PoolView",
+                "Surroundings",
+            ),
+            "raybert.training.loop": ("fit",),
+            "raybert.training.measures.metrics": ("classification_metrics",),
+            "raybert.training.result": ("FitResult",),
+        },
+    )
 
 __all__ = [
     "FitResult",

@@ -27,7 +27,8 @@ import pandas as pd
 import torch
 from sklearn.metrics import pairwise_distances
 
-from raybert.selection.geometry import covering_radius, k_center, partition_k_center
+from raybert.selection.geometry.k_center import covering_radius, k_center
+from raybert.selection.geometry.two_level import partition_k_center
 
 WIDTH = 384
 KINDS = ["minilm", "gauss", "clusters"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from raybert.errors import ScoringError, SelectionError
-from raybert.selection.geometry import covering_radius, k_center, partition_k_center
+from raybert.selection.geometry.k_center import covering_radius, k_center
+from raybert.selection.geometry.two_level import partition_k_center
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.derived import AfliteScorer
 from raybert.selection.scorers.lexical import LexicalScorer, lexical_statistics

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry.neighbours import unit_rows
-from raybert.selection.geometry.points import as_points, as_selected, check_budget, row_blocks, tie_ranks
+from raybert.selection.geometry.points import as_points, as_selected, check_budget, row_blocks, tie_ranks, unit_rows
 
 EXACT_LIMIT = 20_000
 _CLUSTER_SIZE = 5_000

@@ -15,8 +15,8 @@ from raybert.selection.geometry.coverage import (
     largest_gain,
     maximise_coverage,
 )
-from raybert.selection.geometry.neighbours import NeighbourMethod, knn_graph, unit_rows
-from raybert.selection.geometry.points import as_selected, check_budget, tie_ranks
+from raybert.selection.geometry.neighbours import knn_graph
+from raybert.selection.geometry.points import NeighbourMethod, as_selected, check_budget, tie_ranks, unit_rows
 
 EXACT_LIMIT = 20_000
 NUM_NEIGHBOURS = 100

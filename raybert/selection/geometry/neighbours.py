@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry.points import as_points, row_blocks, tie_ranks
-
-NeighbourMethod = Literal["exact", "ann"]
+from raybert.selection.geometry.points import NeighbourMethod, row_blocks, tie_ranks, unit_rows
 
 _SIMILARITIES_PER_BLOCK = 1 << 23
 _LEVELS = 1 << 21
-
-
-def unit_rows(embeddings: ArrayLike) -> np.ndarray:
-    """Return the (n, d) float32 rows divided by their norms; zero rows stay zero (cosine 0 to all)."""
-    points = as_points(embeddings)
-    norms = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
-    norms[norms == 0] = 1.0
-    scaled: np.ndarray = (points / norms[:, None]).astype(np.float32)
-    return scaled
 
 
 def knn_graph(

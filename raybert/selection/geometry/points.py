@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from raybert.errors import SelectionError
+
+NeighbourMethod = Literal["exact", "ann"]
 
 
 def as_points(embeddings: ArrayLike) -> np.ndarray:
@@ -23,6 +27,15 @@ def as_points(embeddings: ArrayLike) -> np.ndarray:
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
         raise SelectionError(f"embeddings: must be finite, got NaN or inf in row {row}; score the pool again")
     return points
+
+
+def unit_rows(embeddings: ArrayLike) -> np.ndarray:
+    """Return the (n, d) float32 rows divided by their norms; zero rows stay zero (cosine 0 to all)."""
+    points = as_points(embeddings)
+    norms = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
+    norms[norms == 0] = 1.0
+    scaled: np.ndarray = (points / norms[:, None]).astype(np.float32)
+    return scaled
 
 
 def as_selected(selected: ArrayLike | None, num_points: int) -> np.ndarray:

@@ -7,12 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _WORD = re.compile(r"\w+(?:['\u2019\-]\w+)*")
 SHORTEST, SHORTEST_HDD, SHORTEST_MTLD = 5, 42, 50

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import pyarrow as pa
 
-from raybert.data.examples import ExampleData
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raybert.data.examples import ExampleData
 
 ScoreFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
 """(b,) int64 positions -> signal name -> (b, ...) float32, in the order of the positions."""

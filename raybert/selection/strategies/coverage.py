@@ -1,15 +1,16 @@
-"""Strategies that read embeddings: what covers the pool."""
+"""Strategies that read embeddings: what covers the pool.
+
+The maths is imported where it is done: torch and scikit-learn take seconds, and a plan needs neither.
+"""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from raybert.selection.geometry import facility_location, k_center, nearest_to_centroids
-from raybert.selection.geometry.neighbours import NeighbourMethod
+from raybert.selection.geometry.points import NeighbourMethod
 from raybert.selection.registry import register
 from raybert.selection.strategy import Pool, Schedule, Selection, Strategy
 
@@ -30,6 +31,10 @@ class KCenter(Strategy):
     citation: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
 
     def choose(self, pool: Pool, budget: int) -> Selection:
+        import torch
+
+        from raybert.selection.geometry.k_center import k_center
+
         positions, distances = k_center(
             pool.signals["embeddings"],
             budget - len(pool.selected),
@@ -54,8 +59,12 @@ class Diversity(Strategy):
         count = budget - len(pool.selected)
         embeddings, selected, keys = pool.signals["embeddings"], pool.selected, pool.tie_keys
         if self.method == "facility_location":
+            from raybert.selection.geometry.facility_location import facility_location
+
             found = facility_location(embeddings, count, selected=selected, tie_keys=keys)
         else:
+            from raybert.selection.geometry.clusters import nearest_to_centroids
+
             found = nearest_to_centroids(embeddings, count, pool.generator, selected=selected, tie_keys=keys)
         return _after_selected(pool, *found)
 
@@ -74,6 +83,8 @@ class FacilityLocation(Strategy):
     search: NeighbourMethod = SEARCH
 
     def choose(self, pool: Pool, budget: int) -> Selection:
+        from raybert.selection.geometry.facility_location import facility_location
+
         found = facility_location(
             pool.signals["embeddings"],
             budget - len(pool.selected),

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
-from raybert.selection.geometry import semantic_duplicates
 from raybert.selection.registry import register, register_filter
 from raybert.selection.strategies.baselines import Random, RandomStratified
 from raybert.selection.strategies.proxies import El2n
@@ -42,6 +41,8 @@ class SemDedup(Filter):
     then: SerializeAsAny[Strategy] | None = Field(Random(), description="chooses among the rest")
 
     def keep(self, pool: Pool) -> Kept:
+        from raybert.selection.geometry.clusters import semantic_duplicates  # scikit-learn: not before it is needed
+
         found = semantic_duplicates(
             pool.signals["embeddings"], pool.labels, self.epsilon, pool.generator, tie_keys=pool.tie_keys
         )

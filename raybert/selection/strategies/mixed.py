@@ -1,4 +1,7 @@
-"""Strategies that weigh difficulty and coverage: probabilities and embeddings together."""
+"""Strategies that weigh difficulty and coverage: probabilities and embeddings together.
+
+The maths is imported where it is done, as in `coverage`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import numpy as np
 from pydantic import Field, SerializeAsAny
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry import d2_select, k_center, knn_graph, qdit_greedy, unit_rows
-from raybert.selection.geometry.neighbours import NeighbourMethod
+from raybert.selection.geometry.d2 import d2_select
+from raybert.selection.geometry.points import NeighbourMethod, unit_rows
 from raybert.selection.ranking import choose_per_class
 from raybert.selection.registry import register
 from raybert.selection.strategies.coverage import SEARCH
@@ -49,6 +52,8 @@ class EntropyDiversity(MixedStrategy):
     beta: float = Field(3.0, ge=1, description="candidates in budgets, for the method filter")
 
     def pick(self, pool: Pool, budget: int) -> Selection:
+        from raybert.selection.geometry.k_center import k_center
+
         entropy = normalised_entropy(pool)
         ranking = np.lexsort((pool.tie_keys, -entropy))
         if self.method == "greedy":
@@ -80,6 +85,8 @@ class QditLite(MixedStrategy):
     alpha: float = Field(0.5, ge=0, le=1, description="weight a of coverage")
 
     def pick(self, pool: Pool, budget: int) -> Selection:
+        from raybert.selection.geometry.facility_location import qdit_greedy
+
         entropy = normalised_entropy(pool)
         positions, _ = qdit_greedy(
             1.0 - entropy,
@@ -104,6 +111,8 @@ class EdfsLite(MixedStrategy):
     shares: tuple[float, float, float] = Field((0.5, 0.3, 0.2), description="of easy, medium and hard examples")
 
     def pick(self, pool: Pool, budget: int) -> Selection:
+        from raybert.selection.geometry.k_center import k_center
+
         entropy = normalised_entropy(pool)
         tertiles = np.array_split(np.lexsort((pool.tie_keys, entropy)), 3)
         quotas = spill_over(budget, self.shares, [len(part) for part in tertiles])
@@ -136,6 +145,8 @@ class D2(MixedStrategy):
         return self.score.required_signals() | {"embeddings"}
 
     def pick(self, pool: Pool, budget: int) -> Selection:
+        from raybert.selection.geometry.neighbours import knn_graph
+
         scores = finite_scores(self.score.scores(pool))
         scores = scores - min(0.0, float(scores.min()))
         width = min(self.neighbours, len(pool) - 1)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry import nearest_to_centroids, semantic_duplicates, unit_rows
-from raybert.selection.geometry.clusters import assign_clusters
+from raybert.selection.geometry.clusters import assign_clusters, nearest_to_centroids, semantic_duplicates
+from raybert.selection.geometry.points import unit_rows
 
 
 def blobs(generator: np.random.Generator, num_blobs: int, size: int, width: int = 16) -> np.ndarray:

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry import coverage, facility_location, knn_graph, qdit_greedy, unit_rows
+from raybert.selection.geometry import coverage
+from raybert.selection.geometry.facility_location import facility_location, qdit_greedy
+from raybert.selection.geometry.neighbours import knn_graph
+from raybert.selection.geometry.points import unit_rows
 
 PUBLISHED = np.array([[1, 0.9, 0.1, 0.2], [0.9, 1, 0.1, 0.2], [0.1, 0.1, 1, 0.3], [0.2, 0.2, 0.3, 1]])
 QUALITY = np.array([0.9, 0.95, 0.2, 0.5])

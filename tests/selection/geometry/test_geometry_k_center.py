@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry import covering_radius, find_medoid, k_center
-from raybert.selection.geometry.k_center import _PlainGreedy
+from raybert.selection.geometry.k_center import _PlainGreedy, covering_radius, find_medoid, k_center
 
 GRID = arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.integers(-2, 2))
 

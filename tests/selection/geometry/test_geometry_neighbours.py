@@ -5,7 +5,9 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry import d2_select, knn_graph, neighbours
+from raybert.selection.geometry import neighbours
+from raybert.selection.geometry.d2 import d2_select
+from raybert.selection.geometry.neighbours import knn_graph
 
 
 @pytest.fixture

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry import (
-    choose_local_centres,
-    covering_radius,
-    k_center,
-    merge_centres,
-    partition_k_center,
-    split_pool,
-)
+from raybert.selection.geometry.k_center import covering_radius, k_center
+from raybert.selection.geometry.two_level import choose_local_centres, merge_centres, partition_k_center, split_pool
 
 
 @pytest.fixture

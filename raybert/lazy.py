@@ -1,0 +1,30 @@
+"""Public names of a package that are imported when they are first used: listing strategies must not wait for torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def names_on_first_use(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """Return the `__getattr__` (PEP 562) of a package whose public names live in modules that are slow to import.
+
+    The package imports the same names `if TYPE_CHECKING`, so that editors and mypy see where they come from. A name
+    must not be that of a module of the package: importing the module would put it in the name's place.
+
+    Args:
+        package: `__name__` of the package.
+        homes: module -> the names that it has.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def find(name: str) -> Any:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(home_of[name]), name)
+        setattr(sys.modules[package], name, value)  # from now on it is found without a question
+        return value
+
+    return find
