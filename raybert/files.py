@@ -69,6 +69,12 @@ def save_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays by name as .npz, compressed, atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # a name could be `allow_pickle`
+
+
 def check_frame_path(path: Path, option: str) -> None:
     """Refuse a file type that a table cannot be written as, before anything is computed.
 

@@ -157,11 +157,11 @@ class _Run:
 
     @property
     def train_losses(self) -> np.ndarray:
-        return self.history.latest()[0]
+        return self.history.losses.copy()
 
     @property
     def train_loss_epochs(self) -> np.ndarray:
-        return self.history.latest()[1]
+        return self.history.loss_passes.copy()
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         positions = self._scored(positions)
@@ -292,7 +292,8 @@ class _Run:
             test_metrics=test_metrics,
             validation_probs=validation_probs,
             test_probs=test_probs,
-            train_losses=self.history.stacked(),
+            train_losses=self.history.losses,
+            train_loss_passes=self.history.loss_passes,
             train_seconds=state.train_seconds,
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
@@ -317,8 +318,7 @@ class _Run:
             state = {
                 "state": self.state.to_json(),
                 "plan": pack_plan(self.plan),
-                "losses": torch.from_numpy(self.history.stacked()),
-                "window": torch.from_numpy(self.history.window.copy()),
+                "history": self.history.state(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "average": self.average.state(),
@@ -347,8 +347,7 @@ class _Run:
         self.state = RunState.from_json(saved["state"])
         self.monitor.begin(self.state.step, saved.get("monitor"))
         self.plan = unpack_plan(saved["plan"])
-        self.history.passes = list(saved["losses"].numpy())
-        self.history.window = saved["window"].numpy()
+        self.history.load(saved.get("history", saved))  # raybert 0.1 kept it beside the rest
         self._cut_batches()
         if self.state.batch >= len(self.batches):
             self.end_pass()

@@ -24,7 +24,8 @@ class FitResult:
         test_metrics: of the best row's weights; None if the test split was not to be read.
         validation_probs: (v, C) float32, of the best row's weights.
         test_probs: (t, C) float32, likewise.
-        train_losses: (epochs, n) float32, each example's plain cross entropy in training, per pass; NaN: not in it.
+        train_losses: (n,) float32, each example's plain cross entropy when it was last trained on; NaN: never.
+        train_loss_passes: (n,) int32, the pass (0, 1, 2, ...) of that loss; -1: never.
         train_seconds: in forward, backward and step.
         evaluation_seconds: on validation and test.
         selection_seconds: in the epoch source.
@@ -44,6 +45,7 @@ class FitResult:
     validation_probs: np.ndarray | None
     test_probs: np.ndarray | None
     train_losses: np.ndarray
+    train_loss_passes: np.ndarray
     train_seconds: float
     evaluation_seconds: float
     selection_seconds: float

@@ -6,6 +6,7 @@ import pytest
 
 from raybert.analysis import load_sweep, publish_results, selection_notes
 from raybert.errors import SweepError
+from raybert.sweeping.folder.layout import TrialFolder
 from tests.analysis.folders import (
     make_spec,
     write_error,
@@ -187,6 +188,19 @@ def test_damaged_pool_scores_are_an_error_that_says_what_to_do(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(SweepError, match=r"pool_scores\.npy: must be a whole array, but is damaged; delete the trial"):
         publish_results(folder)
+
+
+def test_losses_are_read_and_damaged_ones_are_an_error_that_says_what_to_do(tmp_path):
+    folder = write_small(tmp_path, {"a": [0, 1], "b": [1, 2]})
+    trial = TrialFolder(folder / "trials" / "a-2-0")
+    trial.write_losses(np.array([0.5, np.nan, 0.25]), np.array([3, -1, 2]))
+    sweep = load_sweep(folder)
+    expected = pd.DataFrame({"loss": np.float32([0.5, np.nan, 0.25]), "loss_pass": np.int32([3, -1, 2])})
+    pd.testing.assert_frame_equal(sweep.losses("a-2-0"), expected)
+    assert sweep.losses("b-2-0") is None
+    trial.losses_path.write_bytes(trial.losses_path.read_bytes()[:200])
+    with pytest.raises(SweepError, match=r"losses\.npz: must be whole, but is damaged; delete the trial's folder"):
+        sweep.losses("a-2-0")
 
 
 def test_the_best_model_is_of_the_best_grid_point(tmp_path):

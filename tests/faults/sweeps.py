@@ -284,7 +284,7 @@ def timeless(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def kept_files(folder: Path) -> dict[str, str]:
-    """Return the hash of weights, predictions and selection of every trial."""
-    kinds = ("checkpoint/best/model.safetensors", "predictions.parquet", "selection.parquet")
+    """Return the hash of weights, predictions, selection and losses of every trial."""
+    kinds = ("checkpoint/best/model.safetensors", "predictions.parquet", "selection.parquet", "losses.npz")
     paths = [path for kind in kinds for path in folder.glob(f"trials/*/{kind}")]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -35,6 +35,7 @@ OF_A_TRIAL = (
     "epochs.jsonl",
     "config.yaml",
     "heartbeat.json",
+    "losses.npz",
 )
 
 
@@ -90,7 +91,7 @@ def test_a_damaged_file_of_a_trial_costs_that_trial_at_most(file, undisturbed, t
         assert fault.lost == 0
         assert_same_tables(folder, undisturbed)
         for name, trial in part:
-            if damage is delete and name.endswith(".parquet"):  # which a user may do to save space
+            if damage is delete and name.endswith((".parquet", ".npz")):  # which a user may do to save space
                 shutil.copy(undisturbed / "trials" / trial.name / name, trial)
         assert kept_files(folder) == kept_files(undisturbed)
         fault.survived += len(part)

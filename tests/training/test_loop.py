@@ -136,10 +136,38 @@ def test_a_run_stopped_at_any_step_continues_bit_identically(tiny_bert, tokens, 
     assert second.test_metrics == whole.test_metrics
     np.testing.assert_array_equal(second.test_probs, whole.test_probs)
     np.testing.assert_array_equal(second.train_losses, whole.train_losses)
+    np.testing.assert_array_equal(second.train_loss_passes, whole.train_loss_passes)
     assert (second.examples_scored, second.samples_per_epoch) == (
         whole.examples_scored,
         whole.samples_per_epoch,
     )
+
+
+def as_raybert_01_wrote_it(folder):
+    """Rewrite `last` with a row of losses a pass, as raybert 0.1 kept them; return its number of passes."""
+    state = torch.load(folder / "last" / "state.pt", weights_only=True)
+    history = state.pop("history")
+    last, when = history["losses"], history["loss_passes"]
+    rows = torch.full((history["current_pass"] + 1, len(last)), torch.nan)
+    for number in range(len(rows)):
+        rows[number, when > number] = 9.0  # trained on again since: what it was then does not matter
+        rows[number, when == number] = last[when == number]
+    torch.save(state | {"losses": rows, "window": history["window"]}, folder / "last" / "state.pt")
+    return len(rows)
+
+
+def test_a_checkpoint_of_raybert_01_is_continued(tiny_bert, tokens, tmp_path):
+    whole = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, total_steps=14)
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    train(model, tokens, total_steps=14, surroundings=StopAfter(tmp_path, 8))  # passes have 6 steps
+    assert as_raybert_01_wrote_it(tmp_path) == 2
+    model = load_classifier(tiny_bert, tokens.label_names, 7)
+    second = train(model, tokens, total_steps=14, surroundings=LocalSurroundings(checkpoint_folder=tmp_path))
+    assert second.optimizer_steps == 14
+    np.testing.assert_array_equal(second.train_losses, whole.train_losses)
+    np.testing.assert_array_equal(second.train_loss_passes, whole.train_loss_passes)
+    assert np.bincount(second.train_loss_passes).tolist() == [0, 64, 32]
+    assert second.test_metrics == whole.test_metrics
 
 
 @pytest.mark.parametrize("damage", ["truncate", "no mark", "empty"])

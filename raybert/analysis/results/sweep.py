@@ -17,6 +17,7 @@ from raybert.analysis.statistics.overlap import PAIR_COLUMNS, compare_subsets
 from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.analysis.statistics.summary import describe_folds
 from raybert.errors import SweepError
+from raybert.sweeping.folder.layout import TrialFolder
 
 TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
 
@@ -124,6 +125,18 @@ class Sweep:
                 f"{path}: must be a whole array, but is damaged; delete the trial's folder to run it again"
             ) from None
         return scores
+
+    def losses(self, trial_id: str) -> pd.DataFrame | None:
+        """Return what each pool example's loss was when the trial last trained on it, in pool order, if kept.
+
+        Columns: `loss` float32, plain cross entropy, NaN: never trained on; `loss_pass` int32, the pass (0, 1, 2, ...)
+        that it is of, -1: never.
+
+        Raises:
+            SweepError: the file is damaged.
+        """
+        losses = TrialFolder(self._trial_folder(trial_id)).read_losses()
+        return None if losses is None else pd.DataFrame(losses)
 
     def subsets(self, of_pools: Mapping[int, pd.DataFrame] | None = None) -> Iterator[Subset]:
         """Yield what each complete trial selected, without pool scores.

@@ -7,13 +7,17 @@ import json
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
 
 from raybert.errors import SweepError
-from raybert.files import is_whole_parquet, read_json, read_json_lines, write_json, write_text
+from raybert.files import is_whole_parquet, read_json, read_json_lines, save_arrays, write_json, write_text
 from raybert.sweeping.folder.failure_kinds import KINDS, Failure, is_wanted
 from raybert.sweeping.folder.heartbeat import forget_beat
 from raybert.sweeping.folder.ownership import Fence
@@ -37,6 +41,11 @@ class TrialFolder:
     def checkpoints(self) -> Path:
         """Folder of `last` and `best`."""
         return self.path / "checkpoint"
+
+    @property
+    def losses_path(self) -> Path:
+        """What `write_losses` writes."""
+        return self.path / "losses.npz"
 
     def status(self) -> str:
         """Return `complete`, `failed`, `pruned` (not finished on purpose) or `pending`."""
@@ -116,6 +125,8 @@ class TrialFolder:
         """
         tables = [self.path / name for name in ("selection.parquet", "predictions.parquet")]
         torn = [path for path in tables if path.exists() and not is_whole_parquet(path)]
+        if self.losses_path.exists() and not is_zipfile(self.losses_path):  # its directory is at the end
+            torn.append(self.losses_path)
         result = read_json(self.path / "result.json")
         if result is None:
             return [self.path / "result.json", *torn]
@@ -170,6 +181,26 @@ class TrialFolder:
         """Free the disk of what only scoring needed."""
         for folder in (self.checkpoints, self.path / "dynamics"):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def write_losses(self, losses: np.ndarray, loss_passes: np.ndarray) -> None:
+        """Write each pool example's last training loss (NaN: never trained on) and its pass (-1), in pool order."""
+        save_arrays(self.losses_path, loss=losses.astype(np.float32), loss_pass=loss_passes.astype(np.int32))
+
+    def read_losses(self) -> dict[str, np.ndarray] | None:
+        """Return `loss` (n,) float32 and `loss_pass` (n,) int32 as `write_losses` wrote them, if they are there.
+
+        Raises:
+            SweepError: the file is damaged.
+        """
+        try:
+            with np.load(self.losses_path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in ("loss", "loss_pass")}
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+            raise SweepError(
+                f"{self.losses_path}: must be whole, but is damaged; delete the trial's folder to run it again"
+            ) from None
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Append an evaluation to `epochs.jsonl`; after a torn line a new one is begun."""

@@ -24,7 +24,7 @@ class Comparison:
     """One kind of output of two runs.
 
     Attributes:
-        what: evaluations, result, selection, scores, predictions, weights.
+        what: evaluations, result, selection, scores, predictions, losses, weights.
         size: how much was compared, in words.
         differences: a line for each; none: bit-identical.
     """
@@ -51,6 +51,7 @@ def _compare(first: TrialFolder, again: TrialFolder) -> Iterator[Comparison | No
     for what, name in (("selection", "selection.parquet"), ("predictions", "predictions.parquet")):
         yield _tables(what, first.path / name, again.path / name)
     yield _tables("conflicts", first.path / "conflicts.csv", again.path / "conflicts.csv")
+    yield _losses(first.read_losses(), again.read_losses())
     for path in sorted([*first.path.glob("pool_scores.npy"), *first.path.glob("dynamics/*.npy")]):
         yield _arrays(path, again.path / path.relative_to(first.path))
     yield _weights(first.checkpoints / "best", again.checkpoints / "best")
@@ -119,6 +120,16 @@ def _chosen(one: pd.DataFrame, other: pd.DataFrame) -> str:
         return ""
     gone, new = len(one) - len(both), len(other) - len(both)
     return f"{gone:,} of {len(one):,} examples are not chosen now, {new:,} others are"
+
+
+def _losses(one: dict[str, np.ndarray] | None, other: dict[str, np.ndarray] | None) -> Comparison | None:
+    if one is None:
+        return None
+    size = f"{len(one['loss']):,} examples"
+    if other is None:
+        return Comparison("losses", size, ("losses.npz is missing",))
+    lines = [_column(name, one[name], other[name]) for name in one]
+    return Comparison("losses", size, tuple(line for line in lines if line))
 
 
 def _arrays(first: Path, again: Path) -> Comparison:

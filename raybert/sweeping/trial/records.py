@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from raybert.files import atomic_path, save_array
+from raybert.files import save_array, save_arrays
 from raybert.selection.strategy import Selection
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
@@ -45,8 +45,7 @@ class RecordedPasses:
             arrays = {"positions": plan.positions, **{f"record_{name}": part for name, part in plan.record.items()}}
             if plan.weights is not None:
                 arrays["weights"] = plan.weights
-            with atomic_path(self.folder / f"{epoch:05d}.npz") as temporary, temporary.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+            save_arrays(self.folder / f"{epoch:05d}.npz", **arrays)
         return plan
 
     def plans(self) -> list[tuple[int, PassPlan]]:

@@ -237,6 +237,7 @@ class _Trial:
         self.surroundings.fence.check()
         folder.complete_rows(result.rows)
         chosen = self._write_selection(folder, chosen, recorded)
+        self._write_losses(folder, result)
         self._write_predictions(folder, result)
         load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
         write_description(folder.checkpoints / "best", self._describe_model())
@@ -294,6 +295,11 @@ class _Trial:
             with atomic_path(folder.path / "conflicts.csv") as temporary:
                 pairs.to_csv(temporary, index=False)
         return chosen
+
+    def _write_losses(self, folder: TrialFolder, result: FitResult) -> None:
+        """Write each example's last training loss and its pass, in pool order."""
+        pool = slice(self.spec.pool_size)  # a proxy's added nulls are no examples
+        folder.write_losses(result.train_losses[pool], result.train_loss_passes[pool])
 
     def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
         """Write label and probabilities of the chosen evaluation on validation and test, where they were held out."""

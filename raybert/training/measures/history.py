@@ -1,9 +1,10 @@
-"""What training itself measures: every example's loss, per pass, and their mean since the last evaluation."""
+"""What training itself measures: every example's last loss, and the mean of all since the last evaluation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from raybert.training.ranks import gather_objects
 
 
 class LossHistory:
-    """The training losses of every example, read from the device once for many steps.
+    """The last training loss of every example and its pass, read from the device once for many steps.
+
+    Losses of earlier passes are not kept: memory and checkpoints are O(n), however long a run is.
 
     Args:
         example_ids: (n,) str, of every pool position.
@@ -21,7 +24,9 @@ class LossHistory:
         observe: is shown positions, losses and steps, each (m,), of what is read, before it is checked.
 
     Attributes:
-        passes: per pass (n,) float32, NaN where an example was not in it.
+        losses: (n,) float32, of the last time that an example was trained on; NaN: never.
+        loss_passes: (n,) int32, the pass (0, 1, 2, ...) of that loss; -1: never.
+        current_pass: number of the pass that losses are of now; -1: none has begun.
         window: sums of loss, of correct predictions and of examples since the last evaluation.
         saved_step: of the last checkpoint, for errors.
     """
@@ -33,21 +38,23 @@ class LossHistory:
         observe: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None,
     ) -> None:
         self.example_ids, self.world_size, self.observe = example_ids, world_size, observe
-        self.passes: list[np.ndarray] = []
+        self.losses = np.full(len(example_ids), np.nan, np.float32)
+        self.loss_passes = np.full(len(example_ids), -1, np.int32)
+        self.current_pass = -1
         self.window = np.zeros(3)
         self.saved_step: int | None = None
         self._unread: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, int]] = []
 
     def begin_pass(self) -> None:
-        """Start a row of its own for the next pass."""
-        self.passes.append(np.full(len(self.example_ids), np.nan, np.float32))
+        """Count what follows as the next pass; what was added before must have been read."""
+        self.current_pass += 1
 
     def add(self, positions: np.ndarray, losses: torch.Tensor, correct: torch.Tensor, step: int) -> None:
         """Take the losses and hits of some examples, both (b,) and still on the device."""
         self._unread.append((positions, losses, correct, step))
 
     def read(self) -> None:
-        """Move what was added on any rank into the passes; all ranks must call it at the same step.
+        """Take over what was added on any rank; all ranks must call it at the same step.
 
         Raises:
             TrialError: a loss is not finite; names the first such step and its examples.
@@ -58,7 +65,8 @@ class LossHistory:
             self.observe(positions, losses, steps)
         self._check_finite(positions, losses, steps)
         if len(positions):
-            self.passes[-1][positions] = losses
+            self.losses[positions] = losses
+            self.loss_passes[positions] = self.current_pass
             self.window += (losses.sum(dtype=np.float64), correct.sum(), len(losses))
 
     def close_window(self) -> tuple[float, float]:
@@ -67,18 +75,27 @@ class LossHistory:
         self.window = np.zeros(3)
         return (loss / count, correct / count) if count else (math.nan, math.nan)
 
-    def latest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return each example's last training loss (n,) float32, NaN: none, and its pass (n,) int32, -1: none."""
-        losses = np.full(len(self.example_ids), np.nan, np.float32)
-        epochs = np.full(len(self.example_ids), -1, np.int32)
-        for epoch, row in enumerate(self.passes):
-            seen = ~np.isnan(row)
-            losses[seen], epochs[seen] = row[seen], epoch
-        return losses, epochs
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {
+            "losses": torch.from_numpy(self.losses.copy()),
+            "loss_passes": torch.from_numpy(self.loss_passes.copy()),
+            "current_pass": self.current_pass,
+            "window": torch.from_numpy(self.window.copy()),
+        }
 
-    def stacked(self) -> np.ndarray:
-        """Return all passes as (epochs, n) float32."""
-        return np.stack(self.passes) if self.passes else np.empty((0, len(self.example_ids)), np.float32)
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned, or from the checkpoint of raybert 0.1, which kept a row a pass."""
+        self.window = saved["window"].numpy()
+        losses = saved["losses"].numpy()
+        if losses.ndim == 2:  # (passes, n) of raybert 0.1
+            self.current_pass = len(losses) - 1
+            for number, row in enumerate(losses):
+                seen = ~np.isnan(row)
+                self.losses[seen], self.loss_passes[seen] = row[seen], number
+            return
+        self.losses, self.loss_passes = losses, saved["loss_passes"].numpy()
+        self.current_pass = saved["current_pass"]
 
     @property
     def last_checkpoint(self) -> str:

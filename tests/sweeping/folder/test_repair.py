@@ -16,6 +16,7 @@ def trial(tmp_path):
     trial.path.mkdir(parents=True)
     for name in ("selection.parquet", "predictions.parquet"):
         pd.DataFrame({"row": np.arange(100)}).to_parquet(trial.path / name)
+    trial.write_losses(np.arange(100), np.zeros(100))
     trial.finish({"validation_accuracy": 1.0})
     return trial
 
@@ -29,7 +30,7 @@ def empty(path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, empty])
-@pytest.mark.parametrize("name", ["result.json", "selection.parquet", "predictions.parquet"])
+@pytest.mark.parametrize("name", ["result.json", "selection.parquet", "predictions.parquet", "losses.npz"])
 def test_a_finished_trial_with_a_damaged_file_is_run_again_and_the_file_is_kept(trial, tmp_path, name, damage):
     damage(trial.path / name)
     before, notes = (trial.path / name).read_bytes(), []

@@ -22,6 +22,7 @@ def write_trial(path, rows=ROWS, result=None, chosen=(4, 2, 9), probs=(0.25, 0.7
     pd.DataFrame({"split": "test", "row": [0, 1], "prob_0": probs}).to_parquet(trial.path / "predictions.parquet")
     save_file({"w": torch.tensor([weight, 2.0])}, best / "model.safetensors")
     (best / "COMPLETE").touch()
+    trial.write_losses(np.array([weight, np.nan]), np.array([2, -1]))
     trial.finish({"test_accuracy": 0.5, "train_seconds": 3.0, "test_loss": float("nan"), **(result or {})})
     return trial
 
@@ -43,6 +44,7 @@ def test_the_same_bits_are_the_same_whatever_the_clock_says(first, tmp_path):
         ("result", "2 values", ()),
         ("selection", "3 rows", ()),
         ("predictions", "2 rows", ()),
+        ("losses", "2 examples", ()),
         ("weights", "1 tensors", ()),
     ]
 
@@ -74,6 +76,7 @@ def test_predictions_and_weights_that_differ_in_one_number_are_found(first, tmp_
     found = differences(first, write_trial(tmp_path / "again", probs=(0.25, probability), weight=1.5))
     assert found["predictions"] == ("prob_0: 1 of 2 differ, by at most 1.11e-16",)
     assert found["weights"] == ("w: 1 of 2 differ, by at most 0.5",)
+    assert found["losses"] == ("loss: 1 of 2 differ, by at most 0.5",)
 
 
 def test_an_unfinished_run_is_compared_as_far_as_it_came_and_a_deleted_model_not_at_all(tmp_path, first):
@@ -86,3 +89,7 @@ def test_an_unfinished_run_is_compared_as_far_as_it_came_and_a_deleted_model_not
     assert "weights" not in differences(first, again)
     (again.path / "predictions.parquet").unlink()
     assert differences(first, again)["predictions"] == ("predictions.parquet is missing",)
+    again.losses_path.unlink()
+    assert differences(first, again)["losses"] == ("losses.npz is missing",)
+    first.losses_path.unlink()  # as raybert 0.1, which kept none
+    assert "losses" not in differences(first, again)

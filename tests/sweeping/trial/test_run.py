@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -68,6 +69,23 @@ def test_seeds_are_paired_over_strategies(prepared):
     specs = {(spec.label, spec.seed): spec for spec in plan_for(prepared).trials}
     assert specs["random", 1].model_seed == specs["loss_threshold", 1].model_seed
     assert specs["random", 0].model_seed != specs["random", 1].model_seed
+
+
+def test_a_trial_keeps_each_examples_last_loss_and_the_pass_that_it_is_of(prepared, tmp_path):
+    (spec, *_) = (spec for spec in plan_for(prepared).trials if spec.label == "random_epoch")
+    run_here(prepared, spec, tmp_path)
+    trial = SweepFolder(tmp_path).trial(spec.trial_id)
+    losses = trial.read_losses()
+    assert [(array.dtype, array.shape) for array in losses.values()] == [("float32", (300,)), ("int32", (300,))]
+    chosen = pd.read_parquet(trial.path / "selection.parquet")
+    last_pass = chosen.groupby("position")["epoch"].max()
+    # 300 // 10 examples a pass are two batches of 16: of eight steps, four passes.
+    assert chosen["epoch"].nunique() == 4
+    expected = np.full(300, -1)
+    expected[last_pass.index] = last_pass
+    np.testing.assert_array_equal(losses["loss_pass"], expected)
+    np.testing.assert_array_equal(np.isnan(losses["loss"]), expected == -1)
+    assert (losses["loss"][expected >= 0] > 0).all()
 
 
 def test_a_failure_is_recorded_with_its_traceback_and_a_result_is_never_made_twice(prepared, tmp_path):
