@@ -1,12 +1,14 @@
-"""Files that are either whole or not there: written beside their place, synced, then renamed into it."""
+"""Files and folders that are whole or not there: written beside their place, synced, then renamed; keys of contents."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,74 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(target: Path, *, mark: str | None = None, keeps_existing: bool = False) -> Iterator[Path]:
+    """Yield a new temporary folder beside `target`; what is written there becomes `target` on leaving.
+
+    A process that is killed between the two renames of a replacement leaves the old folder at `previous_folder`.
+    An exception inside the block leaves `target` as it was.
+
+    Args:
+        target: a folder, there already or not.
+        mark: name of an empty file that is written last and says that the folder is whole.
+        keeps_existing: a whole folder that is there already (another process was faster) stays, in place of being
+            replaced.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in temporary.rglob("*"):
+            _sync(path)
+        if mark is not None:
+            (temporary / mark).touch()
+        if keeps_existing:
+            _move_unless_there(temporary, target, mark)
+        else:
+            _swap(temporary, target)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def previous_folder(target: Path) -> Path:
+    """Return where `atomic_folder` puts what it is about to replace, for a moment."""
+    return target.with_name(f".{target.name}.previous")
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    previous = previous_folder(target)
+    shutil.rmtree(previous, ignore_errors=True)
+    if target.exists():
+        target.rename(previous)
+    fresh.rename(target)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _move_unless_there(fresh: Path, target: Path, mark: str | None) -> None:
+    def is_whole() -> bool:
+        return target.is_dir() if mark is None else (target / mark).exists()
+
+    if target.exists() and not is_whole():
+        shutil.rmtree(target)
+    try:
+        fresh.rename(target)
+    except OSError:  # not empty: another process was faster
+        if not is_whole():
+            raise
+
+
+def content_key(identity: Mapping[str, Any]) -> str:
+    """Return 20 hex digits of everything that a thing depends on: the key of a signal, the id of a trial."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+
+
+def json_digest(value: Any) -> str:
+    """Return the 64 hex digits of SHA-256 of a value's JSON, keys sorted."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with atomic_path(path) as temporary:
@@ -61,6 +131,19 @@ def replace_json(path: Path, value: Any) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_json_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a row to a log that `read_json_lines` reads; after a torn line a new one is begun."""
+    with path.open("ab") as file:
+        if file.tell() and not _ends_with_newline(path):
+            file.write(b"\n")
+        file.write(json.dumps(dict(row)).encode() + b"\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a log anew, atomically."""
+    write_text(path, "".join(json.dumps(dict(row)) + "\n" for row in rows))
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -133,6 +216,12 @@ def cache_folder() -> Path:
     if configured:
         return Path(configured)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "raybert"
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def _sync(path: Path) -> None:

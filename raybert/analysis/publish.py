@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
 from raybert.config import load_stored_config
-from raybert.files import atomic_path, write_text
+from raybert.files import atomic_folder, atomic_path, write_text
 from raybert.sweeping.folder.best import best_trials, read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 
@@ -157,13 +156,8 @@ def _publish_model(sweep: Sweep, trial_id: str, refit: Mapping[str, Any] | None 
     from raybert.analysis.model_card import write_model_card  # which loads torch
 
     trial = sweep.folder / "trials" / trial_id
-    target, suffix = sweep.folder / "best", uuid.uuid4().hex[:8]
-    fresh, stale = target.with_name(f".best.{suffix}.new"), target.with_name(f".best.{suffix}.old")
-    shutil.copytree(trial / "checkpoint" / "best", fresh)
-    (fresh / "trial_id").write_text(trial_id + "\n", encoding="utf-8")
-    if (trial / "spec.json").exists():  # results of an older raybert have none
-        write_model_card(fresh, sweep, trial_id, refit)
-    if target.exists():
-        target.rename(stale)
-    fresh.rename(target)
-    shutil.rmtree(stale, ignore_errors=True)
+    with atomic_folder(sweep.folder / "best") as fresh:
+        shutil.copytree(trial / "checkpoint" / "best", fresh, dirs_exist_ok=True)
+        (fresh / "trial_id").write_text(trial_id + "\n", encoding="utf-8")
+        if (trial / "spec.json").exists():  # results of an older raybert have none
+            write_model_card(fresh, sweep, trial_id, refit)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import ast
 import gc
-import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import re
 import sys
 import warnings
@@ -25,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raybert.errors import DataError
-from raybert.files import atomic_path
+from raybert.files import atomic_path, json_digest
 
 LIBRARIES = {
     "fsspec": "fsspec",
@@ -169,4 +167,4 @@ def _package_folder(name: str) -> Path:
 
 def _cache_key(versions: dict[str, str]) -> str:
     parts = [_PARSER_VERSION, MIN_WORDS, sys.version_info[:2], sorted(versions.items())]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return json_digest(parts)[:16]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from raybert.data.splits import SPLITS, Splits
 from raybert.errors import ConfigError, ModelError
+from raybert.files import json_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -165,7 +164,7 @@ def tokenize_splits(
         label_names=splits.label_names,
         pad_id=int(tokenizer.pad_token_id),
         uses_token_types=uses_token_types,
-        fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+        fingerprint=json_digest(parts),
     )
 
 

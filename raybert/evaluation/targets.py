@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 
 from raybert.data.unseen import UnseenExamples
 from raybert.errors import SweepError
+from raybert.files import read_json
 from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 
@@ -100,7 +100,7 @@ def targets_of_folds(target: Target) -> list[Target]:
     """
     if target.run is None or target.trial_id is None:
         return [target]
-    trials = json.loads((target.run / _PLAN).read_bytes())["trials"]
+    trials = SweepFolder(target.run).planned()
     best = next((trial for trial in trials if trial["trial_id"] == target.trial_id), None)
     if best is None:
         return [target]
@@ -131,7 +131,7 @@ def stored_predictions_of_folds(targets: Sequence[Target], split: str) -> tuple[
 def _held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
     """Return example_id and [group] of a split of the data of a trial, in its order; nothing where it is not known."""
     path = run / "held_out.parquet"
-    trials = json.loads((run / _PLAN).read_bytes())["trials"]
+    trials = SweepFolder(run).planned()
     refit = read_refit(SweepFolder(run))
     if refit is not None and refit["trial_id"] == trial_id:
         trial_id = refit["of"]  # what is held out from both is the same
@@ -149,12 +149,9 @@ def class_names_of_run(run: Path, num_classes: int) -> tuple[str, ...]:
         SweepError: no data set, or several, of so many classes.
     """
     path = run / "manifest.json"
-    try:
-        entries: list[dict[str, Any]] = list(json.loads(path.read_bytes())["data"].values())
-    except (OSError, ValueError, KeyError):
-        raise SweepError(
-            f"{path}: must say what the classes are called; run the sweep again to write it anew"
-        ) from None
+    entries: list[dict[str, Any]] = list((read_json(path) or {}).get("data", {}).values())
+    if not entries:
+        raise SweepError(f"{path}: must say what the classes are called; run the sweep again to write it anew")
     names = {tuple(entry["label_names"]) for entry in entries if len(entry["label_names"]) == num_classes}
     if len(names) != 1:
         raise SweepError(f"{path}: must have one data set of {num_classes} classes, got {len(names)}")

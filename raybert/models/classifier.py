@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from raybert.config import HeadConfig, ModelConfig
 from raybert.errors import ModelError
+from raybert.files import read_json
 from raybert.models.encoder import Encoder
 from raybert.models.iris import MODEL_TYPE as IRIS_TYPE
 from raybert.models.iris import IrisClassifier
@@ -105,7 +105,7 @@ def load_model(folder: str | Path) -> Any:
     path = folder / "config.json"
     if not path.is_file():
         raise ModelError(f"{folder}: must be the folder of a trained model, has no config.json")
-    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    kind = (read_json(path) or {}).get("model_type")
     if kind == IRIS_TYPE:
         return IrisClassifier.from_pretrained(folder)
     if kind == POOLED_TYPE:

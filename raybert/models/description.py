@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from raybert.errors import ModelError
-from raybert.files import write_json
+from raybert.files import read_json, write_json
 from raybert.models.encoder import count_positions
 from raybert.version import __version__
 
@@ -79,12 +77,12 @@ def read_description(folder: Path) -> ModelDescription | None:
     path = folder / FILE_NAME
     if not path.is_file():
         return None
+    document = read_json(path) or {}
     try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
         columns = DataColumns(**document.pop("columns"))
         names = tuple(document.pop("label_names"))
         return ModelDescription(label_names=names, columns=columns, **document)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (TypeError, KeyError):
         raise ModelError(
             f"{path}: must be as raybert wrote it; delete it to go on with what config.json says"
         ) from None

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from raybert.config import ModelConfig
 from raybert.errors import ModelError
+from raybert.files import read_json
 
 MODEL_TYPE = "raybert-iris"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
@@ -247,7 +248,7 @@ class IrisClassifier(nn.Module):
         path = folder / _CONFIG
         if not path.is_file():
             raise ModelError(f"{folder}: must hold a saved IRIS classifier, has no {_CONFIG}")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path) or {}
         if config.get("model_type") != MODEL_TYPE:
             raise ModelError(f"{path}: model_type: must be '{MODEL_TYPE}', got '{config.get('model_type')}'")
         settings = {**config["settings"], "hidden_sizes": tuple(config["settings"]["hidden_sizes"])}

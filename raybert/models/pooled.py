@@ -15,6 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from raybert.config import HeadConfig
 from raybert.errors import ModelError
+from raybert.files import read_json
 from raybert.models.quiet import quiet_transformers
 
 MODEL_TYPE = "raybert-classifier"
@@ -147,7 +148,7 @@ class PooledClassifier(nn.Module):
         Raises:
             ModelError: the folder holds none.
         """
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / _CONFIG) or {}
         if config.get("model_type") != MODEL_TYPE:
             raise ModelError(f"{folder}: model_type: must be '{MODEL_TYPE}', got '{config.get('model_type')}'")
         with quiet_transformers(), torch.random.fork_rng(devices=[]):

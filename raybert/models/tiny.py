@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,10 +17,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
+from raybert.files import atomic_folder
 from raybert.models.quiet import quiet_transformers
 from raybert.models.wordpiece import wordpiece_vocabulary
 
 TINY = "raybert-tiny"
+_MARK = "COMPLETE"
 
 _RECIPE = {
     "version": 2,
@@ -46,7 +46,7 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
     """
     ordered = sorted(texts)
     folder = cache_folder / "encoders" / f"{TINY}-{_key(ordered)}"
-    if not (folder / "COMPLETE").exists():
+    if not (folder / _MARK).exists():
         _publish(ordered, folder)
     return folder
 
@@ -91,23 +91,10 @@ def _key(ordered_texts: list[str]) -> str:
 
 def _publish(texts: list[str], folder: Path) -> None:
     """Build beside the place and rename into it: of two processes at once one wins, with the same files."""
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    temporary.mkdir(parents=True)
-    try:
+    with atomic_folder(folder, mark=_MARK, keeps_existing=True) as fresh, quiet_transformers():
         tokenizer = train_tokenizer(texts, _RECIPE["vocabulary"])
-        tokenizer.save_pretrained(temporary)
-        with quiet_transformers():
-            _random_encoder(tokenizer).save_pretrained(temporary)
-        (temporary / "COMPLETE").touch()
-        if folder.exists() and not (folder / "COMPLETE").exists():
-            shutil.rmtree(folder)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not (folder / "COMPLETE").exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        tokenizer.save_pretrained(fresh)
+        _random_encoder(tokenizer).save_pretrained(fresh)
 
 
 def _random_encoder(tokenizer: PreTrainedTokenizerFast) -> ModernBertModel:

@@ -25,10 +25,11 @@ import ray.data
 import torch
 
 from raybert.errors import ScoringError, SelectionError
+from raybert.files import content_key
 from raybert.selection.geometry.k_center import covering_radius
 from raybert.selection.geometry.two_level import choose_local_centres, merge_centres
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
-from raybert.selection.store import ScoreStore, content_key
+from raybert.selection.store import ScoreStore
 from raybert.training.memory.allocator import keep_memory
 
 BLOCK_ROWS = 1024

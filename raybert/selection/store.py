@@ -5,10 +5,8 @@ Only blocks need pyarrow, so it is imported with them: listing a store does not 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raybert.errors import DataError
-from raybert.files import atomic_path, write_json
+from raybert.files import atomic_folder, atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,12 +26,6 @@ POSITION = "position"
 
 class DamagedBlock(DataError):
     """A stored block cannot be read, or its checksum does not fit."""
-
-
-def content_key(identity: Mapping[str, Any]) -> str:
-    """Return the key of a signal: 20 hex digits of everything that its values depend on."""
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -139,12 +131,7 @@ class ScoreStore:
 
     def completion(self, key: str) -> dict[str, Any] | None:
         """Return `num_blocks`, `num_rows` and `seconds` of a complete signal, else None."""
-        path = self.folder / key / "complete.json"
-        try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
-        return record
+        return read_json(self.folder / key / "complete.json")
 
     def load(self, key: str) -> dict[str, np.ndarray]:
         """Return the arrays of a complete signal in pool order.
@@ -170,13 +157,9 @@ class ScoreStore:
         target = self.folder / key / "runs" / trial_id
         if target.is_dir():
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{trial_id}.{uuid.uuid4().hex[:8]}")
-        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns("checkpoint", "dynamics", "epoch_plans"))
-        try:
-            temporary.rename(target)
-        except OSError:  # another sweep was faster
-            shutil.rmtree(temporary, ignore_errors=True)
+        without_models = shutil.ignore_patterns("checkpoint", "dynamics", "epoch_plans")
+        with atomic_folder(target, keeps_existing=True) as fresh:
+            shutil.copytree(folder, fresh, ignore=without_models, dirs_exist_ok=True)
 
     def kept_run(self, key: str, trial_id: str) -> Path | None:
         """Return the folder that `keep_run` made, if the signal is complete."""
@@ -191,9 +174,7 @@ class ScoreStore:
             identity = folder / "identity.json"
             if identity.exists():
                 size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                yield StoreEntry(
-                    folder.name, json.loads(identity.read_text("utf-8")), size, self.completion(folder.name)
-                )
+                yield StoreEntry(folder.name, read_json(identity) or {}, size, self.completion(folder.name))
 
     def remove(self, key: str) -> None:
         """Delete a signal.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import time
 from functools import partial
@@ -18,6 +16,7 @@ from raybert.config import MonitorConfig, TrainConfig
 from raybert.data import training_batches
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
+from raybert.files import json_digest
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
@@ -464,4 +463,4 @@ class _Run:
             "data": self.data.fingerprint,
             "world_size": self.world_size,
         }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return json_digest(settings)

@@ -3,7 +3,7 @@ import pytest
 
 from raybert.errors import DataError
 from raybert.selection.scorers.scorer import Arithmetic
-from raybert.selection.store import DamagedBlock, ScoreStore, content_key
+from raybert.selection.store import DamagedBlock, ScoreStore
 
 PROBS = np.random.default_rng(0).random((7, 2, 3)).astype(np.float32)
 LOSS = np.random.default_rng(1).random(7).astype(np.float32)
@@ -54,11 +54,6 @@ def test_entries_list_what_is_there_and_remove_frees_it(store):
     assert list(store.entries()) == []
     with pytest.raises(DataError, match="k: no such signal"):
         store.remove("k")
-
-
-def test_keys_depend_on_content_and_not_on_the_order_of_words():
-    assert content_key({"a": 1, "b": [2]}) == content_key({"b": [2], "a": 1})
-    assert content_key({"a": 1}) != content_key({"a": 2})
 
 
 def test_writers_at_once_leave_a_whole_store(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from raybert.selection.store import content_key
+from raybert.files import content_key
 from raybert.sweeping.plan.specs import RunSpec
 
 _TRAIN_KEYS = {"batch_size", "micro_batch_size", "gradient_checkpointing", "compile", "precision", "loss", "averaging"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import time
@@ -17,7 +16,16 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from raybert.errors import SweepError
-from raybert.files import is_whole_parquet, read_json, read_json_lines, save_arrays, write_json, write_text
+from raybert.files import (
+    append_json_line,
+    is_whole_parquet,
+    read_json,
+    read_json_lines,
+    save_arrays,
+    write_json,
+    write_json_lines,
+    write_text,
+)
 from raybert.sweeping.folder.failure_kinds import KINDS, Failure, is_wanted
 from raybert.sweeping.folder.heartbeat import forget_beat
 from raybert.sweeping.folder.ownership import Fence
@@ -61,10 +69,9 @@ class TrialFolder:
             SweepError: the file is damaged.
         """
         path = self.path / "result.json"
-        try:
-            result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise SweepError(f"{path}: damaged; delete it to run the trial again") from None
+        result = read_json(path)
+        if result is None:
+            raise SweepError(f"{path}: damaged; delete it to run the trial again")
         return result
 
     def error(self) -> str:
@@ -110,7 +117,7 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         message = (text.strip().splitlines() or ["unknown error"])[0]
         failure = Failure(kind, message, node or os.uname().nodename, len(self.attempts()) + 1)
-        _append_line(self.path / "attempts.jsonl", {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
+        append_json_line(self.path / "attempts.jsonl", {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
         return failure
 
     def forget_failure(self) -> None:
@@ -204,12 +211,12 @@ class TrialFolder:
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Append an evaluation to `epochs.jsonl`; after a torn line a new one is begun."""
-        _append_line(self.path / "epochs.jsonl", row)
+        append_json_line(self.path / "epochs.jsonl", row)
 
     def complete_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write `epochs.jsonl` anew where it has lost evaluations that the run's checkpoint still knew."""
         if len(self.rows()) < len(rows):
-            write_text(self.path / "epochs.jsonl", "".join(json.dumps(dict(row)) + "\n" for row in rows))
+            write_json_lines(self.path / "epochs.jsonl", rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the evaluations; of one that was repeated after a restart, the last."""
@@ -247,6 +254,10 @@ class SweepFolder:
         """Return the folder of one trial."""
         return TrialFolder(self.path / "trials" / trial_id)
 
+    def planned(self) -> list[dict[str, Any]]:
+        """Return the trials as `plan.json` lists them; empty: there is no plan, or it is damaged."""
+        return list((read_json(self.path / "plan.json") or {}).get("trials") or [])
+
     def completed(self, trial_ids: Iterable[str]) -> set[str]:
         """Return those trials whose result is there."""
         return {trial_id for trial_id in trial_ids if self.trial(trial_id).status() == "complete"}
@@ -258,17 +269,3 @@ def forget_failures(folder: SweepFolder, trial_ids: Iterable[str], retry: str) -
         trial = folder.trial(trial_id)
         if trial.status() == "failed" and is_wanted(trial.failure().kind, retry):
             trial.forget_failure()
-
-
-def _append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Append JSON to a log; after a torn line a new one is begun."""
-    with path.open("ab") as file:
-        if file.tell() and not _ends_with_newline(path):
-            file.write(b"\n")
-        file.write(json.dumps(dict(row)).encode() + b"\n")
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"

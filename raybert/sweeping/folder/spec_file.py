@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raybert.config import StrategyConfig, validate_stored_config
 from raybert.errors import RaybertError, SweepError
-from raybert.files import write_json
+from raybert.files import read_json, write_json
 from raybert.selection.catalogue import build_strategy, strategy_entry
 from raybert.sweeping.plan.specs import RunSpec, SignalRuns
 
@@ -73,16 +72,18 @@ def read_spec(folder: Path) -> StoredSpec:
         SweepError: there is no such file, or it cannot be read any more.
     """
     path = folder / FILE_NAME
+    document = read_json(path)
+    if document is None and not path.exists():
+        raise SweepError(f"{path}: no such file: the trial has never begun, or is of an older raybert")
+    if document is None:
+        raise SweepError(f"{path}: must be as this version of raybert writes it: it is damaged")
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return StoredSpec(
             spec=spec_of(document["spec"]),
             data_fingerprint=str(document["data_fingerprint"]),
             encoder_fingerprint=str(document["encoder_fingerprint"]),
             signals=tuple(StoredSignal(**signal) for signal in document["signals"]),
         )
-    except FileNotFoundError:
-        raise SweepError(f"{path}: no such file: the trial has never begun, or is of an older raybert") from None
     except (ValueError, KeyError, TypeError, RaybertError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SweepError(f"{path}: must be as this version of raybert writes it: {reason}") from None

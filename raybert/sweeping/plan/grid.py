@@ -9,7 +9,7 @@ from typing import Any
 
 from raybert.config import RaybertConfig, validate_config, with_value
 from raybert.errors import ConfigError
-from raybert.selection.store import content_key
+from raybert.files import content_key
 from raybert.sweeping.plan.specs import PoolFacts
 
 _NO_GRID = ("sweep", "resources", "limits", "monitor", "name", "selection.store", "model.kind")

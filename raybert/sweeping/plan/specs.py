@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from raybert.config import RaybertConfig, dump_yaml
+from raybert.files import content_key
 from raybert.selection.catalogue import strategy_identity
-from raybert.selection.store import content_key
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.roles import PART as PART
 from raybert.sweeping.plan.roles import PROXY as PROXY

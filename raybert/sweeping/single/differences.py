@@ -54,7 +54,7 @@ def _compare(first: TrialFolder, again: TrialFolder) -> Iterator[Comparison | No
     yield _losses(first.read_losses(), again.read_losses())
     for path in sorted([*first.path.glob("pool_scores.npy"), *first.path.glob("dynamics/*.npy")]):
         yield _arrays(path, again.path / path.relative_to(first.path))
-    yield _weights(first.checkpoints / "best", again.checkpoints / "best")
+    yield _weights(first, again)
 
 
 def _evaluations(first: list[dict[str, Any]], again: list[dict[str, Any]]) -> Comparison | None:
@@ -161,13 +161,13 @@ def _largest(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.nanmax(difference)) if np.isfinite(difference).any() else math.inf
 
 
-def _weights(first: Path, again: Path) -> Comparison | None:
+def _weights(first: TrialFolder, again: TrialFolder) -> Comparison | None:
     """Compare the best models, where both are kept."""
-    if not (first / "COMPLETE").exists() or not (again / "COMPLETE").exists():
+    if not first.has_model() or not again.has_model():
         return None
     lines, count = [], 0
-    for path in sorted(first.glob("*.safetensors")):
-        one, other = load_file(path), load_file(again / path.name)
+    for path in sorted((first.checkpoints / "best").glob("*.safetensors")):
+        one, other = load_file(path), load_file(again.checkpoints / "best" / path.name)
         count += len(one)
         for name, tensor in one.items():
             line = _column(name, tensor.float().numpy(), other[name].float().numpy()) if name in other else name

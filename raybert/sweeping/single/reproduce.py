@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raybert.errors import SweepError
-from raybert.files import cache_folder
+from raybert.files import cache_folder, read_json
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.driver.progress import RunProgress
 from raybert.sweeping.driver.session import owned_folder
@@ -260,10 +259,9 @@ def _run(
 
 def _changed_surroundings(run: SweepFolder) -> list[str]:
     """Return what of the software and the machine is not as it was, which alone may change the bits."""
-    path = run.path / "manifest.json"
-    if not path.is_file():
+    then, now = read_json(run.path / "manifest.json"), describe_run(None)
+    if then is None:
         return []
-    then, now = json.loads(path.read_text(encoding="utf-8")), describe_run(None)
     known = {"python": (then.get("python"), now["python"])}
     known |= {name: (version, now["versions"].get(name)) for name, version in then.get("versions", {}).items()}
     known |= {key: (then.get("hardware", {}).get(key), now["hardware"][key]) for key in ("machine", "system")}

@@ -10,9 +10,8 @@ import pandas as pd
 
 from raybert.config import RaybertConfig
 from raybert.errors import ConfigError, Interrupted, SweepError
-from raybert.files import cache_folder
+from raybert.files import cache_folder, content_key
 from raybert.selection.choose import select_from_pool
-from raybert.selection.store import content_key
 from raybert.selection.strategy import Selection
 from raybert.sweeping.cluster.connect import check_resources, connected
 from raybert.sweeping.driver.progress import Progress

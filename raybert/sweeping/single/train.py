@@ -9,7 +9,6 @@ import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
 from raybert.errors import ConfigError, ResourceError, SweepError
-from raybert.files import read_json
 from raybert.sweeping.driver.progress import RunProgress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.design import build_strategies
@@ -113,8 +112,7 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
             f"{path}: holds another run ({held}) than strategy {wanted.strategies[0].name}, seed {wanted.seeds[0]}; "
             "give --output another folder"
         )
-    trials = (read_json(path / "plan.json") or {}).get("trials") or []
-    states = [folder.trial(trial["trial_id"]).status() for trial in trials if trial["role"] == TRIAL]
+    states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
     is_finished = states == ["complete"]
     if not resume:
         rest = (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from raybert.files import cache_folder, write_json
+from raybert.files import cache_folder, json_digest, read_json, write_json
 from raybert.training.measures.losses import Loss
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.state import generator_states, set_generator_states
@@ -35,8 +33,9 @@ def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequ
     """
     share = max(1, -(-gradients.config.batch_size // gradients.world_size))
     path = cache_folder() / "micro_batches" / f"{_key(gradients, share)}.json"
-    if path.exists():
-        return int(json.loads(path.read_text(encoding="utf-8"))["micro_batch_size"])
+    known = read_json(path)
+    if known is not None:
+        return int(known["micro_batch_size"])
     longest = int(np.argmax(gradients.data.train.lengths))
     generators = generator_states(gradients.device)
     try:
@@ -112,7 +111,7 @@ def _key(gradients: GradientMaker, share: int) -> str:
         "settings": [gradients.config.gradient_checkpointing, gradients.config.compile],
         "device": _describe(device),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+    return json_digest(facts)[:24]
 
 
 def _describe(device: torch.device) -> list[str | int]:
