@@ -1,6 +1,7 @@
 """The sweep file: its schema, and how it is read."""
 
 from raybert.config.data import DataConfig
+from raybert.config.imports import import_attribute
 from raybert.config.load import (
     apply_overrides,
     dump_yaml,
@@ -52,6 +53,7 @@ __all__ = [
     "TuneConfig",
     "apply_overrides",
     "dump_yaml",
+    "import_attribute",
     "load_config",
     "load_stored_config",
     "suggest",

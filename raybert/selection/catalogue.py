@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
-from raybert.config import StrategyConfig, suggest, validate_model
+from raybert.config import StrategyConfig, import_attribute, suggest, validate_model
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection import strategies as built_in_strategies  # noqa: F401 - fills the registry
@@ -40,7 +37,7 @@ def find_strategy(name: str, path: str = "strategy") -> type[Strategy]:
     if name in registry.filters:
         return registry.filters[name]
     if ":" in name:
-        return _import_class(name, path)
+        return _checked(import_attribute(name, path), name, path)
     raise ConfigError(f"{path}: unknown '{name}'{suggest(name, known)}")
 
 
@@ -175,25 +172,7 @@ def _known() -> dict[str, type[Strategy]]:
     return registry.strategies
 
 
-def _import_class(name: str, path: str) -> type[Strategy]:
-    module_name, _, class_name = name.partition(":")
-    _make_importable(str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"{path}: '{name}': module cannot be imported: {error}") from None
-    if not hasattr(module, class_name):
-        raise ConfigError(f"{path}: '{name}': the module has no '{class_name}'{suggest(class_name, vars(module))}")
-    return _checked(getattr(module, class_name), name, path)
-
-
 def _checked(candidate: Any, name: str, path: str) -> type[Strategy]:
     if not (isinstance(candidate, type) and issubclass(candidate, Strategy)):
         raise ConfigError(f"{path}: '{name}': must be a subclass of raybert.Strategy")
     return candidate
-
-
-def _make_importable(folder: str) -> None:
-    """Let a user's module lie beside the sweep file that they run; Ray's workers inherit the path."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from raybert.config import LossConfig
+from raybert.config import LossConfig, import_attribute
 from raybert.errors import ConfigError
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -198,14 +194,8 @@ def _weighted(function: LossFunction, weight: torch.Tensor | None) -> LossFuncti
 
 
 def _imported(name: str) -> LossFunction:
-    """Return a user's own loss, `module:callable`; modules beside the working directory are found too."""
-    module_name, _, attribute = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        function: Any = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"train.loss.name: '{name}' cannot be found: {error}") from None
+    """Return a user's own loss, `module:callable`."""
+    function = import_attribute(name, "train.loss.name")
     if not callable(function):
         raise ConfigError(f"train.loss.name: '{name}' must be callable (logits, labels) -> one loss per example")
 

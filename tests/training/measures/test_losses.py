@@ -113,7 +113,7 @@ def test_a_loss_of_ones_own(tmp_path, monkeypatch):
     torch.testing.assert_close(weighted.values(LOGITS, LABELS), expected * weighted.class_weights[LABELS])
     with pytest.raises(ConfigError, match=r"'my_loss:mean' must return one loss per example \(12,\), got \(\)"):
         build(name="my_loss:mean").values(LOGITS, LABELS)
-    with pytest.raises(ConfigError, match=r"train\.loss\.name: 'my_loss:nothing' cannot be found"):
+    with pytest.raises(ConfigError, match=r"train\.loss\.name: 'my_loss:nothing': the module has no 'nothing'"):
         build(name="my_loss:nothing")
 
 

@@ -1,0 +1,34 @@
+"""Objects of a user's own that a sweep file names as `module:attribute`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from raybert.config.load import suggest
+from raybert.errors import ConfigError
+
+
+def import_attribute(reference: str, path: str) -> Any:
+    """Return what `module:attribute` names; modules beside the working directory are found too.
+
+    Args:
+        reference: e.g. `my_package.losses:robust`.
+        path: dotted path in the sweep file, for the error.
+
+    Raises:
+        ConfigError: the module cannot be imported, or has no such attribute.
+    """
+    module_name, _, attribute = reference.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # a module beside the sweep file; Ray's workers inherit the path
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{path}: '{reference}': module cannot be imported: {error}") from None
+    if not hasattr(module, attribute):
+        raise ConfigError(f"{path}: '{reference}': the module has no '{attribute}'{suggest(attribute, vars(module))}")
+    return getattr(module, attribute)
