@@ -193,6 +193,34 @@ class ScoreStore:
 
 
 @dataclass(frozen=True)
+class SignalRef:
+    """A complete signal in a store, and what it costs a trial that reads it.
+
+    Attributes:
+        store: where it is.
+        key: which.
+        seconds: what it would cost a trial that had to compute it alone.
+        shared_seconds: its part of that when all trials of the sweep that read it pay the same.
+        examples_scored: forward passes behind it.
+    """
+
+    store: ScoreStore
+    key: str
+    seconds: float
+    shared_seconds: float
+    examples_scored: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {**vars(self), "store": str(self.store.folder.resolve())}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> SignalRef:
+        """Return what `to_json` described."""
+        return cls(**{**document, "store": ScoreStore(Path(document["store"]))})
+
+
+@dataclass(frozen=True)
 class StoreEntry:
     """One stored signal: key, what it is, bytes on disk, and its completion record (None: unfinished)."""
 

@@ -17,6 +17,7 @@ import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
+from raybert.selection.store import SignalRef
 from raybert.sweeping.cluster.connect import Cluster, concurrent_trials
 from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
@@ -24,7 +25,7 @@ from raybert.sweeping.cluster.watchdog import Watchdog, Watchman
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.sweeping.trial.run import SignalRef, run_trial
+from raybert.sweeping.trial.run import run_trial
 
 RUN_ENDED = "raybert_status"
 """Key of the last report of a run: how it ended."""

@@ -11,30 +11,12 @@ from raybert.config import StrategyConfig, validate_stored_config
 from raybert.errors import RaybertError, SweepError
 from raybert.files import read_json, write_json
 from raybert.selection.catalogue import build_strategy, strategy_entry
+from raybert.selection.store import SignalRef
 from raybert.sweeping.plan.specs import RunSpec, SignalRuns
 
 FILE_NAME = "spec.json"
 _RENAMED = {"sources": "signal_runs", "pool": "pool_size"}
 """Keys of raybert 0.1 -> today's."""
-
-
-@dataclass(frozen=True)
-class StoredSignal:
-    """Where a trial read a signal.
-
-    Attributes:
-        store: folder of the score store.
-        key: of the signal in it.
-        seconds: its price for this trial alone.
-        shared_seconds: its part of that.
-        examples_scored: forward passes behind it.
-    """
-
-    store: str
-    key: str
-    seconds: float
-    shared_seconds: float
-    examples_scored: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +33,7 @@ class StoredSpec:
     spec: RunSpec
     data_fingerprint: str
     encoder_fingerprint: str
-    signals: tuple[StoredSignal, ...] = ()
+    signals: tuple[SignalRef, ...] = ()
 
 
 def write_spec(folder: Path, stored: StoredSpec) -> None:
@@ -60,7 +42,7 @@ def write_spec(folder: Path, stored: StoredSpec) -> None:
         "spec": spec_document(stored.spec),
         "data_fingerprint": stored.data_fingerprint,
         "encoder_fingerprint": stored.encoder_fingerprint,
-        "signals": [dataclasses.asdict(signal) for signal in stored.signals],
+        "signals": [signal.to_json() for signal in stored.signals],
     }
     write_json(folder / FILE_NAME, document)
 
@@ -82,7 +64,7 @@ def read_spec(folder: Path) -> StoredSpec:
             spec=spec_of(document["spec"]),
             data_fingerprint=str(document["data_fingerprint"]),
             encoder_fingerprint=str(document["encoder_fingerprint"]),
-            signals=tuple(StoredSignal(**signal) for signal in document["signals"]),
+            signals=tuple(SignalRef.from_json(signal) for signal in document["signals"]),
         )
     except (ValueError, KeyError, TypeError, RaybertError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -27,11 +27,10 @@ from raybert.selection.scorers.models import (
 from raybert.selection.scorers.perplexity import PerplexityScorer
 from raybert.selection.scorers.readability import ReadabilityScorer
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
-from raybert.selection.store import ScoreStore
+from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.plan.specs import EMBEDDING_SIGNALS, RunSpec, SignalRuns
-from raybert.sweeping.trial.run import SignalRef
 from raybert.training.optimization.precision import resolve_precision
 
 _HELDOUT: dict[str, HeldoutSignal] = {

@@ -13,19 +13,19 @@ from typing import Any
 
 from raybert.errors import SweepError
 from raybert.files import cache_folder, read_json
-from raybert.selection.store import ScoreStore
+from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.driver.progress import RunProgress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
 from raybert.sweeping.folder.manifest import describe_run
-from raybert.sweeping.folder.spec_file import StoredSignal, StoredSpec, read_spec
+from raybert.sweeping.folder.spec_file import StoredSpec, read_spec
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.specs import REFIT, RunSpec
 from raybert.sweeping.single.differences import Comparison, compare_trials
 from raybert.sweeping.single.train import check_machine
-from raybert.sweeping.trial.run import SignalRef, run_trial
+from raybert.sweeping.trial.run import run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
 FOLDER = "reproductions"
@@ -170,20 +170,20 @@ def _without_limits(spec: RunSpec) -> RunSpec:
     return replace(spec, config=spec.config.model_copy(update={"limits": limits}))
 
 
-def _find(signal: StoredSignal, first: TrialFolder, run: SweepFolder) -> SignalRef:
+def _find(signal: SignalRef, first: TrialFolder, run: SweepFolder) -> SignalRef:
     """Return a signal, from the store that the trial read or from another one that has it.
 
     Raises:
         SweepError: it is gone; says how to compute it again.
     """
-    for folder in (Path(signal.store), run.signals, cache_folder() / "scores"):
-        store = ScoreStore(folder)
+    for store in (signal.store, ScoreStore(run.signals), ScoreStore(cache_folder() / "scores")):
         if store.completion(signal.key) is not None:
-            return SignalRef(store, signal.key, signal.seconds, signal.shared_seconds, signal.examples_scored)
+            return replace(signal, store=store)
+    place = signal.store.folder
     raise SweepError(
-        f"{first.path}: its signal {signal.key} must be in the score store {signal.store}, but is gone; this "
+        f"{first.path}: its signal {signal.key} must be in the score store {place}, but is gone; this "
         f"computes it again: raybert sweep {run.path / 'resolved.yaml'} --output {run.path}-signals "
-        f"--set selection.store={signal.store}"
+        f"--set selection.store={place}"
     )
 
 

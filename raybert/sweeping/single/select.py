@@ -12,6 +12,7 @@ from raybert.config import RaybertConfig
 from raybert.errors import ConfigError, Interrupted, SweepError
 from raybert.files import cache_folder, content_key
 from raybert.selection.choose import select_from_pool
+from raybert.selection.store import SignalRef
 from raybert.selection.strategy import Selection
 from raybert.sweeping.cluster.connect import check_resources, connected
 from raybert.sweeping.driver.progress import Progress
@@ -25,7 +26,7 @@ from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.specs import TRIAL, RunSpec
 from raybert.sweeping.runner import prepare_plan
-from raybert.sweeping.trial.run import SignalRef, make_pool
+from raybert.sweeping.trial.run import make_pool
 
 
 @dataclass(frozen=True)

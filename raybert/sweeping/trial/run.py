@@ -28,13 +28,13 @@ from raybert.models.description import DataColumns, ModelDescription, write_desc
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_pass_planner
-from raybert.selection.store import ScoreStore
+from raybert.selection.store import ScoreStore, SignalRef
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
 from raybert.sweeping.folder.ownership import Superseded
-from raybert.sweeping.folder.spec_file import StoredSignal, StoredSpec, write_spec
+from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.plan.specs import PART, REFIT, TRIAL, TUNE, RunSpec
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
@@ -52,25 +52,6 @@ FitFunction = Callable[..., FitResult]
 
 _WITHOUT_TEST = (TUNE, PART)
 """Runs of a search, and what only serves scores, its own among them: tuning never reads the test split."""
-
-
-@dataclass(frozen=True)
-class SignalRef:
-    """A complete signal in the score store.
-
-    Attributes:
-        store: where it is.
-        key: which.
-        seconds: what it would cost a trial that had to compute it alone.
-        shared_seconds: its part of that when all trials of the sweep that read it pay the same.
-        examples_scored: forward passes behind it.
-    """
-
-    store: ScoreStore
-    key: str
-    seconds: float
-    shared_seconds: float
-    examples_scored: int
 
 
 def run_trial(
@@ -108,9 +89,7 @@ def run_trial(
             if folder.status() == "complete":  # by the process that was waited for
                 return "complete"
             write_text(folder.path / "config.yaml", spec.to_yaml())
-            write_spec(
-                folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, tuple(map(_stored, signals)))
-            )
+            write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals))
             with _trial_log(folder.path / "log.txt") as log:
                 trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
                 return _run_recorded(trial)
@@ -137,11 +116,6 @@ def _run_recorded(trial: _Trial) -> str:
         return "failed"
     finally:
         return_memory()
-
-
-def _stored(signal: SignalRef) -> StoredSignal:
-    store = str(signal.store.folder.resolve())
-    return StoredSignal(store, signal.key, signal.seconds, signal.shared_seconds, signal.examples_scored)
 
 
 def prepare_process(spec: RunSpec) -> None:

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -7,10 +8,10 @@ from raybert.config import StrategyConfig, validate_config
 from raybert.errors import SweepError
 from raybert.selection import Strategy
 from raybert.selection.catalogue import build_strategy, strategy_entry, strategy_identity, strategy_names
+from raybert.selection.store import ScoreStore, SignalRef
 from raybert.selection.strategies.baselines import AllButFold
 from raybert.sweeping.folder.spec_file import (
     FILE_NAME,
-    StoredSignal,
     StoredSpec,
     read_spec,
     spec_document,
@@ -81,9 +82,19 @@ def test_a_strategy_without_a_registered_name_is_found_by_its_class(strategy):
 
 
 def test_a_file_reads_back_with_its_signals(tmp_path):
-    stored = StoredSpec(plan().trials[-1], "d", "e", (StoredSignal("/store", "0f" * 10, 2.5, 0.5, 2000),))
+    stored = StoredSpec(
+        plan().trials[-1], "d", "e", (SignalRef(ScoreStore(Path("/store")), "0f" * 10, 2.5, 0.5, 2000),)
+    )
     write_spec(tmp_path, stored)
     assert read_spec(tmp_path) == stored
+    (signal,) = json.loads((tmp_path / FILE_NAME).read_text())["signals"]
+    assert signal == {
+        "store": "/store",
+        "key": "0f" * 10,
+        "seconds": 2.5,
+        "shared_seconds": 0.5,
+        "examples_scored": 2000,
+    }
 
 
 def test_a_missing_or_damaged_file_is_said(tmp_path):

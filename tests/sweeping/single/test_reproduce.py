@@ -12,12 +12,12 @@ from rich.console import Console
 from raybert.config import validate_config
 from raybert.errors import SweepError
 from raybert.files import write_json
-from raybert.selection.store import ScoreStore
+from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.runner import prepare_plan
 from raybert.sweeping.single.reproduce import find_trial, reproduce_trial
-from raybert.sweeping.trial.run import SignalRef, run_trial
+from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.run_progress import RunLines
 
 CONFIG = {
