@@ -2,13 +2,14 @@
 
 from raybert.analysis.publish import publish_results
 from raybert.analysis.results.estimates import estimate_line, estimate_table
-from raybert.analysis.results.failures import FailureGroup, find_failures
+from raybert.analysis.results.failures import find_failures
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.overlap import overlap_table, same_rankings
 from raybert.analysis.statistics.summary import best_configurations, summarize, verdict_sentences
+from raybert.sweeping.folder.failures import FailureGroup
 
 __all__ = [
     "FailureGroup",

@@ -19,6 +19,7 @@ from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.estimate.record import measured
+from raybert.sweeping.folder.failures import FailureGroup, group_failures
 from raybert.sweeping.folder.layout import SweepFolder, forget_failures
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
@@ -49,14 +50,6 @@ COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
 
 
 @dataclass(frozen=True)
-class ErrorGroup:
-    """Failures with the same first line."""
-
-    message: str
-    trial_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How a sweep ended, read from its files.
 
@@ -72,7 +65,7 @@ class Outcome:
     num_complete: int
     num_failed: int
     num_pending: int
-    errors: tuple[ErrorGroup, ...]
+    errors: tuple[FailureGroup, ...]
 
     @property
     def exit_code(self) -> int:
@@ -258,24 +251,12 @@ def describe_idle_rounds(config: RaybertConfig) -> list[str]:
 
 def read_outcome(folder: SweepFolder, trials: Sequence[RunSpec], search: SearchOutcome | None = None) -> Outcome:
     """Return how things stand, from the trials' files and the search before them."""
-    states = {spec.trial_id: folder.trial(spec.trial_id).status() for spec in trials}
-    groups: dict[str, list[str]] = {}
-    for trial_id, state in states.items():
-        if state == "failed":
-            groups.setdefault(folder.trial(trial_id).failure().message, []).append(trial_id)
-    counts = Counter(states.values())
+    counts = Counter(folder.trial(spec.trial_id).status() for spec in trials)
+    failed = list(folder.failed(spec.summary() for spec in trials))
     if search is not None:
         counts.update(complete=search.num_complete, pending=search.num_pending, failed=len(search.failures))
-        for message, trial_id in search.failures:
-            groups.setdefault(message, []).append(trial_id)
-    errors = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return Outcome(
-        folder.path,
-        counts["complete"],
-        counts["failed"],
-        counts["pending"],
-        tuple(ErrorGroup(message, tuple(ids)) for message, ids in errors),
-    )
+        failed += search.failures
+    return Outcome(folder.path, counts["complete"], counts["failed"], counts["pending"], group_failures(failed))
 
 
 def _check_same_sweep(folder: SweepFolder, config: RaybertConfig, progress: Progress) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from raybert.analysis.results.failures import FailureGroup, find_failures
+from raybert.analysis.results.failures import end_of_log, find_failures, reproduce_command
 from raybert.analysis.results.sweep import Sweep
+from raybert.sweeping.folder.failures import FailureGroup
 from raybert.terminal.console import relative, say, shorten
 
 _ERROR_LENGTH = 400
@@ -40,20 +41,21 @@ def print_failures(results: Sweep) -> None:
 
 def _failure_lines(group: FailureGroup, folder: Path) -> list[Text]:
     first, number = group.first, len(group.failures)
+    failure = first.failure
     trials = f"{number} trial{'s' if number > 1 else ''}"
     if group.num_readers:
         trials += f" ({group.num_readers} of them because a run that they read failed)"
-    strategies = [failure.strategy for failure in group.failures]
+    strategies = [run.strategy for run in group.failures]
     labels = ", ".join(f"{label} x {strategies.count(label)}" for label in dict.fromkeys(strategies))
     fold = f" fold {first.fold}" if first.fold else ""
-    facts = [f"kind {first.kind}" if first.kind != "error" else "", f"node {first.node}" if first.node else ""]
-    facts.append(f"{first.attempts} attempts" if first.attempts > 1 else "")
+    facts = [f"kind {group.kind}" if group.kind != "error" else "", f"node {failure.node}" if failure.node else ""]
+    facts.append(f"{failure.attempts} attempts" if failure.attempts > 1 else "")
     where = relative(folder / "trials" / first.trial_id)
     width = Console().width - 8
     return [
-        Text(shorten(first.error, _ERROR_LENGTH), "red"),
+        Text(shorten(group.message, _ERROR_LENGTH), "red"),
         Text(f"    in {trials}: {shorten(labels, 2 * width)}"),
         Text(", ".join([f"    first: {first.strategy} seed {first.seed}{fold}, {where}", *filter(None, facts)])),
-        *(Text(f"      | {shorten(line, width)}", "dim") for line in group.log),
-        Text(f"    again: {group.command(relative(folder))}"),
+        *(Text(f"      | {shorten(line, width)}", "dim") for line in end_of_log(folder, first)),
+        Text(f"    again: {reproduce_command(relative(folder), first)}"),
     ]

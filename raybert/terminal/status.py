@@ -22,6 +22,6 @@ def print_status(status: SweepStatus) -> None:
             table.add_row(label, *(str(counts.get(state) or "") for state in states))
         console.print(table)
     for group in status.errors:
-        count = f"{len(group['trials'])} trial{'s' if len(group['trials']) > 1 else ''}"
-        text = f"failed ({count}, {group['kind']}): {group['message']}"
+        count = f"{len(group.failures)} trial{'s' if len(group.failures) > 1 else ''}"
+        text = f"failed ({count}, {group.kind}): {group.message}"
         console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)

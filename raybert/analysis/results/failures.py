@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from raybert.analysis.results.sweep import Sweep
-from raybert.files import read_json
-from raybert.sweeping.folder.layout import TrialFolder
-from raybert.sweeping.plan.roles import REFIT, TUNE
+from raybert.sweeping.folder.failures import FailedRun, FailureGroup, group_failures
+from raybert.sweeping.folder.layout import SweepFolder
 
-_READS_FAILED_RUN = re.compile(r"^TrialError: its proxy \w+ failed: ")
 _LOG_LINES = 6
 _COLUMNS = (
     "error",
@@ -34,75 +30,23 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class FailedTrial:
-    """One failed trial.
-
-    Attributes:
-        trial_id: which.
-        strategy: its label.
-        seed: of the sweep.
-        fold: of the cross-validation.
-        error: `ErrorType: message`; of a trial that only read a failed run, the error of that run.
-        is_reader: whether it is such a trial, which never began.
-        kind: of `raybert.sweeping.folder.failure_kinds`.
-        node: where it failed; empty: not recorded.
-        attempts: how often it was tried.
-    """
-
-    trial_id: str
-    strategy: str
-    seed: int
-    fold: int
-    error: str
-    is_reader: bool
-    kind: str
-    node: str
-    attempts: int
-
-
-@dataclass(frozen=True)
-class FailureGroup:
-    """Failures that are the same but for numbers, ids and paths.
-
-    Attributes:
-        failures: trials that failed themselves before those that only read a failed run, else in the order of the plan.
-        log: the last lines of the first one's log, without the error itself.
-    """
-
-    failures: tuple[FailedTrial, ...]
-    log: tuple[str, ...]
-
-    @property
-    def first(self) -> FailedTrial:
-        """The trial to look at."""
-        return self.failures[0]
-
-    @property
-    def num_readers(self) -> int:
-        """How many never began, because a run that they read failed like this."""
-        return sum(failure.is_reader for failure in self.failures)
-
-    def command(self, folder: str | Path) -> str:
-        """Return what runs the first trial again, for a results folder as the user would type it."""
-        return shlex.join(["raybert", "reproduce", str(folder), self.first.trial_id])
-
-
-def find_failures(sweep: Sweep) -> list[FailureGroup]:
+def find_failures(sweep: Sweep) -> tuple[FailureGroup, ...]:
     """Return the distinct errors of a sweep, most frequent first."""
-    groups: dict[str, list[FailedTrial]] = {}
-    for failure in _failures(sweep):
-        groups.setdefault(normalise_error(failure.error), []).append(failure)
-    ordered = sorted(groups.values(), key=lambda group: -len(group))
-    return [_group(sweep.folder, sorted(group, key=lambda failure: failure.is_reader)) for group in ordered]
+    return group_failures(_failed_runs(sweep))
 
 
-def normalise_error(error: str) -> str:
-    """Return an error without what differs from trial to trial: paths, ids, numbers."""
-    text = re.sub(r"(?<![\w.])~?(/[\w.@+=-]+)+/?", "PATH", error)
-    text = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\b0x[0-9a-f]+\b", "ID", text)
-    text = re.sub(r"\bID(, ID)*", "ID", text)
-    return re.sub(r"(?<![\w.])[-+]?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?", "N", text)
+def reproduce_command(folder: str | Path, run: FailedRun) -> str:
+    """Return what runs a failed trial again, for a results folder as the user would type it."""
+    return shlex.join(["raybert", "reproduce", str(folder), run.trial_id])
+
+
+def end_of_log(folder: Path, run: FailedRun) -> tuple[str, ...]:
+    """Return the last lines of a failed trial's log, without the error itself."""
+    trial = folder / "trials" / run.trial_id
+    path = next((path for path in (trial / "log.txt", trial / "error.txt") if path.is_file()), None)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path is not None else []
+    told = [line.rstrip() for line in lines if line.strip() and not _is_error(line, run.failure.origin)]
+    return tuple(told[-_LOG_LINES:])
 
 
 def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame:
@@ -114,57 +58,34 @@ def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame
     """
     rows = [
         {
-            **{
-                key: getattr(group.first, key)
-                for key in ("error", "kind", "strategy", "seed", "fold", "node", "attempts")
-            },
+            "error": group.message,
+            "kind": group.kind,
             "num_trials": len(group.failures),
             "num_readers": group.num_readers,
             "first_trial": group.first.trial_id,
-            "reproduce": group.command(folder),
-            "trials": " ".join(failure.trial_id for failure in group.failures),
+            "strategy": group.first.strategy,
+            "seed": group.first.seed,
+            "fold": group.first.fold,
+            "node": group.first.failure.node or "",
+            "attempts": group.first.failure.attempts,
+            "reproduce": reproduce_command(folder, group.first),
+            "trials": " ".join(group.trial_ids),
         }
         for group in groups
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _failures(sweep: Sweep) -> Iterator[FailedTrial]:
-    failed = sweep.trials[sweep.trials["status"] == "failed"].to_dict("records")
-    for trial in [*failed, *_outside_the_plan(sweep)]:
-        recorded = TrialFolder(sweep.folder / "trials" / trial["trial_id"]).failure()
-        error, is_reader = str(trial.get("error") or recorded.message), False
-        while match := _READS_FAILED_RUN.match(error):
-            error, is_reader = error[match.end() :], True
-        yield FailedTrial(
-            trial_id=trial["trial_id"],
-            strategy=trial["strategy"],
-            seed=int(trial["seed"]),
-            fold=int(trial["fold"]),
-            error=error,
-            is_reader=is_reader,
-            kind=recorded.kind,
-            node=recorded.node or "",
-            attempts=recorded.attempts,
-        )
-
-
-def _outside_the_plan(sweep: Sweep) -> Iterator[dict[Any, Any]]:
-    """Yield the failed runs of a search, and of a refit."""
+def _failed_runs(sweep: Sweep) -> Iterator[FailedRun]:
+    """Yield the failed trials of the tables, and the failed runs of a search and of a refit."""
+    folder = SweepFolder(sweep.folder)
+    for trial in sweep.trials[sweep.trials["status"] == "failed"].to_dict("records"):
+        failure = folder.trial(trial["trial_id"]).failure()
+        if trial["error"] != failure.message:  # of a damaged result
+            failure = replace(failure, message=str(trial["error"]), caused_by=None, cause=None)
+        yield FailedRun(trial["trial_id"], failure, trial["strategy"], int(trial["seed"]), int(trial["fold"]))
     known = set(sweep.trials["trial_id"])
-    for path in sorted((sweep.folder / "trials").glob("*/failure.json")):
-        spec = (read_json(path.with_name("spec.json")) or {}).get("spec", {})
-        is_failed = TrialFolder(path.parent).status() == "failed"
-        if is_failed and spec.get("role") in (TUNE, REFIT) and spec["trial_id"] not in known:
-            yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
-
-
-def _group(folder: Path, failures: list[FailedTrial]) -> FailureGroup:
-    trial = folder / "trials" / failures[0].trial_id
-    path = next((path for path in (trial / "log.txt", trial / "error.txt") if path.is_file()), None)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path is not None else []
-    told = [line.rstrip() for line in lines if line.strip() and not _is_error(line, failures[0].error)]
-    return FailureGroup(tuple(failures), tuple(told[-_LOG_LINES:]))
+    yield from folder.failed(run for run in folder.unplanned() if run["trial_id"] not in known)
 
 
 def _is_error(line: str, error: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 from raybert.errors import SweepError
 from raybert.files import read_json, read_json_lines
 from raybert.sweeping.driver.control import is_alive
+from raybert.sweeping.folder.failures import FailureGroup, group_failures
 from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import beat_age_seconds, current_attempt, read_owner
-from raybert.sweeping.plan.roles import REFIT, TUNE
 
 _STATES_AT_REST = ("stopped", "ended")
 
@@ -58,7 +58,7 @@ class SweepStatus:
         remaining_seconds: estimate of the phase, if there is one.
         strategies: label -> number of trials by state.
         running: trials at work.
-        errors: distinct failures with kind, message and trial ids, most frequent first.
+        errors: distinct failures, most frequent first.
         search: by arm, how many suggestions are planned, running, complete, pruned and failed.
         damaged: files that cannot be read.
     """
@@ -72,13 +72,16 @@ class SweepStatus:
     remaining_seconds: float | None
     strategies: dict[str, dict[str, int]]
     running: tuple[RunningTrial, ...]
-    errors: tuple[dict[str, Any], ...]
+    errors: tuple[FailureGroup, ...]
     search: dict[str, dict[str, int]]
     damaged: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {**dataclasses.asdict(self), "folder": str(self.folder)}
+        errors = [
+            {"kind": group.kind, "message": group.message, "trials": list(group.trial_ids)} for group in self.errors
+        ]
+        return {**dataclasses.asdict(self), "folder": str(self.folder), "errors": errors}
 
 
 def read_status(path: Path) -> SweepStatus:
@@ -96,7 +99,7 @@ def read_status(path: Path) -> SweepStatus:
     at_work = set(state.get("running") or []) if alive else set()
     folder = SweepFolder(path)
     states = {str(trial["trial_id"]): _state_of(folder, str(trial["trial_id"]), at_work) for trial in trials}
-    others = list(_outside_the_plan(folder, states))
+    others = [run for run in folder.unplanned() if run["trial_id"] not in states]
     outside = {trial["trial_id"]: _state_outside(folder, trial["trial_id"], alive=alive) for trial in others}
     counts: dict[str, Counter[str]] = {}
     for trial in trials:
@@ -113,7 +116,7 @@ def read_status(path: Path) -> SweepStatus:
         remaining_seconds=_remaining(state) if alive else None,
         strategies={label: dict(counter) for label, counter in counts.items()},
         running=tuple(_running(folder, [*trials, *others], states | outside)),
-        errors=tuple(_errors(folder, states | outside)),
+        errors=group_failures(folder.failed([*trials, *others])),
         search=_search(path, plan or {}),
         damaged=tuple(_damaged(folder, states)),
     )
@@ -149,16 +152,6 @@ def _state_of(folder: SweepFolder, trial_id: str, at_work: set[str]) -> str:
     return "running" if state == "pending" and trial_id in at_work else state
 
 
-def _outside_the_plan(folder: SweepFolder, known: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield the runs of a search, and of a refit, as a plan would list them."""
-    for path in sorted((folder.path / "trials").glob("*/spec.json")):
-        if path.parent.name in known:
-            continue
-        spec = (read_json(path) or {}).get("spec", {})
-        if spec.get("role") in (TUNE, REFIT):
-            yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
-
-
 def _state_outside(folder: SweepFolder, trial_id: str, *, alive: bool) -> str:
     """Return the state of a run that the driver does not list: at work if this owner's process has given a sign."""
     state = folder.trial(trial_id).status()
@@ -190,16 +183,6 @@ def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str
         yield RunningTrial(
             trial_id, str(trial["strategy"]), int(trial.get("seed") or 0), step, total, silent, beat.get("host")
         )
-
-
-def _errors(folder: SweepFolder, states: dict[str, str]) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, str], list[str]] = {}
-    for trial_id, state in states.items():
-        if state == "failed":
-            failure = folder.trial(trial_id).failure()
-            groups.setdefault((failure.kind, failure.message), []).append(trial_id)
-    ranked = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return [{"kind": kind, "message": message, "trials": ids} for (kind, message), ids in ranked]
 
 
 def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:

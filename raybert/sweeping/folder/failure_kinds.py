@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from raybert.errors import TrialError
 
@@ -28,23 +27,6 @@ _FULL_WORDS = ("no space left on device", "disk quota exceeded")
 _DEATHS = ("ActorDiedError", "ActorUnavailableError", "RayActorError", "WorkerCrashedError", "NodeDiedError")
 _KILLED_FOR_MEMORY = "low on memory"
 """In Ray's message about a process that its memory monitor killed, whatever the exception around it."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an attempt at a trial ended (`failure.json`).
-
-    Attributes:
-        kind: a key of `KINDS`.
-        message: its first line.
-        node: host name of where it happened, if known.
-        attempts: failed ones so far, this one included.
-    """
-
-    kind: str
-    message: str
-    node: str | None = None
-    attempts: int = 1
 
 
 def classify(error: BaseException) -> str:

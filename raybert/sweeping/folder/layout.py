@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ from raybert.files import (
     write_json_lines,
     write_text,
 )
-from raybert.sweeping.folder.failure_kinds import KINDS, Failure, is_wanted
+from raybert.sweeping.folder.failure_kinds import KINDS, is_wanted
+from raybert.sweeping.folder.failures import FailedRun, Failure, because_of, cause_in_words
 from raybert.sweeping.folder.heartbeat import forget_beat
 from raybert.sweeping.folder.ownership import Fence
+from raybert.sweeping.plan.roles import REFIT, TUNE
 
 _MARKS = (
     ("result.json", "complete"),
@@ -87,7 +89,15 @@ class TrialFolder:
         lines = self.error().strip().splitlines()
         message = lines[0] if lines else str(found.get("message") or f"unknown: {self.path / 'error.txt'} is damaged")
         kind = str(found.get("kind"))
-        return Failure(kind if kind in KINDS else "error", message, found.get("node"), max(1, len(self.attempts())))
+        caused_by, cause = cause_in_words(message)
+        return Failure(
+            kind=kind if kind in KINDS else "error",
+            message=message,
+            node=found.get("node"),
+            attempts=max(1, len(self.attempts())),
+            caused_by=found.get("caused_by", caused_by),
+            cause=found.get("cause", cause),
+        )
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return every attempt that failed, also of a trial that has succeeded since."""
@@ -106,17 +116,27 @@ class TrialFolder:
             kind: of `raybert.sweeping.folder.failure_kinds`.
             node: host where it happened; default: this one.
         """
-        if self.status() == "complete":
-            return
-        failure = self.add_attempt(kind, text, node)
+        if self.status() != "complete":
+            self._fail(self.add_attempt(kind, text, node), text)
+
+    def fail_because(self, run_id: str, failure: Failure) -> Failure:
+        """Record that this run never begins, because it reads one that failed; return its own failure."""
+        own = self._add_attempt(because_of(run_id, failure))
+        self._fail(own, own.message)
+        return own
+
+    def _fail(self, failure: Failure, text: str) -> None:
         write_json(self.path / "failure.json", dataclasses.asdict(failure))
         write_text(self.path / "error.txt", text)
 
     def add_attempt(self, kind: str, text: str, node: str | None = None) -> Failure:
         """Record an attempt that failed, whether or not another one follows; return it."""
-        self.path.mkdir(parents=True, exist_ok=True)
         message = (text.strip().splitlines() or ["unknown error"])[0]
-        failure = Failure(kind, message, node or os.uname().nodename, len(self.attempts()) + 1)
+        return self._add_attempt(Failure(kind, message, node or os.uname().nodename))
+
+    def _add_attempt(self, failure: Failure) -> Failure:
+        self.path.mkdir(parents=True, exist_ok=True)
+        failure = dataclasses.replace(failure, attempts=len(self.attempts()) + 1)
         append_json_line(self.path / "attempts.jsonl", {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
         return failure
 
@@ -257,6 +277,26 @@ class SweepFolder:
     def planned(self) -> list[dict[str, Any]]:
         """Return the trials as `plan.json` lists them; empty: there is no plan, or it is damaged."""
         return list((read_json(self.path / "plan.json") or {}).get("trials") or [])
+
+    def unplanned(self) -> Iterator[dict[str, Any]]:
+        """Yield the runs of a search, and of a refit, that have begun, as a plan would list them."""
+        for path in sorted((self.path / "trials").glob("*/spec.json")):
+            spec = (read_json(path) or {}).get("spec", {})
+            if spec.get("role") in (TUNE, REFIT):
+                yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
+
+    def failed(self, runs: Iterable[Mapping[str, Any]]) -> Iterator[FailedRun]:
+        """Yield those of some runs that failed; each is given by its line of `plan.json`."""
+        for run in runs:
+            trial = self.trial(str(run["trial_id"]))
+            if trial.status() == "failed":
+                yield FailedRun(
+                    trial_id=str(run["trial_id"]),
+                    failure=trial.failure(),
+                    strategy=str(run.get("strategy", "")),
+                    seed=int(run.get("seed") or 0),
+                    fold=int(run.get("fold") or 0),
+                )
 
     def completed(self, trial_ids: Iterable[str]) -> set[str]:
         """Return those trials whose result is there."""

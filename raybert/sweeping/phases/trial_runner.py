@@ -119,7 +119,8 @@ class TrialRunner:
             failed = [run for run, state in states.items() if state == "failed"]
             if failed:
                 failure = self.folder.trial(failed[0]).failure()
-                self._fail(spec, f"TrialError: its proxy {failed[0]} failed: {failure.message}", failure.kind)
+                failure = self.folder.trial(spec.trial_id).fail_because(failed[0], failure)
+                self.progress.ended(spec, "failed", failure.message)
             elif all(state == "complete" for state in states.values()):
                 runnable.append(spec)
         return runnable
@@ -206,6 +207,6 @@ class TrialRunner:
         for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
             self.folder.trial(run).remove_models()
 
-    def _fail(self, spec: RunSpec, text: str, kind: str = "error") -> None:
-        self.folder.trial(spec.trial_id).fail(text, kind)
+    def _fail(self, spec: RunSpec, text: str) -> None:
+        self.folder.trial(spec.trial_id).fail(text)
         self.progress.ended(spec, "failed", text.splitlines()[0])

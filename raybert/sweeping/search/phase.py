@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.cluster.tune_run import TrialInputs
+from raybert.sweeping.folder.failures import FailedRun, Failure
 from raybert.sweeping.folder.layout import forget_failures
 from raybert.sweeping.phases.trial_runner import TrialRunner
 from raybert.sweeping.plan.arms import Arm, with_values
@@ -31,14 +32,14 @@ class SearchOutcome:
         runs: what was trained for the signals of the tuning seeds.
         num_complete: suggestions that were finished or pruned.
         num_pending: suggestions that the same command would run.
-        failures: message and trial id of every failed suggestion, and of what arms could not begin for.
+        failures: every failed suggestion, and what arms could not begin for.
     """
 
     best: Mapping[str, Params]
     runs: tuple[RunSpec, ...]
     num_complete: int
     num_pending: int
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[FailedRun, ...]
 
 
 def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOutcome:
@@ -99,8 +100,12 @@ def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) 
 
 def _outcome(search: SearchState, runs: tuple[RunSpec, ...]) -> SearchOutcome:
     ended = [one for one in search.suggestions.values() if one.status is not None]
-    failures = [(one.why, one.current_run.trial_id if one.runs else one.name) for one in search.failed()]
-    failures += [(search.folder.trial(reader).failure().message, reader) for reader in search.blocked.values()]
+    failures = [
+        FailedRun(one.current_run.trial_id if one.runs else one.name, Failure("error", one.why), one.arm.name)
+        for one in search.failed()
+    ]
+    for arm, reader in search.blocked.items():
+        failures.append(FailedRun(reader, search.folder.trial(reader).failure(), arm))
     return SearchOutcome(
         best=search.best(),
         runs=runs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -29,7 +28,6 @@ from raybert.sweeping.trial.run import run_trial
 
 IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
 FOLDER = "reproductions"
-_ITS_PROXY = re.compile(r"its proxy (\w+) failed")
 
 
 @dataclass(frozen=True)
@@ -151,12 +149,11 @@ def _read(first: TrialFolder) -> StoredSpec:
     try:
         return read_spec(first.path)
     except SweepError:
-        proxy = _ITS_PROXY.search(_error(first))
+        proxy = first.failure().caused_by if first.status() == "failed" else None
         if proxy is None:
             raise
         raise SweepError(
-            f"{first.path}: the trial has never begun, because a run that it reads failed; reproduce that one: "
-            f"{proxy[1]}"
+            f"{first.path}: the trial has never begun, because a run that it reads failed; reproduce that one: {proxy}"
         ) from None
 
 

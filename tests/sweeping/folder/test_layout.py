@@ -3,7 +3,7 @@ import json
 import pytest
 
 from raybert.errors import SweepError
-from raybert.sweeping.folder.failure_kinds import Failure
+from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
 
 

@@ -13,6 +13,7 @@ from raybert.config import validate_config
 from raybert.errors import SweepError
 from raybert.files import write_json
 from raybert.selection.store import ScoreStore, SignalRef
+from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.runner import prepare_plan
@@ -145,7 +146,7 @@ def test_other_data_than_the_trials_is_refused(run, tmp_path):
 
 def test_a_trial_that_never_began_points_to_the_run_that_failed(run, tmp_path):
     other = copy_of(run, tmp_path)
-    other.trial("el2n").fail("TrialError: its proxy 0123abcd failed: ValueError: no\n")
+    other.trial("el2n").fail_because("0123abcd", Failure("error", "ValueError: no"))
     with pytest.raises(SweepError, match="a run that it reads failed; reproduce that one: 0123abcd"):
         reproduce_trial(other, "el2n", progress())
 
