@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
 ORDER = [
-    ["errors", "version", "lazy", "files", "config"],
+    ["errors", "version", "lazy", "polling", "files", "config"],
     ["data", "models"],
     ["training"],
     ["selection"],
@@ -23,7 +23,7 @@ ORDER = [
     ["cli"],
 ]
 ORDER_IN = {
-    "errors version lazy files config": ["errors", "version", "lazy", "files", "config"],
+    "errors version lazy polling files config": ["errors", "version", "lazy", "polling", "files", "config"],
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
     "sweeping": ["plan", "folder", "driver", "trial", "cluster", "phases", "search", "estimate", "runner", "single"],

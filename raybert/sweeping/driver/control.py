@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from raybert.errors import SweepError
 from raybert.files import read_json, write_json
+from raybert.polling import repeating, wait_until
 from raybert.sweeping.folder.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Command = Literal["pause", "resume", "stop", "cancel"]
 _COMMANDS: tuple[str, ...] = get_args(Command)
 SECONDS_BETWEEN_POLLS = 1.0
 _SECONDS_BETWEEN_LOOKS = 0.1
+"""At a file of another process, or at flags that signal handlers set: neither gives another sign."""
 PATIENCE_SECONDS = 60.0
 """How long a command waits for an owner that is alive; it takes one within a second or two."""
 
@@ -79,8 +81,7 @@ class Interruption:
         run()
         while self.is_paused and not self.requested:
             self.progress.phase(f"paused; continue with:  raybert resume {self.folder.path}")
-            while self.is_paused and not self.requested:
-                time.sleep(_SECONDS_BETWEEN_LOOKS)  # signal handlers set the flags, and must not take locks
+            wait_until(lambda: self.requested or not self.is_paused, _SECONDS_BETWEEN_LOOKS)
             if not self.requested:
                 run()
 
@@ -151,28 +152,22 @@ def _signals(interruption: Interruption) -> Iterator[None]:
 @contextlib.contextmanager
 def _polls(interruption: Interruption, sweep_seconds: float | None) -> Iterator[None]:
     """Look for commands and at the clock from a thread: the driver may be waiting, scoring, or searching."""
-    ended = threading.Event()
     deadline = None if sweep_seconds is None else time.monotonic() + sweep_seconds
 
-    def poll() -> None:
-        while not ended.wait(SECONDS_BETWEEN_POLLS):
-            command = _take_command(interruption)
-            if command is not None:
-                interruption.obey(command)
-            if deadline is not None and time.monotonic() >= deadline and not interruption.requested:
-                interruption.progress.note(
-                    f"stopping: limits.sweep_seconds ({sweep_seconds:g}) are used up; running trials save, and the "
-                    "same command continues"
-                )
-                interruption.stop()
+    def look() -> bool:
+        command = _take_command(interruption)
+        if command is not None:
+            interruption.obey(command)
+        if deadline is not None and time.monotonic() >= deadline and not interruption.requested:
+            interruption.progress.note(
+                f"stopping: limits.sweep_seconds ({sweep_seconds:g}) are used up; running trials save, and the "
+                "same command continues"
+            )
+            interruption.stop()
+        return False
 
-    thread = threading.Thread(target=poll, name="raybert-control", daemon=True)
-    thread.start()
-    try:
+    with repeating(look, SECONDS_BETWEEN_POLLS, "raybert-control"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _take_command(interruption: Interruption) -> str | None:
@@ -204,15 +199,16 @@ def send_command(folder: Path, command: Command) -> None:
         raise SweepError(f"{folder}: no sweep runs in it; see `raybert status {folder}`")
     path = folder / "control.json"
     write_json(path, {"command": command})
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while path.exists():
-        if not is_alive(folder):
+
+    def is_taken() -> bool:
+        if path.exists() and not is_alive(folder):
             path.unlink(missing_ok=True)
             raise SweepError(f"{folder}: the sweep in it ended before it took the command")
-        if time.monotonic() > deadline:
-            path.unlink(missing_ok=True)
-            raise SweepError(f"{folder}: {read_owner(folder)} must take a command within {PATIENCE_SECONDS:g} s")
-        time.sleep(_SECONDS_BETWEEN_LOOKS)  # for a file of another process, which gives no other sign
+        return not path.exists()
+
+    if not wait_until(is_taken, _SECONDS_BETWEEN_LOOKS, PATIENCE_SECONDS):
+        path.unlink(missing_ok=True)
+        raise SweepError(f"{folder}: {read_owner(folder)} must take a command within {PATIENCE_SECONDS:g} s")
 
 
 def _is_local(folder: Path) -> bool:

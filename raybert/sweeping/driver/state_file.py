@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.files import replace_json
+from raybert.polling import Throttle
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ class RecordedProgress:
     tally: Tally = field(default_factory=Tally)
     current_phase: str = "begin"
     since: float = field(default_factory=time.time)
-    written_at: float = 0.0
+    writes: Throttle = field(default_factory=lambda: Throttle(_SECONDS_BETWEEN_WRITES))
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Learn all trials."""
         self.tally.begin(trials, done)
         self.inner.begin(trials, done)
-        self._write()
+        self._write(force=True)
 
     def phase(self, text: str) -> None:
         """Record the phase at once."""
@@ -48,25 +49,25 @@ class RecordedProgress:
     def enter(self, phase: str) -> None:
         """Record a phase that is not worth a word on the terminal."""
         self.current_phase, self.since = phase, time.time()
-        self._write()
+        self._write(force=True)
 
     def started(self, spec: RunSpec) -> None:
         """Record it."""
         self.tally.status[spec.trial_id] = "running"
         self.inner.started(spec)
-        self._write_if_due()
+        self._write()
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Record it."""
         self.tally.evaluated(spec, row)
         self.inner.evaluated(spec, row)
-        self._write_if_due()
+        self._write()
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Record it."""
         self.tally.status[spec.trial_id] = status
         self.inner.ended(spec, status, message)
-        self._write_if_due()
+        self._write()
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         """Pass it on."""
@@ -75,18 +76,15 @@ class RecordedProgress:
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         """Pass it on; `raybert status` reads the log of decisions."""
         self.inner.searching(tallies, message)
-        self._write_if_due()
+        self._write()
 
     def note(self, text: str) -> None:
         """Pass it on."""
         self.inner.note(text)
 
-    def _write_if_due(self) -> None:
-        if time.monotonic() - self.written_at >= _SECONDS_BETWEEN_WRITES:
-            self._write()
-
-    def _write(self) -> None:
-        self.written_at = time.monotonic()
+    def _write(self, *, force: bool = False) -> None:
+        if not self.writes.is_due(force=force):
+            return
         state = {
             "phase": self.current_phase,
             "since": self.since,

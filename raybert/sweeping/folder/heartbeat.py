@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from raybert.files import read_json, replace_json, write_json
+from raybert.polling import Throttle
 
 SECONDS_BETWEEN_BEATS = 1.0
 STACK_SIGNAL = signal.SIGUSR2
@@ -40,7 +41,7 @@ class Heart:
     spent_seconds: float = 0.0
     step: int = 0
     began: float = field(default_factory=time.monotonic)
-    beat_at: float = -SECONDS_BETWEEN_BEATS
+    beats: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_BEATS))
     identity: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -68,9 +69,7 @@ class Heart:
     def beat(self, step: int | None = None, *, force: bool = False) -> None:
         """Write a sign of life, at most once a second unless forced."""
         self.step = self.step if step is None else step
-        now = time.monotonic()
-        if force or now - self.beat_at >= SECONDS_BETWEEN_BEATS:
-            self.beat_at = now
+        if self.beats.is_due(force=force):
             self._write({"step": self.step})
 
     def end(self) -> None:

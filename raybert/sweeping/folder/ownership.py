@@ -15,6 +15,7 @@ import filelock
 
 from raybert.errors import SweepError, TrialError
 from raybert.files import read_json, write_json, write_text
+from raybert.polling import repeating
 
 SECONDS_BETWEEN_BEATS = 5.0
 FRESH_SECONDS = 30.0
@@ -230,23 +231,17 @@ def _write(owner: Owner, folder: Path) -> None:
 @contextlib.contextmanager
 def _beating(folder: Path, owner: Owner, lost: Callable[[], None]) -> Iterator[None]:
     """Touch `owner.json` again and again from a thread, and write it anew where it was lost."""
-    ended = threading.Event()
 
-    def beat() -> None:
-        while not ended.wait(SECONDS_BETWEEN_BEATS):
-            if current_attempt(folder) > owner.attempt:
-                lost()
-                return
-            with contextlib.suppress(OSError):  # a full disk or a slow one must not end the sweep
-                _beat_once(folder, owner)
+    def beat() -> bool:
+        if current_attempt(folder) > owner.attempt:
+            lost()
+            return True
+        with contextlib.suppress(OSError):  # a full disk or a slow one must not end the sweep
+            _beat_once(folder, owner)
+        return False
 
-    thread = threading.Thread(target=beat, name="raybert-heartbeat", daemon=True)
-    thread.start()
-    try:
+    with repeating(beat, SECONDS_BETWEEN_BEATS, "raybert-heartbeat"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _beat_once(folder: Path, owner: Owner) -> None:

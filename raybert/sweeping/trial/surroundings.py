@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from raybert.polling import Throttle
 from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
 from raybert.sweeping.folder.layout import TrialFolder
 from raybert.sweeping.folder.ownership import Fence, Superseded, sole_writer
@@ -54,7 +54,7 @@ class TrialSurroundings:
     world_size: int = 1
     report_step: ReportStep | None = None
     heart: Heart | None = None
-    asked_at: float = 0.0
+    looks: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_LOOKS))
     answer: bool = False
     forwarded: set[int] = field(default_factory=set)
 
@@ -75,10 +75,10 @@ class TrialSurroundings:
         Raises:
             Superseded: the sweep has a newer owner; nothing more must be written.
         """
-        if time.monotonic() - self.asked_at >= SECONDS_BETWEEN_LOOKS:
+        if self.looks.is_due():
             self.fence.check()
             stops = self.stop_request.exists() or self.folder.is_asked_to_stop()
-            self.asked_at, self.answer = time.monotonic(), stops or self.is_out_of_time()
+            self.answer = stops or self.is_out_of_time()
         return self.answer
 
     def stepped(self, step: int) -> None:
@@ -139,4 +139,5 @@ class TrialSurroundings:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what belongs to this process: a worker has its own heart, and no line to the driver."""
-        return {**vars(self), "report_row": no_report, "report_step": None, "heart": None}
+        own = {"report_row": no_report, "report_step": None, "heart": None, "looks": Throttle(SECONDS_BETWEEN_LOOKS)}
+        return {**vars(self), **own}

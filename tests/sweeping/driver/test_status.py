@@ -1,6 +1,7 @@
 """What another terminal sees of a sweep."""
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -177,9 +178,10 @@ def test_the_state_follows_the_phases_and_is_written_at_most_once_a_second(folde
 
     spec = spec_of(prepared)
     recorded = RecordedProgress(Quiet(), tmp_path / "state.json")
+    clock = itertools.chain([0.0, 0.1, 1.1], itertools.repeat(2.0))
+    recorded.writes.now = lambda: next(clock)
     recorded.begin([spec], {})
     recorded.phase("compare")
-    recorded.written_at = 0.0
     recorded.started(spec)
     assert json.loads((tmp_path / "state.json").read_text())["running"] == [spec.trial_id]
     recorded.ended(spec, "complete")

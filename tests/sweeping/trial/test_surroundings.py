@@ -1,6 +1,7 @@
 """What a trial shows of itself while it runs, and when it stops: by signals of real processes where they matter."""
 
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -45,7 +46,8 @@ def test_a_living_trial_says_who_and_how_far_it_is(surroundings):
         beat = read_beat(surroundings.folder.path)
         assert (beat["pid"], beat["host"], beat["attempt"]) == (os.getpid(), os.uname().nodename, 3)
         assert (beat["step"], beat["total_steps"]) == (0, 100)
-        surroundings.heart.beat_at -= heartbeat.SECONDS_BETWEEN_BEATS
+        last = surroundings.heart.beats.last
+        surroundings.heart.beats.now = lambda: last + heartbeat.SECONDS_BETWEEN_BEATS
         surroundings.stepped(17)
         assert read_beat(surroundings.folder.path)["step"] == 17
         surroundings.stepped(18)
@@ -56,10 +58,10 @@ def test_a_living_trial_says_who_and_how_far_it_is(surroundings):
 
 def test_passes_over_examples_give_signs_of_life(surroundings):
     with surroundings.alive():
-        surroundings.heart.beat_at -= heartbeat.SECONDS_BETWEEN_BEATS
-        before = surroundings.heart.beat_at
+        before = surroundings.heart.beats.last
+        surroundings.heart.beats.now = lambda: before + heartbeat.SECONDS_BETWEEN_BEATS
         pulse()
-        assert surroundings.heart.beat_at > before
+        assert surroundings.heart.beats.last > before
     pulse()  # nobody listens any more
 
 
@@ -100,7 +102,7 @@ def test_a_trial_of_an_earlier_owner_stops_at_its_next_look_and_writes_nothing_m
             surroundings.report({"evaluation": 1})
             (tmp_path / "attempt").write_text("4")
             seen.update(read_beat(surroundings.folder.path))
-            surroundings.asked_at = 0.0
+            surroundings.looks.last = -math.inf
             surroundings.should_stop()
 
     seen: dict = {}

@@ -1,0 +1,84 @@
+"""Looking again and again: from a thread, until something holds, or at most every so many seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@contextlib.contextmanager
+def repeating(call: Callable[[], bool], seconds: float, name: str) -> Iterator[None]:
+    """Call a function every so often from a thread of its own, for the length of a `with` block.
+
+    Args:
+        call: returns whether that was the last time.
+        seconds: between two calls, and before the first.
+        name: of the thread, which stacks and debuggers show.
+    """
+    left = threading.Event()
+
+    def repeat() -> None:
+        while not left.wait(seconds) and not call():
+            pass
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+
+
+def wait_until(
+    holds: Callable[[], bool],
+    seconds: float,
+    limit: float = math.inf,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Look until something holds, and return True; False: it did not within the limit.
+
+    Sleeping takes no locks, so signal handlers may change what is looked at.
+
+    Args:
+        holds: told again and again; may raise to give up.
+        seconds: between two looks.
+        limit: seconds after which it is not waited for any more.
+        now: the clock.
+        sleep: waits so many seconds.
+    """
+    deadline = now() + limit
+    while not holds():
+        if now() > deadline:
+            return False
+        sleep(seconds)
+    return True
+
+
+@dataclass
+class Throttle:
+    """Says when something is due again: the first time at once, then at most every so many seconds.
+
+    Attributes:
+        seconds: between two times.
+        now: the clock.
+        last: when it was last due.
+    """
+
+    seconds: float
+    now: Callable[[], float] = time.monotonic
+    last: float = -math.inf
+
+    def is_due(self, *, force: bool = False) -> bool:
+        """Tell whether it is due, or wanted all the same; if so, the seconds count from now."""
+        now = self.now()
+        if not force and now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
