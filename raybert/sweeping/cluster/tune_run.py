@@ -20,10 +20,12 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import SignalRef
 from raybert.sweeping.cluster.connect import Cluster, concurrent_trials
 from raybert.sweeping.cluster.deaths import record_end, record_retry
+from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
 from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
-from raybert.sweeping.cluster.watchdog import Watchdog, Watchman
+from raybert.sweeping.cluster.stateless import Stateless
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.placement import describe_demand
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import run_trial
 
@@ -75,7 +77,7 @@ def run_trials(
         folder,
         cluster,
         searcher=_ListSearcher(len(specs), should_stop),
-        callback=_Watcher(specs, folder, progress, ended),
+        callback=_TrialEvents(specs, folder, progress, ended),
         identify=lambda trial: _named(specs[trial.config["index"]]),
         progress=progress,
         num_samples=len(specs),
@@ -117,7 +119,9 @@ def run_tuner(
     else:
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
     scratch = folder.path / ".tune"
-    watchman = Watchman(Watchdog(folder, config.limits.stall_seconds, progress), resources, identify)
+    hung_trials = HungTrialsCallback(
+        folder, config.limits.stall_seconds, progress, describe_demand(resources), identify
+    )
     tuner = tune.Tuner(
         tune.with_resources(trainable, shape),
         tune_config=tune.TuneConfig(
@@ -132,7 +136,7 @@ def run_tuner(
             storage_path=str(scratch.resolve()),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=config.limits.retries),
-            callbacks=[callback, watchman],
+            callbacks=[callback, hung_trials],
         ),
     )
     try:
@@ -174,16 +178,12 @@ def _named(spec: RunSpec) -> tuple[str, str]:
     return spec.trial_id, f"{spec.label} {spec.replicate} {spec.trial_id}"
 
 
-class _ListSearcher(Searcher):
+class _ListSearcher(Stateless, Searcher):
     """Hands out list indices in order; an empty hand once the sweep is to stop."""
 
     def __init__(self, count: int, should_stop: Callable[[], bool]) -> None:
         super().__init__()
         self._next, self._count, self._should_stop = 0, count, should_stop
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out of Tune's snapshot, which is never restored and could not hold a live terminal."""
-        return {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         return True
@@ -204,7 +204,7 @@ class _ListSearcher(Searcher):
         """Restore nothing."""
 
 
-class _Watcher(tune.Callback):
+class _TrialEvents(Stateless, tune.Callback):
     """Passes Tune's events on, and records the failure of trials whose process died."""
 
     def __init__(
@@ -215,10 +215,6 @@ class _Watcher(tune.Callback):
         ended: Callable[[RunSpec], None],
     ) -> None:
         self._specs, self._folder, self._progress, self._ended = specs, folder, progress, ended
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out of Tune's snapshot."""
-        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._progress.started(self._spec(trial))

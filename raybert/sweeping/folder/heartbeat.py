@@ -87,6 +87,14 @@ def read_beat(folder: Path) -> dict[str, Any]:
     return read_json(folder / "heartbeat.json") or {}
 
 
+def last_beat_ns(folder: Path) -> int:
+    """Return when the last sign of life was written, by the clock of the file system; 0: there is none."""
+    try:
+        return (folder / "heartbeat.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def forget_beat(folder: Path) -> None:
     """Make the next attempt count its time from zero."""
     (folder / "heartbeat.json").unlink(missing_ok=True)
@@ -104,6 +112,12 @@ def stack_on_request(folder: Path) -> Iterator[None]:
             faulthandler.unregister(STACK_SIGNAL)
             if path.exists() and path.stat().st_size == 0:
                 path.unlink()
+
+
+def read_stack(folder: Path) -> str:
+    """Return what `stack_on_request` has written into a folder."""
+    path = folder / "stack.txt"
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def send_signal(beat: dict[str, Any], number: int) -> bool:

@@ -19,7 +19,7 @@ from raybert.selection.scorers.models import EmbeddingScorer
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.cluster.connect import Cluster
-from raybert.sweeping.cluster.scoring_watch import watched_scoring
+from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.scoring_jobs import arithmetic
@@ -72,7 +72,7 @@ def embed_chunks(
     progress.phase("prepare: embeddings of the chunks")
     texts = pa.table({"text": pa.array([], pa.string())})
     config = next(iter(configs.values()))
-    with watched_scoring(store, config.limits, progress.note) as guard:
+    with hung_blocks_ended(store, config.limits, progress.note) as guard:
         is_complete = run_scoring(
             list(jobs.values()),
             {key: ray.put(ScoringData(_pieces(prepared[key]), texts)) for key in jobs},

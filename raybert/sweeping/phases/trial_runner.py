@@ -15,7 +15,7 @@ from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.cluster.connect import Cluster
-from raybert.sweeping.cluster.scoring_watch import watched_scoring
+from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
@@ -184,7 +184,7 @@ class TrialRunner:
             return True
 
     def _run_scoring(self, jobs: Sequence[ScoringJob], spec: RunSpec) -> bool:
-        with watched_scoring(self.store, self.config.limits, self.progress.note) as guard:
+        with hung_blocks_ended(self.store, self.config.limits, self.progress.note) as guard:
             return run_scoring(
                 jobs,
                 self.data,

@@ -110,7 +110,7 @@ def _run_recorded(trial: _Trial) -> str:
     except Exception as error:
         trial.log.exception("failed")
         kind = classify(error)
-        # The watchdog ends the process of a worker; what this one hears of it is only that it died.
+        # The driver has ended a worker that hangs; what this process hears of it is only that it died.
         kind = "stalled" if kind == "lost" and take_stall(folder.path) is not None else kind
         folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}", kind)
         return "failed"

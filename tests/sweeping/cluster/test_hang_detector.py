@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,9 @@ import pytest
 from rich.console import Console
 
 from raybert.config import validate_config
-from raybert.sweeping.cluster.watchdog import Watchdog, innermost_frame, signal_process
+from raybert.sweeping.cluster import hang_detector
+from raybert.sweeping.cluster.hang_detector import HangDetector, innermost_frame, signal_process
+from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
 from raybert.sweeping.folder.heartbeat import take_stall, write_stall
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.terminal.sweep_progress import PlainProgress
@@ -41,16 +44,37 @@ class Lines(PlainProgress):
         self.lines.append(text)
 
 
+class Clock:
+    """A clock that the test turns."""
+
+    def __init__(self):
+        self.time = 100.0
+
+    def __call__(self):
+        return self.time
+
+
+def hung_trials(folder, stall_seconds, progress):
+    return HungTrialsCallback(folder, stall_seconds, progress, "1 CPU", lambda trial: (trial, trial))
+
+
+def beat(path, number, **more):
+    """Write a sign of life of this process that differs from those before."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "heartbeat.json").write_text(json.dumps(more))
+    os.utime(path / "heartbeat.json", ns=(number, number))
+
+
 def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
     folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(folder.trial("t").path)], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout.readline() == "mine\n"
-    watchdog = Watchdog(folder, 0.2, progress)
+    trials = hung_trials(folder, 0.2, progress)
     deadline = time.monotonic() + 60
     while child.poll() is None and time.monotonic() < deadline:
-        watchdog.look({"t": "random seed 0 t"}, 0, "1 CPU")
+        trials.look({"t": "random seed 0 t"}, 0)
         threading.Event().wait(0.05)
     assert child.wait(10) == -9
     (line,) = progress.lines
@@ -62,37 +86,81 @@ def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
     assert take_stall(folder.trial("t").path) is None
 
 
-def test_a_trial_that_gives_signs_of_life_is_left_alone(tmp_path):
-    folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
-    path = folder.trial("t").path
-    path.mkdir(parents=True)
-    watchdog = Watchdog(folder, 0.05, progress)
-    for beat in range(5):
-        (path / "heartbeat.json").write_text(json.dumps({"attempt": 1, "step": beat}))
-        os.utime(path / "heartbeat.json", ns=(beat, beat))
-        watchdog.look({"t": "t"}, 0, "1 CPU")
-        threading.Event().wait(0.06)
-    assert progress.lines == []
+def test_a_process_that_gives_signs_of_life_is_left_alone(tmp_path):
+    clock = Clock()
+    detector = HangDetector(10.0, 1, clock)
+    for number in range(5):
+        beat(tmp_path, number, attempt=1)
+        assert list(detector.look({"t": tmp_path})) == []
+        clock.time += 9.0
+
+
+def test_a_process_is_asked_first_then_found_and_found_again_where_none_takes_its_place(tmp_path, monkeypatch):
+    sent, clock = [], Clock()
+    monkeypatch.setattr(hang_detector, "signal_process", lambda beat, number: sent.append((beat["pid"], number)))
+    detector = HangDetector(10.0, 1, clock)
+    beat(tmp_path, 1, attempt=1, pid=7)
+    assert list(detector.look({"t": tmp_path})) == []
+    clock.time += 10.0
+    assert list(detector.look({"t": tmp_path})) == []
+    assert sent == [(7, signal.SIGUSR2)]
+    clock.time += hang_detector.SECONDS_FOR_STACK
+    (hang,) = detector.look({"t": tmp_path})
+    assert (hang.has_begun, hang.silent_seconds) == (True, 12.0)
+    hang.end()
+    assert sent[1:] == [(7, signal.SIGKILL)]
+    assert list(detector.look({"t": tmp_path})) == []
+    clock.time += 10.0
+    (again,) = detector.look({"t": tmp_path})
+    assert (again.has_begun, again.was_ended) == (False, True)
+    beat(tmp_path, 2, attempt=1, pid=8)
+    clock.time += 9.0
+    assert list(detector.look({"t": tmp_path})) == []
+    assert len(sent) == 2
+
+
+def test_idleness_is_told_once_a_stall_and_ends_with_any_sign(tmp_path):
+    clock = Clock()
+    detector = HangDetector(10.0, None, clock)
+    told = []
+    for is_busy, sign in [
+        (False, 0),
+        (False, 0),
+        (False, 1),
+        (False, 1),
+        (False, 1),
+        (True, 1),
+        (False, 1),
+        (False, 1),
+    ]:
+        told.append(detector.idle_seconds(is_busy, sign))
+        clock.time += 6.0
+    assert told == [None, None, None, None, 12.0, None, None, None]
 
 
 def test_a_process_that_never_began_is_said_and_nobody_is_hurt(tmp_path):
     folder, progress = SweepFolder(tmp_path, attempt=2), Lines()
-    path = folder.trial("t").path
-    path.mkdir(parents=True)
     me = psutil.Process()
-    old = {"attempt": 1, "pid": me.pid, "process_started": me.create_time(), "host": os.uname().nodename}
-    (path / "heartbeat.json").write_text(json.dumps(old))  # of an earlier owner: whose number it now is
-    watchdog = Watchdog(folder, 0.01, progress)
+    # Of an earlier owner: whose number it now is.
+    beat(folder.trial("t").path, 1, attempt=1, pid=me.pid, process_started=me.create_time(), host=os.uname().nodename)
+    trials = hung_trials(folder, 0.01, progress)
     deadline = time.monotonic() + 30
     while not progress.lines and time.monotonic() < deadline:
-        watchdog.look({"t": "random t"}, 0, "1 CPU")
+        trials.look({"t": "random t"}, 0)
         threading.Event().wait(0.02)
     assert "random t: its process has not begun after" in progress.lines[0]
 
 
-def test_null_lets_the_watchdog_sleep(tmp_path):
-    assert not Watchdog(SweepFolder(tmp_path), None, Lines()).is_due()
-    assert Watchdog(SweepFolder(tmp_path), 60.0, Lines()).is_due()
+def test_without_a_limit_nothing_hangs(tmp_path):
+    clock = Clock()
+    detector = HangDetector(None, 1, clock)
+    beat(tmp_path, 1, attempt=1)
+    for _ in range(2):
+        assert list(detector.look({"t": tmp_path})) == []
+        assert detector.idle_seconds(False) is None
+        clock.time += 10**6
+    assert HangDetector(4.0, 1).seconds_between_looks == 1.0
+    assert detector.seconds_between_looks == HangDetector(600.0, 1).seconds_between_looks == 5.0
 
 
 STACK = """Thread 0x00007f0 (most recent call first):

@@ -7,7 +7,7 @@ from raybert.errors import ScoringError
 from raybert.selection.scorers.lexical import lexical_statistics
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
-from raybert.sweeping.cluster.scoring_watch import watched_scoring
+from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from tests.sweeping.hostile import HangingScorer
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -28,7 +28,7 @@ def score(prepared, tmp_path):
         scorer = HangingScorer(hung, times, uses_model)
         job = pipeline.ScoringJob(scorer, "data", prepared.data.fingerprint, 300, arithmetic, block_rows=200)
         data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, arithmetic))}
-        with watched_scoring(store, LimitsConfig(stall_seconds=1, retries=retries), notes.append) as guard:
+        with hung_blocks_ended(store, LimitsConfig(stall_seconds=1, retries=retries), notes.append) as guard:
             assert pipeline.run_scoring([job], data, store, cpus=1.0, guard=guard)
         assert not list(store.folder.glob(".watch-*"))
         # Whether a process begins within the second that is a stall here depends on the machine.

@@ -1,0 +1,75 @@
+"""Trials that hang: say where, end the process, and let Tune try the trial again; and trials that are never placed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+from ray import tune
+
+from raybert.polling import Throttle
+from raybert.sweeping.cluster.hang_detector import Hang, HangDetector
+from raybert.sweeping.cluster.stateless import Stateless
+from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.folder.heartbeat import write_stall
+from raybert.sweeping.folder.layout import SweepFolder
+
+
+class HungTrialsCallback(Stateless, tune.Callback):
+    """Looks after the trials of a Tune run, which calls it about ten times a second.
+
+    Args:
+        folder: of the sweep.
+        stall_seconds: without a sign of life; None: a trial may be silent for ever.
+        progress: told of every trial that hangs.
+        demand: what one of the trials asks for, in words.
+        identify: a trial of Tune -> id of the run that it is at, and how to call it in a line.
+    """
+
+    def __init__(
+        self,
+        folder: SweepFolder,
+        stall_seconds: float | None,
+        progress: Progress,
+        demand: str,
+        identify: Callable[[Any], tuple[str, str]],
+    ) -> None:
+        self._folder, self._progress, self._demand, self._identify = folder, progress, demand, identify
+        self._detector = HangDetector(stall_seconds, folder.attempt)
+        self._looks = Throttle(self._detector.seconds_between_looks)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._looks.is_due():
+            running = dict(self._identify(trial) for trial in trials if trial.status == "RUNNING")
+            self.look(running, sum(trial.status == "PENDING" for trial in trials))
+
+    def look(self, running: Mapping[str, str], num_waiting: int) -> None:
+        """End the processes of trials that hang, and say so if nothing at all is placed.
+
+        Args:
+            running: trial id -> how to call it in a line.
+            num_waiting: trials that no process was found for yet.
+        """
+        for hang in self._detector.look({trial_id: self._folder.trial(trial_id).path for trial_id in running}):
+            self._end(hang, running[hang.key])
+        idle = self._detector.idle_seconds(bool(running) or not num_waiting)
+        if idle is not None:
+            self._progress.note(
+                f"nothing runs for {idle:.0f} s: {num_waiting} trials wait for {self._demand} each on one node, and "
+                f"{_free_resources()} is free on the whole cluster"
+            )
+
+    def _end(self, hang: Hang, name: str) -> None:
+        if hang.has_begun:
+            write_stall(hang.folder, hang.message, hang.stack)
+            self._progress.note(f"{name}: {hang.message}; its process is ended")
+        else:
+            seconds = hang.silent_seconds
+            self._progress.note(f"{name}: its process has not begun after {seconds:.0f} s; see Ray's logs of its node")
+        hang.end()
+
+
+def _free_resources() -> str:
+    free = {kind: amount for kind, amount in ray.available_resources().items() if kind in ("CPU", "GPU")}
+    return ", ".join(f"{amount:g} {kind}" for kind, amount in sorted(free.items())) or "nothing"
