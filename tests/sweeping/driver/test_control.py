@@ -19,8 +19,8 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from rich.console import Console
-from raybert.sweeping.driver.progress import PlainProgress
 from raybert.sweeping.driver.session import owned_folder
+from raybert.terminal.sweep_progress import PlainProgress
 
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else None
 with owned_folder(Path(sys.argv[1]), PlainProgress(Console(width=200)), seconds) as (folder, interruption):
