@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from raybert.config import TuneConfig
-from raybert.sweeping.search.studies import open_storage
+from raybert.sweeping.search.storage import open_storage
 
 RATE = "train.learning_rate"
 _TUNE = TuneConfig.model_validate({"suggestions_per_strategy": 1, "space": {RATE: {"low": 1e-5, "high": 1e-2}}})

@@ -23,8 +23,8 @@ Batch = dict[str, torch.Tensor]
 
 SMALL = {"width": 6, "num_queries": 3, "top_k": 4}
 VARIANTS = [
-    {"num_classes": classes, "pool": pool, **pair}
-    for classes, pool, pair in product(
+    {"num_classes": classes, "combine": combine, **pair}
+    for classes, combine, pair in product(
         (2, 3), ("concat", "mean"), ({}, {"is_pair": True}, {"is_pair": True, "interaction": False})
     )
 ]

@@ -12,7 +12,7 @@ from raybert.config import DomainConfig, suggest
 from raybert.errors import ConfigError
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    from optuna.trial import BaseTrial
 
 Params = dict[str, Any]
 """Dotted key -> value, as the study keeps it: a choice that is no plain value is written as JSON."""
@@ -46,7 +46,7 @@ class Domain:
             return self.config.choice
         return (self.config.low, self.config.high)
 
-    def suggest(self, trial: Trial) -> Any:
+    def suggest(self, trial: BaseTrial) -> Any:
         """Return a value from a trial."""
         config = self.config
         if config.choice is not None:
@@ -99,7 +99,7 @@ class SearchSpace:
     domains: tuple[Domain, ...]
     strategies: tuple[str, ...] = ()
 
-    def sample(self, trial: Trial) -> Params:
+    def sample(self, trial: BaseTrial) -> Params:
         """Return the values of a trial; a key whose condition does not hold is left out."""
         params: Params = {}
         if self.strategies:

@@ -17,6 +17,7 @@ _KINDS = {
     "report": ("arm", "number", "seed", "evaluation", "examples_seen", "value", "decision"),
     "run": ("arm", "number", "seed", "status", "value", "decision"),
     "end": ("arm", "number", "status", "value"),
+    "retry": ("arm", "number"),
 }
 
 

@@ -19,7 +19,8 @@ from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
 from raybert.sweeping.search.resume import reconcile
 from raybert.sweeping.search.search_state import SearchState
-from raybert.sweeping.search.studies import ArmStudy, open_storage, study_name
+from raybert.sweeping.search.storage import open_storage, study_name
+from raybert.sweeping.search.study import ArmStudy
 from raybert.sweeping.search.tune import run_search
 
 

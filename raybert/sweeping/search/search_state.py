@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
 from raybert.sweeping.search.log import DecisionLog, Event
 from raybert.sweeping.search.stopping import ArmStopper, is_clearly_worse
-from raybert.sweeping.search.studies import ArmStudy, best_trial
+from raybert.sweeping.search.study import ArmStudy
 from raybert.sweeping.search.suggestion import CONTINUE, STOP, Suggestion
 
 Outcome = Literal["complete", "pruned", "failed"]
@@ -23,8 +24,8 @@ Outcome = Literal["complete", "pruned", "failed"]
 class SearchState:
     """Suggestions of all arms, and what was decided about them.
 
-    Every method that changes something first writes an event to the log, then to the study, then to the runs' folders:
-    whatever a kill leaves out is made up for by `resume.reconcile`.
+    The log is the truth. Every method that changes something first writes an event to it, then to the study, then to
+    the runs' folders: whatever a kill leaves out is made up for by `resume.reconcile`.
 
     Args:
         arms: what is searched.
@@ -52,6 +53,10 @@ class SearchState:
         """Suggestions that an earlier driver began; they come first."""
         self.blocked: dict[str, str] = {}
         """Arm -> why nothing can be tried in it."""
+        self._retries: dict[str, list[int]] = {arm.name: [] for arm in arms}
+        """Arm -> failed suggestions that wait to be tried again, in order."""
+        self._tried_again: set[tuple[str, int]] = set()
+        self._num_suggestions: Counter[str] = Counter()
         self._running: dict[tuple[str, int], Suggestion] = {}
 
     # Suggesting.
@@ -80,14 +85,35 @@ class SearchState:
         arm = self._arm_in_turn()
         if arm is None:
             return None
-        number, params, retry_of = self.studies[arm.name].ask()
-        self.tallies[arm.name].num_retries -= retry_of is not None
-        return self.begin(arm, number, params, retry_of)
+        number = self.count(arm)
+        fixed, retry_of = None, None
+        if number < len(arm.points):
+            fixed = arm.points[number]
+        elif self._retries[arm.name]:
+            retry_of = self._retries[arm.name][0]
+            fixed = self.suggestions[arm.name, retry_of].params
+        params, sampler_state = self.studies[arm.name].ask(number, fixed, retry_of)
+        return self.begin(arm, number, params, retry_of, sampler_state)
 
-    def begin(self, arm: Arm, number: int, params: Params, retry_of: int | None = None) -> Suggestion:
+    def count(self, arm: Arm) -> int:
+        """Return how many suggestions of an arm were begun, failed ones that were tried again among them."""
+        return self._num_suggestions[arm.name]
+
+    def begin(
+        self,
+        arm: Arm,
+        number: int,
+        params: Params,
+        retry_of: int | None = None,
+        sampler_state: Mapping[str, Any] | None = None,
+    ) -> Suggestion:
         """Write a new suggestion down."""
-        again = {} if retry_of is None else {"retry_of": retry_of}
-        self.record({"event": "suggest", "arm": arm.name, "number": number, "params": params, **again})
+        event: Event = {"event": "suggest", "arm": arm.name, "number": number, "params": params}
+        if retry_of is not None:
+            event["retry_of"] = retry_of
+        if sampler_state:
+            event["sampler"] = dict(sampler_state)
+        self.record(event)
         return self.suggestions[arm.name, number]
 
     def has_more(self) -> bool:
@@ -210,13 +236,15 @@ class SearchState:
         self.publish_end(suggestion)
 
     def publish_end(self, suggestion: Suggestion) -> None:
-        """Bring study and folders to what the log says of an ended suggestion."""
-        assert suggestion.status is not None
+        """Bring folders and study to what the log says of an ended suggestion."""
+        self.tidy(suggestion)
+        self.studies[suggestion.arm.name].finish(suggestion)
+
+    def tidy(self, suggestion: Suggestion) -> None:
+        """Bring the folders of an ended suggestion to what the log says of it; once more changes nothing."""
         if suggestion.status == "pruned":
             self.folder.trial(suggestion.current_run.trial_id).prune(suggestion.why)
         self.remove_models(suggestion)
-        study = self.studies[suggestion.arm.name]
-        study.finish(suggestion.number, suggestion.status, suggestion.value, suggestion.attributes())
 
     def remove_models(self, suggestion: Suggestion) -> None:
         """Delete checkpoints: the comparison trains anew."""
@@ -232,10 +260,11 @@ class SearchState:
         """Take in an event that is in the log."""
         key = event["arm"], event["number"]
         tally = self.tallies[event["arm"]]
+        if event["event"] == "retry":
+            self._queue_again(*key)
+            return
         if event["event"] == "suggest":
-            arm = next(arm for arm in self.arms if arm.name == event["arm"])
-            self.suggestions[key] = Suggestion(arm, event["number"], event["params"], event.get("retry_of"))
-            tally.counts["running"] += 1
+            self._learn_suggestion(event)
             return
         suggestion = self.suggestions[key]
         suggestion.learn(event)
@@ -249,18 +278,37 @@ class SearchState:
             best = min(found, key=lambda one: (-one.arm.sign * (one.value or 0.0), one.number))
             self.incumbents[event["arm"]], tally.best = best, best.value
 
+    def _learn_suggestion(self, event: Event) -> None:
+        arm = next(arm for arm in self.arms if arm.name == event["arm"])
+        retry_of = event.get("retry_of")
+        if retry_of is not None:
+            self._queue_again(arm.name, retry_of)  # logs of raybert 0.1 do not say so before
+            self._retries[arm.name].remove(retry_of)
+            self.tallies[arm.name].num_retries -= 1
+        found = Suggestion(arm, event["number"], event["params"], retry_of, event.get("sampler", {}))
+        self.suggestions[arm.name, found.number] = found
+        self._num_suggestions[arm.name] += 1
+        self.tallies[arm.name].counts["running"] += 1
+
+    def _queue_again(self, arm: str, number: int) -> None:
+        """Count a failed suggestion no more, because it waits to be tried again."""
+        if (arm, number) not in self._tried_again:
+            self._tried_again.add((arm, number))
+            self._retries[arm].append(number)
+            self.tallies[arm].counts["failed"] -= 1
+            self.tallies[arm].num_retries += 1
+
     # Looking.
 
     def failed(self) -> list[Suggestion]:
         """Return the failed suggestions that were not tried again."""
-        again = {arm.name: self.studies[arm.name].tried_again() for arm in self.arms}
         failed = [one for one in self.suggestions.values() if one.status == "failed"]
-        return [one for one in failed if one.number not in again[one.arm.name]]
+        return [one for one in failed if (one.arm.name, one.number) not in self._tried_again]
 
-    def best(self) -> dict[str, dict[str, Any]]:
+    def best(self) -> dict[str, Params]:
         """Return the best values of every arm with a complete suggestion."""
-        found = {arm.name: best_trial(self.studies[arm.name].study) for arm in self.arms}
-        return {name: dict(trial.params) for name, trial in found.items() if trial is not None}
+        found = {arm.name: self.incumbents.get(arm.name) for arm in self.arms}
+        return {name: dict(one.params) for name, one in found.items() if one is not None}
 
     def retry_failed(self, retry: str = "failed") -> int:
         """Queue failed suggestions again, each once, as new ones with the same values; return how many.
@@ -272,18 +320,12 @@ class SearchState:
         for suggestion in list(self.suggestions.values()):
             if suggestion.status != "failed" or not self._is_wanted(suggestion, retry):
                 continue
-            if self.studies[suggestion.arm.name].try_again(suggestion.number):
+            if (suggestion.arm.name, suggestion.number) not in self._tried_again:
+                self.record({"event": "retry", "arm": suggestion.arm.name, "number": suggestion.number})
                 queued += 1
-                self.note_retry(suggestion.arm)
             for spec in suggestion.runs:
                 self.folder.trial(spec.trial_id).forget_failure()
         return queued
-
-    def note_retry(self, arm: Arm) -> None:
-        """Count a failed suggestion no more, because it waits to be tried again."""
-        tally = self.tallies[arm.name]
-        tally.counts["failed"] -= 1
-        tally.num_retries += 1
 
     def _is_wanted(self, suggestion: Suggestion, retry: str) -> bool:
         runs = [self.folder.trial(spec.trial_id) for spec in suggestion.runs]

@@ -58,15 +58,6 @@ class ArmStopper:
         result = {_TIME: examples_seen, _VALUE: value}
         return bool(self._asha.on_trial_result(None, self._known[number], result) == TrialScheduler.STOP)
 
-    def rungs(self) -> dict[float, dict[int, float]]:
-        """Return milestone (examples) -> suggestion -> value, higher is better."""
-        if self._asha is None:
-            return {}
-        return {
-            milestone: {int(name): float(value) for name, value in recorded.items()}
-            for milestone, recorded in self._asha._brackets[0]._rungs
-        }
-
 
 def examples_of_run(spec: RunSpec) -> int:
     """Return how many examples a run sees in its T steps, the short last batch of every pass counted as it is."""

@@ -26,6 +26,7 @@ class Suggestion:
         number: in the arm's study.
         params: its values, as in the study.
         retry_of: number of the failed suggestion that it tries again; None: it is a new one.
+        sampler_state: what the sampler noted as it made it; it reads that again for later ones.
         decisions: (seed, evaluation) -> continue or stop.
         best: seed -> best validation value so far.
         seen: seed -> examples seen.
@@ -42,6 +43,7 @@ class Suggestion:
     number: int
     params: Params
     retry_of: int | None = None
+    sampler_state: dict[str, Any] = field(default_factory=dict)
     decisions: dict[tuple[int, int], str] = field(default_factory=dict)
     best: dict[int, float] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
@@ -95,9 +97,10 @@ class Suggestion:
         """Return seed -> best value of the runs that are complete, in the order of the seeds."""
         return {seed: self.best[seed] for seed in self.arm.seeds if self.ended_runs.get(seed) == "complete"}
 
-    def curve(self, seed: int) -> list[tuple[int, float]]:
-        """Return examples seen and best value so far of every evaluation of a seed, in order."""
-        return list(self.curves.get(seed, {}).items())
+    def first_curve(self) -> dict[int, float]:
+        """Return examples seen -> best value so far of the first seed, where that is a number: what a study holds."""
+        found = self.curves.get(self.arm.seeds[0], {})
+        return {seen: value for seen, value in found.items() if np.isfinite(value)}
 
     def better(self, seed: int, value: float) -> float:
         """Return the better one of a value and the best so far of a seed; NaN is never better."""

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from raybert.analysis import load_sweep, publish_results
 from raybert.config import RaybertConfig, dump_yaml
-from raybert.sweeping.search.studies import open_storage, study_name
+from raybert.sweeping.search.storage import open_storage, study_name
 from raybert.terminal.comparison import print_comparison
 from raybert.terminal.search import search_table
 from tests.analysis.folders import make_spec, write_plan, write_result, write_sample_sweep

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from raybert.analysis.search.studies import open_studies, read_arms
 from raybert.config import TuneConfig
 from raybert.errors import SweepError
-from raybert.sweeping.search.studies import open_storage
+from raybert.sweeping.search.storage import open_storage
 from tests.analysis.studies import RATE, suggestion, write_arm
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

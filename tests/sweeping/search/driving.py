@@ -22,7 +22,8 @@ from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
 from raybert.sweeping.search.resume import reconcile
 from raybert.sweeping.search.search_state import SearchState
-from raybert.sweeping.search.studies import ArmStudy, open_storage, study_name
+from raybert.sweeping.search.storage import open_storage, study_name
+from raybert.sweeping.search.study import ArmStudy
 from raybert.sweeping.search.tune import ArmScheduler, ArmSearcher
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
@@ -170,4 +171,6 @@ def study_rows(search: SearchState) -> dict[tuple[str, int], tuple[Any, ...]]:
 
 
 def rungs(search: SearchState) -> dict[str, Any]:
-    return {name: stopper.rungs() for name, stopper in search.stoppers.items()}
+    """Milestone (examples) -> suggestion -> value, higher is better, of every arm with early stopping."""
+    found = {name: stopper._asha for name, stopper in search.stoppers.items() if stopper._asha is not None}
+    return {name: {at: dict(values) for at, values in asha._brackets[0]._rungs} for name, asha in found.items()}

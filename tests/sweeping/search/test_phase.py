@@ -20,8 +20,6 @@ from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.specs import TUNE
 from raybert.sweeping.plan.trials import plan_trial
 from raybert.sweeping.runner import run_sweep
-from raybert.sweeping.search import best_params
-from raybert.sweeping.search.studies import load_studies
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.sweep_progress import PlainProgress, search_counts_table
 from tests.sweeping.search.driving import events
@@ -87,6 +85,13 @@ def test_phases_follow_each_other_and_suggestions_are_counted(searched):
         at = printed.index(phase, at + 1)
 
 
+def load_studies(folder):
+    """The studies by arm, as anybody reads them with Optuna."""
+    url = f"sqlite:///{folder / 'study.db'}"
+    found = [optuna.load_study(study_name=name, storage=url) for name in optuna.get_all_study_names(url)]
+    return {study.user_attrs["arm"]: study for study in sorted(found, key=lambda study: study.user_attrs["order"])}
+
+
 def test_the_studies_hold_every_suggestion_with_its_runs(searched):
     studies = load_studies(searched)
     assert list(studies) == ["random", "el2n"]
@@ -142,7 +147,7 @@ def test_the_comparison_trains_with_the_best_values_on_other_seeds(searched):
         ("random", 1),
         ("el2n", 1),
     ]
-    best = best_params(searched)
+    best = {arm: study.best_params for arm, study in load_studies(searched).items()}
     for trial in trials:
         text = (searched / "trials" / trial["trial_id"] / "config.yaml").read_text()
         stored = validate_config(raybert.config.load.read_yaml(searched / "trials" / trial["trial_id"] / "config.yaml"))

@@ -11,7 +11,6 @@ from raybert.errors import ConfigError
 from raybert.sweeping.cluster.tune_run import RUN_ENDED
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.search.stopping import ArmStopper, examples_of_run, is_clearly_worse
-from raybert.sweeping.search.studies import best_params
 from raybert.sweeping.search.tune import ArmScheduler
 from tests.sweeping.search.driving import (
     RATE,
@@ -135,15 +134,6 @@ def best_params_of(search):
         ).params
         for name in search.studies
     }
-
-
-def test_the_best_values_are_read_from_a_results_folder(tmp_path):
-    from raybert.config import dump_yaml
-
-    config = config_of()
-    search = run_whole(config, tmp_path, by_rate)
-    (tmp_path / "resolved.yaml").write_text(dump_yaml(config))
-    assert best_params(tmp_path) == search.best() == best_params_of(search)
 
 
 def test_of_two_equal_suggestions_the_earlier_one_is_the_best(tmp_path):
