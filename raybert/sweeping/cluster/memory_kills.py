@@ -15,7 +15,9 @@ def memory_kills_are_deaths() -> Iterator[None]:
     """Let Tune take a worker that was ended for memory as one that died, for the length of a `with` block.
 
     Ray raises `OutOfMemoryError`, which is no `RayActorError`; Tune's actor manager expects nothing else, and raises
-    `RuntimeError: Caught unexpected exception` in the driver instead of failing (and retrying) the one trial.
+    `RuntimeError: Caught unexpected exception` in the driver instead of failing (and retrying) the one trial. That
+    manager is Ray's own (`_internal`): Tune makes it and takes none from outside, and no callback of Tune hears of the
+    exception before it is raised, so there is no public call to use instead.
     """
     original = RayActorManager._actor_task_failed
 

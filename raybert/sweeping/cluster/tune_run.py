@@ -22,7 +22,7 @@ from raybert.sweeping.cluster.connect import Cluster, concurrent_trials
 from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
 from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
-from raybert.sweeping.cluster.stateless import Stateless
+from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.placement import describe_demand
@@ -178,15 +178,12 @@ def _named(spec: RunSpec) -> tuple[str, str]:
     return spec.trial_id, f"{spec.label} {spec.replicate} {spec.trial_id}"
 
 
-class _ListSearcher(Stateless, Searcher):
+class _ListSearcher(StatelessSearcher):
     """Hands out list indices in order; an empty hand once the sweep is to stop."""
 
     def __init__(self, count: int, should_stop: Callable[[], bool]) -> None:
         super().__init__()
         self._next, self._count, self._should_stop = 0, count, should_stop
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        return True
 
     def suggest(self, trial_id: str) -> dict[str, int] | str:
         if self._next >= self._count or self._should_stop():
@@ -196,12 +193,6 @@ class _ListSearcher(Stateless, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Learn nothing: the list is fixed."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Keep nothing: a sweep continues from its trials' results."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing."""
 
 
 class _TrialEvents(Stateless, tune.Callback):

@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.deaths import record_end, record_retry
+from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
 from raybert.sweeping.cluster.tune_run import RUN_ENDED, TrialInputs, run_spec, run_tuner
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
@@ -49,7 +50,7 @@ def run_search(
         cluster,
         searcher=ArmSearcher(search, should_stop),
         scheduler=ArmScheduler(search, has_workers=config.resources.workers_per_trial > 1),
-        callback=_Watcher(search, progress),
+        callback=_SuggestionEvents(search, progress),
         identify=lambda trial: _at_work(suggestion_of(search, trial)),
         progress=progress,
         num_samples=-1,
@@ -78,7 +79,7 @@ def _tune_function(config: dict[str, Any], arms: Mapping[str, Arm], inputs: Tria
             return
 
 
-class ArmSearcher(Searcher):
+class ArmSearcher(StatelessSearcher):
     """Gives Tune the next suggestion of the arm whose turn it is.
 
     Args:
@@ -90,13 +91,6 @@ class ArmSearcher(Searcher):
         super().__init__()
         self._search, self._should_stop = search, should_stop
         self._given: dict[str, Suggestion] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out of Tune's snapshot, which is never restored."""
-        return {}
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._should_stop():
@@ -111,14 +105,8 @@ class ArmSearcher(Searcher):
         """Learn that nothing runs for it any more; how it ended is decided report by report."""
         self._search.released(self._given.pop(trial_id))
 
-    def save(self, checkpoint_path: str) -> None:
-        """Keep nothing: a search continues from its log and its studies."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing."""
-
-
-class ArmScheduler(FIFOScheduler):
+class ArmScheduler(Stateless, FIFOScheduler):
     """Asks the search what to do after every evaluation.
 
     A run with workers of its own is asked to stop by a file: Tune would end its process at once, and Ray Train's
@@ -132,10 +120,6 @@ class ArmScheduler(FIFOScheduler):
     def __init__(self, search: SearchState, *, has_workers: bool = False) -> None:
         super().__init__()
         self._search, self._has_workers = search, has_workers
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out of Tune's snapshot."""
-        return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if _SEED not in result:
@@ -165,16 +149,12 @@ def _at_work(suggestion: Suggestion) -> tuple[str, str]:
     return suggestion.current_run.trial_id, suggestion.name
 
 
-class _Watcher(tune.Callback):
+class _SuggestionEvents(Stateless, tune.Callback):
     """Passes Tune's events on, and records the failure of suggestions whose process died."""
 
     def __init__(self, search: SearchState, progress: Progress) -> None:
         self._search, self._progress = search, progress
         self._announced: set[str] = set()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out of Tune's snapshot."""
-        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._progress.searching(self._search.tallies)

@@ -125,7 +125,9 @@ def reproduce_trial(
         shutil.rmtree(again.path, ignore_errors=True)
         progress.phase("prepare: load, split, tokenize")
         ready = _prepare(stored, run)
-        status = _run(spec, ready, signals, folder, _Watch(progress, spec, folder, _last_evaluation(first)), address)
+        status = _run(
+            spec, ready, signals, folder, _RunListener(progress, spec, folder, _last_evaluation(first)), address
+        )
         again_error = _error(again) if status == "failed" else ""
         progress.ended(spec, status, again_error)
     return Reproduction(
@@ -217,7 +219,7 @@ def _last_evaluation(first: TrialFolder) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Watch:
+class _RunListener:
     """Passes on what the new run reports, and ends it where an unfinished first run ended."""
 
     progress: RunProgress
@@ -236,11 +238,11 @@ def _run(
     ready: Prepared,
     signals: tuple[SignalRef, ...],
     folder: SweepFolder,
-    watch: _Watch,
+    listener: _RunListener,
     address: str | None,
 ) -> str:
-    watch.progress.begin([spec], {})
-    watch.progress.started(spec)
+    listener.progress.begin([spec], {})
+    listener.progress.started(spec)
     options: dict[str, Any] = {}
     with ExitStack() as stack:
         if spec.config.resources.workers_per_trial > 1:
@@ -250,8 +252,8 @@ def _run(
             check_resources(spec.config.resources, stack.enter_context(connected(address)))
             options["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
         else:
-            options["report_step"] = partial(watch.progress.stepped, spec)
-        return run_trial(spec, ready.data, ready.encoder, signals, folder, report=watch.evaluated, **options)
+            options["report_step"] = partial(listener.progress.stepped, spec)
+        return run_trial(spec, ready.data, ready.encoder, signals, folder, report=listener.evaluated, **options)
 
 
 def _changed_surroundings(run: SweepFolder) -> list[str]:
