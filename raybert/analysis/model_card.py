@@ -15,8 +15,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from raybert.analysis.results.sweep import Sweep
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.models import TINY
-from raybert.sweeping.folder.layout import TrialFolder
 from raybert.sweeping.folder.spec_file import read_spec
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import RunSpec
 
 _METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")

@@ -16,7 +16,8 @@ from raybert.evaluation.retrieval import explain_documents, strongest_chunks
 from raybert.files import cache_folder
 from raybert.models import load_model
 from raybert.models.iris import IrisClassifier
-from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.embed_chunks import embed_chunks_here
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.scoring_jobs import score_store

@@ -6,7 +6,7 @@ import pytest
 
 from raybert.analysis import load_sweep, publish_results, selection_notes
 from raybert.errors import SweepError
-from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from tests.analysis.folders import (
     make_spec,
     write_error,

@@ -14,7 +14,7 @@ from raybert.analysis.statistics.columns import plain_column
 from raybert.analysis.statistics.summary import summarize
 from raybert.errors import SweepError
 from raybert.files import read_json, read_json_lines
-from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 
 _TRIAL_COLUMNS = (
     "trial_id",

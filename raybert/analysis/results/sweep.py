@@ -17,7 +17,7 @@ from raybert.analysis.statistics.overlap import PAIR_COLUMNS, compare_subsets
 from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.analysis.statistics.summary import describe_folds
 from raybert.errors import SweepError
-from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 
 TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import read_beat, take_stall
-from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 
 _REASONS = {
     "memory": "the host ran out of memory, and Ray ended the trial's process",

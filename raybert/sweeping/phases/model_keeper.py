@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from raybert.config import LOWER_IS_BETTER, RaybertConfig
-from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import TRIAL, RunSpec
 
 GIGABYTE = 10**9

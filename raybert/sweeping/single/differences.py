@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
-from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 
 _CLOCK = "seconds"
 """In the name of everything that a clock measured."""

@@ -15,9 +15,10 @@ from raybert.files import cache_folder, read_json
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.driver.progress import RunProgress
 from raybert.sweeping.driver.session import owned_folder
-from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.spec_file import StoredSpec, read_spec
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant

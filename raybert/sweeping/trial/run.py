@@ -32,9 +32,10 @@ from raybert.selection.store import ScoreStore, SignalRef
 from raybert.selection.strategy import Pool, Selection
 from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import take_stall
-from raybert.sweeping.folder.layout import SweepFolder, TrialFolder
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import Superseded
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import PART, REFIT, TRIAL, TUNE, RunSpec
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,

@@ -10,8 +10,8 @@ from typing import Any
 
 from raybert.polling import Throttle
 from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
-from raybert.sweeping.folder.layout import TrialFolder
 from raybert.sweeping.folder.ownership import Fence, Superseded, sole_writer
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.training.pulse import heard_by
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from raybert.analysis import find_failures, load_sweep, publish_results
 from raybert.analysis.results.failures import end_of_log, reproduce_command
-from raybert.sweeping.folder.layout import TrialFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.terminal import failures as terminal
 from tests.analysis.folders import make_spec, write_error, write_plan, write_result
 

@@ -1,0 +1,241 @@
+"""The folder of one trial: every file of it, what they say of how it stands, and who writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+
+from raybert.errors import SweepError
+from raybert.files import (
+    append_json_line,
+    is_whole_parquet,
+    read_json,
+    read_json_lines,
+    save_arrays,
+    write_json,
+    write_json_lines,
+    write_text,
+)
+from raybert.sweeping.folder.failure_kinds import KINDS
+from raybert.sweeping.folder.failures import Failure, because_of, cause_in_words
+from raybert.sweeping.folder.heartbeat import forget_beat
+
+_MARKS = (
+    ("result.json", "complete"),
+    ("error.txt", "failed"),
+    ("failure.json", "failed"),
+    ("pruned.json", "pruned"),
+)
+"""Which file makes a trial what; the first one counts."""
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The files of one trial. `result.json` is written last: it marks completion."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `last` and `best`."""
+        return self.path / "checkpoint"
+
+    @property
+    def losses_path(self) -> Path:
+        """What `write_losses` writes."""
+        return self.path / "losses.npz"
+
+    def status(self) -> str:
+        """Return `complete`, `failed`, `pruned` (not finished on purpose) or `pending`."""
+        for name, status in _MARKS:
+            if (self.path / name).exists():
+                return status
+        return "pending"
+
+    def result(self) -> dict[str, Any]:
+        """Return what the finished trial measured.
+
+        Raises:
+            SweepError: the file is damaged.
+        """
+        path = self.path / "result.json"
+        result = read_json(path)
+        if result is None:
+            raise SweepError(f"{path}: damaged; delete it to run the trial again")
+        return result
+
+    def error(self) -> str:
+        """Return the recorded failure: `ErrorType: message`, then the traceback; what a damaged file still holds."""
+        try:
+            return (self.path / "error.txt").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def failure(self) -> Failure:
+        """Return why the trial failed, as far as its files still say."""
+        found = read_json(self.path / "failure.json") or {}
+        lines = self.error().strip().splitlines()
+        message = lines[0] if lines else str(found.get("message") or f"unknown: {self.path / 'error.txt'} is damaged")
+        kind = str(found.get("kind"))
+        caused_by, cause = cause_in_words(message)
+        return Failure(
+            kind=kind if kind in KINDS else "error",
+            message=message,
+            node=found.get("node"),
+            attempts=max(1, len(self.attempts())),
+            caused_by=found.get("caused_by", caused_by),
+            cause=found.get("cause", cause),
+        )
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return every attempt that failed, also of a trial that has succeeded since."""
+        return read_json_lines(self.path / "attempts.jsonl")
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Mark the trial complete."""
+        write_json(self.path / "result.json", dict(result))
+        self.forget_failure()
+
+    def fail(self, text: str, kind: str = "error", node: str | None = None) -> None:
+        """Record a failure, unless the trial is complete.
+
+        Args:
+            text: `ErrorType: message`, then the traceback.
+            kind: of `raybert.sweeping.folder.failure_kinds`.
+            node: host where it happened; default: this one.
+        """
+        if self.status() != "complete":
+            self._fail(self.add_attempt(kind, text, node), text)
+
+    def fail_because(self, run_id: str, failure: Failure) -> Failure:
+        """Record that this run never begins, because it reads one that failed; return its own failure."""
+        own = self._add_attempt(because_of(run_id, failure))
+        self._fail(own, own.message)
+        return own
+
+    def _fail(self, failure: Failure, text: str) -> None:
+        write_json(self.path / "failure.json", dataclasses.asdict(failure))
+        write_text(self.path / "error.txt", text)
+
+    def add_attempt(self, kind: str, text: str, node: str | None = None) -> Failure:
+        """Record an attempt that failed, whether or not another one follows; return it."""
+        message = (text.strip().splitlines() or ["unknown error"])[0]
+        return self._add_attempt(Failure(kind, message, node or os.uname().nodename))
+
+    def _add_attempt(self, failure: Failure) -> Failure:
+        self.path.mkdir(parents=True, exist_ok=True)
+        failure = dataclasses.replace(failure, attempts=len(self.attempts()) + 1)
+        append_json_line(self.path / "attempts.jsonl", {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
+        return failure
+
+    def forget_failure(self) -> None:
+        """Make a failed trial pending again."""
+        for name in ("error.txt", "failure.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def damaged(self) -> list[Path]:
+        """Return the files of a finished trial that are torn or empty, or lack evaluations.
+
+        Tables that were deleted are not among them: they take space, and nothing else reads them.
+        """
+        tables = [self.path / name for name in ("selection.parquet", "predictions.parquet")]
+        torn = [path for path in tables if path.exists() and not is_whole_parquet(path)]
+        if self.losses_path.exists() and not is_zipfile(self.losses_path):  # its directory is at the end
+            torn.append(self.losses_path)
+        result = read_json(self.path / "result.json")
+        if result is None:
+            return [self.path / "result.json", *torn]
+        if "optimizer_steps" in result and not self._has_rows_until(result["optimizer_steps"]):
+            torn.append(self.path / "epochs.jsonl")
+        return torn
+
+    def _has_rows_until(self, last_step: int) -> bool:
+        """Tell whether no evaluation is missing; the last one is after the last step."""
+        rows = self.rows()
+        numbers = [row["evaluation"] for row in rows]
+        return bool(rows) and numbers == [*range(1, len(rows) + 1)] and rows[-1]["step"] == last_step
+
+    def prune(self, why: str) -> None:
+        """Mark a run that is not finished on purpose, unless it has an outcome."""
+        if self.path.exists() and self.status() == "pending":
+            write_json(self.path / "pruned.json", {"why": why})
+
+    def forget_pruning(self) -> None:
+        """Make a run pending again that was not finished on purpose."""
+        (self.path / "pruned.json").unlink(missing_ok=True)
+        self._stop_request.unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> None:
+        """Ask this run alone to save and stop."""
+        self._stop_request.touch()
+
+    def is_asked_to_stop(self) -> bool:
+        """Tell whether this run alone was asked to stop."""
+        return self._stop_request.exists()
+
+    @property
+    def _stop_request(self) -> Path:
+        return self.path / "stop-requested"
+
+    def has_model(self) -> bool:
+        """Tell whether the weights of its best evaluation are there."""
+        return (self.checkpoints / "best" / "COMPLETE").exists()
+
+    def forget_result(self) -> None:
+        """Make a finished trial pending again, because its model is needed and gone."""
+        (self.path / "result.json").unlink(missing_ok=True)
+        forget_beat(self.path)
+
+    def adopt(self, kept: Path) -> None:
+        """Take over what the same run left elsewhere, `result.json` last."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(kept, self.path, ignore=shutil.ignore_patterns("result.json"), dirs_exist_ok=True)
+        write_text(self.path / "result.json", (kept / "result.json").read_text(encoding="utf-8"))
+
+    def remove_models(self) -> None:
+        """Free the disk of what only scoring needed."""
+        for folder in (self.checkpoints, self.path / "dynamics"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def write_losses(self, losses: np.ndarray, loss_passes: np.ndarray) -> None:
+        """Write each pool example's last training loss (NaN: never trained on) and its pass (-1), in pool order."""
+        save_arrays(self.losses_path, loss=losses.astype(np.float32), loss_pass=loss_passes.astype(np.int32))
+
+    def read_losses(self) -> dict[str, np.ndarray] | None:
+        """Return `loss` (n,) float32 and `loss_pass` (n,) int32 as `write_losses` wrote them, if they are there.
+
+        Raises:
+            SweepError: the file is damaged.
+        """
+        try:
+            with np.load(self.losses_path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in ("loss", "loss_pass")}
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+            raise SweepError(
+                f"{self.losses_path}: must be whole, but is damaged; delete the trial's folder to run it again"
+            ) from None
+
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """Append an evaluation to `epochs.jsonl`; after a torn line a new one is begun."""
+        append_json_line(self.path / "epochs.jsonl", row)
+
+    def complete_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `epochs.jsonl` anew where it has lost evaluations that the run's checkpoint still knew."""
+        if len(self.rows()) < len(rows):
+            write_json_lines(self.path / "epochs.jsonl", rows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the evaluations; of one that was repeated after a restart, the last."""
+        return list({row["evaluation"]: row for row in read_json_lines(self.path / "epochs.jsonl")}.values())
