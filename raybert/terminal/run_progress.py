@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +10,14 @@ from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
-from raybert.sweeping.driver.progress import RunProgress, SearchCounts, clock
+from raybert.sweeping.driver.events import Event, EventProgress, describe_row
+from raybert.sweeping.driver.progress import Progress, SearchCounts, clock
 from raybert.sweeping.plan.specs import TRIAL, RunSpec
-from raybert.terminal.console import live_or_plain
+from raybert.terminal.console import live_or_plain, say
 
 
 @contextlib.contextmanager
-def run_progress() -> Iterator[RunProgress]:
+def run_progress() -> Iterator[Progress]:
     """Show a single run on standard output: a bar where it is a terminal, else line by line."""
     with live_or_plain(RunBar, RunLines) as progress:
         yield progress
@@ -31,7 +31,7 @@ class _Speed(bars.ProgressColumn):
         return Text("" if not speed else f"{speed:,.1f}/s" if speed < 100 else f"{speed:,.0f}/s")
 
 
-class RunBar:
+class RunBar(Progress):
     """A bar for every run that is going on, with its last evaluation; use as a context manager."""
 
     def __init__(self, console: Console) -> None:
@@ -94,9 +94,6 @@ class RunBar:
         if rows_done == rows_total:
             self._end("scoring")
 
-    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
-        """Say nothing: a single run is not searched for."""
-
     def note(self, text: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -107,51 +104,26 @@ class RunBar:
             self._bar.remove_task(task)
 
 
-class RunLines:
+class RunLines(EventProgress):
     """One line per evaluation, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(self._print)
         self._console = console
-        self._began = time.monotonic()
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        """Say nothing: one run is one run."""
-
-    def phase(self, text: str) -> None:
-        """Print the phase."""
-        self.note(text)
-
-    def started(self, spec: RunSpec) -> None:
-        """Print what is trained."""
-        self.note(f"{spec.label}: {spec.budget:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps")
-
-    def stepped(self, spec: RunSpec, step: int) -> None:
-        """Say nothing: a line per step would drown the rest."""
-
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        """Print the evaluation."""
-        self.note(f"{spec.label} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}")
+        self.tally.begin(trials, done)  # one run is one run: not worth a line
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
-        """Print the outcome."""
         self.note(f"{spec.label} {spec.trial_id}: {status}{' ' + message if message else ''}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
-        """Print the end of it."""
         if rows_done == rows_total:
             self.note(f"scored {rows_done:,} rows")
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         """Say nothing: a single run is not searched for."""
 
-    def note(self, text: str) -> None:
-        """Print it, with the time since the start."""
-        self._console.print(
-            f"{clock(time.monotonic() - self._began)} {text}", markup=False, highlight=False, soft_wrap=True
-        )
-
-
-def describe_row(spec: RunSpec, row: Mapping[str, Any]) -> str:
-    """Return training loss and validation metric of an evaluation, in words."""
-    metric = spec.config.train.best_metric
-    return f"loss {row['train_loss']:.3f}, validation {metric} {row[f'validation_{metric}']:.3f}"
+    def _print(self, event: Event) -> None:
+        if event.text:
+            say(self._console, f"{clock(self.tally.elapsed_seconds)} {event.text}")

@@ -12,9 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain
+
+_SECONDS_BETWEEN_SCORING_LINES = 5
 
 
 @contextlib.contextmanager
@@ -24,69 +27,37 @@ def sweep_progress() -> Iterator[Progress]:
         yield progress
 
 
-class PlainProgress:
-    """One line per event, for logs and pipes."""
+class PlainProgress(EventProgress):
+    """One line per event, for logs and pipes; starts and evaluations would drown the rest."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(self._print)
         self._console = console
-        self._tally = Tally()
         self._scored_at = 0.0
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        """Say how many trials there are and how many are finished already."""
-        self._tally.begin(trials, done)
-        finished = sum(status == "complete" for status in self._tally.status.values())
-        self._line(f"{len(trials)} trials" + (f", {finished} finished earlier" if finished else ""))
-
-    def phase(self, text: str) -> None:
-        """Print the phase."""
-        self._line(text)
-
     def started(self, spec: RunSpec) -> None:
-        """Count."""
-        self._tally.status[spec.trial_id] = "running"
+        self.tally.status[spec.trial_id] = "running"
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        """Count; a line per evaluation would drown the rest."""
-        self._tally.evaluated(spec, row)
-
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
-        """Print the trial's outcome."""
-        tally = self._tally
-        tally.status[spec.trial_id] = status
-        finished = sum(state in ("complete", "failed") for state in tally.status.values())
-        remaining = tally.remaining_seconds()
-        left = f", about {clock(remaining)} left" if remaining and status == "complete" else ""
-        self._line(
-            f"[{finished}/{len(tally.trials)}] {spec.label} budget {spec.budget} {spec.replicate} "
-            f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
-        )
+        self.tally.evaluated(spec, row)
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
-        """Print at most one line in five seconds."""
         now = time.monotonic()
-        if rows_done and (rows_done == rows_total or now - self._scored_at > 5):
+        if rows_done and (rows_done == rows_total or now - self._scored_at > _SECONDS_BETWEEN_SCORING_LINES):
             self._scored_at = now
-            left = f", {clock((rows_total - rows_done) / rows_per_second)} left" if rows_per_second else ""
-            self._line(f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{left}")
+            super().scoring(rows_done, rows_total, rows_per_second)
 
-    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
-        """Print how a suggestion ended."""
-        if message:
-            total, ended = (sum(getattr(tally, name) for tally in tallies.values()) for name in ("total", "num_ended"))
-            self._line(f"[{ended}/{total}] {message}")
-
-    def note(self, text: str) -> None:
-        """Print it."""
-        self._line(text)
+    def _print(self, event: Event) -> None:
+        if event.text:
+            self._line(event.text)
 
     def _line(self, text: str) -> None:
         self._console.print(
-            f"{clock(self._tally.elapsed_seconds)} {text}", markup=False, highlight=False, soft_wrap=True
+            f"{clock(self.tally.elapsed_seconds)} {text}", markup=False, highlight=False, soft_wrap=True
         )
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """A table that is redrawn in place; use as a context manager."""
 
     def __init__(self, console: Console) -> None:
@@ -105,39 +76,31 @@ class LiveProgress:
         self._live.stop()
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        """Fill the table."""
         self._tally.begin(trials, done)
 
     def phase(self, text: str) -> None:
-        """Change the title."""
         self._phase, self._scoring, self._tallies = text, "", {}
 
     def started(self, spec: RunSpec) -> None:
-        """Count."""
         self._tally.status[spec.trial_id] = "running"
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        """Count."""
         self._tally.evaluated(spec, row)
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
-        """Count, and keep a failure visible above the table."""
         self._tally.status[spec.trial_id] = status
         if status == "failed":
             self.note(f"{spec.label} {spec.replicate} {spec.trial_id}: failed {message}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
-        """Show rows, speed and time left."""
         left = (rows_total - rows_done) / rows_per_second if rows_per_second else None
         remaining = f", {clock(left)} left" if left is not None else ""
         self._scoring = f"{rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{remaining}"
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
-        """Show the table of the search in place of that of the trials."""
         self._tallies = tallies
 
     def note(self, text: str) -> None:
-        """Print a line above the table."""
         self._console.print(text, markup=False, highlight=False)
 
     def _render(self) -> Group:

@@ -6,13 +6,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from raybert.sweeping.plan.specs import RunSpec
 
 
-class Progress(Protocol):
-    """Hears what happens; all calls come from the driver and must be quick."""
+class Progress:
+    """Hears what happens and shows none of it: a view overrides what it shows. Calls are many and must be quick.
+
+    Notes may come from a thread; all else comes from the driver.
+    """
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Learn all trials and the status of those that are finished already."""
@@ -22,6 +25,9 @@ class Progress(Protocol):
 
     def started(self, spec: RunSpec) -> None:
         """A trial runs."""
+
+    def stepped(self, spec: RunSpec, step: int) -> None:
+        """An optimizer step is done, of a run in this process."""
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """A trial reported an evaluation."""
@@ -37,13 +43,6 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Say something in one line."""
-
-
-class RunProgress(Progress, Protocol):
-    """Hears besides of every optimizer step of a run in this process."""
-
-    def stepped(self, spec: RunSpec, step: int) -> None:
-        """An optimizer step is done; must be quick."""
 
 
 @dataclass
@@ -104,6 +103,11 @@ class Tally:
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         self.steps[spec.trial_id] = int(row["step"])
         self.best[spec.label] = max(self.best[spec.label], float(row["validation_accuracy"]))
+
+    @property
+    def num_finished(self) -> int:
+        """Trials with an outcome."""
+        return sum(status in ("complete", "failed") for status in self.status.values())
 
     @property
     def elapsed_seconds(self) -> float:

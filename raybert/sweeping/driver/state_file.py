@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_WRITES = 1.0
 
 
 @dataclass
-class RecordedProgress:
+class RecordedProgress(Progress):
     """Passes every event on, and keeps `state.json` at most a second behind.
 
     Attributes:
@@ -36,13 +36,11 @@ class RecordedProgress:
     writes: Throttle = field(default_factory=lambda: Throttle(_SECONDS_BETWEEN_WRITES))
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        """Learn all trials."""
         self.tally.begin(trials, done)
         self.inner.begin(trials, done)
         self._write(force=True)
 
     def phase(self, text: str) -> None:
-        """Record the phase at once."""
         self.inner.phase(text)
         self.enter(text)
 
@@ -52,34 +50,31 @@ class RecordedProgress:
         self._write(force=True)
 
     def started(self, spec: RunSpec) -> None:
-        """Record it."""
         self.tally.status[spec.trial_id] = "running"
         self.inner.started(spec)
         self._write()
 
+    def stepped(self, spec: RunSpec, step: int) -> None:
+        self.inner.stepped(spec, step)
+
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        """Record it."""
         self.tally.evaluated(spec, row)
         self.inner.evaluated(spec, row)
         self._write()
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
-        """Record it."""
         self.tally.status[spec.trial_id] = status
         self.inner.ended(spec, status, message)
         self._write()
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
-        """Pass it on."""
         self.inner.scoring(rows_done, rows_total, rows_per_second)
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
-        """Pass it on; `raybert status` reads the log of decisions."""
-        self.inner.searching(tallies, message)
+        self.inner.searching(tallies, message)  # `raybert status` reads the log of decisions
         self._write()
 
     def note(self, text: str) -> None:
-        """Pass it on."""
         self.inner.note(text)
 
     def _write(self, *, force: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from raybert.errors import SweepError
 from raybert.files import cache_folder, read_json
 from raybert.selection.store import ScoreStore, SignalRef
-from raybert.sweeping.driver.progress import RunProgress
+from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
@@ -94,7 +94,7 @@ def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
 
 
 def reproduce_trial(
-    run: SweepFolder, trial_id: str, progress: RunProgress, *, output: Path | None = None, address: str | None = None
+    run: SweepFolder, trial_id: str, progress: Progress, *, output: Path | None = None, address: str | None = None
 ) -> Reproduction:
     """Run a trial again in a folder of its own, and compare what it leaves with what the trial left.
 
@@ -223,7 +223,7 @@ def _last_evaluation(first: TrialFolder) -> int | None:
 class _RunListener:
     """Passes on what the new run reports, and ends it where an unfinished first run ended."""
 
-    progress: RunProgress
+    progress: Progress
     spec: RunSpec
     folder: SweepFolder
     last: int | None

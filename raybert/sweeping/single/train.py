@@ -9,7 +9,7 @@ import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
 from raybert.errors import ConfigError, ResourceError, SweepError
-from raybert.sweeping.driver.progress import RunProgress
+from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.design import build_strategies
 from raybert.sweeping.plan.narrow import narrow_to_one
@@ -27,7 +27,7 @@ def train_one(
     strategy: str,
     seed: int,
     output: Path,
-    progress: RunProgress,
+    progress: Progress,
     *,
     resume: bool = False,
     source_text: str = "",
@@ -68,7 +68,7 @@ def train_one(
     return _train_here(narrowed, output, progress, source_text)
 
 
-def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, source_text: str) -> Outcome:
+def _train_here(config: RaybertConfig, output: Path, progress: Progress, source_text: str) -> Outcome:
     with open_sweep(config, output, progress) as opened:
         (spec,) = opened.plan.trials
         write_head(opened, config, source_text, cluster=None)
@@ -83,7 +83,7 @@ def _train_here(config: RaybertConfig, output: Path, progress: RunProgress, sour
             (),
             opened.folder,
             report=partial(opened.progress.evaluated, spec),
-            report_step=partial(progress.stepped, spec),
+            report_step=partial(opened.progress.stepped, spec),
         )
         opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
         return read_outcome(opened.folder, [spec])
@@ -141,7 +141,7 @@ def check_machine(resources: ResourcesConfig) -> None:
         )
 
 
-def _give_hints(resources: ResourcesConfig, progress: RunProgress) -> None:
+def _give_hints(resources: ResourcesConfig, progress: Progress) -> None:
     """Say what of the machine lies idle: the resources of a sweep are those of one of many trials."""
     if resources.gpus_per_worker:
         return

@@ -1,0 +1,107 @@
+"""Progress as events, for a callback: what happened in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
+from raybert.sweeping.plan.specs import RunSpec
+
+EventKind = Literal["begin", "phase", "started", "stepped", "evaluated", "ended", "scoring", "searching", "note"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened while raybert was at work.
+
+    Attributes:
+        kind: `begin` (all trials are known), `phase`, `started`, `stepped` (only of a run in this process),
+            `evaluated` and `ended` (of a trial), `scoring`, `searching`, or `note`.
+        text: what happened, in one line; empty where numbers say it all.
+        trial_id: of the trial; empty: none in particular.
+        strategy: its label.
+        done: how many of `total`: trials (`begin`, `started`, `ended`), optimizer steps of the trial (`stepped`,
+            `evaluated`), rows (`scoring`) or suggestions (`searching`).
+        total: 0: nothing is counted.
+        status: how a trial ended: complete, failed or stopped.
+        row: the evaluation, by column of `Sweep.epochs`.
+    """
+
+    kind: EventKind
+    text: str = ""
+    trial_id: str = ""
+    strategy: str = ""
+    done: int = 0
+    total: int = 0
+    status: str = ""
+    row: Mapping[str, Any] | None = None
+
+
+class EventProgress(Progress):
+    """Tells a callback of every event.
+
+    Args:
+        tell: called with each event, mostly from the driver's thread; what it raises ends the sweep.
+    """
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self.tell = tell
+        self.tally = Tally()
+
+    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+        self.tally.begin(trials, done)
+        finished = sum(status == "complete" for status in self.tally.status.values())
+        text = f"{len(trials)} trials" + (f", {finished} finished earlier" if finished else "")
+        self.tell(Event("begin", text, done=finished, total=len(trials)))
+
+    def phase(self, text: str) -> None:
+        self.tell(Event("phase", text))
+
+    def started(self, spec: RunSpec) -> None:
+        self.tally.status[spec.trial_id] = "running"
+        text = f"{spec.label}: {spec.budget:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps"
+        done, total = self.tally.num_finished, len(self.tally.trials)
+        self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
+
+    def stepped(self, spec: RunSpec, step: int) -> None:
+        self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
+
+    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+        self.tally.evaluated(spec, row)
+        text = f"{spec.label} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}"
+        self.tell(
+            Event("evaluated", text, spec.trial_id, spec.label, int(row["step"]), spec.total_steps, row=dict(row))
+        )
+
+    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+        tally = self.tally
+        tally.status[spec.trial_id] = status
+        done, total = tally.num_finished, len(tally.trials)
+        remaining = tally.remaining_seconds()
+        left = f", about {clock(remaining)} left" if remaining and status == "complete" else ""
+        text = (
+            f"[{done}/{total}] {spec.label} budget {spec.budget} {spec.replicate} "
+            f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
+        )
+        self.tell(Event("ended", text, spec.trial_id, spec.label, done, total, status))
+
+    def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
+        left = f", {clock((rows_total - rows_done) / rows_per_second)} left" if rows_per_second else ""
+        text = f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{left}"
+        self.tell(Event("scoring", text, done=rows_done, total=rows_total))
+
+    def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
+        total, ended = (sum(getattr(tally, name) for tally in tallies.values()) for name in ("total", "num_ended"))
+        text = f"[{ended}/{total}] {message}" if message else ""
+        self.tell(Event("searching", text, done=ended, total=total))
+
+    def note(self, text: str) -> None:
+        self.tell(Event("note", text))
+
+
+def describe_row(spec: RunSpec, row: Mapping[str, Any]) -> str:
+    """Return training loss and validation metric of an evaluation, in words."""
+    metric = spec.config.train.best_metric
+    return f"loss {row['train_loss']:.3f}, validation {metric} {row[f'validation_{metric}']:.3f}"
