@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 
 from raybert.config import suggest
 from raybert.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLIT_NAMES = {
     "train": ("train",),
@@ -110,10 +113,23 @@ def read_table(path: Path, wanted: Mapping[str, str], optional: Collection[str] 
     return table
 
 
-def _present(names: list[str], wanted: Mapping[str, str], optional: Collection[str], path: Path) -> Mapping[str, str]:
+def read_frame(frame: pd.DataFrame, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
+    """Return the wanted columns of a table of somebody else's; arguments and errors as for `read_table`."""
+    names, origin = [str(name) for name in frame.columns], "the table"
+    wanted = _present(names, wanted, optional, origin)
+    if frame.empty:
+        raise DataError(f"data.source: {origin} is empty (0 rows)")
+    columns = {}
+    for key, column in wanted.items():
+        values = frame.iloc[:, names.index(column)].astype(object)  # a category is what it stands for
+        columns[key] = _of_one_kind(values, key, column, origin)
+    return RawTable(pa.table(columns))
+
+
+def _present(names: list[str], wanted: Mapping[str, str], optional: Collection[str], origin: str) -> Mapping[str, str]:
     """Return what is wanted without the optional columns that are not there; the rest is checked."""
     present = {key: column for key, column in wanted.items() if key not in optional or column in names}
-    check_columns(names, present, f"'{path}'")
+    check_columns(names, present, origin)
     return present
 
 
@@ -138,7 +154,7 @@ def check_columns(names: list[str], wanted: Mapping[str, str], origin: str) -> N
 def _read_parquet(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
     try:
         with pq.ParquetFile(path) as file:
-            wanted = _present(file.schema_arrow.names, wanted, optional, path)
+            wanted = _present(file.schema_arrow.names, wanted, optional, f"'{path}'")
             rows = file.read(columns=list(dict.fromkeys(wanted.values())))
             metadata = file.schema_arrow.metadata or {}
     except (pa.ArrowException, OSError) as error:
@@ -160,7 +176,7 @@ def _read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) 
         names = next((row for row in csv.reader(io.StringIO(text)) if row), [])
     except csv.Error as error:
         raise DataError(f"data.source: '{path}' cannot be read as csv: {error}") from None
-    wanted = _present(names, wanted, optional, path)
+    wanted = _present(names, wanted, optional, f"'{path}'")
     encoded = text.encode()
     columns = list(dict.fromkeys(wanted.values()))
     try:
@@ -207,17 +223,18 @@ def _read_jsonl(path: Path, wanted: Mapping[str, str], optional: Collection[str]
         rows.append(row)
     if not rows:
         raise DataError(f"data.source: '{path}' is empty (0 rows)")
-    wanted = _present(list(dict.fromkeys(name for row in rows for name in row)), wanted, optional, path)
-    columns = {key: _json_column([row.get(name) for row in rows], key, name, path) for key, name in wanted.items()}
+    origin = f"'{path}'"
+    wanted = _present(list(dict.fromkeys(name for row in rows for name in row)), wanted, optional, origin)
+    columns = {key: _of_one_kind([row.get(name) for row in rows], key, name, origin) for key, name in wanted.items()}
     return RawTable(pa.table(columns))
 
 
-def _json_column(values: list[Any], key: str, name: str, path: Path) -> pa.Array:
+def _of_one_kind(values: list[Any] | pd.Series[Any], key: str, name: str, origin: str) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
         raise DataError(
-            f"data.{key}: column '{name}' of '{path}' must hold values of one kind: {_first_line(error)}"
+            f"data.{key}: column '{name}' of {origin} must hold values of one kind: {_first_line(error)}"
         ) from None
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from raybert.data.columns import check_ids, check_keys, check_strings, match_labels
-from raybert.data.local import READERS, RawTable, read_split, read_utf8
+from raybert.data.local import READERS, RawTable, read_frame, read_split, read_utf8
 from raybert.errors import DataError
 
 _LINES = ".txt"
@@ -37,17 +38,17 @@ class UnseenExamples:
 
 
 def read_unseen(
-    path: Path,
+    source: Path | pd.DataFrame | Sequence[str],
     columns: Mapping[str, str],
     *,
     required: Collection[str],
     split: str = "test",
     label_names: Sequence[str] = (),
 ) -> UnseenExamples:
-    """Return the examples of a parquet, csv, jsonl or txt (one text a line) file, or of one split of a folder.
+    """Return the examples of a file, of one split of a folder, of a table, or of a list of texts.
 
     Args:
-        path: the file or folder.
+        source: any of these; files are parquet, csv, jsonl, or txt with one text a line.
         columns: key of the `data` section -> name of its column: text, [text_pair], [label], [id], [group].
         required: keys that must be there: text, and of the others all but id and group, which may be missing.
         split: which part of a folder.
@@ -56,13 +57,8 @@ def read_unseen(
     Raises:
         DataError: what is wrong with the file, its columns or its labels.
     """
-    if path.suffix.lower() == _LINES and path.is_file():
-        raw = _read_lines(path, {key: column for key, column in columns.items() if key in required})
-    elif path.is_file() and path.suffix.lower() not in READERS:
-        raise DataError(f"'{path}' must be a {', '.join(READERS)} or {_LINES} file, got '{path.suffix}'")
-    else:
-        raw = read_split(path, split, columns, [key for key in _OPTIONAL if key not in required])
-    rows, origin = raw.rows, f"'{path}'"
+    raw, origin = _read_raw(source, columns, required, split)
+    rows = raw.rows
     keys = [key for key in columns if key in rows.column_names]
     texts = {key: check_strings(rows, key, columns[key], origin).to_pylist() for key in keys if key.startswith("text")}
     return UnseenExamples(
@@ -74,18 +70,44 @@ def read_unseen(
     )
 
 
-def _read_lines(path: Path, columns: Mapping[str, str]) -> RawTable:
-    for key in columns:
+def _read_raw(
+    source: Path | pd.DataFrame | Sequence[str], columns: Mapping[str, str], required: Collection[str], split: str
+) -> tuple[RawTable, str]:
+    """Return the rows by key, and what to call their origin in messages."""
+    optional = [key for key in _OPTIONAL if key not in required]
+    needed = {key: column for key, column in columns.items() if key in required}
+    if isinstance(source, pd.DataFrame):
+        return read_frame(source, columns, optional), "the table"
+    if not isinstance(source, Path):
+        return _of_texts(source, needed, "the list"), "the list"
+    origin = f"'{source}'"
+    if source.suffix.lower() == _LINES and source.is_file():
+        return _of_texts(_read_lines(source), needed, origin), origin
+    if source.is_file() and source.suffix.lower() not in READERS:
+        raise DataError(f"{origin} must be a {', '.join(READERS)} or {_LINES} file, got '{source.suffix}'")
+    return read_split(source, split, columns, optional), origin
+
+
+def _of_texts(texts: Sequence[str], needed: Mapping[str, str], origin: str) -> RawTable:
+    for key in needed:
         if key != "text":
             raise DataError(
-                f"data.{key}: '{path}' has one text a line and no columns; give a {', '.join(READERS)} file with "
-                f"a column '{columns[key]}'"
+                f"data.{key}: {origin} has one text a line and no columns; give a {', '.join(READERS)} file with "
+                f"a column '{needed[key]}'"
             )
+    if not texts:
+        raise DataError(f"data.source: {origin} is empty (0 texts)")
+    if not all(isinstance(text, str) for text in texts):
+        wrong = next(text for text in texts if not isinstance(text, str))
+        raise DataError(f"data.text: {origin} must hold texts, got {type(wrong).__name__} {wrong!r}")
+    return RawTable(pa.table({"text": list(texts)}))
+
+
+def _read_lines(path: Path) -> list[str]:
     text = read_utf8(path)
     if not text:
         raise DataError(f"'{path}' is empty (0 bytes)")
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    return RawTable(pa.table({"text": lines}))
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def _array(values: pa.Array) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""`raybert evaluate` and `raybert predict`: a trained model on a run's own split, or on a file of somebody else's."""
+"""`raybert evaluate` and `raybert predict`: a trained model on a run's own split, or on data of somebody else's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +32,14 @@ class Question:
     """What to evaluate a model on.
 
     Attributes:
-        data: a file, or a folder with a file per split; None: the split of the model's own run.
+        data: a file, a folder with a file per split, or a table; None: the split of the model's own run.
         split: of the run or of the folder.
         columns: key of the `data` section -> column, where it is not that of training.
         threshold: of class 1 of two classes.
         num_resamples: behind the intervals.
     """
 
-    data: Path | None = None
+    data: Path | pd.DataFrame | None = None
     split: str = "test"
     columns: Mapping[str, str] | None = None
     threshold: float = 0.5
@@ -47,23 +47,23 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What `evaluate_target` found.
+class ModelEvaluation(Evaluation):
+    """What a model's predictions are worth on a split of its run, or on other data.
 
     Attributes:
         target: which model.
-        evaluation: every metric.
         predictions: `predictions_frame`.
         notes: what had to be assumed.
+        plots: that were written.
     """
 
     target: Target
-    evaluation: Evaluation
-    predictions: pd.DataFrame
+    predictions: pd.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
+    plots: tuple[Path, ...] = ()
 
 
-def evaluate_target(path: str | Path, question: Question) -> Answer:
+def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
     """Evaluate the model that a path stands for.
 
     On its run's own split no model is loaded: the trial has kept what its best evaluation predicts.
@@ -101,59 +101,77 @@ def evaluate_target(path: str | Path, question: Question) -> Answer:
         threshold=question.threshold,
         num_resamples=question.num_resamples,
     )
-    return Answer(target, evaluation, _frame(examples, probs, names, question.threshold), notes)
+    parts = {part.name: getattr(evaluation, part.name) for part in fields(evaluation)}
+    predictions = _frame(examples, probs, names, question.threshold)
+    return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes)
 
 
-def write_answer(answer: Answer, question: Question, folder: Path) -> list[Path]:
-    """Write metrics, tables, plots, predictions and what was evaluated, and return the plots.
+def default_folder(path: str | Path) -> Path:
+    """Return where `raybert evaluate` writes: `evaluation/` in the run of a model, or in the working folder."""
+    return (find_target(path).run or Path.cwd()) / "evaluation"
+
+
+def write_model_evaluation(found: ModelEvaluation, question: Question, folder: Path) -> ModelEvaluation:
+    """Write metrics, tables, plots, predictions and what was evaluated, and return the evaluation with its plots.
 
     `about.json` is what tells two such folders apart.
     """
     from raybert.evaluation.plots import write_evaluation_plots  # matplotlib is slow to import
 
-    target = answer.target
-    write_evaluation(answer.evaluation, folder)
-    write_frame(answer.predictions, folder / "predictions.parquet")
+    target, data = found.target, question.data
+    write_evaluation(found, folder)
+    write_frame(found.predictions, folder / "predictions.parquet")
     write_json(
         folder / "about.json",
         {
             "model": str(target.model),
             "run": None if target.run is None else str(target.run),
             "trial_id": target.trial_id,
-            "data": None if question.data is None else str(question.data.resolve()),
-            "split": question.split if question.data is None or question.data.is_dir() else None,
-            "threshold": answer.evaluation.threshold,
-            "notes": list(answer.notes),
+            "data": f"a table of {len(data):,} rows"
+            if isinstance(data, pd.DataFrame)
+            else data and str(data.resolve()),
+            "split": question.split if data is None or (isinstance(data, Path) and data.is_dir()) else None,
+            "threshold": found.threshold,
+            "notes": list(found.notes),
         },
     )
-    return write_evaluation_plots(answer.evaluation, folder)
+    return replace(found, plots=tuple(write_evaluation_plots(found, folder)))
 
 
-def predict_file(
-    path: str | Path, file: Path, *, columns: Mapping[str, str] | None = None, threshold: float = 0.5
+def predict_texts(
+    path: str | Path,
+    texts: Path | pd.DataFrame | Sequence[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    threshold: float = 0.5,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return what the model that a path stands for predicts for the texts of a file, and what had to be assumed.
+    """Return what the model that a path stands for predicts for texts, and what had to be assumed.
 
     Args:
         path: as for `find_target`.
-        file: parquet, csv, jsonl, or txt with one text a line.
+        texts: a file (parquet, csv, jsonl, or txt with one text a line), a table, or the texts themselves.
         columns: key of the `data` section (text, text_pair, id) -> column, where it is not that of training.
         threshold: of class 1 of two classes.
 
     Raises:
-        RaybertError: what is wrong with the path, the model or the file.
+        RaybertError: what is wrong with the path, the model or the texts.
     """
     model = TrainedModel.load(find_target(path).model)
     check_threshold(threshold, len(model.description.label_names))
-    if file.is_dir():
-        raise DataError(f"{file}: must be a file of texts, got a folder")
-    examples = _read(file, model, columns, with_labels=False)
+    if isinstance(texts, Path) and texts.is_dir():
+        raise DataError(f"{texts}: must be a file of texts, got a folder")
+    examples = _read(texts, model, columns, with_labels=False)
     probs = model.predict_probs(examples.texts, examples.text_pairs)
     return _frame(examples, probs, model.description.label_names, threshold, with_texts=True), model.notes
 
 
 def _read(
-    path: Path, model: TrainedModel, given: Mapping[str, str] | None, *, with_labels: bool, split: str = "test"
+    source: Path | pd.DataFrame | Sequence[str],
+    model: TrainedModel,
+    given: Mapping[str, str] | None,
+    *,
+    with_labels: bool,
+    split: str = "test",
 ) -> UnseenExamples:
     """Read the columns of training, or those given in their place."""
     given = given or {}
@@ -162,7 +180,7 @@ def _read(
     columns = {key: given.get(key) or getattr(trained, key) for key in keys}
     required = {*_TEXT_KEYS, "label", *given}
     return read_unseen(
-        path,
+        source,
         {key: column for key, column in columns.items() if column is not None},
         required=required,
         split=split,

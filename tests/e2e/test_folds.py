@@ -67,6 +67,6 @@ def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(ray_cluster: object, t
     answer = evaluate_target(tmp_path / "out", Question(num_resamples=0))
     assert sorted(answer.predictions["example_id"]) == sorted(set(answer.predictions["example_id"]))
     assert len(answer.predictions) == len(frame)
-    assert answer.evaluation.per_group is not None
-    assert answer.evaluation.per_group["num_examples"].sum() == len(frame)
+    assert answer.per_group is not None
+    assert answer.per_group["num_examples"].sum() == len(frame)
     assert answer.notes == ("out of fold: test of 2 folds, each predicted by its own fold's model",)

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from raybert.errors import ConfigError, DataError, ModelError, SweepError
-from raybert.evaluation.evaluate import Question, evaluate_target, predict_file
+from raybert.evaluation.evaluate import Question, evaluate_target, predict_texts
 from raybert.evaluation.targets import Target, find_target, stored_predictions
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.models import load_classifier, load_tokenizer, quiet_transformers
@@ -175,9 +175,9 @@ def test_a_run_is_evaluated_without_its_model(run):
     for folder in (run / "best", run / "trials" / "t1" / "checkpoint" / "best"):
         (folder / "model.safetensors").unlink()
     answer = evaluate_target(run, Question(num_resamples=0))
-    assert answer.evaluation.metric("accuracy")[0] == pytest.approx(2 / 3)
+    assert answer.metric("accuracy")[0] == pytest.approx(2 / 3)
     assert answer.predictions["predicted"].tolist() == ["hot", "warm", "cold"]
-    assert answer.evaluation.per_group["group"].tolist() == ["p", "q", "r"]
+    assert answer.per_group["group"].tolist() == ["p", "q", "r"]
     shutil.rmtree(run / "trials" / "t1" / "checkpoint")  # names are then those of the manifest
     manifest = {"data": {"k": {"label_names": ["x", "y", "z"]}, "j": {"label_names": ["u", "v"]}}}
     (run / "manifest.json").write_text(json.dumps(manifest))
@@ -195,9 +195,9 @@ def test_questions_that_make_no_sense_are_one_line(run, copied, tmp_path):
     with pytest.raises(ConfigError, match="threshold: must be 0.5 unless there are two classes"):
         evaluate_target(copied, Question(file, threshold=0.3))
     with pytest.raises(ConfigError, match="threshold: must be 0.5 unless there are two classes"):
-        predict_file(copied, file, threshold=0.3)
+        predict_texts(copied, file, threshold=0.3)
     with pytest.raises(DataError, match="must be a file of texts, got a folder"):
-        predict_file(copied, tmp_path)
+        predict_texts(copied, tmp_path)
 
 
 def test_a_file_is_evaluated_by_the_columns_named_and_its_own_groups(copied, tmp_path):
@@ -208,17 +208,17 @@ def test_a_file_is_evaluated_by_the_columns_named_and_its_own_groups(copied, tmp
     columns = {"text": "words", "label": "truth", "group": "source"}
     answer = evaluate_target(copied, Question(file, columns=columns, num_resamples=0))
     expected = reference(copied, TEXTS, None, 8)
-    assert answer.evaluation.labels.tolist() == [0, 2, 1, 0, 2]
-    np.testing.assert_allclose(answer.evaluation.probs, expected, atol=2e-6)
+    assert answer.labels.tolist() == [0, 2, 1, 0, 2]
+    np.testing.assert_allclose(answer.probs, expected, atol=2e-6)
     assert answer.predictions["group"].tolist() == ["g0", "g1", "g0", "g1", "g0"]
-    assert answer.evaluation.metric("accuracy")[0] == np.mean(expected.argmax(1) == [0, 2, 1, 0, 2])
+    assert answer.metric("accuracy")[0] == np.mean(expected.argmax(1) == [0, 2, 1, 0, 2])
 
 
 def test_pairs_are_predicted_with_their_second_texts_beside_them(copied, tmp_path):
     write_description(copied, replace(read_description(copied), columns=DataColumns("a", "b")))
     file = tmp_path / "x.jsonl"
     pd.DataFrame({"a": TEXTS, "b": PAIRS}).to_json(file, orient="records", lines=True)
-    frame, notes = predict_file(copied, file)
+    frame, notes = predict_texts(copied, file)
     assert not notes
     assert list(frame.columns[:4]) == ["example_id", "text", "text_pair", "predicted"]
     assert frame["text_pair"].tolist() == PAIRS
