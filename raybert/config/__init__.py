@@ -3,6 +3,8 @@
 from raybert.config.data import DataConfig
 from raybert.config.imports import import_attribute
 from raybert.config.load import (
+    ConfigSource,
+    Overrides,
     apply_overrides,
     dump_yaml,
     load_config,
@@ -33,6 +35,7 @@ __all__ = [
     "TWO_CLASSES_ONLY",
     "AshaConfig",
     "AveragingConfig",
+    "ConfigSource",
     "DataConfig",
     "DomainConfig",
     "EarlyStoppingConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "MonitorConfig",
+    "Overrides",
     "ProxyConfig",
     "RaybertConfig",
     "ResourcesConfig",

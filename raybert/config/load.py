@@ -41,17 +41,34 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RaybertConfig:
-    """Return the validated configuration of a sweep file.
+ConfigSource = str | Path | Mapping[str, Any] | RaybertConfig
+"""What a sweep can be given as: the path of a sweep file, its content as a mapping, or what `load_config` returned."""
+
+Overrides = Iterable[str] | Mapping[str, Any]
+"""Keys to override: `dotted.key=value` strings whose values are YAML, or a mapping of dotted keys to values."""
+
+
+def load_config(source: ConfigSource, overrides: Overrides = ()) -> RaybertConfig:
+    """Return a validated configuration.
 
     Args:
-        path: the YAML file.
-        overrides: `dotted.key=value` strings; values are YAML.
+        source: a YAML file, a mapping like it, or a configuration.
+        overrides: keys to override; `["sweep.seeds=5"]` and `{"sweep.seeds": 5}` say the same.
 
     Raises:
         ConfigError: the file cannot be read, or a key is wrong; the message starts with its dotted path.
+
+    Example:
+        >>> load_config({"selection": {"budget": 0.2}}, ["sweep.seeds=5"]).sweep.seeds
+        (0, 1, 2, 3, 4)
     """
-    return validate_config(apply_overrides(read_yaml(path), overrides))
+    if isinstance(source, RaybertConfig):
+        if not overrides:
+            return source
+        # What was left to its default stays so: some defaults follow from other keys.
+        return validate_config(apply_overrides(source.model_dump(mode="json", exclude_unset=True), overrides))
+    document = dict(source) if isinstance(source, Mapping) else read_yaml(source)
+    return validate_config(apply_overrides(document, overrides))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -127,17 +144,21 @@ def validate_model(model: type[Model], document: Mapping[str, Any], prefix: str 
         raise ConfigError("\n".join(lines)) from None
 
 
-def apply_overrides(document: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return a copy of a document with `dotted.key=value` strings applied, in order.
+def apply_overrides(document: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """Return a copy of a document with overrides applied, in order.
 
     Raises:
         ConfigError: an override is not of that form, or its key leads through a value.
     """
-    for override in overrides:
-        key, separator, value = override.partition("=")
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            document = with_value(document, key, value)
+        return document
+    for override in [overrides] if isinstance(overrides, str) else overrides:
+        key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ConfigError(f"--set {override}: must be dotted.key=value")
-        document = with_value(document, key.strip(), _parse_yaml(value, f"--set {key}"))
+        document = with_value(document, key.strip(), _parse_yaml(text, f"--set {key}"))
     return document
 
 
