@@ -1,4 +1,13 @@
-"""raybert: which training examples are worth training on, and which selection strategy finds them?"""
+"""raybert: which training examples are worth training on, and which selection strategy finds them?
+
+    results = raybert.sweep("sweeps/strategies.yaml")  # a file, or a mapping like one
+    results.summary  # a table; so are results.trials and results.epochs
+    raybert.evaluate(results)  # its best model, on what was held out
+    raybert.predict(results, ["a text", "another"])
+
+Behind every command of the command line is the function of the same name (`raybert select` is `select_subset`: `select`
+takes arrays).
+"""
 
 from __future__ import annotations
 
@@ -9,46 +18,139 @@ from raybert.version import __version__
 
 if TYPE_CHECKING:
     from raybert.analysis import Sweep, load_sweep
-    from raybert.config import load_config
+    from raybert.commands import (
+        StoredSignals,
+        SweepSize,
+        cancel,
+        evaluate,
+        explain,
+        list_scores,
+        list_strategies,
+        pause,
+        plan,
+        predict,
+        remove_scores,
+        render,
+        report,
+        reproduce,
+        resume,
+        schema,
+        select_subset,
+        status,
+        stop,
+        sweep,
+        train,
+        validate,
+    )
+    from raybert.config import RaybertConfig, load_config
     from raybert.errors import (
         ConfigError,
         DataError,
+        Interrupted,
         ModelError,
         RaybertError,
         ResourceError,
+        ScoringError,
         SelectionError,
         SweepError,
         TrialError,
     )
+    from raybert.evaluation.evaluate import ModelEvaluation
+    from raybert.evaluation.explain import Explanation
     from raybert.models import load_model
     from raybert.selection import PassRequest, Pool, Selection, Strategy, register
     from raybert.selection.select import select
+    from raybert.sweeping.driver.events import Event
+    from raybert.sweeping.driver.progress import Progress
+    from raybert.sweeping.driver.status import SweepStatus
+    from raybert.sweeping.preview import PlannedSweep
+    from raybert.sweeping.runner import Outcome
+    from raybert.sweeping.single.reproduce import Reproduction
+    from raybert.sweeping.single.select import ChosenSubset
 
 _HOMES = {
-    "raybert.analysis": ("Sweep", "load_sweep"),
-    "raybert.config": ("load_config",),
+    "raybert.commands": (
+        "sweep",
+        "train",
+        "plan",
+        "validate",
+        "render",
+        "schema",
+        "report",
+        "evaluate",
+        "predict",
+        "explain",
+        "reproduce",
+        "select_subset",
+        "status",
+        "pause",
+        "resume",
+        "stop",
+        "cancel",
+        "list_strategies",
+        "list_scores",
+        "remove_scores",
+        "StoredSignals",
+        "SweepSize",
+    ),
+    "raybert.analysis": ("load_sweep", "Sweep"),
+    "raybert.config": ("load_config", "RaybertConfig"),
+    "raybert.models": ("load_model",),
+    "raybert.selection": ("register", "Strategy", "Pool", "Selection", "PassRequest"),
+    "raybert.selection.select": ("select",),
+    "raybert.sweeping.runner": ("Outcome",),
+    "raybert.sweeping.driver.events": ("Event",),
+    "raybert.sweeping.driver.progress": ("Progress",),
+    "raybert.sweeping.driver.status": ("SweepStatus",),
+    "raybert.sweeping.preview": ("PlannedSweep",),
+    "raybert.sweeping.single.select": ("ChosenSubset",),
+    "raybert.sweeping.single.reproduce": ("Reproduction",),
+    "raybert.evaluation.evaluate": ("ModelEvaluation",),
+    "raybert.evaluation.explain": ("Explanation",),
     "raybert.errors": (
+        "RaybertError",
         "ConfigError",
         "DataError",
         "ModelError",
-        "RaybertError",
         "ResourceError",
         "SelectionError",
+        "ScoringError",
         "SweepError",
+        "Interrupted",
         "TrialError",
     ),
-    "raybert.models": ("load_model",),
-    "raybert.selection": ("PassRequest", "Pool", "Selection", "Strategy", "register"),
-    "raybert.selection.select": ("select",),
 }
 if not TYPE_CHECKING:
     __getattr__ = names_on_first_use(__name__, _HOMES)
 
-__all__ = [  # noqa: RUF022 - by subject
+__all__ = [  # noqa: RUF022 - by subject, as the table above
     "__version__",
+    "sweep",
+    "train",
+    "plan",
+    "validate",
+    "render",
+    "schema",
+    "report",
+    "evaluate",
+    "predict",
+    "explain",
+    "reproduce",
+    "select_subset",
+    "status",
+    "pause",
+    "resume",
+    "stop",
+    "cancel",
+    "list_strategies",
+    "list_scores",
+    "remove_scores",
+    "StoredSignals",
+    "SweepSize",
     "load_sweep",
     "Sweep",
     "load_config",
+    "RaybertConfig",
     "load_model",
     "select",
     "register",
@@ -56,12 +158,28 @@ __all__ = [  # noqa: RUF022 - by subject
     "Pool",
     "Selection",
     "PassRequest",
+    "Outcome",
+    "Event",
+    "Progress",
+    "SweepStatus",
+    "PlannedSweep",
+    "ChosenSubset",
+    "Reproduction",
+    "ModelEvaluation",
+    "Explanation",
     "RaybertError",
     "ConfigError",
     "DataError",
     "ModelError",
     "ResourceError",
     "SelectionError",
+    "ScoringError",
     "SweepError",
+    "Interrupted",
     "TrialError",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
+    return sorted(__all__)

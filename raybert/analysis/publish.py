@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,8 +24,11 @@ from raybert.files import atomic_folder, atomic_path, write_text
 from raybert.sweeping.folder.best import best_trials, read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 
+if TYPE_CHECKING:
+    from raybert.sweeping.runner import Outcome
 
-def publish_results(folder: str | Path) -> Sweep:
+
+def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
     `results/{epochs,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
@@ -32,10 +36,14 @@ def publish_results(folder: str | Path) -> Sweep:
     `importances` and `pruning` as csv, and `plots/search_*.png`; `errors.csv`, distinct failures; `estimate.csv`, what
     the sweep was expected to take and took; `notes.txt`, one note a line.
 
+    Args:
+        folder: of the results.
+        outcome: of what has just been run there.
+
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
     """
-    sweep = load_sweep(folder)
+    sweep = replace(load_sweep(folder), outcome=outcome)
     for name in ("epochs", "trials", "summary"):
         _write_table(getattr(sweep, name), sweep.folder / "results" / name)
     _write_csv(failures_table(find_failures(sweep), sweep.folder), sweep.folder / "results" / "errors")

@@ -1,1 +1,54 @@
 """Everything that raybert prints, a module a screen. Prints and writes nothing; the only room that imports rich."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raybert.lazy import names_on_first_use
+
+if TYPE_CHECKING:
+    from raybert.terminal.catalogue import print_signals, print_strategies
+    from raybert.terminal.comparison import print_comparison, print_results
+    from raybert.terminal.console import command_again, print_error
+    from raybert.terminal.evaluation import print_evaluation, print_predictions
+    from raybert.terminal.explanation import print_explanation
+    from raybert.terminal.failures import print_failures
+    from raybert.terminal.plan import print_plan
+    from raybert.terminal.reproduction import print_reproduction
+    from raybert.terminal.run import print_run
+    from raybert.terminal.status import print_status
+    from raybert.terminal.subset import print_subset
+
+_HOMES = {
+    "raybert.terminal.catalogue": ("print_signals", "print_strategies",),
+    "raybert.terminal.comparison": ("print_comparison", "print_results",),
+    "raybert.terminal.console": ("command_again", "print_error",),
+    "raybert.terminal.evaluation": ("print_evaluation", "print_predictions",),
+    "raybert.terminal.explanation": ("print_explanation",),
+    "raybert.terminal.failures": ("print_failures",),
+    "raybert.terminal.plan": ("print_plan",),
+    "raybert.terminal.reproduction": ("print_reproduction",),
+    "raybert.terminal.run": ("print_run",),
+    "raybert.terminal.status": ("print_status",),
+    "raybert.terminal.subset": ("print_subset",),
+}
+if not TYPE_CHECKING:
+    __getattr__ = names_on_first_use(__name__, _HOMES)
+
+__all__ = [
+    "command_again",
+    "print_comparison",
+    "print_error",
+    "print_evaluation",
+    "print_explanation",
+    "print_failures",
+    "print_plan",
+    "print_predictions",
+    "print_reproduction",
+    "print_results",
+    "print_run",
+    "print_signals",
+    "print_status",
+    "print_strategies",
+    "print_subset",
+]

@@ -13,7 +13,6 @@ from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.summary import BETTER, WORSE, best_configurations, verdict_sentences
-from raybert.sweeping.runner import Outcome
 from raybert.terminal.console import command_again, relative, say
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table
@@ -75,8 +74,9 @@ def _difference(row: dict[Any, Any]) -> str:
     return f"{100 * mean:+.1f}{interval}"
 
 
-def print_comparison(results: Sweep, console: Console) -> None:
+def print_comparison(results: Sweep) -> None:
     """Print the table, and what a reader of it should know."""
+    console = Console()
     console.print(summary_table(results))
     if results.search is not None and not results.search.best.empty:
         console.print(search_table(results.search))
@@ -84,10 +84,11 @@ def print_comparison(results: Sweep, console: Console) -> None:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
-def print_results(outcome: Outcome, results: Sweep) -> None:
-    """Print the comparison, then where it is, then what went wrong and how to go on."""
-    console = Console()
-    print_comparison(results, console)
+def print_results(results: Sweep) -> None:
+    """Print the comparison of what has just been run, then where it is, then what went wrong and how to go on."""
+    console, outcome = Console(), results.outcome
+    assert outcome is not None
+    print_comparison(results)
     for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_epoch.png"):
         plot = outcome.folder / "plots" / name
         if plot.exists():

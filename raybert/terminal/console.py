@@ -28,8 +28,13 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def say(console: Console, line: str, style: str | None = None) -> None:
-    """Print a line as it is: no markup, no wrapping."""
-    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a line as it is: no markup, no emoji, no wrapping."""
+    console.print(line, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def print_error(message: str) -> None:
+    """Print a mistake of the user's on standard error."""
+    say(Console(stderr=True), f"error: {message}", "red")
 
 
 def shorten(line: str, length: int) -> str:

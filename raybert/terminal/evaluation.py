@@ -1,17 +1,20 @@
-"""An evaluation of one model, as tables."""
+"""An evaluation of one model as tables, and what a model predicts in short."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from raybert.evaluation.bootstrap import LEVEL
+from raybert.evaluation.evaluate import ModelEvaluation
 from raybert.evaluation.measures import Evaluation
+from raybert.terminal.console import print_notes, relative, say
 
 _WORDS = {
     "accuracy": "accuracy",
@@ -35,6 +38,25 @@ _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr
 _GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
 _MAX_GROUPS = 10
 _MAX_CLASSES_AS_COUNTS = 8
+
+
+def print_evaluation(found: ModelEvaluation, folder: Path) -> None:
+    """Print an evaluation and what had to be assumed, and where it was written."""
+    console = Console()
+    console.print(format_evaluation(found))
+    print_notes(found.notes)
+    for plot in found.plots:
+        say(console, f"plot: {relative(plot)}")
+    say(console, f"metrics, tables, predictions: {relative(folder)}")
+
+
+def print_predictions(frame: pd.DataFrame, output: Path) -> None:
+    """Print how many texts were predicted as what, and where."""
+    console = Console()
+    print_notes(frame.attrs["notes"])
+    say(console, f"{len(frame):,} texts: {relative(output)}")
+    counts = frame["predicted"].value_counts()
+    say(console, "predicted: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 def format_evaluation(evaluation: Evaluation) -> Group:

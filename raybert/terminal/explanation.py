@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
+from rich.console import Console
 
 from raybert.evaluation.explain import Explanation
+from raybert.terminal.console import say
 
 _SHOWN = 110
+
+
+def print_explanation(found: Explanation, num_chunks: int) -> None:
+    """Print `explanation_lines`."""
+    for line in explanation_lines(found, num_chunks):
+        say(Console(), line)
 
 
 def explanation_lines(found: Explanation, num_chunks: int) -> Iterator[str]:

@@ -8,13 +8,14 @@ from rich.console import Console
 
 from raybert.analysis.results.run_summary import run_lines
 from raybert.analysis.results.sweep import Sweep
-from raybert.sweeping.runner import Outcome
 from raybert.terminal.console import command_again, relative, say
 from raybert.terminal.failures import print_failures
 
 
-def print_run(outcome: Outcome, results: Sweep) -> None:
-    """Print what a run came to, where it is, and how to go on."""
+def print_run(results: Sweep) -> None:
+    """Print what a run that has just ended came to, where it is, and how to go on."""
+    outcome = results.outcome
+    assert outcome is not None
     if outcome.num_complete:
         for line in run_lines(results):
             say(Console(), line)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.analysis.statistics.summary import describe_folds
 from raybert.errors import SweepError
 from raybert.sweeping.folder.trial_folder import TrialFolder
+
+if TYPE_CHECKING:
+    from raybert.sweeping.runner import Outcome
 
 TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
 
@@ -36,6 +39,7 @@ class Sweep:
         grid_columns: the varied hyperparameters, which are columns of all three tables.
         plan: `plan.json`.
         manifest: `manifest.json`, or empty.
+        outcome: how the command that ran it ended; None: it was only read.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Sweep:
     grid_columns: tuple[str, ...]
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
+    outcome: Outcome | None = None
 
     @cached_property
     def search(self) -> Search | None:

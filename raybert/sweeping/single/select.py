@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ from raybert.sweeping.trial.run import make_pool
 
 
 @dataclass(frozen=True)
-class Subset:
+class ChosenSubset:
     """What `raybert select` found.
 
     Attributes:
@@ -56,7 +57,7 @@ def choose_subset(
     progress: Progress,
     *,
     address: str | None = None,
-) -> Subset:
+) -> ChosenSubset:
     """Return what a strategy chooses from the pool of a sweep file; signals come from the score store or go there.
 
     Args:
@@ -84,13 +85,18 @@ def choose_subset(
         refs = _score(narrowed, plan, spec, prepared, folder, progress, interruption, address)
         ready = prepared[spec.data_key]
         selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.budget)
-        return Subset(
+        return ChosenSubset(
             frame=_frame(ready, selection),
             pool_size=spec.pool_size,
             refilled=selection.refilled,
             conflicts=_conflicts(ready, selection),
             signal_seconds=sum(ref.seconds for ref in refs),
         )
+
+
+def conflicts_file(subset: Path) -> Path:
+    """Return where near-duplicates with different labels are listed, beside the file of a subset."""
+    return subset.with_name(f"{subset.stem}.conflicts.csv")
 
 
 def _score(

@@ -1,0 +1,34 @@
+"""One function a command: each runs, writes what the command writes, and returns a value; none prints.
+
+The command line calls the same functions. What is heavy is imported inside them: `raybert --help` waits for none of it.
+"""
+
+from raybert.commands.models import evaluate, explain, predict
+from raybert.commands.planning import SweepSize, list_strategies, plan, render, schema, validate
+from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
+from raybert.commands.sweeps import cancel, pause, report, reproduce, resume, status, stop, sweep, train
+
+__all__ = [
+    "StoredSignals",
+    "SweepSize",
+    "cancel",
+    "evaluate",
+    "explain",
+    "list_scores",
+    "list_strategies",
+    "pause",
+    "plan",
+    "predict",
+    "remove_scores",
+    "render",
+    "report",
+    "reproduce",
+    "resume",
+    "schema",
+    "select_subset",
+    "status",
+    "stop",
+    "sweep",
+    "train",
+    "validate",
+]

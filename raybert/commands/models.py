@@ -1,0 +1,163 @@
+"""Commands on a trained model: evaluate it, predict with it, explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raybert.commands.arguments import Folder, folder_of
+from raybert.errors import ConfigError
+from raybert.files import check_frame_path, write_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raybert.evaluation.evaluate import ModelEvaluation
+    from raybert.evaluation.explain import Explanation
+
+_SPLITS = ("train", "validation", "test")
+
+
+def evaluate(
+    model: Folder,
+    data: str | Path | pd.DataFrame | None = None,
+    *,
+    split: str = "test",
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    threshold: float = 0.5,
+    resamples: int = 1000,
+    output: str | Path | None = None,
+) -> ModelEvaluation:
+    """Evaluate a trained model: every metric with its interval, by class and by group.
+
+    Args:
+        model: a sweep or its results folder (its best model), the folder of a trial, or that of a model.
+        data: labelled file (parquet, csv, jsonl), folder with a file per split, or table; default: what the run itself
+            held out.
+        split: of the run, or of the folder.
+        text: column of the text; default of this and the other columns: that of training.
+        text_pair: column of the second text.
+        label: column of the label.
+        group: column of groups, for metrics of each.
+        id: column of ids; without one they are row numbers.
+        threshold: of two classes the second is predicted from this probability on.
+        resamples: of the bootstrap behind the intervals; 0: none.
+        output: folder to write metrics, tables, plots and predictions to; default: nothing is written.
+
+    Returns:
+        Tables `overall`, `per_class`, `per_group`, `confusion` and `predictions`, and what had to be assumed.
+
+    Raises:
+        RaybertError: what is wrong with the path, the model or the data.
+
+    Example:
+        >>> found = raybert.evaluate("runs/strategies")
+        >>> found.overall.loc["accuracy", "value"]
+        0.756
+    """
+    from raybert.evaluation.evaluate import Question, evaluate_target, write_model_evaluation
+
+    columns = _given(text=text, text_pair=text_pair, label=label, group=group, id=id)
+    labelled = Path(data) if isinstance(data, str) else data
+    question = Question(labelled, split, columns, threshold, resamples)
+    found = evaluate_target(folder_of(model), question)
+    return found if output is None else write_model_evaluation(found, question, Path(output))
+
+
+def predict(
+    model: Folder,
+    texts: str | Path | pd.DataFrame | Iterable[str],
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    id: str | None = None,
+    threshold: float = 0.5,
+    output: str | Path | None = None,
+) -> pd.DataFrame:
+    """Return what a trained model predicts for texts.
+
+    Args:
+        model: a sweep or its results folder (its best model), the folder of a trial, or that of a model.
+        texts: a list of texts, a table, or a file: parquet, csv, jsonl, or txt with one text a line.
+        text: column of the text; default of this and the other columns: that of training.
+        text_pair: column of the second text.
+        id: column of ids; without one they are row numbers.
+        threshold: of two classes the second is predicted from this probability on.
+        output: .parquet, .csv or .jsonl file to write; default: nothing is written.
+
+    Returns:
+        A row per text: example_id, text, predicted, confidence and prob_<class>; `attrs["notes"]` is what had to be
+        assumed of a model.
+
+    Raises:
+        RaybertError: what is wrong with the path, the model or the texts.
+
+    Example:
+        >>> raybert.predict("runs/strategies", ["Draw a histogram.", "Open a socket."])["predicted"].tolist()
+        ['matplotlib', 'asyncio']
+    """
+    if output is not None:
+        check_frame_path(Path(output), "--output")
+    import pandas as pd
+
+    from raybert.evaluation.evaluate import predict_texts
+
+    given = Path(texts) if isinstance(texts, str) else texts
+    given = given if isinstance(given, (Path, pd.DataFrame)) else list(given)
+    columns = _given(text=text, text_pair=text_pair, id=id)
+    frame, notes = predict_texts(folder_of(model), given, columns=columns, threshold=threshold)
+    if output is not None:
+        write_frame(frame, Path(output))
+    frame.attrs["notes"] = list(notes)
+    return frame
+
+
+def explain(
+    folder: Folder,
+    *,
+    split: str = "test",
+    documents: Sequence[int] | None = None,
+    num_documents: int = 3,
+    chunks: int = 2,
+    trial: str | None = None,
+    output: str | Path | None = None,
+) -> Explanation:
+    """Return what the queries of an IRIS model read in documents, and which chunks of the pool each looks for.
+
+    Args:
+        folder: a sweep with `model.kind: iris`, or its results folder.
+        split: train, validation or test.
+        documents: rows of the split; default: the first `num_documents`.
+        num_documents: how many, if no row is given.
+        chunks: of the pool, for every query.
+        trial: whose model, by id; default: the best one.
+        output: .parquet, .csv or .jsonl file to write all rows to; default: nothing is written.
+
+    Returns:
+        Tables `documents` and `queries`.
+
+    Raises:
+        RaybertError: there is no such trial or row, or the model is of another kind.
+    """
+    if split not in _SPLITS:
+        raise ConfigError(f"--split: must be train, validation or test, got '{split}'")
+    if output is not None:
+        check_frame_path(Path(output), "--output")
+    from raybert.evaluation.explain import explain_run
+
+    found = explain_run(
+        folder_of(folder), trial_id=trial, split=split, rows=documents, num_documents=num_documents, num_chunks=chunks
+    )
+    if output is not None:
+        write_frame(found.documents, Path(output))
+    return found
+
+
+def _given(**columns: str | None) -> dict[str, str]:
+    """Return the columns that were given."""
+    return {key: column for key, column in columns.items() if column is not None}

@@ -1,0 +1,113 @@
+"""Commands that run nothing: what a sweep file asks for, and what there is to ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, load_config
+
+if TYPE_CHECKING:
+    from raybert.sweeping.preview import PlannedSweep
+
+
+@dataclass(frozen=True)
+class SweepSize:
+    """How much a sweep file asks for at most, by its keys alone.
+
+    Attributes:
+        num_trials: strategies x grid points x seeds.
+        num_suggestions: of the search before them.
+    """
+
+    num_trials: int
+    num_suggestions: int
+
+
+def plan(
+    config: ConfigSource,
+    *,
+    output: str | Path | None = None,
+    overrides: Overrides = (),
+    address: str | None = None,
+    probe: bool = True,
+) -> PlannedSweep:
+    """Return what a sweep file asks for, and what is left of it will take, from a probe of a few steps.
+
+    The data are loaded, split and tokenized. Nothing is kept of the probe.
+
+    Args:
+        config: a sweep file, a mapping like one, or a configuration.
+        output: results folder, for what is finished already; default: runs/<name of the sweep>.
+        overrides: keys to override, as for `load_config`.
+        address: of the Ray cluster to look at; default: this machine.
+        probe: run a few steps of every model shape, and estimate time, compute and disk.
+
+    Returns:
+        The plan: `trials` and `table` are tables, `estimate` is what it will take.
+
+    Raises:
+        RaybertError: anything that is wrong with the file, the data or the encoder.
+
+    Example:
+        >>> planned = raybert.plan("sweeps/strategies.yaml", probe=False)
+        >>> len(planned.trials)
+        24
+    """
+    from raybert.sweeping.preview import preview_sweep
+
+    loaded = load_config(config, overrides)
+    return preview_sweep(loaded, _results_folder(loaded, output), address=address, probe=probe)
+
+
+def validate(config: ConfigSource, *, overrides: Overrides = ()) -> SweepSize:
+    """Check a sweep file, without loading its data, and return how much it asks for.
+
+    Args:
+        config: a sweep file, a mapping like one, or a configuration.
+        overrides: keys to override, as for `load_config`.
+
+    Raises:
+        ConfigError: a key is wrong.
+
+    Example:
+        >>> raybert.validate("sweeps/strategies.yaml").num_trials
+        24
+    """
+    from raybert.sweeping.plan.check_space import count_suggestions
+    from raybert.sweeping.plan.design import build_strategies
+    from raybert.sweeping.plan.grid import expand_grid
+
+    loaded = load_config(config, overrides)
+    num_trials = len(build_strategies(loaded)) * len(expand_grid(loaded)) * len(loaded.sweep.seeds)
+    return SweepSize(num_trials, count_suggestions(loaded) if loaded.sweep.tune else 0)
+
+
+def render(config: ConfigSource, *, overrides: Overrides = ()) -> str:
+    """Return a sweep file fully resolved, as YAML: every key with its value.
+
+    Args:
+        config: a sweep file, a mapping like one, or a configuration.
+        overrides: keys to override, as for `load_config`.
+
+    Raises:
+        ConfigError: a key is wrong.
+    """
+    return dump_yaml(load_config(config, overrides))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of sweep files, for editors."""
+    return RaybertConfig.model_json_schema()
+
+
+def list_strategies() -> list[dict[str, Any]]:
+    """Return a row per strategy: name, summary, needs, schedules, budget, parameters with defaults, citation."""
+    from raybert.selection.catalogue import describe_strategies
+
+    return describe_strategies()
+
+
+def _results_folder(config: RaybertConfig, output: str | Path | None) -> Path:
+    return Path("runs") / config.name if output is None else Path(output)

@@ -1,0 +1,229 @@
+"""Commands that train, and commands on the results folders that training leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
+from raybert.config import ConfigSource, Overrides, load_config
+from raybert.errors import ConfigError
+
+if TYPE_CHECKING:
+    from raybert.analysis.results.sweep import Sweep
+    from raybert.sweeping.driver.control import Command
+    from raybert.sweeping.driver.status import SweepStatus
+    from raybert.sweeping.runner import Outcome
+    from raybert.sweeping.single.reproduce import Reproduction
+
+
+def sweep(
+    config: ConfigSource,
+    *,
+    output: str | Path | None = None,
+    overrides: Overrides = (),
+    address: str | None = None,
+    retry: str | None = None,
+    progress: Listener = None,
+) -> Sweep:
+    """Run a sweep: train every strategy x seed x grid point, compare them, write tables and plots.
+
+    The same call again continues an interrupted sweep or extends a finished one. In the main thread the first Ctrl-C
+    (or interrupt of a notebook) lets running trials save and returns; a second one raises KeyboardInterrupt. In
+    another thread `raybert.stop` does what the first one does.
+
+    Args:
+        config: a sweep file, a mapping like one, or a configuration.
+        output: results folder; default: runs/<name of the sweep>.
+        overrides: keys to override, as for `load_config`.
+        address: of a Ray cluster to join, e.g. `auto`; without it the Ray that this process is connected to is used,
+            or else one is started on this machine and ended with the sweep.
+        retry: run failed trials again, from their last checkpoint: `failed`, or a kind of failure.
+        progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
+
+    Returns:
+        The results, also of a sweep with failed or unfinished trials: `outcome` says what became of them.
+
+    Raises:
+        RaybertError: what is wrong with the file, the data, the folder or the machine, before anything is trained.
+
+    Example:
+        >>> results = raybert.sweep("sweeps/strategies.yaml", overrides={"sweep.seeds": 5})
+        >>> results.outcome.num_failed
+        0
+        >>> results.summary[["strategy", "test_accuracy_mean"]]
+    """
+    from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
+    from raybert.sweeping.plan.placement import check_here
+
+    if retry is not None and retry not in RETRY_CHOICES:
+        raise ConfigError(f"--retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
+    loaded = load_config(config, overrides)
+    check_here(loaded, address)  # before the imports that take seconds
+    from raybert.sweeping.runner import run_sweep
+
+    folder = Path(output) if output is not None else Path("runs") / loaded.name
+    with listening(progress) as told:
+        outcome = run_sweep(loaded, folder, told, source_text=text_of(config), address=address, retry=retry)
+    return _publish(outcome)
+
+
+def train(
+    config: ConfigSource,
+    *,
+    strategy: str = "all",
+    seed: int = 0,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overrides: Overrides = (),
+    address: str | None = None,
+    progress: Listener = None,
+) -> Sweep:
+    """Train one model: one strategy (default: on all examples), one seed, no grid.
+
+    It trains in this process, except with a strategy that reads signals, an IRIS model, several workers or an address,
+    which take Ray. Interrupts are those of `sweep`.
+
+    Args:
+        config: a sweep file, a mapping like one, or a configuration.
+        strategy: a label or name among its strategies (then with their parameters), else any strategy's name.
+        seed: of head, order, ties and random draws.
+        output: results folder; default: runs/<name of the sweep>-train.
+        resume: continue the run that is in the folder.
+        overrides: keys to override, as for `load_config`.
+        address: of a Ray cluster to join.
+        progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
+
+    Returns:
+        The results of a sweep of one trial; `outcome` says whether it is complete.
+
+    Raises:
+        RaybertError: what is wrong with the file, the data, the folder or the machine, before anything is trained.
+
+    Example:
+        >>> results = raybert.train({"data": {"source": "reviews.csv", "text": "review", "label": "stars"}})
+        >>> raybert.predict(results, ["What a film!"])
+    """
+    from raybert.sweeping.single.train import train_one
+
+    loaded = load_config(config, overrides)
+    folder = Path(output) if output is not None else Path("runs") / f"{loaded.name}-train"
+    with listening(progress, one_run=True) as told:
+        outcome = train_one(
+            loaded,
+            strategy,
+            seed,
+            folder,
+            told,
+            resume=resume,
+            source_text=text_of(config),
+            address=address,
+        )
+    return _publish(outcome)
+
+
+def reproduce(
+    target: Folder,
+    trial: str | None = None,
+    *,
+    output: str | Path | None = None,
+    address: str | None = None,
+    progress: Listener = None,
+) -> Reproduction:
+    """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
+
+    A failed trial should fail with the same error; a proxy is a trial like any other.
+
+    Args:
+        target: folder of a trial; or a sweep or its results folder, followed by a trial's id.
+        trial: the id, or its beginning.
+        output: folder of the new run; default: reproductions/<id> in the results folder.
+        address: of a Ray cluster, for a trial of several workers.
+        progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
+
+    Returns:
+        Both runs: `is_identical`, and `comparisons` of what both left.
+
+    Raises:
+        SweepError: no such trial, it never began, or data or encoder are not what they were.
+
+    Example:
+        >>> raybert.reproduce("runs/strategies", results.trials["trial_id"][0]).is_identical
+        True
+    """
+    from raybert.sweeping.single.reproduce import find_trial, reproduce_trial
+
+    run, trial_id = find_trial(folder_of(target), trial)
+    with listening(progress, one_run=True) as told:
+        return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
+
+
+def report(folder: Folder) -> Sweep:
+    """Write tables and plots of a results folder again, and return the results.
+
+    Args:
+        folder: a sweep or its results folder, finished or not.
+
+    Raises:
+        SweepError: the folder is not a sweep's, or a file of a trial is damaged.
+    """
+    from raybert.analysis import publish_results
+
+    return publish_results(folder_of(folder))
+
+
+def status(folder: Folder) -> SweepStatus:
+    """Return how a sweep stands, from any process: who runs it, what is done, what runs, what failed.
+
+    Args:
+        folder: a sweep or its results folder.
+
+    Raises:
+        SweepError: it is no results folder.
+    """
+    from raybert.sweeping.driver.status import read_status
+
+    return read_status(folder_of(folder))
+
+
+def pause(folder: Folder) -> None:
+    """Make a running sweep wait: its trials save and give their resources back. `resume` goes on.
+
+    Args:
+        folder: a sweep or its results folder.
+
+    Raises:
+        SweepError: nobody runs it, or who does so does not answer.
+    """
+    _command(folder, "pause")
+
+
+def resume(folder: Folder) -> None:
+    """Make a paused sweep go on; arguments and errors as for `pause`."""
+    _command(folder, "resume")
+
+
+def stop(folder: Folder) -> None:
+    """End a running sweep: its trials save, and what started it continues it another time. Otherwise like `pause`."""
+    _command(folder, "stop")
+
+
+def cancel(folder: Folder) -> None:
+    """End a running sweep at once; trials lose what they did since their last checkpoint. Otherwise like `pause`.
+
+    A sweep that runs in another thread than its process's main one is stopped: only the main thread can be ended.
+    """
+    _command(folder, "cancel")
+
+
+def _command(folder: Folder, command: Command) -> None:
+    from raybert.sweeping.driver.control import send_command
+
+    send_command(folder_of(folder), command)
+
+
+def _publish(outcome: Outcome) -> Sweep:
+    """Write tables, plots and the best model of what has been run."""
+    from raybert.analysis import publish_results
+
+    return publish_results(outcome.folder, outcome)

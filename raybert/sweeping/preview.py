@@ -1,0 +1,129 @@
+"""What a sweep file asks for and what it will take, without running it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from raybert.config import RaybertConfig
+from raybert.errors import ResourceError
+from raybert.sweeping.estimate.describe import describe_estimate
+from raybert.sweeping.estimate.estimate import Estimate
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.runner import prepare_plan
+
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """What a sweep file asks for, and what is left of it will take.
+
+    Attributes:
+        config: the sweep file, with every key.
+        plan: the trials with all that they are made of, and the arms of a search.
+        data: sizes of every data set, one line each.
+        notes: what was found in the data.
+        is_probed: whether an estimate was asked for.
+        estimate: what is left to do will take; None: not asked for, nothing is left to do, or there is a problem.
+        problem: why there is none: a trial that could never be placed.
+    """
+
+    config: RaybertConfig
+    plan: Plan
+    data: tuple[str, ...]
+    notes: tuple[str, ...]
+    is_probed: bool
+    estimate: Estimate | None = None
+    problem: ResourceError | None = None
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row per run: trial_id, role, strategy, seed, fold, budget, pool, total_steps, and the grid values."""
+        rows = [spec.summary() for spec in self.plan.trials]
+        return pd.DataFrame([{**row, **row.pop("grid")} for row in rows])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row per strategy, budget and number of steps, over seeds and folds.
+
+        Columns: strategy, budget, steps (of one trial), num_trials, examples_seen (of all of them) and signals.
+        """
+        counts: Counter[tuple[str, int, int, int, str]] = Counter()
+        for spec in self.plan.trials:
+            if spec.fold == 0:  # in the other folds the same trials run, for the same steps
+                signals = ", ".join(sorted(spec.strategy.all_signals()))
+                key = (spec.label, spec.budget, spec.total_steps, _examples_seen(spec), signals)
+                counts[key] += spec.config.data.folds or 1
+        return pd.DataFrame(
+            [
+                (label, budget, steps, count, seen * count, signals)
+                for (label, budget, steps, seen, signals), count in counts.items()
+            ],
+            columns=["strategy", "budget", "steps", "num_trials", "examples_seen", "signals"],
+        )
+
+    @cached_property
+    def search(self) -> pd.DataFrame:
+        """A row per arm of the search that comes first: what it takes at most, each run finished; else no rows.
+
+        Columns: search, num_suggestions, num_seeds, steps (of the longest run), examples_seen and num_keys.
+        """
+        rows = []
+        for arm in self.plan.arms:
+            longest = max(arm.readers, key=lambda spec: spec.total_steps)
+            seen = _examples_seen(longest) * arm.num_suggestions * len(arm.seeds)
+            sizes = (arm.num_suggestions, len(arm.seeds), longest.total_steps, seen, len(arm.space.domains))
+            rows.append((arm.name, *sizes))
+        columns = ["search", "num_suggestions", "num_seeds", "steps", "examples_seen", "num_keys"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is to say besides the tables: data, notes, and the estimate."""
+        yield from self.data
+        yield from (f"note: {note}" for note in self.notes)
+        if self.estimate is not None:
+            yield from describe_estimate(self.estimate)
+        elif self.is_probed and self.problem is None:
+            yield "nothing is left to do"
+
+
+def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, probe: bool) -> PlannedSweep:
+    """Return what a sweep file asks for, and with `probe` what is left of it will take.
+
+    Args:
+        config: the sweep file.
+        output: results folder, for what is finished already; need not exist.
+        address: of the cluster to look at; None: this machine.
+        probe: run a few steps of every model shape.
+
+    Raises:
+        RaybertError: anything that is wrong with the file, the data or the encoder.
+    """
+    plan, prepared = prepare_plan(config)
+    notes = tuple(dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes))
+    data = tuple(_describe_sizes(ready) for ready in prepared.values())
+    if not probe:
+        return PlannedSweep(config, plan, data, notes, is_probed=False)
+    from raybert.sweeping.estimate.planning import estimate_plan  # which loads Ray
+
+    try:
+        estimate = estimate_plan(config, plan, prepared, output, address)
+    except ResourceError as problem:  # the plan is worth seeing all the same
+        return PlannedSweep(config, plan, data, notes, is_probed=True, problem=problem)
+    return PlannedSweep(config, plan, data, notes, is_probed=True, estimate=estimate)
+
+
+def _examples_seen(spec: RunSpec) -> int:
+    return spec.total_steps * spec.config.train.batch_size
+
+
+def _describe_sizes(ready: Prepared) -> str:
+    fold = f", fold {ready.splits.details['fold']}" if "fold" in ready.splits.details else ""
+    sizes = " / ".join(f"{len(split):,}" for split in (ready.data.train, ready.data.validation, ready.data.test))
+    return f"data{fold}: {sizes} train / validation / test, {ready.data.num_classes} classes"

@@ -1,0 +1,122 @@
+"""The command line parses and prints: behind each command is the one function of `raybert.commands` that Python calls."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import raybert
+from raybert import commands
+from raybert.cli import app
+
+FUNCTIONS = [name for name in commands.__all__ if inspect.isfunction(getattr(commands, name))]
+LINES = {
+    "sweep f.yaml --output out --set a=1 --set b=2 --address auto --retry oom": (
+        "sweep",
+        {
+            "config": Path("f.yaml"),
+            "output": Path("out"),
+            "overrides": ["a=1", "b=2"],
+            "address": "auto",
+            "retry": "oom",
+            "progress": "auto",
+        },
+    ),
+    "sweep f.yaml --dry-run --set a=1": ("plan", {"config": Path("f.yaml"), "overrides": ["a=1"], "probe": False}),
+    "train f.yaml --strategy el2n --seed 3 --resume": (
+        "train",
+        {"config": Path("f.yaml"), "strategy": "el2n", "seed": 3, "resume": True, "progress": "auto"},
+    ),
+    "reproduce runs/x abc --output again": (
+        "reproduce",
+        {"target": Path("runs/x"), "trial": "abc", "output": Path("again"), "progress": "auto"},
+    ),
+    "evaluate m --data d.csv --split train --text a --label b --group c --id d --threshold 0.2 --resamples 5 --output o": (
+        "evaluate",
+        {
+            "model": Path("m"),
+            "data": Path("d.csv"),
+            "split": "train",
+            "text": "a",
+            "label": "b",
+            "group": "c",
+            "id": "d",
+            "threshold": 0.2,
+            "resamples": 5,
+            "output": Path("o"),
+        },
+    ),
+    "predict m texts.txt --output p.csv --text-pair b": (
+        "predict",
+        {"model": Path("m"), "texts": Path("texts.txt"), "output": Path("p.csv"), "text_pair": "b"},
+    ),
+    "plan f.yaml --no-probe --output out": (
+        "plan",
+        {"config": Path("f.yaml"), "output": Path("out"), "probe": False},
+    ),
+    "validate f.yaml --set a=1": ("validate", {"config": Path("f.yaml"), "overrides": ["a=1"]}),
+    "render f.yaml": ("render", {"config": Path("f.yaml")}),
+    "schema": ("schema", {}),
+    "select f.yaml --strategy random --output s.csv --budget 0.2 --seed 4": (
+        "select_subset",
+        {
+            "config": Path("f.yaml"),
+            "strategy": "random",
+            "output": Path("s.csv"),
+            "budget": "0.2",
+            "seed": 4,
+            "progress": "auto",
+        },
+    ),
+    "scores ls --store s": ("list_scores", {"store": Path("s")}),
+    "scores rm abc def": ("remove_scores", {"keys": ["abc", "def"]}),
+    "scores rm --all": ("remove_scores", {"everything": True}),
+    "report runs/x": ("report", {"folder": Path("runs/x")}),
+    "status runs/x --json": ("status", {"folder": Path("runs/x")}),
+    "pause runs/x": ("pause", {"folder": Path("runs/x")}),
+    "resume runs/x": ("resume", {"folder": Path("runs/x")}),
+    "stop runs/x": ("stop", {"folder": Path("runs/x")}),
+    "cancel runs/x": ("cancel", {"folder": Path("runs/x")}),
+    "explain runs/x --split train --document 3 --chunks 4 --trial abc": (
+        "explain",
+        {"folder": Path("runs/x"), "split": "train", "documents": [3], "chunks": 4, "trial": "abc"},
+    ),
+    "ls strategies": ("list_strategies", {}),
+}
+
+
+class Called(Exception):
+    """Raised in place of what a command does."""
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_is_a_call_of_its_function(line, monkeypatch):
+    def stand_in(name):
+        signature = inspect.signature(getattr(commands, name))
+        defaults = {key: parameter.default for key, parameter in signature.parameters.items()}
+
+        def call(*args, **kwargs):
+            given = signature.bind(*args, **kwargs).arguments
+            raise Called(name, {key: value for key, value in given.items() if value != defaults[key]})
+
+        return call
+
+    expected, wanted = LINES[line]
+    for name in FUNCTIONS:
+        monkeypatch.setattr(commands, name, stand_in(name))
+    ended = CliRunner().invoke(app, line.split())
+    assert isinstance(ended.exception, Called), ended.output
+    assert ended.exception.args == (expected, wanted)
+
+
+def test_every_function_is_behind_a_command_and_of_the_package():
+    assert {name for name, _ in LINES.values()} == set(FUNCTIONS)
+    for name in FUNCTIONS:
+        assert getattr(raybert, name) is getattr(commands, name)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "sweep"]])
+def test_the_version_is_one_line(arguments):
+    ended = CliRunner().invoke(app, arguments)
+    assert (ended.exit_code, ended.output) == (0, f"raybert {raybert.__version__}\n")
