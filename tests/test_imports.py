@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
 ORDER = [
-    ["errors", "version", "lazy", "polling", "files", "config"],
+    ["errors", "version", "lazy", "polling", "files", "display", "config"],
     ["data", "models"],
     ["training"],
     ["selection"],
@@ -23,7 +23,7 @@ ORDER = [
     ["cli_options", "cli"],
 ]
 ORDER_IN = {
-    "errors version lazy polling files config": ["errors", "version", "lazy", "polling", "files", "config"],
+    "errors version lazy polling files display config": ["errors", "version", "lazy", "polling", "files", "display", "config"],
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
     "cli_options cli": ["cli_options", "cli"],
@@ -159,7 +159,7 @@ print(sorted({HEAVY} & set(sys.modules)))
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("package", ["raybert", *ON_FIRST_USE])
+@pytest.mark.parametrize("package", ["raybert", "raybert.terminal", *ON_FIRST_USE])
 def test_names_that_are_imported_on_first_use_are_those_of_the_typing_imports(package):
     module = importlib.import_module(package)
     typed = {

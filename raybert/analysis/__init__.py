@@ -4,7 +4,6 @@ from raybert.analysis.publish import publish_results
 from raybert.analysis.results.estimates import estimate_line, estimate_table
 from raybert.analysis.results.failures import find_failures
 from raybert.analysis.results.load import load_sweep
-from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.overlap import overlap_table, same_rankings
@@ -23,7 +22,6 @@ __all__ = [
     "overlap_table",
     "publish_results",
     "same_rankings",
-    "selection_notes",
     "summarize",
     "verdict_sentences",
 ]

@@ -13,7 +13,6 @@ import pandas as pd
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
-from raybert.analysis.results.notes import selection_notes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.equal_cost import equal_cost_table
@@ -54,7 +53,7 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
         _write_best(sweep)
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
-    lines = [*sweep.notes, *selection_notes(sweep), *(sweep.search.notes if sweep.search is not None else [])]
+    lines = [*sweep.notes, *sweep.selection_notes, *(sweep.search.notes if sweep.search is not None else [])]
     write_text(sweep.folder / "results" / "notes.txt", "".join(f"{line}\n" for line in lines))
     return sweep
 

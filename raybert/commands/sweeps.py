@@ -164,6 +164,9 @@ def report(folder: Folder) -> Sweep:
     Args:
         folder: a sweep or its results folder, finished or not.
 
+    Returns:
+        The results, as `load_sweep` returns them.
+
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
     """
@@ -177,6 +180,9 @@ def status(folder: Folder) -> SweepStatus:
 
     Args:
         folder: a sweep or its results folder.
+
+    Returns:
+        The status; `print` shows it in words.
 
     Raises:
         SweepError: it is no results folder.
@@ -199,19 +205,39 @@ def pause(folder: Folder) -> None:
 
 
 def resume(folder: Folder) -> None:
-    """Make a paused sweep go on; arguments and errors as for `pause`."""
+    """Make a paused sweep go on.
+
+    Args:
+        folder: a sweep or its results folder.
+
+    Raises:
+        SweepError: nobody runs it, or who does so does not answer.
+    """
     _command(folder, "resume")
 
 
 def stop(folder: Folder) -> None:
-    """End a running sweep: its trials save, and what started it continues it another time. Otherwise like `pause`."""
+    """End a running sweep: its trials save, and the call (or command) that started it continues it another time.
+
+    Args:
+        folder: a sweep or its results folder.
+
+    Raises:
+        SweepError: nobody runs it, or who does so does not answer.
+    """
     _command(folder, "stop")
 
 
 def cancel(folder: Folder) -> None:
-    """End a running sweep at once; trials lose what they did since their last checkpoint. Otherwise like `pause`.
+    """End a running sweep at once; running trials lose what they did since their last checkpoint.
 
-    A sweep that runs in another thread than its process's main one is stopped: only the main thread can be ended.
+    A sweep that does not run in the main thread of its process is stopped instead: only that one can be ended.
+
+    Args:
+        folder: a sweep or its results folder.
+
+    Raises:
+        SweepError: nobody runs it, or who does so does not answer.
     """
     _command(folder, "cancel")
 

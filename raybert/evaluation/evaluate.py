@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.data.unseen import UnseenExamples, read_unseen
+from raybert.display import html_frame, html_section
 from raybert.errors import DataError
 from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
 from raybert.evaluation.report import write_evaluation
@@ -46,7 +47,7 @@ class Question:
     num_resamples: int = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelEvaluation(Evaluation):
     """What a model's predictions are worth on a split of its run, or on other data.
 
@@ -61,6 +62,23 @@ class ModelEvaluation(Evaluation):
     predictions: pd.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
     plots: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        accuracy, *_ = self.metric("accuracy")
+        return f"<ModelEvaluation of {self.target.model}: {', '.join(self._facts())}, accuracy {accuracy:.3f}>"
+
+    def __str__(self) -> str:
+        tables = [self.overall.to_string(), self.per_class.to_string(index=False), self.confusion.to_string()]
+        return "\n".join([f"{self.target.model}: {', '.join(self._facts())}", *tables, *self.notes])
+
+    def _repr_html_(self) -> str:
+        """Show metrics, classes and confusions in a notebook."""
+        overall, confusion = (html_frame(table, index=True) for table in (self.overall, self.confusion))
+        title = str(self.target.model)
+        return html_section(title, self._facts(), overall, html_frame(self.per_class), confusion, notes=self.notes)
+
+    def _facts(self) -> list[str]:
+        return [f"{len(self.labels):,} examples", f"{len(self.label_names)} classes"]
 
 
 def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:

@@ -98,8 +98,17 @@ def load_model(folder: str | Path) -> Any:
 
     `AutoModelForSequenceClassification.from_pretrained` loads those of an architecture's own head too.
 
+    Args:
+        folder: of the model.
+
+    Returns:
+        A transformers classifier: the architecture's own, or a `PooledClassifier` or `IrisClassifier` of raybert.
+
     Raises:
         ModelError: the folder holds none.
+
+    Example:
+        >>> model = raybert.load_model("runs/strategies/best")
     """
     folder = Path(folder)
     path = folder / "config.json"

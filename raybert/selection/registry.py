@@ -15,7 +15,14 @@ StrategyType = TypeVar("StrategyType", bound=type[Strategy])
 
 
 def register(strategy: StrategyType) -> StrategyType:
-    """Make a strategy known by its `name`; use as a class decorator."""
+    """Make a strategy known by its `name`; use as a class decorator.
+
+    Args:
+        strategy: the class.
+
+    Returns:
+        The class itself.
+    """
     strategies[strategy.name] = strategy
     return strategy
 

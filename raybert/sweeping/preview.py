@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from raybert.config import RaybertConfig
+from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.sweeping.estimate.describe import describe_estimate
 from raybert.sweeping.estimate.estimate import Estimate
@@ -20,7 +21,7 @@ from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.runner import prepare_plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlannedSweep:
     """What a sweep file asks for, and what is left of it will take.
 
@@ -91,6 +92,24 @@ class PlannedSweep:
             yield from describe_estimate(self.estimate)
         elif self.is_probed and self.problem is None:
             yield "nothing is left to do"
+
+    def __repr__(self) -> str:
+        return f"<PlannedSweep '{self.config.name}': {len(self.trials)} trials>"
+
+    def __str__(self) -> str:
+        tables = [table.to_string(index=False) for table in self._tables()]
+        return "\n".join([f"{self.config.name}: {len(self.trials)} trials", *tables, *self._shown_lines()])
+
+    def _repr_html_(self) -> str:
+        """Show trials, search, data and estimate in a notebook."""
+        tables = map(html_frame, self._tables())
+        return html_section(self.config.name, [f"{len(self.trials)} trials"], *tables, notes=self._shown_lines())
+
+    def _shown_lines(self) -> list[str]:
+        return [*self.lines(), *([f"problem: {self.problem}"] if self.problem is not None else [])]
+
+    def _tables(self) -> list[pd.DataFrame]:
+        return [table for table in (self.table, self.search) if not table.empty]
 
 
 def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, probe: bool) -> PlannedSweep:

@@ -20,10 +20,22 @@ if TYPE_CHECKING:
     from raybert.terminal.subset import print_subset
 
 _HOMES = {
-    "raybert.terminal.catalogue": ("print_signals", "print_strategies",),
-    "raybert.terminal.comparison": ("print_comparison", "print_results",),
-    "raybert.terminal.console": ("command_again", "print_error",),
-    "raybert.terminal.evaluation": ("print_evaluation", "print_predictions",),
+    "raybert.terminal.catalogue": (
+        "print_signals",
+        "print_strategies",
+    ),
+    "raybert.terminal.comparison": (
+        "print_comparison",
+        "print_results",
+    ),
+    "raybert.terminal.console": (
+        "command_again",
+        "print_error",
+    ),
+    "raybert.terminal.evaluation": (
+        "print_evaluation",
+        "print_predictions",
+    ),
     "raybert.terminal.explanation": ("print_explanation",),
     "raybert.terminal.failures": ("print_failures",),
     "raybert.terminal.plan": ("print_plan",),

@@ -10,7 +10,7 @@ from raybert.terminal.console import say
 
 
 def print_plan(planned: PlannedSweep) -> None:
-    """Print trials, search and data, and what is left will take where that was asked for."""
+    """Print trials, search and data, and where it was asked for what is left will take, or why nobody can tell."""
     Console().print(_plan_table(planned))
     if planned.plan.arms:
         Console().print(_search_table(planned))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raybert.analysis import load_sweep, publish_results, selection_notes
+from raybert.analysis import load_sweep, publish_results
 from raybert.errors import SweepError
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from tests.analysis.folders import (
@@ -52,7 +52,7 @@ def test_a_whole_sweep_is_published(tmp_path):
     row = overlap.set_index(["budget", "strategy_a", "strategy_b"]).loc[(40, "el2n", "aum")]
     assert (row["jaccard"], row["spearman"]) == (1, 1)
     notes = (folder / "results" / "notes.txt").read_text().splitlines()
-    assert notes == [*sweep.notes, *selection_notes(sweep)]
+    assert notes == [*sweep.notes, *sweep.selection_notes]
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
 
 
@@ -130,26 +130,26 @@ def test_a_folder_without_pool_or_subsets_still_has_its_comparison(tmp_path):
 def test_two_classes_are_given_as_the_reason(tmp_path):
     scores = {"el2n": SCORES, "aum": 2.0 * SCORES}
     choices = {"el2n": [0, 1], "aum": [2, 3]}
-    two = selection_notes(load_sweep(write_small(tmp_path / "two", choices, scores)))
+    two = list(load_sweep(write_small(tmp_path / "two", choices, scores)).selection_notes)
     assert two[0].startswith("el2n and aum: one ranking of the whole pool at every seed")
     assert two[1].startswith("two classes: with one proxy and one checkpoint loss, EL2N, AUM")
-    three = selection_notes(load_sweep(write_small(tmp_path / "three", choices, scores, ("a", "b", "c"))))
+    three = list(load_sweep(write_small(tmp_path / "three", choices, scores, ("a", "b", "c"))).selection_notes)
     assert three == two[:1]
     without_names = load_sweep(write_small(tmp_path / "none", choices, scores, ()))
     assert without_names.num_classes == 2
-    assert selection_notes(without_names) == two
+    assert list(without_names.selection_notes) == two
 
 
 def test_equal_subsets_are_named(tmp_path):
     choices = {"k_center": [0, 1, 2], "k_center(schedule=rounds)": [2, 1, 0], "random": [5, 6, 7]}
-    notes = selection_notes(load_sweep(write_small(tmp_path, choices)))
+    notes = list(load_sweep(write_small(tmp_path, choices)).selection_notes)
     assert notes == ["k_center and k_center(schedule=rounds): the same examples at every seed"]
 
 
 def test_a_class_that_is_never_chosen_is_named_where_random_would_choose_it(tmp_path):
     even = list(range(0, 24, 2))
     folder = write_small(tmp_path, {"el2n": even, "random": list(range(12)), "few": even[:4]})
-    notes = selection_notes(load_sweep(folder))
+    notes = list(load_sweep(folder).selection_notes)
     assert notes == ["el2n at 12 examples: nothing of 1 of 2 classes (spam)"]
 
 
@@ -161,7 +161,7 @@ def test_refills_and_conflicts_are_told(tmp_path):
     pd.DataFrame({"example_id": ["e1", "e2"], "conflicts_with": ["e3", "e4"]}).to_csv(
         trial / "conflicts.csv", index=False
     )
-    assert selection_notes(load_sweep(folder)) == [
+    assert list(load_sweep(folder).selection_notes) == [
         "semdedup at 3 examples: 2 of them taken back from what its filters had dropped",
         "semdedup: 2 pairs of near-duplicates with different labels, listed in trials/semdedup-3-0/conflicts.csv",
     ]

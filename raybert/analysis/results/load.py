@@ -78,8 +78,18 @@ _COUNTS = frozenset(
 def load_sweep(folder: str | Path) -> Sweep:
     """Return the results in a folder that `raybert sweep` writes, also while it still runs.
 
+    Args:
+        folder: of the results.
+
+    Returns:
+        Tables `trials`, `epochs` and `summary`, and what the trials kept.
+
     Raises:
         SweepError: the folder has no readable plan.
+
+    Example:
+        >>> results = raybert.load_sweep("runs/strategies")
+        >>> results.trials.groupby("strategy")["test_accuracy"].mean()
     """
     folder = Path(folder)
     plan = _read_plan(folder)

@@ -1,13 +1,14 @@
-"""What a reader of a sweep's results should know about what was selected, one sentence each."""
+"""What a reader of a sweep's results should know, one sentence each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pandas as pd
 
-from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.overlap import same_choices, same_rankings
+from raybert.analysis.statistics.summary import describe_folds
 
 _TWO_CLASSES = (
     "two classes: with one proxy and one checkpoint loss, EL2N, AUM and self-confidence are one ranking; "
@@ -18,19 +19,30 @@ _SEVERAL = 5
 """Expected examples of a class from which on its absence is no accident (probability below 1 %)."""
 
 
-def selection_notes(sweep: Sweep) -> list[str]:
-    """Return what is the same by construction, what is missing from subsets, and what was refilled or contradictory."""
-    return [
-        *_same_rankings(sweep),
-        *_same_choices(sweep),
-        *_missing_classes(sweep),
-        *_refilled(sweep),
-        *_conflicts(sweep),
-    ]
+def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
+    """Say what is missing, and where nothing can be compared."""
+    notes = []
+    counts = trials["status"].value_counts()
+    if counts.get("complete", 0) == 0:
+        notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
+    for status, words in (
+        ("failed", "failed; they are left out of all means"),
+        ("pending", "have not finished"),
+    ):
+        if counts.get(status, 0):
+            notes.append(f"{counts[status]} of {len(trials)} trials {words}")
+    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
+    if len(trained) and ((trained["num_seeds"] == 1) & (trained["folds"] == 1)).all():
+        notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
+    notes += describe_folds(trained)
+    if len(trained) and not (trained["strategy"] == "random").any():
+        notes.append("no finished `random` trial: no differences to it")
+    return tuple(notes)
 
 
-def _same_rankings(sweep: Sweep) -> list[str]:
-    groups = same_rankings(sweep.agreement)
+def ranking_notes(agreement: pd.DataFrame, num_classes: int | None) -> list[str]:
+    """Name the strategies that rank the whole pool alike, or in reverse."""
+    groups = same_rankings(agreement)
     notes = []
     for group in groups:
         names = _listed([name if sign > 0 else f"{name} (reversed)" for name, sign in group.items()])
@@ -38,16 +50,16 @@ def _same_rankings(sweep: Sweep) -> list[str]:
             f"{names}: one ranking of the whole pool at every seed; "
             "what they choose differs only by direction, quota and filters"
         )
-    return [*notes, _TWO_CLASSES] if groups and sweep.num_classes == 2 else notes
+    return [*notes, _TWO_CLASSES] if groups and num_classes == 2 else notes
 
 
-def _same_choices(sweep: Sweep) -> list[str]:
-    return [f"{_listed(group)}: the same examples at every seed" for group in same_choices(sweep.agreement)]
+def choice_notes(agreement: pd.DataFrame) -> list[str]:
+    """Name the strategies that choose the same examples."""
+    return [f"{_listed(group)}: the same examples at every seed" for group in same_choices(agreement)]
 
 
-def _missing_classes(sweep: Sweep) -> list[str]:
+def class_notes(shares: pd.DataFrame) -> list[str]:
     """Name the strategies that chose nothing, at any seed, of a class of which a random draw would hold several."""
-    shares = sweep.class_shares
     missing = shares[(shares["num_examples"] == 0) & (shares["budget"] * shares["pool_share"] >= _SEVERAL)]
     return [
         f"{strategy} at {budget:,} examples: nothing of {len(rows)} of {shares['label'].nunique()} classes "
@@ -56,8 +68,8 @@ def _missing_classes(sweep: Sweep) -> list[str]:
     ]
 
 
-def _refilled(sweep: Sweep) -> list[str]:
-    trials = sweep.comparable_trials()
+def refill_notes(trials: pd.DataFrame) -> list[str]:
+    """Say which strategies took examples back that their filters had dropped."""
     refilled = trials["refilled"].astype("float64")
     means = refilled.groupby([trials["strategy"], trials["budget"]], sort=False).mean().reset_index()
     return [
@@ -68,14 +80,14 @@ def _refilled(sweep: Sweep) -> list[str]:
     ]
 
 
-def _conflicts(sweep: Sweep) -> list[str]:
+def conflict_notes(trials: pd.DataFrame, folder: Path) -> list[str]:
     """Say which strategies found near-duplicates with different labels, and where they are listed."""
     found: dict[str, tuple[int, str]] = {}
-    for trial in sweep.comparable_trials().to_dict("records"):
-        path = sweep.folder / "trials" / str(trial["trial_id"]) / "conflicts.csv"
+    for trial in trials.to_dict("records"):
+        path = folder / "trials" / str(trial["trial_id"]) / "conflicts.csv"
         number = len(pd.read_csv(path)) if path.is_file() else 0
         if number > found.get(trial["strategy"], (0, ""))[0]:
-            found[trial["strategy"]] = number, path.relative_to(sweep.folder).as_posix()
+            found[trial["strategy"]] = number, path.relative_to(folder).as_posix()
     return [
         f"{strategy}: {number:,} pairs of near-duplicates with different labels, listed in {path}"
         for strategy, (number, path) in found.items()

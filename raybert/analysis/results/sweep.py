@@ -12,20 +12,23 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from raybert.analysis.results import notes
+from raybert.analysis.results.comparison import comparison_lines, comparison_table
 from raybert.analysis.search import Search, load_search
 from raybert.analysis.statistics.overlap import PAIR_COLUMNS, compare_subsets
 from raybert.analysis.statistics.subsets import Subset, class_shares
-from raybert.analysis.statistics.summary import describe_folds
+from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.sweeping.folder.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
     from raybert.sweeping.runner import Outcome
 
+_SHOWN_ERRORS = 5
 TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The results of a sweep, finished or not.
 
@@ -64,7 +67,19 @@ class Sweep:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the tables should know: what is missing, and where nothing can be compared."""
-        return _notes(self.trials, self.summary)
+        return notes.comparison_notes(self.trials, self.summary)
+
+    @cached_property
+    def selection_notes(self) -> tuple[str, ...]:
+        """What is the same by construction, what is missing from subsets, and what was refilled or contradictory."""
+        trials = self.comparable_trials()
+        return (
+            *notes.ranking_notes(self.agreement, self.num_classes),
+            *notes.choice_notes(self.agreement),
+            *notes.class_notes(self.class_shares),
+            *notes.refill_notes(trials),
+            *notes.conflict_notes(trials, self.folder),
+        )
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -84,6 +99,10 @@ class Sweep:
     def replicates(self) -> str:
         """What means and intervals are over: `seeds`, or `folds` (each the mean of its seeds)."""
         return "folds" if (self.summary["folds"] > 1).any() else "seeds"
+
+    def comparison(self) -> TextTable:
+        """Return the strategies by mean test accuracy, each at its best configuration by validation."""
+        return comparison_table(self.summary, self.replicates)
 
     def comparable_trials(self) -> pd.DataFrame:
         """Return the complete trials of strategies: no proxies, no parts."""
@@ -201,6 +220,38 @@ class Sweep:
         folds = rows.groupby("fold", sort=True)
         return {int(str(fold)): part.drop(columns="fold").reset_index(drop=True) for fold, part in folds}
 
+    def __repr__(self) -> str:
+        return f"<Sweep '{self.name}' in {self.folder}: {self._progress()}>"
+
+    def __str__(self) -> str:
+        lines = [f"{self.name} ({self.folder}): {self._progress()}", str(self.comparison()), *self._lines()]
+        return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: Any, is_cycle: bool) -> None:
+        """Show the comparison in IPython's terminal, too."""
+        printer.text(repr(self) if is_cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        """Show the comparison, its plot and its notes in a notebook."""
+        parts = [self.comparison()._repr_html_()]
+        if self.search is not None and not self.search.best.empty:
+            parts.append(f"<div><b>best configuration per strategy</b></div>{html_frame(self.search.best)}")
+        parts.append(html_image(self.folder / "plots" / "accuracy.png", "test accuracy per strategy"))
+        return html_section(self.name, [self._progress(), str(self.folder)], *parts, notes=self._lines())
+
+    def _progress(self) -> str:
+        counts = self.trials["status"].value_counts()
+        words = [f"{counts[status]} {status}" for status in ("complete", "failed", "pending") if counts.get(status)]
+        return f"{_count_trials(len(self.trials))}: {', '.join(words)}"
+
+    def _lines(self) -> list[str]:
+        """Return what is to say below the table, distinct errors last."""
+        search = self.search.notes if self.search is not None else []
+        lines = [f"note: {note}" for note in (*self.notes, *self.selection_notes, *search)]
+        errors = self.trials["error"].dropna().value_counts()
+        failed = [f"failed ({_count_trials(count)}): {error}" for error, count in errors.head(_SHOWN_ERRORS).items()]
+        return [*comparison_lines(self.summary), *lines, *failed]
+
     def _trial_folder(self, trial_id: str) -> Path:
         return self.folder / "trials" / trial_id
 
@@ -232,6 +283,10 @@ class Sweep:
         return rows is None or bool((pool["example_id"].to_numpy()[rows["position"]] == rows["example_id"]).all())
 
 
+def _count_trials(number: int) -> str:
+    return f"{number} trial{'' if number == 1 else 's'}"
+
+
 def _read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame | None:
     return pd.read_parquet(path, columns=columns) if path.is_file() else None
 
@@ -242,23 +297,3 @@ def _read_positions(path: Path) -> np.ndarray:
         column = file.read(["position"], use_threads=False)["position"]
     positions: np.ndarray = column.to_numpy()
     return positions
-
-
-def _notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
-    counts = trials["status"].value_counts()
-    if counts.get("complete", 0) == 0:
-        notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
-    for status, words in (
-        ("failed", "failed; they are left out of all means"),
-        ("pending", "have not finished"),
-    ):
-        if counts.get(status, 0):
-            notes.append(f"{counts[status]} of {len(trials)} trials {words}")
-    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
-    if len(trained) and ((trained["num_seeds"] == 1) & (trained["folds"] == 1)).all():
-        notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
-    notes += describe_folds(trained)
-    if len(trained) and not (trained["strategy"] == "random").any():
-        notes.append("no finished `random` trial: no differences to it")
-    return tuple(notes)

@@ -83,6 +83,9 @@ class SweepStatus:
         ]
         return {**dataclasses.asdict(self), "folder": str(self.folder), "errors": errors}
 
+    def __str__(self) -> str:
+        return "\n".join(status_lines(self))
+
 
 def read_status(path: Path) -> SweepStatus:
     """Return how the sweep in a results folder stands.

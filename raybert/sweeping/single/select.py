@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.config import RaybertConfig
+from raybert.display import html_frame, html_section
 from raybert.errors import ConfigError, Interrupted, SweepError
 from raybert.files import cache_folder, content_key
 from raybert.selection.choose import select_from_pool
@@ -29,8 +30,10 @@ from raybert.sweeping.plan.specs import TRIAL, RunSpec
 from raybert.sweeping.runner import prepare_plan
 from raybert.sweeping.trial.run import make_pool
 
+_SHOWN_EXAMPLES = 10
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ChosenSubset:
     """What `raybert select` found.
 
@@ -48,6 +51,14 @@ class ChosenSubset:
     refilled: int
     conflicts: pd.DataFrame | None
     signal_seconds: float
+
+    def __repr__(self) -> str:
+        return f"<ChosenSubset: {len(self.frame):,} of {self.pool_size:,} examples>"
+
+    def _repr_html_(self) -> str:
+        """Show the first examples in a notebook."""
+        facts = [f"{len(self.frame):,} of {self.pool_size:,} examples, best first"]
+        return html_section("subset", facts, html_frame(self.frame.head(_SHOWN_EXAMPLES)))
 
 
 def choose_subset(

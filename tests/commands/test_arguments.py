@@ -1,0 +1,98 @@
+"""What the functions take, and how they refuse it."""
+
+import inspect
+
+import pytest
+
+import raybert
+from raybert.commands.arguments import listening
+from raybert.sweeping.driver.progress import Progress
+from tests.e2e.commands import FILE
+
+
+def test_a_configuration_is_a_file_a_mapping_or_itself():
+    from_file = raybert.load_config(FILE)
+    assert raybert.load_config(str(FILE)) == from_file
+    assert raybert.load_config(from_file) is from_file
+    assert raybert.load_config(from_file.model_dump()) == from_file
+    for overrides in (["sweep.seeds=5", "selection.budget=0.5"], {"sweep.seeds": 5, "selection.budget": 0.5}):
+        changed = raybert.load_config(from_file, overrides)
+        assert (changed.sweep.seeds, changed.selection.budget) == ((0, 1, 2, 3, 4), 0.5)
+        assert changed == raybert.load_config(FILE, overrides)
+    assert raybert.load_config(FILE, "sweep.seeds=5").sweep.seeds == (0, 1, 2, 3, 4)
+
+
+def test_overriding_a_configuration_leaves_defaults_to_follow_from_other_keys():
+    config = raybert.load_config({"model": {"head": {"name": "mlp"}, "dropout": 0.3}})
+    changed = raybert.load_config(config, {"sweep.seeds": 1})
+    assert "dropout" not in changed.model.head.model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: raybert.sweep({"sweep": {"sedes": 3}}), "sweep.sedes: unknown key; did you mean 'seeds'?"),
+        (lambda: raybert.sweep({}, retry="often"), "--retry: must be one of failed, all, oom"),
+        (lambda: raybert.train({}, overrides=["x"]), "--set x: must be dotted.key=value"),
+        (lambda: raybert.validate("nowhere.yaml"), "nowhere.yaml: no such sweep file"),
+        (lambda: raybert.select_subset({}, "random", output="x.txt"), "--output: must end in .parquet, .csv, .jsonl"),
+        (lambda: raybert.select_subset({}, "random", budget=-1), "selection.budget"),
+        (lambda: raybert.predict("nowhere", ["text"]), "nowhere: must be the folder of a run"),
+        (lambda: raybert.predict("nowhere", ["text"], output="x.txt"), "--output: must end in"),
+        (lambda: raybert.explain("nowhere", split="dev"), "--split: must be train, validation or test, got 'dev'"),
+        (lambda: raybert.status("nowhere"), "nowhere: must be the results folder of a sweep"),
+        (lambda: raybert.stop("nowhere"), "nowhere: no sweep runs in it"),
+        (lambda: raybert.report("nowhere"), "nowhere: must be the results folder of a sweep"),
+        (lambda: raybert.remove_scores(), "keys: must be given"),
+    ],
+)
+def test_what_cannot_be_is_one_error(call, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(raybert.RaybertError) as error:
+        call()
+    assert message in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_listener_is_a_function_a_progress_or_nobody():
+    told = []
+    with listening(told.append) as progress:
+        progress.note("hello")
+    assert [(event.kind, event.text) for event in told] == [("note", "hello")]
+    own = Progress()
+    with listening(own) as progress:
+        assert progress is own
+    with listening(None) as progress:
+        progress.note("nobody hears it")
+    with (
+        pytest.raises(raybert.ConfigError, match=r"progress: must be a function of one event, 'auto' or None, got 3"),
+        listening(3),
+    ):
+        pass
+
+
+def test_standard_output_is_listened_to_on_request(capsys):
+    with listening("auto") as progress:
+        progress.note("hello")
+    assert capsys.readouterr().out == "0:00 hello\n"
+
+
+def test_the_package_lists_what_it_has():
+    assert set(dir(raybert)) == set(raybert.__all__)
+    assert len(raybert.__all__) == len(set(raybert.__all__))
+    assert set(raybert.__all__) == {"__version__", *(name for names in raybert._HOMES.values() for name in names)}
+    for name in raybert.__all__:
+        assert getattr(raybert, name) is not None
+    with pytest.raises(AttributeError, match="module 'raybert' has no attribute 'swep'"):
+        _ = raybert.swep
+
+
+@pytest.mark.parametrize("name", [n for n in raybert.__all__ if inspect.isfunction(getattr(raybert, n))])
+def test_every_public_function_is_documented_and_typed(name):
+    function = getattr(raybert, name)
+    text = inspect.getdoc(function) or ""
+    parameters = inspect.signature(function).parameters
+    assert text.splitlines()[0].endswith(".")
+    for parameter in parameters:
+        assert f"\n    {parameter}: " in text or f"\n    **{parameter}: " in text, parameter
+    assert set(function.__annotations__) == {*parameters, "return"}
