@@ -24,6 +24,7 @@ from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.specs import REFIT, RunSpec
 from raybert.sweeping.single.differences import Comparison, compare_trials
+from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
 from raybert.sweeping.trial.run import run_trial
 
@@ -121,7 +122,7 @@ def reproduce_trial(
     if spec.config.resources.workers_per_trial == 1:
         check_machine(spec.config.resources)
     signals = tuple(_find(signal, first, run) for signal in stored.signals)
-    with owned_folder(path, progress) as (folder, _):
+    with torch_as_it_was(), owned_folder(path, progress) as (folder, _):
         again = folder.trial(trial_id)
         shutil.rmtree(again.path, ignore_errors=True)
         progress.phase("prepare: load, split, tokenize")

@@ -16,6 +16,7 @@ from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.placement import count_cores
 from raybert.sweeping.plan.specs import TRIAL
 from raybert.sweeping.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
+from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.trial.run import run_trial
 
 _FREE_SIGNALS = frozenset({"lengths"})
@@ -69,7 +70,7 @@ def train_one(
 
 
 def _train_here(config: RaybertConfig, output: Path, progress: Progress, source_text: str) -> Outcome:
-    with open_sweep(config, output, progress) as opened:
+    with torch_as_it_was(), open_sweep(config, output, progress) as opened:
         (spec,) = opened.plan.trials
         write_head(opened, config, source_text, cluster=None)
         trial, ready = opened.folder.trial(spec.trial_id), opened.prepared[spec.data_key]
