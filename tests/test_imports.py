@@ -23,7 +23,15 @@ ORDER = [
     ["cli_options", "cli"],
 ]
 ORDER_IN = {
-    "errors version lazy polling files display config": ["errors", "version", "lazy", "polling", "files", "display", "config"],
+    "errors version lazy polling files display config": [
+        "errors",
+        "version",
+        "lazy",
+        "polling",
+        "files",
+        "display",
+        "config",
+    ],
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
     "cli_options cli": ["cli_options", "cli"],

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import raybert
+from raybert import version
 from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, last_beat_ns, read_beat, read_stack, send_signal
 
 SECONDS_FOR_STACK = 2.0
@@ -25,7 +25,7 @@ _MOST_SECONDS_BETWEEN_LOOKS = 5.0
 _FRAME = re.compile(r'^  File "(?P<path>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
 _PASSED = ("raybert/sweeping/trial/run.py", "raybert/training/ddp.py", "raybert/selection/pipeline.py")
 """The last module of ours that all work passes through, in whichever process it is done."""
-_PACKAGE = str(Path(raybert.__file__).resolve().parent)
+_PACKAGE = str(Path(version.__file__).resolve().parent)
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
