@@ -12,7 +12,8 @@ import torch
 def torch_as_it_was() -> Iterator[None]:
     """Restore torch's number of threads and random states at the end of a `with` block; a run sets its own."""
     threads = torch.get_num_threads()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    is_in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if is_in_use else ()
     with torch.random.fork_rng(devices=list(devices)):
         try:
             yield
