@@ -14,12 +14,12 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from raybert.analysis.results.sweep import Sweep
 from raybert.config import RaybertConfig, dump_yaml
+from raybert.config.metrics import TRIAL_METRICS
 from raybert.models import TINY
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import RunSpec
 
-_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
 _SMALL = 1000
 """Test examples below which a difference of a point is within chance."""
 
@@ -97,7 +97,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
     config, encoder = facts.config, facts.config.model.encoder
     is_from_hub = encoder != TINY and not Path(encoder).expanduser().exists()
     data_from_hub = config.data.source != "docstrings" and not Path(config.data.source).expanduser().exists()
-    names = [name for name in _METRICS if _is_number(facts.result.get(f"test_{name}"))]
+    names = [name for name in TRIAL_METRICS if _is_number(facts.result.get(f"test_{name}"))]
     results = [
         EvalResult(
             task_type="text-classification",
@@ -183,7 +183,7 @@ def _metrics(facts: CardFacts) -> str:
         "|---|---|---|",
     ]
     for split in ("validation", "test"):
-        for name in _METRICS:
+        for name in TRIAL_METRICS:
             own, several = facts.result.get(f"{split}_{name}", math.nan), _interval(row, f"{split}_{name}")
             if _is_number(own):
                 lines.append(f"| {split} {name} | {float(own):.4f} | {several} |")

@@ -15,13 +15,12 @@ from raybert.config.load import (
     validate_stored_config,
     with_value,
 )
+from raybert.config.metrics import METRICS, Metric, sign_of
 from raybert.config.model import HeadConfig, ModelConfig
 from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
 from raybert.config.section import Section
 from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, StrategyConfig
 from raybert.config.train import (
-    LOWER_IS_BETTER,
-    TWO_CLASSES_ONLY,
     AveragingConfig,
     EarlyStoppingConfig,
     LengthConfig,
@@ -31,8 +30,7 @@ from raybert.config.train import (
 from raybert.config.tune import AshaConfig, DomainConfig, TuneConfig
 
 __all__ = [
-    "LOWER_IS_BETTER",
-    "TWO_CLASSES_ONLY",
+    "METRICS",
     "AshaConfig",
     "AveragingConfig",
     "ConfigSource",
@@ -43,6 +41,7 @@ __all__ = [
     "HeadConfig",
     "LengthConfig",
     "LossConfig",
+    "Metric",
     "ModelConfig",
     "MonitorConfig",
     "Overrides",
@@ -60,6 +59,7 @@ __all__ = [
     "import_attribute",
     "load_config",
     "load_stored_config",
+    "sign_of",
     "suggest",
     "validate_config",
     "validate_model",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from raybert.config.metrics import MetricName, words_of_lower
 from raybert.config.section import Section
 
 
@@ -87,28 +88,6 @@ class AveragingConfig(Section):
     start: float = Field(0.75, ge=0, lt=1, description="share of T after which averaging begins")
 
 
-MetricName = Literal[
-    "accuracy",
-    "macro_f1",
-    "weighted_f1",
-    "macro_precision",
-    "macro_recall",
-    "macro_specificity",
-    "f1",
-    "precision",
-    "recall",
-    "specificity",
-    "mcc",
-    "auc_roc",
-    "auc_pr",
-    "brier",
-    "ece",
-    "loss",
-]
-LOWER_IS_BETTER = frozenset({"loss", "brier", "ece"})
-TWO_CLASSES_ONLY = frozenset({"f1", "precision", "recall", "specificity"})
-
-
 class EarlyStoppingConfig(Section):
     """When a run may end before T."""
 
@@ -116,7 +95,7 @@ class EarlyStoppingConfig(Section):
     min_change: float = Field(0.0, ge=0, description="least change that counts as better")
     metric: MetricName | None = Field(None, description="validation metric that is watched; default: `best_metric`")
     direction: Literal["auto", "higher", "lower"] = Field(
-        "auto", description="which change is better; auto: lower for loss, brier and ece, else higher"
+        "auto", description=f"which change is better; auto: lower for {words_of_lower()}, else higher"
     )
 
 
@@ -167,7 +146,7 @@ class TrainConfig(Section):
     )
     best_metric: MetricName = Field(
         "accuracy",
-        description="validation metric that chooses the best evaluation; loss, brier and ece: lowest, others: highest",
+        description=f"validation metric that chooses the best evaluation; {words_of_lower()}: lowest, others: highest",
     )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     checkpoint_seconds: float = Field(

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from raybert.config.metrics import METRICS, MetricName, words_of_lower
 from raybert.config.section import Section
-from raybert.config.train import LOWER_IS_BETTER, MetricName
 
 Number = int | float
 Mode = Literal["max", "min"]
@@ -83,7 +83,7 @@ class TuneConfig(Section):
         description="dotted key of train, model or selection, or `strategies.<label>.<parameter>` -> its values",
     )
     metric: MetricName | None = Field(None, description="validation metric; default: `train.best_metric`")
-    mode: Literal["auto", "max", "min"] = Field("auto", description="auto: min for loss, brier and ece, else max")
+    mode: Literal["auto", "max", "min"] = Field("auto", description=f"auto: min for {words_of_lower()}, else max")
     seeds_per_suggestion: int = Field(
         1, ge=1, description="runs of a suggestion, on seeds that the comparison does not use"
     )
@@ -144,7 +144,7 @@ class TuneConfig(Section):
         """Return which end of the metric is better."""
         if self.mode != "auto":
             return self.mode
-        return "min" if self.metric_name(best_metric) in LOWER_IS_BETTER else "max"
+        return "min" if METRICS[self.metric_name(best_metric)].lower_is_better else "max"
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybert.training.measures.metrics import (
+    OF_EXAMPLES,
     calibration_gaps,
     count_confusions,
     count_metrics,
-    label_losses,
-    squared_errors,
+    in_order,
 )
 
 Interval = tuple[float, float]
@@ -79,8 +79,7 @@ class _WeightedMetrics:
     num_classes: int
     bins: np.ndarray
     gaps: np.ndarray
-    errors: np.ndarray
-    losses: np.ndarray
+    examples: dict[str, np.ndarray]
     rankings: tuple[Ranking, ...]
 
     @classmethod
@@ -92,8 +91,7 @@ class _WeightedMetrics:
             predicted,
             num_classes,
             *calibration_gaps(labels, probs),
-            squared_errors(labels, probs),
-            label_losses(labels, probs),
+            {name: values(labels, probs) for name, values in OF_EXAMPLES.items()},
             tuple(Ranking.of(labels == c, probs[:, c]) for c in ranked),
         )
 
@@ -102,14 +100,15 @@ class _WeightedMetrics:
         areas = np.array([ranking.areas(weights) for ranking in self.rankings])
         defined = areas[~np.isnan(areas[:, 0])]
         roc, pr = defined.mean(axis=0) if len(defined) else (np.nan, np.nan)
-        return {
-            **count_metrics(count_confusions(self.labels, self.predicted, self.num_classes, weights)),
-            "auc_roc": float(roc),
-            "auc_pr": float(pr),
-            "brier": float(weights @ self.errors / total),
-            "ece": float(np.abs(np.bincount(self.bins, weights * self.gaps)).sum() / total),
-            "loss": float(weights @ self.losses / total),
-        }
+        return in_order(
+            {
+                **count_metrics(count_confusions(self.labels, self.predicted, self.num_classes, weights)),
+                **{name: float(weights @ values / total) for name, values in self.examples.items()},
+                "auc_roc": float(roc),
+                "auc_pr": float(pr),
+                "ece": float(np.abs(np.bincount(self.bins, weights * self.gaps)).sum() / total),
+            }
+        )
 
 
 @dataclass(frozen=True)

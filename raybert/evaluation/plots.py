@@ -26,6 +26,7 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
+from raybert.config import METRICS
 from raybert.evaluation.measures import Evaluation, threshold_table
 from raybert.training.measures.metrics import NUM_CALIBRATION_BINS, calibration_gaps
 
@@ -218,11 +219,9 @@ def draw_thresholds(evaluation: Evaluation) -> Figure:
     table = threshold_table(evaluation.labels, evaluation.probs[:, 1], _GRID)
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.subplots()
-    columns = (("precision", "precision"), ("recall", "recall (sensitivity)"), ("f1", "F1"))
-    for colour, (column, words) in zip(PALETTE, (*columns, ("specificity", "specificity")), strict=False):
-        axes.plot(
-            table["threshold"], table[column], color=colour, linewidth=2.2 if column == "f1" else 1.3, label=words
-        )
+    for colour, name in zip(PALETTE, ("precision", "recall", "f1", "specificity"), strict=False):
+        width = 2.2 if name == "f1" else 1.3
+        axes.plot(table["threshold"], table[name], color=colour, linewidth=width, label=METRICS[name].words)
     axes.axvline(evaluation.threshold or 0.0, color="black", linewidth=1, label=_decision(evaluation))
     best = evaluation.best_threshold
     if best is not None:

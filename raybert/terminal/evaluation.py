@@ -11,29 +11,12 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from raybert.config import METRICS
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.evaluate import ModelEvaluation
 from raybert.evaluation.measures import Evaluation
 from raybert.terminal.console import print_notes, relative, say
 
-_WORDS = {
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall (sensitivity)",
-    "specificity": "specificity",
-    "f1": "F1",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_specificity": "macro specificity",
-    "mcc": "MCC",
-    "auc_roc": "ROC-AUC",
-    "auc_pr": "PR-AUC",
-    "brier": "Brier score",
-    "ece": "calibration error (ECE)",
-    "loss": "cross entropy",
-}
 _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
 _GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
 _MAX_GROUPS = 10
@@ -73,12 +56,12 @@ def _overall_table(evaluation: Evaluation) -> Table:
     table = _table(f"{len(evaluation.labels):,} examples", "value", f"[{100 * LEVEL:.0f} %]")
     for row in evaluation.overall.reset_index().to_dict("records"):
         interval = "" if math.isnan(row["low"]) else f"{row['low']:.3f} .. {row['high']:.3f}"
-        table.add_row(_WORDS[row["metric"]], _number(row["value"]), interval)
+        table.add_row(METRICS[row["metric"]].words, _number(row["value"]), interval)
     return table
 
 
 def _class_table(evaluation: Evaluation) -> Table:
-    table = _table("class", "examples", *(_WORDS[name].split(" (")[0] for name in _CLASS_COLUMNS))
+    table = _table("class", "examples", *(METRICS[name].words.split(" (")[0] for name in _CLASS_COLUMNS))
     for row in evaluation.per_class.to_dict("records"):
         numbers = (_number(row[name]) for name in _CLASS_COLUMNS)
         table.add_row(Text(str(row["label"])), f"{row['num_examples']:,}", *numbers)
@@ -93,7 +76,7 @@ def _confusion_table(confusion: pd.DataFrame) -> Table:
 
 
 def _group_table(groups: pd.DataFrame) -> Table:
-    table = _table("group", "examples", *(_WORDS[name] for name in _GROUP_COLUMNS))
+    table = _table("group", "examples", *(METRICS[name].words for name in _GROUP_COLUMNS))
     largest = groups.sort_values("num_examples", ascending=False, kind="stable").head(_MAX_GROUPS)
     for row in largest.to_dict("records"):
         numbers = (_number(row[name]) for name in _GROUP_COLUMNS)

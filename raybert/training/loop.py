@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import MonitorConfig, TrainConfig
+from raybert.config import MonitorConfig, TrainConfig, sign_of
 from raybert.data import training_batches
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
@@ -21,10 +21,10 @@ from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import PassPlan, PassPlanner, Surroundings
-from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better, sign_of
+from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better
 from raybert.training.measures.history import LossHistory
 from raybert.training.measures.losses import build_loss
-from raybert.training.measures.metrics import classification_metrics, evaluation_metrics, ranking_free_metrics
+from raybert.training.measures.metrics import classification_metrics, validation_metrics
 from raybert.training.memory.out_of_memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
 from raybert.training.monitor import Monitor, Watched, check_weights
 from raybert.training.optimization.averaging import WeightAverage
@@ -244,7 +244,8 @@ class _Run:
         if self.rank == 0:
             with self.average.applied():
                 probs = self._probs_of(self.data.validation)
-                metrics = self._validation_metrics(probs)
+                watched = [self.config.best_metric, self._watched_metric]
+                metrics = validation_metrics(np.asarray(self.data.validation.labels), probs, watched)
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
             self.surroundings.report(self.state.rows[-1])
@@ -367,15 +368,6 @@ class _Run:
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
-
-    def _validation_metrics(self, probs: np.ndarray) -> dict[str, float]:
-        labels = np.asarray(self.data.validation.labels)
-        metrics = ranking_free_metrics(labels, probs)
-        wanted = {self.config.best_metric, self._watched_metric} - metrics.keys()
-        if wanted:
-            every = evaluation_metrics(labels, probs)
-            metrics |= {name: every[name] for name in sorted(wanted)}
-        return metrics
 
     def _next_plan(self) -> PassPlan:
         """Return rank 0's plan on every rank."""

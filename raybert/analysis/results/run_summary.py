@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from raybert.analysis.results.sweep import Sweep
 from raybert.config import load_stored_config
-
-_TEST_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
+from raybert.config.metrics import TRIAL_METRICS
 
 
 def run_lines(sweep: Sweep) -> list[str]:
@@ -17,7 +16,7 @@ def run_lines(sweep: Sweep) -> list[str]:
     trial = sweep.comparable_trials().iloc[-1].to_dict()
     rows = sweep.epochs[sweep.epochs["trial_id"] == trial["trial_id"]]
     chosen_by = load_stored_config(sweep.folder / "resolved.yaml").train.best_metric
-    metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in _TEST_METRICS if f"test_{name}" in trial)
+    metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in TRIAL_METRICS if f"test_{name}" in trial)
     lines = [
         f"{trial['strategy']}: {trial['budget']:,} of {trial['pool']:,} examples, {trial['optimizer_steps']:,} steps "
         f"in {trial['train_seconds']:,.1f} s, {len(rows)} evaluations",

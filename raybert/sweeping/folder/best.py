@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from raybert.config import LOWER_IS_BETTER
+from raybert.config import sign_of
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.roles import TRIAL
@@ -40,7 +40,7 @@ def best_trials(trials: Sequence[Mapping[str, Any]], values: Mapping[str, float]
         values: of the metric, by id, of finished trials; NaN: undefined.
         metric: its name.
     """
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    sign = sign_of(metric)
     groups: dict[str, dict[str, float]] = {}
     for trial in trials:
         value = values.get(trial["trial_id"], math.nan)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raybert.config import LOWER_IS_BETTER, RaybertConfig
+from raybert.config import RaybertConfig, sign_of
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import TRIAL, RunSpec
@@ -111,8 +111,7 @@ class ModelKeeper:
 
     def _score(self, trial: TrialFolder) -> float:
         metric = self.config.train.best_metric
-        value = float(trial.result()[f"validation_{metric}"])
-        return -value if metric in LOWER_IS_BETTER else value
+        return sign_of(metric) * float(trial.result()[f"validation_{metric}"])
 
 
 def checkpoint_bytes(folder: SweepFolder, without: Container[str] = ()) -> int:

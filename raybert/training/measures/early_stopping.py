@@ -1,17 +1,11 @@
-"""Which evaluation is better than another, and how long none was."""
+"""Which metrics a run may watch, and how long none of its evaluations was better."""
 
 from __future__ import annotations
 
 import math
 
-from raybert.config import LOWER_IS_BETTER, TWO_CLASSES_ONLY, TrainConfig
+from raybert.config import METRICS, TrainConfig
 from raybert.errors import ConfigError
-
-
-def sign_of(metric: str, direction: str = "auto") -> float:
-    """Return what makes a metric higher = better."""
-    is_lower = metric in LOWER_IS_BETTER if direction == "auto" else direction == "lower"
-    return -1.0 if is_lower else 1.0
 
 
 def check_metrics(config: TrainConfig, num_classes: int) -> None:
@@ -21,7 +15,7 @@ def check_metrics(config: TrainConfig, num_classes: int) -> None:
         ConfigError: says the key.
     """
     for key, metric in (("best_metric", config.best_metric), ("early_stopping.metric", config.early_stopping.metric)):
-        if metric in TWO_CLASSES_ONLY and num_classes != 2:
+        if metric is not None and METRICS[metric].two_classes_only and num_classes != 2:
             raise ConfigError(
                 f"train.{key}: must not be `{metric}` with {num_classes} classes, it is for two; take macro_f1 or mcc"
             )

@@ -1,4 +1,8 @@
-"""Classification metrics from labels and probabilities.
+"""Classification metrics from labels and probabilities: the functions behind `raybert.config.METRICS`.
+
+A metric of counts is a function in `OF_COUNTS`, a mean over examples one in `OF_EXAMPLES`; the few of another kind are
+named in `evaluation_metrics`, and in `evaluation.bootstrap`, which must weigh examples. A test holds table and
+functions together.
 
 Classes that a split lacks: macro and weighted metrics and the AUCs of more than two classes are means over the
 classes that have examples in the split. A class without examples has no recall, and a mean that counts it as 0
@@ -14,51 +18,53 @@ or resamples turn into seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from raybert.config import METRICS
+from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
 
 NUM_CALIBRATION_BINS = 15
 _SMALLEST = float(np.finfo(np.float32).eps)
 
 
 def classification_metrics(labels: np.ndarray, probs: np.ndarray) -> dict[str, float]:
-    """Return accuracy, macro_f1, weighted_f1, auc_roc, auc_pr and loss.
-
-    With two classes `auc_pr` is the average precision of class 1 and `auc_roc` its ROC area; with more, both are
-    unweighted means over one-vs-rest problems.
+    """Return what every trial measures on test: `TRIAL_METRICS`.
 
     Args:
-        labels: (m,) class numbers 0..C-1, m >= 1.
-        probs: (m, C) float, rows sum to 1.
+        labels: as in `evaluation_metrics`.
+        probs: as in `evaluation_metrics`.
     """
-    counts = count_metrics(count_confusions(labels, probs.argmax(axis=1), probs.shape[1]))
-    return {
-        **ranking_free_metrics(labels, probs),
-        "weighted_f1": counts["weighted_f1"],
-        "auc_roc": _mean_over_classes(roc_auc_score, labels, probs),
-        "auc_pr": _mean_over_classes(average_precision_score, labels, probs),
-    }
+    every = evaluation_metrics(labels, probs)
+    return {name: every[name] for name in TRIAL_METRICS}
 
 
-def ranking_free_metrics(labels: np.ndarray, probs: np.ndarray) -> dict[str, float]:
-    """Return loss, accuracy and macro_f1: what every evaluation during training reports."""
-    counts = count_metrics(count_confusions(labels, probs.argmax(axis=1), probs.shape[1]))
-    return {
-        "loss": float(label_losses(labels, probs).mean()),
-        "accuracy": counts["accuracy"],
-        "macro_f1": counts["macro_f1"],
-    }
+def validation_metrics(labels: np.ndarray, probs: np.ndarray, further: Sequence[str] = ()) -> dict[str, float]:
+    """Return what an evaluation during training measures: `EVALUATION_METRICS`, and what else it is to watch.
+
+    The areas are left out unless they are asked for: they sort the split once a class.
+
+    Args:
+        labels: as in `evaluation_metrics`.
+        probs: as in `evaluation_metrics`.
+        further: names of `METRICS`.
+    """
+    if not set(further) <= set(EVALUATION_METRICS):
+        every = evaluation_metrics(labels, probs)
+        return {name: every[name] for name in dict.fromkeys([*EVALUATION_METRICS, *sorted(further)])}
+    values = {**_of_predictions(labels, probs, probs.argmax(axis=1)), **_of_examples(labels, probs)}
+    return {name: values[name] for name in EVALUATION_METRICS}
 
 
 def evaluation_metrics(labels: np.ndarray, probs: np.ndarray, predicted: np.ndarray | None = None) -> dict[str, float]:
-    """Return every metric of a set of predictions.
+    """Return every metric of a set of predictions that exists for its number of classes, in the order of `METRICS`.
 
-    `accuracy`, `macro_*`, `weighted_f1` and `mcc`, with two classes also `precision`, `recall` (sensitivity),
-    `specificity` and `f1` of class 1, as in `count_metrics`; `auc_roc` and `auc_pr` as in `classification_metrics`;
-    `brier` is the mean of `squared_errors`, `ece` that of `calibration_error`, and `loss` that of `label_losses`.
+    With two classes `auc_pr` is the average precision of class 1 and `auc_roc` its ROC area; with more, both are
+    unweighted means over one-vs-rest problems.
 
     Args:
         labels: (m,) class numbers 0..C-1, m >= 1.
@@ -67,14 +73,20 @@ def evaluation_metrics(labels: np.ndarray, probs: np.ndarray, predicted: np.ndar
     """
     if predicted is None:
         predicted = probs.argmax(axis=1)
-    return {
-        **count_metrics(count_confusions(labels, predicted, probs.shape[1])),
-        "auc_roc": _mean_over_classes(roc_auc_score, labels, probs),
-        "auc_pr": _mean_over_classes(average_precision_score, labels, probs),
-        "brier": float(squared_errors(labels, probs).mean()),
-        "ece": calibration_error(labels, probs),
-        "loss": float(label_losses(labels, probs).mean()),
-    }
+    return in_order(
+        {
+            **_of_predictions(labels, probs, predicted),
+            **_of_examples(labels, probs),
+            "auc_roc": _mean_over_classes(roc_auc_score, labels, probs),
+            "auc_pr": _mean_over_classes(average_precision_score, labels, probs),
+            "ece": calibration_error(labels, probs),
+        }
+    )
+
+
+def in_order(values: dict[str, float]) -> dict[str, float]:
+    """Return metrics in the order of `METRICS`."""
+    return {name: values[name] for name in METRICS if name in values}
 
 
 def class_metrics(labels: np.ndarray, probs: np.ndarray, predicted: np.ndarray | None = None) -> pd.DataFrame:
@@ -111,28 +123,80 @@ def count_confusions(
     return np.bincount(cells, weights, num_classes**2).reshape(num_classes, num_classes).astype(np.float64)
 
 
-def count_metrics(confusion: np.ndarray) -> dict[str, float]:
-    """Return the metrics that depend only on how often each label got each prediction.
+@dataclass(frozen=True)
+class Counts:
+    """How often each label got each prediction, and what follows for each class.
 
-    `accuracy`; two classes: `precision`, `recall`, `specificity`, `f1` of class 1; `macro_f1`, `weighted_f1` (by the
-    number of examples), `macro_precision`, `macro_recall` (balanced accuracy), `macro_specificity`; `mcc`.
+    Attributes:
+        confusion: (C, C) as from `count_confusions`, not all 0.
+        rates: `class_rates` of it.
+        support: (C,) number of examples.
+        present: (C,) whether there are any.
+    """
+
+    confusion: np.ndarray
+    rates: dict[str, np.ndarray]
+    support: np.ndarray
+    present: np.ndarray
+
+    @classmethod
+    def of(cls, confusion: np.ndarray) -> Counts:
+        """Count by class what a confusion matrix holds."""
+        support = confusion.sum(axis=1)
+        return cls(confusion, class_rates(confusion), support, support > 0)
+
+    def rate(self, name: str) -> float:
+        """Return a rate of class 1."""
+        return float(self.rates[name][1])
+
+    def mean_rate(self, name: str) -> float:
+        """Return the mean of a rate over the classes that have examples."""
+        return float(self.rates[name][self.present].mean())
+
+
+def _correlation(counts: Counts) -> float:
+    confusion, support = counts.confusion, counts.support
+    total, chosen = confusion.sum(), confusion.sum(axis=0)
+    label_spread, chosen_spread = total**2 - support @ support, total**2 - chosen @ chosen
+    if label_spread == 0:
+        return float("nan")
+    if chosen_spread == 0:
+        return 0.0
+    return float((np.trace(confusion) * total - support @ chosen) / np.sqrt(label_spread * chosen_spread))
+
+
+def _weighted_f1(counts: Counts) -> float:
+    present = counts.present
+    return float(np.average(counts.rates["f1"][present], weights=counts.support[present]))
+
+
+OF_COUNTS: dict[str, Callable[[Counts], float]] = {
+    "accuracy": lambda counts: float(np.trace(counts.confusion) / counts.support.sum()),
+    "precision": lambda counts: counts.rate("precision"),
+    "recall": lambda counts: counts.rate("recall"),
+    "specificity": lambda counts: counts.rate("specificity"),
+    "f1": lambda counts: counts.rate("f1"),
+    "macro_f1": lambda counts: counts.mean_rate("f1"),
+    "weighted_f1": _weighted_f1,
+    "macro_precision": lambda counts: float(np.nan_to_num(counts.rates["precision"][counts.present]).mean()),
+    "macro_recall": lambda counts: counts.mean_rate("recall"),
+    "macro_specificity": lambda counts: counts.mean_rate("specificity"),
+    "mcc": _correlation,
+}
+"""Metrics that depend only on how often each label got each prediction."""
+
+
+def count_metrics(confusion: np.ndarray) -> dict[str, float]:
+    """Return the metrics of `OF_COUNTS` that exist for this number of classes.
 
     Args:
         confusion: (C, C) as from `count_confusions`, not all 0.
     """
-    rates = class_rates(confusion)
-    support = confusion.sum(axis=1)
-    present = support > 0
-    metrics = {"accuracy": float(np.trace(confusion) / support.sum())}
-    if len(confusion) == 2:
-        metrics |= {name: float(values[1]) for name, values in rates.items()}
-    return metrics | {
-        "macro_f1": float(rates["f1"][present].mean()),
-        "weighted_f1": float(np.average(rates["f1"][present], weights=support[present])),
-        "macro_precision": float(np.nan_to_num(rates["precision"][present]).mean()),
-        "macro_recall": float(rates["recall"][present].mean()),
-        "macro_specificity": float(rates["specificity"][present].mean()),
-        "mcc": _correlation(confusion),
+    counts = Counts.of(confusion)
+    return {
+        name: function(counts)
+        for name, function in OF_COUNTS.items()
+        if len(confusion) == 2 or not METRICS[name].two_classes_only
     }
 
 
@@ -168,6 +232,13 @@ def squared_errors(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
     return np.asarray(squares[:, 1] if probs.shape[1] == 2 else squares.sum(axis=1))
 
 
+OF_EXAMPLES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "brier": squared_errors,
+    "loss": label_losses,
+}
+"""Metrics that are the mean of a value of each example, (m,) from labels and probabilities."""
+
+
 def calibration_error(labels: np.ndarray, probs: np.ndarray) -> float:
     """Return the expected calibration error of the top probability: sum over bins of n_b/m |accuracy_b - confidence_b|.
 
@@ -192,15 +263,12 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0))
 
 
-def _correlation(confusion: np.ndarray) -> float:
-    """Return Matthews' coefficient; for more than two classes Gorodkin's R_K."""
-    total, support, chosen = confusion.sum(), confusion.sum(axis=1), confusion.sum(axis=0)
-    label_spread, chosen_spread = total**2 - support @ support, total**2 - chosen @ chosen
-    if label_spread == 0:
-        return float("nan")
-    if chosen_spread == 0:
-        return 0.0
-    return float((np.trace(confusion) * total - support @ chosen) / np.sqrt(label_spread * chosen_spread))
+def _of_predictions(labels: np.ndarray, probs: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    return count_metrics(count_confusions(labels, predicted, probs.shape[1]))
+
+
+def _of_examples(labels: np.ndarray, probs: np.ndarray) -> dict[str, float]:
+    return {name: float(values(labels, probs).mean()) for name, values in OF_EXAMPLES.items()}
 
 
 def _mean_over_classes(area: Callable[..., float], labels: np.ndarray, probs: np.ndarray) -> float:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from raybert.config.metrics import EVALUATION_METRICS, METRICS, TRIAL_METRICS, sign_of
 from raybert.training.measures.metrics import (
     calibration_error,
     class_metrics,
@@ -12,8 +13,8 @@ from raybert.training.measures.metrics import (
     count_confusions,
     count_metrics,
     evaluation_metrics,
-    ranking_free_metrics,
     squared_errors,
+    validation_metrics,
 )
 
 BINARY = {"precision", "recall", "specificity", "f1"}
@@ -29,45 +30,109 @@ def sample(num_classes, num_examples=400, seed=0, missing=()):
     return labels, probs
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 7])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_every_metric_equals_scikit_learn(num_classes, seed):
-    labels, probs = sample(num_classes, seed=seed)
+def one_hot_scores(labels, probs):
+    """Labels and scores as scikit-learn's ranking metrics take them: of class 1, or one column a class."""
+    one_hot = np.eye(probs.shape[1])[labels]
+    return (one_hot[:, 1], probs[:, 1]) if probs.shape[1] == 2 else (one_hot, probs)
+
+
+def specificities(labels, predicted, num_classes):
+    return [reference.recall_score(labels != c, predicted != c) for c in range(num_classes)]
+
+
+def calibration_by_bins(labels, probs):
+    """The expected calibration error, bin by bin."""
+    total = 0.0
+    for k in range(15):
+        rows = [
+            (max(p), int(np.argmax(p) == y))
+            for p, y in zip(probs.tolist(), labels, strict=True)
+            if k / 15 < max(p) <= (k + 1) / 15
+        ]
+        if rows:
+            confidence, right = np.mean(rows, axis=0)
+            total += len(rows) / len(labels) * abs(right - confidence)
+    return total
+
+
+REFERENCES = {
+    "accuracy": lambda y, p, top: reference.accuracy_score(y, top),
+    "precision": lambda y, p, top: reference.precision_score(y, top),
+    "recall": lambda y, p, top: reference.recall_score(y, top),
+    "specificity": lambda y, p, top: reference.recall_score(y, top, pos_label=0),
+    "f1": lambda y, p, top: reference.f1_score(y, top),
+    "macro_f1": lambda y, p, top: reference.f1_score(y, top, average="macro"),
+    "weighted_f1": lambda y, p, top: reference.f1_score(y, top, average="weighted"),
+    "macro_precision": lambda y, p, top: reference.precision_score(y, top, average="macro"),
+    "macro_recall": lambda y, p, top: reference.balanced_accuracy_score(y, top),
+    "macro_specificity": lambda y, p, top: np.mean(specificities(y, top, p.shape[1])),
+    "mcc": lambda y, p, top: reference.matthews_corrcoef(y, top),
+    "auc_roc": lambda y, p, top: reference.roc_auc_score(*one_hot_scores(y, p), average="macro"),
+    "auc_pr": lambda y, p, top: reference.average_precision_score(*one_hot_scores(y, p), average="macro"),
+    "brier": lambda y, p, top: reference.brier_score_loss(y, p[:, 1] if p.shape[1] == 2 else p),
+    "ece": lambda y, p, top: calibration_by_bins(y, p),
+    "loss": lambda y, p, top: reference.log_loss(y, p),
+}
+"""A value of each metric that is not computed by raybert, from labels, probabilities and most probable classes."""
+
+
+def test_every_metric_has_a_reference_of_its_own():
+    assert list(REFERENCES) == list(METRICS)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 7, 20])
+@pytest.mark.parametrize("name", list(METRICS))
+def test_a_metric_of_the_table_equals_its_reference(name, num_classes):
+    metric = METRICS[name]
+    for seed in range(3):
+        labels, probs = sample(num_classes, seed=seed)
+        ours = evaluation_metrics(labels, probs)
+        if metric.two_classes_only and num_classes > 2:
+            assert name not in ours
+            continue
+        assert ours[name] == pytest.approx(REFERENCES[name](labels, probs, probs.argmax(axis=1)), abs=1e-6)
+        assert metric.lowest <= ours[name] <= metric.highest
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize("name", list(METRICS))
+def test_a_metric_of_the_table_is_best_where_everything_is_right_and_worst_where_all_is_wrong(name, num_classes):
+    metric, labels = METRICS[name], np.arange(60) % num_classes
+    if metric.two_classes_only and num_classes > 2:
+        return
+    sure = np.eye(num_classes)
+    right = evaluation_metrics(labels, sure[labels])[name]
+    wrong = evaluation_metrics(labels, sure[(labels + 1) % num_classes])[name]
+    assert right == (metric.lowest if metric.lower_is_better else metric.highest)
+    assert sign_of(name) * wrong < sign_of(name) * right
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize("name", list(METRICS))
+def test_a_metric_of_the_table_reads_probabilities_only_if_it_says_so(name, num_classes):
+    if METRICS[name].two_classes_only and num_classes > 2:
+        return
+    labels, probs = sample(num_classes)
     predicted = probs.argmax(axis=1)
-    ours = evaluation_metrics(labels, probs)
-    one_hot = np.eye(num_classes)[labels]
-    scores = (one_hot[:, 1], probs[:, 1]) if num_classes == 2 else (one_hot, probs)
-    recalls_of_rest = [reference.recall_score(labels != c, predicted != c) for c in range(num_classes)]
-    theirs = {
-        "accuracy": reference.accuracy_score(labels, predicted),
-        "macro_f1": reference.f1_score(labels, predicted, average="macro"),
-        "weighted_f1": reference.f1_score(labels, predicted, average="weighted"),
-        "macro_precision": reference.precision_score(labels, predicted, average="macro"),
-        "macro_recall": reference.balanced_accuracy_score(labels, predicted),
-        "macro_specificity": np.mean(recalls_of_rest),
-        "mcc": reference.matthews_corrcoef(labels, predicted),
-        "auc_roc": reference.roc_auc_score(*scores, average="macro"),
-        "auc_pr": reference.average_precision_score(*scores, average="macro"),
-        "brier": reference.brier_score_loss(labels, probs[:, 1] if num_classes == 2 else probs),
-        "loss": reference.log_loss(labels, probs),
-    }
-    if num_classes == 2:
-        theirs |= {
-            "precision": reference.precision_score(labels, predicted),
-            "recall": reference.recall_score(labels, predicted),
-            "specificity": reference.recall_score(labels, predicted, pos_label=0),
-            "f1": reference.f1_score(labels, predicted),
-        }
-    assert set(ours) == {*theirs, "ece"}
-    assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-6)
+    sharper = probs**2 / (probs**2).sum(axis=1, keepdims=True)
+    own, other = (evaluation_metrics(labels, each, predicted)[name] for each in (probs, sharper[:, ::-1]))
+    assert (own != other) == METRICS[name].needs_probs
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_metrics_are_returned_in_the_order_of_the_table(num_classes):
+    expected = [name for name, metric in METRICS.items() if num_classes == 2 or not metric.two_classes_only]
+    assert list(evaluation_metrics(*sample(num_classes))) == expected
 
 
 @pytest.mark.parametrize("num_classes", [2, 5])
 def test_the_metrics_of_training_and_of_an_evaluation_agree(num_classes):
     labels, probs = sample(num_classes, missing=(0,) if num_classes == 5 else ())
     every = evaluation_metrics(labels, probs)
-    assert classification_metrics(labels, probs).items() <= every.items()
-    assert ranking_free_metrics(labels, probs).items() <= every.items()
+    assert classification_metrics(labels, probs) == {name: every[name] for name in TRIAL_METRICS}
+    assert validation_metrics(labels, probs) == {name: every[name] for name in EVALUATION_METRICS}
+    further = validation_metrics(labels, probs, ["mcc", "loss", "auc_pr"])
+    assert further == {name: every[name] for name in (*EVALUATION_METRICS, "auc_pr", "mcc")}
 
 
 def test_means_over_classes_leave_out_classes_without_examples():
@@ -145,22 +210,6 @@ def test_calibration_error_by_hand():
     probs = np.array([[0.68, 0.32], [0.28, 0.72], [0.05, 0.95]])
     expected = 2 / 3 * abs(0.5 - 0.70) + 1 / 3 * abs(0.0 - 0.95)
     assert calibration_error(np.array([0, 0, 0]), probs) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("num_classes", [2, 3, 20])
-def test_calibration_error_equals_a_loop_over_bins(num_classes):
-    labels, probs = sample(num_classes, seed=3)
-    total = 0.0
-    for k in range(15):
-        rows = [
-            (max(p), int(np.argmax(p) == y))
-            for p, y in zip(probs.tolist(), labels, strict=True)
-            if k / 15 < max(p) <= (k + 1) / 15
-        ]
-        if rows:
-            confidence, right = np.mean(rows, axis=0)
-            total += len(rows) / len(labels) * abs(right - confidence)
-    assert calibration_error(labels, probs) == pytest.approx(total)
 
 
 def test_a_probability_on_an_edge_belongs_to_the_bin_below_it():

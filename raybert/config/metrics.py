@@ -1,0 +1,124 @@
+"""The metrics of a classifier: one row each, which all that names, orders, prints or lists a metric reads.
+
+A new metric is a row here, and its function in `raybert.training.measures.metrics`. Nothing is imported, so that
+anyone may read the table.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+Reported = Literal["every evaluation", "every trial", "on request"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a metric without computing it.
+
+    Attributes:
+        name: in a sweep file, in columns (`validation_<name>`, `test_<name>`) and in the tables of `raybert evaluate`.
+        words: what people read, in tables and plots.
+        description: what it is, in a sentence.
+        reported: `every evaluation` during training measures it on validation; `every trial` also measures it on test;
+            `on request`: `raybert evaluate` has it, and a training whose `best_metric` or `early_stopping` names it.
+        lowest: the worst it can be, or the best if lower is better.
+        highest: the other end.
+        lower_is_better: whether a model with less of it is better.
+        two_classes_only: whether it is of class 1 of two classes, and does not exist for more.
+        needs_probs: whether probabilities count, not only the predicted classes.
+    """
+
+    name: str
+    words: str
+    description: str
+    reported: Reported = "on request"
+    lowest: float = 0.0
+    highest: float = 1.0
+    lower_is_better: bool = False
+    two_classes_only: bool = False
+    needs_probs: bool = False
+
+
+_ROWS = (
+    Metric("accuracy", "accuracy", "share of examples whose class is predicted", "every evaluation"),
+    Metric("precision", "precision", "share of class 1 among what is taken for it", two_classes_only=True),
+    Metric("recall", "recall (sensitivity)", "share of class 1 that is found", two_classes_only=True),
+    Metric("specificity", "specificity", "share of class 0 that is not taken for class 1", two_classes_only=True),
+    Metric("f1", "F1", "harmonic mean of precision and recall of class 1", two_classes_only=True),
+    Metric("macro_f1", "macro F1", "mean over classes of each one's F1", "every evaluation"),
+    Metric("weighted_f1", "weighted F1", "mean over classes of F1, by their number of examples", "every trial"),
+    Metric("macro_precision", "macro precision", "mean over classes of each one's precision; never predicted: 0"),
+    Metric("macro_recall", "macro recall", "mean over classes of each one's recall: balanced accuracy"),
+    Metric("macro_specificity", "macro specificity", "mean over classes of each one's specificity"),
+    Metric("mcc", "MCC", "Matthews' correlation of labels and predictions; more than two classes: R_K", lowest=-1.0),
+    Metric(
+        "auc_roc",
+        "ROC-AUC",
+        "area under the ROC curve of class 1; more than two classes: mean of each against the rest",
+        "every trial",
+        needs_probs=True,
+    ),
+    Metric(
+        "auc_pr",
+        "PR-AUC",
+        "average precision of class 1; more than two classes: mean of each against the rest",
+        "every trial",
+        needs_probs=True,
+    ),
+    Metric(
+        "brier",
+        "Brier score",
+        "mean squared error of the probability of class 1; more than two classes: summed over classes, up to 2",
+        highest=2.0,
+        lower_is_better=True,
+        needs_probs=True,
+    ),
+    Metric(
+        "ece",
+        "calibration error (ECE)",
+        "mean distance of accuracy from confidence, over 15 bins of the highest probability",
+        lower_is_better=True,
+        needs_probs=True,
+    ),
+    Metric(
+        "loss",
+        "cross entropy",
+        "mean of -ln of the probability of the label (nat)",
+        "every evaluation",
+        highest=math.inf,
+        lower_is_better=True,
+        needs_probs=True,
+    ),
+)
+METRICS = {metric.name: metric for metric in _ROWS}
+"""By name, in the order of tables."""
+
+EVALUATION_METRICS = tuple(metric.name for metric in _ROWS if metric.reported == "every evaluation")
+"""What every evaluation during training measures on validation."""
+TRIAL_METRICS = tuple(metric.name for metric in _ROWS if metric.reported != "on request")
+"""What every trial measures on test."""
+
+if TYPE_CHECKING:
+    MetricName = str
+else:
+    MetricName = Literal[tuple(METRICS)]
+    """A name of `METRICS`; pydantic checks it and lists the names."""
+
+
+def sign_of(metric: str, direction: str = "auto") -> float:
+    """Return the factor that makes a metric higher = better.
+
+    Args:
+        metric: a name of `METRICS`.
+        direction: `higher` or `lower` is better, whatever the table says; `auto`: what it says.
+    """
+    is_lower = METRICS[metric].lower_is_better if direction == "auto" else direction == "lower"
+    return -1.0 if is_lower else 1.0
+
+
+def words_of_lower() -> str:
+    """Return the names of the metrics of which less is better, for descriptions: `a, b and c`."""
+    *names, last = [metric.name for metric in _ROWS if metric.lower_is_better]
+    return f"{', '.join(names)} and {last}"
