@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
+BOTTOM = ["errors", "version", "lazy", "polling", "files", "display", "config", "tables"]
 ORDER = [
-    ["errors", "version", "lazy", "polling", "files", "display", "config"],
+    BOTTOM,
     ["data", "models"],
     ["training"],
     ["selection"],
@@ -23,15 +24,7 @@ ORDER = [
     ["cli_options", "cli"],
 ]
 ORDER_IN = {
-    "errors version lazy polling files display config": [
-        "errors",
-        "version",
-        "lazy",
-        "polling",
-        "files",
-        "display",
-        "config",
-    ],
+    " ".join(BOTTOM): BOTTOM,
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
     "cli_options cli": ["cli_options", "cli"],

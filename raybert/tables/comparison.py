@@ -1,0 +1,111 @@
+"""The tables that compare configurations: `summary`, and what lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raybert.config.metrics import TRIAL_METRICS
+from raybert.tables.runs import TRIALS
+from raybert.tables.schema import Column, Table
+
+COMPARED = ("test_accuracy", "test_macro_f1")
+"""Metrics of which strategies are compared with the baselines."""
+BASELINES = ("random", "all")
+SUMMARIZED = (*(f"test_{name}" for name in TRIAL_METRICS), "validation_accuracy", "validation_macro_f1")
+"""Metrics of which there are means and intervals."""
+COSTS = (
+    "train_seconds",
+    "selection_seconds",
+    "signal_seconds",
+    "total_seconds",
+    "examples_scored",
+    "examples_seen",
+    "optimizer_steps",
+)
+
+_CONFIGURATION = tuple(TRIALS[name] for name in ("strategy", "role", "budget_kind", "budget"))
+_COUNTS = {
+    "num_trials": "planned trials",
+    "num_complete": "complete trials, over which everything here is",
+    "num_failed": "failed trials",
+    "num_pending": "trials that have not finished",
+    "num_seeds": "seeds of the complete trials",
+    "num_folds": "folds of the complete trials",
+    "folds": "m of the cross-validation; 1: none",
+}
+
+
+def _number(name: str, description: str, unit: str = "") -> Column:
+    return Column(name, "number", description, unit, origin="tables")
+
+
+def _text(name: str, description: str) -> Column:
+    return Column(name, "text", description, origin="tables")
+
+
+def _whole(name: str, description: str) -> Column:
+    return Column(name, "whole", description, origin="tables")
+
+
+def _interval(name: str, mean: str, of_what: str) -> Iterator[Column]:
+    yield _number(mean, f"mean of {of_what} over seeds (or folds)")
+    yield _number(f"{name}_std", f"standard deviation of {of_what} (ddof 1)")
+    yield _number(f"{name}_low", f"lower end of the 95 % interval of {of_what}")
+    yield _number(f"{name}_high", f"upper end of the 95 % interval of {of_what}")
+
+
+def _differences(baseline: str) -> Iterator[Column]:
+    yield _whole(f"num_pairs_{baseline}", f"pairs with `{baseline}` (the same seed and fold)")
+    for metric in COMPARED:
+        name, of_what = f"{metric}_vs_{baseline}", f"the paired difference of {metric} to `{baseline}`"
+        yield from _interval(name, name, of_what)
+        yield _number(f"{name}_p", f"p-value of {of_what}, two-sided paired t-test")
+
+
+SUMMARY = Table(
+    "summary",
+    "a configuration: strategy, budget and varied hyperparameters",
+    (
+        *_CONFIGURATION,
+        *(_whole(name, description) for name, description in _COUNTS.items()),
+        *(column for name in SUMMARIZED for column in _interval(name, f"{name}_mean", name)),
+        *(column for baseline in BASELINES for column in _differences(baseline)),
+        *(_number(f"{name}_mean", f"mean of {name}", TRIALS[name].unit) for name in COSTS),
+        _number("holm_p", "test_accuracy_vs_random_p with Holm's correction over all such comparisons"),
+        _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
+        _text("note", "what the row lacks, in words"),
+    ),
+    grid_after="budget",
+)
+
+OVERLAP = Table(
+    "overlap",
+    "two strategies at a budget: how far their subsets agree, as means over seeds and folds",
+    (
+        _whole("budget", TRIALS["budget"].description),
+        _text("strategy_a", "one strategy"),
+        _text("strategy_b", "the other"),
+        _number("pool_size", TRIALS["pool_size"].description, "examples"),
+        _number("num_a", "how many different examples the one has trained on", "examples"),
+        _number("num_b", "how many the other has", "examples"),
+        _number("jaccard", "share of what both have in what either has"),
+        _number("jaccard_by_chance", "the same of two random draws of these sizes"),
+        _number("spearman", "rank correlation of the scores of the whole pool; NaN: one has none"),
+        _whole("num_seeds", "seeds behind the means"),
+    ),
+)
+
+EQUAL_COST = Table(
+    "equal_cost",
+    "a strategy once a multiple of what `random` costs is spent",
+    (
+        _whole("budget", "that of `random`"),
+        _text("strategy", TRIALS["strategy"].description),
+        _text("role", TRIALS["role"].description),
+        _number("cost_of_random", "how many times the cost of `random` is spent"),
+        _number("seconds", "that cost", "s"),
+        _number("validation_accuracy", "mean over seeds of the best accuracy on validation within the cost"),
+        _whole("num_seeds", "seeds, with folds seeds x folds"),
+        _whole("num_begun", "those that have an evaluation within the cost"),
+    ),
+)

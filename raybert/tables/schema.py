@@ -1,0 +1,128 @@
+"""What a table is: its columns, in order, each with what it holds; and what a row of it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any, Literal
+
+from raybert.config.metrics import METRICS
+
+Kind = Literal["text", "whole", "whole32", "count", "number", "number32", "counts"]
+Origin = Literal["plan", "run", "tables"]
+DTYPES: Mapping[Kind, str] = {
+    "text": "str",
+    "whole": "int64",
+    "whole32": "int32",
+    "count": "Int64",
+    "number": "float64",
+    "number32": "float32",
+    "counts": "object",
+}
+"""The pandas type of a column of each kind, whatever is missing."""
+TYPE_WORDS: Mapping[Kind, str] = {
+    "text": "text",
+    "whole": "int64",
+    "whole32": "int32",
+    "count": "int64, may be missing",
+    "number": "float64, may be NaN",
+    "number32": "float32, may be NaN",
+    "counts": "list of int64",
+}
+"""What a dictionary of columns says of each kind."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is known of a column without reading a value of it.
+
+    Attributes:
+        name: in files and frames.
+        kind: which values it has, see `DTYPES`.
+        description: what a value is.
+        unit: of its numbers.
+        origin: who knows it: the `plan`, the `run` itself, or nobody before the `tables` are made.
+        optional: not every run has it.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    unit: str = ""
+    origin: Origin = "run"
+    optional: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """The type of the column in pandas."""
+        return DTYPES[self.kind]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the results.
+
+    Attributes:
+        name: of its files.
+        description: what a row is.
+        columns: in the order of the table.
+        grid_after: the column after which the varied hyperparameters stand, each under its dotted key.
+        further: columns that only some sweeps have, last.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    grid_after: str | None = None
+    further: tuple[Column, ...] = ()
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of a name."""
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a column of a name, in all sweeps or in some."""
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[Column]:
+        """Yield the columns, those that only some sweeps have last."""
+        return chain(self.columns, self.further)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self}
+
+    def order(self, grid_columns: Sequence[str] = ()) -> list[str]:
+        """Return the names of the columns that every sweep has, in order, with its varied hyperparameters."""
+        names: list[str] = []
+        for column in self.columns:
+            names.append(column.name)
+            if column.name == self.grid_after:
+                names += grid_columns
+        return names
+
+    def row(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a run writes of itself, if it is a whole row.
+
+        Raises:
+            ValueError: a name is no column's, or a column that every run has is missing.
+        """
+        known = {column.name for column in self if column.origin != "tables"}
+        needed = {column.name for column in self.columns if column.origin == "run" and not column.optional}
+        unknown, missing = sorted(values.keys() - known), sorted(needed - values.keys())
+        if unknown or missing:
+            raise ValueError(
+                f"a row of `{self.name}` must have the columns that raybert.tables declares; unknown: "
+                f"{', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+            )
+        return dict(values)
+
+
+def metric_column(split: str, name: str, of_what: str, *, optional: bool = False) -> Column:
+    """Return the column of a metric of `METRICS` on a split."""
+    metric = METRICS[name]
+    better = "lower" if metric.lower_is_better else "higher"
+    description = f"{metric.words} of {of_what} on {split}: {metric.description}; {better} is better"
+    return Column(f"{split}_{name}", "number", description, optional=optional)
