@@ -237,7 +237,7 @@ class SimulatedView:
         return np.where(np.arange(len(self.pool)) % 5 == 0, np.nan, losses).astype(np.float32)
 
     @property
-    def train_loss_epochs(self) -> np.ndarray:
+    def train_loss_passes(self) -> np.ndarray:
         """(n,) passes of these losses."""
         return np.where(np.isnan(self.train_losses), -1, 0).astype(np.int32)
 

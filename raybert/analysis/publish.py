@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
+from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
@@ -22,6 +24,7 @@ from raybert.config import load_stored_config
 from raybert.files import atomic_folder, atomic_path, write_text
 from raybert.sweeping.folder.best import best_trials, read_refit
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.tables import EVALUATIONS, RENAMED_PLOTS, RENAMED_TABLES, SUMMARY, TRIALS, Table
 
 if TYPE_CHECKING:
     from raybert.sweeping.runner import Outcome
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
-    `results/{epochs,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
+    `results/{evaluations,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
     subsets as csv; of a hyperparameter search `search` as parquet and csv, `best_configurations`, `near_best`,
     `importances` and `pruning` as csv, and `plots/search_*.png`; `errors.csv`, distinct failures; `estimate.csv`, what
     the sweep was expected to take and took; `notes.txt`, one note a line.
@@ -43,8 +46,9 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
     """
     sweep = replace(load_sweep(folder), outcome=outcome)
-    for name in ("epochs", "trials", "summary"):
-        _write_table(getattr(sweep, name), sweep.folder / "results" / name)
+    _remove_old_names(sweep.folder)
+    for table in (EVALUATIONS, TRIALS, SUMMARY):
+        _write_table(getattr(sweep, table.name), sweep.folder / "results" / table.name, table)
     _write_csv(failures_table(find_failures(sweep), sweep.folder), sweep.folder / "results" / "errors")
     _write_csv(estimate_table(sweep), sweep.folder / "results" / "estimate")
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
@@ -58,10 +62,22 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
     return sweep
 
 
-def _write_table(frame: pd.DataFrame, stem: Path) -> None:
+def _write_table(frame: pd.DataFrame, stem: Path, table: Table | None = None) -> None:
     with atomic_path(stem.with_suffix(".parquet")) as temporary:
-        frame.to_parquet(temporary, index=False)
+        if table is None:
+            frame.to_parquet(temporary, index=False)
+        else:
+            pq.write_table(arrow_table(frame, table), temporary)
     _write_csv(frame, stem)
+
+
+def _remove_old_names(folder: Path) -> None:
+    """Delete what raybert 0.1 has published under other names: it would not be written anew."""
+    for name in RENAMED_TABLES:
+        for suffix in (".parquet", ".csv"):
+            (folder / "results" / f"{name}{suffix}").unlink(missing_ok=True)
+    for name in RENAMED_PLOTS:
+        (folder / "plots" / f"{name}.png").unlink(missing_ok=True)
 
 
 def _write_csv(frame: pd.DataFrame, stem: Path) -> None:
@@ -72,8 +88,8 @@ def _write_csv(frame: pd.DataFrame, stem: Path) -> None:
 def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
-    _write_csv(equal_cost_table(sweep.trials, sweep.epochs), sweep.folder / "results" / "equal_cost")
-    for name in ("accuracy", "cost", "samples_per_epoch", "learning_curves"):
+    _write_csv(equal_cost_table(sweep.trials, sweep.evaluations), sweep.folder / "results" / "equal_cost")
+    for name in ("accuracy", "cost", "samples_per_pass", "learning_curves"):
         plots.save_figure(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
 
 

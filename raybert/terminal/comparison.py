@@ -46,7 +46,7 @@ def print_results(results: Sweep) -> None:
     console, outcome = Console(), results.outcome
     assert outcome is not None
     print_comparison(results)
-    for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_epoch.png"):
+    for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_pass.png"):
         plot = outcome.folder / "plots" / name
         if plot.exists():
             console.print(f"plot: {relative(plot)}", highlight=False, soft_wrap=True)

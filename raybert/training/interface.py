@@ -1,4 +1,4 @@
-"""What the training loop sees of the world around it: where it runs, and what each epoch trains on."""
+"""What the training loop sees of the world around it: where it runs, and what each pass trains on."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class PoolView(Protocol):
         """(n,) float32, the loss of each pool example when it was last trained on; NaN: never."""
 
     @property
-    def train_loss_epochs(self) -> np.ndarray:
-        """(n,) int32, the epoch of that loss; -1: never."""
+    def train_loss_passes(self) -> np.ndarray:
+        """(n,) int32, the pass (0, 1, 2, ...) of that loss; -1: never."""
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Return (m, C) float32 probabilities of the current model in eval mode, pool order by default.

@@ -1,10 +1,11 @@
-"""The training loop: T optimizer steps over what an epoch source chooses, evaluated, resumable, the same on N ranks."""
+"""The training loop: T optimizer steps over what a pass planner chooses, evaluated, resumable, the same on N ranks."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import time
+import warnings
 from functools import partial
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
 from raybert.files import json_digest
 from raybert.models import checkpoint_activations
+from raybert.tables import EVALUATIONS
 from raybert.training import checkpoint
 from raybert.training.inference import embed_examples, predict_probs, predict_with_features
 from raybert.training.interface import PassPlan, PassPlanner, Surroundings
@@ -44,6 +46,8 @@ from raybert.training.state import (
 )
 
 Verdict = Literal["go on", "interrupted", "patience"]
+_SEEDS_BETWEEN_RANKS = 7919
+"""Ranks draw other dropout masks. A prime far above the seeds of a sweep: no rank draws those of another seed's run."""
 _STEPS_BETWEEN_AGREEMENTS = 10
 """Steps after which several ranks ask rank 0 whether to stop or save between evaluations."""
 
@@ -102,7 +106,7 @@ def fit(
 
 
 class _Run:
-    """One training run; also the `PoolView` that its epoch source sees."""
+    """One training run; also the `PoolView` that its pass planner sees."""
 
     def __init__(
         self,
@@ -123,7 +127,7 @@ class _Run:
         self.precision = resolve_precision(config.precision, self.device)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
-        torch.manual_seed(seed + 7919 * self.rank)  # dropout
+        torch.manual_seed(seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
         self.optimizer = build_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         if config.gradient_checkpointing:
@@ -148,7 +152,7 @@ class _Run:
         self.notes = dict.fromkeys(self.loss.notes)
         self.average = WeightAverage(model, config.averaging)
 
-    # The PoolView that epoch sources see.
+    # The PoolView that pass planners see.
 
     @property
     def step(self) -> int:
@@ -159,8 +163,14 @@ class _Run:
         return self.history.losses.copy()
 
     @property
-    def train_loss_epochs(self) -> np.ndarray:
+    def train_loss_passes(self) -> np.ndarray:
         return self.history.loss_passes.copy()
+
+    @property
+    def train_loss_epochs(self) -> np.ndarray:
+        """`train_loss_passes` under its name of raybert 0.1."""
+        warnings.warn("train_loss_epochs is now train_loss_passes", DeprecationWarning, stacklevel=2)
+        return self.train_loss_passes
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         positions = self._scored(positions)
@@ -184,7 +194,7 @@ class _Run:
         if self.plan is None or not self.batches:
             started = time.monotonic()
             self.plan = self._next_plan()
-            self.state.samples_per_epoch.append(len(self.plan.positions))
+            self.state.samples_per_pass.append(len(self.plan.positions))
             self.history.begin_pass()
             self.state.selection_seconds += time.monotonic() - started
         self._cut_batches()
@@ -260,7 +270,7 @@ class _Run:
     def end_pass(self) -> None:
         self.history.read()
         if self.state.batch >= len(self.batches):
-            self.state.epoch += 1
+            self.state.passes += 1
             self.state.batch = 0
             self.batches = []
 
@@ -287,7 +297,7 @@ class _Run:
             stopped=stopped,
             optimizer_steps=state.step,
             examples_seen=state.examples_seen,
-            samples_per_epoch=tuple(state.samples_per_epoch),
+            samples_per_pass=tuple(state.samples_per_pass),
             examples_scored=state.examples_scored,
             test_metrics=test_metrics,
             validation_probs=validation_probs,
@@ -371,19 +381,19 @@ class _Run:
 
     def _next_plan(self) -> PassPlan:
         """Return rank 0's plan on every rank."""
-        plan = self.epochs.next_pass(self.state.epoch, self.plan, self) if self.rank == 0 else None
+        plan = self.epochs.next_pass(self.state.passes, self.plan, self) if self.rank == 0 else None
         positions = broadcast_positions(plan.positions if plan else None, self.world_size, self.device)
         rest = (plan.weights, plan.max_steps) if plan else None
         weights, max_steps = broadcast_object(rest, self.world_size)
         if len(positions) == 0:
-            raise TrialError(f"epoch {self.state.epoch}: must train on at least one example, the strategy chose none")
+            raise TrialError(f"pass {self.state.passes}: must train on at least one example, the strategy chose none")
         return PassPlan(positions, weights, max_steps)
 
     def _cut_batches(self) -> None:
         """Cut the pass into batches, by a generator of its own, so that any rank and any restart agrees."""
         plan = self.plan
         assert plan is not None
-        generator = np.random.default_rng([self.seed, self.state.epoch])
+        generator = np.random.default_rng([self.seed, self.state.passes])
         lengths = self.data.train.lengths
         batches = training_batches(lengths, plan.positions, self.config.batch_size, generator)
         self.batches = batches[: plan.max_steps] if plan.max_steps is not None else batches
@@ -411,18 +421,19 @@ class _Run:
         state = self.state
         train_loss, train_accuracy = self.history.close_window()
         factor = learning_rate_factor(self.config, state.step - 1, self.total_steps)
-        row = {
+        values = {
             "evaluation": len(state.rows) + 1,
-            "epoch": round(state.epoch + state.batch / max(1, len(self.batches)), 4),
+            "pass": round(state.passes + state.batch / max(1, len(self.batches)), 4),
             "step": state.step,
             "examples_seen": state.examples_seen,
-            "samples": state.samples_per_epoch[-1],
+            "samples": state.samples_per_pass[-1],
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
             **{f"validation_{name}": value for name, value in metrics.items()},
             "learning_rate": self.config.learning_rate * factor,
             "seconds": round(state.train_seconds + state.evaluation_seconds + state.selection_seconds, 3),
         }
+        row = EVALUATIONS.row(values)
         state.rows.append(row)
         best = self._score(state.rows[state.best]) if state.best >= 0 else math.nan
         if state.best < 0 or math.isnan(best) or self._score(row) > best:

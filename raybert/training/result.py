@@ -19,8 +19,8 @@ class FitResult:
         stopped: whether it was asked to stop before T; a checkpoint is there, the rest is not final.
         optimizer_steps: done.
         examples_seen: forward and backward, repetitions included.
-        samples_per_epoch: examples of every pass.
-        examples_scored: forward passes that the epoch source asked for.
+        samples_per_pass: examples of every pass.
+        examples_scored: forward passes that the pass planner asked for.
         test_metrics: of the best row's weights; None if the test split was not to be read.
         validation_probs: (v, C) float32, of the best row's weights.
         test_probs: (t, C) float32, likewise.
@@ -28,7 +28,7 @@ class FitResult:
         train_loss_passes: (n,) int32, the pass (0, 1, 2, ...) of that loss; -1: never.
         train_seconds: in forward, backward and step.
         evaluation_seconds: on validation and test.
-        selection_seconds: in the epoch source.
+        selection_seconds: in the pass planner.
         notes: what a user should know of the run.
         micro_batch_size: examples per forward pass at the end, where they were limited.
         memory_reductions: (step, size) of every time when memory ran out and the micro-batch was made smaller.
@@ -39,7 +39,7 @@ class FitResult:
     stopped: bool
     optimizer_steps: int
     examples_seen: int
-    samples_per_epoch: tuple[int, ...]
+    samples_per_pass: tuple[int, ...]
     examples_scored: int
     test_metrics: dict[str, float] | None
     validation_probs: np.ndarray | None

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from raybert.tables import with_new_names
 from raybert.training.interface import PassPlan
 
 Row = dict[str, Any]
+_RENAMED = {"epoch": "passes", "samples_per_epoch": "samples_per_pass"}
+"""Counters in checkpoints of raybert 0.1 -> today's."""
 
 
 @dataclass
@@ -20,28 +23,28 @@ class RunState:
 
     Attributes:
         step: optimizer steps done.
-        epoch: passes done.
+        passes: done.
         batch: batches of the current pass that are done.
         examples_seen: forward and backward, repetitions included.
-        examples_scored: forward passes that the epoch source asked for.
+        examples_scored: forward passes that the pass planner asked for.
         rows: one per evaluation.
         best: number of the best row; -1: none yet.
-        samples_per_epoch: examples of every pass so far.
+        samples_per_pass: examples of every pass so far.
         micro_batch_size: largest number of examples in one forward pass; None: no limit.
         reductions: [step, size] of every time when memory ran out and the micro-batch was made smaller.
         train_seconds: in forward, backward and step.
         evaluation_seconds: on validation and test.
-        selection_seconds: in the epoch source.
+        selection_seconds: in the pass planner.
     """
 
     step: int = 0
-    epoch: int = 0
+    passes: int = 0
     batch: int = 0
     examples_seen: int = 0
     examples_scored: int = 0
     rows: list[Row] = field(default_factory=list)
     best: int = -1
-    samples_per_epoch: list[int] = field(default_factory=list)
+    samples_per_pass: list[int] = field(default_factory=list)
     micro_batch_size: int | None = None
     reductions: list[list[int]] = field(default_factory=list)
     train_seconds: float = 0.0
@@ -54,8 +57,10 @@ class RunState:
 
     @classmethod
     def from_json(cls, text: str) -> RunState:
-        """Return what `to_json` wrote."""
-        return cls(**json.loads(text))
+        """Return what `to_json` wrote, also that of raybert 0.1, whose names were others."""
+        known = json.loads(text)
+        known = {_RENAMED.get(name, name): value for name, value in known.items()}
+        return cls(**known | {"rows": [with_new_names(row) for row in known["rows"]]})
 
 
 def pack_plan(plan: PassPlan) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def make_spec(strategy: str, seed: int = 0, budget: int = 40, **more: Any) -> di
         "seed": seed,
         "fold": 0,
         "budget": budget,
-        "pool": 400,
+        "pool_size": 400,
         "budget_kind": kind,
         "total_steps": 100,
         "grid": {},
@@ -54,7 +54,7 @@ def write_result(folder: Path, spec: Mapping[str, Any], accuracy: float, **more:
     result = {
         **spec,
         "status": "complete",
-        "best_epoch": 2.0,
+        "best_pass": 2.0,
         "best_step": 40,
         "validation_accuracy": accuracy - 0.01,
         "validation_macro_f1": accuracy - 0.03,
@@ -74,19 +74,19 @@ def write_result(folder: Path, spec: Mapping[str, Any], accuracy: float, **more:
         "wall_seconds": 13.0,
         "examples_scored": 400,
         "refilled": 0,
-        "samples_per_epoch": [spec["budget"]] * 3,
+        "samples_per_pass": [spec["budget"]] * 3,
     }
     (_made(folder, spec) / "result.json").write_text(json.dumps(result | more))
 
 
-def write_epochs(folder: Path, spec: Mapping[str, Any], accuracies: Sequence[float], examples: int = 1280) -> None:
+def write_evaluations(folder: Path, spec: Mapping[str, Any], accuracies: Sequence[float], examples: int = 1280) -> None:
     """Write an evaluation per accuracy, evenly over the examples seen."""
     rows = []
     for number, accuracy in enumerate(accuracies):
         seen = examples * (number + 1) // len(accuracies)
-        row = {"evaluation": number, "epoch": seen / spec["budget"], "step": seen // 32, "examples_seen": seen}
+        row = {"evaluation": number, "pass": seen / spec["budget"], "step": seen // 32, "examples_seen": seen}
         rows.append(row | {"samples": spec["budget"], "train_loss": 1 - accuracy, "validation_accuracy": accuracy})
-    (_made(folder, spec) / "epochs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (_made(folder, spec) / "evaluations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_selection(folder: Path, spec: Mapping[str, Any], *passes: Iterable[int]) -> None:
@@ -95,7 +95,7 @@ def write_selection(folder: Path, spec: Mapping[str, Any], *passes: Iterable[int
     for number, positions in enumerate(passes):
         frame = pd.DataFrame({"position": np.fromiter(positions, np.int64)})
         frame.insert(0, "example_id", [f"e{position}" for position in frame["position"]])
-        frames.append(frame.assign(epoch=number if len(passes) > 1 else -1, score=np.nan, weight=1.0))
+        frames.append(frame.assign(**{"pass": number if len(passes) > 1 else -1, "score": np.nan, "weight": 1.0}))
     pd.concat(frames).to_parquet(_made(folder, spec) / "selection.parquet", index=False)
 
 
@@ -149,7 +149,7 @@ def _write_sample_trial(
     folder: Path, spec: Mapping[str, Any], skill: float, labels: np.ndarray, lengths: np.ndarray
 ) -> None:
     generator = np.random.default_rng([spec["seed"], *spec["strategy"].encode(), spec["budget"]])
-    n, budget, whole = spec["pool"], spec["budget"], spec["budget_kind"] == "none"
+    n, budget, whole = spec["pool_size"], spec["budget"], spec["budget_kind"] == "none"
     top = 0.88 + 0.05 * np.log10(budget / n) + skill + generator.normal(0, 0.008) + 0.006 * spec["seed"]
     steps = 375 if whole else int(100 + 0.2 * budget)
     family = next((name for name, group in FAMILIES.items() if spec["strategy"] in group), None)
@@ -166,11 +166,11 @@ def _write_sample_trial(
         train_seconds=steps * 0.2 * float(generator.normal(1, 0.02)),
         signal_seconds=signal,
         selection_seconds=0.05 + float(generator.gamma(2, 0.02 * signal + 0.01)),
-        samples_per_epoch=passes,
+        samples_per_pass=passes,
         refilled=7 if spec["strategy"] == "label_errors" else 0,
     )
     curve = top - 0.6 * np.exp(-np.linspace(0.6, 5, 10)) + generator.normal(0, 0.006, 10)
-    write_epochs(folder, spec, curve.tolist(), 32 * steps)
+    write_evaluations(folder, spec, curve.tolist(), 32 * steps)
     scores = _sample_scores(spec, family, generator, labels, lengths)
     order = np.argsort(-scores)
     if spec["role"] == "trial" and (whole or spec["strategy"] == "random_epoch"):
@@ -188,9 +188,9 @@ def _sample_scores(
 ) -> np.ndarray:
     """Return scores of the pool that share a part with the family's, and prefer some class and length."""
     if family is None:
-        return generator.permutation(spec["pool"]).astype(float)
-    shared = np.random.default_rng([spec["seed"], *family.encode()]).normal(size=spec["pool"])
-    own = generator.normal(size=spec["pool"])
+        return generator.permutation(spec["pool_size"]).astype(float)
+    shared = np.random.default_rng([spec["seed"], *family.encode()]).normal(size=spec["pool_size"])
+    own = generator.normal(size=spec["pool_size"])
     taste = np.random.default_rng([*spec["strategy"].encode()]).normal(size=labels.max() + 2)
     if spec["strategy"] in ("el2n", "aum"):
         return shared

@@ -20,7 +20,7 @@ from tests.analysis.folders import (
 
 POOL = 400
 SCORES = np.random.default_rng(0).permutation(POOL)
-PICTURES = {"accuracy", "cost", "samples_per_epoch", "learning_curves", "selected_classes", "selected_lengths"}
+PICTURES = {"accuracy", "cost", "samples_per_pass", "learning_curves", "selected_classes", "selected_lengths"}
 
 
 def write_small(folder, choices, scores=None, label_names=("ham", "spam"), pool=True):
@@ -56,11 +56,11 @@ def test_a_whole_sweep_is_published(tmp_path):
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
 
 
-def test_parts_are_rows_of_trials_and_epochs_only(tmp_path):
+def test_parts_are_rows_of_trials_and_evaluations_only(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", ("random", "el2n"), seeds=2)
     publish_results(folder)
     assert "proxy_fold" in set(results(folder, "trials")["strategy"])
-    assert "proxy_fold" in set(results(folder, "epochs")["strategy"])
+    assert "proxy_fold" in set(results(folder, "evaluations")["strategy"])
     for name in ("summary", "selected_classes", "selected_lengths", "selected_length_quantiles"):
         assert "proxy_fold" not in set(results(folder, name)["strategy"])
     assert "proxy" in set(results(folder, "summary")["strategy"])

@@ -111,7 +111,7 @@ def do_nothing(config: dict[str, int], specs: list[RunSpec], inputs: Any, folder
     spec = specs[config["index"]]
     source, target = folder.path.parent / "templates" / spec.label, folder.trial(spec.trial_id)
     shutil.copytree(source, target.path, ignore=shutil.ignore_patterns("result.json"))
-    for row in read_json_lines(source / "epochs.jsonl"):
+    for row in read_json_lines(source / "evaluations.jsonl"):
         tune.report(row)
     accuracy = zlib.crc32(spec.trial_id.encode()) % 1000 / 1000
     row = json.loads((source / "result.json").read_text()) | spec.summary() | {"validation_accuracy": accuracy}

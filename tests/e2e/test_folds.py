@@ -60,7 +60,7 @@ def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(ray_cluster: object, t
         tested.append(int((predictions["split"] == "test").sum()))
         pool = results.pool(row["fold"])
         chosen = results.selection(row["trial_id"])
-        assert len(pool) == row["pool"]
+        assert len(pool) == row["pool_size"]
         assert pool["example_id"].to_numpy()[chosen["position"]].tolist() == chosen["example_id"].tolist()
     assert sum(tested) == len(frame)
     assert (tmp_path / "out" / "best" / "trial_id").exists()

@@ -78,8 +78,8 @@ def result_of(folder: Path) -> dict:
     return {k: v for k, v in json.loads(path.read_text()).items() if not k.endswith("seconds")}
 
 
-def epochs_of(folder: Path) -> pd.DataFrame:
-    return raybert.load_sweep(folder).epochs.drop(columns="seconds")
+def evaluations_of(folder: Path) -> pd.DataFrame:
+    return raybert.load_sweep(folder).evaluations.drop(columns="seconds")
 
 
 def test_a_run_is_a_folder_as_a_sweeps_without_ray(trained):
@@ -200,7 +200,7 @@ def test_ctrl_c_and_resume_give_bit_identical_metrics(place, tmp_path):
     with bar:
         assert train_one(*arguments, tmp_path / "parts", bar, resume=True).exit_code == 0
     assert result_of(tmp_path / "whole") == result_of(tmp_path / "parts")
-    pd.testing.assert_frame_equal(epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "parts"))
+    pd.testing.assert_frame_equal(evaluations_of(tmp_path / "whole"), evaluations_of(tmp_path / "parts"))
     predictions = [next((tmp_path / name).glob("trials/*/predictions.parquet")) for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*map(pd.read_parquet, predictions))
 

@@ -19,7 +19,7 @@ REQUIRED = [
     "fold",
     "budget",
     "status",
-    "best_epoch",
+    "best_pass",
     "validation_accuracy",
     "validation_macro_f1",
     "test_accuracy",
@@ -68,11 +68,13 @@ def test_the_sweep_file_ends_with_a_table_plots_and_the_best_model(undisturbed):
     assert (results.trials["status"] == "complete").all()
     assert len(results.trials) == 8 * 2 + 2
     assert (results.trials.set_index("strategy")["optimizer_steps"] == 12).drop("proxy").all()
-    assert {"train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "samples"} <= set(results.epochs)
-    for table in ("trials", "epochs", "summary"):
+    assert {"train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "samples"} <= set(
+        results.evaluations
+    )
+    for table in ("trials", "evaluations", "summary"):
         stored = pd.read_parquet(undisturbed / "results" / f"{table}.parquet")
         assert len(stored) == len(getattr(results, table)) == len(pd.read_csv(undisturbed / "results" / f"{table}.csv"))
-    for plot in ("accuracy", "samples_per_epoch"):
+    for plot in ("accuracy", "samples_per_pass"):
         assert (undisturbed / "plots" / f"{plot}.png").stat().st_size > 5000
 
 
@@ -91,8 +93,8 @@ def test_a_selection_can_be_read_back(undisturbed):
     chosen = results.selection(trials.loc["el2n", "trial_id"].iloc[0])
     assert len(chosen) == chosen["example_id"].nunique() == 24
     assert chosen["score"].notna().all()
-    epochs = results.selection(trials.loc["random_epoch", "trial_id"].iloc[0])
-    assert (epochs.groupby("epoch").size() == 24).all()
+    passes = results.selection(trials.loc["random_epoch", "trial_id"].iloc[0])
+    assert (passes.groupby("pass").size() == 24).all()
     predictions = results.predictions(trials.loc["all", "trial_id"].iloc[0])
     test = predictions[predictions["split"] == "test"]
     predicted = test.filter(like="prob_").to_numpy().argmax(1)
@@ -136,4 +138,4 @@ def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(u
     assert {path: path.read_bytes() for path in survivors} == stamps
     one, other = raybert.load_sweep(undisturbed), raybert.load_sweep(folder)
     pd.testing.assert_frame_equal(timeless(one.trials), timeless(other.trials))
-    pd.testing.assert_frame_equal(timeless(one.epochs), timeless(other.epochs))
+    pd.testing.assert_frame_equal(timeless(one.evaluations), timeless(other.evaluations))

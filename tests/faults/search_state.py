@@ -76,7 +76,7 @@ def _assert_says_the_same(folder: Path, trial: dict[str, Any], events: list[dict
     first = [event for event in reports if event["seed"] == trial["attributes"]["seeds"][0]]
     assert {event["examples_seen"]: event["value"] for event in first} == trial["curve"]
     for run, seed in zip(trial["attributes"]["runs"], trial["attributes"]["seeds"], strict=True):
-        rows = {row["evaluation"]: row for row in read_json_lines(folder / "trials" / run / "epochs.jsonl")}
+        rows = {row["evaluation"]: row for row in read_json_lines(folder / "trials" / run / "evaluations.jsonl")}
         own = sorted((event for event in reports if event["seed"] == seed), key=lambda event: event["evaluation"])
         best = -float("inf")
         for event in own:

@@ -273,7 +273,7 @@ def assert_same_end(one: Path, other: Path) -> None:
 def assert_same_tables(one: Path, other: Path) -> None:
     """Two folders give the same tables, in all of which trials are complete."""
     results, expected = raybert.load_sweep(one), raybert.load_sweep(other)
-    for table in ("trials", "epochs", "summary"):
+    for table in ("trials", "evaluations", "summary"):
         pd.testing.assert_frame_equal(timeless(getattr(results, table)), timeless(getattr(expected, table)))
     assert (results.trials["status"] == "complete").all()
 

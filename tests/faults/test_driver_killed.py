@@ -38,7 +38,7 @@ def write_search(ground, path, slots):
 
 def num_events(folder: Path) -> int:
     """Return how much has happened in a sweep: decisions, evaluations, results."""
-    logs = [folder / "decisions.jsonl", *folder.glob("trials/*/epochs.jsonl")]
+    logs = [folder / "decisions.jsonl", *folder.glob("trials/*/evaluations.jsonl")]
     lines = sum(path.read_bytes().count(b"\n") for path in logs if path.exists())
     return lines + len(list(folder.glob("trials/*/result.json")))
 

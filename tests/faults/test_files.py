@@ -32,7 +32,7 @@ OF_A_TRIAL = (
     "result.json",
     "selection.parquet",
     "predictions.parquet",
-    "epochs.jsonl",
+    "evaluations.jsonl",
     "config.yaml",
     "heartbeat.json",
     "losses.npz",

@@ -21,7 +21,7 @@ def _no_traps_left(ground):
 
 
 def rows_of(folder):
-    (path,) = folder.glob("trials/*/epochs.jsonl")
+    (path,) = folder.glob("trials/*/evaluations.jsonl")
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -64,7 +64,7 @@ def test_two_workers_one_of_which_is_killed_train_what_one_worker_trains(ground,
         assert ended.outcome.exit_code == 0, ended.said
         assert steps_at_the_gate == [2, 4, 6, 8]
         assert [row["step"] for row in rows_of(two)] == [2, 4, 6, 8, 10, 12, 14, 16]  # none of them twice
-        expected, found = (raybert.load_sweep(folder).epochs for folder in (one, two))
+        expected, found = (raybert.load_sweep(folder).evaluations for folder in (one, two))
         for column in ("train_loss", "validation_loss"):
             np.testing.assert_allclose(found[column], expected[column], rtol=1e-4)
 

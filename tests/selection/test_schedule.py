@@ -23,7 +23,7 @@ class View:
     step: int = 0
     total_steps: int = 20
     train_losses: np.ndarray = field(default_factory=lambda: np.full(N, np.nan))
-    train_loss_epochs: np.ndarray = field(default_factory=lambda: np.full(N, -1))
+    train_loss_passes: np.ndarray = field(default_factory=lambda: np.full(N, -1))
     calls: int = 0
 
     def predict(self, positions=None):

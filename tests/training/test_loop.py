@@ -13,6 +13,7 @@ from raybert.errors import TrialError
 from raybert.models import load_classifier
 from raybert.training import FixedPasses, LocalSurroundings, PassPlan, fit, predict_probs
 from raybert.training.checkpoint import load_last
+from tests.raybert_01 import age_checkpoint
 
 FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoint_seconds=0)
 
@@ -77,8 +78,8 @@ def test_training_ends_at_exactly_t_steps_and_counts_what_it_saw(tiny_bert, toke
     assert result.rows[-1]["step"] == 8
     # 96 examples are 6 batches of 16: a whole pass and two batches.
     assert result.examples_seen == 128
-    assert result.samples_per_epoch == (96, 96)
-    assert result.rows[-1]["epoch"] == pytest.approx(1 + 2 / 6, abs=1e-3)
+    assert result.samples_per_pass == (96, 96)
+    assert result.rows[-1]["pass"] == pytest.approx(1 + 2 / 6, abs=1e-3)
     assert [row["evaluation"] for row in result.rows] == list(range(1, 9))
 
 
@@ -137,36 +138,25 @@ def test_a_run_stopped_at_any_step_continues_bit_identically(tiny_bert, tokens, 
     np.testing.assert_array_equal(second.test_probs, whole.test_probs)
     np.testing.assert_array_equal(second.train_losses, whole.train_losses)
     np.testing.assert_array_equal(second.train_loss_passes, whole.train_loss_passes)
-    assert (second.examples_scored, second.samples_per_epoch) == (
+    assert (second.examples_scored, second.samples_per_pass) == (
         whole.examples_scored,
-        whole.samples_per_epoch,
+        whole.samples_per_pass,
     )
-
-
-def as_raybert_01_wrote_it(folder):
-    """Rewrite `last` with a row of losses a pass, as raybert 0.1 kept them; return its number of passes."""
-    state = torch.load(folder / "last" / "state.pt", weights_only=True)
-    history = state.pop("history")
-    last, when = history["losses"], history["loss_passes"]
-    rows = torch.full((history["current_pass"] + 1, len(last)), torch.nan)
-    for number in range(len(rows)):
-        rows[number, when > number] = 9.0  # trained on again since: what it was then does not matter
-        rows[number, when == number] = last[when == number]
-    torch.save(state | {"losses": rows, "window": history["window"]}, folder / "last" / "state.pt")
-    return len(rows)
 
 
 def test_a_checkpoint_of_raybert_01_is_continued(tiny_bert, tokens, tmp_path):
     whole = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, total_steps=14)
     model = load_classifier(tiny_bert, tokens.label_names, 0)
     train(model, tokens, total_steps=14, surroundings=StopAfter(tmp_path, 8))  # passes have 6 steps
-    assert as_raybert_01_wrote_it(tmp_path) == 2
+    assert age_checkpoint(tmp_path) == 2
     model = load_classifier(tiny_bert, tokens.label_names, 7)
     second = train(model, tokens, total_steps=14, surroundings=LocalSurroundings(checkpoint_folder=tmp_path))
     assert second.optimizer_steps == 14
     np.testing.assert_array_equal(second.train_losses, whole.train_losses)
     np.testing.assert_array_equal(second.train_loss_passes, whole.train_loss_passes)
     assert np.bincount(second.train_loss_passes).tolist() == [0, 64, 32]
+    assert second.samples_per_pass == whole.samples_per_pass
+    assert [row["pass"] for row in second.rows] == [row["pass"] for row in whole.rows]
     assert second.test_metrics == whole.test_metrics
 
 
@@ -225,6 +215,21 @@ def test_without_evaluate_test_the_test_split_is_never_read(tiny_bert, tokens):
         train(load_classifier(tiny_bert, tokens.label_names, 0), blind)
 
 
+class LooksByTheOldName:
+    """A planner of raybert 0.1, which asks for the passes of losses by another name."""
+
+    def next_pass(self, epoch, previous, view):
+        with pytest.warns(DeprecationWarning, match="train_loss_epochs is now train_loss_passes"):
+            seen = view.train_loss_epochs >= 0
+        return PassPlan(np.flatnonzero(~seen)[:32])
+
+
+def test_a_planner_may_ask_for_passes_by_the_name_of_raybert_01(tiny_bert, tokens):
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    result = train(model, tokens, epochs=LooksByTheOldName(), total_steps=6)
+    assert np.bincount(result.train_loss_passes).tolist() == [32, 32, 32]
+
+
 def test_weights_multiply_the_losses_and_not_the_denominator(tiny_bert, tokens):
     """One SGD-free check: the gradient of a weighted batch is the weighted sum of gradients over B."""
     model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0).eval()
@@ -270,7 +275,7 @@ def test_a_pass_can_be_cut_after_some_steps(tiny_bert, tokens):
             return PassPlan(np.arange(96), max_steps=2)
 
     result = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, epochs=Cut(), total_steps=6)
-    assert result.samples_per_epoch == (96, 96, 96)
+    assert result.samples_per_pass == (96, 96, 96)
     assert result.examples_seen == 96
 
 

@@ -21,7 +21,7 @@ _COLOURED = 7
 _WIDE = 20.0
 
 
-def draw_samples_per_epoch(sweep: Sweep) -> Figure:
+def draw_samples_per_pass(sweep: Sweep) -> Figure:
     """Return how many examples each pass of each strategy trained on, one line per strategy (mean over seeds).
 
     Strategies with the same line at a budget share it and its legend entry.
@@ -30,7 +30,7 @@ def draw_samples_per_epoch(sweep: Sweep) -> Figure:
     several = complete.loc[complete["budget_kind"] != "none", "budget"].nunique() > 1
     lines: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for (strategy, budget, kind), group in complete.groupby(["strategy", "budget", "budget_kind"], sort=False):
-        passes = [list(counts) for counts in group["samples_per_epoch"]]
+        passes = [list(counts) for counts in group["samples_per_pass"]]
         shortest = min(len(counts) for counts in passes)
         mean = tuple(np.mean([counts[:shortest] for counts in passes], axis=0))
         heading = f"budget {budget:,}:\n" if several and kind != "none" else ""
@@ -47,7 +47,7 @@ def draw_samples_per_epoch(sweep: Sweep) -> Figure:
             label=heading + _named(names),
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch (pass over what the strategy chose)")
+    axes.set_xlabel("pass over what the strategy chose")
     axes.set_ylabel("examples in the pass")
     _scale_counts(axes, [count for _, counts in lines for count in counts])
     add_title(axes, "How many examples does each pass train on?")
@@ -63,8 +63,8 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
     With many strategies those that end best and random are in colour, the others grey.
     """
     compared = sweep.trials.loc[sweep.trials["role"] == "trial", ["trial_id", "budget_kind"]]
-    epochs = sweep.epochs.merge(compared, on="trial_id")
-    panels = [rows for _, rows in epochs.groupby(["budget", epochs["budget_kind"] == "none"])]
+    evaluations = sweep.evaluations.merge(compared, on="trial_id")
+    panels = [rows for _, rows in evaluations.groupby(["budget", evaluations["budget_kind"] == "none"])]
     columns = min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(7.2 if columns == 1 else 10.6, 0.6 + 4.0 * rows), layout="constrained")

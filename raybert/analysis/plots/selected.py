@@ -51,7 +51,7 @@ def draw_overlap(overlap: pd.DataFrame) -> Figure:
         table = overlap[overlap["budget"] == budget]
         images = _draw_triangles(axes, table, names)
         chance = table["jaccard_by_chance"].median()
-        title = f"{budget:,} of {table['pool'].iloc[0]:,.0f} examples; by chance Jaccard is {100 * chance:.0f} %"
+        title = f"{budget:,} of {table['pool_size'].iloc[0]:,.0f} examples; by chance Jaccard is {100 * chance:.0f} %"
         axes.set_title(title, loc="left", fontsize=9)
     for image, words in zip(images, ("below: Jaccard of the sets", "above: Spearman of the scores"), strict=True):
         if image is images[0] or has_scores:

@@ -9,70 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.results.sweep import TRIAL_KEYS, Sweep
-from raybert.analysis.statistics.columns import plain_column
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.summary import summarize
 from raybert.errors import SweepError
-from raybert.files import read_json, read_json_lines
+from raybert.files import read_json
 from raybert.sweeping.folder.trial_folder import TrialFolder
-
-_TRIAL_COLUMNS = (
-    "trial_id",
-    "strategy",
-    "seed",
-    "fold",
-    "budget",
-    "status",
-    "best_epoch",
-    "validation_accuracy",
-    "validation_macro_f1",
-    "test_accuracy",
-    "test_macro_f1",
-    "test_weighted_f1",
-    "test_auc_roc",
-    "test_auc_pr",
-    "test_loss",
-    "examples_seen",
-    "optimizer_steps",
-    "train_seconds",
-    "selection_seconds",
-    "wall_seconds",
-    "error",
-)
-_FURTHER_COLUMNS = (
-    "failure",
-    "role",
-    "budget_kind",
-    "pool",
-    "best_step",
-    "validation_loss",
-    "evaluation_seconds",
-    "signal_seconds",
-    "examples_scored",
-    "refilled",
-    "samples_per_epoch",
-)
-_EPOCH_COLUMNS = (
-    "evaluation",
-    "epoch",
-    "step",
-    "examples_seen",
-    "samples",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_macro_f1",
-    "learning_rate",
-    "seconds",
-)
-_WORDS = frozenset({"trial_id", "strategy", "status", "error", "failure", "role", "budget_kind", "samples_per_epoch"})
-_WHOLE = frozenset({"seed", "fold", "budget", "pool"})
-"""Whole numbers that every trial has."""
-_COUNTS = frozenset(
-    {"examples_seen", "optimizer_steps", "examples_scored", "refilled", "best_step"} | {"evaluation", "step", "samples"}
-)
-"""Whole numbers that an unfinished trial does not have: nullable, so that a table keeps its types."""
+from raybert.tables import EVALUATIONS, TRIAL_KEYS, TRIALS, with_new_names
 
 
 def load_sweep(folder: str | Path) -> Sweep:
@@ -100,7 +43,7 @@ def load_sweep(folder: str | Path) -> Sweep:
         name=str(plan.get("name", folder.name)),
         folder=folder,
         trials=trials,
-        epochs=_epochs_frame(folder, trials, grid_columns),
+        evaluations=_evaluations_frame(folder, trials, grid_columns),
         summary=summarize(trials[trials["role"] != "part"], grid_columns),
         grid_columns=grid_columns,
         plan=plan,
@@ -117,7 +60,7 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     plan = read_json(path)
     if plan is None or not isinstance(plan.get("trials"), list):
         raise SweepError(f"{path}: must hold a list of trials; run the sweep again to write it anew")
-    return plan
+    return plan | {"trials": [with_new_names(spec) for spec in plan["trials"]]}
 
 
 def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns: tuple[str, ...]) -> pd.DataFrame:
@@ -127,15 +70,18 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
         role = spec.get("role", "trial")
         records.append(
             {key: _plain(value) for key, value in outcome.items()}
-            | {key: spec.get(key) for key in ("trial_id", "budget", "pool", "budget_kind")}
+            | {
+                key: _plain(spec.get(key))
+                for key in ("trial_id", "budget", "pool_size", "budget_kind", "total_steps", "grid")
+            }
             | {"seed": spec.get("seed", 0), "fold": spec.get("fold", 0), "role": role}
             | {"strategy": "proxy" if role == "proxy" else spec["strategy"]}
             | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
         )
-    frame = _typed(records, [*_TRIAL_COLUMNS, *grid_columns, *_FURTHER_COLUMNS], grid_columns)
+    frame = typed_frame(records, TRIALS, grid_columns)
     frame["budget"] = _budgets(frame, grid_columns)
     shared = frame[["selection_seconds", "signal_seconds"]].fillna(0.0).sum(axis=1)
-    frame.insert(list(frame.columns).index("signal_seconds") + 1, "total_seconds", frame["train_seconds"] + shared)
+    frame["total_seconds"] = frame["train_seconds"] + shared
     return frame
 
 
@@ -153,7 +99,7 @@ def _outcome(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     result = read_json(path)
     if result is not None:
-        return {"status": "complete", **result}
+        return {"status": "complete", **with_new_names(result)}
     if path.exists():
         return {
             "status": "failed",
@@ -175,43 +121,10 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _epochs_frame(folder: Path, trials: pd.DataFrame, grid_columns: tuple[str, ...]) -> pd.DataFrame:
-    keys = [*TRIAL_KEYS, *grid_columns]
+def _evaluations_frame(folder: Path, trials: pd.DataFrame, grid_columns: tuple[str, ...]) -> pd.DataFrame:
     records: list[dict[Any, Any]] = []
-    for trial in trials[keys].to_dict("records"):
-        rows = read_json_lines(folder / "trials" / str(trial["trial_id"]) / "epochs.jsonl")
-        latest = {row.get("evaluation", number): row for number, row in enumerate(rows)}
-        for evaluation in sorted(latest):
-            row = {"evaluation": evaluation, **latest[evaluation]}
+    for trial in trials[[*TRIAL_KEYS, *grid_columns]].to_dict("records"):
+        rows = TrialFolder(folder / "trials" / str(trial["trial_id"])).rows()
+        for row in sorted(rows, key=lambda row: int(row["evaluation"])):
             records.append({key: _plain(value) for key, value in row.items()} | trial)
-    return _typed(records, [*keys, *_EPOCH_COLUMNS], grid_columns)
-
-
-def _typed(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], grid_columns: Sequence[str]) -> pd.DataFrame:
-    """Return records as a frame with these columns in front, each of the same type whatever is missing."""
-    frame = pd.DataFrame.from_records([dict(record) for record in records])
-    others = [str(column) for column in frame.columns if column not in columns]
-    frame = frame.reindex(columns=[*columns, *others])
-    for column in frame.columns:
-        if column in grid_columns:
-            frame[column] = plain_column(frame[column])
-        elif column in _WHOLE:
-            frame[column] = pd.to_numeric(frame[column]).astype("int64")
-        elif column in _COUNTS:
-            frame[column] = pd.to_numeric(frame[column]).astype("Int64")
-        elif column == "samples_per_epoch":
-            frame[column] = frame[column].astype(object)
-        elif column in _WORDS:
-            frame[column] = frame[column].astype("str")
-        elif column in columns:
-            frame[column] = pd.to_numeric(frame[column]).astype("float64")
-        else:
-            frame[column] = _storable(frame[column])
-    return frame
-
-
-def _storable(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column that parquet can hold: values of several types become JSON text."""
-    if values.dtype != object or len({type(v) for v in values.dropna()}) <= 1:
-        return values
-    return values.map(lambda v: v if v is None or isinstance(v, str) else json.dumps(v))
+    return typed_frame(records, EVALUATIONS, grid_columns)

@@ -14,12 +14,12 @@ def run_lines(sweep: Sweep) -> list[str]:
         sweep: with one complete trial.
     """
     trial = sweep.comparable_trials().iloc[-1].to_dict()
-    rows = sweep.epochs[sweep.epochs["trial_id"] == trial["trial_id"]]
+    rows = sweep.evaluations[sweep.evaluations["trial_id"] == trial["trial_id"]]
     chosen_by = load_stored_config(sweep.folder / "resolved.yaml").train.best_metric
     metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in TRIAL_METRICS if f"test_{name}" in trial)
     lines = [
-        f"{trial['strategy']}: {trial['budget']:,} of {trial['pool']:,} examples, {trial['optimizer_steps']:,} steps "
-        f"in {trial['train_seconds']:,.1f} s, {len(rows)} evaluations",
+        f"{trial['strategy']}: {trial['budget']:,} of {trial['pool_size']:,} examples, "
+        f"{trial['optimizer_steps']:,} steps in {trial['train_seconds']:,.1f} s, {len(rows)} evaluations",
         f"best evaluation: step {trial['best_step']:,}, validation {chosen_by} {trial[f'validation_{chosen_by}']:.3f}",
         f"test: {metrics}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +21,12 @@ from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.tables import RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
 if TYPE_CHECKING:
     from raybert.sweeping.runner import Outcome
 
 _SHOWN_ERRORS = 5
-TRIAL_KEYS = ("trial_id", "strategy", "seed", "fold", "budget")
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +38,7 @@ class Sweep:
         folder: where the results are.
         trials: a row per planned run, in the order of the plan; `status` is complete, failed or pending; `role` is
             trial, proxy, or part (a run that only serves a score).
-        epochs: a row per evaluation of every run that has begun.
+        evaluations: a row per evaluation of every run that has begun.
         summary: a row per configuration (strategy x budget x grid values), without parts, see `stats.summarize`.
         grid_columns: the varied hyperparameters, which are columns of all three tables.
         plan: `plan.json`.
@@ -48,12 +49,18 @@ class Sweep:
     name: str
     folder: Path
     trials: pd.DataFrame
-    epochs: pd.DataFrame
+    evaluations: pd.DataFrame
     summary: pd.DataFrame
     grid_columns: tuple[str, ...]
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
     outcome: Outcome | None = None
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """The table `evaluations` under its name of raybert 0.1."""
+        warnings.warn("Sweep.epochs is now Sweep.evaluations", DeprecationWarning, stacklevel=2)
+        return self.evaluations
 
     @cached_property
     def search(self) -> Search | None:
@@ -119,8 +126,9 @@ class Sweep:
         return trials[mask]
 
     def selection(self, trial_id: str) -> pd.DataFrame | None:
-        """Return example_id, position, epoch (or round; -1: before training), score and weight of a subset, if kept."""
-        return _read_parquet(self._trial_folder(trial_id) / "selection.parquet")
+        """Return what a trial has chosen, if kept: the columns of `raybert.tables.SELECTION`."""
+        rows = _read_parquet(self._trial_folder(trial_id) / "selection.parquet")
+        return None if rows is None else rows.rename(columns=RENAMED_COLUMNS)
 
     def selections(self) -> pd.DataFrame:
         """Return what every complete trial selected, with the columns that identify the trial in front."""
@@ -130,7 +138,7 @@ class Sweep:
             rows = self.selection(trial["trial_id"])
             if rows is not None:
                 parts.append(rows.assign(**{str(key): value for key, value in trial.items()}))
-        columns = [*keys, "example_id", "position", "epoch", "score", "weight"]
+        columns = [*keys, *SELECTION.order()]
         return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
     def pool_scores(self, trial_id: str) -> np.ndarray | None:
@@ -151,10 +159,7 @@ class Sweep:
         return scores
 
     def losses(self, trial_id: str) -> pd.DataFrame | None:
-        """Return what each pool example's loss was when the trial last trained on it, in pool order, if kept.
-
-        Columns: `loss` float32, plain cross entropy, NaN: never trained on; `loss_pass` int32, the pass (0, 1, 2, ...)
-        that it is of, -1: never.
+        """Return each pool example's last training loss and its pass, if kept: the columns of `raybert.tables.LOSSES`.
 
         Raises:
             SweepError: the file is damaged.
@@ -186,7 +191,9 @@ class Sweep:
         trials = self.comparable_trials()
         trials = trials[trials["budget_kind"] != "none"]
         others = [column for column in self.grid_columns if column != "selection.budget"]
-        trials = trials[[*TRIAL_KEYS, "budget_kind", "pool", *others]]  # rows of all columns are slow to take apart
+        trials = trials[
+            [*TRIAL_KEYS, "budget_kind", "pool_size", *others]
+        ]  # rows of all columns are slow to take apart
         parts = []
         for _, group in trials.groupby(["budget", "seed", "fold", *others], sort=False, dropna=False):
             subsets = [self._subset(trial, with_scores=True) for trial in group.to_dict("records")]
@@ -269,12 +276,12 @@ class Sweep:
             budget_kind=trial["budget_kind"],
             seed=trial["seed"],
             fold=trial["fold"],
-            passes=np.bincount(_read_positions(path), minlength=trial["pool"]),
+            passes=np.bincount(_read_positions(path), minlength=trial["pool_size"]),
             pool_scores=self.pool_scores(trial["trial_id"]) if with_scores else None,
         )
 
     def _is_of_pool(self, trial: Mapping[Any, Any], pool: pd.DataFrame | None) -> bool:
-        if pool is None or trial["pool"] != len(pool):
+        if pool is None or trial["pool_size"] != len(pool):
             return False
         if not any(column.startswith("data.") for column in self.grid_columns):
             return True

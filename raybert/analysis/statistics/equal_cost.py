@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from raybert.tables import EQUAL_COST
+
 MULTIPLES = (1.0, 2.0, 3.0, 5.0, 10.0)
 """Of what `random` costs at the same budget."""
-_COLUMNS = ["budget", "strategy", "role", "cost_of_random", "seconds", "validation_accuracy", "num_seeds", "num_begun"]
 
 
-def equal_cost_table(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+def equal_cost_table(trials: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
     """Return the validation accuracy of every strategy once a total cost is spent.
 
     The cost of an evaluation is what the trial has spent until then: its signals as if it had computed them alone,
@@ -17,15 +18,14 @@ def equal_cost_table(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame
     that one would keep. A strategy whose signals cost more has nothing by then: NaN, and `num_begun` counts its seeds
     that have. Validation and not test: the test split is read for the chosen evaluation only.
 
-    Columns: budget (of `random`), strategy, role, cost_of_random (multiple), seconds, validation_accuracy (mean over
-    the seeds that have begun), num_seeds, num_begun (both with folds: seeds x folds).
+    Columns: those of `EQUAL_COST`.
 
     Args:
         trials: `Sweep.trials`.
-        epochs: `Sweep.epochs`.
+        evaluations: `Sweep.evaluations`.
     """
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
-    curves = epochs.merge(complete[["trial_id", "role", "signal_seconds"]], on="trial_id")
+    curves = evaluations.merge(complete[["trial_id", "role", "signal_seconds"]], on="trial_id")
     curves = curves.assign(spent=curves["signal_seconds"] + curves["seconds"])
     rows = []
     for budget, baseline in curves[curves["strategy"] == "random"].groupby("budget"):
@@ -47,4 +47,4 @@ def equal_cost_table(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame
                         len(best),
                     )
                 )
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=EQUAL_COST.order())

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.subsets import Subset
+from raybert.tables import OVERLAP
 
 PAIR_COLUMNS = (
     "budget",
@@ -17,7 +18,7 @@ PAIR_COLUMNS = (
     "strategy_b",
     "seed",
     "fold",
-    "pool",
+    "pool_size",
     "num_a",
     "num_b",
     "jaccard",
@@ -34,7 +35,7 @@ _FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
 def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
     """Return the agreement of every two subsets of one pool, budget, seed and fold, one row per pair.
 
-    Columns: budget, strategy_a, strategy_b, seed, fold, pool (its size), num_a and num_b (how many examples were
+    Columns: budget, strategy_a, strategy_b, seed, fold, pool_size, num_a and num_b (how many examples were
     trained on up to the end, whatever the schedule), jaccard of these sets, jaccard_by_chance (two random draws of
     these sizes), spearman of the scores of the whole pool (NaN where one has none), and ranking: 1 if both scores
     rank the pool alike, -1 if in reverse, 0 if differently, NaN if unknown.
@@ -65,16 +66,16 @@ def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
 
 
 def overlap_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the agreement of every two strategies at each budget: means over seeds and folds; num_seeds comes last.
+    """Return the agreement of every two strategies at each budget, as means over seeds and folds: `OVERLAP`.
 
     Args:
         pairs: rows of `compare_subsets`.
     """
     keys = ["budget", "strategy_a", "strategy_b"]
-    means = ["pool", "num_a", "num_b", "jaccard", "jaccard_by_chance", "spearman"]
     if pairs.empty:
-        return pd.DataFrame(columns=[*keys, *means, "num_seeds"])
+        return pd.DataFrame(columns=OVERLAP.order())
     groups = pairs.groupby(keys, sort=False)
+    means = [name for name in OVERLAP.order() if name in pairs and name not in keys]
     table = groups[means].mean()
     table["num_seeds"] = groups["seed"].nunique()
     return table.reset_index()
@@ -106,7 +107,7 @@ def same_rankings(pairs: pd.DataFrame) -> list[dict[str, int]]:
 
 def same_choices(pairs: pd.DataFrame) -> list[tuple[str, ...]]:
     """Return groups of strategies that chose the same examples at every budget (below the whole pool) and seed."""
-    real = pairs[pairs["budget"] < pairs["pool"]]
+    real = pairs[pairs["budget"] < pairs["pool_size"]]
     equal = (real["jaccard"] == 1).groupby([real["strategy_a"], real["strategy_b"]], sort=False).all()
     identical = {frozenset(names) for names in equal.index[equal]}
     groups: list[list[str]] = []

@@ -21,26 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-METRICS = (
-    "test_accuracy",
-    "test_macro_f1",
-    "test_weighted_f1",
-    "test_auc_roc",
-    "test_auc_pr",
-    "test_loss",
-    "validation_accuracy",
-    "validation_macro_f1",
-)
-COMPARED = ("test_accuracy", "test_macro_f1")
-COSTS = (
-    "train_seconds",
-    "selection_seconds",
-    "signal_seconds",
-    "total_seconds",
-    "examples_scored",
-    "examples_seen",
-    "optimizer_steps",
-)
+from raybert.tables import COMPARED, COSTS, SUMMARIZED
+
 BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
 _LEVEL = 0.95
 _PAIR = ["seed", "fold"]
@@ -52,11 +34,7 @@ _NO_SPREAD = 1e-12
 def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
-    Columns: the configuration; how many trials there are, how many of them complete, failed and pending, over how
-    many seeds and folds, and `folds`, the m of the cross-validation (1: none); `<metric>_mean`, `_std` (ddof 1),
-    `_low` and `_high`; for accuracy and macro-F1 also `_vs_random` and `_vs_all` (mean paired difference) with `_low`,
-    `_high` and `_p` (paired t-test) and `num_pairs_random`, `num_pairs_all`; `<cost>_mean`; `holm_p` (accuracy against
-    random, Holm's correction over all such comparisons of the table), `verdict` and `note`.
+    Columns: those of `SUMMARY`.
 
     Only complete trials count. `random` is matched at the same budget and grid values, `all` at the same grid
     values without `selection.budget`; strategies of budget kind `none` are not compared with `random`, which
@@ -71,7 +49,7 @@ def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.Data
     table = _counts(trials, keys)
     complete = trials[trials["status"] == "complete"]
     units = _units(complete, keys)
-    for metric in METRICS:
+    for metric in SUMMARIZED:
         table = table.join(_interval_columns(units, keys, metric, metric, mean_suffix="_mean"))
     others = [column for column in grid_columns if column != _BUDGET_KEY]
     comparable = units[(units["budget_kind"] != "none") & (units["role"] != "proxy")]
@@ -191,7 +169,7 @@ def _counts(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _units(complete: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return one row per configuration and (seed, fold); several proxies of a seed are averaged."""
-    return complete.groupby([*keys, "folds", *_PAIR], dropna=False, sort=False)[list(METRICS)].mean().reset_index()
+    return complete.groupby([*keys, "folds", *_PAIR], dropna=False, sort=False)[list(SUMMARIZED)].mean().reset_index()
 
 
 def _interval_columns(

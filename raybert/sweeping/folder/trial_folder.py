@@ -29,6 +29,7 @@ from raybert.files import (
 from raybert.sweeping.folder.failure_kinds import KINDS
 from raybert.sweeping.folder.failures import Failure, because_of, cause_in_words
 from raybert.sweeping.folder.heartbeat import forget_beat
+from raybert.tables import with_new_names
 
 _MARKS = (
     ("result.json", "complete"),
@@ -37,6 +38,7 @@ _MARKS = (
     ("pruned.json", "pruned"),
 )
 """Which file makes a trial what; the first one counts."""
+_ROWS, _OLD_ROWS = "evaluations.jsonl", "epochs.jsonl"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class TrialFolder:
         result = read_json(path)
         if result is None:
             raise SweepError(f"{path}: damaged; delete it to run the trial again")
-        return result
+        return with_new_names(result)
 
     def error(self) -> str:
         """Return the recorded failure: `ErrorType: message`, then the traceback; what a damaged file still holds."""
@@ -156,7 +158,7 @@ class TrialFolder:
         if result is None:
             return [self.path / "result.json", *torn]
         if "optimizer_steps" in result and not self._has_rows_until(result["optimizer_steps"]):
-            torn.append(self.path / "epochs.jsonl")
+            torn.append(self._rows_path)
         return torn
 
     def _has_rows_until(self, last_step: int) -> bool:
@@ -228,14 +230,26 @@ class TrialFolder:
             ) from None
 
     def append_row(self, row: Mapping[str, Any]) -> None:
-        """Append an evaluation to `epochs.jsonl`; after a torn line a new one is begun."""
-        append_json_line(self.path / "epochs.jsonl", row)
+        """Append an evaluation to `evaluations.jsonl`; after a torn line a new one is begun."""
+        append_json_line(self._rows_path, row)
 
     def complete_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write `epochs.jsonl` anew where it has lost evaluations that the run's checkpoint still knew."""
+        """Write `evaluations.jsonl` anew where it has lost evaluations that the run's checkpoint still knew."""
         if len(self.rows()) < len(rows):
-            write_json_lines(self.path / "epochs.jsonl", rows)
+            write_json_lines(self._rows_path, rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the evaluations; of one that was repeated after a restart, the last."""
-        return list({row["evaluation"]: row for row in read_json_lines(self.path / "epochs.jsonl")}.values())
+        rows = map(with_new_names, read_json_lines(self._rows_path))
+        return list({row["evaluation"]: row for row in rows}.values())
+
+    def take_new_names(self) -> None:
+        """Rename what a run of raybert 0.1 left, before today's goes on with it; its owner alone may do so."""
+        if self._rows_path.name == _OLD_ROWS:
+            self._rows_path.rename(self.path / _ROWS)
+
+    @property
+    def _rows_path(self) -> Path:
+        """`evaluations.jsonl`, or `epochs.jsonl` in a folder that raybert 0.1 wrote."""
+        path, old = self.path / _ROWS, self.path / _OLD_ROWS
+        return old if old.exists() and not path.exists() else path

@@ -136,7 +136,7 @@ class RunSpec:
             "seed": self.seed,
             "fold": self.fold,
             "budget": self.budget,
-            "pool": self.pool_size,
+            "pool_size": self.pool_size,
             "budget_kind": self.strategy.spends(),
             "total_steps": self.total_steps,
             "grid": self.grid,

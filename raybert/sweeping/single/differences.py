@@ -14,6 +14,7 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.tables import RENAMED_COLUMNS
 
 _CLOCK = "seconds"
 """In the name of everything that a clock measured."""
@@ -95,12 +96,11 @@ def _tables(what: str, first: Path, again: Path) -> Comparison | None:
     """Compare two tables, by row and column."""
     if not first.is_file():
         return None
-    read = pd.read_parquet if first.suffix == ".parquet" else pd.read_csv
-    one: pd.DataFrame = read(first)
+    one = _read_table(first)
     if not again.is_file():
         return Comparison(what, f"{len(one):,} rows", (f"{again.name} is missing",))
-    other = read(again)
-    if "example_id" in one and "epoch" in one:
+    other = _read_table(again)
+    if "example_id" in one and "pass" in one:
         differing = _chosen(one, other)
         if differing:
             return Comparison(what, f"{len(one):,} rows", (differing,))
@@ -112,9 +112,15 @@ def _tables(what: str, first: Path, again: Path) -> Comparison | None:
     return Comparison(what, f"{len(one):,} rows", tuple(lines))
 
 
+def _read_table(path: Path) -> pd.DataFrame:
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    frame: pd.DataFrame = read(path)
+    return frame.rename(columns=RENAMED_COLUMNS)
+
+
 def _chosen(one: pd.DataFrame, other: pd.DataFrame) -> str:
     """Say how many examples of a selection are others; nothing: they are the same, in whatever order."""
-    keys = ["epoch", "example_id"]
+    keys = ["pass", "example_id"]
     both = one[keys].merge(other[keys], on=keys)
     if len(both) == len(one) == len(other):
         return ""

@@ -14,7 +14,7 @@ from raybert.selection.strategy import Selection
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
 BEFORE_TRAINING = -1
-"""The epoch of what was chosen once."""
+"""The pass of what was chosen once."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,23 @@ def join_rounds(plans: list[tuple[int, PassPlan]]) -> tuple[Selection, np.ndarra
 
 def selection_frame(
     positions: np.ndarray,
-    epochs: np.ndarray | int,
+    passes: np.ndarray | int,
     scores: np.ndarray | None = None,
     weights: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Return a row per chosen example: position, epoch (or round, or -1: before training), score, weight."""
+    """Return the columns of `SELECTION` but the ids: a row per chosen example.
+
+    Args:
+        positions: (k,) of the pool.
+        passes: (k,) pass or round that each was chosen for, or one for all.
+        scores: (k,); default: none.
+        weights: (k,); default: 1.
+    """
     count = len(positions)
     return pd.DataFrame(
         {
             "position": positions,
-            "epoch": np.broadcast_to(np.asarray(epochs, np.int32), count),
+            "pass": np.broadcast_to(np.asarray(passes, np.int32), count),
             "score": np.full(count, np.nan) if scores is None else scores,
             "weight": np.ones(count, np.float32) if weights is None else weights,
         }
@@ -118,5 +125,5 @@ def selection_frame(
 
 def frame_of_plans(plans: list[tuple[int, PassPlan]]) -> pd.DataFrame:
     """Return the rows of every pass."""
-    parts = [selection_frame(plan.positions, epoch, None, plan.weights) for epoch, plan in plans]
+    parts = [selection_frame(plan.positions, number, None, plan.weights) for number, plan in plans]
     return pd.concat(parts, ignore_index=True)

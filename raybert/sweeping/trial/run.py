@@ -46,11 +46,14 @@ from raybert.sweeping.trial.records import (
     selection_frame,
 )
 from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings
+from raybert.tables import TRIALS
 from raybert.training import FitResult, fit
 from raybert.training.memory.allocator import keep_memory, return_memory
 
 FitFunction = Callable[..., FitResult]
 
+_OF_SELECTION = 0x5E1EC7
+"""Tells what selecting draws from what splitting, ties or batches draw of the same seed; reads like "select"."""
 _WITHOUT_TEST = (TUNE, PART)
 """Runs of a search, and what only serves scores, its own among them: tuning never reads the test split."""
 
@@ -103,6 +106,7 @@ def _run_recorded(trial: _Trial) -> str:
     prepare_process(trial.spec)
     folder = trial.surroundings.folder
     take_stall(folder.path)
+    folder.take_new_names()
     try:
         inputs = _training_inputs(trial.spec, trial.data, trial.encoder)
         return "complete" if replace(trial, data=inputs).run() else "stopped"
@@ -138,7 +142,7 @@ def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) 
         num_classes=data.num_classes,
         tie_keys=tie_keys(data.example_ids, spec.seed),
         signals=arrays,
-        generator=np.random.default_rng([spec.seed, 0x5E1EC7]),
+        generator=np.random.default_rng([spec.seed, _OF_SELECTION]),
     )
 
 
@@ -252,8 +256,8 @@ class _Trial:
         """Write what was trained on: once, what each round added, or every pass; return the whole selection if any."""
         rounds = None if chosen is not None else join_rounds(recorded.plans())
         if rounds is not None:
-            chosen, epochs = rounds
-            frame = selection_frame(chosen.positions, epochs, chosen.scores, chosen.weights)
+            chosen, numbers = rounds
+            frame = selection_frame(chosen.positions, numbers, chosen.scores, chosen.weights)
         elif chosen is not None:
             frame = selection_frame(chosen.positions, BEFORE_TRAINING, chosen.scores, chosen.weights)
         else:
@@ -318,19 +322,19 @@ class _Trial:
         selection_seconds: float,
         wall_seconds: float,
     ) -> dict[str, Any]:
-        """Return what `result.json` holds: the row of `results/trials.parquet`."""
+        """Return what `result.json` holds: the row of `results/trials.parquet`, as far as a run knows it."""
         best = result.best_row
         held_out = {} if self.spec.role == REFIT else best
-        return {
+        values = {
             **self.spec.summary(),
             "status": "complete",
-            "best_epoch": best["epoch"],
+            "best_pass": best["pass"],
             "best_step": best["step"],
             **{key: value for key, value in held_out.items() if key.startswith("validation_")},
             **{f"test_{name}": value for name, value in (result.test_metrics or {}).items()},
             "examples_seen": result.examples_seen,
             "optimizer_steps": result.optimizer_steps,
-            "samples_per_epoch": list(result.samples_per_epoch),
+            "samples_per_pass": list(result.samples_per_pass),
             "examples_scored": result.examples_scored + sum(ref.examples_scored for ref in self.signals),
             **({"notes": "; ".join(notes)} if notes else {}),
             "refilled": chosen.refilled if chosen is not None else 0,
@@ -341,6 +345,7 @@ class _Trial:
             "signal_seconds_shared": sum(ref.shared_seconds for ref in self.signals),
             "wall_seconds": wall_seconds,
         }
+        return TRIALS.row(values)
 
 
 def _proxy_pooling(spec: RunSpec) -> Literal["mean", "cls"] | None:

@@ -29,7 +29,7 @@ def no_report(row: Mapping[str, Any]) -> None:
 
 @dataclass
 class TrialSurroundings:
-    """A trial in one process: rows go to `epochs.jsonl` and to the driver.
+    """A trial in one process: rows go to `evaluations.jsonl` and to the driver.
 
     Attributes:
         folder: of the trial.

@@ -107,7 +107,7 @@ def test_crowded_names_stay_inside_the_axes():
 
 
 def test_equal_passes_share_a_line(sweep):
-    figure = drawn(plots.draw_samples_per_epoch(sweep))
+    figure = drawn(plots.draw_samples_per_pass(sweep))
     (axes,) = figure.axes
     assert len(axes.lines) == 5  # three budgets, all, and the two that shrink alike
     assert legend_of(figure)[0] == "budget 40:\nrandom\nrandom_stratified\nrandom_epoch\nel2n\nand 21 more"
@@ -120,7 +120,7 @@ def test_learning_curves_name_random_and_the_best(sweep):
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
     assert list(panels) == ["budget 40", "budget 80", "budget 160", "whole pool 400"]
     names = [text.get_text() for text in panels["budget 40"].get_legend().get_texts()]
-    final = sweep.epochs[(sweep.epochs["budget"] == 40) & (sweep.epochs["evaluation"] == 9)]
+    final = sweep.evaluations[(sweep.evaluations["budget"] == 40) & (sweep.evaluations["evaluation"] == 9)]
     ranked = final.groupby("strategy")["validation_accuracy"].mean().drop("random").sort_values(ascending=False)
     assert names == [*ranked.index[:7], "random", f"{len(STRATEGIES) - 8} others"]
     assert len(panels["budget 40"].lines) == len(STRATEGIES) + 1  # and the entry of the others
@@ -196,7 +196,7 @@ def test_lengths_are_sorted_by_median_beside_the_pool(sweep):
 @pytest.mark.parametrize("budgets", [(40,), (40, 80)])
 def test_one_seed_and_one_strategy_are_drawn_without_intervals(tmp_path, budgets):
     sweep = load_sweep(write_sample_sweep(tmp_path / "sweep", ("el2n",), budgets, seeds=1))
-    for draw in (plots.draw_accuracy, plots.draw_cost, plots.draw_samples_per_epoch, plots.draw_learning_curves):
+    for draw in (plots.draw_accuracy, plots.draw_cost, plots.draw_samples_per_pass, plots.draw_learning_curves):
         drawn(draw(sweep))
     assert "mean of random" not in legend_of(plots.draw_accuracy(sweep))
 

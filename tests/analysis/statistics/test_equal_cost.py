@@ -36,7 +36,7 @@ def test_accuracy_once_a_multiple_of_the_cost_of_random_is_spent():
             trial("proxy_fold", 0, 0.0, role="part", kind="none", budget=300),
         ]
     )
-    epochs = pd.DataFrame(
+    evaluations = pd.DataFrame(
         curve("random", 0, [1, 2], [0.5, 0.6])
         + curve("random", 1, [1, 2], [0.6, 0.5])
         + curve("el2n", 0, [1, 2], [0.8, 0.7])
@@ -44,7 +44,7 @@ def test_accuracy_once_a_multiple_of_the_cost_of_random_is_spent():
         + curve("all", 0, [2, 4, 6], [0.3, 0.6, 0.9], budget=400)
         + curve("proxy_fold", 0, [1], [0.9], budget=300)
     )
-    table = equal_cost_table(trials, epochs).set_index(["strategy", "cost_of_random"])
+    table = equal_cost_table(trials, evaluations).set_index(["strategy", "cost_of_random"])
     assert set(table.index.get_level_values(0)) == {"random", "el2n", "all"}
     assert (table["budget"] == 40).all()
     assert table.loc[("random", 1), "seconds"] == 2.0

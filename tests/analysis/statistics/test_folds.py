@@ -11,9 +11,17 @@ from scipy import stats
 
 from raybert.analysis import load_sweep, publish_results
 from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
-from raybert.analysis.statistics.summary import COSTS, METRICS, paired_p, summarize, t_interval, verdict_sentences
+from raybert.analysis.statistics.summary import paired_p, summarize, t_interval, verdict_sentences
+from raybert.tables import COSTS, SUMMARIZED
 from raybert.terminal.comparison import summary_table
-from tests.analysis.folders import make_spec, write_epochs, write_plan, write_pool_scores, write_result, write_selection
+from tests.analysis.folders import (
+    make_spec,
+    write_evaluations,
+    write_plan,
+    write_pool_scores,
+    write_result,
+    write_selection,
+)
 
 DIFFERENCES = (0.02, 0.04, 0.03, 0.05, 0.01)  # mean .03, s^2 = .001 / 4 = .00025
 ERROR = math.sqrt(0.00025 * (1 / 5 + 1 / 4))
@@ -37,7 +45,7 @@ def trials_of(accuracy: dict[str, np.ndarray]) -> pd.DataFrame:
             "seed": seed,
             "fold": fold,
             "status": "complete",
-            **dict.fromkeys(METRICS, value),
+            **dict.fromkeys(SUMMARIZED, value),
             **dict.fromkeys(COSTS, 1.0),
         }
         for strategy, values in accuracy.items()
@@ -166,10 +174,10 @@ def crossed(tmp_path):
     for spec in specs:
         name, fold = spec["strategy"], spec["fold"]
         write_result(folder, spec, 0.6 + 0.05 * fold + 0.1 * (name == "a"))
-        write_epochs(folder, spec, (0.5, 0.6))
-        write_selection(folder, spec, chosen[name][fold] if name in chosen else range(spec["pool"]))
+        write_evaluations(folder, spec, (0.5, 0.6))
+        write_selection(folder, spec, chosen[name][fold] if name in chosen else range(spec["pool_size"]))
         if name in ("a", "b"):
-            scores = np.arange(spec["pool"], dtype=float)
+            scores = np.arange(spec["pool_size"], dtype=float)
             write_pool_scores(folder, spec, -scores if (name, fold) == ("b", 1) else scores)
     return folder
 
@@ -180,7 +188,7 @@ def test_a_strategy_on_whole_pools_is_one_configuration_over_folds(crossed):
         ("random", "a", "b", "all"), 2
     )
     whole = sweep.trials[sweep.trials["strategy"] == "all"]
-    assert (whole["budget"].tolist(), whole["pool"].tolist()) == ([7, 7], [8, 6])
+    assert (whole["budget"].tolist(), whole["pool_size"].tolist()) == ([7, 7], [8, 6])
     row = sweep.summary.set_index("strategy").loc["all"]
     assert (row["budget"], row["num_folds"], row["num_seeds"]) == (7, 2, 1)
     assert len(sweep.trials_of(sweep.summary[sweep.summary["strategy"] == "all"].iloc[0])) == 2
@@ -191,7 +199,7 @@ def test_agreement_is_measured_within_a_fold(crossed):
     pairs = load_sweep(crossed).agreement.set_index(["strategy_a", "strategy_b", "fold"]).sort_index()
     assert pairs.loc[("a", "b"), "jaccard"].to_dict() == {0: 1, 1: 0}
     assert pairs.loc[("a", "b"), "spearman"].to_dict() == pytest.approx({0: 1, 1: -1})
-    assert pairs.loc[("a", "b"), "pool"].to_dict() == {0: 8, 1: 6}
+    assert pairs.loc[("a", "b"), "pool_size"].to_dict() == {0: 8, 1: 6}
 
 
 def test_results_of_folds_are_published_with_one_seed(crossed):

@@ -33,7 +33,7 @@ def pairs_of(*subsets):
 
 def test_jaccard_is_the_shared_part_of_the_union():
     (row,) = compare_subsets([subset("a", 0, 1, 2, 3), subset("b", 2, 3, 4, 5)]).to_dict("records")
-    assert (row["strategy_a"], row["strategy_b"], row["pool"]) == ("a", "b", 10)
+    assert (row["strategy_a"], row["strategy_b"], row["pool_size"]) == ("a", "b", 10)
     assert row["jaccard"] == pytest.approx(2 / 6)
     assert np.isnan(row["spearman"])
     assert np.isnan(row["ranking"])

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from raybert.analysis.statistics.summary import COSTS, METRICS, holm, paired_p, summarize, t_interval
+from raybert.analysis.statistics.summary import holm, paired_p, summarize, t_interval
+from raybert.tables import COSTS, SUMMARIZED
 
 ACCURACY = {
     "random": [0.50, 0.52, 0.48],
@@ -27,7 +28,7 @@ def trials_of(accuracy: dict[str, list[float]], failed: tuple[str, int] | None =
                     "seed": seed,
                     "fold": 0,
                     "status": "failed" if is_failed else "complete",
-                    **dict.fromkeys(METRICS, np.nan if is_failed else value),
+                    **dict.fromkeys(SUMMARIZED, np.nan if is_failed else value),
                     **dict.fromkeys(COSTS, 1.0),
                 }
             )

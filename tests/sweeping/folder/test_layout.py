@@ -16,11 +16,36 @@ def trial(tmp_path):
 
 def test_a_torn_line_is_skipped_and_the_next_row_is_whole(trial):
     trial.append_row({"evaluation": 1, "loss": 0.5})
-    with (trial.path / "epochs.jsonl").open("ab") as file:
+    with (trial.path / "evaluations.jsonl").open("ab") as file:
         file.write(b'{"evaluation": 2, "lo')
     trial.append_row({"evaluation": 2, "loss": 0.4})
     trial.append_row({"evaluation": 2, "loss": 0.3})
     assert trial.rows() == [{"evaluation": 1, "loss": 0.5}, {"evaluation": 2, "loss": 0.3}]
+
+
+def test_evaluations_of_raybert_01_are_read_and_go_on_in_a_file_of_the_new_name(trial):
+    old, new = trial.path / "epochs.jsonl", trial.path / "evaluations.jsonl"
+    old.write_text('{"evaluation": 1, "epoch": 0.5, "step": 3}\n')
+    assert trial.rows() == [{"evaluation": 1, "pass": 0.5, "step": 3}]
+    trial.take_new_names()
+    assert not old.exists()
+    trial.append_row({"evaluation": 2, "pass": 1.0, "step": 6})
+    assert len(new.read_text().splitlines()) == 2
+    assert [row["pass"] for row in trial.rows()] == [0.5, 1.0]
+    trial.take_new_names()
+    assert [row["pass"] for row in trial.rows()] == [0.5, 1.0]
+
+
+def test_a_damaged_file_of_evaluations_is_named_as_it_is_called(trial):
+    trial.finish({"optimizer_steps": 6})
+    assert trial.damaged() == [trial.path / "evaluations.jsonl"]
+    (trial.path / "epochs.jsonl").write_text('{"evaluation": 1, "step": 3}\n')
+    assert trial.damaged() == [trial.path / "epochs.jsonl"]
+
+
+def test_a_result_of_raybert_01_has_todays_names(trial):
+    (trial.path / "result.json").write_text('{"best_epoch": 2.0, "samples_per_epoch": [4, 4], "pool": 40}')
+    assert trial.result() == {"best_pass": 2.0, "samples_per_pass": [4, 4], "pool_size": 40}
 
 
 def test_a_result_marks_completion_and_outweighs_an_error(trial):

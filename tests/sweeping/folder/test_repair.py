@@ -56,13 +56,13 @@ def test_a_finished_trial_that_lacks_evaluations_is_run_again(trial, tmp_path, l
     for number in (1, 2, 3):
         trial.append_row({"evaluation": number, "step": 10 * number})
     assert trial.damaged() == []
-    (trial.path / "epochs.jsonl").unlink()
+    (trial.path / "evaluations.jsonl").unlink()
     for number in left:
         trial.append_row({"evaluation": number, "step": 10 * number})
     notes = []
     set_aside_damaged_results(SweepFolder(tmp_path), ["t"], notes.append)
     assert trial.status() == "pending"
-    assert "epochs.jsonl damaged" in notes[0]
+    assert "evaluations.jsonl damaged" in notes[0]
 
 
 def test_a_parquet_file_is_whole_with_both_its_ends(trial):

@@ -122,7 +122,7 @@ def test_nulls_are_one_input_in_ten_and_say_nothing_of_the_text(runs, prepared, 
     folder, sources, scoring_data = runs
     source = sources["proxy", null]
     data = prepared.data
-    assert folder.trial(source.runs[0]).result()["samples_per_epoch"] == [333]
+    assert folder.trial(source.runs[0]).result()["samples_per_pass"] == [333]
     assert len(trained_on(folder, source.runs[0])) == 300
     scorer = ProxyScorer(source.runs, models_of(folder, source), null, prepared.encoder)
     blank = scorer.load(scoring_data)(np.arange(40))["null_probs"][:, 0]

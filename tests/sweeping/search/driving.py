@@ -113,7 +113,7 @@ def drive(
 
 
 def _reports(search: SearchState, trial: TuneTrial, curve: Curve) -> Iterator[dict[str, Any]]:
-    """What the actor's function reports; after a restart all rows come again, as from `epochs.jsonl`."""
+    """What the actor's function reports; after a restart all rows come again, as from `evaluations.jsonl`."""
     arm = next(arm for arm in search.arms if arm.name == trial.config["arm"])
     for spec in arm.runs(trial.config["params"]):
         rows = rows_of(spec, curve(spec), arm.metric)

@@ -17,7 +17,7 @@ def write_trial(path, rows=ROWS, result=None, chosen=(4, 2, 9), probs=(0.25, 0.7
     for row in rows:
         trial.append_row(row)
     ids = [f"e{position}" for position in chosen]
-    selection = pd.DataFrame({"example_id": ids, "position": chosen, "epoch": -1, "score": np.nan, "weight": 1.0})
+    selection = pd.DataFrame({"example_id": ids, "position": chosen, "pass": -1, "score": np.nan, "weight": 1.0})
     selection.to_parquet(trial.path / "selection.parquet")
     pd.DataFrame({"split": "test", "row": [0, 1], "prob_0": probs}).to_parquet(trial.path / "predictions.parquet")
     save_file({"w": torch.tensor([weight, 2.0])}, best / "model.safetensors")

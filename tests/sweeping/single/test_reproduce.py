@@ -103,7 +103,7 @@ def test_an_unfinished_trial_is_run_and_compared_as_far_as_it_came(run, tmp_path
     trial = other.trial(trial_id(run, "random"))
     rows = trial.rows()
     trial.forget_result()
-    (trial.path / "epochs.jsonl").unlink()
+    (trial.path / "evaluations.jsonl").unlink()
     trial.append_row(rows[0])
     found = reproduce_trial(other, trial.path.name, progress(), output=tmp_path / "alone")
     assert [(part.what, part.size, part.differences) for part in found.comparisons] == [("evaluations", "1 rows", ())]

@@ -14,7 +14,10 @@ from raybert.config import validate_config
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.comparison import make_plan
 from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.single.differences import compare_trials
 from raybert.sweeping.trial.run import run_trial
+from raybert.tables import EVALUATIONS, LOSSES, PREDICTIONS, SELECTION, TRIALS
+from tests.raybert_01 import age_checkpoint, age_trial
 
 CONFIG = {
     "train": {"length": {"steps": 8}, "batch_size": 16, "learning_rate": 1e-3},
@@ -78,14 +81,51 @@ def test_a_trial_keeps_each_examples_last_loss_and_the_pass_that_it_is_of(prepar
     losses = trial.read_losses()
     assert [(array.dtype, array.shape) for array in losses.values()] == [("float32", (300,)), ("int32", (300,))]
     chosen = pd.read_parquet(trial.path / "selection.parquet")
-    last_pass = chosen.groupby("position")["epoch"].max()
+    last_pass = chosen.groupby("position")["pass"].max()
     # 300 // 10 examples a pass are two batches of 16: of eight steps, four passes.
-    assert chosen["epoch"].nunique() == 4
+    assert chosen["pass"].nunique() == 4
     expected = np.full(300, -1)
     expected[last_pass.index] = last_pass
     np.testing.assert_array_equal(losses["loss_pass"], expected)
     np.testing.assert_array_equal(np.isnan(losses["loss"]), expected == -1)
     assert (losses["loss"][expected >= 0] > 0).all()
+
+
+def test_a_trial_that_raybert_01_left_unfinished_is_continued_bit_identically(prepared, tmp_path):
+    (spec, *_) = (spec for spec in plan_for(prepared).trials if spec.label == "random_epoch")
+    whole = run_here(prepared, spec, tmp_path / "whole")
+    folder = SweepFolder(tmp_path / "parts")
+    trial = folder.trial(spec.trial_id)
+
+    def stop_after_three(row):
+        if row["evaluation"] == 3:
+            folder.stop_request.touch()
+
+    assert run_trial(spec, prepared.data, prepared.encoder, (), folder, report=stop_after_three) == "stopped"
+    age_trial(trial.path)
+    age_checkpoint(trial.checkpoints)
+    assert [path.name for path in trial.path.glob("*.jsonl")] == ["epochs.jsonl"]
+    folder.stop_request.unlink()
+    assert run_here(prepared, spec, folder.path) == whole
+    assert [path.name for path in trial.path.glob("*.jsonl")] == ["evaluations.jsonl"]
+    first = SweepFolder(tmp_path / "whole").trial(spec.trial_id)
+    for comparison in compare_trials(first, trial):
+        assert comparison.differences == (), comparison.what
+
+
+def test_what_a_trial_writes_has_the_declared_columns(prepared, tmp_path):
+    spec = plan_for(prepared).trials[0]
+    run_here(prepared, spec, tmp_path)
+    trial = SweepFolder(tmp_path).trial(spec.trial_id)
+    assert {c.name for c in TRIALS.columns if c.origin != "tables"} == {*trial.result(), "notes"}
+    assert spec.summary().keys() == {c.name for c in TRIALS.columns if c.origin == "plan"}
+    assert all(set(row) == {c.name for c in EVALUATIONS.columns if c.origin == "run"} for row in trial.rows())
+    selection = pd.read_parquet(trial.path / "selection.parquet")
+    assert {c.name: c.dtype for c in SELECTION} == {name: str(dtype) for name, dtype in selection.dtypes.items()}
+    losses = trial.read_losses()
+    assert {c.name: c.dtype for c in LOSSES} == {name: str(array.dtype) for name, array in losses.items()}
+    predictions = pd.read_parquet(trial.path / "predictions.parquet").rename(columns={"prob_0": "prob_<c>"})
+    assert {c.name: c.dtype for c in PREDICTIONS} == {c.name: str(predictions[c.name].dtype) for c in PREDICTIONS}
 
 
 def test_a_failure_is_recorded_with_its_traceback_and_a_result_is_never_made_twice(prepared, tmp_path):
