@@ -74,7 +74,7 @@ def test_a_callback_hears_events_in_their_order(results, events):
         assert [event.kind for event in own] == ["started", "evaluated", "evaluated", "ended"]
         assert [(event.done, event.total) for event in own[1:3]] == [(6, 12), (12, 12)]
         assert own[-1].status == "complete"
-        rows = results.epochs[results.epochs["trial_id"] == trial_id]
+        rows = results.evaluations[results.evaluations["trial_id"] == trial_id]
         assert own[2].row["validation_accuracy"] == rows["validation_accuracy"].iloc[-1]
     ended = [event for event in events if event.kind == "ended"]
     assert [(event.done, event.total) for event in ended] == [(count, 6) for count in range(1, 7)]

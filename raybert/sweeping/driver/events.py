@@ -26,7 +26,7 @@ class Event:
             `evaluated`), rows (`scoring`) or suggestions (`searching`).
         total: 0: nothing is counted.
         status: how a trial ended: complete, failed or stopped.
-        row: the evaluation, by column of `Sweep.epochs`.
+        row: the evaluation, by column of `Sweep.evaluations`.
     """
 
     kind: EventKind
