@@ -58,7 +58,16 @@ if TYPE_CHECKING:
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.explain import Explanation
     from raybert.models import load_model
-    from raybert.selection import PassRequest, Pool, Selection, Strategy, register
+    from raybert.selection import (
+        PassRequest,
+        Pool,
+        RankedStrategy,
+        Selection,
+        Strategy,
+        TextSignal,
+        register,
+        register_signal,
+    )
     from raybert.selection.select import select
     from raybert.sweeping.driver.events import Event
     from raybert.sweeping.driver.progress import Progress
@@ -96,7 +105,16 @@ _HOMES = {
     "raybert.analysis": ("load_sweep", "Sweep"),
     "raybert.config": ("load_config", "RaybertConfig"),
     "raybert.models": ("load_model",),
-    "raybert.selection": ("register", "Strategy", "Pool", "Selection", "PassRequest"),
+    "raybert.selection": (
+        "register",
+        "register_signal",
+        "Strategy",
+        "RankedStrategy",
+        "TextSignal",
+        "Pool",
+        "Selection",
+        "PassRequest",
+    ),
     "raybert.selection.select": ("select",),
     "raybert.sweeping.runner": ("Outcome",),
     "raybert.sweeping.driver.events": ("Event",),
@@ -154,7 +172,10 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "load_model",
     "select",
     "register",
+    "register_signal",
     "Strategy",
+    "RankedStrategy",
+    "TextSignal",
     "Pool",
     "Selection",
     "PassRequest",

@@ -9,23 +9,25 @@
         check(MyStrategy())
 
 Each check takes the strategy, and optionally a pool with the signals that it reads (see `make_pool`), and raises
-`AssertionError` with what is wrong.
+`AssertionError` with what is wrong. `check_signal` does the same for a signal of your own.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from raybert.errors import SelectionError
+from raybert.selection import registry
 from raybert.selection.choose import check_positions, select_from_pool
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import EveryPassSchedule, RoundSchedule
 from raybert.selection.strategy import Pool, Selection, Strategy
+from raybert.selection.text_signal import TextSignal
 from raybert.training.interface import PassPlan
 
 Check = Callable[..., None]
@@ -34,7 +36,7 @@ _LENGTH = 40  # word pieces
 
 
 def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signals: Any) -> Pool:
-    """Return a pool of four unbalanced classes with plausible random values for every signal that raybert knows.
+    """Return a pool of four unbalanced classes with plausible random values for every signal, registered ones included.
 
     Args:
         num_examples: n.
@@ -64,6 +66,9 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         ),
         "lengths": lengths,
     }
+    for name, kind in registry.text_signals.items():
+        shape = (num_examples, len(kind.columns)) if kind.columns else (num_examples,)
+        arrays[name] = np.random.default_rng([seed, *name.encode()]).normal(size=shape).astype(np.float32)
     arrays |= {name: np.asarray(values) for name, values in signals.items()}
     for values in arrays.values():
         values.flags.writeable = False  # shared between trials: a strategy must not write into them
@@ -209,6 +214,29 @@ CHECKS: tuple[Check, ...] = (
     plans_every_pass,
 )
 """The whole contract."""
+
+
+_TEXTS = ("", "One word.", "A text that says what it says!", "no end", "É ñ 漢字 🙂", "a\n\nb", "the " * 300)
+
+
+def check_signal(signal: TextSignal, texts: Sequence[str] = _TEXTS) -> None:
+    """Check that a signal has the right shape and that each value depends on its own text and label only.
+
+    Args:
+        signal: with its parameters.
+        texts: to try it on; the default ones are empty, long, not ASCII, and of two paragraphs.
+
+    Raises:
+        AssertionError: values of a text differ with the texts beside it or with their order.
+        SelectionError: what it returns is not numbers of the declared shape.
+    """
+    labels = np.arange(len(texts)) % 3
+    together = signal.values(list(texts), labels)
+    alone = np.concatenate([signal.values([text], labels[i : i + 1]) for i, text in enumerate(texts)])
+    np.testing.assert_array_equal(together, alone, "a value must not depend on the texts beside its own")
+    backwards = signal.values(list(texts)[::-1], labels[::-1])[::-1]
+    np.testing.assert_array_equal(together, backwards, "a value must not depend on the order of the texts")
+    assert signal.values([], labels[:0]).shape[0] == 0, "no texts have no values"
 
 
 def check_strategy(strategy: Strategy, pool: Pool | None = None) -> None:

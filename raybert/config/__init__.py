@@ -19,7 +19,7 @@ from raybert.config.metrics import METRICS, Metric, sign_of
 from raybert.config.model import HeadConfig, ModelConfig
 from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
 from raybert.config.section import Section
-from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, StrategyConfig
+from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, SignalConfig, StrategyConfig
 from raybert.config.train import (
     AveragingConfig,
     EarlyStoppingConfig,
@@ -50,6 +50,7 @@ __all__ = [
     "ResourcesConfig",
     "Section",
     "SelectionConfig",
+    "SignalConfig",
     "StrategyConfig",
     "SweepConfig",
     "TrainConfig",

@@ -87,6 +87,19 @@ class EmbeddingConfig(Section):
         return {"source": self.of, "pooling": self.pooling}
 
 
+class SignalConfig(Section):
+    """A signal of a user's own by name, with its parameters beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(min_length=1, description="registered name, or `module:Class`")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keys that belong to the signal itself."""
+        return dict(self.model_extra or {})
+
+
 class SelectionConfig(Section):
     """How many examples are chosen, and what the scores come from."""
 
@@ -94,6 +107,11 @@ class SelectionConfig(Section):
     proxy: ProxyConfig = ProxyConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     scorers: ScorersConfig = ScorersConfig()
+    signals: tuple[SignalConfig, ...] = Field(
+        (),
+        description="signals of your own that are not at their defaults, or that no strategy's module registers: "
+        "names, or mappings of a name and its parameters",
+    )
     store: str | None = Field(
         None,
         min_length=1,
@@ -101,6 +119,13 @@ class SelectionConfig(Section):
         "or on more nodes the results folder",
     )
     scoring_batch_tokens: int = Field(16384, ge=128, description="word pieces per forward pass while scoring")
+
+    @field_validator("signals", mode="before")
+    @classmethod
+    def _names_to_mappings(cls, entries: Any) -> Any:
+        if isinstance(entries, (list, tuple)):
+            return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+        return entries
 
     @field_validator("budget", mode="before")
     @classmethod

@@ -55,7 +55,6 @@ class ScoringJob:
         data_fingerprint: its content.
         num_rows: pool size n.
         arithmetic: on what the last bits of a model's outputs depend.
-        runs: trial ids of the training runs whose models it loads.
         depends: keys of the signals that it reads, for scorers of the whole pool.
         block_rows: rows of a block.
     """
@@ -65,7 +64,6 @@ class ScoringJob:
     data_fingerprint: str
     num_rows: int
     arithmetic: Arithmetic
-    runs: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     block_rows: int = BLOCK_ROWS
 
@@ -82,6 +80,11 @@ class ScoringJob:
         if self.depends:
             identity["reads"] = list(self.depends)
         return identity
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Trial ids of the training runs whose models it loads."""
+        return tuple(getattr(self.scorer, "runs", ()))
 
     @property
     def uses_model(self) -> bool:

@@ -1,17 +1,20 @@
-"""Tables of what is registered by name, and the decorators that fill them. Who looks names up is `catalogue`."""
+"""Tables of what is registered by name, and the decorators that fill them. `catalogue` and `signals` look names up."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
 from raybert.selection.strategy import Strategy
+from raybert.selection.text_signal import TextSignal
 
 WHOLE_POOL = "pool"
 """In place of a strategy's name: no selection at all (`of` of curriculum)."""
 
 strategies: dict[str, type[Strategy]] = {}
 filters: dict[str, type[Strategy]] = {}
+text_signals: dict[str, type[TextSignal]] = {}
 StrategyType = TypeVar("StrategyType", bound=type[Strategy])
+SignalType = TypeVar("SignalType", bound=type[TextSignal])
 
 
 def register(strategy: StrategyType) -> StrategyType:
@@ -31,3 +34,9 @@ def register_filter(strategy: StrategyType) -> StrategyType:
     """Make a filter known for `pre`, without listing it as a strategy of its own."""
     filters[strategy.name] = strategy
     return strategy
+
+
+def register_signal(signal: SignalType) -> SignalType:
+    """Make a signal known by its `name`, so that strategies can need it; use as a class decorator."""
+    text_signals[signal.name] = signal
+    return signal

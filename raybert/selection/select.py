@@ -12,13 +12,8 @@ from raybert.errors import SelectionError
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.choose import select_from_pool
 from raybert.selection.ranking import tie_keys
-from raybert.selection.scorers.aflite import aflite_signal
-from raybert.selection.scorers.lexical import lexical_statistics
-from raybert.selection.scorers.readability import readability_statistics
+from raybert.selection.signals import TABLE, find_signal
 from raybert.selection.strategy import Pool, Selection, Strategy
-
-_PER_CLASS = {"probs": (2, 3), "null_probs": (2, 3), "heldout_probs": (2,), "dynamics": (3,)}
-"""Signals with a column per class, and how many dimensions they may have."""
 
 
 def select(
@@ -41,7 +36,7 @@ def select(
         seed: of ties and random draws.
         example_ids: (n,) stable ids; default: the position as text.
         parameters: the strategy's own, when it is given by name.
-        texts: (n,) what lexical and readability statistics are taken of, where the strategy reads them.
+        texts: (n,) of which signals of single texts are computed (a user's own among them), where they are needed.
         **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d). What follows from these and
             the texts need not be given: `feature_norms` from `features`, `aflite` from `embeddings`.
 
@@ -90,10 +85,11 @@ def _count_classes(labels: np.ndarray, arrays: Mapping[str, np.ndarray]) -> int:
         SelectionError: probabilities have fewer columns than there are classes, or another shape.
     """
     num_classes = int(labels.max()) + 1 if len(labels) else 0
-    for name, dimensions in _PER_CLASS.items():
-        if name not in arrays:
+    for signal in TABLE:
+        dimensions = [len(shape) for shape in signal.shapes if shape[-1] == "C"]
+        if not dimensions or signal.name not in arrays:
             continue
-        values = arrays[name]
+        name, values = signal.name, arrays[signal.name]
         if values.ndim not in dimensions or values.dtype.kind != "f" or values.shape[-1] < num_classes:
             raise SelectionError(
                 f"{name}: must be probabilities with a column per class ({num_classes}) in "
@@ -107,14 +103,9 @@ def derive_signals(
     arrays: Mapping[str, np.ndarray], needs: frozenset[str], labels: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the signals that are needed, not given, and follow from what is given without a model."""
-    missing = needs - arrays.keys()
     derived: dict[str, np.ndarray] = {}
-    if "feature_norms" in missing and "features" in arrays:
-        derived["feature_norms"] = np.linalg.norm(arrays["features"], axis=-1)
-    if "lexical" in missing and "texts" in arrays:
-        derived["lexical"] = lexical_statistics(arrays["texts"].tolist())
-    if "readability" in missing and "texts" in arrays:
-        derived["readability"] = readability_statistics(arrays["texts"].tolist())
-    if "aflite" in missing and "embeddings" in arrays:
-        derived["aflite"] = aflite_signal(arrays["embeddings"], labels, 0)
+    for name in needs - arrays.keys():
+        signal = find_signal(name)
+        if signal is not None and signal.derive is not None and signal.given in arrays:
+            derived[name] = signal.derive(arrays[signal.given], labels)
     return derived

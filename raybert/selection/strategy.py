@@ -14,8 +14,6 @@ from raybert.training.interface import PassPlan, PoolView
 
 BudgetKind = Literal["distinct", "per_epoch", "none"]
 Schedule = Literal["once", "rounds", "epoch"]
-CURRENT_MODEL_SIGNALS = frozenset({"probs", "feature_norms"})
-"""What the model in training can give anew in place of proxies."""
 NullInputs = Literal["empty", "mask"]
 
 

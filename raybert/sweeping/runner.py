@@ -14,7 +14,7 @@ import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
-from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
+from raybert.selection.signals import REFRESHED
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
@@ -241,7 +241,7 @@ def open_sweep(config: RaybertConfig, output: Path, progress: Progress) -> Itera
 
 def describe_idle_rounds(config: RaybertConfig) -> list[str]:
     """Return a line for every strategy whose rounds cannot change what it selects."""
-    changing = CURRENT_MODEL_SIGNALS | ({"embeddings"} if config.selection.embedding.of == "proxy" else set())
+    changing = REFRESHED | ({"embeddings"} if config.selection.embedding.of == "proxy" else set())
     return [
         f"'{label}' reads nothing of the current model: its last round has selected what `once` selects"
         for label, strategy in build_strategies(config)

@@ -2,16 +2,13 @@ import importlib.util
 import math
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
 from raybert.selection.scorers.lexical import (
-    LexicalScorer,
     hdd,
-    joined_texts,
     lexical_score,
     lexical_statistics,
     mattr,
@@ -19,7 +16,6 @@ from raybert.selection.scorers.lexical import (
     ttr,
     word_tokens,
 )
-from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
 
 GENERATOR = np.random.default_rng(0)
 
@@ -95,27 +91,6 @@ def test_texts_under_five_words_have_no_rank_and_a_permutation_changes_nothing()
     np.testing.assert_array_equal(np.isnan(score), lexical[:, 3] < 5)
     order = GENERATOR.permutation(200)
     np.testing.assert_array_equal(lexical_score(lexical[order]), score[order])
-
-
-def test_both_texts_of_a_pair_count():
-    table = pa.table({"text": ["a b", "c"], "text_pair": ["a c", "d e"]})
-    assert joined_texts(table, np.array([1, 0])) == ["c\n\nd e", "a b\n\na c"]
-
-
-def test_the_scorer_reads_the_texts_of_its_positions(prepared):
-    data = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 1024))
-    texts = prepared.splits.train["text"].to_pylist()
-    found = LexicalScorer().load(data)(np.array([5, 2]))["lexical"]
-    np.testing.assert_array_equal(found, lexical_statistics([texts[5], texts[2]]))
-    assert isinstance(LexicalScorer(), Scorer)
-
-
-def test_the_scorer_counts_the_words_of_both_texts():
-    table = pa.table({"text": ["red green", "one"], "text_pair": ["green blue", "two three"]})
-    found = LexicalScorer().load(ScoringData(None, table, Arithmetic("fp32", 1024)))(np.array([1, 0]))["lexical"]
-    assert found.dtype == np.float32
-    # red green green | blue: a factor closes at 2 of 3 types, the rest counts nothing, backward likewise.
-    np.testing.assert_allclose(found, [[1, 1, 3, 3], [0.75, 0.75, 4, 4]], rtol=1e-6)
 
 
 def test_scores_are_weighted_means_of_ranks_in_which_ties_share_theirs():

@@ -11,10 +11,11 @@ from raybert.selection.geometry.k_center import covering_radius, k_center
 from raybert.selection.geometry.two_level import partition_k_center
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.derived import AfliteScorer
-from raybert.selection.scorers.lexical import LexicalScorer, lexical_statistics
+from raybert.selection.scorers.lexical import Lexical, lexical_statistics
 from raybert.selection.scorers.models import EmbeddingScorer
-from raybert.selection.scorers.readability import ReadabilityScorer, readability_statistics
+from raybert.selection.scorers.readability import Readability, readability_statistics
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
+from raybert.selection.scorers.text import TextScorer
 from raybert.selection.store import ScoreStore
 from tests.faults.sweeps import wait_until
 
@@ -33,7 +34,12 @@ def scoring(prepared):
         )
 
     embedding = job(EmbeddingScorer(prepared.encoder, "mean"))
-    jobs = [job(LexicalScorer()), job(ReadabilityScorer()), embedding, job(AfliteScorer(), depends=(embedding.key,))]
+    jobs = [
+        job(TextScorer.of(Lexical())),
+        job(TextScorer.of(Readability())),
+        embedding,
+        job(AfliteScorer(), depends=(embedding.key,)),
+    ]
 
     def run(store, **arguments):
         data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}

@@ -2,17 +2,14 @@ import importlib.util
 import math
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from raybert.selection.scorers.readability import (
-    ReadabilityScorer,
     automated_readability_index,
     coleman_liau_index,
     count_units,
     readability_statistics,
 )
-from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
 
 TEXT = "The cat sat on the mat. It purred loudly because nobody had disturbed its nap! Was anyone surprised?"
 
@@ -44,13 +41,3 @@ def test_texts_without_words_have_no_index():
     assert math.isnan(automated_readability_index(" ... "))
     values = readability_statistics(["", "!!", "a b c."])
     np.testing.assert_array_equal(np.isnan(values), [[True, True], [True, True], [False, False]])
-
-
-def test_the_scorer_reads_the_texts_of_its_positions_and_takes_pairs_as_sentences_of_their_own():
-    table = pa.table({"text": ["Two words", "No"], "text_pair": ["And three more", "end"]})
-    found = ReadabilityScorer().load(ScoringData(None, table, Arithmetic("fp32", 1024)))(np.array([1, 0]))[
-        "readability"
-    ]
-    assert isinstance(ReadabilityScorer(), Scorer)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, readability_statistics(["No. end.", "Two words. And three more!"]))

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from raybert.selection.scorers.lexical import LexicalScorer
+from raybert.selection.scorers.lexical import Lexical
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
+from raybert.selection.scorers.text import TextScorer
 from raybert.selection.strategies.baselines import Random
 from raybert.selection.strategy import Pool, Selection
 
@@ -38,10 +39,12 @@ class Hostile(Random):
         return super().choose(pool, budget)
 
 
-class HangingScorer(LexicalScorer):
+class HangingScorer(TextScorer):
     """Counts words, but not before it has hung some times: in an actor if `uses_model`, else in a task."""
 
     def __init__(self, folder: Path, times: int, uses_model: bool) -> None:
+        lexical = TextScorer.of(Lexical())
+        super().__init__(lexical.signal, lexical.stamp)
         self.folder, self.times, self.uses_model = folder, times, uses_model
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from raybert.selection.scorers.aflite import aflite_signal
+from raybert.selection.scorers.request import ScorerRequest
 from raybert.selection.scorers.scorer import ScoringData
 
 
@@ -17,6 +18,7 @@ class AfliteScorer:
     """`aflite` (n, 2): when adversarial filtering removed each example, and how predictable it was then."""
 
     signals = ("aflite",)
+    reads = ("embeddings",)
 
     def identity(self) -> dict[str, Any]:
         """Return its name and version, which is raised when the same embeddings give other values."""
@@ -25,3 +27,8 @@ class AfliteScorer:
     def compute(self, scoring_data: ScoringData, signals: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Filter on the embeddings; the seed is the same for every sweep, so that all trials share one result."""
         return {"aflite": aflite_signal(signals["embeddings"], np.asarray(scoring_data.data.train.labels), 0)}
+
+
+def aflite_scorer(request: ScorerRequest) -> AfliteScorer:
+    """Return the scorer of a trial; nothing of it depends on the trial."""
+    return AfliteScorer()

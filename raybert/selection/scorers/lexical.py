@@ -6,15 +6,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from raybert.selection.text_signal import TextSignal
 
 _WORD = re.compile(r"\w+(?:['\u2019\-]\w+)*")
 SHORTEST, SHORTEST_HDD, SHORTEST_MTLD = 5, 42, 50
@@ -144,27 +140,15 @@ def lexical_statistics(texts: Sequence[str]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(len(rows), 4)
 
 
-def joined_texts(table: pa.Table, positions: np.ndarray) -> list[str]:
-    """Return the texts of some rows, both texts of a pair one after the other as paragraphs of their own."""
-    rows = table.take(positions)
-    texts: list[str] = rows["text"].to_pylist()
-    if "text_pair" not in rows.column_names:
-        return texts
-    return [f"{first}\n\n{second}" for first, second in zip(texts, rows["text_pair"].to_pylist(), strict=True)]
+class Lexical(TextSignal):
+    """Diversity of the words (MATTR, HD-D, MTLD) and their number."""
 
+    name = "lexical"
+    columns = ("mattr", "hdd", "mtld", "words")
 
-@dataclass(frozen=True)
-class LexicalScorer:
-    """`lexical` (n, 4): MATTR, HD-D, MTLD and number of words."""
-
-    signals = ("lexical",)
-    uses_model = False
-    passes = 0
+    def compute(self, texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
+        return lexical_statistics(texts)
 
     def identity(self) -> dict[str, Any]:
-        """Return its name: it has no parameters."""
+        """Return its name: it has no parameters, and stored values are kept from version to version."""
         return {"scorer": "lexical"}
-
-    def load(self, scoring_data: ScoringData) -> ScoreFunction:
-        """Return the function that reads the texts of positions."""
-        return lambda positions: {"lexical": lexical_statistics(joined_texts(scoring_data.texts, positions))}

@@ -14,7 +14,8 @@ from raybert.models import Encoder, load_backbone, load_model, load_tokenizer
 from raybert.selection.folds import assign_folds
 from raybert.selection.losses import mean_cross_entropy
 from raybert.selection.ranking import tie_keys
-from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
+from raybert.selection.scorers.request import ScorerRequest, SignalRuns
+from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
 from raybert.training.inference import embed_examples, predict_with_features
 
 HeldoutSignal = Literal["probs", "heldout_probs", "irreducible_loss"]
@@ -27,6 +28,7 @@ class EmbeddingScorer:
     signals = ("embeddings",)
     uses_model = True
     passes = 1
+    runs = ()
 
     encoder: Encoder
     pooling: Literal["mean", "cls"]
@@ -47,6 +49,7 @@ class DocumentEmbeddingScorer:
     signals = ("embeddings",)
     uses_model = False
     passes = 0
+    runs = ()
 
     encoder: Encoder
 
@@ -74,13 +77,18 @@ class ProxyEmbeddingScorer:
     uses_model = True
     passes = 1
 
-    proxy: str
+    run: str
     checkpoint: Path
     pooling: Literal["mean", "cls"]
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The proxy's trial id."""
+        return (self.run,)
+
     def identity(self) -> dict[str, Any]:
         """Return the proxy's trial id and pooling."""
-        return {"scorer": "proxy_embeddings", "proxy": self.proxy, "pooling": self.pooling}
+        return {"scorer": "proxy_embeddings", "proxy": self.run, "pooling": self.pooling}
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
@@ -97,7 +105,7 @@ class ProxyScorer:
 
     uses_model = True
 
-    proxies: tuple[str, ...]
+    runs: tuple[str, ...]
     checkpoints: tuple[Path, ...]
     null: Literal["empty", "mask"] | None = None
     encoder: Encoder | None = None
@@ -110,11 +118,11 @@ class ProxyScorer:
     @property
     def passes(self) -> int:
         """Forward passes per example."""
-        return len(self.proxies) * (1 if self.null is None else 2)
+        return len(self.runs) * (1 if self.null is None else 2)
 
     def identity(self) -> dict[str, Any]:
         """Return the proxies' trial ids, which are content hashes of all that made them."""
-        return {"scorer": "proxy", "proxies": list(self.proxies), "null": self.null}
+        return {"scorer": "proxy", "proxies": list(self.runs), "null": self.null}
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
@@ -149,7 +157,7 @@ class HeldoutScorer:
     uses_model = True
 
     signal: HeldoutSignal
-    proxies: tuple[str, ...]
+    runs: tuple[str, ...]
     checkpoints: tuple[Path, ...]
     num_folds: int
     seed: int
@@ -162,11 +170,11 @@ class HeldoutScorer:
     @property
     def passes(self) -> int:
         """Forward passes per example."""
-        return len(self.proxies) // self.num_folds
+        return len(self.runs) // self.num_folds
 
     def identity(self) -> dict[str, Any]:
         """Return the proxies' trial ids, repetition by repetition, fold by fold."""
-        return {"scorer": self.signal, "heldout": list(self.proxies), "folds": self.num_folds, "seed": self.seed}
+        return {"scorer": self.signal, "heldout": list(self.runs), "folds": self.num_folds, "seed": self.seed}
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs on every position the proxies of its fold."""
@@ -204,12 +212,17 @@ class DynamicsScorer:
     uses_model = True
     passes = 1
 
-    proxy: str
+    run: str
     folder: Path
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The run's trial id."""
+        return (self.run,)
 
     def identity(self) -> dict[str, Any]:
         """Return the run's trial id."""
-        return {"scorer": "dynamics", "proxy": self.proxy}
+        return {"scorer": "dynamics", "proxy": self.run}
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
@@ -221,6 +234,46 @@ class DynamicsScorer:
             return {"dynamics": np.stack([*(part[positions] for part in earlier), probs], axis=1)}
 
         return score
+
+
+def embedding_scorer(request: ScorerRequest) -> Scorer:
+    """Return what embeds the pool of a trial: its encoder, a proxy's, or for documents their chunks."""
+    embedding = request.selection.embedding
+    if request.in_chunks:
+        return DocumentEmbeddingScorer(request.encoder)
+    if embedding.of == "encoder":
+        return EmbeddingScorer(request.encoder, embedding.pooling)
+    run = request.runs("proxy").runs[0]
+    return ProxyEmbeddingScorer(run, request.model_of(run), embedding.pooling)
+
+
+def proxy_scorer(request: ScorerRequest) -> Scorer:
+    """Return what gives a trial the outputs of its proxies: on what they have seen, or with folds on what not."""
+    runs = request.runs("proxy")
+    if runs.num_folds is not None:
+        return _heldout("probs", runs, request)
+    return ProxyScorer(runs.runs, request.models(runs), runs.null, request.encoder)
+
+
+def heldout_scorer(request: ScorerRequest) -> Scorer:
+    """Return what gives a trial its out-of-fold probabilities."""
+    return _heldout("heldout_probs", request.runs("heldout"), request)
+
+
+def irreducible_scorer(request: ScorerRequest) -> Scorer:
+    """Return what gives a trial the loss of the twin that did not see an example."""
+    return _heldout("irreducible_loss", request.runs("irreducible"), request)
+
+
+def dynamics_scorer(request: ScorerRequest) -> Scorer:
+    """Return what gathers the probabilities at the checkpoints of a trial's run behind the dynamics."""
+    (run,) = request.runs("dynamics").runs
+    return DynamicsScorer(run, request.folder_of(run))
+
+
+def _heldout(signal: HeldoutSignal, runs: SignalRuns, request: ScorerRequest) -> HeldoutScorer:
+    assert runs.num_folds is not None
+    return HeldoutScorer(signal, runs.runs, request.models(runs), runs.num_folds, request.cross_fit_seed)
 
 
 def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "cls"]) -> ScoreFunction:

@@ -17,6 +17,7 @@ from raybert.errors import ModelError
 from raybert.models import Encoder, check_length, load_tokenizer
 from raybert.models.classifier import keep_head_in_float32
 from raybert.models.quiet import quiet_transformers
+from raybert.selection.scorers.request import ScorerRequest
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
@@ -191,6 +192,7 @@ class PerplexityScorer:
 
     signals = ("perplexity",)
     uses_model = True
+    runs = ()
 
     model: Encoder
     mask_every: int | None
@@ -241,6 +243,12 @@ class PerplexityScorer:
             return {"perplexity": values.astype(np.float32)}
 
         return score
+
+
+def perplexity_scorer(request: ScorerRequest) -> PerplexityScorer:
+    """Return the scorer of a trial."""
+    assert request.masked_model is not None
+    return PerplexityScorer(request.masked_model, request.selection.scorers.perplexity.mask_every, request.max_length)
 
 
 def _batches(

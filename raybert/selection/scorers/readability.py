@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from raybert.selection.scorers.lexical import joined_texts
-from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
+from raybert.selection.text_signal import TextSignal
 
 _SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|\n{2,}")
 _LETTER = re.compile(r"[^\W_]")
@@ -53,18 +51,15 @@ def readability_statistics(texts: Sequence[str]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(len(rows), 2)
 
 
-@dataclass(frozen=True)
-class ReadabilityScorer:
-    """`readability` (n, 2): automated readability index and Coleman-Liau index."""
+class Readability(TextSignal):
+    """School grades that reading the text takes: automated readability index and Coleman-Liau index."""
 
-    signals = ("readability",)
-    uses_model = False
-    passes = 0
+    name = "readability"
+    columns = ("ari", "coleman_liau")
+
+    def compute(self, texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
+        return readability_statistics(texts)
 
     def identity(self) -> dict[str, Any]:
         """Return its name, and a rule that was once another: the texts of a pair had no sentence end between them."""
         return {"scorer": "readability", "pairs": "sentences of their own"}
-
-    def load(self, scoring_data: ScoringData) -> ScoreFunction:
-        """Return the function that reads the texts of positions."""
-        return lambda positions: {"readability": readability_statistics(joined_texts(scoring_data.texts, positions))}

@@ -67,6 +67,10 @@ class Scorer(Protocol):
     def passes(self) -> int:
         """How many forward passes of a model an example costs; 0 for statistics of its text."""
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Trial ids of the training runs whose models it loads."""
+
     def identity(self) -> dict[str, Any]:
         """Return everything but the data that the values depend on, as JSON."""
 
@@ -81,6 +85,10 @@ class PoolScorer(Protocol):
     @property
     def signals(self) -> tuple[str, ...]:
         """Names of the arrays that it computes."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the signals that it computes them from."""
 
     def identity(self) -> dict[str, Any]:
         """Return everything but the data and the signals it reads that the values depend on, as JSON."""

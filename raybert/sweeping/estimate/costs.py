@@ -11,7 +11,7 @@ import numpy as np
 from raybert.data.chunked import ChunkedData
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.perplexity import PerplexityScorer
-from raybert.selection.strategy import CURRENT_MODEL_SIGNALS
+from raybert.selection.signals import REFRESHED
 from raybert.sweeping.estimate.probe import Probe
 from raybert.sweeping.estimate.shapes import shape_key
 from raybert.sweeping.estimate.span import NOTHING, Span
@@ -115,7 +115,7 @@ def count_scorings(spec: RunSpec) -> int:
     strategy = spec.strategy
     if spec.checkpoints is not None:
         return spec.checkpoints
-    reads = bool(strategy.all_signals() & CURRENT_MODEL_SIGNALS)
+    reads = bool(strategy.all_signals() & REFRESHED)
     if strategy.schedule == "rounds":
         return strategy.rounds - 1 if reads else 0
     if strategy.schedule != "epoch":

@@ -13,31 +13,14 @@ from raybert.config import RaybertConfig
 from raybert.data.chunked import ChunkedData
 from raybert.files import cache_folder
 from raybert.selection.pipeline import ScoringJob
-from raybert.selection.scorers.derived import AfliteScorer
-from raybert.selection.scorers.lexical import LexicalScorer
-from raybert.selection.scorers.models import (
-    DocumentEmbeddingScorer,
-    DynamicsScorer,
-    EmbeddingScorer,
-    HeldoutScorer,
-    HeldoutSignal,
-    ProxyEmbeddingScorer,
-    ProxyScorer,
-)
-from raybert.selection.scorers.perplexity import PerplexityScorer
-from raybert.selection.scorers.readability import ReadabilityScorer
-from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
+from raybert.selection.scorers.request import ScorerRequest
+from raybert.selection.scorers.scorer import Arithmetic, PoolScorer
+from raybert.selection.signals import needed_signals
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.prepare import Prepared
-from raybert.sweeping.plan.specs import EMBEDDING_SIGNALS, RunSpec, SignalRuns
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.training.optimization.precision import resolve_precision
-
-_HELDOUT: dict[str, HeldoutSignal] = {
-    "proxy": "probs",
-    "heldout": "heldout_probs",
-    "irreducible": "irreducible_loss",
-}
 
 
 @dataclass(frozen=True)
@@ -97,56 +80,32 @@ class JobPlanner:
         return float(result["train_seconds"]) + float(result["selection_seconds"]), int(result["examples_scored"])
 
     def _jobs(self, spec: RunSpec) -> Iterator[ScoringJob]:
-        needs, selection = spec.strategy.all_signals(), spec.config.selection
-        ready = self.prepared[spec.data_key]
-        if "lexical" in needs:
-            yield self._job(spec, LexicalScorer())
-        if "readability" in needs:
-            yield self._job(spec, ReadabilityScorer())
-        if "perplexity" in needs:
-            settings = selection.scorers.perplexity
-            assert ready.masked_model is not None
-            scorer = PerplexityScorer(ready.masked_model, settings.mask_every, spec.config.data.max_length)
-            yield self._job(spec, scorer)
-        for source in spec.signal_runs:
-            yield self._job(spec, self._scorer_of(source, spec), runs=source.runs)
-        if needs & EMBEDDING_SIGNALS:
-            embedding = self._embedding_job(spec, ready)
-            yield embedding
-            if "aflite" in needs:
-                yield self._job(spec, AfliteScorer(), depends=(embedding.key,))
+        selection, request = spec.config.selection, self._request(spec)
+        data = self.prepared[spec.data_key].data
+        key_of: dict[str, str] = {}
+        for signal in needed_signals(spec.strategy.all_signals(), selection):
+            scorer = None if signal.name in key_of else signal.make_scorer(request)
+            if scorer is not None:
+                depends = tuple(key_of[name] for name in scorer.reads) if isinstance(scorer, PoolScorer) else ()
+                job = ScoringJob(
+                    scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic(spec.config), depends
+                )
+                key_of.update(dict.fromkeys(scorer.signals, job.key))
+                yield job
 
-    def _embedding_job(self, spec: RunSpec, ready: Prepared) -> ScoringJob:
-        embedding = spec.config.selection.embedding
-        if isinstance(ready.data, ChunkedData):
-            return self._job(spec, DocumentEmbeddingScorer(ready.encoder))
-        if embedding.of == "encoder":
-            return self._job(spec, EmbeddingScorer(ready.encoder, embedding.pooling))
-        run = next(source for source in spec.signal_runs if source.kind == "proxy").runs[0]
-        return self._job(spec, ProxyEmbeddingScorer(run, self._model(run), embedding.pooling), runs=(run,))
-
-    def _scorer_of(self, source: SignalRuns, spec: RunSpec) -> Scorer:
-        if source.kind == "dynamics":
-            (run,) = source.runs
-            return DynamicsScorer(run, self.folder.trial(run).path)
-        models = tuple(self._model(run) for run in source.runs)
-        if source.num_folds is not None:
-            seed = spec.seed if spec.config.selection.proxy.per_seed else 0
-            return HeldoutScorer(_HELDOUT[source.kind], source.runs, models, source.num_folds, seed)
-        return ProxyScorer(source.runs, models, source.null, self.prepared[spec.data_key].encoder)
-
-    def _model(self, run: str) -> Path:
-        return self.folder.trial(run).checkpoints / "best"
-
-    def _job(
-        self,
-        spec: RunSpec,
-        scorer: Scorer | PoolScorer,
-        runs: tuple[str, ...] = (),
-        depends: tuple[str, ...] = (),
-    ) -> ScoringJob:
-        data, config = self.prepared[spec.data_key].data, spec.config
-        return ScoringJob(scorer, spec.data_key, data.fingerprint, len(data.train), arithmetic(config), runs, depends)
+    def _request(self, spec: RunSpec) -> ScorerRequest:
+        ready, selection = self.prepared[spec.data_key], spec.config.selection
+        return ScorerRequest(
+            selection=selection,
+            max_length=spec.config.data.max_length,
+            encoder=ready.encoder,
+            masked_model=ready.masked_model,
+            in_chunks=isinstance(ready.data, ChunkedData),
+            cross_fit_seed=spec.seed if selection.proxy.per_seed else 0,
+            signal_runs=spec.signal_runs,
+            folder_of=lambda run: self.folder.trial(run).path,
+            model_of=lambda run: self.folder.trial(run).checkpoints / "best",
+        )
 
 
 def arithmetic(config: RaybertConfig, precision: str | None = None) -> Arithmetic:

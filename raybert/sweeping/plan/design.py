@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from raybert.config import RaybertConfig, StrategyConfig, suggest
+from raybert.config import RaybertConfig, StrategyConfig
 from raybert.errors import ConfigError
 from raybert.selection.catalogue import build_strategy, strategy_identity, strategy_label
+from raybert.selection.signals import check_signals
 from raybert.selection.strategy import Strategy
-from raybert.sweeping.plan.specs import KNOWN_SIGNALS, PROXY
+from raybert.sweeping.plan.specs import PROXY
 
 
 def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
@@ -22,15 +23,11 @@ def build_entries(config: RaybertConfig) -> list[tuple[str, StrategyConfig, Stra
     """Return label, entry and strategy of everything that a sweep file compares; raises as `build_strategies`."""
     labelled: dict[str, Strategy] = {}
     entries: dict[str, StrategyConfig] = {}
+    needed: list[tuple[str, str, frozenset[str]]] = []
     for i, entry in enumerate(config.sweep.strategies):
         path = f"sweep.strategies[{i}]"
         strategy = build_strategy(entry, path)
-        unknown = sorted(strategy.all_signals() - KNOWN_SIGNALS)
-        if unknown:
-            raise ConfigError(
-                f"{path}: '{entry.name}' needs the signal '{unknown[0]}', which a sweep does not compute"
-                f"{suggest(unknown[0], KNOWN_SIGNALS)}"
-            )
+        needed.append((path, entry.name, strategy.all_signals()))
         label = entry.label or strategy_label(strategy)
         if label.split("_")[0] == PROXY:
             raise ConfigError(f"{path}.label: must not begin with '{PROXY}', which names the proxy runs, got '{label}'")
@@ -41,6 +38,8 @@ def build_entries(config: RaybertConfig) -> list[tuple[str, StrategyConfig, Stra
             raise ConfigError(f"{path}: '{label}' is the same strategy as '{same}'; leave one of them out")
         labelled[label] = strategy
         entries[label] = entry
+    for path, name, needs in needed:  # now all modules are imported that register signals
+        check_signals(needs, config.selection, path, name)
     return [(label, entries[label], strategy) for label, strategy in labelled.items()]
 
 

@@ -9,20 +9,12 @@ from dataclasses import dataclass, replace
 from raybert.config import LengthConfig, RaybertConfig
 from raybert.data.nulls import NULLS_PER_EXAMPLE
 from raybert.errors import ConfigError
+from raybert.selection.signals import needed_signals
 from raybert.selection.strategies import All, RandomEpoch
 from raybert.selection.strategies.baselines import AllButFold
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.specs import (
-    EMBEDDING_SIGNALS,
-    PART,
-    PROXY,
-    PROXY_SIGNALS,
-    PoolFacts,
-    RunSpec,
-    SignalRuns,
-    identified,
-)
+from raybert.sweeping.plan.specs import PART, PROXY, PoolFacts, RunSpec, SignalRuns, identified
 
 _TWINS = 2
 
@@ -31,22 +23,21 @@ def plan_signal_runs(
     variant: Variant, facts: PoolFacts, strategy: Strategy, seed: int
 ) -> Iterator[tuple[SignalRuns, list[RunSpec]]]:
     """Yield what a strategy reads of other runs, with these runs."""
-    selection, needs = variant.config.selection, strategy.all_signals()
-    proxy = selection.proxy
+    selection = variant.config.selection
+    proxy, kinds = selection.proxy, {signal.runs for signal in needed_signals(strategy.all_signals(), selection)}
     maker = _RunMaker(variant, facts, seed if proxy.per_seed else 0)
-    embeds_by_proxy = bool(needs & EMBEDDING_SIGNALS) and selection.embedding.of == "proxy"
-    if needs & PROXY_SIGNALS or embeds_by_proxy:
+    if "proxy" in kinds:
         null = strategy.null_inputs()
         runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
         yield SignalRuns("proxy", _ids(runs), proxy.folds, null), runs
-    if "heldout_probs" in needs:
+    if "heldout" in kinds:
         heldout = selection.scorers.heldout
         runs = maker.cross_fit(heldout.folds, 1, heldout.epochs)
         yield SignalRuns("heldout", _ids(runs), heldout.folds), runs
-    if "irreducible_loss" in needs:
+    if "irreducible" in kinds:
         runs = maker.cross_fit(_TWINS, 1, selection.scorers.irreducible.epochs)
         yield SignalRuns("irreducible", _ids(runs), _TWINS), runs
-    if "dynamics" in needs:
+    if "dynamics" in kinds:
         run = maker.dynamics()
         yield SignalRuns("dynamics", (run.trial_id,)), [run]
 
@@ -69,7 +60,8 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
         raise ConfigError(
             f"sweep.strategies: '{label}' compares with a null that proxies of the whole pool have seen; {remedy}"
         )
-    if strategy.all_signals() & EMBEDDING_SIGNALS and config.selection.embedding.of == "proxy":
+    reads = {signal.name for signal in needed_signals(strategy.all_signals(), config.selection)}
+    if "embeddings" in reads and config.selection.embedding.of == "proxy":
         raise ConfigError(
             f"selection.embedding.of: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
             f"different folds cannot be compared; {remedy}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.files import content_key
 from raybert.selection.catalogue import strategy_identity
+from raybert.selection.scorers.request import SignalRuns as SignalRuns
+from raybert.selection.signals import needed_signals
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.roles import PART as PART
 from raybert.sweeping.plan.roles import PROXY as PROXY
@@ -19,16 +21,6 @@ from raybert.sweeping.plan.roles import TUNE as TUNE
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
-
-PROXY_SIGNALS = frozenset({"probs", "feature_norms", "null_probs"})
-TEXT_SIGNALS = frozenset({"lexical", "readability", "perplexity"})
-EMBEDDING_SIGNALS = frozenset({"embeddings", "aflite"})
-"""The embeddings, and what is computed from them."""
-KNOWN_SIGNALS = (
-    PROXY_SIGNALS | TEXT_SIGNALS | EMBEDDING_SIGNALS | {"dynamics", "heldout_probs", "irreducible_loss", "lengths"}
-)
-
-SignalRunsKind = Literal["proxy", "heldout", "irreducible", "dynamics"]
 
 
 @dataclass(frozen=True)
@@ -54,24 +46,6 @@ class PoolFacts:
     def base(self) -> int:
         """The pool size that fractions of a budget and epochs refer to."""
         return self.num_examples if self.smallest_pool is None else self.smallest_pool
-
-
-@dataclass(frozen=True)
-class SignalRuns:
-    """Training runs whose outputs are a signal.
-
-    Attributes:
-        kind: which signals they give: `proxy` (probs, feature_norms, null_probs), `heldout` (heldout_probs),
-            `irreducible` (irreducible_loss), `dynamics`.
-        runs: their trial ids, repetition by repetition, fold by fold.
-        num_folds: m of a cross-fit; None: every run saw the whole pool.
-        null: which null the runs saw in training besides.
-    """
-
-    kind: SignalRunsKind
-    runs: tuple[str, ...]
-    num_folds: int | None = None
-    null: NullInputs | None = None
 
 
 @dataclass(frozen=True)
@@ -151,9 +125,9 @@ class RunSpec:
 
 def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
     """Return the specification with its content hash as id."""
-    config, needs = spec.config, spec.strategy.all_signals()
-    resources = config.resources
-    reads_embeddings = bool(needs & EMBEDDING_SIGNALS)
+    config, resources = spec.config, spec.config.resources
+    needed = {signal.name: signal for signal in needed_signals(spec.strategy.all_signals(), config.selection)}
+    own = {name: signal.text.identity() for name, signal in needed.items() if signal.is_own and signal.text}
     identity = {
         "format": FORMAT,
         "data": facts.fingerprint,
@@ -169,8 +143,9 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "sources": [dataclasses.asdict(source) for source in spec.signal_runs],
         "null": spec.null,
         "checkpoints": spec.checkpoints,
-        "embedding": config.selection.embedding.identity() if reads_embeddings else None,
-        "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needs else None,
+        "embedding": config.selection.embedding.identity() if "embeddings" in needed else None,
+        "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needed else None,
+        **({"signals": own} if own else {}),
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
     }

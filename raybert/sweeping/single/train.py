@@ -9,6 +9,7 @@ import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
 from raybert.errors import ConfigError, ResourceError, SweepError
+from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.design import build_strategies
@@ -18,9 +19,6 @@ from raybert.sweeping.plan.specs import TRIAL
 from raybert.sweeping.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.trial.run import run_trial
-
-_FREE_SIGNALS = frozenset({"lengths"})
-"""What a pool knows without scoring."""
 
 
 def train_one(
@@ -59,7 +57,7 @@ def train_one(
     if config.sweep.grid:
         progress.note(f"note: the grid of the file is left out ({', '.join(config.sweep.grid)}); --set chooses values")
     resources = config.resources
-    scores = bool(chosen.all_signals() - _FREE_SIGNALS) or config.model.kind == "iris"
+    scores = bool(chosen.all_signals() - FREE) or config.model.kind == "iris"
     if scores or resources.workers_per_trial > 1 or address is not None:
         return run_sweep(
             narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None

@@ -1,0 +1,301 @@
+"""Every signal, declared once: what it is, which training runs are behind it, and who computes it.
+
+What plans, scores, checks or lists signals reads this table. Signals of a user's own join it by `register_signal`, by
+an entry point of the group `raybert.signals`, or by `selection.signals` of the sweep file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+
+from raybert.config import SelectionConfig, import_attribute, suggest, validate_model
+from raybert.errors import ConfigError
+from raybert.selection import registry
+from raybert.selection.scorers.aflite import aflite_signal
+from raybert.selection.scorers.lexical import Lexical
+from raybert.selection.scorers.readability import Readability
+from raybert.selection.scorers.request import ScorerRequest, SignalRunsKind
+from raybert.selection.scorers.scorer import PoolScorer, Scorer
+from raybert.selection.scorers.text import TextScorer
+from raybert.selection.text_signal import TextSignal
+
+ENTRY_POINTS = "raybert.signals"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A per-example array that strategies read.
+
+    Attributes:
+        name: of the array in a pool.
+        description: what it is, in one line.
+        shape: letters of its dimensions: n examples, m proxies, t checkpoints, C classes, d of an embedding.
+        dtype: of its values.
+        plain_shape: that `raybert.select` takes besides, from one proxy.
+        runs: the training runs whose outputs it is.
+        reads: signals that it is computed from.
+        scorer: `module:function` that makes its scorer from a `ScorerRequest`; empty: the data set itself has it.
+        text: what computes it of single texts, in place of `scorer`.
+        given: name of an array of a user's own from which `derive` computes it where there is no sweep.
+        derive: (that array, labels) -> values.
+        is_refreshed: whether the model in training can give it anew.
+    """
+
+    name: str
+    description: str
+    shape: str
+    dtype: str = "float32"
+    plain_shape: str = ""
+    runs: SignalRunsKind | None = None
+    reads: tuple[str, ...] = ()
+    scorer: str = ""
+    text: TextSignal | None = None
+    given: str = ""
+    derive: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    is_refreshed: bool = False
+
+    @property
+    def shapes(self) -> tuple[tuple[str, ...], ...]:
+        """The dimensions that it may have, as letters."""
+        return tuple(tuple(shape.split()) for shape in (self.plain_shape, self.shape) if shape)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is not raybert's, but a user's own."""
+        return self.text is not None and not type(self.text).__module__.startswith("raybert.")
+
+    def make_scorer(self, request: ScorerRequest) -> Scorer | PoolScorer | None:
+        """Return what computes it for a trial; None: the data set itself has it."""
+        if self.text is not None:
+            return TextScorer.of(self.text)
+        if not self.scorer:
+            return None
+        made: Scorer | PoolScorer = import_attribute(self.scorer, f"signal '{self.name}'")(request)
+        return made
+
+
+def of_texts(text: TextSignal) -> Signal:
+    """Return the declaration of a signal of single texts."""
+    summary = (type(text).__doc__ or "").strip().splitlines() or [""]
+    shape = f"n {len(text.columns)}" if text.columns else "n"
+    return Signal(text.name, summary[0], shape, text=text, given="texts", derive=_of_objects(text))
+
+
+def _of_objects(text: TextSignal) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    return lambda texts, labels: text.values(texts.tolist(), labels)
+
+
+_MODELS = "raybert.selection.scorers.models"  # by name: importing torch takes seconds, and a plan needs none of it
+TABLE: tuple[Signal, ...] = (
+    Signal("lengths", "Word pieces of each example.", "n", dtype="int64"),
+    of_texts(Lexical()),
+    of_texts(Readability()),
+    Signal(
+        "perplexity",
+        "Pseudo-perplexity of the text under a masked language model.",
+        "n",
+        scorer="raybert.selection.scorers.perplexity:perplexity_scorer",
+    ),
+    Signal(
+        "probs",
+        "Class probabilities by proxies; rows sum to 1.",
+        "n m C",
+        plain_shape="n C",
+        runs="proxy",
+        scorer=f"{_MODELS}:proxy_scorer",
+        is_refreshed=True,
+    ),
+    Signal(
+        "feature_norms",
+        "Norms of the inputs of the proxies' last layers.",
+        "n m",
+        plain_shape="n",
+        runs="proxy",
+        scorer=f"{_MODELS}:proxy_scorer",
+        given="features",
+        derive=lambda features, _: np.asarray(np.linalg.norm(features, axis=-1)),
+        is_refreshed=True,
+    ),
+    Signal(
+        "null_probs",
+        "Class probabilities by proxies that see no text.",
+        "n m C",
+        plain_shape="n C",
+        runs="proxy",
+        scorer=f"{_MODELS}:proxy_scorer",
+    ),
+    Signal(
+        "heldout_probs",
+        "Class probabilities by models that did not train on the example.",
+        "n C",
+        runs="heldout",
+        scorer=f"{_MODELS}:heldout_scorer",
+    ),
+    Signal(
+        "irreducible_loss",
+        "Cross entropy of the twin model that trained on the other half.",
+        "n",
+        runs="irreducible",
+        scorer=f"{_MODELS}:irreducible_scorer",
+    ),
+    Signal(
+        "dynamics",
+        "Class probabilities at checkpoints of a run over the whole pool.",
+        "n t C",
+        runs="dynamics",
+        scorer=f"{_MODELS}:dynamics_scorer",
+    ),
+    Signal(
+        "embeddings",
+        "Unit vectors of the text by the frozen encoder, or by a proxy's.",
+        "n d",
+        scorer=f"{_MODELS}:embedding_scorer",
+    ),
+    Signal(
+        "aflite",
+        "When adversarial filtering removed the example, and how predictable it was then.",
+        "n 2",
+        reads=("embeddings",),
+        scorer="raybert.selection.scorers.derived:aflite_scorer",
+        given="embeddings",
+        derive=lambda embeddings, labels: aflite_signal(embeddings, labels, 0),
+    ),
+)
+"""In the order in which they are computed: what another one reads comes before it."""
+REFRESHED = frozenset(signal.name for signal in TABLE if signal.is_refreshed)
+"""What the model in training gives anew, in place of proxies."""
+FREE = frozenset(signal.name for signal in TABLE if not signal.scorer and signal.text is None)
+"""What every pool has."""
+
+
+def find_signal(name: str, selection: SelectionConfig | None = None) -> Signal | None:
+    """Return the declaration of a signal; None: nobody computes it.
+
+    Args:
+        name: what strategies call it.
+        selection: the section of a sweep file, for the parameters of a user's own.
+
+    Raises:
+        ConfigError: an entry of `selection.signals` is wrong, or a parameter is missing there.
+    """
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    given = _given_signals(selection)
+    if name in given:
+        return of_texts(given[name])
+    kind = _registered().get(name)
+    return None if kind is None else of_texts(validate_model(kind, {}, f"selection.signals: '{name}'"))
+
+
+def needed_signals(needs: Collection[str], selection: SelectionConfig) -> tuple[Signal, ...]:
+    """Return what must be computed for a strategy, in that order: what it needs, and what that is computed from.
+
+    Args:
+        needs: names that the strategy says, all of them known (see `check_signals`).
+        selection: of the sweep file.
+    """
+    found: dict[str, Signal] = {}
+    missing = set(needs)
+    while missing:
+        signal = find_signal(missing.pop(), selection)
+        if signal is not None:
+            found[signal.name] = signal
+            missing |= {*_reads(signal, selection)} - found.keys()
+    places = {name: place for place, name in enumerate(_BY_NAME)}
+    return tuple(sorted(found.values(), key=lambda signal: (places.get(signal.name, len(places)), signal.name)))
+
+
+def check_signals(needs: Collection[str], selection: SelectionConfig, path: str, strategy: str) -> None:
+    """Refuse a strategy that needs a signal which nobody computes.
+
+    Args:
+        needs: names that the strategy says.
+        selection: of the sweep file.
+        path: dotted path of the strategy in the sweep file.
+        strategy: its name there.
+
+    Raises:
+        ConfigError: names the nearest signal; or an entry of `selection.signals` is wrong.
+    """
+    known = {*_BY_NAME, *_given_signals(selection), *_registered()}
+    unknown = sorted(set(needs) - known)
+    if unknown:
+        raise ConfigError(
+            f"{path}: '{strategy}' needs the signal '{unknown[0]}', which a sweep does not compute"
+            f"{suggest(unknown[0], known)}"
+        )
+
+
+def describe_signals() -> list[dict[str, str]]:
+    """Return a row per signal: name, shape, dtype, runs (the training runs behind it), reads, description."""
+    own = [signal for name in sorted(_registered()) if (signal := find_signal(name)) is not None]
+    return [
+        {
+            "name": signal.name,
+            "shape": f"({', '.join(signal.shape.split())})",
+            "dtype": signal.dtype,
+            "runs": signal.runs or "",
+            "reads": ", ".join(signal.reads) or ("texts" if signal.text is not None else ""),
+            "description": signal.description,
+        }
+        for signal in (*TABLE, *own)
+    ]
+
+
+_BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in TABLE}
+
+
+def _reads(signal: Signal, selection: SelectionConfig) -> tuple[str, ...]:
+    """Return what a signal is computed from; of the encoder of a proxy that proxy's outputs are computed, too."""
+    by_proxy = signal.name == "embeddings" and selection.embedding.of == "proxy"
+    return ("probs",) if by_proxy else signal.reads
+
+
+def _given_signals(selection: SelectionConfig | None) -> dict[str, TextSignal]:
+    """Return the signals that a sweep file gives parameters of.
+
+    Raises:
+        ConfigError: a name or parameter is unknown, or a signal is there twice.
+    """
+    given: dict[str, TextSignal] = {}
+    for i, entry in enumerate(selection.signals if selection is not None else ()):
+        path = f"selection.signals[{i}]"
+        signal = validate_model(_find_kind(entry.name, path), entry.parameters, path)
+        if signal.name in given:
+            raise ConfigError(f"{path}: must be there once, got '{signal.name}' twice")
+        given[signal.name] = signal
+    return given
+
+
+def _find_kind(name: str, path: str) -> type[TextSignal]:
+    """Return the class of a signal of a user's own, of a name or of `module:Class`."""
+    if name in _BY_NAME:
+        raise ConfigError(f"{path}: must be a signal of your own, '{name}' is raybert's and has no parameters here")
+    known = _registered()
+    if name in known:
+        return known[name]
+    if ":" in name:
+        return _checked(import_attribute(name, path), name, path)
+    raise ConfigError(f"{path}: unknown '{name}'{suggest(name, known)}")
+
+
+def _registered() -> dict[str, type[TextSignal]]:
+    """Return the signals of a user's own that were registered, or that installed packages have."""
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name not in registry.text_signals:
+            registry.text_signals[point.name] = _checked(point.load(), point.value, ENTRY_POINTS)
+    taken = sorted(registry.text_signals.keys() & _BY_NAME.keys())
+    if taken:
+        raise ConfigError(f"signal '{taken[0]}': must have a name of its own, raybert computes one of that name")
+    return registry.text_signals
+
+
+def _checked(candidate: Any, name: str, path: str) -> type[TextSignal]:
+    if not (isinstance(candidate, type) and issubclass(candidate, TextSignal)):
+        raise ConfigError(f"{path}: '{name}': must be a subclass of raybert.TextSignal")
+    return candidate
