@@ -114,6 +114,7 @@ _HOMES = {
         "Pool",
         "Selection",
         "PassRequest",
+        "EpochRequest",  # of raybert 0.1, for one release
     ),
     "raybert.selection.select": ("select",),
     "raybert.sweeping.runner": ("Outcome",),

@@ -1,8 +1,9 @@
-"""Public names of a package that are imported when they are first used: listing strategies must not wait for torch."""
+"""Names that a module finds when they are asked for: heavy ones, for which no list need wait, and old ones."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -26,5 +27,27 @@ def names_on_first_use(package: str, homes: Mapping[str, Sequence[str]]) -> Call
         value = getattr(import_module(home_of[name]), name)
         setattr(sys.modules[package], name, value)  # from now on it is found without a question
         return value
+
+    return find
+
+
+def old_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module whose names were others in raybert 0.1, which a warning says.
+
+    Args:
+        module: `__name__` of the module.
+        renamed: old name -> `module:name` of today.
+    """
+
+    def find(name: str) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        home, _, new = renamed[name].partition(":")
+        warnings.warn(
+            f"{module}.{name} is {home}.{new} now; the old name is accepted until the next release",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return getattr(import_module(home), new)
 
     return find

@@ -24,9 +24,11 @@ import numpy as np
 from raybert.errors import SelectionError
 from raybert.selection import registry
 from raybert.selection.choose import check_positions, select_from_pool
+from raybert.selection.compose import compose
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import EveryPassSchedule, RoundSchedule
-from raybert.selection.strategy import Pool, Selection, Strategy
+from raybert.selection.strategy import Strategy
 from raybert.selection.text_signal import TextSignal
 from raybert.training.interface import PassPlan
 
@@ -108,7 +110,8 @@ def depends_on_the_seed_as_declared(strategy: Strategy, pool: Pool | None = None
     one, two = (
         set(_choose(strategy, replace(pool, tie_keys=keys)).tolist()) for keys in (pool.tie_keys, other.tie_keys)
     )
-    assert (one != two) == strategy.uses_seed, f"uses_seed is {strategy.uses_seed}, but that is not what happens"
+    declared = compose(strategy).inner.uses_seed
+    assert (one != two) == declared, f"uses_seed is {declared}, but that is not what happens"
 
 
 def follows_a_permutation(strategy: Strategy, pool: Pool | None = None) -> None:
@@ -125,7 +128,7 @@ def follows_a_permutation(strategy: Strategy, pool: Pool | None = None) -> None:
 def nests_as_declared(strategy: Strategy, pool: Pool | None = None) -> None:
     """If `nested`, a larger budget begins with the smaller one's selection."""
     pool = pool or make_pool()
-    if strategy.nested:
+    if compose(strategy).inner.nested:
         small, large = (_choose(strategy, pool, budget) for budget in (20, 60))
         assert small.tolist() == large[: len(small)].tolist(), "nested, but the smaller selection is not the beginning"
 
@@ -166,15 +169,16 @@ def works_for_small_and_lopsided_pools(strategy: Strategy, pool: Pool | None = N
 def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None) -> None:
     """With the schedule `rounds`, the target of every round is met and what is selected stays in front."""
     pool = pool or make_pool()
-    if "rounds" not in strategy.schedules:
+    composed = compose(strategy)
+    if "rounds" not in composed.inner.schedules:
         return
-    schedule = RoundSchedule(strategy.model_copy(update={"schedule": "rounds", "rounds": 4}), fresh(pool), 41, 80)
+    schedule = RoundSchedule(composed.model_copy(update={"schedule": "rounds", "rounds": 4}), fresh(pool), 41, 80)
     plan: PassPlan | None = None
     for epoch, step in enumerate((0, 20, 40, 60)):
         view = SimulatedView(pool, step, 80)
         previous, plan = plan, schedule.next_pass(epoch, plan, view)
         assert len(plan.positions) == round(41 * (epoch + 1) / 4), "the target of a round must be met"
-        check_positions(strategy.name, plan.positions, len(pool), None)
+        check_positions(composed.title, plan.positions, len(pool), None)
         restarted = replace(schedule, pool=fresh(pool)).next_pass(epoch, previous, view)
         assert plan.positions.tolist() == restarted.positions.tolist(), "a restart must choose the same"
         if previous is not None:
@@ -185,14 +189,15 @@ def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None
 def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
     """With the schedule `epoch`, every pass is valid, never empty, and a repetition plans the same."""
     pool = pool or make_pool()
-    if "epoch" not in strategy.schedules:
+    composed = compose(strategy)
+    if "epoch" not in composed.inner.schedules:
         return
-    source = EveryPassSchedule(strategy.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
+    planner = EveryPassSchedule(composed.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
     plan: PassPlan | None = None
     for epoch, step in enumerate((0, 30, 60, 90, 95)):
         view = SimulatedView(pool, step, 100)
-        previous, plan = plan, source.next_pass(epoch, plan, view)
-        again = source.next_pass(epoch, previous, view)
+        previous, plan = plan, planner.next_pass(epoch, plan, view)
+        again = planner.next_pass(epoch, previous, view)
         assert len(plan.positions) > 0, f"pass {epoch} is empty"
         assert plan.positions.tolist() == again.positions.tolist(), f"pass {epoch}: the same question, another answer"
         assert plan.max_steps is None or plan.max_steps > 0, f"pass {epoch}: max_steps must be positive"

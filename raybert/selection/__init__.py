@@ -1,10 +1,13 @@
 """Which examples to train on: signals, strategies, schedules."""
 
+from raybert.lazy import old_names
 from raybert.selection.catalogue import build_strategy, describe_strategies, find_strategy, strategy_names
+from raybert.selection.passes import PassRequest
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import register, register_signal
 from raybert.selection.select import select
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import PassRequest, Pool, Selection, Strategy
+from raybert.selection.strategy import Strategy
 from raybert.selection.text_signal import TextSignal
 
 __all__ = [
@@ -22,3 +25,5 @@ __all__ = [
     "select",
     "strategy_names",
 ]
+
+__getattr__ = old_names(__name__, {"EpochRequest": "raybert.selection:PassRequest"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -9,9 +10,12 @@ from raybert.config import StrategyConfig, import_attribute, suggest, validate_m
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection import strategies as built_in_strategies  # noqa: F401 - fills the registry
+from raybert.selection.compose import Composed, compose
+from raybert.selection.filter import Filter
+from raybert.selection.identity import in_words
 from raybert.selection.registry import WHOLE_POOL
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import Filter, Strategy
+from raybert.selection.strategy import Strategy
 
 ENTRY_POINTS = "raybert.strategies"
 
@@ -41,37 +45,64 @@ def find_strategy(name: str, path: str = "strategy") -> type[Strategy]:
     raise ConfigError(f"{path}: unknown '{name}'{suggest(name, known)}")
 
 
-def build_strategy(config: StrategyConfig, path: str = "strategy") -> Strategy:
-    """Return the strategy that an entry of the sweep file describes.
+def build_strategy(config: StrategyConfig, path: str = "strategy") -> Composed:
+    """Return the strategy that an entry of the sweep file describes, with what is around it.
 
     Raises:
         ConfigError: unknown name or parameter, or a value that is not allowed or makes no sense.
     """
     kind = find_strategy(config.name, path)
-    parameters = config.parameters
-    for key in _NESTED & parameters.keys():
-        parameters[key] = _build_nested(parameters[key], f"{path}.{key}")
-    if isinstance(parameters.get("pre"), (str, dict)):
-        parameters["pre"] = [parameters["pre"]]
-    if isinstance(parameters.get("pre"), (list, tuple)):
-        parameters["pre"] = [_build_nested(part, f"{path}.pre[{i}]") for i, part in enumerate(parameters["pre"])]
-    for key in _RANKING_ONLY & (parameters.keys() - kind.model_fields.keys()):
-        raise ConfigError(f"{path}.{key}: must be left out, '{config.name}' {_RANKING_ONLY_REASON[key]}")
-    return validate_model(kind, parameters, path)
+    around: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for key, value in config.parameters.items():
+        is_own = key not in AROUND or (key == "then" and issubclass(kind, Filter))
+        (own if is_own else around)[key] = _build_parts(key, value, f"{path}.{key}")
+    _check_keys(kind, own, path, config.name)
+    return validate_model(Composed, {"inner": validate_model(kind, own, path), **around}, path)
 
 
-_NESTED = {"then", "of", "score"}
-_RANKING_ONLY_REASON = {
+AROUND = frozenset(Composed.model_fields) - {"inner"}
+"""Keys of every strategy that say what is around it."""
+_RANKING_ONLY = {
     "direction": "does not rank by a score, so it has no hard or easy end",
     "window": "does not rank by a score, so there is no part of a ranking to keep",
     "drop_hardest": "does not rank by a score; as a filter write `pre: {name: drop_hardest, score: el2n}`",
     "balance": "has no class quotas: its rule looks at all classes together",
 }
-_RANKING_ONLY = _RANKING_ONLY_REASON.keys()
 
 
-def _build_nested(entry: Any, path: str) -> Any:
-    """Return the strategy of an entry inside another one; anything else is left to the validation of its field."""
+def _check_keys(kind: type[Strategy], own: Mapping[str, Any], path: str, name: str) -> None:
+    """Refuse keys that a strategy does not have.
+
+    Raises:
+        ConfigError: says why, or names the nearest one.
+    """
+    unknown = [key for key in own if key not in kind.model_fields]
+    for key in sorted(_RANKING_ONLY.keys() & set(unknown)):
+        raise ConfigError(f"{path}.{key}: must be left out, '{name}' {_RANKING_ONLY[key]}")
+    if unknown:
+        known = {*kind.model_fields, *AROUND}
+        raise ConfigError("\n".join(f"{path}.{key}: unknown key{suggest(key, known)}" for key in unknown))
+
+
+def _build_parts(key: str, value: Any, path: str) -> Any:
+    """Return the strategies that the value of a key describes; anything else is left to the validation of its field."""
+    if key in ("then", "of"):
+        return _build_part(value, path)
+    if key == "score":
+        return _alone(_build_part(value, path), path, "only its score is read")
+    if key == "pre":
+        parts = [value] if isinstance(value, (str, dict)) else value
+        if isinstance(parts, (list, tuple)):
+            paths = [f"{path}[{i}]" for i in range(len(parts))]
+            return [
+                _alone(_build_part(part, at), at, "a filter in `pre` only drops")
+                for part, at in zip(parts, paths, strict=True)
+            ]
+    return value
+
+
+def _build_part(entry: Any, path: str) -> Any:
     if isinstance(entry, str) and entry != WHOLE_POOL:
         entry = {"name": entry}
     if isinstance(entry, dict) and "name" in entry:
@@ -79,52 +110,17 @@ def _build_nested(entry: Any, path: str) -> Any:
     return entry
 
 
-def strategy_label(strategy: Strategy) -> str:
-    """Return the name in tables: the strategy's own, and the parameters that are not at their default."""
-    changed = []
-    for key, field in type(strategy).model_fields.items():
-        value = getattr(strategy, key)
-        if value != field.get_default(call_default_factory=True):
-            changed.append(f"{key}={_label_value(value)}")
-    name = strategy.name or type(strategy).__name__
-    return f"{name}({', '.join(changed)})" if changed else name
+def _alone(part: Any, path: str, reason: str) -> Any:
+    """Return a strategy without what is around it.
 
-
-def _label_value(value: Any) -> str:
-    if isinstance(value, Strategy):
-        return strategy_label(value)
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_label_value, value)) + "]"
-    return str(value)
-
-
-def strategy_identity(strategy: Strategy) -> dict[str, Any]:
-    """Return what distinguishes a strategy's results: class and every parameter, as JSON."""
-    kind = type(strategy)
-    own = kind.__module__.startswith("raybert.")
-    name = strategy.name if own else f"{kind.__module__}:{kind.__qualname__}"
-    values = strategy.model_dump(mode="json")
-    for key in kind.model_fields:
-        value = getattr(strategy, key)
-        if isinstance(value, Strategy):
-            values[key] = strategy_identity(value)
-        elif key == "pre":
-            values[key] = [strategy_identity(part) for part in value]
-    return {"name": name, **values}
-
-
-def strategy_entry(strategy: Strategy) -> dict[str, Any]:
-    """Return the entry of a sweep file that `build_strategy` makes an equal strategy of."""
-    kind = type(strategy)
-    known = _known().get(strategy.name) is kind or registry.filters.get(strategy.name) is kind
-    entry = strategy.model_dump(mode="json", include=strategy.model_fields_set)
-    for key in strategy.model_fields_set:
-        value = getattr(strategy, key)
-        if isinstance(value, Strategy):
-            entry[key] = strategy_entry(value)
-        elif key == "pre":
-            entry[key] = [strategy_entry(part) for part in value]
-    return {"name": strategy.name if known else f"{kind.__module__}:{kind.__qualname__}", **entry}
+    Raises:
+        ConfigError: it has something around it, which would be ignored.
+    """
+    if not isinstance(part, Composed):
+        return part
+    for key in sorted(part.model_fields_set - {"inner"}):
+        raise ConfigError(f"{path}.{key}: must be left out, {reason}")
+    return part.inner
 
 
 def describe_strategies() -> list[dict[str, Any]]:
@@ -132,27 +128,19 @@ def describe_strategies() -> list[dict[str, Any]]:
     return [_describe(_known()[name]) for name in strategy_names()]
 
 
-COMPOSITION = {
-    "pre": "filters before it: semdedup, label_errors, drop_hardest",
-    "then": "a second strategy that chooses the budget among what this one leaves",
-    "candidates": "what this one leaves for `then`, in budgets (default 3)",
-}
+COMPOSITION = {key: str(Composed.model_fields[key].description) for key in ("pre", "then", "candidates")}
 """Parameters of every strategy of budget kind `distinct` that chooses once or in rounds."""
 
 
 def _describe(strategy: type[Strategy]) -> dict[str, Any]:
-    hidden = {"schedule", *COMPOSITION} - ({"then"} if issubclass(strategy, Filter) else set())
-    if "rounds" not in strategy.schedules:
-        hidden.add("rounds")
-    defaults = {
-        key: _label_value(field.get_default(call_default_factory=True))
-        for key, field in strategy.model_fields.items()
-        if key not in hidden and not field.is_required()
-    }
     required = [f"{key} (required)" for key, field in strategy.model_fields.items() if field.is_required()]
-    example = None if required else strategy()
-    if isinstance(example, RankedStrategy):
-        defaults["direction"] = example.default_direction()
+    example = None if required else compose(strategy())
+    defaults = {"rounds": Composed.model_fields["rounds"].default} if "rounds" in strategy.schedules else {}
+    for key, field in strategy.model_fields.items():
+        if not field.is_required():
+            defaults[key] = in_words(field.get_default(call_default_factory=True))
+    if example is not None and isinstance(example.inner, RankedStrategy):
+        defaults["direction"] = example.inner.default_direction()
     return {
         "name": strategy.name,
         "summary": (strategy.__doc__ or "").strip().splitlines()[0],

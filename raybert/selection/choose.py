@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from raybert.errors import ConfigError, SelectionError
-from raybert.selection.compose import choose_composed
-from raybert.selection.strategy import Pool, Selection, Strategy
+from raybert.selection.compose import compose
+from raybert.selection.pool import Pool, Selection
+from raybert.selection.strategy import Strategy
 
 
 def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
@@ -24,14 +25,15 @@ def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
     n = len(pool)
     if not 1 <= budget <= n:
         raise ConfigError(f"selection.budget: must be in 1..{n} (pool size), got {budget}")
+    strategy = compose(strategy)
     _check_signals(strategy, pool)
-    selection = choose_composed(strategy, replace(pool, budget_fraction=budget / n), budget)
+    selection = strategy.choose(replace(pool, budget_fraction=budget / n), budget)
     expected = None if strategy.spends() == "none" else budget
-    check_positions(_name(strategy), selection.positions, n, expected)
+    check_positions(strategy.title, selection.positions, n, expected)
     for field, values in (("scores", selection.scores), ("weights", selection.weights)):
         if values is not None and len(values) != len(selection.positions):
             raise SelectionError(
-                f"strategy '{_name(strategy)}': {field} must have one value per position, "
+                f"strategy '{strategy.title}': {field} must have one value per position, "
                 f"got {len(values)} for {len(selection.positions)}"
             )
     return selection
@@ -69,10 +71,6 @@ def _check_signals(strategy: Strategy, pool: Pool) -> None:
     missing = sorted(strategy.all_signals() - set(pool.signals))
     if missing:
         raise SelectionError(
-            f"strategy '{_name(strategy)}': needs the signals {', '.join(missing)}; "
+            f"strategy '{strategy.title}': needs the signals {', '.join(missing)}; "
             f"given: {', '.join(sorted(pool.signals)) or 'none'}"
         )
-
-
-def _name(strategy: Strategy) -> str:
-    return strategy.name or type(strategy).__name__

@@ -1,107 +1,181 @@
-"""Strategies in steps: filters first (`pre`), then a strategy, then a second one among what it left (`then`)."""
+"""A strategy as a sweep file composes it: filters before it, a second one after it, and when it is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from pydantic import Field, SerializeAsAny, model_validator
 
-from raybert.selection.strategy import Filter, Kept, Pool, Selection, Strategy
-
-
-def choose_composed(strategy: Strategy, pool: Pool, budget: int) -> Selection:
-    """Return what a strategy chooses together with its `pre` and `then`.
-
-    What filters drop is taken back, the least bad first, when they leave fewer than the budget; `refilled` counts it.
-    What earlier rounds chose is never dropped.
-
-    Args:
-        strategy: with its filters and followers.
-        pool: candidates.
-        budget: examples in all; strategies of budget kind `none` take all that is kept.
-    """
-    filters = [part for part in strategy.pre if isinstance(part, Filter)]
-    chooser = strategy
-    if isinstance(strategy, Filter) and strategy.then is not None:
-        filters.append(strategy)
-        chooser = strategy.then
-    if not filters:
-        return _in_two_steps(chooser, pool, budget)
-    decisions = [part.keep(pool) for part in filters]
-    kept = _keep_by_all(decisions, pool)
-    rows = np.flatnonzero(kept.keep)
-    if len(rows):
-        part = _choose_or_recurse(chooser, strategy, pool.subset(rows), min(budget, len(rows)))
-    else:  # all is dropped, and taken back below
-        part = Selection(np.empty(0, np.int64), np.empty(0))
-    if chooser is strategy:
-        pool_scores = _spread(part.pool_scores, rows, len(pool))
-    else:  # what the filter itself thinks of every example
-        pool_scores = decisions[-1].badness if np.ptp(decisions[-1].badness) > 0 else None
-    chosen = Selection(rows[part.positions], part.scores, part.weights, part.refilled, pool_scores)
-    if strategy.spends() == "none":
-        return replace(chosen, conflicts=kept.conflicts)
-    return replace(_refill(chosen, pool, kept, budget), conflicts=kept.conflicts)
+from raybert.selection.filter import Filter, keep_by_all, refill
+from raybert.selection.passes import PassRequest
+from raybert.selection.pool import Pool, Selection
+from raybert.selection.strategy import BudgetKind, Schedule, Strategy
+from raybert.training.interface import PassPlan
 
 
-def _choose_or_recurse(chooser: Strategy, strategy: Strategy, pool: Pool, budget: int) -> Selection:
-    """Ask the strategy itself without its filters, which have been applied, or the one after a filter with its own."""
-    if chooser is strategy:
-        return _in_two_steps(chooser, pool, budget)
-    return choose_composed(chooser, pool, budget)
+def _default_schedule(data: Mapping[str, Any]) -> Schedule:
+    inner: Strategy = data["inner"]
+    return inner.schedules[0]
 
 
-def _in_two_steps(strategy: Strategy, pool: Pool, budget: int) -> Selection:
-    if strategy.then is None:
-        return strategy.choose(pool, budget)
-    wanted = min(len(pool), max(budget, round(strategy.candidates * budget)))
-    first = strategy.choose(pool, wanted)
-    rows = np.sort(first.positions)
-    second = choose_composed(strategy.then, pool.subset(rows), budget)
-    positions = rows[second.positions]
-    taken_back = first.positions[len(first.positions) - first.refilled :]
-    refilled = second.refilled + int(np.isin(positions, taken_back).sum())
-    return Selection(positions, second.scores, second.weights, refilled, first.pool_scores)
+class Composed(Strategy):
+    """A strategy with what is around it; its fields but `inner` are keys of every strategy in the sweep file."""
 
-
-def _keep_by_all(decisions: Sequence[Kept], pool: Pool) -> Kept:
-    """Return what all filters keep; of what they drop, what fewest filters dropped is least bad, then least ranked."""
-    keep = np.all([decision.keep for decision in decisions], axis=0)
-    keep[pool.selected] = True
-    times = np.sum([~decision.keep for decision in decisions], axis=0)
-    worst = np.max([_ranks(decision) for decision in decisions], axis=0)
-    conflicts = [decision.conflicts for decision in decisions if decision.conflicts is not None]
-    return Kept(keep, times + worst, np.concatenate(conflicts) if conflicts else None)
-
-
-def _ranks(decision: Kept) -> np.ndarray:
-    """Return (n,) badness as a number in [0, 1) with the same order, equal for equals; NaN is worst."""
-    badness = np.where(np.isnan(decision.badness), np.inf, decision.badness)
-    _, inverse = np.unique(badness, return_inverse=True)
-    return np.asarray(inverse / (len(badness) + 1.0))
-
-
-def _refill(chosen: Selection, pool: Pool, kept: Kept, budget: int) -> Selection:
-    """Append the least bad of what was dropped until the budget is met."""
-    missing = budget - len(chosen.positions)
-    if missing <= 0:
-        return chosen
-    dropped = np.flatnonzero(~kept.keep)
-    back = dropped[np.lexsort((pool.tie_keys[dropped], kept.badness[dropped]))][:missing]
-    weights = chosen.weights
-    return replace(
-        chosen,
-        positions=np.concatenate([chosen.positions, back]),
-        scores=np.concatenate([chosen.scores, np.full(len(back), np.nan)]),
-        weights=None if weights is None else np.concatenate([weights, np.ones(len(back), np.float32)]),
-        refilled=chosen.refilled + len(back),
+    inner: SerializeAsAny[Strategy]
+    schedule: Schedule = Field(default_factory=_default_schedule, description="when the strategy is asked")
+    rounds: int = Field(5, ge=1, description="how often, if the schedule is `rounds`")
+    pre: tuple[SerializeAsAny[Strategy], ...] = Field(
+        (), description="filters before it: semdedup, label_errors, drop_hardest"
     )
+    then: SerializeAsAny[Strategy] | None = Field(
+        None, description="a second strategy that chooses the budget among what this one leaves"
+    )
+    candidates: float = Field(3.0, ge=1, description="what this one leaves for `then`, in budgets (default 3)")
+
+    @model_validator(mode="after")
+    def _schedule_is_known(self) -> Composed:
+        if self.schedule not in self.inner.schedules:
+            raise ValueError(f"schedule: must be one of {', '.join(self.inner.schedules)} for '{self.inner.name}'")
+        if "rounds" in self.model_fields_set and self.schedule != "rounds":
+            raise ValueError(f"rounds: must be left out without `schedule: rounds`, got {self.rounds}")
+        if self.schedule == "epoch" and (self.pre or self.then):
+            field = "pre" if self.pre else "then"
+            raise ValueError(f"{field}: must be left out with the schedule epoch, which decides anew before every pass")
+        return self
+
+    @model_validator(mode="after")
+    def _filters_drop(self) -> Composed:
+        for i, part in enumerate(self.pre):
+            if not isinstance(part, Filter):
+                raise ValueError(
+                    f"pre[{i}]: must be a filter (semdedup, label_errors, drop_hardest), got '{part.title}', which "
+                    "has no rule for what to drop; to choose in two steps write it first and name the other in `then`"
+                )
+            if "then" in part.model_fields_set:
+                raise ValueError(f"pre[{i}].then: must be left out, a filter in `pre` only drops; write `then` outside")
+        return self
+
+    @model_validator(mode="after")
+    def _follower_chooses_the_budget(self) -> Composed:
+        follower = self.follower
+        if "candidates" in self.model_fields_set and isinstance(self.inner, Filter):
+            raise ValueError(f"candidates: must be left out, '{self.inner.name}' leaves all that it does not drop")
+        if "candidates" in self.model_fields_set and follower is None:
+            raise ValueError(f"candidates: must be left out without `then`, got {self.candidates:g}")
+        if follower is None:
+            return self
+        if self.inner.spends() != "distinct":
+            raise ValueError(f"then: must be left out, '{self.inner.name}' leaves no smaller set to choose from")
+        if self.schedule == "rounds" and "rounds" not in follower.inner.schedules:
+            raise ValueError(
+                f"then: must be a strategy that keeps what earlier rounds chose, which '{follower.title}' does not; "
+                "leave out `schedule: rounds` or `then`"
+            )
+        if follower.spends() != "distinct" or follower.schedule != "once":
+            raise ValueError(f"then: must choose a fixed number of examples once, which '{follower.title}' does not")
+        return self
+
+    @model_validator(mode="after")
+    def _nulls_are_one(self) -> Composed:
+        nulls = {part.null_inputs() for part in (*self.parts(), *self.inner.parts())} - {None}
+        if len(nulls) > 1:
+            raise ValueError(f"null_input: must be the same in all parts, got {' and '.join(sorted(map(str, nulls)))}")
+        return self
+
+    @property
+    def follower(self) -> Composed | None:
+        """What chooses among what it leaves: its own `then`, or that of a filter."""
+        then = self.inner.then if isinstance(self.inner, Filter) else self.then
+        return None if then is None else compose(then)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.inner.title
+
+    def required_signals(self) -> frozenset[str]:
+        return self.inner.required_signals()
+
+    def all_signals(self) -> frozenset[str]:
+        return frozenset().union(*(part.all_signals() for part in self.parts()))
+
+    def spends(self) -> BudgetKind:
+        kind = self.inner.spends()
+        is_asked_anew = self.schedule == "epoch" and self.inner.schedules[0] != "epoch"
+        return "per_epoch" if is_asked_anew and kind == "distinct" else kind
+
+    def plan_pass(self, request: PassRequest) -> PassPlan:
+        return self.inner.plan_pass(request)
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        """Return what the strategy chooses together with its filters and its follower.
+
+        What filters drop is taken back, the least bad first, when they leave fewer than the budget; `refilled` counts
+        it. What earlier rounds chose is never dropped.
+
+        Args:
+            pool: candidates.
+            budget: examples in all; strategies of budget kind `none` take all that is kept.
+        """
+        filters = [part for part in self.pre if isinstance(part, Filter)]
+        chooser, by_filter = self._choose_in_two_steps, False
+        if isinstance(self.inner, Filter) and self.follower is not None:
+            filters, chooser, by_filter = [*filters, self.inner], self.follower.choose, True
+        if not filters:
+            return chooser(pool, budget)
+        decisions = [part.keep(pool) for part in filters]
+        kept = keep_by_all(decisions, pool)
+        rows = np.flatnonzero(kept.keep)
+        if len(rows):
+            part = chooser(pool.subset(rows), min(budget, len(rows)))
+        else:  # all is dropped, and taken back below
+            part = Selection(np.empty(0, np.int64), np.empty(0))
+        chosen = _in_whole_pool(part, rows, len(pool))
+        if by_filter:  # what the filter itself thinks of every example, if it ranks them
+            badness = decisions[-1].badness
+            chosen = replace(chosen, pool_scores=badness if np.ptp(badness) > 0 else None)
+        if self.spends() != "none":
+            chosen = refill(chosen, pool, kept, budget)
+        return replace(chosen, conflicts=kept.conflicts)
+
+    def _choose_in_two_steps(self, pool: Pool, budget: int) -> Selection:
+        """Return what the strategy chooses, or what its follower does among its candidates."""
+        if self.follower is None:
+            return self.inner.choose(pool, budget)
+        wanted = min(len(pool), max(budget, round(self.candidates * budget)))
+        first = self.inner.choose(pool, wanted)
+        rows = np.sort(first.positions)
+        second = self.follower.choose(pool.subset(rows), budget)
+        positions = rows[second.positions]
+        taken_back = first.positions[len(first.positions) - first.refilled :]
+        refilled = second.refilled + int(np.isin(positions, taken_back).sum())
+        return Selection(positions, second.scores, second.weights, refilled, first.pool_scores)
 
 
-def _spread(scores: np.ndarray | None, rows: np.ndarray, num_examples: int) -> np.ndarray | None:
-    if scores is None:
-        return None
-    whole = np.full(num_examples, np.nan)
-    whole[rows] = scores
-    return whole
+def compose(strategy: Strategy) -> Composed:
+    """Return a strategy with what is around it, which is nothing yet where it stands alone."""
+    return strategy if isinstance(strategy, Composed) else Composed(inner=strategy)
+
+
+def _in_whole_pool(part: Selection, rows: np.ndarray, num_examples: int) -> Selection:
+    """Return the selection from some rows of a pool as one from the whole of it."""
+    pool_scores = None
+    if part.pool_scores is not None:
+        pool_scores = np.full(num_examples, np.nan)
+        pool_scores[rows] = part.pool_scores
+    return Selection(rows[part.positions], part.scores, part.weights, part.refilled, pool_scores)
+
+
+def read_parameter(strategy: Strategy, dotted: str) -> Any:
+    """Return a parameter as a sweep file names it: `rounds`, `direction`, `then.balance`; None: there is none."""
+    found: Any = strategy
+    for key in dotted.split("."):
+        if isinstance(found, Strategy):
+            composed = compose(found)
+            is_around = key in Composed.model_fields and not (key == "then" and isinstance(composed.inner, Filter))
+            found = composed if is_around else composed.inner
+        found = getattr(found, key, None)
+    return found

@@ -1,4 +1,4 @@
-"""Per-example losses from probabilities."""
+"""Probabilities of one model or of several, and the losses that follow from them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def mean_cross_entropy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if probs.ndim == 2:
         return cross_entropy(probs, labels)
     return np.asarray(np.mean([cross_entropy(probs[:, member], labels) for member in range(probs.shape[1])], axis=0))
+
+
+def mean_probs(probs: np.ndarray) -> np.ndarray:
+    """Return (n, C) probabilities from (n, C) of one model or (n, m, C) of m proxies."""
+    return probs if probs.ndim == 2 else probs.mean(axis=1)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from raybert.data.quotas import class_seats
-from raybert.selection.strategy import Pool, Selection
+from raybert.selection.pool import Pool, Selection
 
 Direction = Literal["hard", "easy", "middle"]
 

@@ -9,7 +9,10 @@ from typing import Literal
 import numpy as np
 
 from raybert.selection.choose import check_positions, select_from_pool
-from raybert.selection.strategy import PassRequest, Pool, Selection, Strategy, refresh_signals
+from raybert.selection.compose import Composed, compose
+from raybert.selection.passes import PassRequest, refresh_signals
+from raybert.selection.pool import Pool, Selection
+from raybert.selection.strategy import Strategy
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
 
@@ -35,10 +38,11 @@ def make_pass_planner(
     Raises:
         SelectionError: the strategy returned something that is not a selection.
     """
-    if strategy.schedule == "epoch":
-        return EveryPassSchedule(strategy, pool, budget, batch_size), None
-    if strategy.schedule == "rounds" and strategy.rounds > 1:
-        return RoundSchedule(strategy, pool, budget, total_steps, proxy_pooling), None
+    composed = compose(strategy)
+    if composed.schedule == "epoch":
+        return EveryPassSchedule(composed, pool, budget, batch_size), None
+    if composed.schedule == "rounds" and composed.rounds > 1:
+        return RoundSchedule(composed, pool, budget, total_steps, proxy_pooling), None
     selection = select_from_pool(strategy, pool, budget)
     return FixedPasses(selection.positions, selection.weights), selection
 
@@ -47,7 +51,7 @@ def make_pass_planner(
 class EveryPassSchedule:
     """Asks the strategy before every pass."""
 
-    strategy: Strategy
+    strategy: Composed
     pool: Pool
     budget: int
     batch_size: int
@@ -57,7 +61,7 @@ class EveryPassSchedule:
         request = PassRequest(self.pool, self.budget, epoch, previous, view, self.batch_size, self._base)
         plan = self.strategy.plan_pass(request)
         expected = self.budget if self.strategy.spends() == "per_epoch" else None
-        check_positions(self.strategy.name, plan.positions, len(self.pool), expected)
+        check_positions(self.strategy.title, plan.positions, len(self.pool), expected)
         return plan
 
     def _base(self) -> Selection:
@@ -75,7 +79,7 @@ class RoundSchedule:
     Round 1 is the `once` selection of round(k/R) with the shared signals.
     """
 
-    strategy: Strategy
+    strategy: Composed
     pool: Pool
     budget: int
     total_steps: int

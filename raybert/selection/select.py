@@ -11,9 +11,10 @@ from raybert.config import StrategyConfig
 from raybert.errors import SelectionError
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.choose import select_from_pool
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import tie_keys
 from raybert.selection.signals import TABLE, find_signal
-from raybert.selection.strategy import Pool, Selection, Strategy
+from raybert.selection.strategy import Strategy
 
 
 def select(

@@ -14,6 +14,7 @@ import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.errors import SweepError
 from raybert.files import cache_folder, write_json, write_text
+from raybert.selection.compose import compose
 from raybert.selection.signals import REFRESHED
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
@@ -245,7 +246,9 @@ def describe_idle_rounds(config: RaybertConfig) -> list[str]:
     return [
         f"'{label}' reads nothing of the current model: its last round has selected what `once` selects"
         for label, strategy in build_strategies(config)
-        if strategy.schedule == "rounds" and strategy.nested and not strategy.all_signals() & changing
+        if compose(strategy).schedule == "rounds"
+        and compose(strategy).inner.nested
+        and not strategy.all_signals() & changing
     ]
 
 

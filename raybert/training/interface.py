@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from raybert.lazy import old_names
+
 
 class Surroundings(Protocol):
     """Where a training run happens: a reused Tune actor, a Ray Train worker, or a plain process."""
@@ -118,3 +120,6 @@ class FixedPasses:
     def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return the same plan for every epoch."""
         return PassPlan(self.positions, self.weights)
+
+
+__getattr__ = old_names(__name__, {"EpochPlan": "raybert.training.interface:PassPlan"})

@@ -15,8 +15,8 @@ import psutil
 import torch
 from torch.nn import functional
 
+from raybert.selection.passes import PassRequest
 from raybert.selection.strategies.baselines import RandomEpoch
-from raybert.selection.strategy import PassRequest
 from raybert.training.interface import PassPlan
 
 _CHUNK_BYTES = 2**28

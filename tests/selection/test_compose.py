@@ -7,11 +7,12 @@ from raybert import select
 from raybert.config import StrategyConfig
 from raybert.errors import ConfigError, SelectionError
 from raybert.selection import build_strategy
-from raybert.selection.catalogue import describe_strategies, strategy_identity, strategy_label
+from raybert.selection.catalogue import describe_strategies
 from raybert.selection.choose import select_from_pool
+from raybert.selection.filter import Filter, Kept
+from raybert.selection.identity import strategy_identity, strategy_label
 from raybert.selection.strategies.filters import label_doubt
 from raybert.selection.strategies.proxies import el2n
-from raybert.selection.strategy import Filter, Kept
 from raybert.testing import make_pool
 
 

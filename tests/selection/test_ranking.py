@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybert.data.quotas import class_quotas, class_seats
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import Order, choose_per_class, rank, tie_keys
-from raybert.selection.strategy import Pool, Selection
 
 KEYS = np.arange(10, dtype=np.uint64)
 

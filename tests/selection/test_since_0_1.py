@@ -5,22 +5,36 @@ trial id), what is stored of them, signals and budget kind; for invalid ones the
 """
 
 import json
+import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import raybert
 from raybert.config import StrategyConfig
 from raybert.errors import ConfigError
-from raybert.selection import build_strategy, describe_strategies
-from raybert.selection.catalogue import strategy_entry, strategy_identity, strategy_label
+from raybert.selection import build_strategy, describe_strategies, find_strategy
+from raybert.selection.choose import select_from_pool
+from raybert.selection.identity import strategy_entry, strategy_identity, strategy_label
+from raybert.selection.schedule import make_pass_planner
+from raybert.selection.strategies import RandomEpoch
+from raybert.testing import SimulatedView, make_pool
 
 HERE = Path(__file__).parent
+REWORDED = {"KCenter(schedule='once', rounds=5, pre=(), then=None, candidates=3.0)": "KCenter()"}
+"""Python's own words for an object in a message: fields that strategies have no more."""
 RECORD = json.loads((HERE / "strategies_0_1.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(autouse=True)
 def _beside_the_users_module(monkeypatch):
     monkeypatch.chdir(HERE / "user_0_1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        find_strategy("my_strategies:Longest")
 
 
 def build(entry):
@@ -43,10 +57,72 @@ def test_a_valid_entry_means_what_it_meant(old):
 def test_an_invalid_entry_is_refused_in_the_same_words(old):
     with pytest.raises(ConfigError) as caught:
         build(old["entry"])
-    assert str(caught.value) == old["message"]
+    message = old["message"]
+    for before, now in REWORDED.items():
+        message = message.replace(before, now)
+    assert str(caught.value) == message
 
 
 def test_the_list_of_strategies_says_the_same():
     rows = {row["name"]: row for row in describe_strategies()}
     for old in RECORD["described"]:
         assert {key: rows[old["name"]][key] for key in old} == old
+
+
+def test_strategies_with_the_words_of_0_1_work_and_are_told_the_new_ones():
+    sys.modules.pop("my_strategies")
+    with pytest.warns(FutureWarning) as said:
+        import my_strategies
+    notes = [str(warning.message) for warning in said]
+    assert len(notes) == 5
+    for old, new in [
+        ("raybert.selection.strategy.Filter", "raybert.selection.filter.Filter"),
+        ("raybert.selection.strategy.Kept", "raybert.selection.filter.Kept"),
+        ("strategy 'Longest': `source`", "citation"),
+        ("strategy 'Rotating': `plan_epoch`", "plan_pass"),
+        ("strategy 'Rotating': `schedule`", "no field of strategies: the first of `schedules` is the default"),
+    ]:
+        assert any(note.startswith(old) and f"{new} now" in note for note in notes), old
+    assert my_strategies.Longest.citation == "my own idea"
+
+
+def test_a_plan_epoch_of_0_1_decides_before_every_pass():
+    pool = make_pool(60)
+    planner, _ = make_pass_planner(build({"name": "my_strategies:Rotating"}), pool, 10, total_steps=9, batch_size=8)
+    order = np.argsort(pool.tie_keys)
+    with pytest.warns(FutureWarning, match="raybert.training.interface.EpochPlan is .*PassPlan now"):
+        second = planner.next_pass(1, None, SimulatedView(pool, 2, 9))
+    assert second.positions.tolist() == np.roll(order, -3)[:10].tolist()
+
+
+def test_a_filter_of_0_1_drops_and_lets_its_own_default_choose():
+    pool = make_pool(60)
+    lengths = pool.signals["lengths"]
+    strategy = build({"name": "my_strategies:Short", "least": 20})
+    chosen = select_from_pool(strategy, pool, 10).positions
+    assert sorted(lengths[chosen]) == sorted(lengths)[-10:]
+    few = int((lengths >= 20).sum())
+    assert select_from_pool(strategy, pool, few + 2).refilled == 2
+
+
+def test_an_overridden_plan_of_a_pass_is_found_by_its_old_name():
+    with pytest.warns(FutureWarning, match="`plan_epoch` is called plan_pass now"):
+
+        class Twice(RandomEpoch):
+            """The pass of the base, twice as far."""
+
+            name = "twice"
+
+            def plan_epoch(self, request):
+                return super().plan_epoch(replace(request, epoch=2 * request.epoch))
+
+    pool = make_pool(60)
+    planner, _ = make_pass_planner(Twice(), pool, 10, total_steps=9, batch_size=8)
+    expected, _ = make_pass_planner(RandomEpoch(), pool, 10, total_steps=9, batch_size=8)
+    view = SimulatedView(pool, 2, 9)
+    assert planner.next_pass(1, None, view).positions.tolist() == expected.next_pass(2, None, view).positions.tolist()
+
+
+def test_the_request_of_a_pass_has_its_old_name():
+    with pytest.warns(FutureWarning, match="raybert.selection.EpochRequest is raybert.selection.PassRequest now"):
+        assert raybert.selection.EpochRequest is raybert.PassRequest

@@ -5,8 +5,9 @@ import raybert
 from raybert.config import StrategyConfig
 from raybert.errors import ConfigError, SelectionError
 from raybert.selection import Pool, Selection, Strategy, build_strategy, select
-from raybert.selection.catalogue import describe_strategies, strategy_label
+from raybert.selection.catalogue import describe_strategies
 from raybert.selection.choose import select_from_pool
+from raybert.selection.identity import strategy_label
 from raybert.selection.ranking import tie_keys
 from raybert.selection.strategies.baselines import walk_permutations
 from raybert.selection.strategies.proxies import el2n, uncertainty

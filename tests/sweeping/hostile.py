@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.scorers.lexical import Lexical
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.selection.scorers.text import TextScorer
 from raybert.selection.strategies.baselines import Random
-from raybert.selection.strategy import Pool, Selection
 
 
 @dataclass(frozen=True)

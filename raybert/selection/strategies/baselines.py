@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from raybert.selection.folds import assign_folds
+from raybert.selection.passes import PassRequest
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import Order, choose_ranked, mix_keys
 from raybert.selection.registry import register
-from raybert.selection.strategy import BudgetKind, PassRequest, Pool, Schedule, Selection, Strategy
+from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
 
 
@@ -57,8 +59,6 @@ class RandomEpoch(Strategy):
     budget_kind: ClassVar[BudgetKind] = "per_epoch"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     citation: ClassVar[str] = 'Okanovic et al. 2023, "Repeated Random Sampling", arXiv 2305.18424'
-
-    schedule: Literal["epoch"] = "epoch"
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         positions = walk_permutations(pool.tie_keys, budget, 0)

@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from raybert.selection.geometry.points import NeighbourMethod
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import register
-from raybert.selection.strategy import Pool, Schedule, Selection, Strategy
+from raybert.selection.strategy import Schedule, Strategy
 
 SEARCH: Any = Field(
     "exact", description="of neighbours, where a graph is needed: exact, or ann (faiss, extra `ann`; may miss some)"

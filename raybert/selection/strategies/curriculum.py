@@ -9,11 +9,14 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
 from raybert.selection.choose import select_from_pool
+from raybert.selection.compose import compose
+from raybert.selection.passes import PassRequest
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import WHOLE_POOL, register
 from raybert.selection.strategies.baselines import Random
 from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import BudgetKind, PassRequest, Pool, Schedule, Selection, Strategy
+from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
 
 
@@ -26,7 +29,6 @@ class Curriculum(Strategy):
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     citation: ClassVar[str] = 'Platanios et al. 2019, "Competence-based Curriculum Learning", arXiv 1903.09848'
 
-    schedule: Literal["epoch"] = "epoch"
     of: SerializeAsAny[Strategy] | Literal["pool"] = Field(
         Random(), description="strategy that chooses the budget, or `pool`: all examples"
     )
@@ -36,8 +38,8 @@ class Curriculum(Strategy):
 
     @model_validator(mode="after")
     def _base_is_fixed(self) -> Curriculum:
-        if isinstance(self.of, Strategy) and (self.of.spends() != "distinct" or self.of.schedule != "once"):
-            raise ValueError(f"of: must choose a fixed number of examples once, or be `pool`, got '{self.of.name}'")
+        if isinstance(self.of, Strategy) and (self.of.spends() != "distinct" or compose(self.of).schedule != "once"):
+            raise ValueError(f"of: must choose a fixed number of examples once, or be `pool`, got '{self.of.title}'")
         return self
 
     def required_signals(self) -> frozenset[str]:

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from raybert.selection.pool import Pool
 from raybert.selection.ranking import Order
 from raybert.selection.registry import register
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import Pool
 
 
 @register

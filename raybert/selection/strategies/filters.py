@@ -7,11 +7,13 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
+from raybert.selection.filter import Filter, Kept
+from raybert.selection.pool import Pool
 from raybert.selection.registry import register, register_filter
 from raybert.selection.strategies.baselines import Random, RandomStratified
 from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import Filter, Kept, Pool, Strategy
+from raybert.selection.strategy import Strategy
 
 
 @register

@@ -9,9 +9,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from raybert.selection.losses import cross_entropy
+from raybert.selection.passes import PassRequest
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import mix_keys
 from raybert.selection.registry import register
-from raybert.selection.strategy import BudgetKind, PassRequest, Pool, Schedule, Selection, Strategy
+from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
 
 
@@ -29,7 +31,6 @@ class LossThreshold(Strategy):
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     uses_seed: ClassVar[bool] = False
 
-    schedule: Literal["epoch"] = "epoch"
     rule: Literal["absolute", "quantile", "mean"] = Field(
         "absolute", description="threshold is a loss, a quantile of the pool's losses, or their mean"
     )
@@ -86,7 +87,6 @@ class InfoBatch(Strategy):
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     citation: ClassVar[str] = 'Qin et al. 2024, "InfoBatch: Lossless Training Speed Up", arXiv 2303.04947'
 
-    schedule: Literal["epoch"] = "epoch"
     prune: float = Field(0.5, ge=0, lt=1, description="probability r of leaving out an example under the mean loss")
     anneal_from: float = Field(0.875, gt=0, le=1, description="share delta of the steps after which passes are full")
 

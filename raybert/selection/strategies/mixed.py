@@ -13,12 +13,14 @@ from pydantic import Field, SerializeAsAny
 from raybert.errors import SelectionError
 from raybert.selection.geometry.d2 import d2_select
 from raybert.selection.geometry.points import NeighbourMethod, unit_rows
+from raybert.selection.losses import mean_probs
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import choose_per_class
 from raybert.selection.registry import register
 from raybert.selection.strategies.coverage import SEARCH
 from raybert.selection.strategies.proxies import El2n, uncertainty
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import Pool, Schedule, Selection, Strategy, mean_probs
+from raybert.selection.strategy import Schedule, Strategy
 
 
 class MixedStrategy(Strategy):

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from raybert.selection.losses import mean_cross_entropy
+from raybert.selection.losses import mean_cross_entropy, mean_probs
+from raybert.selection.pool import Pool
 from raybert.selection.ranking import Order
 from raybert.selection.registry import register
 from raybert.selection.strategies.ranked import RankedStrategy, middle_then_hard
-from raybert.selection.strategy import NullInputs, Pool, Schedule, mean_probs
+from raybert.selection.strategy import NullInputs, Schedule
 
 Measure = Literal["entropy", "least_confidence", "margin"]
 

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import Direction, Order, choose_ranked
-from raybert.selection.strategy import Pool, Selection, Strategy
+from raybert.selection.strategy import Strategy
 
 SMALL_BUDGET = 0.3
 """Below this share of the pool the hardest examples are mostly noise, and the middle is better."""

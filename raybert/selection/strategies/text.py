@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from raybert.selection.pool import Pool
 from raybert.selection.ranking import Order
 from raybert.selection.registry import register
 from raybert.selection.scorers.aflite import aflite_hardness
 from raybert.selection.scorers.lexical import lexical_score
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import Pool
 
 
 @register

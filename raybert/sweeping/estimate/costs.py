@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybert.data.chunked import ChunkedData
+from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.perplexity import PerplexityScorer
 from raybert.selection.signals import REFRESHED
@@ -112,7 +113,7 @@ def count_evaluations(spec: RunSpec) -> int:
 
 def count_scorings(spec: RunSpec) -> int:
     """Return how often a run scores the whole pool while it trains, at most."""
-    strategy = spec.strategy
+    strategy = compose(spec.strategy)
     if spec.checkpoints is not None:
         return spec.checkpoints
     reads = bool(strategy.all_signals() & REFRESHED)
@@ -120,7 +121,7 @@ def count_scorings(spec: RunSpec) -> int:
         return strategy.rounds - 1 if reads else 0
     if strategy.schedule != "epoch":
         return 0
-    scorings: int | None = getattr(strategy, "scorings", None)
+    scorings: int | None = getattr(strategy.inner, "scorings", None)
     if scorings is not None:
         return scorings
     passes = math.ceil(spec.total_steps / math.ceil(spec.budget / spec.config.train.batch_size))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from raybert.config import RaybertConfig
 from raybert.files import read_json_lines
+from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.estimate.costs import Costs, pruned_share
@@ -269,6 +270,7 @@ def _table_bytes(spec: RunSpec, prepared: Mapping[str, Prepared]) -> float:
     """Return about how large predictions, selection, pool scores, log and the tokenizer beside the model are."""
     data = prepared[spec.data_key].data
     predictions = (len(data.validation) + len(data.test)) * (4 * data.num_classes + 8)
-    passes = 1 if spec.strategy.schedule != "epoch" else spec.total_steps * spec.config.train.batch_size / spec.budget
+    once = compose(spec.strategy).schedule != "epoch"
+    passes = 1 if once else spec.total_steps * spec.config.train.batch_size / spec.budget
     selection = spec.budget * max(1.0, passes) * 24
     return predictions + selection + 4 * spec.pool_size + 40_000

@@ -10,7 +10,8 @@ from typing import Any
 from raybert.config import StrategyConfig, validate_stored_config
 from raybert.errors import RaybertError, SweepError
 from raybert.files import read_json, write_json
-from raybert.selection.catalogue import build_strategy, strategy_entry
+from raybert.selection.catalogue import build_strategy
+from raybert.selection.identity import strategy_entry
 from raybert.selection.store import SignalRef
 from raybert.sweeping.plan.specs import RunSpec, SignalRuns
 

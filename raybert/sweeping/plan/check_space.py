@@ -10,6 +10,7 @@ from typing import Any
 
 from raybert.config import DomainConfig, RaybertConfig, StrategyConfig, TuneConfig, suggest
 from raybert.errors import ConfigError
+from raybert.selection.compose import compose, read_parameter
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.plan.arms import SHARED, with_values
 from raybert.sweeping.plan.design import build_entries
@@ -161,7 +162,7 @@ class _Attempt:
                 "search; write the values as separate entries of sweep.strategies"
             )
         if key.startswith("strategies."):
-            return _read(strategy, parameter_of(key, self.label))
+            return read_parameter(strategy, parameter_of(key, self.label))
         return _read(tuned.config, key)
 
 
@@ -202,7 +203,7 @@ def _together(one: str, other: str, space: Mapping[str, DomainConfig]) -> Iterat
 
 
 def _reads(strategy: Strategy) -> tuple[Any, ...]:
-    return strategy.null_inputs(), strategy.schedule
+    return strategy.null_inputs(), compose(strategy).schedule
 
 
 def _read(owner: Any, dotted: str) -> Any:

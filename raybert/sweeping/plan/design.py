@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from raybert.config import RaybertConfig, StrategyConfig
 from raybert.errors import ConfigError
-from raybert.selection.catalogue import build_strategy, strategy_identity, strategy_label
+from raybert.selection.catalogue import build_strategy
+from raybert.selection.identity import strategy_identity, strategy_label
 from raybert.selection.signals import check_signals
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.plan.specs import PROXY

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
 from raybert.errors import ConfigError
-from raybert.selection.catalogue import build_strategy, strategy_label
+from raybert.selection.catalogue import build_strategy
+from raybert.selection.identity import strategy_label
 
 
 def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> RaybertConfig:

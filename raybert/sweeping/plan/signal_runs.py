@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from raybert.config import LengthConfig, RaybertConfig
 from raybert.data.nulls import NULLS_PER_EXAMPLE
 from raybert.errors import ConfigError
+from raybert.selection.compose import compose
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategies import All, RandomEpoch
 from raybert.selection.strategies.baselines import AllButFold
@@ -131,7 +132,7 @@ class _RunMaker:
             trial_id="",
             role=role,
             label=label,
-            strategy=strategy,
+            strategy=compose(strategy),
             seed=self.seed,
             model_seed=model_seed,
             fold=self.variant.fold,

@@ -14,8 +14,9 @@ from raybert.display import html_frame, html_section
 from raybert.errors import ConfigError, Interrupted, SweepError
 from raybert.files import cache_folder, content_key
 from raybert.selection.choose import select_from_pool
+from raybert.selection.compose import compose
+from raybert.selection.pool import Selection
 from raybert.selection.store import SignalRef
-from raybert.selection.strategy import Selection
 from raybert.sweeping.cluster.connect import check_resources, connected
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
@@ -88,10 +89,11 @@ def choose_subset(
     with owned_folder(path, progress) as (folder, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
-        if spec.strategy.schedule != "once":
+        schedule = compose(spec.strategy).schedule
+        if schedule != "once":
             raise ConfigError(
                 f"--strategy: must choose once, before training; '{spec.label}' has the schedule "
-                f"{spec.strategy.schedule} and decides while a model trains: run it in a sweep"
+                f"{schedule} and decides while a model trains: run it in a sweep"
             )
         refs = _score(narrowed, plan, spec, prepared, folder, progress, interruption, address)
         ready = prepared[spec.data_key]

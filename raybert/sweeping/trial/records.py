@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.files import save_array, save_arrays
-from raybert.selection.strategy import Selection
+from raybert.selection.pool import Selection
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
 BEFORE_TRAINING = -1

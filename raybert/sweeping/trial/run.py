@@ -26,10 +26,10 @@ from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.description import DataColumns, ModelDescription, write_description
 from raybert.models.iris import IrisClassifier, iris_settings
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore, SignalRef
-from raybert.selection.strategy import Pool, Selection
 from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.layout import SweepFolder

@@ -7,7 +7,9 @@ import pytest
 from raybert.config import StrategyConfig, validate_config
 from raybert.errors import SweepError
 from raybert.selection import Strategy
-from raybert.selection.catalogue import build_strategy, strategy_entry, strategy_identity, strategy_names
+from raybert.selection.catalogue import build_strategy, strategy_names
+from raybert.selection.compose import compose
+from raybert.selection.identity import strategy_entry, strategy_identity
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.selection.strategies.baselines import AllButFold
 from raybert.sweeping.folder.spec_file import (
@@ -71,14 +73,15 @@ def test_given_parameters_and_strategies_inside_are_kept(entry):
     strategy = build_strategy(StrategyConfig(**entry))
     again = build_strategy(StrategyConfig(**strategy_entry(strategy)))
     assert strategy_identity(again) == strategy_identity(strategy)
-    assert again.model_fields_set == strategy.model_fields_set
+    assert again == strategy
+    assert strategy_entry(again) == strategy_entry(strategy)
 
 
 @pytest.mark.parametrize("strategy", [AllButFold(num_folds=5, fold=2), Own(strength=2.0)])
 def test_a_strategy_without_a_registered_name_is_found_by_its_class(strategy):
     entry = strategy_entry(strategy)
     assert entry["name"].endswith(f":{type(strategy).__name__}")
-    assert build_strategy(StrategyConfig(**entry)) == strategy
+    assert build_strategy(StrategyConfig(**entry)) == compose(strategy)
 
 
 def test_a_file_reads_back_with_its_signals(tmp_path):

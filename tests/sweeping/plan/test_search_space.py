@@ -52,7 +52,7 @@ def test_the_values_of_a_suggestion_arrive_in_its_runs():
         ("tune", 1000, (0.9, 0.98)),
         ("tune", 1001, (0.9, 0.98)),
     ]
-    assert runs[0].strategy.direction == "easy"
+    assert runs[0].strategy.inner.direction == "easy"
     assert runs[0].config.train.best_metric == "macro_f1"
     assert runs[0].signal_runs == arms[1].readers[0].signal_runs  # planned before tuning
     assert len({run.trial_id for run in runs} | {reader.trial_id for reader in arms[1].readers}) == 4
@@ -255,7 +255,7 @@ def test_the_comparison_takes_the_best_values_and_leaves_the_proxies_as_they_are
     ]
     assert plan.proxies == untuned.proxies
     tuned = next(spec for spec in plan.trials if spec.label == "el2n")
-    assert tuned.strategy.direction == "easy"
+    assert tuned.strategy.inner.direction == "easy"
     assert tuned.signal_runs == next(spec for spec in untuned.trials if spec.label == "el2n").signal_runs
     runs = tuning_runs(Plan(untuned.trials, arms))
     assert [(run.role, run.seed) for run in runs] == [(PART, 1000)]

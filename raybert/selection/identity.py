@@ -1,0 +1,86 @@
+"""What a strategy is called in tables, what distinguishes its results, and how it is written into a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raybert.config import Section
+from raybert.selection import registry
+from raybert.selection.compose import Composed, compose
+from raybert.selection.strategy import Strategy
+
+
+def strategy_label(strategy: Strategy) -> str:
+    """Return the name in tables: the strategy's own, and the parameters that are not at their default."""
+    composed = compose(strategy)
+    changed = [
+        f"{key}={in_words(value)}"
+        for section in (composed, composed.inner)
+        for key, value in _values(section).items()
+        if not _is_same(value, _default(section, key))
+    ]
+    return f"{composed.title}({', '.join(changed)})" if changed else composed.title
+
+
+def in_words(value: Any) -> str:
+    """Return the value of a parameter as labels show it."""
+    if isinstance(value, Strategy):
+        return strategy_label(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(in_words, value)) + "]"
+    return str(value)
+
+
+def strategy_identity(strategy: Strategy) -> dict[str, Any]:
+    """Return what distinguishes a strategy's results, as JSON: class, every parameter, and what is around it."""
+    composed = compose(strategy)
+    kind = type(composed.inner)
+    name = composed.inner.name if kind.__module__.startswith("raybert.") else _path(kind)
+    return {"name": name} | _as_json(composed, strategy_identity) | _as_json(composed.inner, strategy_identity)
+
+
+def strategy_entry(strategy: Strategy) -> dict[str, Any]:
+    """Return the entry of a sweep file that `build_strategy` makes an equal strategy of."""
+    composed = compose(strategy)
+    kind = type(composed.inner)
+    is_known = kind in (registry.strategies.get(kind.name), registry.filters.get(kind.name))
+    entry = {"name": kind.name if is_known else _path(kind)}
+    for section in (composed, composed.inner):
+        written = _as_json(section, strategy_entry)
+        entry |= {key: value for key, value in written.items() if key in section.model_fields_set}
+    return entry
+
+
+def _as_json(section: Section, of_strategy: Any) -> dict[str, Any]:
+    """Return the parameters of a section as JSON, the strategies among them by a function."""
+    document: dict[str, Any] = section.model_dump(mode="json", exclude=_not_keys(section))
+    for key, value in _values(section).items():
+        if isinstance(value, Strategy):
+            document[key] = of_strategy(value)
+        elif isinstance(value, tuple) and any(isinstance(part, Strategy) for part in value):
+            document[key] = [of_strategy(part) for part in value]
+    return document
+
+
+def _values(section: Section) -> dict[str, Any]:
+    return {key: getattr(section, key) for key in type(section).model_fields if key not in _not_keys(section)}
+
+
+def _not_keys(section: Section) -> set[str]:
+    return {"inner"} if isinstance(section, Composed) else set()
+
+
+def _default(section: Section, key: str) -> Any:
+    if isinstance(section, Composed) and key == "schedule":
+        return section.inner.schedules[0]
+    return type(section).model_fields[key].get_default(call_default_factory=True)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, Strategy) and isinstance(other, Strategy):
+        return strategy_identity(one) == strategy_identity(other)
+    return bool(one == other)
+
+
+def _path(kind: type[Strategy]) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"

@@ -1,0 +1,57 @@
+"""What a strategy is asked before a pass of training, and what the model in training says anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from raybert.selection.pool import Pool, Selection
+from raybert.training.interface import PassPlan, PoolView
+
+
+@dataclass(frozen=True)
+class PassRequest:
+    """What a strategy with the schedule `epoch` is asked before every pass.
+
+    Attributes:
+        pool: as before training.
+        budget: examples.
+        epoch: 0, 1, 2, ...
+        previous: plan of the pass before.
+        view: the current model and its training losses.
+        batch_size: examples per optimizer step.
+        base: what `of` chose before training, computed once (see `curriculum`).
+    """
+
+    pool: Pool
+    budget: int
+    epoch: int
+    previous: PassPlan | None
+    view: PoolView
+    batch_size: int
+    base: Callable[[], Selection]
+
+
+def refresh_signals(
+    pool: Pool, view: PoolView, needs: frozenset[str], pooling: Literal["mean", "cls"] | None = None
+) -> Pool:
+    """Return the pool with outputs of the current model in place of those of proxies, where they are needed.
+
+    Args:
+        pool: as before training.
+        view: the current model.
+        needs: signals that will be read.
+        pooling: of the embeddings, where these are a proxy's too; None: those of the frozen encoder, which stay.
+    """
+    fresh: dict[str, np.ndarray] = {}
+    if pooling is not None and "embeddings" in needs:
+        fresh["embeddings"] = view.embed(pooling=pooling)
+    if "feature_norms" in needs:
+        fresh["probs"], features = view.predict_with_features()
+        fresh["feature_norms"] = np.linalg.norm(features, axis=1)
+    elif "probs" in needs:
+        fresh["probs"] = view.predict()
+    return replace(pool, signals={**pool.signals, **fresh}) if fresh else pool

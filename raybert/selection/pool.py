@@ -1,0 +1,77 @@
+"""The candidates of a selection, and what is chosen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The candidates of one selection and what is known about them.
+
+    Attributes:
+        labels: (n,) int64 class numbers 0..C-1.
+        num_classes: C.
+        tie_keys: (n,) uint64, keyed hash of (seed, example_id): breaks ties and orders random draws.
+        signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...
+        generator: everything else random; seeded from the trial's seed.
+        selected: (s,) int64 positions that earlier rounds chose; they stay, and count towards the budget.
+        budget_fraction: what share of the whole pool the budget is, where this pool is a part of it or another number
+            is asked for (`pre`, `then`); None: what is asked for over the pool's size.
+    """
+
+    labels: np.ndarray
+    num_classes: int
+    tie_keys: np.ndarray
+    signals: Mapping[str, np.ndarray]
+    generator: np.random.Generator
+    selected: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    budget_fraction: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def fraction(self, budget: int) -> float:
+        """Return the share of the whole pool that a strategy's rules for small and large budgets go by."""
+        return budget / len(self) if self.budget_fraction is None else self.budget_fraction
+
+    def subset(self, rows: np.ndarray) -> Pool:
+        """Return the pool of some rows; earlier choices that are not among them are left out.
+
+        Args:
+            rows: (m,) positions in this pool.
+        """
+        place = np.full(len(self), -1)
+        place[rows] = np.arange(len(rows))
+        selected = place[self.selected]
+        return replace(
+            self,
+            labels=self.labels[rows],
+            tie_keys=self.tie_keys[rows],
+            signals={name: values[rows] for name, values in self.signals.items()},
+            selected=selected[selected >= 0],
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a strategy chose.
+
+    Attributes:
+        positions: (k,) int64 pool rows, distinct, in the order of selection (best first).
+        scores: (k,) float64, the score that each was ranked by (higher = harder); NaN where there is none.
+        weights: (k,) float32 loss weights, or None for all 1.
+        refilled: how many positions, at the end, were taken back from those that a filter had dropped.
+        pool_scores: (n,) the score of every pool example, where the strategy ranks all of them.
+        conflicts: (m, 2) pool positions that a filter found to be near-duplicates with different labels.
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
+    weights: np.ndarray | None = None
+    refilled: int = 0
+    pool_scores: np.ndarray | None = None
+    conflicts: np.ndarray | None = None
