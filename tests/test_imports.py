@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -54,6 +55,7 @@ NAMES = {
 }
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """What a module imports, wherever the statement stands, typing imports included; `from package import module` too."""
     names = set()
