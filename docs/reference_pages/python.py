@@ -1,0 +1,35 @@
+"""The page of the Python interface: a directive of autodoc for everything in `raybert.__all__`."""
+
+from __future__ import annotations
+
+import inspect
+
+import raybert
+from reference_pages.markdown import page
+
+INTRODUCTION = """
+Everything that `import raybert` offers. How to use it: [Use raybert from Python](../how-to/python.md).
+"""
+
+
+def python_page() -> str:
+    """Return the functions, then the classes, then the errors."""
+    found = {name: getattr(raybert, name) for name in raybert.__all__ if not name.startswith("__")}
+    errors = [name for name, thing in found.items() if inspect.isclass(thing) and issubclass(thing, BaseException)]
+    classes = [name for name, thing in found.items() if inspect.isclass(thing) and name not in errors]
+    functions = [name for name in found if name not in (*errors, *classes)]
+    return page(
+        "Python",
+        INTRODUCTION,
+        "## Functions",
+        *(_directive("autofunction", name) for name in functions),
+        "## Classes",
+        *(_directive("autoclass", name, ":members:") for name in classes),
+        "## Errors",
+        *(_directive("autoexception", name, ":show-inheritance:") for name in errors),
+    )
+
+
+def _directive(kind: str, name: str, *options: str) -> str:
+    lines = [f".. {kind}:: raybert.{name}", *(f"   {option}" for option in options)]
+    return "```{eval-rst}\n" + "\n".join(lines) + "\n```"
