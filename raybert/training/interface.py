@@ -101,24 +101,24 @@ class PoolView(Protocol):
 
 
 class PassPlanner(Protocol):
-    """Decides before every epoch what it trains on. A pure function of its arguments and its own fields.
+    """Decides before every pass what it trains on. A pure function of its arguments and its own fields.
 
     Purity makes continuation from a checkpoint exact: `previous` is stored there, nothing else is needed.
     """
 
-    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
-        """Return the plan of epoch 0, 1, 2, ...; `previous` is that of the epoch before."""
+    def next_pass(self, number: int, previous: PassPlan | None, view: PoolView, /) -> PassPlan:
+        """Return the plan of pass 0, 1, 2, ...; `previous` is that of the pass before."""
 
 
 @dataclass(frozen=True)
 class FixedPasses:
-    """Every epoch trains on the same positions."""
+    """Every pass trains on the same positions."""
 
     positions: np.ndarray
     weights: np.ndarray | None = None
 
-    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
-        """Return the same plan for every epoch."""
+    def next_pass(self, number: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
+        """Return the same plan for every pass."""
         return PassPlan(self.positions, self.weights)
 
 

@@ -25,7 +25,7 @@ def load_sweep(folder: str | Path) -> Sweep:
         folder: of the results.
 
     Returns:
-        Tables `trials`, `epochs` and `summary`, and what the trials kept.
+        Tables `trials`, `evaluations` and `summary`, and what the trials kept.
 
     Raises:
         SweepError: the folder has no readable plan.

@@ -19,33 +19,33 @@ BEFORE_TRAINING = -1
 
 @dataclass(frozen=True)
 class DynamicsRecorder:
-    """Passes on the plans of a source, and scores the pool between its passes: the checkpoints of `dynamics`."""
+    """Passes on the plans of a planner, and scores the pool between its passes: the checkpoints of `dynamics`."""
 
-    source: PassPlanner
+    planner: PassPlanner
     folder: Path
 
-    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
+    def next_pass(self, number: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Write the pool's probabilities before every pass but the first."""
-        if epoch > 0:
-            save_array(self.folder / f"{epoch:03d}.npy", view.predict())
-        return self.source.next_pass(epoch, previous, view)
+        if number > 0:
+            save_array(self.folder / f"{number:03d}.npy", view.predict())
+        return self.planner.next_pass(number, previous, view)
 
 
 @dataclass(frozen=True)
 class RecordedPasses:
-    """Passes on the plans of a source and keeps each on disk, so that a continued trial knows the earlier ones."""
+    """Passes on the plans of a planner and keeps each on disk, so that a continued trial knows the earlier ones."""
 
-    source: PassPlanner
+    planner: PassPlanner
     folder: Path
 
-    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
+    def next_pass(self, number: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Write the plan, unless all passes are the same."""
-        plan = self.source.next_pass(epoch, previous, view)
-        if not isinstance(self.source, FixedPasses):
+        plan = self.planner.next_pass(number, previous, view)
+        if not isinstance(self.planner, FixedPasses):
             arrays = {"positions": plan.positions, **{f"record_{name}": part for name, part in plan.record.items()}}
             if plan.weights is not None:
                 arrays["weights"] = plan.weights
-            save_arrays(self.folder / f"{epoch:05d}.npz", **arrays)
+            save_arrays(self.folder / f"{number:05d}.npz", **arrays)
         return plan
 
     def plans(self) -> list[tuple[int, PassPlan]]:

@@ -184,7 +184,7 @@ class _Trial:
         started = time.monotonic()
         spec, folder = self.spec, self.surroundings.folder
         pool = make_pool(spec, self.data, self.signals)
-        source, chosen = make_pass_planner(
+        planner, chosen = make_pass_planner(
             spec.strategy,
             pool,
             spec.budget,
@@ -193,8 +193,8 @@ class _Trial:
             proxy_pooling=_proxy_pooling(spec),
         )
         if spec.checkpoints is not None:
-            source = DynamicsRecorder(source, folder.path / "dynamics")
-        recorded = RecordedPasses(source, folder.path / "epoch_plans")
+            planner = DynamicsRecorder(planner, folder.path / "dynamics")
+        recorded = RecordedPasses(planner, folder.path / "epoch_plans")  # as raybert 0.1 called it
         selection_seconds = time.monotonic() - started
         model = self._build_model()
         result = self.fit_function(
