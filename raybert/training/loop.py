@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import warnings
 from functools import partial
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from raybert.files import json_digest
 from raybert.models import checkpoint_activations
 from raybert.tables import EVALUATIONS
 from raybert.training import checkpoint
-from raybert.training.inference import embed_examples, predict_probs, predict_with_features
+from raybert.training.inference import predict_probs
 from raybert.training.interface import PassPlan, PassPlanner, Surroundings
 from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better
 from raybert.training.measures.history import LossHistory
@@ -44,6 +43,7 @@ from raybert.training.state import (
     set_generator_states,
     unpack_plan,
 )
+from raybert.training.view import ModelView
 
 Verdict = Literal["go on", "interrupted", "patience"]
 _SEEDS_BETWEEN_RANKS = 7919
@@ -106,7 +106,7 @@ def fit(
 
 
 class _Run:
-    """One training run; also the `PoolView` that its pass planner sees."""
+    """One training run, step by step."""
 
     def __init__(
         self,
@@ -151,41 +151,6 @@ class _Run:
         self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
         self.notes = dict.fromkeys(self.loss.notes)
         self.average = WeightAverage(model, config.averaging)
-
-    # The PoolView that pass planners see.
-
-    @property
-    def step(self) -> int:
-        return self.state.step
-
-    @property
-    def train_losses(self) -> np.ndarray:
-        return self.history.losses.copy()
-
-    @property
-    def train_loss_passes(self) -> np.ndarray:
-        return self.history.loss_passes.copy()
-
-    @property
-    def train_loss_epochs(self) -> np.ndarray:
-        """`train_loss_passes` under its name of raybert 0.1."""
-        warnings.warn("train_loss_epochs is now train_loss_passes", DeprecationWarning, stacklevel=2)
-        return self.train_loss_passes
-
-    def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
-        positions = self._scored(positions)
-        return predict_probs(self.model, self.data.train, positions, data=self.data, precision=self.config.precision)
-
-    def predict_with_features(self, positions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        positions = self._scored(positions)
-        table, precision = self.data.train, self.config.precision
-        return predict_with_features(self.model, table, positions, data=self.data, precision=precision)
-
-    def embed(self, positions: np.ndarray | None = None, pooling: Literal["mean", "cls"] = "mean") -> np.ndarray:
-        positions, precision = self._scored(positions), self.config.precision
-        return embed_examples(
-            self.model, self.data.train, positions, data=self.data, pooling=pooling, precision=precision
-        )
 
     # The steps of `fit`.
 
@@ -381,7 +346,7 @@ class _Run:
 
     def _next_plan(self) -> PassPlan:
         """Return rank 0's plan on every rank."""
-        plan = self.epochs.next_pass(self.state.passes, self.plan, self) if self.rank == 0 else None
+        plan = self.epochs.next_pass(self.state.passes, self.plan, self._view()) if self.rank == 0 else None
         positions = broadcast_positions(plan.positions if plan else None, self.world_size, self.device)
         rest = (plan.weights, plan.max_steps) if plan else None
         weights, max_steps = broadcast_object(rest, self.world_size)
@@ -452,10 +417,8 @@ class _Run:
     def _probs_of(self, table: Any) -> np.ndarray:
         return predict_probs(self.model, table, np.arange(len(table)), data=self.data, precision=self.config.precision)
 
-    def _scored(self, positions: np.ndarray | None) -> np.ndarray:
-        chosen = np.arange(len(self.data.train)) if positions is None else positions
-        self.state.examples_scored += len(chosen)
-        return chosen
+    def _view(self) -> ModelView:
+        return ModelView(self.model, self.data, self.config.precision, self.total_steps, self.state, self.history)
 
     def _run_key(self) -> str:
         """Identify what a checkpoint continues."""
