@@ -17,6 +17,7 @@ from raybert.sweeping.folder.failures import FailureGroup, group_failures
 from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import beat_age_seconds, current_attempt, read_owner
+from raybert.sweeping.folder.restarts import read_restarts
 
 _STATES_AT_REST = ("stopped", "ended")
 
@@ -33,6 +34,7 @@ class RunningTrial:
         total_steps: T.
         silent_seconds: since its last sign of life.
         host: where it runs.
+        restarted: when and why it was begun again last; empty: it was not.
     """
 
     trial_id: str
@@ -42,6 +44,7 @@ class RunningTrial:
     total_steps: int
     silent_seconds: float | None
     host: str | None
+    restarted: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def status_lines(status: SweepStatus) -> Iterator[str]:
             f"trial {trial.trial_id} ({trial.strategy} seed {trial.seed}): step {trial.step:,} of "
             f"{trial.total_steps:,}{where}{silent}"
         )
+        if trial.restarted:
+            yield f"    begun again {trial.restarted}"
     for arm, counts in status.search.items():
         words = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "planned" and count)
         yield f"search {arm}: {words or 'nothing yet'} of {counts['planned']} suggestions"
@@ -183,8 +188,16 @@ def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str
         beat, beat_file = read_beat(path), path / "heartbeat.json"
         silent = max(0.0, time.time() - beat_file.stat().st_mtime) if beat else None
         step, total = int(beat.get("step") or 0), int(trial.get("total_steps") or 0)
+        restarts = [f"{line['time']}: {line['why']}" for line in read_restarts(path)]
         yield RunningTrial(
-            trial_id, str(trial["strategy"]), int(trial.get("seed") or 0), step, total, silent, beat.get("host")
+            trial_id,
+            str(trial["strategy"]),
+            int(trial.get("seed") or 0),
+            step,
+            total,
+            silent,
+            beat.get("host"),
+            restarts[-1] if restarts else "",
         )
 
 

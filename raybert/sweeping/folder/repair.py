@@ -21,8 +21,8 @@ def set_aside_damaged_results(folder: SweepFolder, trial_ids: Iterable[str], not
             if path.exists():
                 path.replace(path.with_name(f"{path.name}.damaged"))
         if damaged:
-            trial.forget_result()
             names = ", ".join(path.name for path in damaged)
+            trial.forget_result(f"{names} damaged, set aside as *.damaged")
             note(f"note: trials/{trial_id}: {names} damaged, set aside as *.damaged; the trial is run again")
 
 

@@ -29,6 +29,7 @@ from raybert.files import (
 from raybert.sweeping.folder.failure_kinds import KINDS
 from raybert.sweeping.folder.failures import Failure, because_of, cause_in_words
 from raybert.sweeping.folder.heartbeat import forget_beat
+from raybert.sweeping.folder.restarts import ATTEMPTS_FILE, note_restart
 from raybert.tables import with_new_names
 
 _MARKS = (
@@ -101,7 +102,7 @@ class TrialFolder:
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return every attempt that failed, also of a trial that has succeeded since."""
-        return read_json_lines(self.path / "attempts.jsonl")
+        return read_json_lines(self.path / ATTEMPTS_FILE)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Mark the trial complete."""
@@ -137,7 +138,7 @@ class TrialFolder:
     def _add_attempt(self, failure: Failure) -> Failure:
         self.path.mkdir(parents=True, exist_ok=True)
         failure = dataclasses.replace(failure, attempts=len(self.attempts()) + 1)
-        append_json_line(self.path / "attempts.jsonl", {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
+        append_json_line(self.path / ATTEMPTS_FILE, {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
         return failure
 
     def forget_failure(self) -> None:
@@ -193,9 +194,10 @@ class TrialFolder:
         """Tell whether the weights of its best evaluation are there."""
         return (self.checkpoints / "best" / "COMPLETE").exists()
 
-    def forget_result(self) -> None:
-        """Make a finished trial pending again, because its model is needed and gone."""
+    def forget_result(self, why: str) -> None:
+        """Make a finished trial pending again, for a reason that `restarts.jsonl` keeps."""
         (self.path / "result.json").unlink(missing_ok=True)
+        note_restart(self.path, None, why)
         forget_beat(self.path)
 
     def adopt(self, kept: Path) -> None:

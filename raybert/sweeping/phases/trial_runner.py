@@ -99,7 +99,7 @@ class TrialRunner:
                 num_recalled += 1
             is_needed = any(self.store.completion(job.key) is None for job in jobs)
             if folder.status() == "complete" and is_needed and not folder.has_model():
-                folder.forget_result()
+                folder.forget_result("its model is needed for scoring, and gone")
         if num_recalled:
             self.progress.note(f"note: {num_recalled} proxy runs are taken from the score store with their signals")
 

@@ -11,6 +11,7 @@ from typing import Any
 from raybert.polling import Throttle
 from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
 from raybert.sweeping.folder.ownership import Fence, Superseded, sole_writer
+from raybert.sweeping.folder.restarts import note_restart
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.training.pulse import heard_by
 
@@ -19,8 +20,8 @@ ReportStep = Callable[[int], None]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """The loop asks after every step; the files may lie on a shared disk."""
-_WORKER_LOCK = ".worker.lock"
-"""Held by rank 0 of a distributed trial, whose process is not the one that holds `.lock`."""
+_TRIAL_LOCK, _WORKER_LOCK = ".lock", ".worker.lock"
+"""The second one is held by rank 0 of a distributed trial, whose process is not the one that holds the first."""
 
 
 def no_report(row: Mapping[str, Any]) -> None:
@@ -96,7 +97,7 @@ class TrialSurroundings:
         return seconds >= self.trial_seconds
 
     @contextmanager
-    def alive(self, lock: str = ".lock") -> Iterator[None]:
+    def alive(self, lock: str = _TRIAL_LOCK) -> Iterator[None]:
         """Be the trial's only writer, with signs of life, for the length of a `with` block.
 
         Raises:
@@ -105,6 +106,8 @@ class TrialSurroundings:
         """
         path = self.folder.path
         with sole_writer(path, self.fence, lock), stack_on_request(path):
+            if lock == _TRIAL_LOCK and self.folder.status() != "complete":
+                note_restart(path, self.fence.attempt)
             self.heart = Heart.begin(path, self.fence.attempt, self.total_steps)
             try:
                 with heard_by(self.heart.beat):

@@ -17,6 +17,7 @@ from raybert.sweeping.driver.state_file import RecordedProgress
 from raybert.sweeping.driver.status import RunningTrial, read_status, status_lines
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import own
+from raybert.sweeping.folder.restarts import note_restart
 
 
 @pytest.fixture
@@ -43,6 +44,8 @@ def run_of(folder: SweepFolder, trial_id: str, **beat: object) -> None:
 
 def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(folder):
     run_of(folder, "random2")
+    folder.trial("random2").add_attempt("lost", "TrialError: the trial's process died\n\nlong")
+    note_restart(folder.trial("random2").path, 1)
     write_json(
         folder.path / "state.json",
         {
@@ -62,7 +65,7 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
         "el2n": {"complete": 1, "failed": 1, "pending": 1},
     }
     (running,) = status.running
-    assert dataclasses.replace(running, silent_seconds=None) == RunningTrial(
+    assert dataclasses.replace(running, silent_seconds=None, restarted="") == RunningTrial(
         "random2", "random", 2, 40, 100, None, "node-a"
     )
     assert running.silent_seconds < 60
@@ -70,6 +73,8 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
     assert lines[0].startswith("running: pid")
     assert "phase: compare, for 1:30, about 1:0" in lines[1]
     assert lines[2].startswith("trial random2 (random seed 2): step 40 of 100 on node-a, last sign of life ")
+    assert lines[3].endswith(": attempt 1 failed (lost): TrialError: the trial's process died")
+    assert lines[3].startswith("    begun again ")
     told = json.loads(json.dumps(status.to_json()))
     assert told["errors"] == [
         {"kind": "oom", "message": "OutOfMemoryError: one example must fit", "trials": ["random1", "el2n1"]}

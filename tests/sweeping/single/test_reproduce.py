@@ -92,7 +92,7 @@ def test_a_failed_trial_fails_with_the_same_error_and_says_where(run):
 def test_a_failure_that_does_not_come_again_is_a_difference(run, tmp_path):
     other = copy_of(run, tmp_path)
     trial = other.trial(trial_id(run, "random"))
-    trial.forget_result()
+    trial.forget_result("for a test")
     trial.fail("TrialError: the trial's process died\n\nno reason given by Ray\n")
     found = reproduce_trial(other, trial.path.name, progress())
     assert (found.status, found.error_again, found.exit_code) == ("complete", "", 1)
@@ -102,7 +102,7 @@ def test_an_unfinished_trial_is_run_and_compared_as_far_as_it_came(run, tmp_path
     other = copy_of(run, tmp_path)
     trial = other.trial(trial_id(run, "random"))
     rows = trial.rows()
-    trial.forget_result()
+    trial.forget_result("for a test")
     (trial.path / "evaluations.jsonl").unlink()
     trial.append_row(rows[0])
     found = reproduce_trial(other, trial.path.name, progress(), output=tmp_path / "alone")

@@ -16,6 +16,7 @@ from raybert.sweeping.folder import heartbeat
 from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import Superseded, own
+from raybert.sweeping.folder.restarts import read_restarts
 from raybert.sweeping.plan.comparison import make_plan
 from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.trial.run import run_trial
@@ -124,6 +125,10 @@ def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
     assert folder.trial(spec.trial_id).status() == "pending"
     again = SweepFolder(tmp_path, attempt=2)
     assert run_trial(spec, prepared.data, prepared.encoder, (), again, report=lambda row: None) == "complete"
+    (restart,) = read_restarts(folder.trial(spec.trial_id).path)
+    assert (restart["owner"], "ended without a word" in restart["why"]) == (2, True)
+    assert run_trial(spec, prepared.data, prepared.encoder, (), again, report=lambda row: None) == "complete"
+    assert len(read_restarts(folder.trial(spec.trial_id).path)) == 1
 
 
 SURVIVOR = """
