@@ -2,8 +2,10 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -47,6 +49,13 @@ ORDER_IN = {
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = ("selection/pipeline.py", "training/ddp.py", "sweeping/")
 ON_FIRST_USE = ["raybert.data", "raybert.models", "raybert.training"]
+DISTRIBUTIONS = {
+    "faiss": "faiss-cpu",
+    "huggingface_hub": "huggingface-hub",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""Of packages that are imported by another name."""
 ENTRANCES = {"__init__.py", "__main__.py"}
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -116,6 +125,44 @@ def test_only_the_rooms_named_in_the_design_import_ray(module):
 def test_only_the_terminal_and_the_command_line_import_rich(module):
     if not module.startswith(("terminal/", "cli")):
         assert not {name for name in imports_of(module) if name.split(".")[0] in ("rich", "typer")}
+
+
+def test_what_is_imported_is_what_is_declared():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {distribution_of(requirement) for requirement in project["dependencies"]}
+    extras = {
+        distribution_of(one) for name, some in project["optional-dependencies"].items() for one in some if name != "dev"
+    }
+    always, guarded = set(), set()
+    for module in MODULES:
+        tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+        tried = {name for node in ast.walk(tree) if expects_absence(node) for name in third_parties(node)}
+        guarded |= tried
+        always |= third_parties(tree) - tried
+    assert always - declared == set()
+    assert declared - always - guarded == set()
+    assert guarded - declared - always <= extras
+
+
+def expects_absence(node: ast.AST) -> bool:
+    """Whether a statement says what is done where something cannot be imported."""
+    return isinstance(node, ast.Try) and any("ImportError" in ast.dump(handler) for handler in node.handlers)
+
+
+def distribution_of(requirement: str) -> str:
+    return re.match(r"[\w-]+", requirement)[0].lower()
+
+
+def third_parties(tree: ast.AST) -> set[str]:
+    """The distributions whose packages are imported below a node."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    foreign = names - sys.stdlib_module_names - {"raybert"}
+    return {DISTRIBUTIONS.get(name, name) for name in foreign}
 
 
 def test_trials_train_and_select_where_ray_is_not_installed_with_all_they_need_imported_before():
