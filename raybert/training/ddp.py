@@ -28,7 +28,8 @@ _RESULT = "fit_result.pickle"
 _SECONDS_BETWEEN_LOOKS = 1.0
 """At the rows of a trial that other processes write."""
 MAX_RESTARTS = 5
-"""Of a run whose worker is lost; a micro-batch that does not fit is halved with each."""
+"""Of a run whose worker is lost. A micro-batch that does not fit is halved with each, so five find what is 32 times
+smaller."""
 
 
 class PortableSurroundings(Surroundings, Protocol):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Command = Literal["pause", "resume", "stop", "cancel"]
 _COMMANDS: tuple[str, ...] = get_args(Command)
 SECONDS_BETWEEN_POLLS = 1.0
+"""At `control.json` and the clock: a person waits for the answer, and the folder may lie on a network."""
 _SECONDS_BETWEEN_LOOKS = 0.1
 """At a file of another process, or at flags that signal handlers set: neither gives another sign."""
 PATIENCE_SECONDS = 60.0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.plan.specs import RunSpec
 
 _SECONDS_BETWEEN_WRITES = 1.0
+"""Events may come by the hundred a second, and nobody reads faster."""
 
 
 @dataclass

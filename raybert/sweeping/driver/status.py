@@ -13,6 +13,7 @@ from typing import Any
 from raybert.errors import SweepError
 from raybert.files import read_json, read_json_lines
 from raybert.sweeping.driver.control import is_alive
+from raybert.sweeping.driver.progress import clock
 from raybert.sweeping.folder.failures import FailureGroup, group_failures
 from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
@@ -136,8 +137,8 @@ def status_lines(status: SweepStatus) -> Iterator[str]:
         yield f"not running: {status.left_by} ended without leaving; the same sweep command continues"
     else:
         yield "not running"
-    lasted = f", for {_duration(status.phase_seconds)}" if status.owner and status.phase_seconds is not None else ""
-    left = f", about {_duration(status.remaining_seconds)} left" if status.remaining_seconds is not None else ""
+    lasted = f", for {clock(status.phase_seconds)}" if status.owner and status.phase_seconds is not None else ""
+    left = f", about {clock(status.remaining_seconds)} left" if status.remaining_seconds is not None else ""
     yield f"phase: {status.phase}{lasted}{left}"
     for trial in status.running:
         silent = f", last sign of life {trial.silent_seconds:.0f} s ago" if trial.silent_seconds is not None else ""
@@ -226,9 +227,3 @@ def _damaged(folder: SweepFolder, states: dict[str, str]) -> Iterator[str]:
     for trial_id, state in states.items():
         for path in folder.trial(trial_id).damaged() if state == "complete" else ():
             yield str(path.relative_to(folder.path))
-
-
-def _duration(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

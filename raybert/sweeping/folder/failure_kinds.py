@@ -17,8 +17,6 @@ KINDS: Mapping[str, str] = {
     "lost": "its process or its node died",
     "error": "anything else",
 }
-RETRIED_KINDS = frozenset({"lost", "memory", "stalled"})
-"""Not caused by the trial itself: another attempt may well succeed, and begins by itself (`limits.retries`)."""
 RETRY_CHOICES = ("failed", "all", *KINDS)
 """Values of `--retry`."""
 

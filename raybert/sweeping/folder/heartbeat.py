@@ -19,6 +19,9 @@ from raybert.files import read_json, replace_json, write_json
 from raybert.polling import Throttle
 
 SECONDS_BETWEEN_BEATS = 1.0
+"""`raybert status` and the detector of hangs look no more often, and a step may take a millisecond."""
+_SECONDS_OF_DOUBT = 1.0
+"""How far two readings of when a process began may differ: psutil adds the boot time, which drifts with the clock."""
 STACK_SIGNAL = signal.SIGUSR2
 """Makes a trial's process write `stack.txt`; Tune has taken SIGUSR1."""
 
@@ -127,7 +130,7 @@ def send_signal(beat: dict[str, Any], number: int) -> bool:
     """
     try:
         process = psutil.Process(int(beat["pid"]))
-        if abs(process.create_time() - float(beat["process_started"])) > 1.0:
+        if abs(process.create_time() - float(beat["process_started"])) > _SECONDS_OF_DOUBT:
             return False
         process.send_signal(number)
     except (psutil.Error, KeyError):

@@ -72,10 +72,6 @@ class SweepFolder:
                     fold=int(run.get("fold") or 0),
                 )
 
-    def completed(self, trial_ids: Iterable[str]) -> set[str]:
-        """Return those trials whose result is there."""
-        return {trial_id for trial_id in trial_ids if self.trial(trial_id).status() == "complete"}
-
 
 def forget_failures(folder: SweepFolder, trial_ids: Iterable[str], retry: str) -> None:
     """Make failed trials pending again: all of them, or those of the kind that `--retry` names."""

@@ -19,7 +19,8 @@ from raybert.polling import repeating
 
 SECONDS_BETWEEN_BEATS = 5.0
 FRESH_SECONDS = 30.0
-"""An owner on another host whose heartbeat is younger than this is alive, whatever the lock says."""
+"""An owner on another host whose heartbeat is younger than this is alive, whatever the lock says. Six beats: a network
+file system may show a change of time several seconds late."""
 WAIT_FOR_WRITER_SECONDS = 60.0
 """A process that outlives its killed sweep ends within seconds: its stop takes one step and one checkpoint."""
 
