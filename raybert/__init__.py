@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     from raybert.sweeping.driver.events import Event
     from raybert.sweeping.driver.progress import Progress
     from raybert.sweeping.driver.status import SweepStatus
+    from raybert.sweeping.folder.outcome import Outcome
     from raybert.sweeping.preview import PlannedSweep
-    from raybert.sweeping.runner import Outcome
     from raybert.sweeping.single.reproduce import Reproduction
     from raybert.sweeping.single.select import ChosenSubset
 
@@ -117,7 +117,7 @@ _HOMES = {
         "EpochRequest",  # of raybert 0.1, for one release
     ),
     "raybert.selection.select": ("select",),
-    "raybert.sweeping.runner": ("Outcome",),
+    "raybert.sweeping.folder.outcome": ("Outcome",),
     "raybert.sweeping.driver.events": ("Event",),
     "raybert.sweeping.driver.progress": ("Progress",),
     "raybert.sweeping.driver.status": ("SweepStatus",),

@@ -124,8 +124,8 @@ def _metadata(facts: CardFacts) -> ModelCardData:
 
 def _summary(facts: CardFacts) -> str:
     spec = facts.spec
-    chosen = f"the strategy `{spec.label}` chose {spec.budget:,} of {spec.pool_size:,} training examples"
-    if spec.strategy.spends() == "none":
+    chosen = f"the strategy `{spec.label}` chose {spec.num_chosen:,} of {spec.pool_size:,} training examples"
+    if spec.budget is None:
         chosen = f"the strategy `{spec.label}` has the whole pool of {spec.pool_size:,} examples"
     how = (
         f"It is the model of seed {spec.seed} of the configuration with the best mean validation "
@@ -165,7 +165,7 @@ def _selection_lines(facts: CardFacts) -> Iterator[str]:
     yield f"- strategy: `{spec.label}`" + (f", parameters `{json.dumps(parameters)}`" if parameters else "")
     if spec.strategy.citation:
         yield f"- source: {spec.strategy.citation}"
-    yield f"- budget: {spec.budget:,} of {spec.pool_size:,} examples"
+    yield f"- budget: {spec.num_chosen:,} of {spec.pool_size:,} examples"
     done, planned = result["optimizer_steps"], spec.total_steps
     yield f"- training: {done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
     if spec.grid:

@@ -27,7 +27,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.tables import EVALUATIONS, RENAMED_PLOTS, RENAMED_TABLES, SUMMARY, TRIALS, Table
 
 if TYPE_CHECKING:
-    from raybert.sweeping.runner import Outcome
+    from raybert.sweeping.folder.outcome import Outcome
 
 
 def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep:

@@ -75,13 +75,10 @@ def validate(config: ConfigSource, *, overrides: Overrides = ()) -> SweepSize:
         >>> raybert.validate("sweeps/strategies.yaml").num_trials
         24
     """
-    from raybert.sweeping.plan.check_space import count_suggestions
-    from raybert.sweeping.plan.design import build_strategies
-    from raybert.sweeping.plan.grid import expand_grid
+    from raybert.sweeping.plan.design import read_design
 
-    loaded = load_config(config, overrides)
-    num_trials = len(build_strategies(loaded)) * len(expand_grid(loaded)) * len(loaded.sweep.seeds)
-    return SweepSize(num_trials, count_suggestions(loaded) if loaded.sweep.tune else 0)
+    design = read_design(load_config(config, overrides))
+    return SweepSize(design.num_trials, design.num_suggestions)
 
 
 def render(config: ConfigSource, *, overrides: Overrides = ()) -> str:

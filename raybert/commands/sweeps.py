@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raybert.analysis.results.sweep import Sweep
     from raybert.sweeping.driver.control import Command
     from raybert.sweeping.driver.status import SweepStatus
-    from raybert.sweeping.runner import Outcome
+    from raybert.sweeping.folder.outcome import Outcome
     from raybert.sweeping.single.reproduce import Reproduction
 
 
@@ -60,11 +60,14 @@ def sweep(
         raise ConfigError(f"--retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
     loaded = load_config(config, overrides)
     check_here(loaded, address)  # before the imports that take seconds
+    from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.runner import run_sweep
 
     folder = Path(output) if output is not None else Path("runs") / loaded.name
     with listening(progress) as told:
-        outcome = run_sweep(loaded, folder, told, source_text=text_of(config), address=address, retry=retry)
+        outcome = run_sweep(
+            read_design(loaded), folder, told, source_text=text_of(config), address=address, retry=retry
+        )
     return _publish(outcome)
 
 

@@ -21,7 +21,7 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.embed_chunks import embed_chunks_here
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.scoring_jobs import score_store
-from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.plan.grid import Variant
 
 _BLOCK = 256
 
@@ -121,7 +121,7 @@ def _prepare(sweep: SweepFolder, trial: TrialFolder) -> Prepared:
     """Return the data that the trial was trained on, embedded."""
     config = load_stored_config(trial.path / "config.yaml")
     fold = int(trial.result()["fold"])
-    variant = next(variant for variant in expand_grid(config) if variant.fold == fold)
+    variant = Variant({}, config, fold)
     prepared = prepare_variants([variant], cache_folder())
     return embed_chunks_here(
         variant.data_key, prepared[variant.data_key], config, score_store(config, sweep, num_nodes=1)

@@ -107,6 +107,9 @@ class Composed(Strategy):
         is_asked_anew = self.schedule == "epoch" and self.inner.schedules[0] != "epoch"
         return "per_epoch" if is_asked_anew and kind == "distinct" else kind
 
+    def takes(self, num_examples: int) -> int:
+        return self.inner.takes(num_examples)
+
     def plan_pass(self, request: PassRequest) -> PassPlan:
         return self.inner.plan_pass(request)
 

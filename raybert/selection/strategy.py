@@ -80,6 +80,10 @@ class Strategy(Section):
         is_per_pass = self.schedules[0] == "epoch" and self.budget_kind == "distinct"
         return "per_epoch" if is_per_pass else self.budget_kind
 
+    def takes(self, num_examples: int) -> int:
+        """Return how many of n examples it trains on where it has no budget: what `budget` says in tables."""
+        return num_examples
+
     def null_inputs(self) -> NullInputs | None:
         """Return which null its proxies must have seen in training (IFD); None: ordinary proxies."""
         return next((null for part in self.parts() if (null := part.null_inputs())), None)

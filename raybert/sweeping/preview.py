@@ -15,10 +15,10 @@ from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.sweeping.estimate.describe import describe_estimate
 from raybert.sweeping.estimate.estimate import Estimate
-from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.prepare import Prepared, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.sweeping.runner import prepare_plan
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +59,7 @@ class PlannedSweep:
         for spec in self.plan.trials:
             if spec.fold == 0:  # in the other folds the same trials run, for the same steps
                 signals = ", ".join(sorted(spec.strategy.all_signals()))
-                key = (spec.label, spec.budget, spec.total_steps, _examples_seen(spec), signals)
+                key = (spec.label, spec.num_chosen, spec.total_steps, _examples_seen(spec), signals)
                 counts[key] += spec.config.data.folds or 1
         return pd.DataFrame(
             [
@@ -124,7 +124,7 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     Raises:
         RaybertError: anything that is wrong with the file, the data or the encoder.
     """
-    plan, prepared = prepare_plan(config)
+    plan, prepared = prepare_plan(read_design(config))
     notes = tuple(dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes))
     data = tuple(_describe_sizes(ready) for ready in prepared.values())
     if not probe:

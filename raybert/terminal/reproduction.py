@@ -16,7 +16,7 @@ def print_reproduction(found: Reproduction) -> None:
     console = Console()
     spec = found.spec
     console.print(
-        f"{spec.label} budget {spec.budget:,} {spec.replicate} {spec.trial_id}", style="bold", highlight=False
+        f"{spec.label} budget {spec.num_chosen:,} {spec.replicate} {spec.trial_id}", style="bold", highlight=False
     )
     for part in found.comparisons:
         verdict = "; ".join(part.differences) if part.differences else "bit-identical"

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from raybert.sweeping.driver.events import Event, EventProgress, describe_row
 from raybert.sweeping.driver.progress import Progress, SearchCounts, clock
-from raybert.sweeping.plan.specs import TRIAL, RunSpec
+from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain, say
 
 

@@ -8,10 +8,9 @@ from raybert.analysis import load_sweep
 from raybert.analysis.model_card import write_model_card
 from raybert.config import validate_config
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.plan.specs import PoolFacts
 from tests.analysis.folders import write_plan, write_result
+from tests.sweeping.planning import plan_of
 
 FACTS = PoolFacts("data", "encoder", 400, 2)
 DETAILS = {
@@ -23,7 +22,7 @@ DETAILS = {
 def write_sweep(folder, seeds=2, entry="random", accuracies=(0.8, 0.9), **sections):
     """Write a sweep of one strategy whose seeds reached these accuracies; return it and its trials."""
     config = validate_config({"sweep": {"strategies": [entry], "seeds": seeds}, **sections})
-    plan = make_plan(config, {variant.data_key: FACTS for variant in expand_grid(config)})
+    plan = plan_of(config, FACTS)
     trials = [spec for spec in plan.trials if spec.role == "trial"]
     write_plan(folder, [spec.summary() for spec in trials])
     for spec, accuracy in zip(trials, accuracies, strict=False):

@@ -30,8 +30,10 @@ from raybert.config import RaybertConfig, validate_config
 from raybert.files import read_json_lines
 from raybert.sweeping.cluster.connect import connected
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.prepare import prepare_plan
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.sweeping.runner import prepare_plan, run_sweep
+from raybert.sweeping.runner import run_sweep
 from raybert.terminal.sweep_progress import PlainProgress
 
 from ray import tune  # isort: skip
@@ -99,7 +101,7 @@ def make_templates(folder: Path) -> None:
     """Train one trial of every strategy; `templates/<strategy>` is what it left."""
     config = config_of(1)
     sweep = config.sweep.model_copy(update={"seeds": (0,), "keep_best": None})
-    outcome = run_sweep(config.model_copy(update={"sweep": sweep}), folder / "one", Watch())
+    outcome = run_sweep(read_design(config.model_copy(update={"sweep": sweep})), folder / "one", Watch())
     assert outcome.exit_code == 0, outcome.errors
     for path in (folder / "one" / "trials").iterdir():
         label = json.loads((path / "result.json").read_text())["strategy"]
@@ -132,13 +134,13 @@ def measure(num_trials: int, scratch: Path, watched: Callable[[str], Any]) -> Me
         seconds[name] = time.monotonic() - started
 
     with timed("plan"):
-        plan, _ = prepare_plan(config)
+        plan, _ = prepare_plan(read_design(config))
     assert len(plan.trials) == num_trials
     watch = Watch()
     with timed("run"):
-        assert run_sweep(config, folder, watch).num_complete == num_trials
+        assert run_sweep(read_design(config), folder, watch).num_complete == num_trials
     with timed("resume"):
-        assert run_sweep(config, folder, Watch()).num_complete == num_trials
+        assert run_sweep(read_design(config), folder, Watch()).num_complete == num_trials
     cpu_before = time.process_time()
     with timed("publish"):
         published = publish_results(folder)

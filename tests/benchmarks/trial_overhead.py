@@ -29,9 +29,8 @@ from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweeping.cluster import tune_run
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.prepare import Prepared, prepare
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.plan.specs import RunSpec
+from tests.sweeping.planning import plan_of
 
 
 class Stopwatch:
@@ -60,7 +59,7 @@ def config_of(trials: int, **resources: int) -> RaybertConfig:
 
 
 def specs_of(config: RaybertConfig, ready: Prepared) -> Sequence[RunSpec]:
-    return make_plan(config, {variant.data_key: ready.facts for variant in expand_grid(config)}).trials
+    return plan_of(config, ready.facts).trials
 
 
 def run(config: RaybertConfig, ready: Prepared, cluster: Cluster, folder: Path, *, reuse: bool = True) -> float:

@@ -5,9 +5,8 @@ import pytest
 from raybert.config import load_config, load_stored_config, validate_config, validate_stored_config, with_value
 from raybert.config.renamed import RENAMED_KEYS, rename_keys
 from raybert.errors import ConfigError, RenamedWarning
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.plan.specs import PoolFacts
+from tests.sweeping.planning import plan_of
 
 SPACE = {"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}
 VALUES = {
@@ -108,7 +107,7 @@ def test_what_is_no_section_is_left_to_validation(section):
 
 def ids_of(config):
     facts = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
-    plan = make_plan(config, {variant.data_key: facts for variant in expand_grid(config)})
+    plan = plan_of(config, facts)
     return [(spec.label, spec.trial_id, spec.data_key) for spec in plan.trials]
 
 

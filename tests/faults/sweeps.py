@@ -24,7 +24,9 @@ import raybert
 from raybert.cli import main
 from raybert.config import load_config
 from raybert.models import Encoder
-from raybert.sweeping.runner import Outcome, run_sweep
+from raybert.sweeping.folder.outcome import Outcome
+from raybert.sweeping.plan.design import read_design
+from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.trial.surroundings import SECONDS_BETWEEN_LOOKS
 from raybert.terminal.sweep_progress import PlainProgress
 
@@ -163,7 +165,7 @@ def run(
     thread = threading.Thread(target=disturb)
     thread.start()
     progress = PlainProgress(Console(file=said, width=200))
-    outcome = run_sweep(load_config(file), output, progress, address=address, retry=retry)
+    outcome = run_sweep(read_design(load_config(file)), output, progress, address=address, retry=retry)
     thread.join()
     if errors:
         raise errors[0]

@@ -24,7 +24,7 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.tables import RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
 if TYPE_CHECKING:
-    from raybert.sweeping.runner import Outcome
+    from raybert.sweeping.folder.outcome import Outcome
 
 _SHOWN_ERRORS = 5
 

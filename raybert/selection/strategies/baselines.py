@@ -77,8 +77,7 @@ class AllButFold(Strategy):
     num_folds: int = Field(ge=2, description="m")
     fold: int = Field(ge=0, description="left out, 0..m-1")
 
-    def count(self, num_examples: int) -> int:
-        """Return how many examples of a pool of n are left."""
+    def takes(self, num_examples: int) -> int:
         return num_examples - -(-(num_examples - self.fold) // self.num_folds)
 
     def choose(self, pool: Pool, budget: int) -> Selection:

@@ -61,7 +61,7 @@ class EventProgress(Progress):
 
     def started(self, spec: RunSpec) -> None:
         self.tally.status[spec.trial_id] = "running"
-        text = f"{spec.label}: {spec.budget:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps"
+        text = f"{spec.label}: {spec.num_chosen:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps"
         done, total = self.tally.num_finished, len(self.tally.trials)
         self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
 
@@ -82,7 +82,7 @@ class EventProgress(Progress):
         remaining = tally.remaining_seconds()
         left = f", about {clock(remaining)} left" if remaining and status == "complete" else ""
         text = (
-            f"[{done}/{total}] {spec.label} budget {spec.budget} {spec.replicate} "
+            f"[{done}/{total}] {spec.label} budget {spec.num_chosen} {spec.replicate} "
             f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
         )
         self.tell(Event("ended", text, spec.trial_id, spec.label, done, total, status))

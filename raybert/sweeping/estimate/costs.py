@@ -107,7 +107,7 @@ def count_evaluations(spec: RunSpec) -> int:
     """Return how often a run is evaluated on validation."""
     every, steps = spec.config.train.eval_every, spec.total_steps
     if every == "epoch":
-        return math.ceil(steps / math.ceil(spec.budget / spec.config.train.batch_size))
+        return math.ceil(steps / math.ceil(spec.num_chosen / spec.config.train.batch_size))
     return math.ceil(steps / (every or max(1, math.ceil(steps / 10))))
 
 
@@ -124,7 +124,7 @@ def count_scorings(spec: RunSpec) -> int:
     scorings: int | None = getattr(strategy.inner, "scorings", None)
     if scorings is not None:
         return scorings
-    passes = math.ceil(spec.total_steps / math.ceil(spec.budget / spec.config.train.batch_size))
+    passes = math.ceil(spec.total_steps / math.ceil(spec.num_chosen / spec.config.train.batch_size))
     return passes - 1 if reads else 0
 
 
@@ -150,4 +150,4 @@ def pruned_share(grace_fraction: float, reduction_factor: float) -> Span:
 def _mean_batch(spec: RunSpec) -> float:
     """Return the mean share of a whole batch that a step has: the last one of a pass may be short."""
     batch = spec.config.train.batch_size
-    return spec.budget / (math.ceil(spec.budget / batch) * batch)
+    return spec.num_chosen / (math.ceil(spec.num_chosen / batch) * batch)

@@ -40,6 +40,11 @@ class SweepFolder:
         return self.path / "signals"
 
     @property
+    def decisions(self) -> Path:
+        """The log of everything that a search decided; there once it has begun."""
+        return self.path / "decisions.jsonl"
+
+    @property
     def stop_request(self) -> Path:
         """Exists while the owner wants its trials to save and stop."""
         return self.path / "stop-requested"

@@ -13,6 +13,7 @@ from raybert.files import read_json, write_json
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.identity import strategy_entry
 from raybert.selection.store import SignalRef
+from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.specs import RunSpec, SignalRuns
 
 FILE_NAME = "spec.json"
@@ -76,6 +77,7 @@ def spec_document(spec: RunSpec) -> dict[str, Any]:
     """Return a specification as JSON that `spec_of` reads back."""
     document = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     return document | {
+        "budget": spec.num_chosen,
         "strategy": strategy_entry(spec.strategy),
         "config": spec.config.model_dump(mode="json"),
         "signal_runs": [dataclasses.asdict(runs) for runs in spec.signal_runs],
@@ -85,9 +87,11 @@ def spec_document(spec: RunSpec) -> dict[str, Any]:
 def spec_of(document: dict[str, Any]) -> RunSpec:
     """Return the specification that `spec_document` described."""
     document = {_RENAMED.get(key, key): value for key, value in document.items()}
+    strategy = build_strategy(StrategyConfig(**document["strategy"]))
     signal_runs = [SignalRuns(**{**entry, "runs": tuple(entry["runs"])}) for entry in document["signal_runs"]]
     fields = document | {
-        "strategy": build_strategy(StrategyConfig(**document["strategy"])),
+        "strategy": strategy,
+        "budget": None if strategy.spends() == "none" else Budget.of(document["budget"], document["pool_size"]),
         "config": validate_stored_config(document["config"]),
         "signal_runs": tuple(signal_runs),
     }

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from raybert.config import ModelConfig, RaybertConfig
 from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokenize_splits
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
-from raybert.files import atomic_path
+from raybert.files import cache_folder
 from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head
+from raybert.sweeping.plan.arms import tuning_variants
+from raybert.sweeping.plan.comparison import Plan, plan_sweep
+from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.specs import PoolFacts
 
@@ -45,7 +44,39 @@ class Prepared:
         return PoolFacts(self.data.fingerprint, self.encoder.fingerprint, len(self.data.train), self.data.num_classes)
 
 
-def prepare_variants(variants: list[Variant], cache: Path) -> dict[str, Prepared]:
+def prepare_plan(design: Design) -> tuple[Plan, dict[str, Prepared]]:
+    """Return the runs of a sweep, with their data loaded, split and tokenized.
+
+    Raises:
+        RaybertError: anything that is wrong with the data, the encoder or the budgets.
+    """
+    prepared = prepare_design(design, cache_folder())
+    return plan_sweep(design, facts_of_pools(prepared)), prepared
+
+
+def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
+    """Return every data set that a sweep needs, by `Variant.data_key`; arguments and errors as for `prepare_variants`.
+
+    What is tuned on may be a part of a pool, which can be cut once the pool is there.
+    """
+    prepared = prepare_variants(design.variants, cache)
+    tuned = tuning_variants(design, facts_of_pools(prepared))
+    prepared |= prepare_variants([variant for variant in tuned if variant.data_key not in prepared], cache)
+    if any("perplexity" in entry.strategy.all_signals() for entry in design.entries):
+        for variant in (*design.variants, *tuned):
+            ready = prepared[variant.data_key]
+            if ready.masked_model is None:
+                model = resolve_masked_model(variant.config, ready.encoder, cache)
+                prepared[variant.data_key] = replace(ready, masked_model=model)
+    return prepared
+
+
+def facts_of_pools(prepared: Mapping[str, Prepared]) -> dict[str, PoolFacts]:
+    """Return what a plan has to know of data sets, by key."""
+    return {key: ready.facts for key, ready in prepared.items()}
+
+
+def prepare_variants(variants: Iterable[Variant], cache: Path) -> dict[str, Prepared]:
     """Return every data set that the variants need, by `Variant.data_key`; the folds of a source are tokenized once.
 
     Args:
@@ -98,24 +129,6 @@ def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other:
     return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length, like=like), encoder)
 
 
-def describe_data(ready: Prepared, source: str) -> dict[str, Any]:
-    """Return what the manifest says of a data set.
-
-    Args:
-        ready: the data set.
-        source: `data.source`.
-    """
-    return {
-        "source": source,
-        "fingerprint": ready.data.fingerprint,
-        "encoder": ready.encoder.name,
-        "encoder_fingerprint": ready.encoder.fingerprint,
-        "label_names": list(ready.data.label_names),
-        "notes": list(ready.splits.notes),
-        "details": ready.splits.details,
-    }
-
-
 def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:
     """Return documents cut into chunks, not yet embedded."""
     iris = config.model.iris
@@ -152,44 +165,3 @@ def pool_texts(splits: Splits) -> list[str]:
     """Return all texts of the pool, second texts of pairs after the first ones."""
     columns = [name for name in ("text", "text_pair") if name in splits.train.column_names]
     return [text for name in columns for text in splits.train[name].to_pylist()]
-
-
-def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
-    """Write fold, id, label and length (word pieces) of every pool example, for the analysis.
-
-    Args:
-        pools: by fold (0: without folds).
-        path: of the parquet file.
-    """
-    frames = [
-        pd.DataFrame(
-            {
-                "fold": fold,
-                "example_id": prepared.data.example_ids,
-                "label": np.asarray(prepared.data.train.labels),
-                "length": prepared.data.train.lengths,
-            }
-        )
-        for fold, prepared in pools.items()
-    ]
-    frame = pd.concat(frames, ignore_index=True)
-    with atomic_path(path) as temporary:
-        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
-
-
-def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:
-    """Write data_key, split, row, example_id and [group] of all validation and test examples, for `raybert evaluate`.
-
-    Args:
-        prepared: data sets by key.
-        path: of the parquet file.
-    """
-    frames = [
-        table.select([name for name in ("example_id", "group") if name in table.column_names])
-        .to_pandas()
-        .assign(data_key=key, split=split, row=np.arange(table.num_rows))
-        for key, ready in prepared.items()
-        for split, table in (("validation", ready.splits.validation), ("test", ready.splits.test))
-    ]
-    with atomic_path(path) as temporary:
-        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

@@ -18,12 +18,14 @@ from raybert.data.splits import SPLITS, count_classes
 from raybert.files import write_json
 from raybert.sweeping.folder.best import REFIT_FILE, best_trials
 from raybert.sweeping.folder.layout import SweepFolder, forget_failures
-from raybert.sweeping.phases.prepare import Prepared, describe_data, prepare_with
+from raybert.sweeping.phases.head import describe_data
+from raybert.sweeping.phases.prepare import Prepared, prepare_with
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.grid import Variant
+from raybert.sweeping.plan.roles import REFIT
+from raybert.sweeping.plan.run_maker import RunMaker
 from raybert.sweeping.plan.signal_runs import plan_signal_runs
-from raybert.sweeping.plan.specs import REFIT, PoolFacts, RunSpec, SignalRuns, identified
-from raybert.sweeping.plan.trials import plan_trial
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 
 if TYPE_CHECKING:
     from raybert.sweeping.phases.trial_runner import TrialRunner
@@ -111,14 +113,11 @@ def plan_refit(best: RunSpec, share: float, facts: PoolFacts) -> tuple[RunSpec, 
         share: of T after which training ends.
         facts: of the joined pool.
     """
-    variant = Variant(best.grid, best.config)
     key = f"{best.data_key}+validation"
-    signal_runs: list[SignalRuns] = []
-    runs: dict[str, RunSpec] = {}
-    for source, needed in plan_signal_runs(variant, facts, best.strategy, best.seed):
-        signal_runs.append(source)
-        runs.update((run.trial_id, replace(run, data_key=key)) for run in needed)
-    spec = plan_trial(variant, facts, best.label, best.strategy, best.seed, tuple(signal_runs), role=REFIT)
+    maker = RunMaker(Variant(best.grid, best.config), facts, best.seed)
+    reads = plan_signal_runs(maker, best.strategy)
+    runs = {run.trial_id: replace(run, data_key=key) for run in reads.runs}
+    spec = maker.trial(best.label, best.strategy, reads.signal_runs, REFIT)
     # One evaluation, at the end: there is nothing to choose by.
     train = best.config.train.model_copy(
         update={"eval_every": spec.total_steps, "early_stopping": EarlyStoppingConfig()}
@@ -136,7 +135,7 @@ def mean_best_share(folder: SweepFolder, ranked: Sequence[RunSpec]) -> float:
 
 def _best(runner: TrialRunner) -> list[RunSpec]:
     """Return the trials of the best configuration, best first; nothing while others are pending."""
-    metric = runner.config.train.best_metric
+    metric = runner.design.config.train.best_metric
     states = {spec.trial_id: runner.folder.trial(spec.trial_id).status() for spec in runner.plan.trials}
     if "pending" in states.values():
         return []

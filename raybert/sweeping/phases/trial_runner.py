@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import ray
 
-from raybert.config import RaybertConfig
 from raybert.errors import ScoringError
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
@@ -19,22 +18,26 @@ from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.embed_chunks import embed_chunks
 from raybert.sweeping.phases.model_keeper import ModelKeeper
+from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared
-from raybert.sweeping.phases.scoring_jobs import JobPlanner
+from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
 from raybert.sweeping.plan.comparison import Plan
-from raybert.sweeping.plan.specs import PART, PROXY, READER, RunSpec
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.roles import PART, PROXY, READER
+from raybert.sweeping.plan.specs import RunSpec
 
 WEAK_PROXY_MARGIN = 0.1
 """A proxy whose accuracy is not this far above the share of the largest class is warned about."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrialRunner:
     """The phases that need a cluster: runs that others read, scoring, and the rest of the trials."""
 
     folder: SweepFolder
-    config: RaybertConfig
+    design: Design
     plan: Plan
     prepared: dict[str, Prepared]
     store: ScoreStore
@@ -48,8 +51,8 @@ class TrialRunner:
         """Run what is pending; with `only_score`, stop before the trials that read signals."""
         self._recall_runs()
         trials = [spec for spec in self.plan.trials if spec.role != READER]
-        self.keeper = ModelKeeper(self.folder, self.config, self.progress.note)
-        self.keeper.begin(trials)
+        self.keeper = ModelKeeper(self.folder, self.design.config, trials, self.progress.note)
+        self.keeper.begin()
         self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
         pending = self._pending()
         if not pending:
@@ -184,7 +187,7 @@ class TrialRunner:
             return True
 
     def _run_scoring(self, jobs: Sequence[ScoringJob], spec: RunSpec) -> bool:
-        with hung_blocks_ended(self.store, self.config.limits, self.progress.note) as guard:
+        with hung_blocks_ended(self.store, self.design.config.limits, self.progress.note) as guard:
             return run_scoring(
                 jobs,
                 self.data,
@@ -210,3 +213,23 @@ class TrialRunner:
     def _fail(self, spec: RunSpec, text: str) -> None:
         self.folder.trial(spec.trial_id).fail(text)
         self.progress.ended(spec, "failed", text.splitlines()[0])
+
+
+def make_runner(opened: OpenSweep, cluster: Cluster) -> TrialRunner:
+    """Return what runs the phases of an open sweep; what all of its trials read is embedded first (IRIS)."""
+    folder, plan, progress, interruption = opened.folder, opened.plan, opened.progress, opened.interruption
+    store = score_store(opened.design.config, folder, len(cluster.nodes))
+    readers = [reader for arm in plan.arms for reader in arm.readers]
+    configs = {spec.data_key: spec.config for spec in (*plan.trials, *readers)}
+    prepared = embed_chunks(opened.prepared, configs, store, cluster, progress, interruption)
+    return TrialRunner(
+        folder=folder,
+        design=opened.design,
+        plan=plan,
+        prepared=prepared,
+        store=store,
+        planner=JobPlanner(prepared, folder),
+        cluster=cluster,
+        progress=progress,
+        interruption=interruption,
+    )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
 from typing import Any
 
-from raybert.config import DomainConfig, RaybertConfig, StrategyConfig, TuneConfig, suggest
+from raybert.config import DomainConfig, RaybertConfig, TuneConfig, suggest
 from raybert.errors import ConfigError
 from raybert.selection.compose import compose, read_parameter
 from raybert.selection.strategy import Strategy
-from raybert.sweeping.plan.arms import SHARED, with_values
-from raybert.sweeping.plan.design import build_entries
-from raybert.sweeping.plan.grid import Variant, expand_grid
+from raybert.sweeping.plan.entries import Entry
+from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.search_space import Domain, SearchSpace, parameter_of, strategy_of
 
 _SECTIONS = ("train", "model", "selection")
@@ -28,24 +28,28 @@ _FIXED = {
 """Keys that must be the same in all runs, and why."""
 
 
-def search_spaces(config: RaybertConfig) -> dict[str, SearchSpace]:
-    """Return the search space of every strategy by label; with `sweep.tune.shared` one, by `SHARED`.
+def search_spaces(
+    config: RaybertConfig, tune: TuneConfig, entries: Sequence[Entry], variants: Sequence[Variant]
+) -> dict[str, SearchSpace]:
+    """Return the search space of every strategy by label; with `sweep.tune.shared` all of them have one.
+
+    Args:
+        config: the sweep file.
+        tune: its section `sweep.tune`.
+        entries: its strategies.
+        variants: the points of its grid.
 
     Raises:
         ConfigError: a key cannot be searched, or a value at the ends of the space is not allowed.
     """
-    tune = config.sweep.tune
-    assert tune is not None
-    entries = build_entries(config)
-    labels = tuple(label for label, _, _ in entries)
-    variants = expand_grid(config)
+    labels = tuple(entry.label for entry in entries)
     _check_sampler(tune)
     domains: dict[str, Domain] = {}
     for key, domain in tune.space.items():
-        _check_key(key, labels, config)
+        _check_key(key, labels, config, tune)
         owner = strategy_of(key, labels)
-        users = [entry for entry in entries if owner in (None, entry[0])]
-        kinds = [_Attempt(variants, *entry).check(key, domain, tune.space) for entry in users]
+        users = [entry for entry in entries if owner in (None, entry.label)]
+        kinds = [_Attempt(entry, variants).check(key, domain, tune.space) for entry in users]
         domains[key] = Domain(key, domain, all(kinds))
         for other, values in domain.when.items():
             outside = [value for value in values if not domains[other].contains(value)]
@@ -54,16 +58,8 @@ def search_spaces(config: RaybertConfig) -> dict[str, SearchSpace]:
                 raise ConfigError(f"sweep.tune.space.{key}.when.{other}: {rule}, got {outside[0]!r}")
     _check_pairs(tune.space, entries, variants[0])
     if tune.shared:
-        return {SHARED: SearchSpace(_ordered(domains.values(), labels, None), labels)}
+        return dict.fromkeys(labels, SearchSpace(_ordered(domains.values(), labels, None), labels))
     return {label: SearchSpace(_ordered(domains.values(), labels, label)) for label in labels}
-
-
-def count_suggestions(config: RaybertConfig) -> int:
-    """Return how many suggestions a sweep file asks for at most, without its data; raises as `search_spaces`."""
-    assert config.sweep.tune is not None
-    search_spaces(config)
-    num_points = len({str(variant.grid) for variant in expand_grid(config)})
-    return config.sweep.tune.suggestions_per_strategy * len(build_entries(config)) * num_points
 
 
 def _check_sampler(tune: TuneConfig) -> None:
@@ -89,7 +85,7 @@ def _parents_owned(domain: Domain, labels: tuple[str, ...]) -> bool:
     return any(strategy_of(key, labels) is not None for key in domain.config.when)
 
 
-def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig) -> None:
+def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig, tune: TuneConfig) -> None:
     """Refuse a key that runs of one search must not differ in."""
     path = f"sweep.tune.space.{key}"
     if key.startswith("strategies."):
@@ -108,8 +104,7 @@ def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig) -> None
     for fixed, reason in _FIXED.items():
         if _overlap(key, fixed):
             raise ConfigError(f"{path}: must be the same in all runs, because it {reason}")
-    fraction = config.sweep.tune.pool_fraction if config.sweep.tune is not None else None
-    if key == "selection.budget" and fraction is not None:
+    if key == "selection.budget" and tune.pool_fraction is not None:
         raise ConfigError(f"{path}: must be left out with `pool_fraction`, on which a budget means another one")
     if key.startswith("selection.") and key != "selection.budget":
         raise ConfigError(
@@ -122,11 +117,12 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
+@dataclass(frozen=True)
 class _Attempt:
     """Tries values of the space on one strategy, at every point of the grid."""
 
-    def __init__(self, variants: list[Variant], label: str, entry: StrategyConfig, strategy: Strategy) -> None:
-        self.variants, self.label, self.entry, self.strategy = variants, label, entry, strategy
+    entry: Entry
+    variants: Sequence[Variant]
 
     def check(self, key: str, domain: DomainConfig, space: Mapping[str, DomainConfig]) -> bool:
         """Return whether the key takes whole numbers only, after every end was found to be allowed."""
@@ -151,38 +147,37 @@ class _Attempt:
     def _try(self, path: str, key: str, values: Mapping[str, Any], variant: Variant) -> Any:
         """Return the value of the key as the schema reads it."""
         try:
-            strategy, tuned = with_values(self.label, self.entry, variant, values)
+            strategy, tuned = self.entry.with_values(variant, values)
         except ConfigError as error:
             raise ConfigError(f"{path}: {str(error).removeprefix(f'{key}: ')}") from None
         if tuned.data_key != variant.data_key:
             raise ConfigError(f"{path}: must be the same in all runs, because it decides what the data are")
-        if strategy.all_signals() != self.strategy.all_signals() or _reads(strategy) != _reads(self.strategy):
+        before = self.entry.strategy
+        if strategy.all_signals() != before.all_signals() or _reads(strategy) != _reads(before):
             raise ConfigError(
-                f"{path}: must not change which signals '{self.label}' needs, which are computed once, before the "
-                "search; write the values as separate entries of sweep.strategies"
+                f"{path}: must not change which signals '{self.entry.label}' needs, which are computed once, before "
+                "the search; write the values as separate entries of sweep.strategies"
             )
         if key.startswith("strategies."):
-            return read_parameter(strategy, parameter_of(key, self.label))
+            return read_parameter(strategy, parameter_of(key, self.entry.label))
         return _read(tuned.config, key)
 
 
-def _check_pairs(
-    space: Mapping[str, DomainConfig], entries: list[tuple[str, StrategyConfig, Strategy]], variant: Variant
-) -> None:
+def _check_pairs(space: Mapping[str, DomainConfig], entries: Sequence[Entry], variant: Variant) -> None:
     """Try the ends of every two keys of a section together: a section has rules between its keys.
 
     Raises:
         ConfigError: two values cannot be together, and would end the search when they are suggested.
     """
-    labels = tuple(label for label, _, _ in entries)
+    labels = tuple(entry.label for entry in entries)
     for one, other in combinations(space, 2):
         if one.rpartition(".")[0] != other.rpartition(".")[0]:
             continue
         owner = strategy_of(one, labels)
-        label, entry, _ = next(entry for entry in entries if owner in (None, entry[0]))
+        entry = next(entry for entry in entries if owner in (None, entry.label))
         for values in _together(one, other, space):
             try:
-                with_values(label, entry, variant, values)
+                entry.with_values(variant, values)
             except ConfigError as error:
                 raise ConfigError(
                     f"sweep.tune.space.{other}: must be allowed with every value of {one}, got {values}: {error}; say "

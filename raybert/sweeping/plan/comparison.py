@@ -1,18 +1,19 @@
-"""From a sweep file to the set of runs that it asks for."""
+"""From a design and its pools to the set of runs that a sweep asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
-from raybert.sweeping.plan.arms import Arm
-from raybert.sweeping.plan.design import build_strategies
-from raybert.sweeping.plan.grid import Variant, expand_grid, facts_of
+from raybert.sweeping.plan.arms import Arm, build_arms
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.entries import Entry
+from raybert.sweeping.plan.grid import Variant
+from raybert.sweeping.plan.roles import PART, PROXY, TRIAL
+from raybert.sweeping.plan.run_maker import RunMaker
 from raybert.sweeping.plan.signal_runs import check_signal_runs, plan_signal_runs
-from raybert.sweeping.plan.specs import PART, PROXY, TRIAL, PoolFacts, RunSpec
-from raybert.sweeping.plan.trials import plan_trial
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 
 _NOTHING = object()
 
@@ -35,23 +36,36 @@ class Plan:
         return tuple(spec for spec in self.trials if spec.role in (PROXY, PART))
 
 
-Tuned = Callable[[str, Strategy, Variant], tuple[Strategy, Variant] | None]
-"""What was found for a strategy (by label) at a point of the grid; None: it is not compared."""
+Tuned = Callable[[Entry, Variant], tuple[Strategy, Variant] | None]
+"""What was found for a strategy at a point of the grid; None: it is not compared."""
 
 
-def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts], tuned: Tuned | None = None) -> Plan:
-    """Return all trials that a sweep file asks for, each once.
+def plan_sweep(design: Design, pools: Mapping[str, PoolFacts]) -> Plan:
+    """Return what a sweep runs: the comparison, and what is searched before it.
 
     Args:
-        config: the sweep file.
+        design: of the sweep.
+        pools: facts of every variant's prepared data, also of `tuning_variants`, by `Variant.data_key`.
+
+    Raises:
+        ConfigError: a strategy, a grid value or a budget is not possible.
+    """
+    return Plan(plan_comparison(design, pools), build_arms(design, pools))
+
+
+def plan_comparison(
+    design: Design, pools: Mapping[str, PoolFacts], tuned: Tuned = lambda entry, variant: (entry.strategy, variant)
+) -> tuple[RunSpec, ...]:
+    """Return all trials that a sweep compares, each once, and before them the runs that they read.
+
+    Args:
+        design: of the sweep.
         pools: facts of every variant's prepared data, by `Variant.data_key`.
         tuned: the best of a search; what a trial reads of other runs stays as the file has it.
 
     Raises:
         ConfigError: a strategy, a grid value or a budget is not possible.
     """
-    strategies = build_strategies(config)
-    variants = expand_grid(config)
     trials: dict[str, RunSpec] = {}
 
     def add(spec: RunSpec) -> None:
@@ -60,19 +74,17 @@ def make_plan(config: RaybertConfig, pools: Mapping[str, PoolFacts], tuned: Tune
         grid = {key: value for key, value in known.grid.items() if spec.grid.get(key, _NOTHING) == value}
         trials[spec.trial_id] = replace(known, grid=grid)
 
-    for seed in config.sweep.seeds:
-        for variant in variants:
-            facts = facts_of(variant, variants, pools)
-            for label, strategy in strategies:
-                found = (strategy, variant) if tuned is None else tuned(label, strategy, variant)
+    points = [(variant, design.facts_of(variant, pools)) for variant in design.variants]
+    for seed in design.config.sweep.seeds:
+        for variant, facts in points:
+            for entry in design.entries:
+                found = tuned(entry, variant)
                 if found is None:
                     continue
-                signal_runs = []
-                for source, runs in plan_signal_runs(variant, facts, strategy, seed):
-                    signal_runs.append(source)
-                    for run in runs:
-                        add(run)
-                check_signal_runs(label, strategy, variant.config, signal_runs)
-                add(plan_trial(found[1], facts, label, found[0], seed, tuple(signal_runs)))
-    ordered = sorted(trials.values(), key=lambda spec: spec.role == TRIAL)
-    return Plan(tuple(ordered))
+                strategy, filled = found
+                reads = plan_signal_runs(RunMaker(variant, facts, seed), entry.strategy)
+                for run in reads.runs:
+                    add(run)
+                check_signal_runs(entry.label, entry.strategy, variant.config, reads.signal_runs)
+                add(RunMaker(filled, facts, seed).trial(entry.label, strategy, reads.signal_runs))
+    return tuple(sorted(trials.values(), key=lambda spec: spec.role == TRIAL))

@@ -1,48 +1,70 @@
-"""The strategies of a sweep file: entries, labels, and that no two of them are one."""
+"""What a sweep file asks for, expanded once: strategies, points of the grid, search spaces. Needs no data."""
 
 from __future__ import annotations
 
-from raybert.config import RaybertConfig, StrategyConfig
-from raybert.errors import ConfigError
-from raybert.selection.catalogue import build_strategy
-from raybert.selection.identity import strategy_identity, strategy_label
-from raybert.selection.signals import check_signals
-from raybert.selection.strategy import Strategy
-from raybert.sweeping.plan.specs import PROXY
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raybert.config import RaybertConfig
+from raybert.selection.compose import compose
+from raybert.selection.signals import REFRESHED
+from raybert.sweeping.plan.check_space import search_spaces
+from raybert.sweeping.plan.entries import Entry, read_entries
+from raybert.sweeping.plan.grid import Variant, expand_grid, facts_of
+from raybert.sweeping.plan.search_space import SearchSpace
+from raybert.sweeping.plan.specs import PoolFacts
 
 
-def build_strategies(config: RaybertConfig) -> list[tuple[str, Strategy]]:
-    """Return the labelled strategies of a sweep file.
+@dataclass(frozen=True)
+class Design:
+    """A sweep file, checked and expanded: all that follows from it alone.
+
+    Attributes:
+        config: the sweep file.
+        entries: the strategies that it compares.
+        variants: the points of its grid, fold by fold.
+        spaces: what is searched of each strategy, by label; empty: the sweep has no search.
+    """
+
+    config: RaybertConfig
+    entries: tuple[Entry, ...]
+    variants: tuple[Variant, ...]
+    spaces: Mapping[str, SearchSpace]
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials are compared at most: some points of the grid may make no difference to a strategy."""
+        return len(self.entries) * len(self.variants) * len(self.config.sweep.seeds)
+
+    @property
+    def num_suggestions(self) -> int:
+        """How many suggestions the search has at most."""
+        tune = self.config.sweep.tune
+        num_points = len({str(variant.grid) for variant in self.variants})
+        return 0 if tune is None else tune.suggestions_per_strategy * len(self.entries) * num_points
+
+    def facts_of(self, variant: Variant, pools: Mapping[str, PoolFacts]) -> PoolFacts:
+        """Return what a plan needs of the data of one of its variants, given the facts of all pools."""
+        return facts_of(variant, self.variants, pools)
+
+    def idle_rounds(self) -> list[str]:
+        """Return the labels of the strategies whose rounds cannot change what they select."""
+        changing = REFRESHED | ({"embeddings"} if self.config.selection.embedding.of == "proxy" else set())
+        return [
+            entry.label
+            for entry, strategy in ((entry, compose(entry.strategy)) for entry in self.entries)
+            if strategy.schedule == "rounds" and strategy.inner.nested and not strategy.all_signals() & changing
+        ]
+
+
+def read_design(config: RaybertConfig) -> Design:
+    """Return what a sweep file asks for; after this nobody expands the file again.
 
     Raises:
-        ConfigError: a name or parameter is unknown, or two different strategies have one label.
+        ConfigError: a strategy, a value of the grid or a key of the search is not possible.
     """
-    return [(label, strategy) for label, _, strategy in build_entries(config)]
-
-
-def build_entries(config: RaybertConfig) -> list[tuple[str, StrategyConfig, Strategy]]:
-    """Return label, entry and strategy of everything that a sweep file compares; raises as `build_strategies`."""
-    labelled: dict[str, Strategy] = {}
-    entries: dict[str, StrategyConfig] = {}
-    needed: list[tuple[str, str, frozenset[str]]] = []
-    for i, entry in enumerate(config.sweep.strategies):
-        path = f"sweep.strategies[{i}]"
-        strategy = build_strategy(entry, path)
-        needed.append((path, entry.name, strategy.all_signals()))
-        label = entry.label or strategy_label(strategy)
-        if label.split("_")[0] == PROXY:
-            raise ConfigError(f"{path}.label: must not begin with '{PROXY}', which names the proxy runs, got '{label}'")
-        if label in labelled and labelled[label] != strategy:
-            raise ConfigError(f"{path}.label: must be unique, got '{label}' for two different strategies")
-        same = next((name for name, other in labelled.items() if name != label and _are_same(strategy, other)), None)
-        if same is not None:
-            raise ConfigError(f"{path}: '{label}' is the same strategy as '{same}'; leave one of them out")
-        labelled[label] = strategy
-        entries[label] = entry
-    for path, name, needs in needed:  # now all modules are imported that register signals
-        check_signals(needs, config.selection, path, name)
-    return [(label, entries[label], strategy) for label, strategy in labelled.items()]
-
-
-def _are_same(one: Strategy, other: Strategy) -> bool:
-    return strategy_identity(one) == strategy_identity(other)
+    entries = read_entries(config)
+    variants = expand_grid(config)
+    tune = config.sweep.tune
+    spaces = {} if tune is None else search_spaces(config, tune, entries, variants)
+    return Design(config, entries, variants, spaces)

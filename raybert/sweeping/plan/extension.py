@@ -8,7 +8,8 @@ from typing import Any
 
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
-from raybert.sweeping.plan.design import build_strategies
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.entries import read_entries
 from raybert.sweeping.plan.search_space import strategy_of
 
 _EXECUTION_ONLY = (
@@ -26,23 +27,23 @@ _FREE_IN_A_SEARCH = ("suggestions_per_strategy", "asha", "seed_test")
 """Keys of `sweep.tune` that may change while it is on its way: what was decided stays decided."""
 
 
-def check_extension(old: RaybertConfig, new: RaybertConfig, *, search_begun: bool = True) -> None:
+def check_extension(old: RaybertConfig, new: Design, *, search_begun: bool = True) -> None:
     """Refuse a file that changes what finished trials of a folder mean.
 
     More (or fewer) strategies, seeds, grid values and suggestions are fine.
 
     Args:
         old: the file that the folder belongs to.
-        new: the file that is to be run.
+        new: of the file that is to be run.
         search_begun: whether suggestions of the old file's search are there.
 
     Raises:
         SweepError: with the differing lines.
     """
-    _check_same(_comparable(old), _comparable(new), "finished trials", "strategies, seeds and grid values")
-    begun, wanted = old.sweep.tune, new.sweep.tune
+    _check_same(_comparable(old), _comparable(new.config), "finished trials", "strategies, seeds and grid values")
+    begun, wanted = old.sweep.tune, new.config.sweep.tune
     if search_begun and begun is not None and wanted is not None:
-        labels = [tuple(label for label, _ in build_strategies(config)) for config in (old, new)]
+        labels = [tuple(entry.label for entry in entries) for entries in (read_entries(old), new.entries)]
         before, after = (_comparable_search(tune, *labels) for tune in (begun, wanted))
         if begun.shared:  # its study chooses among them
             before, after = (

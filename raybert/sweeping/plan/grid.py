@@ -39,7 +39,7 @@ class Variant:
         return content_key(parts | ({"fold": [self.fold, folds]} if folds else {}))
 
 
-def expand_grid(config: RaybertConfig) -> list[Variant]:
+def expand_grid(config: RaybertConfig) -> tuple[Variant, ...]:
     """Return every combination of the grid as a validated configuration, fold by fold.
 
     Raises:
@@ -63,12 +63,12 @@ def expand_grid(config: RaybertConfig) -> list[Variant]:
             raise ConfigError(f"sweep.grid: {error}") from None
         variants.append(Variant(grid, variant))
     num_folds = [variant.config.data.folds or 1 for variant in variants]
-    return [
+    return tuple(
         replace(variant, fold=fold)
         for fold in range(max(num_folds))
         for variant, count in zip(variants, num_folds, strict=True)
         if fold < count
-    ]
+    )
 
 
 def facts_of(variant: Variant, variants: Iterable[Variant], pools: Mapping[str, PoolFacts]) -> PoolFacts:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
 from raybert.errors import ConfigError
 from raybert.selection.catalogue import build_strategy
-from raybert.selection.identity import strategy_label
+from raybert.sweeping.plan.design import Design, read_design
+from raybert.sweeping.plan.entries import label_of
 
 
-def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> RaybertConfig:
-    """Return the configuration for one strategy and one seed, without a grid.
+def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
+    """Return the design of one strategy and one seed, without a grid.
 
     Args:
         config: the sweep file.
@@ -17,7 +18,7 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> RaybertCon
         seed: of the sweep.
 
     Raises:
-        ConfigError: folds, or the name stands for several strategies of the file.
+        ConfigError: folds, or the name is unknown or stands for several strategies of the file.
     """
     if config.data.folds is not None:
         raise ConfigError(
@@ -25,7 +26,7 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> RaybertCon
             f"pool, got {config.data.folds}; add --set data.folds=null"
         )
     entries = {
-        entry.label or strategy_label(build_strategy(entry, f"sweep.strategies[{i}]")): entry
+        label_of(entry, build_strategy(entry, f"sweep.strategies[{i}]")): entry
         for i, entry in enumerate(config.sweep.strategies)
     }
     chosen = {label: entry for label, entry in entries.items() if label == strategy}
@@ -34,4 +35,4 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> RaybertCon
         same = ", ".join(chosen)
         raise ConfigError(f"--strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
     entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
-    return config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))})
+    return read_design(config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))}))

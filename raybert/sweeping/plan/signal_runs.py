@@ -14,19 +14,41 @@ from raybert.selection.signals import needed_signals
 from raybert.selection.strategies import All, RandomEpoch
 from raybert.selection.strategies.baselines import AllButFold
 from raybert.selection.strategy import NullInputs, Strategy
-from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.specs import PART, PROXY, PoolFacts, RunSpec, SignalRuns, identified
+from raybert.sweeping.plan.budget import Budget
+from raybert.sweeping.plan.roles import PART, PROXY
+from raybert.sweeping.plan.run_maker import RunMaker
+from raybert.sweeping.plan.specs import RunSpec, SignalRuns, identified
 
 _TWINS = 2
+_NEXT_PROXY = 1_000_003
+"""Between the model seeds of a sweep seed's proxies. A large prime: no sweep has so many seeds that a further proxy of
+one seed would repeat the first one of another."""
 
 
-def plan_signal_runs(
-    variant: Variant, facts: PoolFacts, strategy: Strategy, seed: int
-) -> Iterator[tuple[SignalRuns, list[RunSpec]]]:
+@dataclass(frozen=True)
+class Reads:
+    """What a trial reads of other runs.
+
+    Attributes:
+        signal_runs: the signals.
+        runs: the training runs behind them.
+    """
+
+    signal_runs: tuple[SignalRuns, ...]
+    runs: tuple[RunSpec, ...]
+
+
+def plan_signal_runs(maker: RunMaker, strategy: Strategy) -> Reads:
+    """Return what a strategy reads of other runs, where a maker's runs are."""
+    found = list(_signals_and_runs(maker, strategy))
+    return Reads(tuple(signal for signal, _ in found), tuple(run for _, runs in found for run in runs))
+
+
+def _signals_and_runs(place: RunMaker, strategy: Strategy) -> Iterator[tuple[SignalRuns, list[RunSpec]]]:
     """Yield what a strategy reads of other runs, with these runs."""
-    selection = variant.config.selection
+    selection = place.variant.config.selection
     proxy, kinds = selection.proxy, {signal.runs for signal in needed_signals(strategy.all_signals(), selection)}
-    maker = _RunMaker(variant, facts, seed if proxy.per_seed else 0)
+    maker = _ScoringRunMaker(place.variant, place.facts, place.seed if proxy.per_seed else 0)
     if "proxy" in kinds:
         null = strategy.null_inputs()
         runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
@@ -76,50 +98,48 @@ def _ids(runs: Iterable[RunSpec]) -> tuple[str, ...]:
     return tuple(run.trial_id for run in runs)
 
 
-@dataclass(frozen=True)
-class _RunMaker:
+class _ScoringRunMaker(RunMaker):
     """Plans the training runs that score the pool of one variant and seed."""
-
-    variant: Variant
-    facts: PoolFacts
-    seed: int
 
     def cross_fit(
         self, num_folds: int | None, repetitions: int, epochs: float, null: NullInputs | None = None
     ) -> list[RunSpec]:
         """Return whole-pool proxies, or for m folds m proxies a repetition, each without one of them."""
-        # Further proxies of a seed must not repeat another seed's first one.
-        model_seeds = [self.seed + 1_000_003 * member for member in range(repetitions)]
-        folds = range(num_folds) if num_folds else (None,)
-        return [self._proxy(seed, num_folds, fold, epochs, null) for seed in model_seeds for fold in folds]
+        model_seeds = [self.seed + _NEXT_PROXY * member for member in range(repetitions)]
+        if num_folds is None:
+            return [self._proxy(All(), seed, epochs, null) for seed in model_seeds]
+        parts = [AllButFold(num_folds=num_folds, fold=fold) for fold in range(num_folds)]
+        return [self._proxy(part, seed, epochs, null) for seed in model_seeds for part in parts]
 
     def dynamics(self) -> RunSpec:
         """Return a run over the whole pool that stops at checkpoints: its passes are parts of a permutation."""
         settings, n = self.variant.config.selection.scorers.dynamics, self.facts.base
         part = math.ceil(settings.epochs * n / settings.checkpoints)
         steps = settings.checkpoints * math.ceil(part / self.variant.config.train.batch_size)
-        spec = self._run(f"{PROXY}_dynamics", PART, RandomEpoch(), part, steps, self.seed)
-        return identified(replace(spec, checkpoints=settings.checkpoints), self.facts)
+        spec = self._run(RandomEpoch(), steps, self.seed)
+        return identified(
+            replace(
+                spec,
+                role=PART,
+                label=f"{PROXY}_dynamics",
+                budget=Budget.of(part, self.facts.num_examples),
+                checkpoints=settings.checkpoints,
+            ),
+            self.facts,
+        )
 
-    def _proxy(
-        self, model_seed: int, num_folds: int | None, fold: int | None, epochs: float, null: NullInputs | None
-    ) -> RunSpec:
-        config, n, base = self.variant.config, self.facts.num_examples, self.facts.base
-        if num_folds is None or fold is None:
-            strategy: Strategy = All()
-            budget, inputs, label, role = n, base, PROXY, PROXY
-        else:
-            strategy = AllButFold(num_folds=num_folds, fold=fold)
-            budget, inputs, label, role = strategy.count(n), strategy.count(base), f"{PROXY}_fold", PART
+    def _proxy(self, strategy: All | AllButFold, model_seed: int, epochs: float, null: NullInputs | None) -> RunSpec:
+        base, batch_size = self.facts.base, self.variant.config.train.batch_size
+        inputs = strategy.takes(base)
+        role, label = (PROXY, PROXY) if isinstance(strategy, All) else (PART, f"{PROXY}_fold")
         if null is not None:
             inputs, label, role = inputs + max(1, round(base * NULLS_PER_EXAMPLE)), f"{PROXY}_null", PART
-        length = LengthConfig(epochs=epochs, min_steps=0)
-        steps = length.resolve(inputs, inputs, config.train.batch_size)
-        return identified(replace(self._run(label, role, strategy, budget, steps, model_seed), null=null), self.facts)
+        steps = LengthConfig(epochs=epochs, min_steps=0).resolve(inputs, inputs, batch_size)
+        spec = self._run(strategy, steps, model_seed)
+        return identified(replace(spec, role=role, label=label, null=null), self.facts)
 
-    def _run(
-        self, label: str, role: str, strategy: Strategy, budget: int, total_steps: int, model_seed: int
-    ) -> RunSpec:
+    def _run(self, strategy: Strategy, total_steps: int, model_seed: int) -> RunSpec:
+        """Return a run without a budget or an id, for so many steps, evaluated at the end."""
         config = self.variant.config
         train = config.train.model_copy(
             update={
@@ -130,13 +150,13 @@ class _RunMaker:
         )
         return RunSpec(
             trial_id="",
-            role=role,
-            label=label,
+            role=PROXY,
+            label=PROXY,
             strategy=compose(strategy),
             seed=self.seed,
             model_seed=model_seed,
             fold=self.variant.fold,
-            budget=budget,
+            budget=None,
             pool_size=self.facts.num_examples,
             total_steps=total_steps,
             grid={key: value for key, value in self.variant.grid.items() if key != "selection.budget"},

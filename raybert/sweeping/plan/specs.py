@@ -12,12 +12,7 @@ from raybert.selection.identity import strategy_identity
 from raybert.selection.scorers.request import SignalRuns as SignalRuns
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategy import NullInputs, Strategy
-from raybert.sweeping.plan.roles import PART as PART
-from raybert.sweeping.plan.roles import PROXY as PROXY
-from raybert.sweeping.plan.roles import READER as READER
-from raybert.sweeping.plan.roles import REFIT as REFIT
-from raybert.sweeping.plan.roles import TRIAL as TRIAL
-from raybert.sweeping.plan.roles import TUNE as TUNE
+from raybert.sweeping.plan.budget import Budget
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
@@ -54,14 +49,13 @@ class RunSpec:
 
     Attributes:
         trial_id: content hash of everything that its results depend on.
-        role: `trial`; `proxy`: trains on the whole pool to score it; `part`: another run that only serves a score;
-            `tune`: a run of the search, which never sees the test split; `refit`: the best configuration once more.
+        role: what it is for, a word of `raybert.sweeping.plan.roles`.
         label: the strategy's name in tables.
         strategy: with its parameters.
         seed: of the sweep; pairs trials of different strategies.
         model_seed: of head, order and dropout.
         fold: cross-validation fold (0 without).
-        budget: examples, resolved.
+        budget: what the strategy may choose; None: it has no budget.
         pool_size: candidates n.
         total_steps: optimizer steps T.
         grid: the varied hyperparameters by dotted key.
@@ -80,7 +74,7 @@ class RunSpec:
     seed: int
     model_seed: int
     fold: int
-    budget: int
+    budget: Budget | None
     pool_size: int
     total_steps: int
     grid: dict[str, Any]
@@ -97,6 +91,11 @@ class RunSpec:
         return tuple(run for source in self.signal_runs for run in source.runs)
 
     @property
+    def num_chosen(self) -> int:
+        """How many examples it trains on in a pass: the budget, or without one what the strategy takes of the pool."""
+        return self.strategy.takes(self.pool_size) if self.budget is None else self.budget.count
+
+    @property
     def replicate(self) -> str:
         """Which seed, and which fold if there are folds, in words."""
         return f"seed {self.seed}" + (f" fold {self.fold}" if self.config.data.folds else "")
@@ -109,7 +108,7 @@ class RunSpec:
             "strategy": self.label,
             "seed": self.seed,
             "fold": self.fold,
-            "budget": self.budget,
+            "budget": self.num_chosen,
             "pool_size": self.pool_size,
             "budget_kind": self.strategy.spends(),
             "total_steps": self.total_steps,
@@ -137,7 +136,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "total_steps": spec.total_steps,
         "strategy": strategy_identity(spec.strategy),
         "role": spec.role,
-        "budget": spec.budget,
+        "budget": spec.num_chosen,
         "seeds": [spec.seed, spec.model_seed],
         "fold": spec.fold,
         "sources": [dataclasses.asdict(source) for source in spec.signal_runs],

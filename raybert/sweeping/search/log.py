@@ -10,7 +10,6 @@ from typing import Any
 
 from raybert.errors import SweepError
 
-DECISIONS_FILE = "decisions.jsonl"
 Event = dict[str, Any]
 _KINDS = {
     "suggest": ("arm", "number", "params"),

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raybert.config import RaybertConfig
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.cluster.tune_run import TrialInputs
 from raybert.sweeping.folder.failures import FailedRun, Failure
 from raybert.sweeping.folder.layout import forget_failures
+from raybert.sweeping.folder.outcome import SuggestionCounts
 from raybert.sweeping.phases.trial_runner import TrialRunner
-from raybert.sweeping.plan.arms import Arm, with_values
-from raybert.sweeping.plan.comparison import Plan, Tuned, make_plan
+from raybert.sweeping.plan.arms import Arm
+from raybert.sweeping.plan.comparison import Plan, Tuned, plan_comparison
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.entries import Entry
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.search_space import Params
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
-from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
+from raybert.sweeping.search.log import DecisionLog
 from raybert.sweeping.search.resume import reconcile
 from raybert.sweeping.search.search_state import SearchState
 from raybert.sweeping.search.storage import open_storage, study_name
@@ -31,16 +33,12 @@ class SearchOutcome:
     Attributes:
         best: arm -> its best values; arms without a complete suggestion are missing.
         runs: what was trained for the signals of the tuning seeds.
-        num_complete: suggestions that were finished or pruned.
-        num_pending: suggestions that the same command would run.
-        failures: every failed suggestion, and what arms could not begin for.
+        counts: of its suggestions.
     """
 
     best: Mapping[str, Params]
     runs: tuple[RunSpec, ...]
-    num_complete: int
-    num_pending: int
-    failures: tuple[FailedRun, ...]
+    counts: SuggestionCounts
 
 
 def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOutcome:
@@ -53,12 +51,12 @@ def run_search_phase(runner: TrialRunner, retry: str | None = None) -> SearchOut
     Raises:
         SweepError: log or studies of an earlier driver are damaged; says what to do.
     """
-    config, folder, arms = runner.config, runner.folder, runner.plan.arms
+    config, folder, arms = runner.design.config, runner.folder, runner.plan.arms
     tune = config.sweep.tune
     assert tune is not None
     with open_storage(tune, folder.path) as storage:
         studies = {arm.name: ArmStudy(arm, tune, storage, study_name(config, arm.name)) for arm in arms}
-        search = SearchState(arms, tune, studies, DecisionLog(folder.path / DECISIONS_FILE), folder)
+        search = SearchState(arms, tune, studies, DecisionLog(folder.decisions), folder)
         reconcile(search)
         runs = tuning_runs(runner.plan)
         if retry is not None:
@@ -107,40 +105,37 @@ def _outcome(search: SearchState, runs: tuple[RunSpec, ...]) -> SearchOutcome:
     ]
     for arm, reader in search.blocked.items():
         failures.append(FailedRun(reader, search.folder.trial(reader).failure(), arm))
-    return SearchOutcome(
-        best=search.best(),
-        runs=runs,
+    counts = SuggestionCounts(
         num_complete=sum(one.status != "failed" for one in ended),
         num_pending=sum(tally.num_pending for name, tally in search.tallies.items() if name not in search.blocked),
         failures=tuple(failures),
     )
+    return SearchOutcome(search.best(), runs, counts)
 
 
-def tuned_plan(
-    config: RaybertConfig, pools: Mapping[str, PoolFacts], arms: Sequence[Arm], best: Mapping[str, Params]
-) -> Plan:
+def tuned_plan(design: Design, pools: Mapping[str, PoolFacts], arms: Sequence[Arm], best: Mapping[str, Params]) -> Plan:
     """Return the comparison of every strategy at its best configuration; of a shared search, the winner's.
 
     What a trial reads of other runs is planned from the configuration before tuning.
 
     Args:
-        config: the sweep file.
+        design: of the sweep.
         pools: facts of every data set by key.
         arms: what was searched.
         best: arm -> best values; strategies of other arms are left out.
     """
-    return replace(make_plan(config, pools, _tuned(arms, best)), arms=tuple(arms))
+    return Plan(plan_comparison(design, pools, _tuned(arms, best)), tuple(arms))
 
 
 def _tuned(arms: Sequence[Arm], best: Mapping[str, Params]) -> Tuned:
-    def find(label: str, strategy: Strategy, variant: Variant) -> tuple[Strategy, Variant] | None:
+    def find(entry: Entry, variant: Variant) -> tuple[Strategy, Variant] | None:
         for arm in arms:
-            candidates = {candidate.label: candidate for candidate in arm.candidates}
-            if label not in candidates or variant.grid not in arm.grid_points or arm.name not in best:
+            is_of_arm = entry in [candidate.entry for candidate in arm.candidates] and variant.grid in arm.grid_points
+            if not is_of_arm or arm.name not in best:
                 continue
             params = best[arm.name]
-            if arm.candidate(params).label == label:
-                return with_values(label, candidates[label].entry, variant, arm.space.decode(params))
+            if arm.candidate(params).entry == entry:
+                return entry.with_values(variant, arm.space.decode(params))
         return None
 
     return find

@@ -62,9 +62,9 @@ class ArmStopper:
 def examples_of_run(spec: RunSpec) -> int:
     """Return how many examples a run sees in its T steps, the short last batch of every pass counted as it is."""
     batch = spec.config.train.batch_size
-    per_pass = math.ceil(spec.budget / batch)
+    per_pass = math.ceil(spec.num_chosen / batch)
     passes, rest = divmod(spec.total_steps, per_pass)
-    return passes * spec.budget + min(rest * batch, spec.budget)
+    return passes * spec.num_chosen + min(rest * batch, spec.num_chosen)
 
 
 def is_clearly_worse(values: Mapping[int, float], best: Mapping[int, float], sign: float, alpha: float) -> bool:

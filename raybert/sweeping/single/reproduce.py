@@ -22,7 +22,8 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.specs import REFIT, RunSpec
+from raybert.sweeping.plan.roles import REFIT
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.single.differences import Comparison, compare_trials
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +19,13 @@ from raybert.selection.store import SignalRef
 from raybert.sweeping.cluster.connect import check_resources, connected
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
-from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.phases.embed_chunks import embed_chunks
-from raybert.sweeping.phases.prepare import Prepared
-from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
-from raybert.sweeping.phases.trial_runner import TrialRunner
-from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.phases.opening import OpenSweep
+from raybert.sweeping.phases.prepare import Prepared, prepare_plan
+from raybert.sweeping.phases.scoring_jobs import JobPlanner
+from raybert.sweeping.phases.trial_runner import make_runner
 from raybert.sweeping.plan.narrow import narrow_to_one
-from raybert.sweeping.plan.specs import TRIAL, RunSpec
-from raybert.sweeping.runner import prepare_plan
+from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import make_pool
 
 _SHOWN_EXAMPLES = 10
@@ -85,7 +82,7 @@ def choose_subset(
         SweepError: a run that it reads failed.
     """
     narrowed = narrow_to_one(config, strategy, seed)
-    path = cache_folder() / "select" / content_key(narrowed.model_dump(mode="json"))
+    path = cache_folder() / "select" / content_key(narrowed.config.model_dump(mode="json"))
     with owned_folder(path, progress) as (folder, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
@@ -95,9 +92,10 @@ def choose_subset(
                 f"--strategy: must choose once, before training; '{spec.label}' has the schedule "
                 f"{schedule} and decides while a model trains: run it in a sweep"
             )
-        refs = _score(narrowed, plan, spec, prepared, folder, progress, interruption, address)
+        opened = OpenSweep(folder, narrowed, plan, prepared, interruption, interruption.progress)
+        refs = _score(opened, spec, address)
         ready = prepared[spec.data_key]
-        selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.budget)
+        selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.num_chosen)
         return ChosenSubset(
             frame=_frame(ready, selection),
             pool_size=spec.pool_size,
@@ -112,37 +110,28 @@ def conflicts_file(subset: Path) -> Path:
     return subset.with_name(f"{subset.stem}.conflicts.csv")
 
 
-def _score(
-    config: RaybertConfig,
-    plan: Plan,
-    spec: RunSpec,
-    prepared: dict[str, Prepared],
-    folder: SweepFolder,
-    progress: Progress,
-    interruption: Callable[[], bool],
-    address: str | None,
-) -> tuple[SignalRef, ...]:
-    """Compute the signals that are not there, and return all."""
-    planner = JobPlanner(prepared, folder)
-    if not planner.jobs(spec):
+def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[SignalRef, ...]:
+    """Compute the signals that are not there, and return all.
+
+    Raises:
+        Interrupted: stopped on request.
+        SweepError: they could not be computed.
+    """
+    folder, resources = opened.folder, opened.design.config.resources
+    if not JobPlanner(opened.prepared, folder).jobs(spec):
         return ()
-    for run in plan.trials:
+    for run in opened.plan.trials:
         folder.trial(run.trial_id).forget_failure()
     with connected(address) as cluster:
-        check_resources(config.resources, cluster, config.limits.max_nodes)
-        store = score_store(config, folder, len(cluster.nodes))
-        configs = {spec.data_key: spec.config}
-        prepared = embed_chunks(prepared, configs, store, cluster, progress, interruption)
-        planner = JobPlanner(prepared, folder)
-        TrialRunner(folder, config, plan, prepared, store, planner, cluster, progress, interruption).run(
-            only_score=True
-        )
-    if interruption():
+        check_resources(resources, cluster, opened.design.config.limits.max_nodes)
+        runner = make_runner(opened, cluster)
+        runner.run(only_score=True)
+    if opened.interruption():
         raise Interrupted("stopped before everything was scored; the same command continues")
     if folder.trial(spec.trial_id).status() == "failed":
         reason = folder.trial(spec.trial_id).failure().message
         raise SweepError(f"'{spec.label}': its signals could not be computed: {reason}")
-    return planner.refs([spec], store)[spec.trial_id]
+    return runner.planner.refs([spec], runner.store)[spec.trial_id]
 
 
 def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:

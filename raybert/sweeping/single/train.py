@@ -12,11 +12,14 @@ from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.plan.design import build_strategies
+from raybert.sweeping.folder.outcome import Outcome, read_outcome
+from raybert.sweeping.phases.head import write_head
+from raybert.sweeping.phases.opening import open_sweep
+from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.placement import count_cores
-from raybert.sweeping.plan.specs import TRIAL
-from raybert.sweeping.runner import Outcome, open_sweep, read_outcome, run_sweep, write_head
+from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.trial.run import run_trial
 
@@ -50,14 +53,14 @@ def train_one(
         RaybertError: before anything was trained; what happens to the run is in the outcome instead.
     """
     narrowed = narrow_to_one(config, strategy, seed)
-    ((_, chosen),) = build_strategies(narrowed)
-    if _is_finished(SweepFolder(output), narrowed, resume=resume):
+    (chosen,) = narrowed.entries
+    if _is_finished(SweepFolder(output), narrowed.config, resume=resume):
         progress.note("finished earlier; nothing is left to do")
         return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
     if config.sweep.grid:
         progress.note(f"note: the grid of the file is left out ({', '.join(config.sweep.grid)}); --set chooses values")
     resources = config.resources
-    scores = bool(chosen.all_signals() - FREE) or config.model.kind == "iris"
+    scores = bool(chosen.strategy.all_signals() - FREE) or config.model.kind == "iris"
     if scores or resources.workers_per_trial > 1 or address is not None:
         return run_sweep(
             narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None
@@ -67,10 +70,10 @@ def train_one(
     return _train_here(narrowed, output, progress, source_text)
 
 
-def _train_here(config: RaybertConfig, output: Path, progress: Progress, source_text: str) -> Outcome:
-    with torch_as_it_was(), open_sweep(config, output, progress) as opened:
+def _train_here(design: Design, output: Path, progress: Progress, source_text: str) -> Outcome:
+    with torch_as_it_was(), open_sweep(design, output, progress) as opened:
         (spec,) = opened.plan.trials
-        write_head(opened, config, source_text, cluster=None)
+        write_head(opened, source_text, cluster=None)
         trial, ready = opened.folder.trial(spec.trial_id), opened.prepared[spec.data_key]
         trial.forget_failure()
         opened.progress.begin([spec], {})

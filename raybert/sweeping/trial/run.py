@@ -36,7 +36,8 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import Superseded
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
-from raybert.sweeping.plan.specs import PART, REFIT, TRIAL, TUNE, RunSpec
+from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -187,7 +188,7 @@ class _Trial:
         planner, chosen = make_pass_planner(
             spec.strategy,
             pool,
-            spec.budget,
+            spec.num_chosen,
             total_steps=spec.total_steps,
             batch_size=spec.config.train.batch_size,
             proxy_pooling=_proxy_pooling(spec),
@@ -311,7 +312,7 @@ class _Trial:
             trial_id=spec.trial_id,
             strategy=spec.label,
             seed=spec.seed,
-            budget=spec.budget,
+            budget=spec.num_chosen,
         )
 
     def _result(

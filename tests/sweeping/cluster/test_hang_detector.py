@@ -210,6 +210,7 @@ def test_a_signal_reaches_a_process_by_way_of_a_task_on_its_node(ray_cluster):
 @pytest.mark.slow
 def test_trials_that_hang_or_die_are_tried_again_and_fail_with_their_kind(ray_cluster, tmp_path):
     from raybert.analysis import load_sweep
+    from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.runner import run_sweep
 
     hostile = "tests.sweeping.hostile:Hostile"
@@ -231,7 +232,7 @@ def test_trials_that_hang_or_die_are_tried_again_and_fail_with_their_kind(ray_cl
         }
     )
     progress = Lines()
-    outcome = run_sweep(config, tmp_path / "run", progress)
+    outcome = run_sweep(read_design(config), tmp_path / "run", progress)
     assert (outcome.num_complete, outcome.num_failed, outcome.num_pending) == (3, 2, 0)
     trials = load_sweep(tmp_path / "run").trials.set_index("strategy")
     assert trials["status"].to_dict() == {
@@ -261,5 +262,5 @@ def test_trials_that_hang_or_die_are_tried_again_and_fail_with_their_kind(ray_cl
     assert any("retry 1 of 1" in line and "dies_once" in line for line in progress.lines)
     same = trials.loc[["random", "hangs_once", "dies_once"], "test_loss"]
     assert same.nunique() == 1, "an attempt that failed has left its mark on the next"
-    again = run_sweep(config, tmp_path / "run", Lines(), retry="nan")
+    again = run_sweep(read_design(config), tmp_path / "run", Lines(), retry="nan")
     assert (again.num_complete, again.num_failed) == (3, 2), "no trial failed for a value that is not finite"

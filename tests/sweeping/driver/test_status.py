@@ -203,7 +203,9 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
 
     from raybert.config import validate_config
     from raybert.sweeping.driver.control import send_command
-    from raybert.sweeping.runner import INTERRUPTED, run_sweep
+    from raybert.sweeping.folder.outcome import INTERRUPTED
+    from raybert.sweeping.plan.design import read_design
+    from raybert.sweeping.runner import run_sweep
 
     document = {
         "data": {"max_length": 32, "train_examples": 200, "validation_examples": 40, "test_examples": 40},
@@ -237,7 +239,7 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
 
     other_terminal = threading.Thread(target=command)
     other_terminal.start()
-    outcome = run_sweep(config, path, Quiet())
+    outcome = run_sweep(read_design(config), path, Quiet())
     other_terminal.join(120)
     assert outcome.exit_code == INTERRUPTED
     assert outcome.num_pending == 2
@@ -247,4 +249,4 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
     assert read_status(path).phase == "stopped"
     assert not (path / "owner.json").exists()
     short = validate_config({**document, "limits": {"sweep_seconds": 1.0}})
-    assert run_sweep(short, path, Quiet()).exit_code == INTERRUPTED
+    assert run_sweep(read_design(short), path, Quiet()).exit_code == INTERRUPTED

@@ -8,14 +8,13 @@ import torch
 from raybert.config import validate_config
 from raybert.sweeping.estimate.probe import FEWEST_STEPS, FORWARD_SLICES, MOST_STEPS, _sample, local_prober, undisturbed
 from raybert.sweeping.estimate.shapes import group_shapes, shape_key
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
+from tests.sweeping.planning import plan_of
 
 
 def plan_for(prepared, **sections):
     document = {"train": {"length": {"steps": 8}, "batch_size": 16, "learning_rate": 1e30}, **sections}
     config = validate_config({"sweep": {"strategies": ["all", "random", "el2n"], "seeds": 1}, **document})
-    return make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+    return plan_of(config, prepared.facts)
 
 
 def prober(prepared, plan):

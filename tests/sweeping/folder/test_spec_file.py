@@ -20,8 +20,8 @@ from raybert.sweeping.folder.spec_file import (
     spec_of,
     write_spec,
 )
-from raybert.sweeping.plan.comparison import make_plan
 from raybert.sweeping.plan.specs import PoolFacts, identified
+from tests.sweeping.planning import plan_of
 
 FACTS = PoolFacts("data", "encoder", 1000, 4)
 ENTRIES = [
@@ -41,14 +41,7 @@ class Own(Strategy):
 
 def plan(**more):
     document = {"sweep": {"strategies": [*ENTRIES, "cartography", "rho_loss", "infobatch"], "seeds": [0, 3]}, **more}
-    config = validate_config(document)
-    return make_plan(config, dict.fromkeys(_keys(config), FACTS))
-
-
-def _keys(config):
-    from raybert.sweeping.plan.grid import expand_grid
-
-    return [variant.data_key for variant in expand_grid(config)]
+    return plan_of(validate_config(document), FACTS)
 
 
 def test_every_trial_of_a_plan_reads_back_as_it_was_whatever_its_role():

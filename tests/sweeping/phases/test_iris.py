@@ -19,11 +19,11 @@ from raybert.selection.store import ScoreStore
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.embed_chunks import chunk_job, embed_chunks_here
 from raybert.sweeping.phases.prepare import prepare_variants
-from raybert.sweeping.plan.comparison import make_plan
 from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.explanation import explanation_lines
 from raybert.training import embed_examples
+from tests.sweeping.planning import plan_of
 
 WORDS = ["red", "green", "blue", "one", "two", "three", "north", "south"]
 
@@ -69,7 +69,7 @@ def trained(request, tiny_bert, tmp_path):
     key = variants[0].data_key
     ready = prepare_variants(variants, cache_folder())[key]
     ready = embed_chunks_here(key, ready, config, ScoreStore(tmp_path / "store"))
-    plan = make_plan(config, {key: ready.facts})
+    plan = plan_of(config, ready.facts)
     folder = SweepFolder(tmp_path / "run")
     for spec in plan.trials:
         if spec.label in ("all", "proxy"):

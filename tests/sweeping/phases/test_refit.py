@@ -10,9 +10,8 @@ from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.refit import join_validation, mean_best_share, plan_refit
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.trial.run import run_trial
+from tests.sweeping.planning import plan_of
 
 SECTIONS = {
     "data": {"max_length": 32, "train_examples": 300, "validation_examples": 60, "test_examples": 60},
@@ -31,7 +30,7 @@ def config_for(*strategies, **sections):
 
 
 def trials_of(prepared, config):
-    plan = make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+    plan = plan_of(config, prepared.facts)
     return [spec for spec in plan.trials if spec.role == "trial"]
 
 
@@ -56,9 +55,9 @@ def test_budget_and_steps_follow_the_larger_pool_and_training_ends_at_the_share(
     best = trials_of(prepared, config_for("random"))[1]
     (spec,) = plan_refit(best, 0.5, joined.facts)
     n = len(joined.data.train)
-    assert (best.budget, best.total_steps) == (60, 16)
-    assert (spec.budget, spec.pool_size) == (round(0.2 * n), n)
-    assert spec.total_steps == 4 * -(-spec.budget // 16)
+    assert (best.num_chosen, best.total_steps) == (60, 16)
+    assert (spec.num_chosen, spec.pool_size) == (round(0.2 * n), n)
+    assert spec.total_steps == 4 * -(-spec.num_chosen // 16)
     assert spec.last_step == round(0.5 * spec.total_steps)
     assert (spec.role, spec.seed, spec.label) == ("refit", 5, "random")
     assert spec.config.train.early_stopping.patience is None
@@ -71,7 +70,7 @@ def test_what_it_reads_of_other_runs_is_trained_on_the_joined_pool_too(prepared,
     best = next(spec for spec in trials_of(prepared, config_for("el2n")))
     proxy, spec = plan_refit(best, 0.5, joined.facts)
     assert spec.proxies == (proxy.trial_id,)
-    assert (proxy.role, proxy.pool_size) == ("proxy", len(joined.data.train))
+    assert (proxy.role, proxy.pool) == ("proxy", len(joined.data.train))
     assert proxy.data_key == spec.data_key != best.data_key
     assert proxy.trial_id not in best.proxies
 
@@ -116,6 +115,7 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     from rich.console import Console
 
     from raybert.evaluation.targets import find_target, stored_predictions
+    from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.runner import run_sweep
     from raybert.sweeping.single.reproduce import reproduce_trial
     from raybert.terminal.run_progress import RunLines
@@ -126,7 +126,7 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     train = {"length": {"steps": 4}, "batch_size": 16, "eval_every": 2}
     config = validate_config({"data": data, "train": train, "sweep": sweep})
     out = io.StringIO()
-    outcome = run_sweep(config, tmp_path, PlainProgress(Console(file=out)))
+    outcome = run_sweep(read_design(config), tmp_path, PlainProgress(Console(file=out)))
     assert outcome.exit_code == 0, out.getvalue()
     assert outcome.num_complete == 3
     results = publish_results(tmp_path)
@@ -143,7 +143,7 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     assert len(set(examples.ids)) == 60  # by id, not by row
     with pytest.raises(SweepError, match="--split: must be one of test"):
         stored_predictions(target, "validation")
-    again = run_sweep(config, tmp_path, PlainProgress(Console(file=io.StringIO())))
+    again = run_sweep(read_design(config), tmp_path, PlainProgress(Console(file=io.StringIO())))
     assert again.num_complete == 3
     progress = RunLines(Console(file=io.StringIO()))
     assert reproduce_trial(SweepFolder(tmp_path), refit["trial_id"], progress).exit_code == 0

@@ -2,20 +2,13 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
-from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
-from raybert.sweeping.plan.grid import expand_grid
-from raybert.sweeping.plan.specs import PoolFacts
-
-FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
+from tests.sweeping.planning import plan_of
 
 
 def config_of(**sections):
     return validate_config({"sweep": {"strategies": ["all", "random", "el2n"], "seeds": 2}, **sections})
-
-
-def plan_of(config):
-    return make_plan(config, {variant.data_key: FACTS for variant in expand_grid(config)})
 
 
 def ids_of(config):
@@ -49,7 +42,7 @@ def test_a_strategy_without_a_budget_appears_once_over_a_grid_of_budgets():
             }
         }
     )
-    rows = [(spec.label, spec.budget, spec.grid) for spec in plan_of(config).trials]
+    rows = [(spec.label, spec.num_chosen, spec.grid) for spec in plan_of(config).trials]
     assert [row[1] for row in rows if row[0] == "random"] == [100, 100, 50, 50]
     assert [row[2] for row in rows if row[0] == "all"] == [
         {"train.learning_rate": 1e-4},
@@ -85,11 +78,11 @@ def test_more_seeds_keep_the_old_trials():
 
 
 def test_an_extension_is_allowed_and_a_change_is_shown():
-    check_extension(config_of(), config_of(sweep={"strategies": ["all"], "seeds": 9}))
+    check_extension(config_of(), read_design(config_of(sweep={"strategies": ["all"], "seeds": 9})))
     with pytest.raises(
         SweepError, match=r"(?s)give --output a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"
     ):
-        check_extension(config_of(), config_of(train={"batch_size": 8}))
+        check_extension(config_of(), read_design(config_of(train={"batch_size": 8})))
 
 
 @pytest.mark.parametrize(
@@ -130,10 +123,10 @@ def test_signals_decide_which_runs_there_are_and_strategies_share_them():
     runs = {spec.label: len(spec.proxies) for spec in plan.trials if spec.role == "trial"}
     assert runs == {"el2n": 1, "grand": 1, "rho_loss": 3, "forgetting": 1, "aum": 1, "label_errors": 5}
     folds = [spec for spec in plan.trials if spec.label == "proxy_fold"]
-    assert sorted(spec.budget for spec in folds) == [500, 500, *[800] * 5]
+    assert sorted(spec.num_chosen for spec in folds) == [500, 500, *[800] * 5]
     dynamics = next(spec for spec in plan.trials if spec.label == "proxy_dynamics")
     # Six checkpoints over three epochs: passes of half the pool, 16 steps of 32 each.
-    assert (dynamics.checkpoints, dynamics.budget, dynamics.total_steps) == (6, 500, 96)
+    assert (dynamics.checkpoints, dynamics.num_chosen, dynamics.total_steps) == (6, 500, 96)
 
 
 def test_proxies_may_be_cross_fitted_several_times():
@@ -215,7 +208,7 @@ def test_the_budget_kind_follows_the_schedule_and_parameters():
         "infobatch",
     ]
     plan = plan_of(config_of(sweep={"strategies": entries, "seeds": 1}))
-    kinds = [(spec.summary()["budget_kind"], spec.budget) for spec in plan.trials if spec.role == "trial"]
+    kinds = [(spec.summary()["budget_kind"], spec.num_chosen) for spec in plan.trials if spec.role == "trial"]
     assert kinds == [("distinct", 100), ("per_epoch", 100), ("distinct", 100), ("none", 1000), ("none", 1000)]
 
 

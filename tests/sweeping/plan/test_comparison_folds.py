@@ -10,12 +10,14 @@ from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.files import cache_folder
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.phases.prepare import prepare_variants, write_pool
-from raybert.sweeping.plan.comparison import make_plan
+from raybert.sweeping.phases.head import write_pool
+from raybert.sweeping.phases.prepare import prepare_variants
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
 from raybert.sweeping.plan.grid import Variant, expand_grid
 from raybert.sweeping.plan.specs import PoolFacts
 from raybert.sweeping.single.select import choose_subset
+from tests.sweeping import planning
 
 SIZES = (1000, 970, 1010)
 
@@ -26,8 +28,7 @@ def config_of(folds: int | None = 3, **sections):
 
 
 def plan_of(config):
-    facts = {v.data_key: PoolFacts(f"data {v.fold}", "encoder", SIZES[v.fold], 2) for v in expand_grid(config)}
-    return make_plan(config, facts)
+    return planning.plan_of(config, lambda v: PoolFacts(f"data {v.fold}", "encoder", SIZES[v.fold], 2))
 
 
 def test_strategies_times_seeds_times_folds_and_proxies_of_every_fold():
@@ -49,8 +50,8 @@ def test_a_trial_reads_only_runs_of_its_own_fold():
 
 def test_budgets_and_steps_are_the_same_in_every_fold_though_their_pools_are_not():
     plan = plan_of(config_of(selection={"budget": 0.1}))
-    assert {spec.budget for spec in plan.trials if spec.label == "el2n"} == {97}
-    assert [spec.budget for spec in plan.trials if spec.label == "all" and spec.seed == 0] == [1000, 970, 1010]
+    assert {spec.num_chosen for spec in plan.trials if spec.label == "el2n"} == {97}
+    assert [spec.num_chosen for spec in plan.trials if spec.label == "all" and spec.seed == 0] == [1000, 970, 1010]
     assert {spec.pool_size for spec in plan.trials if spec.label == "random"} == set(SIZES)
     for label in ("all", "random", "el2n", "aum", "proxy", "proxy_dynamics"):
         assert len({spec.total_steps for spec in plan.trials if spec.label == label}) == 1
@@ -80,7 +81,7 @@ def test_without_folds_the_data_key_is_what_it_was_before_there_were_any():
 
 def test_other_folds_do_not_extend_a_sweep():
     with pytest.raises(SweepError, match=r"(?s)differs from.*data\.folds: 3\n\+data\.folds: 5"):
-        check_extension(config_of(3), config_of(5))
+        check_extension(config_of(3), read_design(config_of(5)))
 
 
 def test_one_subset_is_not_selected_from_many_pools():

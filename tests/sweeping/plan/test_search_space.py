@@ -5,20 +5,20 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
-from raybert.sweeping.plan.check_space import count_suggestions, search_spaces
-from raybert.sweeping.plan.comparison import Plan, make_plan
+from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
-from raybert.sweeping.plan.grid import expand_grid
-from raybert.sweeping.plan.specs import PART
+from raybert.sweeping.plan.roles import PART
 from raybert.sweeping.search.phase import tuned_plan, tuning_runs
 from raybert.sweeping.search.samplers import make_sampler
-from tests.sweeping.search.driving import FACTS, RATE, arms_of, config_of
+from tests.sweeping.planning import plan_of, pools_of
+from tests.sweeping.search.driving import RATE, arms_of, config_of
 
 STRATEGIES = {"strategies": ["random", "el2n", {"name": "loss_threshold", "threshold": 0.4}]}
 
 
 def sample(config, number=0, label="random"):
-    space = search_spaces(config)[label]
+    space = read_design(config).spaces[label]
     sampler = make_sampler(config.sweep.tune, number, has_conditions=space.has_conditions)
     trial = optuna.create_study(sampler=sampler).ask()
     return space.sample(trial), trial.distributions
@@ -71,7 +71,7 @@ def test_a_condition_decides_which_keys_are_searched():
 
 def test_keys_of_one_strategy_come_last_and_only_in_its_arm():
     space = {"strategies.loss_threshold(threshold=0.4).threshold": {"low": 0.1, "high": 0.9}, **RATE}
-    spaces = search_spaces(config_of({"space": space}, sweep=STRATEGIES))
+    spaces = read_design(config_of({"space": space}, sweep=STRATEGIES)).spaces
     assert [domain.key for domain in spaces["loss_threshold(threshold=0.4)"].domains] == list(reversed(space))
     assert [domain.key for domain in spaces["el2n"].domains] == ["train.learning_rate"]
 
@@ -101,7 +101,7 @@ def test_keys_of_one_strategy_come_last_and_only_in_its_arm():
 def test_what_cannot_be_searched_is_refused_before_anything_runs(space, message):
     (key,) = space
     with pytest.raises(ConfigError, match=rf"^sweep\.tune\.space\.{key}(\.int|\.low|\.step)?: .*{message}"):
-        search_spaces(config_of({"space": space}, sweep=STRATEGIES))
+        read_design(config_of({"space": space}, sweep=STRATEGIES))
 
 
 MLP, FOCAL = {"model": {"head": {"name": "mlp"}}}, {"train": {"loss": {"name": "focal"}}}
@@ -126,12 +126,12 @@ HEAD = {"model.head.name": {"choice": ["linear", "mlp"]}, "model.head.sizes": {"
 )
 def test_values_that_cannot_be_together_are_refused_before_they_are_suggested(space, sections, message):
     with pytest.raises(ConfigError, match=message):
-        search_spaces(config_of({"space": space}, **sections))
+        read_design(config_of({"space": space}, **sections))
 
 
 def test_a_condition_keeps_values_apart_that_cannot_be_together():
     sizes = {**HEAD["model.head.sizes"], "when": {"model.head.name": "mlp"}}
-    assert search_spaces(config_of({"space": {**HEAD, "model.head.sizes": sizes}}, **MLP))
+    assert read_design(config_of({"space": {**HEAD, "model.head.sizes": sizes}}, **MLP))
 
 
 def test_a_budget_above_the_pool_is_refused_before_it_is_suggested():
@@ -144,7 +144,7 @@ def test_a_budget_above_the_pool_is_refused_before_it_is_suggested():
 def test_a_key_of_the_grid_cannot_be_searched():
     config = config_of({"space": RATE}, sweep={"grid": {"train.learning_rate": [1e-4, 2e-4]}})
     with pytest.raises(ConfigError, match=r"^sweep\.tune\.space\.train\.learning_rate: must be left out, sweep\.grid"):
-        search_spaces(config)
+        read_design(config)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_values_of_a_condition_must_be_values_of_the_other_key():
         **{key: {**value, "when": {"train.schedule": "cosine"}} for key, value in RATE.items()},
     }
     with pytest.raises(ConfigError, match=r"when\.train\.schedule: must be one of linear, as in `space`, got 'cosine'"):
-        search_spaces(config_of({"space": space}))
+        read_design(config_of({"space": space}))
 
 
 @pytest.mark.parametrize("value", [2.0, "a", True])
@@ -202,7 +202,7 @@ def test_there_is_an_arm_for_every_strategy_and_grid_point_that_makes_a_differen
         ("el2n selection.budget=0.2", "el2n", {"selection.budget": 0.2}),
     ]
     assert [len(arm.grid_points) for arm in arms] == [1, 1, 2, 1, 1]
-    assert count_suggestions(config) == 24  # at most: without the data nothing is known to be the same
+    assert read_design(config).num_suggestions == 24  # at most: without the data nothing is known to be the same
     assert arms[0].summary() == {"arm": arms[0].name, "strategy": "random", "grid": arms[0].grid, "suggestions": 4}
 
 
@@ -211,7 +211,7 @@ def test_a_shared_search_has_one_arm_with_the_strategy_as_a_choice():
     config = config_of({"space": space, "shared": True}, sweep=STRATEGIES)
     (arm,) = arms_of(config)
     assert (arm.strategy, arm.num_suggestions) == (None, 12)
-    found = [sample(config, number, "all strategies")[0] for number in range(30)]
+    found = [sample(config, number)[0] for number in range(30)]
     assert {params["strategy"] for params in found} == {"random", "el2n", "loss_threshold(threshold=0.4)"}
     assert all(("strategies.el2n.direction" in params) == (params["strategy"] == "el2n") for params in found)
     assert arm.runs(found[0])[0].label == found[0]["strategy"]
@@ -224,27 +224,24 @@ def test_a_subset_of_the_pool_is_tuned_on_and_the_whole_of_it_compared():
     assert variant.config.data.train_examples == 150
     assert variant.config.selection.budget == 30
     assert config.data.train_examples is None
-    (spec, *_) = tuned_plan(
-        config,
-        {variant.data_key: FACTS for variant in expand_grid(config)},
-        [arm],
-        {arm.name: {"train.learning_rate": 2e-4}},
-    ).trials
-    assert (spec.budget, spec.pool_size, spec.config.data.train_examples) == (200, 1000, None)
+    design = read_design(config)
+    best = {arm.name: {"train.learning_rate": 2e-4}}
+    (spec, *_) = tuned_plan(design, pools_of(design), [arm], best).trials
+    assert (spec.num_chosen, spec.pool_size, spec.config.data.train_examples) == (200, 1000, None)
     assert spec.config.train.learning_rate == 2e-4
 
 
 def test_the_comparison_takes_the_best_values_and_leaves_the_proxies_as_they_are():
     space = {**RATE, "strategies.el2n.direction": {"choice": ["hard", "easy"]}}
     config = config_of({"space": space}, sweep=STRATEGIES)
-    pools = {variant.data_key: FACTS for variant in expand_grid(config)}
+    design = read_design(config)
     arms = arms_of(config)
     best = {
         "random": {"train.learning_rate": 1e-4},
         "el2n": {"train.learning_rate": 9e-4, "strategies.el2n.direction": "easy"},
     }
-    plan = tuned_plan(config, pools, arms, best)
-    untuned = make_plan(config, pools)
+    plan = tuned_plan(design, pools_of(design), arms, best)
+    untuned = plan_of(config)
     assert [
         (spec.label, spec.seed, spec.config.train.learning_rate) for spec in plan.trials if spec.role == "trial"
     ] == [
@@ -263,25 +260,26 @@ def test_the_comparison_takes_the_best_values_and_leaves_the_proxies_as_they_are
 
 def test_of_a_shared_search_only_the_winner_is_compared():
     config = config_of({"shared": True}, sweep=STRATEGIES)
-    pools = {variant.data_key: FACTS for variant in expand_grid(config)}
+    design = read_design(config)
     arms = arms_of(config)
-    plan = tuned_plan(config, pools, arms, {arms[0].name: {"strategy": "random", "train.learning_rate": 3e-4}})
+    plan = tuned_plan(
+        design, pools_of(design), arms, {arms[0].name: {"strategy": "random", "train.learning_rate": 3e-4}}
+    )
     assert {spec.label for spec in plan.trials if spec.role == "trial"} == {"random"}
 
 
 def test_proxies_that_serve_all_seeds_serve_the_search_too():
     config = config_of(sweep=STRATEGIES, selection={"proxy": {"per_seed": False}})
-    pools = {variant.data_key: FACTS for variant in expand_grid(config)}
-    plan = make_plan(config, pools)
+    plan = plan_of(config)
     assert tuning_runs(Plan(plan.trials, arms_of(config))) == plan.proxies
 
 
 def test_a_begun_search_may_get_more_suggestions_and_arms_but_means_the_same():
     old = config_of()
     for change in ({"suggestions_per_strategy": 9}, {"asha": None}, {"seed_test": None}):
-        check_extension(old, config_of(change))
+        check_extension(old, read_design(config_of(change)))
     own = {"space": {**RATE, "strategies.el2n.direction": {"choice": ["easy"]}}}
-    check_extension(old, config_of(own, sweep={"strategies": ["random", "random_stratified", "el2n"]}))
+    check_extension(old, read_design(config_of(own, sweep={"strategies": ["random", "random_stratified", "el2n"]})))
     for change, line in (
         ({"seeds_per_suggestion": 2}, r"-sweep\.tune\.seeds_per_suggestion: 1\n\+sweep\.tune\.seeds_per_suggestion: 2"),
         ({"sampler": "random"}, r"-sweep\.tune\.sampler: tpe"),
@@ -294,13 +292,13 @@ def test_a_begun_search_may_get_more_suggestions_and_arms_but_means_the_same():
         ),
     ):
         with pytest.raises(SweepError, match=rf"(?s)in more than suggestions_per_strategy.*{line}"):
-            check_extension(old, config_of(change))
-        check_extension(old, config_of(change), search_begun=False)
-    check_extension(old, validate_config({**old.model_dump(mode="json"), "sweep": {}}))
+            check_extension(old, read_design(config_of(change)))
+        check_extension(old, read_design(config_of(change)), search_begun=False)
+    check_extension(old, read_design(validate_config({**old.model_dump(mode="json"), "sweep": {}})))
 
 
 def test_a_shared_search_cannot_get_another_strategy():
     old = config_of({"shared": True})
     new = config_of({"shared": True}, sweep={"strategies": ["random", "random_stratified", "all"]})
     with pytest.raises(SweepError, match=r"\+sweep\.strategies: random, random_stratified, all"):
-        check_extension(old, new)
+        check_extension(old, read_design(new))

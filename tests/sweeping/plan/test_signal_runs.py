@@ -12,11 +12,10 @@ from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.trial.run import run_trial
 from raybert.training import embed_examples
 from raybert.training.inference import predict_with_features
+from tests.sweeping.planning import plan_of
 
 POSITIONS = np.array([7, 0, 299, 13, 150])
 
@@ -39,7 +38,7 @@ def runs(prepared, tmp_path_factory):
             "sweep": {"strategies": strategies, "seeds": 1},
         }
     )
-    plan = make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+    plan = plan_of(config, prepared.facts)
     folder = SweepFolder(tmp_path_factory.mktemp("runs"))
     for spec in plan.proxies:
         status = run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None)

@@ -15,18 +15,17 @@ from ray.tune.search import Searcher
 from raybert.config import RaybertConfig, validate_config
 from raybert.sweeping.cluster.tune_run import RUN_ENDED
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.plan.arms import Arm, build_arms, tuning_variants
-from raybert.sweeping.plan.check_space import search_spaces
-from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.plan.arms import Arm, build_arms
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
-from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
+from raybert.sweeping.search.log import DecisionLog
 from raybert.sweeping.search.resume import reconcile
 from raybert.sweeping.search.search_state import SearchState
 from raybert.sweeping.search.storage import open_storage, study_name
 from raybert.sweeping.search.study import ArmStudy
 from raybert.sweeping.search.tune import ArmScheduler, ArmSearcher
+from tests.sweeping.planning import FACTS, pools_of
 
-FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=3)
 RATE = {"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}
 Curve = Callable[[RunSpec], list[float]]
 """Validation values of a run's evaluations, at equal distances; NaN at the end: the run fails."""
@@ -45,9 +44,8 @@ def config_of(tune: Mapping[str, Any] | None = None, **sections: Any) -> Raybert
 
 
 def arms_of(config: RaybertConfig, facts: PoolFacts = FACTS) -> tuple[Arm, ...]:
-    pools = {variant.data_key: facts for variant in expand_grid(config)}
-    pools |= {variant.data_key: facts for variant in tuning_variants(config, pools)}
-    return build_arms(config, search_spaces(config), pools)
+    design = read_design(config)
+    return build_arms(design, pools_of(design, facts))
 
 
 class Killed(BaseException):
@@ -62,7 +60,9 @@ def opened(config: RaybertConfig, folder: Path, log: DecisionLog | None = None) 
     arms = arms_of(config)
     with open_storage(tune, folder) as storage:
         studies = {arm.name: ArmStudy(arm, tune, storage, study_name(config, arm.name)) for arm in arms}
-        search = SearchState(arms, tune, studies, log or DecisionLog(folder / DECISIONS_FILE), SweepFolder(folder))
+        search = SearchState(
+            arms, tune, studies, log or DecisionLog(SweepFolder(folder).decisions), SweepFolder(folder)
+        )
         reconcile(search)
         yield search
 
@@ -152,7 +152,7 @@ def run_whole(config: RaybertConfig, folder: Path, curve: Curve, slots: int = 1)
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / DECISIONS_FILE).read_text().splitlines()]
+    return [json.loads(line) for line in (SweepFolder(folder).decisions).read_text().splitlines()]
 
 
 def study_rows(search: SearchState) -> dict[tuple[str, int], tuple[Any, ...]]:

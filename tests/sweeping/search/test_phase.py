@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +18,11 @@ from raybert.errors import DataError
 from raybert.selection.catalogue import build_strategy
 from raybert.sweeping.driver.progress import SearchCounts
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan import entries, grid
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.specs import TUNE
-from raybert.sweeping.plan.trials import plan_trial
+from raybert.sweeping.plan.roles import TUNE
+from raybert.sweeping.plan.run_maker import RunMaker
 from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.sweep_progress import PlainProgress, search_counts_table
@@ -55,20 +59,45 @@ def config_of(**tune):
 
 def run(config, folder):
     lines = io.StringIO()
-    outcome = run_sweep(config, folder, PlainProgress(Console(file=lines, width=200)))
+    outcome = run_sweep(read_design(config), folder, PlainProgress(Console(file=lines, width=200)))
     return outcome, lines.getvalue()
 
 
 @pytest.fixture(scope="module")
 def searched(ray_cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("searched")
-    outcome, printed = run(config_of(), folder)
+    with counted_expansions() as counts:
+        outcome, printed = run(config_of(), folder)
     assert outcome.exit_code == 0, printed
     (folder / "printed.txt").write_text(printed)
+    (folder / "expansions.json").write_text(json.dumps(counts))
     return folder
 
 
+@contextmanager
+def counted_expansions():
+    """Counts, wherever it is called from, how often the grid and the strategies of a sweep file are expanded."""
+    counts = Counter()
+
+    def count(name, function):
+        def counting(*arguments):
+            counts[name] += 1
+            return function(*arguments)
+
+        return counting
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "product", count("grids", grid.product))
+        patch.setattr(entries, "_read_entry", count("strategies", entries._read_entry))
+        yield counts
+
+
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+
+def test_a_sweep_file_is_expanded_once_in_a_whole_sweep_with_a_search(searched):
+    counts = json.loads((searched / "expansions.json").read_text())
+    assert counts == {"grids": 1, "strategies": 2}  # it has two strategies
 
 
 def test_phases_follow_each_other_and_suggestions_are_counted(searched):
@@ -174,9 +203,8 @@ def test_the_same_command_runs_nothing_and_more_suggestions_only_the_difference(
 def test_a_run_of_the_search_never_reads_the_test_split(prepared, tmp_path):
     """Its data have none: a run that reads it fails, and the run of a search does not."""
     config = validate_config(config_of().model_dump(mode="json") | {"sweep": {}})
-    spec = plan_trial(
-        Variant({}, config), prepared.facts, "random", build_strategy(StrategyConfig(name="random")), 1000, (), TUNE
-    )
+    maker = RunMaker(Variant({}, config), prepared.facts, seed=1000)
+    spec = maker.trial("random", build_strategy(StrategyConfig(name="random")), (), TUNE)
     data = without_test(prepared.data)
     with pytest.raises(DataError, match=r"data\.test: must not be read while hyperparameters are tuned"):
         len(data.test)

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from raybert.errors import SweepError
-from raybert.sweeping.search.log import DECISIONS_FILE, DecisionLog
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.search.log import DecisionLog
 from tests.sweeping.search.driving import Killed, config_of, drive, events, opened, run_whole, rungs, study_rows
 
 CONFIG = config_of({"suggestions_per_strategy": 3, "startup_suggestions": 2, "seeds_per_suggestion": 2})
@@ -63,7 +64,7 @@ def test_a_kill_at_every_event_changes_nothing(undisturbed, tmp_path, after):
             continue  # nothing is written before the event of a report
         folder = tmp_path / str(at)
         folder.mkdir()
-        log = KillingLog(folder / DECISIONS_FILE, at, after=after)
+        log = KillingLog(SweepFolder(folder).decisions, at, after=after)
         with pytest.raises(Killed), opened(CONFIG, folder, log) as search:
             drive(search, planted)
         with opened(CONFIG, folder) as search:
@@ -73,13 +74,16 @@ def test_a_kill_at_every_event_changes_nothing(undisturbed, tmp_path, after):
 
 def killed_at(folder, at):
     folder.mkdir(exist_ok=True)
-    with pytest.raises(Killed), opened(CONFIG, folder, KillingLog(folder / DECISIONS_FILE, at, after=True)) as search:
+    with (
+        pytest.raises(Killed),
+        opened(CONFIG, folder, KillingLog(SweepFolder(folder).decisions, at, after=True)) as search,
+    ):
         drive(search, planted)
 
 
 def test_a_torn_last_line_is_cut_off_and_decided_again(undisturbed, tmp_path):
     killed_at(tmp_path, 12)
-    path = tmp_path / DECISIONS_FILE
+    path = SweepFolder(tmp_path).decisions
     path.write_bytes(path.read_bytes()[:-9])
     with opened(CONFIG, tmp_path) as search:
         drive(search, planted)
@@ -89,7 +93,7 @@ def test_a_torn_last_line_is_cut_off_and_decided_again(undisturbed, tmp_path):
 @pytest.mark.parametrize("line", ['{"event": "report", "arm"', '{"event": "guess", "arm": "random", "number": 0}', "7"])
 def test_a_damaged_line_is_an_error_that_says_what_to_do(tmp_path, line):
     killed_at(tmp_path, 8)
-    path = tmp_path / DECISIONS_FILE
+    path = SweepFolder(tmp_path).decisions
     lines = path.read_text().splitlines()
     lines[3] = line
     path.write_text("\n".join(lines) + "\n")
@@ -102,7 +106,7 @@ def test_a_damaged_line_is_an_error_that_says_what_to_do(tmp_path, line):
 
 def test_without_the_log_nothing_finished_is_lost(undisturbed, tmp_path):
     run_whole(CONFIG, tmp_path, planted)
-    (tmp_path / DECISIONS_FILE).unlink()
+    (SweepFolder(tmp_path).decisions).unlink()
     with opened(CONFIG, tmp_path) as search:
         assert not search.has_more()
         assert study_rows(search) == undisturbed[1]
@@ -133,7 +137,7 @@ def test_a_truncated_database_is_an_error_that_says_what_to_do(tmp_path):
 
 def test_a_log_without_the_suggestion_of_its_decisions_is_refused(tmp_path):
     killed_at(tmp_path, 8)
-    path = tmp_path / DECISIONS_FILE
+    path = SweepFolder(tmp_path).decisions
     path.write_text("\n".join(path.read_text().splitlines()[1:]) + "\n")
     with (
         pytest.raises(SweepError, match="has decisions about suggestion 0 of 'random' without"),
@@ -146,7 +150,7 @@ def test_with_several_slots_values_and_rungs_are_those_that_were_reported(tmp_pa
     for at in (3, 11, 20):
         folder = tmp_path / str(at)
         folder.mkdir()
-        log = KillingLog(folder / DECISIONS_FILE, at, after=at % 2 == 0)
+        log = KillingLog(SweepFolder(folder).decisions, at, after=at % 2 == 0)
         with pytest.raises(Killed), opened(CONFIG, folder, log) as search:
             drive(search, planted, slots=3)
         with opened(CONFIG, folder) as search:
@@ -198,7 +202,7 @@ def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(t
     folder.mkdir()
     with opened(config, folder) as search:
         drive(search, rising, most=20)
-    (folder / DECISIONS_FILE).unlink()
+    (SweepFolder(folder).decisions).unlink()
     with opened(config, folder) as search:
         drive(search, rising, most=3)
     with opened(config, folder) as search:

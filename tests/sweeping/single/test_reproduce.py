@@ -16,7 +16,8 @@ from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
-from raybert.sweeping.runner import prepare_plan
+from raybert.sweeping.phases.prepare import prepare_plan
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.single.reproduce import find_trial, reproduce_trial
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.run_progress import RunLines
@@ -48,7 +49,7 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
     (path / "test_reproduce_strategy.py").write_text(BROKEN)
     sys.path.insert(0, str(path))
-    plan, prepared = prepare_plan(validate_config(CONFIG))
+    plan, prepared = prepare_plan(read_design(validate_config(CONFIG)))
     folder, store = SweepFolder(path), ScoreStore(path / "store")
     for spec in plan.trials:
         ready = prepared[spec.data_key]

@@ -12,12 +12,11 @@ import torch
 
 from raybert.config import validate_config
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.single.differences import compare_trials
 from raybert.sweeping.trial.run import run_trial
 from raybert.tables import EVALUATIONS, LOSSES, PREDICTIONS, SELECTION, TRIALS
 from tests.raybert_01 import age_checkpoint, age_trial
+from tests.sweeping.planning import plan_of
 
 CONFIG = {
     "train": {"length": {"steps": 8}, "batch_size": 16, "learning_rate": 1e-3},
@@ -27,7 +26,7 @@ CONFIG = {
 
 def plan_for(prepared):
     config = validate_config(CONFIG)
-    return make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+    return plan_of(config, prepared.facts)
 
 
 def outcome(folder: SweepFolder, trial_id: str) -> dict:

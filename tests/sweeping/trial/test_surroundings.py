@@ -17,11 +17,10 @@ from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, se
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import Superseded, own
 from raybert.sweeping.folder.restarts import read_restarts
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.trial.run import run_trial
 from raybert.sweeping.trial.surroundings import TrialSurroundings
 from raybert.training.pulse import pulse
+from tests.sweeping.planning import plan_of
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def spec_of(prepared, steps=8, **limits):
             "limits": limits,
         }
     )
-    (spec,) = make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)}).trials
+    (spec,) = plan_of(config, prepared.facts).trials
     return spec
 
 

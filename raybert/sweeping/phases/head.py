@@ -1,0 +1,104 @@
+"""What a results folder says of the sweep that it belongs to, written before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from raybert.config import dump_yaml
+from raybert.files import atomic_path, write_json, write_text
+from raybert.sweeping.folder.manifest import describe_run
+from raybert.sweeping.folder.plan_file import write_plan
+from raybert.sweeping.phases.opening import OpenSweep
+from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.plan.placement import Cluster
+
+
+def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> None:
+    """Write what the results belong to; a continued sweep refreshes it.
+
+    Args:
+        opened: the folder and the sweep.
+        source_text: the file as the user wrote it; empty: it is written from the configuration.
+        cluster: where it runs; None: in this process.
+    """
+    design, plan, folder = opened.design, opened.plan, opened.folder
+    sources = {variant.data_key: variant.config.data.source for variant in design.variants}
+    prepared = {key: opened.prepared[key] for key in sources}
+    manifest = describe_run(cluster)
+    manifest["data"] = {key: describe_data(ready, sources[key]) for key, ready in prepared.items()}
+    resolved = dump_yaml(design.config)
+    write_text(folder.path / "sweep.yaml", source_text or resolved)
+    write_text(folder.path / "resolved.yaml", resolved)
+    write_json(folder.path / "manifest.json", manifest)
+    # Of a search nobody knows yet what it will find: its comparison is written once it is over.
+    write_plan(folder, design.config.name, replace(plan, trials=plan.proxies) if plan.arms else plan)
+    write_held_out(prepared, folder.path / "held_out.parquet")
+    if not (folder.path / "pool.parquet").exists():
+        first = [variant for variant in design.variants if variant.grid == design.variants[0].grid]
+        write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
+
+
+def describe_data(ready: Prepared, source: str) -> dict[str, Any]:
+    """Return what the manifest says of a data set.
+
+    Args:
+        ready: the data set.
+        source: `data.source`.
+    """
+    return {
+        "source": source,
+        "fingerprint": ready.data.fingerprint,
+        "encoder": ready.encoder.name,
+        "encoder_fingerprint": ready.encoder.fingerprint,
+        "label_names": list(ready.data.label_names),
+        "notes": list(ready.splits.notes),
+        "details": ready.splits.details,
+    }
+
+
+def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
+    """Write fold, id, label and length (word pieces) of every pool example, for the analysis.
+
+    Args:
+        pools: by fold (0: without folds).
+        path: of the parquet file.
+    """
+    frames = [
+        pd.DataFrame(
+            {
+                "fold": fold,
+                "example_id": prepared.data.example_ids,
+                "label": np.asarray(prepared.data.train.labels),
+                "length": prepared.data.train.lengths,
+            }
+        )
+        for fold, prepared in pools.items()
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    with atomic_path(path) as temporary:
+        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+
+
+def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:
+    """Write data_key, split, row, example_id and [group] of all validation and test examples, for `raybert evaluate`.
+
+    Args:
+        prepared: data sets by key.
+        path: of the parquet file.
+    """
+    frames = [
+        table.select([name for name in ("example_id", "group") if name in table.column_names])
+        .to_pandas()
+        .assign(data_key=key, split=split, row=np.arange(table.num_rows))
+        for key, ready in prepared.items()
+        for split, table in (("validation", ready.splits.validation), ("test", ready.splits.test))
+    ]
+    with atomic_path(path) as temporary:
+        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)

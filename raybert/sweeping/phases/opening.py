@@ -1,0 +1,92 @@
+"""The beginning of a sweep: own its results folder, see that it is this sweep's, prepare the data, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raybert.errors import SweepError
+from raybert.sweeping.driver.control import Interruption
+from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.driver.session import owned_folder
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweeping.phases.prepare import Prepared, prepare_plan
+from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.extension import check_extension
+
+
+@dataclass(frozen=True)
+class OpenSweep:
+    """A results folder that this process owns, and what is to be run in it.
+
+    Attributes:
+        folder: of the results.
+        design: the sweep file, expanded.
+        plan: all trials.
+        prepared: their data, by key.
+        interruption: tells whether the user asked to stop.
+        progress: told about every event, and keeps `state.json`.
+    """
+
+    folder: SweepFolder
+    design: Design
+    plan: Plan
+    prepared: dict[str, Prepared]
+    interruption: Interruption
+    progress: Progress
+
+
+@contextmanager
+def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[OpenSweep]:
+    """Own a results folder for the length of a `with` block, with the data of a sweep prepared and its runs planned.
+
+    Raises:
+        RaybertError: the folder is in use or of another sweep, or anything is wrong with the data or the budgets.
+    """
+    limit = design.config.limits.sweep_seconds
+    with owned_folder(output.resolve(), progress, limit) as (folder, interruption):
+        progress = interruption.progress
+        progress.phase("prepare: load, split, tokenize")
+        _check_same_sweep(folder, design, progress)
+        plan, prepared = prepare_plan(design)
+        _check_same_data(folder, prepared, progress)
+        set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
+        for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
+            progress.note(f"note: {note}")
+        for label in design.idle_rounds():
+            progress.note(
+                f"note: '{label}' reads nothing of the current model: its last round has selected what `once` selects"
+            )
+        yield OpenSweep(folder, design, plan, prepared, interruption, progress)
+
+
+def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -> None:
+    """Refuse a file that changes what the finished trials of a folder mean.
+
+    Raises:
+        SweepError: with the lines that differ.
+    """
+    before = read_previous_config(folder.path, progress.note)
+    if before is not None:
+        check_extension(before, design, search_begun=folder.decisions.exists())
+
+
+def _check_same_data(folder: SweepFolder, prepared: Mapping[str, Prepared], progress: Progress) -> None:
+    """Refuse to mix results of two contents of the same source.
+
+    Raises:
+        SweepError: the data or the encoder changed since the folder was begun.
+    """
+    manifest: dict[str, Any] = read_or_note(folder.path / "manifest.json", progress.note) or {}
+    known = manifest.get("data", {})
+    for key, ready in prepared.items():
+        if key in known and known[key]["fingerprint"] != ready.data.fingerprint:
+            raise SweepError(
+                f"{folder.path}: the content of data.source '{known[key]['source']}' (or the tokenizer) changed "
+                "since this folder was begun; give --output a new folder"
+            )
