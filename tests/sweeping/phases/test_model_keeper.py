@@ -1,11 +1,15 @@
 """Which models are kept: the best by seed-aggregated validation, within a number and a size."""
 
+import shutil
+from dataclasses import replace
+from itertools import permutations
+
 from raybert.config import validate_config
+from raybert.sweeping.folder.best import best_trials
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.model_keeper import ModelKeeper, checkpoint_bytes
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.plan.specs import PoolFacts
+from tests.sweeping.planning import plan_of
 
 FACTS = PoolFacts("data", "encoder", num_examples=1000, num_classes=2)
 ACCURACY = {
@@ -26,18 +30,18 @@ def sweep_of(tmp_path, metric="accuracy", **sections):
             **sections,
         }
     )
-    plan = make_plan(config, {variant.data_key: FACTS for variant in expand_grid(config)})
+    plan = plan_of(config, lambda variant: replace(FACTS, num_examples=FACTS.num_examples + 10 * variant.fold))
     folder, notes = SweepFolder(tmp_path), []
-    return ModelKeeper(folder, config, notes.append), plan.trials, folder, notes
+    return ModelKeeper(folder, config, plan.trials, notes.append), plan.trials, folder, notes
 
 
-def finish(folder, spec, size=1000):
+def finish(folder, spec, size=1000, value=None):
     trial = folder.trial(spec.trial_id)
     best = trial.checkpoints / "best"
     best.mkdir(parents=True)
     (best / "model.safetensors").write_bytes(b"x" * size)
     (best / "COMPLETE").touch()
-    value = ACCURACY.get((spec.label, spec.seed), 0.1)
+    value = ACCURACY.get((spec.label, spec.seed), 0.1) if value is None else value
     trial.finish({"validation_accuracy": value, "validation_loss": value})
 
 
@@ -47,7 +51,7 @@ def kept(folder, trials):
 
 def run(tmp_path, **sections):
     keeper, trials, folder, notes = sweep_of(tmp_path, **sections)
-    keeper.begin(trials)
+    keeper.begin()
     for spec in trials:
         finish(folder, spec)
         keeper.ended(spec)
@@ -70,8 +74,42 @@ def test_the_best_n_are_those_of_the_best_configurations(tmp_path):
 
 def test_a_loss_is_better_when_it_is_lower(tmp_path):
     _, trials, folder, _ = run(tmp_path, metric="loss", sweep={"keep_best": 1})
-    # random is better in the end, .75 against .775, but its models went while el2n had its first seed of .60 only.
-    assert kept(folder, trials) == PROXIES | {("el2n", 0)}
+    # Means: random .75, el2n .775, all .875. One seed of .60 alone did not save el2n from those with two of them.
+    assert kept(folder, trials) == PROXIES | {("random", 1)}
+
+
+def test_folds_of_whole_pools_of_different_sizes_are_one_configuration_as_for_the_best_model(tmp_path):
+    keeper, trials, folder, _ = sweep_of(
+        tmp_path, data={"folds": 2}, sweep={"strategies": ["all", "random"], "seeds": 1, "keep_best": 1}
+    )
+    keeper.begin()
+    accuracy = {("all", 0): 0.95, ("all", 1): 0.4, ("random", 0): 0.7, ("random", 1): 0.8}
+    for spec in trials:
+        finish(folder, spec, value=accuracy[spec.label, spec.fold])
+        keeper.ended(spec)
+    # By the sizes of its pools `all` would be two configurations, and one lucky fold of it the best.
+    assert len({spec.num_chosen for spec in trials if spec.label == "all"}) == 2
+    (left,) = [spec for spec in trials if folder.trial(spec.trial_id).has_model()]
+    values = {spec.trial_id: accuracy[spec.label, spec.fold] for spec in trials}
+    assert left.trial_id == best_trials([spec.summary() for spec in trials], values, "accuracy")[0]
+    assert (left.label, left.fold) == ("random", 1)
+
+
+def test_whatever_comes_first_the_best_configuration_has_a_model_in_the_end(tmp_path):
+    keeper, trials, folder, _ = sweep_of(tmp_path, sweep={"keep_best": 1})
+    compared = [spec for spec in trials if spec.label in ("random", "el2n")]
+    values = {spec.trial_id: ACCURACY[spec.label, spec.seed] for spec in compared}
+    best = set(best_trials([spec.summary() for spec in compared], values, "accuracy"))
+    for number, order in enumerate(permutations(compared)):
+        keeper = ModelKeeper(folder, keeper.config, compared, print)
+        for spec in compared:
+            shutil.rmtree(folder.trial(spec.trial_id).path, ignore_errors=True)
+        keeper.begin()
+        for spec in order:
+            finish(folder, spec)
+            keeper.ended(spec)
+        assert {spec.trial_id for spec in compared if folder.trial(spec.trial_id).has_model()} <= best, number
+        assert any(folder.trial(trial_id).has_model() for trial_id in best), number
 
 
 def test_a_disk_budget_deletes_from_the_worst_on_and_never_the_best(tmp_path):
@@ -80,7 +118,7 @@ def test_a_disk_budget_deletes_from_the_worst_on_and_never_the_best(tmp_path):
     assert checkpoint_bytes(folder) == 4000
     assert notes == []
     keeper, trials, folder, notes = sweep_of(tmp_path, limits={"disk_gb": 1 / 1e9})
-    keeper.begin(trials)  # another process goes on, with less room
+    keeper.begin()  # another process goes on, with less room
     assert kept(folder, trials) == PROXIES | {("all", 0)}
     keeper.ended(trials[-1])
     assert len(notes) == 1
