@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raybert.config import RaybertConfig
+from raybert.errors import TrialError
 from raybert.files import read_json_lines
 from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
@@ -16,13 +17,15 @@ from raybert.sweeping.estimate.costs import Costs, pruned_share
 from raybert.sweeping.estimate.probe import Probe, Prober
 from raybert.sweeping.estimate.shapes import Shape, group_shapes
 from raybert.sweeping.estimate.span import NOTHING, Span, makespan, total
+from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.model_keeper import GIGABYTE
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.placement import Cluster, concurrent_trials
-from raybert.sweeping.plan.specs import TRIAL, RunSpec
+from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.specs import RunSpec
 
 if TYPE_CHECKING:
     from raybert.sweeping.plan.arms import Arm
@@ -146,14 +149,27 @@ def find_work(plan: Plan, planner: JobPlanner, store: ScoreStore, folder: SweepF
 
 def _count_left(folder: SweepFolder, arms: Sequence[Arm]) -> dict[str, int]:
     """Return how many suggestions of each arm have not ended, by the log of decisions."""
-    ended = Counter(line["arm"] for line in read_json_lines(folder.path / "decisions.jsonl") if line["event"] == "end")
+    ended = Counter(line["arm"] for line in read_json_lines(folder.decisions) if line["event"] == "end")
     return {arm.name: max(0, arm.num_suggestions - ended[arm.name]) for arm in arms}
 
 
 def probe_work(work: Work, prober: Prober) -> tuple[dict[str, Probe], list[Shape]]:
-    """Return the probes by shape key, and all shapes of what is left to do."""
+    """Return the probes by shape key, and all shapes of what is left to do.
+
+    Raises:
+        TrialError: a model could not take its steps.
+    """
     shapes = group_shapes(work.specs)
-    return {shape.key: prober(shape, PROBE_SECONDS) for shape in shapes[:MOST_SHAPES]}, shapes
+    return {shape.key: _probe(shape, prober) for shape in shapes[:MOST_SHAPES]}, shapes
+
+
+def _probe(shape: Shape, prober: Prober) -> Probe:
+    """Return what was measured of a shape; whatever goes wrong in it becomes the failure of a training run."""
+    try:
+        return prober(shape, PROBE_SECONDS)
+    except Exception as error:  # steps of a real model: torch, the disk, Ray, and a loss of the user's own may raise it
+        reason = f"{type(error).__name__}: {error}"
+        raise TrialError(f"the probe failed ({shape.label}): {reason}", kind=classify(error)) from error
 
 
 def estimate_work(
@@ -271,6 +287,6 @@ def _table_bytes(spec: RunSpec, prepared: Mapping[str, Prepared]) -> float:
     data = prepared[spec.data_key].data
     predictions = (len(data.validation) + len(data.test)) * (4 * data.num_classes + 8)
     once = compose(spec.strategy).schedule != "epoch"
-    passes = 1 if once else spec.total_steps * spec.config.train.batch_size / spec.budget
-    selection = spec.budget * max(1.0, passes) * 24
+    passes = 1 if once else spec.total_steps * spec.config.train.batch_size / spec.num_chosen
+    selection = spec.num_chosen * max(1.0, passes) * 24
     return predictions + selection + 4 * spec.pool_size + 40_000

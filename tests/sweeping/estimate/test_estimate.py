@@ -5,6 +5,7 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.selection.store import ScoreStore
+from raybert.sweeping.estimate.announce import announce_estimate
 from raybert.sweeping.estimate.costs import (
     CROWDING,
     TRIAL_SECONDS,
@@ -23,10 +24,12 @@ from raybert.sweeping.estimate.shapes import shape_key
 from raybert.sweeping.estimate.span import Span, makespan, total
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.model_keeper import GIGABYTE
+from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
-from raybert.sweeping.plan.comparison import make_plan
-from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.plan.budget import Budget
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.placement import Cluster
+from tests.sweeping.planning import plan_of
 
 PROBE = Probe((0.1, 0.2, 0.3), 320.0, (1e-3,), 0.5, 0.25, 1000, 5000, None, 1.0)
 TWO = Cluster.of_nodes(({"CPU": 2.0},), is_local=True)
@@ -38,7 +41,7 @@ def config_for(**sections):
 
 
 def plan_for(prepared, config):
-    return make_plan(config, {variant.data_key: prepared.facts for variant in expand_grid(config)})
+    return plan_of(config, prepared.facts)
 
 
 def prepared_for(plan, prepared):
@@ -76,7 +79,7 @@ def test_a_trial_costs_steps_evaluations_scorings_and_files(prepared):
     assert costs.trial(spec).high == pytest.approx(slow)
     crowded = replace(costs, is_crowded=True).trial(spec)
     assert crowded.high == pytest.approx((slow - TRIAL_SECONDS.high) * CROWDING.high + TRIAL_SECONDS.high)
-    half = replace(spec, budget=24)  # two steps a pass, of 16 and 8
+    half = replace(spec, budget=Budget.of(24, spec.pool_size))  # two steps a pass, of 16 and 8
     assert costs.trial(spec).expected - costs.trial(half).expected == pytest.approx(20 * 0.2 * 0.25)
     scoring = replace(spec, checkpoints=3)
     assert costs.trial(scoring).expected - by_hand == pytest.approx(3 * 1e-3 * data.train.lengths.sum())
@@ -199,6 +202,33 @@ def test_only_the_largest_shapes_are_probed(prepared, tmp_path):
     estimate = estimate_work(work, probe, config, prepared_for(plan, prepared), TWO)
     assert (len(probed), estimate.num_shapes) == (MOST_SHAPES, len(sizes))
     assert "probed in 4.0 s: 4 model shapes of 6" in describe_estimate(estimate)
+
+
+def broken_loss(logits, labels):
+    raise ValueError("a loss of my own")
+
+
+class Notes:
+    """The part of a progress that an estimate talks to."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def test_a_model_that_cannot_be_probed_is_a_note_and_a_mistake_of_the_estimate_is_none(prepared, tmp_path):
+    config = config_for(train={"batch_size": 16, "loss": {"name": f"{__name__}:broken_loss"}})
+    plan, notes = plan_for(prepared, config), Notes()
+    opened = OpenSweep(SweepFolder(tmp_path), read_design(config), plan, prepared_for(plan, prepared), None, notes)
+    announce_estimate(opened, TWO, started=0.0)
+    (line,) = notes.lines
+    assert line.startswith("note: no estimate, the probe failed (")
+    assert line.endswith("batch 16, precision auto): ValueError: a loss of my own")
+    assert not (tmp_path / "estimate.json").exists()
+    with pytest.raises(KeyError):  # data that are not there: no model's fault
+        announce_estimate(replace(opened, prepared={}), TWO, started=0.0)
 
 
 def test_a_sweep_that_goes_on_keeps_its_first_estimate_and_adds_its_time(prepared, tmp_path):
