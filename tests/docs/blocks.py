@@ -17,8 +17,7 @@ import yaml
 
 from raybert.config import apply_overrides, load_config, validate_config
 from raybert.config.load import read_yaml
-from raybert.sweeping.plan.design import build_strategies
-from raybert.sweeping.plan.grid import expand_grid
+from raybert.sweeping.plan.design import read_design
 from tests.e2e.commands import ROOT, run
 
 LANGUAGES = ("bash", "python", "yaml")
@@ -162,8 +161,9 @@ def check_file(path: Path, place: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path.parent)
         config = load_config(path)
-        assert build_strategies(config), place
-        assert expand_grid(config), place
+        design = read_design(config)
+        assert design.entries, place
+        assert design.variants, place
 
 
 def shrink(path: Path, overrides: Iterable[str]) -> None:
