@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,11 +15,13 @@ from raybert.config import RaybertConfig
 from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.sweeping.estimate.describe import describe_estimate
-from raybert.sweeping.estimate.estimate import Estimate
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.runner import prepare_plan
+
+if TYPE_CHECKING:
+    from raybert.sweeping.estimate.estimate import Estimate
 
 
 @dataclass(frozen=True, repr=False)
