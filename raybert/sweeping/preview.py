@@ -48,7 +48,7 @@ class PlannedSweep:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row per run: trial_id, role, strategy, seed, fold, budget, pool, total_steps, and the grid values."""
+        """A row per run: trial_id, role, strategy, seed, fold, budget, pool_size, total_steps, and the grid values."""
         rows = [spec.summary() for spec in self.plan.trials]
         return pd.DataFrame([{**row, **row.pop("grid")} for row in rows])
 
