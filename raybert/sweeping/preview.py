@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,11 +15,13 @@ from raybert.config import RaybertConfig
 from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.sweeping.estimate.describe import describe_estimate
-from raybert.sweeping.estimate.estimate import Estimate
 from raybert.sweeping.phases.prepare import Prepared, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.specs import RunSpec
+
+if TYPE_CHECKING:
+    from raybert.sweeping.estimate.estimate import Estimate
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +48,7 @@ class PlannedSweep:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row per run: trial_id, role, strategy, seed, fold, budget, pool, total_steps, and the grid values."""
+        """A row per run: trial_id, role, strategy, seed, fold, budget, pool_size, total_steps, and the grid values."""
         rows = [spec.summary() for spec in self.plan.trials]
         return pd.DataFrame([{**row, **row.pop("grid")} for row in rows])
 
