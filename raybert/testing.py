@@ -59,6 +59,7 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         "dynamics": generator.dirichlet(np.ones(classes), (num_examples, 6)).astype(np.float32),
         "feature_norms": generator.gamma(5.0, size=num_examples).astype(np.float32),
         "irreducible_loss": generator.gamma(1.0, size=num_examples).astype(np.float32),
+        "loss": _last_losses(num_examples),
         "embeddings": embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
         "perplexity": generator.lognormal(3.0, size=num_examples).astype(np.float32),
         "lexical": np.column_stack([*generator.random((3, num_examples)), lengths]).astype(np.float32),
@@ -76,6 +77,13 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         values.flags.writeable = False  # shared between trials: a strategy must not write into them
     ids = np.array([f"example-{i}" for i in range(num_examples)])
     return Pool(labels, classes, tie_keys(ids, tie_seed), arrays, np.random.default_rng(tie_seed))
+
+
+def _last_losses(num_examples: int) -> np.ndarray:
+    """Return (n,) float32 losses of a run that has seen nine examples in ten."""
+    generator = np.random.default_rng(num_examples)
+    losses = generator.gamma(1.0, size=num_examples).astype(np.float32)
+    return np.where(np.arange(num_examples) % 10 == 9, np.float32(np.nan), losses)
 
 
 def fresh(pool: Pool) -> Pool:

@@ -82,7 +82,7 @@ class ScoringJob:
     @property
     def runs(self) -> tuple[str, ...]:
         """Trial ids of the training runs whose models it loads."""
-        return tuple(getattr(self.scorer, "runs", ()))
+        return self.scorer.runs
 
     @property
     def uses_model(self) -> bool:
@@ -183,7 +183,7 @@ def _run_jobs(
     guard: Guard,
 ) -> bool:
     pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
-    by_row = [piece for piece in pieces if not piece.job.depends]
+    by_row = [piece for piece in pieces if isinstance(piece.job.scorer, Scorer)]
     for uses_model in (False, True):
         group = [piece for piece in by_row if piece.job.uses_model == uses_model]
         if group and not _score(group, data, store, uses_model, room, progress, should_stop, guard):
@@ -191,7 +191,7 @@ def _run_jobs(
     for piece in by_row:
         store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
     for piece in pieces:
-        if piece.job.depends:
+        if isinstance(piece.job.scorer, PoolScorer):
             if should_stop():
                 return False
             ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store, guard))
