@@ -182,12 +182,12 @@ def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None
         return
     schedule = RoundSchedule(composed.model_copy(update={"schedule": "rounds", "rounds": 4}), fresh(pool), 41, 80)
     plan: PassPlan | None = None
-    for epoch, step in enumerate((0, 20, 40, 60)):
+    for number, step in enumerate((0, 20, 40, 60)):
         view = SimulatedView(pool, step, 80)
-        previous, plan = plan, schedule.next_pass(epoch, plan, view)
-        assert len(plan.positions) == round(41 * (epoch + 1) / 4), "the target of a round must be met"
+        previous, plan = plan, schedule.next_pass(number, plan, view)
+        assert len(plan.positions) == round(41 * (number + 1) / 4), "the target of a round must be met"
         check_positions(composed.title, plan.positions, len(pool), None)
-        restarted = replace(schedule, pool=fresh(pool)).next_pass(epoch, previous, view)
+        restarted = replace(schedule, pool=fresh(pool)).next_pass(number, previous, view)
         assert plan.positions.tolist() == restarted.positions.tolist(), "a restart must choose the same"
         if previous is not None:
             kept = plan.positions[: len(previous.positions)]
@@ -202,16 +202,16 @@ def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
         return
     planner = EveryPassSchedule(composed.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
     plan: PassPlan | None = None
-    for epoch, step in enumerate((0, 30, 60, 90, 95)):
+    for number, step in enumerate((0, 30, 60, 90, 95)):
         view = SimulatedView(pool, step, 100)
-        previous, plan = plan, planner.next_pass(epoch, plan, view)
-        again = planner.next_pass(epoch, previous, view)
-        assert len(plan.positions) > 0, f"pass {epoch} is empty"
-        assert plan.positions.tolist() == again.positions.tolist(), f"pass {epoch}: the same question, another answer"
-        assert plan.max_steps is None or plan.max_steps > 0, f"pass {epoch}: max_steps must be positive"
+        previous, plan = plan, planner.next_pass(number, plan, view)
+        again = planner.next_pass(number, previous, view)
+        assert len(plan.positions) > 0, f"pass {number} is empty"
+        assert plan.positions.tolist() == again.positions.tolist(), f"pass {number}: the same question, another answer"
+        assert plan.max_steps is None or plan.max_steps > 0, f"pass {number}: max_steps must be positive"
         if plan.weights is not None:
-            assert len(plan.weights) == len(plan.positions), f"pass {epoch}: one weight per position"
-            assert (plan.weights > 0).all(), f"pass {epoch}: weights must be positive"
+            assert len(plan.weights) == len(plan.positions), f"pass {number}: one weight per position"
+            assert (plan.weights > 0).all(), f"pass {number}: weights must be positive"
 
 
 CHECKS: tuple[Check, ...] = (
