@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from raybert.errors import RenamedWarning
+
 
 def names_on_first_use(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
     """Return the `__getattr__` (PEP 562) of a package whose public names live in modules that are slow to import.
@@ -44,8 +46,8 @@ def old_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, new = renamed[name].partition(":")
         warnings.warn(
-            f"{module}.{name} is {home}.{new} now; the old name is accepted until the next release",
-            FutureWarning,
+            f"{module}.{name} is called {home}.{new} now; the old name is accepted until the next release",
+            RenamedWarning,
             stacklevel=2,
         )
         return getattr(import_module(home), new)

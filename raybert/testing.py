@@ -59,6 +59,7 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         "dynamics": generator.dirichlet(np.ones(classes), (num_examples, 6)).astype(np.float32),
         "feature_norms": generator.gamma(5.0, size=num_examples).astype(np.float32),
         "irreducible_loss": generator.gamma(1.0, size=num_examples).astype(np.float32),
+        "loss": _last_losses(num_examples),
         "embeddings": embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
         "perplexity": generator.lognormal(3.0, size=num_examples).astype(np.float32),
         "lexical": np.column_stack([*generator.random((3, num_examples)), lengths]).astype(np.float32),
@@ -76,6 +77,13 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         values.flags.writeable = False  # shared between trials: a strategy must not write into them
     ids = np.array([f"example-{i}" for i in range(num_examples)])
     return Pool(labels, classes, tie_keys(ids, tie_seed), arrays, np.random.default_rng(tie_seed))
+
+
+def _last_losses(num_examples: int) -> np.ndarray:
+    """Return (n,) float32 losses of a run that has seen nine examples in ten."""
+    generator = np.random.default_rng(num_examples)
+    losses = generator.gamma(1.0, size=num_examples).astype(np.float32)
+    return np.where(np.arange(num_examples) % 10 == 9, np.float32(np.nan), losses)
 
 
 def fresh(pool: Pool) -> Pool:
@@ -174,12 +182,12 @@ def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None
         return
     schedule = RoundSchedule(composed.model_copy(update={"schedule": "rounds", "rounds": 4}), fresh(pool), 41, 80)
     plan: PassPlan | None = None
-    for epoch, step in enumerate((0, 20, 40, 60)):
+    for number, step in enumerate((0, 20, 40, 60)):
         view = SimulatedView(pool, step, 80)
-        previous, plan = plan, schedule.next_pass(epoch, plan, view)
-        assert len(plan.positions) == round(41 * (epoch + 1) / 4), "the target of a round must be met"
+        previous, plan = plan, schedule.next_pass(number, plan, view)
+        assert len(plan.positions) == round(41 * (number + 1) / 4), "the target of a round must be met"
         check_positions(composed.title, plan.positions, len(pool), None)
-        restarted = replace(schedule, pool=fresh(pool)).next_pass(epoch, previous, view)
+        restarted = replace(schedule, pool=fresh(pool)).next_pass(number, previous, view)
         assert plan.positions.tolist() == restarted.positions.tolist(), "a restart must choose the same"
         if previous is not None:
             kept = plan.positions[: len(previous.positions)]
@@ -194,16 +202,16 @@ def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
         return
     planner = EveryPassSchedule(composed.model_copy(update={"schedule": "epoch"}), fresh(pool), 40, 8)
     plan: PassPlan | None = None
-    for epoch, step in enumerate((0, 30, 60, 90, 95)):
+    for number, step in enumerate((0, 30, 60, 90, 95)):
         view = SimulatedView(pool, step, 100)
-        previous, plan = plan, planner.next_pass(epoch, plan, view)
-        again = planner.next_pass(epoch, previous, view)
-        assert len(plan.positions) > 0, f"pass {epoch} is empty"
-        assert plan.positions.tolist() == again.positions.tolist(), f"pass {epoch}: the same question, another answer"
-        assert plan.max_steps is None or plan.max_steps > 0, f"pass {epoch}: max_steps must be positive"
+        previous, plan = plan, planner.next_pass(number, plan, view)
+        again = planner.next_pass(number, previous, view)
+        assert len(plan.positions) > 0, f"pass {number} is empty"
+        assert plan.positions.tolist() == again.positions.tolist(), f"pass {number}: the same question, another answer"
+        assert plan.max_steps is None or plan.max_steps > 0, f"pass {number}: max_steps must be positive"
         if plan.weights is not None:
-            assert len(plan.weights) == len(plan.positions), f"pass {epoch}: one weight per position"
-            assert (plan.weights > 0).all(), f"pass {epoch}: weights must be positive"
+            assert len(plan.weights) == len(plan.positions), f"pass {number}: one weight per position"
+            assert (plan.weights > 0).all(), f"pass {number}: weights must be positive"
 
 
 CHECKS: tuple[Check, ...] = (

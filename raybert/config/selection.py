@@ -67,6 +67,14 @@ class PerplexityConfig(Section):
     )
 
 
+class TrainingLossConfig(Section):
+    """The training runs whose losses are the signal `loss`."""
+
+    of: Literal["proxy", "dynamics"] = Field(
+        "proxy", description="the proxies, or the run behind the dynamics, which takes more passes"
+    )
+
+
 class ScorersConfig(Section):
     """Settings of single scorers."""
 
@@ -74,6 +82,7 @@ class ScorersConfig(Section):
     dynamics: DynamicsConfig = DynamicsConfig()
     heldout: HeldoutConfig = HeldoutConfig()
     irreducible: IrreducibleConfig = IrreducibleConfig()
+    loss: TrainingLossConfig = TrainingLossConfig()
 
 
 class EmbeddingConfig(Section):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from raybert.errors import RenamedWarning
+
 _FACTS = {"source": "citation"}
 _METHODS = {"plan_epoch": "plan_pass"}
 
@@ -34,4 +36,4 @@ def accept_old_words(kind: Any) -> None:
 
 def _warn(kind: type, old: str, news: str) -> None:
     message = f"strategy '{kind.__name__}': `{old}` is {news} now; the old word is accepted until the next release"
-    warnings.warn(message, FutureWarning, stacklevel=5)
+    warnings.warn(message, RenamedWarning, stacklevel=5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from raybert.errors import RenamedWarning
 from raybert.selection.pool import Pool, Selection
 from raybert.training.interface import PassPlan, PoolView
 
@@ -19,7 +21,7 @@ class PassRequest:
     Attributes:
         pool: as before training.
         budget: examples.
-        epoch: 0, 1, 2, ...
+        number: of the pass: 0, 1, 2, ...
         previous: plan of the pass before.
         view: the current model and its training losses.
         batch_size: examples per optimizer step.
@@ -28,11 +30,18 @@ class PassRequest:
 
     pool: Pool
     budget: int
-    epoch: int
+    number: int
     previous: PassPlan | None
     view: PoolView
     batch_size: int
     base: Callable[[], Selection]
+
+    @property
+    def epoch(self) -> int:
+        """`number` under its name of raybert 0.1."""
+        note = "PassRequest.epoch is called number now; the old name is accepted until the next release"
+        warnings.warn(note, RenamedWarning, stacklevel=2)
+        return self.number
 
 
 def refresh_signals(

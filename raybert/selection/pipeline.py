@@ -24,10 +24,8 @@ import ray
 import ray.data
 import torch
 
-from raybert.errors import ScoringError, SelectionError
+from raybert.errors import ScoringError
 from raybert.files import content_key
-from raybert.selection.geometry.k_center import covering_radius
-from raybert.selection.geometry.two_level import choose_local_centres, merge_centres
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.training.memory.allocator import keep_memory
@@ -84,7 +82,7 @@ class ScoringJob:
     @property
     def runs(self) -> tuple[str, ...]:
         """Trial ids of the training runs whose models it loads."""
-        return tuple(getattr(self.scorer, "runs", ()))
+        return self.scorer.runs
 
     @property
     def uses_model(self) -> bool:
@@ -185,7 +183,7 @@ def _run_jobs(
     guard: Guard,
 ) -> bool:
     pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
-    by_row = [piece for piece in pieces if not piece.job.depends]
+    by_row = [piece for piece in pieces if isinstance(piece.job.scorer, Scorer)]
     for uses_model in (False, True):
         group = [piece for piece in by_row if piece.job.uses_model == uses_model]
         if group and not _score(group, data, store, uses_model, room, progress, should_stop, guard):
@@ -193,7 +191,7 @@ def _run_jobs(
     for piece in by_row:
         store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
     for piece in pieces:
-        if piece.job.depends:
+        if isinstance(piece.job.scorer, PoolScorer):
             if should_stop():
                 return False
             ray.get(ray.remote(_score_pool).remote(piece.job, data[piece.job.data_key], store, guard))
@@ -352,69 +350,3 @@ class _BlockScorer:
             assert isinstance(job.scorer, Scorer)
             self._loaded = (job.key, job.scorer.load(scoring_data.with_arithmetic(job.arithmetic)))
         return self._loaded[1]
-
-
-@dataclass(frozen=True)
-class PartitionedCentres:
-    """A two-level k-center over parts of a pool.
-
-    Attributes:
-        positions: (k,) int64 pool rows, in the order of choice.
-        radius: largest distance of a pool row to the nearest of them.
-    """
-
-    positions: np.ndarray
-    radius: float
-
-
-def k_center_by_parts(
-    store: ScoreStore, key: str, budget: int, num_parts: int, tie_keys: np.ndarray
-) -> PartitionedCentres:
-    """Return k centres of embeddings that no single process has to hold: greedy in every part, then over the merge.
-
-    Each Ray task reads the blocks of its part from the score store, and returns at most k candidates; a second
-    one measures its part's distance to the merged centres. The radius is at most four times the optimal one.
-
-    Args:
-        store: holds the complete signal `embeddings`.
-        key: of that signal.
-        budget: k, at most the pool size.
-        num_parts: tasks; blocks are dealt to them in turn.
-        tie_keys: (n,) uint64, ascending keys break ties.
-
-    Source: Malkomes et al. 2015, "Fast distributed k-center clustering with outliers on massive data".
-    """
-    record = store.completion(key)
-    if record is None:
-        raise SelectionError(f"{key}: the embeddings must be complete in the score store; run the sweep first")
-    if not 1 <= budget <= record["num_rows"]:
-        raise SelectionError(f"budget: must be in 1..{record['num_rows']} (pool size), got {budget}")
-    parts = [list(range(part, record["num_blocks"], num_parts)) for part in range(num_parts)]
-    parts = [blocks for blocks in parts if blocks]
-    keys = ray.put(tie_keys)
-    candidates = ray.get([ray.remote(_local_centres).remote(store, key, blocks, budget, keys) for blocks in parts])
-    positions = [part for part, _ in candidates]
-    embeddings = np.concatenate([part for _, part in candidates])
-    chosen, _ = merge_centres(positions, [embeddings], budget, tie_keys=tie_keys[np.concatenate(positions)])
-    place = {int(position): row for row, position in enumerate(np.concatenate(positions))}
-    centres = ray.put(embeddings[[place[int(position)] for position in chosen]])
-    radii = ray.get([ray.remote(_local_radius).remote(store, key, blocks, centres) for blocks in parts])
-    return PartitionedCentres(chosen, max(radii))
-
-
-def _local_centres(
-    store: ScoreStore, key: str, blocks: list[int], budget: int, tie_keys: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    positions, embeddings = _read_part(store, key, blocks)
-    rows = choose_local_centres(embeddings, budget, tie_keys=tie_keys[positions])
-    return positions[rows], embeddings[rows]
-
-
-def _local_radius(store: ScoreStore, key: str, blocks: list[int], centres: np.ndarray) -> float:
-    _, embeddings = _read_part(store, key, blocks)
-    return covering_radius(np.concatenate([embeddings, centres]), np.arange(len(centres)) + len(embeddings))
-
-
-def _read_part(store: ScoreStore, key: str, blocks: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    read = [store.read_block(key, block) for block in blocks]
-    return np.concatenate([rows for rows, _ in read]), np.concatenate([arrays["embeddings"] for _, arrays in read])

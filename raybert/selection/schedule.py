@@ -1,4 +1,4 @@
-"""When a strategy is asked: once before training, in rounds of a growing budget, or before every epoch."""
+"""When a strategy is asked: once before training, in rounds of a growing budget, or before every pass."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class EveryPassSchedule:
     budget: int
     batch_size: int
 
-    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
+    def next_pass(self, number: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return what the strategy wants this pass to train on."""
-        request = PassRequest(self.pool, self.budget, epoch, previous, view, self.batch_size, self._base)
+        request = PassRequest(self.pool, self.budget, number, previous, view, self.batch_size, self._base)
         plan = self.strategy.plan_pass(request)
         expected = self.budget if self.strategy.spends() == "per_epoch" else None
         check_positions(self.strategy.title, plan.positions, len(self.pool), expected)
@@ -85,7 +85,7 @@ class RoundSchedule:
     total_steps: int
     proxy_pooling: Literal["mean", "cls"] | None = None
 
-    def next_pass(self, epoch: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
+    def next_pass(self, number: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return all that is selected so far, up to the end of the current round."""
         ends = round_ends(self.total_steps, self.strategy.rounds)
         current = int(np.searchsorted(ends, view.step, side="right"))

@@ -7,7 +7,7 @@ an entry point of the group `raybert.signals`, or by `selection.signals` of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -151,6 +151,13 @@ TABLE: tuple[Signal, ...] = (
         scorer=f"{_MODELS}:dynamics_scorer",
     ),
     Signal(
+        "loss",
+        "Cross entropy when the example was last trained on in a run over the whole pool; NaN where it never was.",
+        "n",
+        runs="proxy",
+        scorer="raybert.selection.scorers.training_loss:training_loss_scorer",
+    ),
+    Signal(
         "embeddings",
         "Unit vectors of the text by the frozen encoder, or by a proxy's.",
         "n d",
@@ -184,7 +191,7 @@ def find_signal(name: str, selection: SelectionConfig | None = None) -> Signal |
         ConfigError: an entry of `selection.signals` is wrong, or a parameter is missing there.
     """
     if name in _BY_NAME:
-        return _BY_NAME[name]
+        return _BY_NAME[name] if selection is None else _as_set(_BY_NAME[name], selection)
     given = _given_signals(selection)
     if name in given:
         return of_texts(given[name])
@@ -205,7 +212,7 @@ def needed_signals(needs: Collection[str], selection: SelectionConfig) -> tuple[
         signal = find_signal(missing.pop(), selection)
         if signal is not None:
             found[signal.name] = signal
-            missing |= {*_reads(signal, selection)} - found.keys()
+            missing |= {*signal.reads} - found.keys()
     places = {name: place for place, name in enumerate(_BY_NAME)}
     return tuple(sorted(found.values(), key=lambda signal: (places.get(signal.name, len(places)), signal.name)))
 
@@ -250,10 +257,13 @@ def describe_signals() -> list[dict[str, str]]:
 _BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in TABLE}
 
 
-def _reads(signal: Signal, selection: SelectionConfig) -> tuple[str, ...]:
-    """Return what a signal is computed from; of the encoder of a proxy that proxy's outputs are computed, too."""
-    by_proxy = signal.name == "embeddings" and selection.embedding.of == "proxy"
-    return ("probs",) if by_proxy else signal.reads
+def _as_set(signal: Signal, selection: SelectionConfig) -> Signal:
+    """Return a signal as the settings of a sweep file change what is behind it."""
+    if signal.name == "embeddings" and selection.embedding.of == "proxy":
+        return replace(signal, reads=("probs",))  # what the proxy says is computed, too
+    if signal.name == "loss":
+        return replace(signal, runs=selection.scorers.loss.of)
+    return signal
 
 
 def _given_signals(selection: SelectionConfig | None) -> dict[str, TextSignal]:

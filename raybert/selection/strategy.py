@@ -51,7 +51,7 @@ class Strategy(Section):
         By default pass 0 chooses by the pool's own signals and later ones by outputs of the current model.
         """
         pool = request.pool
-        if request.epoch > 0:
+        if request.number > 0:
             pool = refresh_signals(pool, request.view, self.required_signals())
         selection = self.choose(pool, request.budget)
         return PassPlan(selection.positions, selection.weights)

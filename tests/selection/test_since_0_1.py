@@ -15,7 +15,7 @@ import pytest
 
 import raybert
 from raybert.config import StrategyConfig
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, RenamedWarning
 from raybert.selection import build_strategy, describe_strategies, find_strategy
 from raybert.selection.choose import select_from_pool
 from raybert.selection.identity import strategy_entry, strategy_identity, strategy_label
@@ -33,7 +33,7 @@ RECORD = json.loads((HERE / "strategies_0_1.json").read_text(encoding="utf-8"))
 def _beside_the_users_module(monkeypatch):
     monkeypatch.chdir(HERE / "user_0_1")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", RenamedWarning)
         find_strategy("my_strategies:Longest")
 
 
@@ -71,13 +71,13 @@ def test_the_list_of_strategies_says_the_same():
 
 def test_strategies_with_the_words_of_0_1_work_and_are_told_the_new_ones():
     sys.modules.pop("my_strategies")
-    with pytest.warns(FutureWarning) as said:
+    with pytest.warns(RenamedWarning) as said:
         import my_strategies
     notes = [str(warning.message) for warning in said]
     assert len(notes) == 5
     for old, new in [
-        ("raybert.selection.strategy.Filter", "raybert.selection.filter.Filter"),
-        ("raybert.selection.strategy.Kept", "raybert.selection.filter.Kept"),
+        ("raybert.selection.strategy.Filter", "called raybert.selection.filter.Filter"),
+        ("raybert.selection.strategy.Kept", "called raybert.selection.filter.Kept"),
         ("strategy 'Longest': `source`", "citation"),
         ("strategy 'Rotating': `plan_epoch`", "plan_pass"),
         ("strategy 'Rotating': `schedule`", "no field of strategies: the first of `schedules` is the default"),
@@ -90,7 +90,10 @@ def test_a_plan_epoch_of_0_1_decides_before_every_pass():
     pool = make_pool(60)
     planner, _ = make_pass_planner(build({"name": "my_strategies:Rotating"}), pool, 10, total_steps=9, batch_size=8)
     order = np.argsort(pool.tie_keys)
-    with pytest.warns(FutureWarning, match="raybert.training.interface.EpochPlan is .*PassPlan now"):
+    with (
+        pytest.warns(RenamedWarning, match="PassRequest.epoch is called number now"),
+        pytest.warns(RenamedWarning, match="raybert.training.interface.EpochPlan is called .*PassPlan now"),
+    ):
         second = planner.next_pass(1, None, SimulatedView(pool, 2, 9))
     assert second.positions.tolist() == np.roll(order, -3)[:10].tolist()
 
@@ -106,7 +109,7 @@ def test_a_filter_of_0_1_drops_and_lets_its_own_default_choose():
 
 
 def test_an_overridden_plan_of_a_pass_is_found_by_its_old_name():
-    with pytest.warns(FutureWarning, match="`plan_epoch` is called plan_pass now"):
+    with pytest.warns(RenamedWarning, match="`plan_epoch` is called plan_pass now"):
 
         class Twice(RandomEpoch):
             """The pass of the base, twice as far."""
@@ -114,7 +117,7 @@ def test_an_overridden_plan_of_a_pass_is_found_by_its_old_name():
             name = "twice"
 
             def plan_epoch(self, request):
-                return super().plan_epoch(replace(request, epoch=2 * request.epoch))
+                return super().plan_epoch(replace(request, number=2 * request.number))
 
     pool = make_pool(60)
     planner, _ = make_pass_planner(Twice(), pool, 10, total_steps=9, batch_size=8)
@@ -124,5 +127,7 @@ def test_an_overridden_plan_of_a_pass_is_found_by_its_old_name():
 
 
 def test_the_request_of_a_pass_has_its_old_name():
-    with pytest.warns(FutureWarning, match="raybert.selection.EpochRequest is raybert.selection.PassRequest now"):
+    with pytest.warns(
+        RenamedWarning, match="raybert.selection.EpochRequest is called raybert.selection.PassRequest now"
+    ):
         assert raybert.selection.EpochRequest is raybert.PassRequest

@@ -98,34 +98,9 @@ def find_medoid(points: np.ndarray, ranks: np.ndarray | None = None) -> int:
     return int(tied[0] if ranks is None else tied[ranks[tied].argmin()])
 
 
-def covering_radius(embeddings: ArrayLike, centres: ArrayLike) -> float:
-    """Return the largest distance of any row to its nearest centre.
-
-    Args:
-        embeddings: (n, d) rows.
-        centres: (k,) distinct positions, k >= 1.
-    """
-    points = as_points(embeddings)
-    positions = as_selected(centres, len(points))
-    if not len(positions):
-        raise SelectionError("centres: at least one position is needed, got none")
-    norms = _squared_norms(points)
-    lifted = _lift(points[positions], norms[positions])
-    largest = norms.max()
-    return max(
-        math.sqrt(_nearest_squared(points[rows], norms[rows], lifted, largest).max())
-        for rows in row_blocks(len(points), _ROW_BLOCK)
-    )
-
-
 def _squared_norms(points: np.ndarray) -> np.ndarray:
     norms: np.ndarray = np.einsum("ij,ij->i", points, points, dtype=np.float64)
     return norms
-
-
-def _lift(centres: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    """Return (k, d + 1) rows [-2c, |c|^2]: their product with [x, 1] is |x - c|^2 - |x|^2."""
-    return np.column_stack([-2.0 * centres.astype(np.float64), norms])
 
 
 def _nearest_squared(points: np.ndarray, norms: np.ndarray, lifted: np.ndarray, largest_norm: float) -> np.ndarray:

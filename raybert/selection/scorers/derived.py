@@ -19,6 +19,7 @@ class AfliteScorer:
 
     signals = ("aflite",)
     reads = ("embeddings",)
+    runs = ()
 
     def identity(self) -> dict[str, Any]:
         """Return its name and version, which is raised when the same embeddings give other values."""

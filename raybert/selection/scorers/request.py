@@ -48,6 +48,7 @@ class ScorerRequest:
         signal_runs: the runs whose outputs it reads.
         folder_of: trial id of a run -> its folder.
         model_of: trial id of a run -> the folder of its model.
+        losses_of: trial id of a run -> the file of its training losses.
     """
 
     selection: SelectionConfig
@@ -59,6 +60,7 @@ class ScorerRequest:
     signal_runs: tuple[SignalRuns, ...]
     folder_of: Callable[[str], Path]
     model_of: Callable[[str], Path]
+    losses_of: Callable[[str], Path]
 
     def runs(self, kind: SignalRunsKind) -> SignalRuns:
         """Return the runs of a kind."""

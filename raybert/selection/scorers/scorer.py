@@ -80,7 +80,7 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class PoolScorer(Protocol):
-    """Computes signals of the whole pool at once from other signals, after these."""
+    """Computes signals of the whole pool at once, after all others: from these, or from what runs left behind."""
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -89,6 +89,10 @@ class PoolScorer(Protocol):
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the signals that it computes them from."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Trial ids of the training runs whose files it reads."""
 
     def identity(self) -> dict[str, Any]:
         """Return everything but the data and the signals it reads that the values depend on, as JSON."""

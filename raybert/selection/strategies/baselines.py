@@ -65,7 +65,7 @@ class RandomEpoch(Strategy):
         return Selection(positions, np.full(budget, np.nan))
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
-        return PassPlan(walk_permutations(request.pool.tie_keys, request.budget, request.epoch))
+        return PassPlan(walk_permutations(request.pool.tie_keys, request.budget, request.number))
 
 
 class AllButFold(Strategy):
@@ -85,7 +85,7 @@ class AllButFold(Strategy):
         return Selection(rows, np.full(len(rows), np.nan))
 
 
-def walk_permutations(keys: np.ndarray, budget: int, epoch: int) -> np.ndarray:
+def walk_permutations(keys: np.ndarray, budget: int, number: int) -> np.ndarray:
     """Return the positions of one pass: the next `budget` of a permutation, reshuffled when it is used up.
 
     A pass that crosses into a new permutation takes from it only what it does not have yet.
@@ -93,11 +93,11 @@ def walk_permutations(keys: np.ndarray, budget: int, epoch: int) -> np.ndarray:
     Args:
         keys: (n,) uint64 tie keys.
         budget: positions per pass, at most n.
-        epoch: 0, 1, 2, ...
+        number: of the pass: 0, 1, 2, ...
     """
     shuffle, rest = 0, np.argsort(keys, kind="stable")
     positions = rest[:0]
-    for _ in range(epoch + 1):
+    for _ in range(number + 1):
         positions, rest = rest[:budget], rest[budget:]
         missing = budget - len(positions)
         if missing:

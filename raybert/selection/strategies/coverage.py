@@ -20,82 +20,73 @@ SEARCH: Any = Field(
 )
 
 
+class CoverageStrategy(Strategy):
+    """Base: `cover` finds what is to be chosen beside what earlier rounds chose."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return `count` new positions in the order of selection, and their scores."""
+        raise NotImplementedError
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        positions, scores = self.cover(pool, budget - len(pool.selected))
+        scores = np.concatenate([np.full(len(pool.selected), np.nan), scores])
+        return Selection(np.concatenate([pool.selected, positions]), scores.astype(np.float64))
+
+
 @register
-class KCenter(Strategy):
+class KCenter(CoverageStrategy):
     """Greedy k-center over embeddings: every example near a chosen one."""
 
     name: ClassVar[str] = "k_center"
-    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
 
-    def choose(self, pool: Pool, budget: int) -> Selection:
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
         from raybert.selection.geometry.k_center import k_center
 
-        positions, distances = k_center(
-            pool.signals["embeddings"],
-            budget - len(pool.selected),
-            selected=pool.selected,
-            tie_keys=pool.tie_keys,
-            device="cuda" if torch.cuda.is_available() else None,
-        )
-        return _after_selected(pool, positions, distances)
+        device = "cuda" if torch.cuda.is_available() else None
+        embeddings = pool.signals["embeddings"]
+        return k_center(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, device=device)
 
 
 @register
-class Diversity(Strategy):
-    """The examples nearest to the centroids of as many k-means clusters; or those of facility location."""
-
-    name: ClassVar[str] = "diversity"
-    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
-
-    method: Literal["k_means", "facility_location"] = Field("k_means", description="what spreads the choice")
-
-    def choose(self, pool: Pool, budget: int) -> Selection:
-        count = budget - len(pool.selected)
-        embeddings, selected, keys = pool.signals["embeddings"], pool.selected, pool.tie_keys
-        if self.method == "facility_location":
-            from raybert.selection.geometry.facility_location import facility_location
-
-            found = facility_location(embeddings, count, selected=selected, tie_keys=keys)
-        else:
-            from raybert.selection.geometry.clusters import nearest_to_centroids
-
-            found = nearest_to_centroids(embeddings, count, pool.generator, selected=selected, tie_keys=keys)
-        return _after_selected(pool, *found)
-
-
-@register
-class FacilityLocation(Strategy):
+class FacilityLocation(CoverageStrategy):
     """Greedy facility location: every example similar to a chosen one, on average."""
 
     name: ClassVar[str] = "facility_location"
-    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
-    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
 
     search: NeighbourMethod = SEARCH
 
-    def choose(self, pool: Pool, budget: int) -> Selection:
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
         from raybert.selection.geometry.facility_location import facility_location
 
-        found = facility_location(
-            pool.signals["embeddings"],
-            budget - len(pool.selected),
-            selected=pool.selected,
-            tie_keys=pool.tie_keys,
-            method=self.search,
-        )
-        return _after_selected(pool, *found)
+        embeddings = pool.signals["embeddings"]
+        return facility_location(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, method=self.search)
 
 
-def _after_selected(pool: Pool, positions: np.ndarray, scores: np.ndarray) -> Selection:
-    old = np.full(len(pool.selected), np.nan)
-    return Selection(np.concatenate([pool.selected, positions]), np.concatenate([old, scores]).astype(np.float64))
+@register
+class Diversity(CoverageStrategy):
+    """The examples nearest to the centroids of as many k-means clusters; or those of facility location."""
+
+    name: ClassVar[str] = "diversity"
+
+    method: Literal["k_means", "facility_location"] = Field(
+        "k_means", description="what spreads the choice; facility_location is the strategy of that name"
+    )
+
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
+        from raybert.selection.geometry.clusters import nearest_to_centroids
+
+        if self.method == "facility_location":
+            return FacilityLocation().cover(pool, count)
+        embeddings = pool.signals["embeddings"]
+        return nearest_to_centroids(embeddings, count, pool.generator, selected=pool.selected, tie_keys=pool.tie_keys)

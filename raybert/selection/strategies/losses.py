@@ -52,9 +52,9 @@ class LossThreshold(Strategy):
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, previous = request.pool, request.previous
-        if request.epoch == 0:
+        if request.number == 0:
             return PassPlan(np.arange(len(pool)))
-        if previous is not None and request.epoch > 1 and not self._is_due(request, len(previous.positions)):
+        if previous is not None and request.number > 1 and not self._is_due(request, len(previous.positions)):
             return previous
         losses = cross_entropy(request.view.predict(), pool.labels)
         least = self.min_keep or request.batch_size
@@ -62,7 +62,7 @@ class LossThreshold(Strategy):
 
     def _is_due(self, request: PassRequest, previous_size: int) -> bool:
         """Tell whether a stretch of T / scorings steps ended in the last `refresh` passes, and they are over."""
-        if (request.epoch - 1) % self.refresh:
+        if (request.number - 1) % self.refresh:
             return False
         stretch = math.ceil(request.view.total_steps / self.scorings)
         # All passes since the last one that could have scored repeated its choice.
@@ -96,9 +96,9 @@ class InfoBatch(Strategy):
     def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, view = request.pool, request.view
         pruned_until = math.ceil(self.anneal_from * view.total_steps)
-        if request.epoch == 0 or view.step >= pruned_until:
+        if request.number == 0 or view.step >= pruned_until:
             return PassPlan(np.arange(len(pool)))
-        keys = mix_keys(pool.tie_keys, request.epoch)
+        keys = mix_keys(pool.tie_keys, request.number)
         positions, weights = infobatch(view.train_losses, self.prune, keys)
         return PassPlan(positions, weights, max_steps=pruned_until - view.step)
 

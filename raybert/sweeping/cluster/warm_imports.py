@@ -17,7 +17,6 @@ try:
     import raybert.selection.geometry.clusters
     import raybert.selection.geometry.facility_location
     import raybert.selection.geometry.k_center
-    import raybert.selection.geometry.two_level
     import raybert.training.inference
     import raybert.training.loop  # noqa: F401
 finally:

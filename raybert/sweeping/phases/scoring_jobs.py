@@ -105,6 +105,7 @@ class JobPlanner:
             signal_runs=spec.signal_runs,
             folder_of=lambda run: self.folder.trial(run).path,
             model_of=lambda run: self.folder.trial(run).checkpoints / "best",
+            losses_of=lambda run: self.folder.trial(run).losses_path,
         )
 
 

@@ -6,12 +6,16 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.data.nulls import null_table, with_nulls
+from raybert.errors import ScoringError
 from raybert.models import load_model, load_tokenizer
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
+from raybert.selection.scorers.training_loss import TrainingLossScorer
+from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.trial.run import run_trial
 from raybert.training import embed_examples
 from raybert.training.inference import predict_with_features
@@ -114,6 +118,51 @@ def test_a_proxy_gives_probabilities_norms_and_embeddings(runs, prepared):
     expected = embed_examples(model, prepared.data.train, POSITIONS, data=prepared.data, precision="fp32")
     scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], "mean")
     np.testing.assert_allclose(scorer.load(scoring_data)(POSITIONS)["embeddings"], expected, atol=1e-6)
+
+
+def test_the_training_loss_is_the_mean_over_the_runs_that_trained_on_an_example(runs):
+    folder, sources, scoring_data = runs
+    files = {run: folder.trial(run).losses_path for run in sources["heldout", None].runs}
+    scorer = TrainingLossScorer(tuple(files), tuple(files.values()))
+    found = scorer.compute(scoring_data, {})["loss"]
+    assert (found.shape, found.dtype) == ((300,), np.float32)
+    losses = {run: np.load(path)["loss"] for run, path in files.items()}
+    for position in POSITIONS:
+        seen = [losses[run][position] for run in files if position in trained_on(folder, run)]
+        assert len(seen) == 2  # of three folds, one is left out
+        assert found[position] == pytest.approx(np.mean(seen), rel=1e-6)
+    only = [run for run in files if 7 not in trained_on(folder, run)]
+    alone = TrainingLossScorer((only[0],), (files[only[0]],)).compute(scoring_data, {})["loss"]
+    assert np.flatnonzero(np.isnan(alone)).tolist() == sorted(set(range(300)) - trained_on(folder, only[0]))
+
+
+def test_a_run_of_0_1_without_losses_is_said(tmp_path):
+    scorer = TrainingLossScorer(("r",), (tmp_path / "losses.npz",))
+    with pytest.raises(ScoringError, match="no such file: the run is of raybert 0.1, which wrote no losses; delete"):
+        scorer.compute(None, {})
+
+
+class Lossy(RankedStrategy):
+    """The examples of highest training loss."""
+
+    name = "lossy"
+    needs = frozenset({"loss"})
+
+
+@pytest.mark.parametrize(("of", "kind", "role"), [("proxy", "proxy", "proxy"), ("dynamics", "dynamics", "part")])
+def test_the_training_loss_is_that_of_the_runs_that_the_file_says(prepared, tmp_path, of, kind, role):
+    strategies = [f"{__name__}:Lossy"]
+    config = validate_config(
+        {"selection": {"scorers": {"loss": {"of": of}}}, "sweep": {"strategies": strategies, "seeds": 1}}
+    )
+    plan = plan_of(config, prepared.facts)
+    run, trial = plan.trials
+    assert (run.role, trial.role) == (role, "trial")
+    assert [(source.kind, source.runs) for source in trial.signal_runs] == [(kind, (run.trial_id,))]
+    folder = SweepFolder(tmp_path)
+    (job,) = JobPlanner({trial.data_key: prepared}, folder).jobs(trial)
+    assert job.scorer == TrainingLossScorer((run.trial_id,), (folder.trial(run.trial_id).losses_path,))
+    assert job.runs == (run.trial_id,)
 
 
 @pytest.mark.parametrize("null", ["empty", "mask"])
