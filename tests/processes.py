@@ -87,7 +87,9 @@ class Forked:
 
 
 @contextlib.contextmanager
-def forked(function: Callable[..., object], *args: object, environment: dict[str, str] | None = None) -> Iterator[Forked]:
+def forked(
+    function: Callable[..., object], *args: object, environment: dict[str, str] | None = None
+) -> Iterator[Forked]:
     """Run a function of a module in a process of its own, which does not outlive the block."""
     file, name = tempfile.mkstemp(suffix=".said")
     os.close(file)
