@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -45,10 +46,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[object]:
-    """One local Ray of two CPUs for the whole session."""
+    """One local Ray of two CPUs for the whole session; its workers are forked from one process."""
     from raybert.sweeping.cluster.connect import connected
+    from tests.ray_workers import warm_workers
 
-    with connected(None) as cluster:
+    with contextlib.ExitStack() as stack:
+        with warm_workers():
+            cluster = stack.enter_context(connected(None))
         yield cluster
 
 

@@ -1,7 +1,5 @@
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -418,9 +416,3 @@ def test_the_threshold_plot_marks_the_threshold_used_and_the_best(plots, binary)
     assert y.max() <= best["f1"] + 1e-9
     at = np.searchsorted(x, 0.3)
     assert y[at] == pytest.approx(reference.f1_score(binary.labels, binary.probs[:, 1] >= x[at]))
-
-
-def test_tables_and_plots_of_a_sweep_do_not_wait_for_torch():
-    script = "import sys, raybert.analysis.plots; print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
+import ray
 
 from raybert.models import Encoder
 from tests.faults.sweeps import Ground, run
@@ -33,9 +32,7 @@ def undisturbed(file: Path, ray_cluster: object, tmp_path_factory: pytest.TempPa
     return folder
 
 
-@pytest.fixture(scope="module")
-def small_cluster() -> Iterator[str]:
-    """The address of a cluster of one node with two CPUs, which other processes can join."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield cluster.address
-    cluster.shutdown()
+@pytest.fixture(scope="session")
+def address(ray_cluster: object) -> str:
+    """The address of the Ray of the test session, which other processes can join."""
+    return str(ray.get_runtime_context().gcs_address)

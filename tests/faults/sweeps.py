@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import multiprocessing
-import os
 import sys
 import threading
 import time
@@ -29,18 +27,10 @@ from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.trial.surroundings import SECONDS_BETWEEN_LOOKS
 from raybert.terminal.sweep_progress import PlainProgress
+from tests.processes import Forked, forked, wait_until
+from tests.ray_workers import warm_python
 
-PATIENCE_SECONDS = 120.0
 _WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south")
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Return what a condition gives as soon as it gives something true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.005)  # for files of other processes, which give no other sign
-    return found
 
 
 @dataclass(frozen=True)
@@ -172,67 +162,20 @@ def run(
     return Ended(outcome, said.getvalue())
 
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["raybert.cli", "raybert.sweeping.search.phase", "raybert.analysis.plots"])
-
-
-@dataclass(frozen=True)
-class Driver:
-    """`raybert sweep` in a process of its own.
-
-    It is forked from one that has imported everything: the imports alone would take longer than the sweeps.
-    """
-
-    process: Any
-    said_file: Path
-
-    @property
-    def pid(self) -> int:
-        return int(self.process.pid)
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def is_alive(self) -> bool:
-        return bool(self.process.is_alive())
-
-    def kill(self) -> None:
-        """End it at once, by SIGKILL."""
-        self.process.kill()
-        self.process.join()
-
-    def end(self, seconds: float = PATIENCE_SECONDS) -> tuple[int, str]:
-        """Wait for its end; return its exit code and what it said."""
-        self.process.join(seconds)
-        said = self.said_file.read_text(encoding="utf-8")
-        assert not self.is_alive(), f"not at its end within {seconds:g} s: {said}"
-        return int(self.process.exitcode), said
-
-
-def _command(arguments: list[str], said_file: str, environment: dict[str, str]) -> None:
-    """Run the command line in a forked process."""
-    file = os.open(said_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(file, stream)
-    os.environ.update(environment)
+def _command(python: str, arguments: list[str]) -> None:
+    """Run the command line in a forked process; a Ray that it starts has forked workers."""
+    sys.executable = python
     sys.argv = ["raybert", *arguments]
     main()
 
 
 @contextlib.contextmanager
-def started(file: Path, output: Path, *options: object, environment: dict[str, str] | None = None) -> Iterator[Driver]:
+def started(file: Path, output: Path, *options: object, environment: dict[str, str] | None = None) -> Iterator[Forked]:
     """Run `raybert sweep` in a process of its own, which does not outlive the block."""
     arguments = ["sweep", str(file), "--output", str(output), *map(str, options)]
-    said_file = output.with_name(f"{output.name}.said")
-    said_file.parent.mkdir(parents=True, exist_ok=True)
     variables = {"COLUMNS": "200", **(environment or {})}
-    process = _SERVER.Process(target=_command, args=(arguments, str(said_file), variables))
-    process.start()
-    driver = Driver(process, said_file)
-    try:
+    with forked(_command, warm_python(), arguments, environment=variables) as driver:
         yield driver
-    finally:
-        driver.kill()
 
 
 def finish(file: Path, output: Path, *options: object, environment: dict[str, str] | None = None) -> tuple[int, str]:

@@ -14,12 +14,13 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.single.reproduce import reproduce_trial
 from raybert.terminal.run_progress import RunLines
 from tests.faults.search_state import assert_consistent, decisions, num_zombies, studies
-from tests.faults.sweeps import Driver, Finished, assert_same_end, finish, started, wait_until
+from tests.faults.sweeps import Finished, assert_same_end, finish, started
 from tests.faults.table import Fault
+from tests.processes import Forked, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
-Drive = Callable[[], AbstractContextManager[Driver]]
+Drive = Callable[[], AbstractContextManager[Forked]]
 NUM_KILLS = 10
 PER_ARM = 5
 TUNE = {
@@ -62,7 +63,7 @@ def kill_again_and_again(drive: Drive, folder: Path, moments: list[int], kills: 
     zombies.survived = zombies.tried
 
 
-def kill_at(driver: Driver, folder: Path, moment: int) -> None:
+def kill_at(driver: Forked, folder: Path, moment: int) -> None:
     """Kill a driver once so much has happened; a moment that has passed already falls into its start."""
     wait_until(lambda: f'"pid": {driver.pid}' in read(folder / "owner.json"), "the driver owns the folder")
     wait_until(lambda: num_events(folder) >= moment or not driver.is_alive(), f"{moment} events")
@@ -79,13 +80,13 @@ def read(path: Path) -> str:
 
 @pytest.mark.fault("SIGKILL of the driver, one slot")
 @pytest.mark.fault("zombies in study.db")
-def test_ten_kills_of_the_driver_change_nothing_with_one_slot(ground, small_cluster, tmp_path, faults):
+def test_ten_kills_of_the_driver_change_nothing_with_one_slot(ground, address, tmp_path, faults):
     file = write_search(ground, tmp_path / "sweep.yaml", slots=1)
     undisturbed, folder = tmp_path / "undisturbed", tmp_path / "run"
-    code, said = finish(file, undisturbed, "--address", small_cluster)
+    code, said = finish(file, undisturbed, "--address", address)
     assert code == 0, said
     moments = sorted(random.Random(5).choices(range(num_events(undisturbed)), k=NUM_KILLS))
-    kill_again_and_again(lambda: started(file, folder, "--address", small_cluster), folder, moments, *faults)
+    kill_again_and_again(lambda: started(file, folder, "--address", address), folder, moments, *faults)
     assert decisions(folder) == decisions(undisturbed)
     assert studies(folder) == studies(undisturbed)
     assert_same_end(folder, undisturbed)
@@ -94,13 +95,11 @@ def test_ten_kills_of_the_driver_change_nothing_with_one_slot(ground, small_clus
 
 @pytest.mark.fault("SIGKILL of the driver, two slots")
 @pytest.mark.fault("zombies in study.db")
-def test_ten_kills_of_the_driver_with_two_slots_leave_results_that_can_be_had_again(
-    ground, small_cluster, tmp_path, faults
-):
+def test_ten_kills_of_the_driver_with_two_slots_leave_results_that_can_be_had_again(ground, address, tmp_path, faults):
     file, folder = write_search(ground, tmp_path / "sweep.yaml", slots=2), tmp_path / "run"
     num_expected = 2 * PER_ARM * 6  # at least, by what one slot takes
     moments = sorted(random.Random(7).choices(range(num_expected), k=NUM_KILLS))
-    kill_again_and_again(lambda: started(file, folder, "--address", small_cluster), folder, moments, *faults)
+    kill_again_and_again(lambda: started(file, folder, "--address", address), folder, moments, *faults)
     assert_consistent(folder, PER_ARM)
     results = raybert.load_sweep(folder)
     assert results.trials["status"].tolist() == ["complete"] * 4

@@ -15,7 +15,7 @@ from raybert.selection.scorers.readability import Readability, readability_stati
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.scorers.text import TextScorer
 from raybert.selection.store import ScoreStore
-from tests.faults.sweeps import wait_until
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.ray
 

@@ -1,6 +1,4 @@
 import math
-import multiprocessing
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +11,7 @@ from raybert.errors import TrialError
 from raybert.models import load_classifier
 from raybert.training import FixedPasses, LocalSurroundings, PassPlan, fit, predict_probs
 from raybert.training.checkpoint import load_last
+from tests.processes import on_ranks
 from tests.raybert_01 import age_checkpoint
 
 FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoint_seconds=0)
@@ -335,11 +334,7 @@ def test_fifty_steps_equal_transformers_trainer(tiny_bert, tokens, tmp_path):
     np.testing.assert_allclose([row["train_loss"] for row in ours.rows], theirs, atol=1e-4)
 
 
-def _rank(rank: int, world_size: int, tokens: TokenizedData, encoder, queue) -> None:
-    torch.set_num_threads(1)
-    if world_size > 1:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=os.environ["RAYBERT_TEST_PORT"])
-        torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
+def _train_as_rank(rank: int, world_size: int, tokens: TokenizedData, encoder) -> tuple:
     model = load_classifier(encoder, tokens.label_names, 0, dropout=0.0)
     config = FAST.model_copy(update={"batch_size": 19, "micro_batch_size": 4})
     # 96 = 5 x 19 + 1: the last batch of a pass has one example, so rank 1 has none of it.
@@ -351,42 +346,14 @@ def _rank(rank: int, world_size: int, tokens: TokenizedData, encoder, queue) -> 
         total_steps=14,
         surroundings=LocalSurroundings(rank=rank, world_size=world_size),
     )
-    if rank == 0:
-        losses = [row["train_loss"] for row in result.rows]
-        queue.put(
-            (
-                losses,
-                result.test_probs,
-                result.train_losses,
-                {k: v.numpy() for k, v in final_state(model).items()},
-            )
-        )
-    if world_size > 1:
-        torch.distributed.destroy_process_group()
+    losses = [row["train_loss"] for row in result.rows]
+    weights = {name: tensor.numpy() for name, tensor in final_state(model).items()}
+    return losses, result.test_probs, result.train_losses, weights
 
 
-@pytest.mark.slow
-def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, tokens, monkeypatch):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("RAYBERT_TEST_PORT", str(probe.getsockname()[1]))
-    context = multiprocessing.get_context("spawn")
-    outcomes = []
-    for world_size in (1, 2):
-        queue = context.Queue()
-        ranks = [
-            context.Process(target=_rank, args=(rank, world_size, tokens, tiny_bert, queue))
-            for rank in range(world_size)
-        ]
-        for process in ranks:
-            process.start()
-        outcomes.append(queue.get(timeout=120))
-        for process in ranks:
-            process.join(timeout=60)
-            assert process.exitcode == 0
-    one, two = outcomes
+def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, tokens):
+    one = _train_as_rank(0, 1, tokens, tiny_bert)
+    two, _ = on_ranks(_train_as_rank, 2, 2, tokens, tiny_bert)
     np.testing.assert_allclose(two[0], one[0], rtol=1e-5)
     np.testing.assert_allclose(two[1], one[1], atol=1e-5)
     np.testing.assert_allclose(two[2], one[2], rtol=1e-4, atol=1e-5)

@@ -1,8 +1,5 @@
 import json
 import math
-import multiprocessing
-import os
-import socket
 import time
 
 import numpy as np
@@ -30,6 +27,7 @@ from raybert.training.monitor.statistics import attention_entropy, dead_fraction
 from raybert.training.monitor.tables import HISTOGRAMS, MEASUREMENTS, GrowingTable
 from raybert.training.monitor.throughput import StepFlops, ThroughputMeter, device_peak, peak_flops
 from raybert.training.optimization.precision import BF16, FP32
+from tests.processes import on_ranks
 from tests.training.optimization.test_optimizer import SMALL
 
 EVERYTHING = MonitorConfig(
@@ -741,40 +739,21 @@ def test_a_fit_in_smaller_micro_batches_after_memory_ran_out_is_measured_once_pe
     assert set(rows["step"]) == {1, 2, 3}
 
 
-def _rank(rank, tokens, folder, monitor, queue):
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=os.environ["RAYBERT_TEST_PORT"])
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+ON_RANKS = {"dropout": 0.0, "batch_size": 19, "total_steps": 7}
+
+
+def _watch_as_rank(rank, tokens, folder, monitor):
     surroundings = LocalSurroundings(folder / "checkpoint", rank=rank, world_size=2)
-    options = {"dropout": 0.0, "batch_size": 19, "total_steps": 7}
-    _, model = fit_small(tokens, folder, monitor, surroundings=surroundings, **options)
-    if rank == 0:
-        queue.put({name: tensor.numpy() for name, tensor in model.state_dict().items()})
-    torch.distributed.destroy_process_group()
+    _, model = fit_small(tokens, folder, monitor, surroundings=surroundings, **ON_RANKS)
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
-@pytest.mark.slow
-def test_two_ranks_give_the_same_watched_or_not_and_rank_0_writes(tokens, tmp_path, monkeypatch):
-    context = multiprocessing.get_context("spawn")
-    outcomes = []
-    for name, monitor in (("plain", None), ("watched", EVERYTHING)):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            monkeypatch.setenv("RAYBERT_TEST_PORT", str(probe.getsockname()[1]))
-        queue = context.Queue()
-        arguments = (tokens, tmp_path / name, monitor, queue)
-        ranks = [context.Process(target=_rank, args=(rank, *arguments)) for rank in range(2)]
-        for process in ranks:
-            process.start()
-        outcomes.append(queue.get(timeout=240))
-        for process in ranks:
-            process.join(timeout=60)
-            assert process.exitcode == 0
-    plain, watched_weights = outcomes
+def test_two_ranks_give_the_same_watched_or_not_and_rank_0_writes(tokens, tmp_path):
+    plain, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "plain", None)
+    watched_weights, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "watched", EVERYTHING)
     for name, array in plain.items():
         np.testing.assert_array_equal(watched_weights[name], array)
-    options = {"dropout": 0.0, "batch_size": 19, "total_steps": 7}
-    fit_small(tokens, tmp_path / "one", MonitorConfig(gradient_norm=1), **options)
+    fit_small(tokens, tmp_path / "one", MonitorConfig(gradient_norm=1), **ON_RANKS)
     together, alone = (pd.read_parquet(tmp_path / part / "monitor.parquet") for part in ("watched", "one"))
     for step in range(1, 8):
         norms = (values_of(rows, "gradient_norm", step) for rows in (together, alone))

@@ -5,8 +5,8 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
+from pathlib import Path
 
 import optuna
 import pytest
@@ -18,6 +18,7 @@ from raybert.config import TuneConfig
 from raybert.errors import SweepError
 from raybert.sweeping.search.storage import open_storage
 from tests.analysis.studies import RATE, suggestion, write_arm
+from tests.processes import forked
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 TRIALS = [suggestion({RATE: 10.0**-exponent}, [0.1 * exponent]) for exponent in (2, 3, 4)]
@@ -118,22 +119,19 @@ def test_what_a_killed_writer_had_not_committed_is_not_read(tmp_path, mode, log)
     assert (tmp_path / "study.db").read_bytes() == left  # its owner rolls back
 
 
-READER = """
-import sys, optuna
-from pathlib import Path
-from raybert.analysis.search.studies import open_studies, read_arms
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-folder, last, url = Path(sys.argv[1]), int(sys.argv[2]), f"sqlite:///{sys.argv[1]}/study.db"
-seen = []
-while not seen or seen[-1] < last:
-    dashboard = len(optuna.load_study(study_name="a", storage=url).get_trials(states=[optuna.trial.TrialState.COMPLETE]))
-    ((arm),) = read_arms(open_studies(folder))
-    own = sum(trial.state.is_finished() for trial in arm.trials)
-    assert own >= dashboard, (own, dashboard)
-    if not seen or own > seen[-1]:
-        seen.append(own)
-        print(own, flush=True)
-"""
+def poll(folder: Path, last: int) -> None:
+    """Read the studies again and again, as optuna-dashboard does and as a report does, and say what was new."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seen: list[int] = []
+    while not seen or seen[-1] < last:
+        study = optuna.load_study(study_name="a", storage=f"sqlite:///{folder}/study.db")
+        dashboard = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+        ((arm),) = read_arms(open_studies(folder))
+        own = sum(trial.state.is_finished() for trial in arm.trials)
+        assert own >= dashboard, (own, dashboard)
+        if not seen or own > seen[-1]:
+            seen.append(own)
+            print(own, flush=True)
 
 
 def test_a_reader_that_polls_neither_blocks_the_writer_nor_misses_what_it_tells(tmp_path):
@@ -147,23 +145,17 @@ def test_a_reader_that_polls_neither_blocks_the_writer_nor_misses_what_it_tells(
 
 
 def _check_polling(folder, study, num_trials):
-    reader = subprocess.Popen(
-        [sys.executable, "-c", READER, str(folder), str(num_trials)], stdout=subprocess.PIPE, text=True
-    )
-    assert reader.stdout.readline() == "0\n"
-    longest = 0.0
-    for number in range(num_trials):
-        began = time.perf_counter()
-        trial = study.ask()
-        trial.suggest_float(RATE, 1e-5, 1e-2, log=True)
-        trial.report(0.5, step=number)
-        trial.set_user_attr("values", [0.5])
-        study.tell(trial, 0.5)
-        longest = max(longest, time.perf_counter() - began)
-    output, _ = reader.communicate(timeout=120)
-    seen = [int(line) for line in output.split()]
-    assert reader.returncode == 0
-    assert len(seen) > 2
+    with forked(poll, folder, num_trials) as reader:
+        reader.read_until("0")
+        for number in range(num_trials):
+            trial = study.ask()
+            trial.suggest_float(RATE, 1e-5, 1e-2, log=True)
+            trial.report(0.5, step=number)
+            trial.set_user_attr("values", [0.5])
+            study.tell(trial, 0.5)
+        code, said = reader.end()
+    assert code == 0, said
+    seen = [int(line) for line in said.split()]
+    assert len(seen) > 3
     assert seen == sorted(set(seen))
     assert seen[-1] == num_trials
-    assert longest < 5, "the writer waited for a reader"

@@ -4,9 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,18 +16,24 @@ from raybert.config import validate_config
 from raybert.sweeping.cluster import hang_detector
 from raybert.sweeping.cluster.hang_detector import HangDetector, innermost_frame, signal_process
 from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
-from raybert.sweeping.folder.heartbeat import take_stall, write_stall
+from raybert.sweeping.folder.heartbeat import Heart, stack_on_request, take_stall, write_stall
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.terminal.sweep_progress import PlainProgress
+from tests.processes import forked, wait_until
 
-CHILD = (
-    "import sys, time; from pathlib import Path; from raybert.sweeping.folder.heartbeat import Heart, stack_on_request\n"
-    "path = Path(sys.argv[1]); path.mkdir(parents=True, exist_ok=True)\n"
-    "def hang():\n"
-    "    while True: time.sleep(60)\n"
-    "with stack_on_request(path):\n"
-    "    Heart.begin(path, 1, 10); print('mine', flush=True); hang()\n"
-)
+
+def begin_and_hang(path: Path) -> None:
+    """Give one sign of life as a trial, and no other."""
+    path.mkdir(parents=True, exist_ok=True)
+    with stack_on_request(path):
+        Heart.begin(path, 1, 10)
+        print("mine", flush=True)
+        hang()
+
+
+def hang() -> None:
+    while True:
+        time.sleep(60)
 
 
 class Lines(PlainProgress):
@@ -67,16 +70,16 @@ def beat(path, number, **more):
 
 def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
     folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder.trial("t").path)], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout.readline() == "mine\n"
-    trials = hung_trials(folder, 0.2, progress)
-    deadline = time.monotonic() + 60
-    while child.poll() is None and time.monotonic() < deadline:
-        trials.look({"t": "random seed 0 t"}, 0)
-        threading.Event().wait(0.05)
-    assert child.wait(10) == -9
+    with forked(begin_and_hang, folder.trial("t").path) as child:
+        child.read_until("mine")
+        trials = hung_trials(folder, 0.2, progress)
+
+        def is_ended() -> bool:
+            trials.look({"t": "random seed 0 t"}, 0)
+            return not child.is_alive()
+
+        wait_until(is_ended, "the process that hangs is ended", 60)
+        assert child.end()[0] == -9
     (line,) = progress.lines
     assert line.startswith("random seed 0 t: no sign of life for ")
     assert line.endswith("its process is ended")
@@ -144,10 +147,12 @@ def test_a_process_that_never_began_is_said_and_nobody_is_hurt(tmp_path):
     # Of an earlier owner: whose number it now is.
     beat(folder.trial("t").path, 1, attempt=1, pid=me.pid, process_started=me.create_time(), host=os.uname().nodename)
     trials = hung_trials(folder, 0.01, progress)
-    deadline = time.monotonic() + 30
-    while not progress.lines and time.monotonic() < deadline:
+
+    def is_said() -> bool:
         trials.look({"t": "random t"}, 0)
-        threading.Event().wait(0.02)
+        return bool(progress.lines)
+
+    wait_until(is_said, "that it has not begun", 30)
     assert "random t: its process has not begun after" in progress.lines[0]
 
 
@@ -199,11 +204,11 @@ def test_a_trial_that_was_ended_for_hanging_is_told_from_one_that_died(tmp_path)
 def test_a_signal_reaches_a_process_by_way_of_a_task_on_its_node(ray_cluster):
     import ray
 
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     node_id = ray.get_runtime_context().get_node_id()
-    started = psutil.Process(child.pid).create_time()
-    signal_process({"host": "elsewhere", "node_id": node_id, "pid": child.pid, "process_started": started}, 9)
-    assert child.wait(60) == -9
+    with forked(hang) as child:
+        started = psutil.Process(child.pid).create_time()
+        signal_process({"host": "elsewhere", "node_id": node_id, "pid": child.pid, "process_started": started}, 9)
+        assert child.end(60)[0] == -9
 
 
 @pytest.mark.ray

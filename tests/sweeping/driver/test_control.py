@@ -2,59 +2,42 @@
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from raybert.errors import SweepError
 from raybert.sweeping.driver import control
 from raybert.sweeping.driver.control import send_command
-
-OWNER = """
-import sys, time
-from pathlib import Path
-from rich.console import Console
 from raybert.sweeping.driver.session import owned_folder
 from raybert.terminal.sweep_progress import PlainProgress
+from tests.processes import forked
 
-seconds = float(sys.argv[2]) if len(sys.argv) > 2 else None
-with owned_folder(Path(sys.argv[1]), PlainProgress(Console(width=200)), seconds) as (folder, interruption):
-    def run():
-        interruption.progress.phase("running")
-        print("has begun", flush=True)
-        while not interruption():
-            time.sleep(0.01)
-        print("trials see it" if folder.stop_request.exists() else "trials see nothing", flush=True)
-    interruption.run_unless_paused(run)
-    print("left in order", flush=True)
-"""
+
+def own_until_told(folder: Path, seconds: float | None) -> None:
+    """Own a folder as a sweep does, while trials that look at requests run."""
+    with owned_folder(folder, PlainProgress(Console(width=200)), seconds) as (owned, interruption):
+
+        def run_trials() -> None:
+            interruption.progress.phase("running")
+            print("has begun", flush=True)
+            while not interruption():
+                time.sleep(0.01)
+            print("trials see it" if owned.stop_request.exists() else "trials see nothing", flush=True)
+
+        interruption.run_unless_paused(run_trials)
+        print("left in order", flush=True)
 
 
 @contextlib.contextmanager
-def owner(folder: Path, *arguments: str):
-    running = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder), *arguments], stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    try:
-        read_until(running, "has begun")
+def owner(folder: Path, seconds: float | None = None):
+    with forked(own_until_told, folder, seconds) as running:
+        running.read_until("has begun")
         yield running
-    finally:
-        running.kill()
-        running.communicate()
-
-
-def read_until(process: subprocess.Popen, words: str) -> list[str]:
-    lines = []
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        if words in line:
-            return lines
-    raise AssertionError(f"never said {words!r}: {lines}")
 
 
 def phase(folder: Path) -> str:
@@ -64,8 +47,8 @@ def phase(folder: Path) -> str:
 def test_stop_makes_trials_save_and_leaves_a_folder_that_nobody_owns(tmp_path):
     with owner(tmp_path) as running:
         send_command(tmp_path, "stop")
-        lines = read_until(running, "left in order")
-        assert running.wait(30) == 0
+        lines = running.read_until("left in order")
+        assert running.end()[0] == 0
     assert "trials see it" in lines
     assert any("stopping: running trials save" in line for line in lines)
     assert phase(tmp_path) == "stopped"
@@ -77,26 +60,26 @@ def test_stop_makes_trials_save_and_leaves_a_folder_that_nobody_owns(tmp_path):
 def test_pause_waits_and_resume_runs_what_is_left(tmp_path):
     with owner(tmp_path) as running:
         send_command(tmp_path, "pause")
-        lines = read_until(running, "paused; continue with:  raybert resume")
+        lines = running.read_until("paused; continue with:  raybert resume")
         assert "trials see it" in lines
         assert phase(tmp_path).startswith("paused")
         send_command(tmp_path, "resume")
-        read_until(running, "has begun")
+        running.read_until("has begun")
         assert phase(tmp_path) == "running"
         assert not (tmp_path / "stop-requested").exists()
         send_command(tmp_path, "pause")
-        read_until(running, "paused; continue with")
+        running.read_until("paused; continue with")
         send_command(tmp_path, "stop")
-        read_until(running, "left in order")
-        assert running.wait(30) == 0
+        running.read_until("left in order")
+        assert running.end()[0] == 0
 
 
 def test_cancel_ends_at_once(tmp_path):
     with owner(tmp_path) as running:
         send_command(tmp_path, "cancel")
-        rest, _ = running.communicate(timeout=30)
-    assert running.returncode in (1, -signal.SIGINT)
-    assert "left in order" not in rest
+        code, said = running.end()
+    assert code in (1, -signal.SIGINT)
+    assert "left in order" not in said
     assert not (tmp_path / "owner.json").exists()
 
 
@@ -104,24 +87,24 @@ def test_cancel_ends_at_once(tmp_path):
 def test_one_signal_stops_in_order_and_a_second_one_at_once(tmp_path, number):
     with owner(tmp_path / "once") as running:
         running.send_signal(number)
-        read_until(running, "left in order")
-        assert running.wait(30) == 0
+        running.read_until("left in order")
+        assert running.end()[0] == 0
     with owner(tmp_path / "twice") as running:
         send_command(tmp_path / "twice", "pause")
-        read_until(running, "paused; continue with")
-        os.kill(running.pid, signal.SIGSTOP)  # so that both signals are there before it looks
+        running.read_until("paused; continue with")
+        running.send_signal(signal.SIGSTOP)  # so that both signals are there before it looks
         running.send_signal(signal.SIGINT)
         running.send_signal(signal.SIGTERM)
-        os.kill(running.pid, signal.SIGCONT)
-        rest, _ = running.communicate(timeout=30)
-    assert running.returncode in (1, -signal.SIGINT)
-    assert "left in order" not in rest
+        running.send_signal(signal.SIGCONT)
+        code, said = running.end()
+    assert code in (1, -signal.SIGINT)
+    assert "left in order" not in said
 
 
 def test_the_limit_of_time_stops_in_order_and_says_so(tmp_path):
-    with owner(tmp_path, "0.1") as running:
-        lines = read_until(running, "left in order")
-        assert running.wait(30) == 0
+    with owner(tmp_path, 0.1) as running:
+        lines = running.read_until("left in order")
+        assert running.end()[0] == 0
     assert any(
         "limits.sweep_seconds (0.1) are used up" in line and "the same command continues" in line for line in lines
     )
@@ -130,14 +113,14 @@ def test_the_limit_of_time_stops_in_order_and_says_so(tmp_path):
 def test_a_command_that_is_damaged_is_said_and_the_sweep_goes_on(tmp_path):
     with owner(tmp_path) as running:
         (tmp_path / "control.json").write_text("{")
-        assert "control.json held no command" in read_until(running, "note:")[-1]
-        assert running.poll() is None
+        assert "control.json held no command" in running.read_until("note:")[-1]
+        assert running.is_alive()
 
 
 def test_a_command_to_an_owner_that_ends_meanwhile_is_said(tmp_path):
     with owner(tmp_path) as running:
-        os.kill(running.pid, signal.SIGSTOP)
-        threading.Timer(0.5, running.kill).start()
+        running.send_signal(signal.SIGSTOP)
+        threading.Timer(0.5, running.send_signal, [signal.SIGKILL]).start()
         with pytest.raises(SweepError, match="ended before it took the command"):
             send_command(tmp_path, "pause")
 
@@ -145,7 +128,7 @@ def test_a_command_to_an_owner_that_ends_meanwhile_is_said(tmp_path):
 def test_an_owner_that_does_not_answer_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.3)
     with owner(tmp_path) as running:
-        os.kill(running.pid, signal.SIGSTOP)
+        running.send_signal(signal.SIGSTOP)
         with pytest.raises(SweepError, match=rf"pid {running.pid} .* must take a command within 0.3 s"):
             send_command(tmp_path, "pause")
     assert not (tmp_path / "control.json").exists()

@@ -3,9 +3,9 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
+import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,30 +22,30 @@ from raybert.sweeping.folder.ownership import (
     read_owner,
     sole_writer,
 )
+from tests.processes import forked, wait_until
 
-OWNER = (
-    "import sys; from pathlib import Path; from raybert.sweeping.folder.ownership import own\n"
-    "with own(Path(sys.argv[1]), print):\n    print('mine', flush=True); sys.stdin.read()"
-)
-WRITER = (
-    "import sys; from pathlib import Path; from raybert.sweeping.folder.ownership import Fence, sole_writer\n"
-    "with sole_writer(Path(sys.argv[1]), Fence(Path(sys.argv[1]), None)):\n"
-    "    print('mine', flush=True); sys.stdin.read()"
-)
+
+def hold(take: Callable[[Path], contextlib.AbstractContextManager[object]], folder: Path) -> None:
+    """Hold what is taken of a folder until somebody ends this process."""
+    with take(folder):
+        print("mine", flush=True)
+        signal.pause()
+
+
+def take_folder(folder: Path) -> contextlib.AbstractContextManager[object]:
+    return own(folder, print)
+
+
+def take_pen(folder: Path) -> contextlib.AbstractContextManager[object]:
+    return sole_writer(folder, Fence(folder, None))
 
 
 @contextlib.contextmanager
-def process(script: str, folder: Path):
-    """A process that has said `mine`, and holds what the script takes until its input ends."""
-    running = subprocess.Popen(
-        [sys.executable, "-c", script, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert running.stdout.readline() == "mine\n"
+def process(take: Callable[[Path], contextlib.AbstractContextManager[object]], folder: Path):
+    """A process that holds what it takes of a folder."""
+    with forked(hold, take, folder) as running:
+        running.read_until("mine")
         yield running
-    finally:
-        running.kill()
-        running.communicate()
 
 
 def leave_owner(folder: Path, **changed: object) -> None:
@@ -54,7 +54,7 @@ def leave_owner(folder: Path, **changed: object) -> None:
 
 
 def test_a_second_process_is_refused_with_who_and_since(tmp_path):
-    with process(OWNER, tmp_path) as owner:
+    with process(take_folder, tmp_path) as owner:
         since = read_owner(tmp_path).since
         message = rf"in use by another raybert process \(pid {owner.pid} on {os.uname().nodename}, since {since}\)"
         with pytest.raises(SweepError, match=message), own(tmp_path, print):
@@ -63,7 +63,7 @@ def test_a_second_process_is_refused_with_who_and_since(tmp_path):
 
 
 def test_a_killed_owner_is_taken_over_with_a_message_and_a_higher_number(tmp_path):
-    with process(OWNER, tmp_path) as owner:
+    with process(take_folder, tmp_path) as owner:
         pid = owner.pid
     assert not is_held(tmp_path)
     notes = []
@@ -123,7 +123,7 @@ def test_a_living_owner_writes_its_lost_files_anew(tmp_path, monkeypatch):
     with own(tmp_path, print):
         (tmp_path / "attempt").unlink()
         (tmp_path / "owner.json").unlink()
-        wait_until(lambda: read_owner(tmp_path) is not None and current_attempt(tmp_path) == 1)
+        wait_until(lambda: read_owner(tmp_path) is not None and current_attempt(tmp_path) == 1, "both written anew")
 
 
 def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
@@ -137,16 +137,16 @@ def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
 
 
 def test_a_trial_waits_for_the_process_that_a_killed_sweep_left_behind(tmp_path):
-    with process(WRITER, tmp_path) as survivor:
-        threading.Timer(0.3, survivor.kill).start()
+    with process(take_pen, tmp_path) as survivor:
+        threading.Timer(0.3, survivor.send_signal, [signal.SIGKILL]).start()
         with sole_writer(tmp_path, Fence(tmp_path), wait_seconds=30):
-            assert survivor.wait(10) == -9
+            assert survivor.end()[0] == -9
 
 
 def test_a_writer_that_does_not_let_go_is_named(tmp_path):
     (tmp_path / "heartbeat.json").write_text('{"pid": 1234, "host": "node-a"}')
     with (
-        process(WRITER, tmp_path),
+        process(take_pen, tmp_path),
         pytest.raises(TrialError, match=r"another \(pid 1234 on node-a\) still does after 0.1 s") as caught,
         sole_writer(tmp_path, Fence(tmp_path), wait_seconds=0.1),
     ):
@@ -162,12 +162,3 @@ def test_who_started_under_an_earlier_owner_must_not_write(tmp_path):
         Fence(tmp_path, 2).check()
     with pytest.raises(Superseded), sole_writer(tmp_path / "t", Fence(tmp_path, 2)):
         raise AssertionError("an earlier owner's process writes")
-
-
-def wait_until(condition, seconds: float = 10) -> None:
-    tries = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if condition():
-            return
-        tries.wait(0.02)
-    raise AssertionError("never became true")

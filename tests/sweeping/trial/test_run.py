@@ -1,8 +1,6 @@
 """A trial gives the same bits in a fresh process, in a used one, and whoever ran before it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.single.differences import compare_trials
 from raybert.sweeping.trial.run import run_trial
 from raybert.tables import EVALUATIONS, LOSSES, PREDICTIONS, SELECTION, TRIALS
+from tests.processes import called
 from tests.raybert_01 import age_checkpoint, age_trial
 from tests.sweeping.planning import plan_of
 
@@ -48,23 +47,8 @@ def test_a_used_process_gives_what_a_fresh_one_gives(prepared, tmp_path):
     np.random.default_rng(1).random(3)
     again = {spec.trial_id: run_here(prepared, spec, tmp_path / "again") for spec in reversed(specs)}
     assert used == again
-    script = (
-        "import sys, json, pickle; from pathlib import Path\n"
-        "prepared, specs = pickle.loads(Path(sys.argv[1]).read_bytes())\n"
-        "from raybert.sweeping.folder.layout import SweepFolder; from raybert.sweeping.trial.run import run_trial\n"
-        "for spec in specs:\n"
-        "    run_trial(spec, prepared.data, prepared.encoder, (), SweepFolder(Path(sys.argv[2])), lambda row: None)\n"
-    )
-    import pickle
-
-    (tmp_path / "work").write_bytes(pickle.dumps((prepared, specs[-1:])))
-    subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "work"), str(tmp_path / "fresh")],
-        check=True,
-        timeout=120,
-    )
     last = specs[-1].trial_id
-    assert outcome(SweepFolder(tmp_path / "fresh"), last) == used[last]
+    assert called(run_here, prepared, specs[-1], tmp_path / "fresh") == used[last]
 
 
 def test_seeds_are_paired_over_strategies(prepared):

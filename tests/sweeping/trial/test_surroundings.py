@@ -1,25 +1,34 @@
 """What a trial shows of itself while it runs, and when it stops: by signals of real processes where they matter."""
 
+import contextlib
 import json
 import math
 import os
 import pickle
 import subprocess
 import sys
-import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from raybert.config import validate_config
 from raybert.sweeping.folder import heartbeat
-from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, Heart, read_beat, send_signal, stack_on_request
+from raybert.sweeping.folder.heartbeat import (
+    STACK_SIGNAL,
+    Heart,
+    last_beat_ns,
+    read_beat,
+    send_signal,
+    stack_on_request,
+)
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import Superseded, own
 from raybert.sweeping.folder.restarts import read_restarts
 from raybert.sweeping.trial.run import run_trial
 from raybert.sweeping.trial.surroundings import TrialSurroundings
 from raybert.training.pulse import pulse
+from tests.processes import forked, wait_until
 from tests.sweeping.planning import plan_of
 
 
@@ -130,37 +139,30 @@ def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
     assert len(read_restarts(folder.trial(spec.trial_id).path)) == 1
 
 
-SURVIVOR = """
-import pickle, sys, time
-from pathlib import Path
-from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.trial.run import run_trial
+def train_slowly(prepared, spec, path: Path) -> None:
+    """Run a trial under the first owner, slowly from the fifth step on, and say how it ended."""
 
-prepared, spec = pickle.loads(Path(sys.argv[1]).read_bytes())
-folder = SweepFolder(Path(sys.argv[2]), attempt=1)
-slow = lambda step: time.sleep(0.2) if step > 4 else None
-print(run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, report_step=slow))
-"""
+    def wait(step: int) -> None:
+        time.sleep(0.2 if step > 4 else 0.0)
+
+    folder = SweepFolder(path, attempt=1)
+    print(run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, report_step=wait))
 
 
 @pytest.mark.slow
 def test_a_process_that_outlives_its_sweep_lets_go_and_the_next_one_goes_on_exactly(prepared, tmp_path):
     spec, path = spec_of(prepared, steps=120), tmp_path / "run"
-    (tmp_path / "work").write_bytes(pickle.dumps((prepared, spec)))
-    with own(path, print) as attempt:
-        assert attempt == 1
-        survivor = subprocess.Popen(
-            [sys.executable, "-c", SURVIVOR, str(tmp_path / "work"), str(path)], stdout=subprocess.PIPE, text=True
-        )
-        trial = SweepFolder(path).trial(spec.trial_id)
-        deadline = time.monotonic() + 120
-        while read_beat(trial.path).get("step", 0) < 6 and time.monotonic() < deadline:
-            threading.Event().wait(0.05)
-    with own(path, print) as attempt:
-        folder = SweepFolder(path, attempt)
-        assert survivor.poll() is None
-        assert run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None) == "complete"
-    assert survivor.communicate(timeout=60)[0] == "stopped\n"
+    trial = SweepFolder(path).trial(spec.trial_id)
+    with contextlib.ExitStack() as stack:
+        with own(path, print) as attempt:
+            assert attempt == 1
+            survivor = stack.enter_context(forked(train_slowly, prepared, spec, path))
+            wait_until(lambda: read_beat(trial.path).get("step", 0) >= 6, "the sixth step")
+        with own(path, print) as attempt:
+            folder = SweepFolder(path, attempt)
+            assert survivor.is_alive()
+            assert run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None) == "complete"
+        assert survivor.end()[1] == "stopped\n"
     assert trial.status() == "complete"
     fresh = SweepFolder(tmp_path / "fresh")
     run_trial(spec, prepared.data, prepared.encoder, (), fresh, lambda row: None)
@@ -197,12 +199,14 @@ def test_a_trial_that_has_used_up_its_time_fails_and_a_larger_limit_continues_it
     assert trial.result()["test_loss"] == fresh.trial(spec.trial_id).result()["test_loss"]
 
 
-def test_a_beat_costs_nothing_that_a_step_would_notice(surroundings):
+def test_between_two_beats_a_step_writes_nothing(surroundings):
     with surroundings.alive():
-        started = time.perf_counter()
-        for step in range(10_000):
+        beats, written = surroundings.heart.beats, last_beat_ns(surroundings.folder.path)
+        beats.now = lambda: beats.last + heartbeat.SECONDS_BETWEEN_BEATS / 2
+        for step in range(100):
             surroundings.stepped(step)
-            surroundings.should_stop()
             pulse()
-        seconds = (time.perf_counter() - started) / 10_000
-    assert seconds < 100e-6  # the smallest step of the smallest encoder takes 5 ms
+        assert last_beat_ns(surroundings.folder.path) == written
+        beats.now = lambda: beats.last + heartbeat.SECONDS_BETWEEN_BEATS
+        surroundings.stepped(100)
+        assert last_beat_ns(surroundings.folder.path) > written

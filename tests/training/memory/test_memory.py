@@ -1,9 +1,5 @@
 """Micro-batches that fit: found before training, halved when memory runs out, without changing what is learned."""
 
-import multiprocessing
-import os
-import socket
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +10,7 @@ from raybert.models import load_classifier
 from raybert.training import FixedPasses, LocalSurroundings, fit, predict_probs
 from raybert.training.checkpoint import write_limit
 from raybert.training.memory.micro_batch import largest_fitting
+from tests.processes import on_ranks
 
 CONFIG = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32")
 
@@ -150,11 +147,8 @@ def test_tf32_is_refused_on_a_processor(tiny_bert, tokens):
         train(classifier(tiny_bert, tokens), tokens, CONFIG.model_copy(update={"precision": "tf32"}))
 
 
-def _limited_rank(rank: int, port: str, tokens, encoder, folder, queue) -> None:
-    """Train on two ranks, of which the second holds 4 rows."""
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+def _train_as_limited_rank(rank: int, tokens, encoder, folder) -> tuple:
+    """Train on two ranks, of which the second holds 4 rows; return losses and reductions, or the error."""
     model = classifier(encoder, tokens)
     forward = model.forward
 
@@ -169,34 +163,17 @@ def _limited_rank(rank: int, port: str, tokens, encoder, folder, queue) -> None:
         result = fit(
             model, tokens, FixedPasses(np.arange(96)), CONFIG, total_steps=6, seed=4, surroundings=surroundings
         )
-        queue.put((rank, losses(result), result.memory_reductions))
     except (TrialError, RuntimeError) as error:
-        queue.put((rank, type(error).__name__, str(error)))
-    torch.distributed.destroy_process_group()
+        return type(error).__name__, str(error)
+    return losses(result), result.memory_reductions
 
 
-def _on_two_ranks(tokens, encoder, folder):
-    context = multiprocessing.get_context("spawn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    queue = context.Queue()
-    ranks = [context.Process(target=_limited_rank, args=(r, port, tokens, encoder, folder, queue)) for r in range(2)]
-    for process in ranks:
-        process.start()
-    outcomes = sorted(queue.get(timeout=120) for _ in ranks)
-    for process in ranks:
-        process.join(timeout=60)
-    return outcomes
-
-
-@pytest.mark.slow
 def test_a_rank_without_memory_restarts_all_with_a_smaller_micro_batch(tiny_bert, tokens, tmp_path):
     expected = train(classifier(tiny_bert, tokens), tokens)
-    first = _on_two_ranks(tokens, tiny_bert, tmp_path)
-    assert first[1][1] == "TrialError"
-    assert "step 1: rank 1 ran out of memory; micro-batches of 4 are next" in first[1][2]
-    assert first[0][1] == "RuntimeError"  # the other rank lost its partner in the exchange
-    second = _on_two_ranks(tokens, tiny_bert, tmp_path)
-    np.testing.assert_allclose(second[0][1], losses(expected), rtol=1e-4)
-    assert second[0][2] == second[1][2] == ((1, 4),)
+    partner, limited = on_ranks(_train_as_limited_rank, 2, tokens, tiny_bert, tmp_path)
+    assert limited[0] == "TrialError"
+    assert "step 1: rank 1 ran out of memory; micro-batches of 4 are next" in limited[1]
+    assert partner[0] == "RuntimeError"  # it lost the other one in the exchange
+    partner, limited = on_ranks(_train_as_limited_rank, 2, tokens, tiny_bert, tmp_path)
+    np.testing.assert_allclose(partner[0], losses(expected), rtol=1e-4)
+    assert partner[1] == limited[1] == ((1, 4),)

@@ -1,0 +1,101 @@
+"""Ray's workers, forked from the warm parent too: one begins in a tenth of a second instead of five.
+
+Ray begins a worker by the Python that the driver runs in. While Ray starts, `warm_workers` puts a script in its place
+that asks a process, through a socket, to fork the worker; all else that Ray begins, the script begins as Ray would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.processes import WARM_PARENT, wait_until
+
+_SCRIPT = """#!/bin/sh
+case "$*" in *default_worker.py*) exec {python} -I -S {asking} {door} "$@" ;; esac
+exec {python} "$@"
+"""
+_ASKING = """
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as door:
+    door.connect(sys.argv[1])
+    door.sendall(json.dumps([sys.argv[2:], dict(os.environ), os.getcwd()]).encode())
+    door.shutdown(socket.SHUT_WR)
+    door.recv(1)  # until the worker has begun
+"""
+
+
+@contextlib.contextmanager
+def warm_workers() -> Iterator[None]:
+    """Let a Ray that is started in this block have its workers forked."""
+    with patch.object(sys, "executable", warm_python()):
+        yield
+
+
+@cache
+def warm_python() -> str:
+    """Return the script that stands for Python, which works as long as this process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp"))  # paths of sockets must be short
+    door, asking, script = folder / "door", folder / "asking.py", folder / "python"
+    asking.write_text(_ASKING)
+    script.write_text(_SCRIPT.format(python=sys.executable, asking=asking, door=door))
+    script.chmod(0o755)
+    # A process, because a thread of this one would wait for Ray: it starts while `ray.init` holds the interpreter.
+    WARM_PARENT.Process(target=_fork_workers, args=(door,), daemon=True).start()
+    wait_until(door.exists, "the door to the workers")
+    return str(script)
+
+
+def _fork_workers(door: Path) -> None:
+    """Fork a worker for everyone who asks, as long as the process lives that began this one."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    beginner = os.getppid()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(door))
+    listener.listen(64)
+    listener.settimeout(5.0)
+    while os.getppid() == beginner:
+        with contextlib.suppress(TimeoutError):
+            asking, _ = listener.accept()
+            with asking, asking.makefile("rb") as file:
+                request = json.loads(file.read())
+                if os.fork() == 0:
+                    listener.close()
+                    asking.close()
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    _be_worker(*request)
+                    os._exit(0)
+
+
+def _be_worker(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    """Do what `python ARGUMENTS` would do in a folder and an environment: the setup of a worker, and its work."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    if Path(arguments[0]).name == "setup_worker.py":
+        arguments = _after_setup(arguments[1:])
+    sys.argv = arguments
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _after_setup(arguments: list[str]) -> list[str]:
+    """Apply the environment that a worker was asked to have; return the rest of the command line."""
+    from ray._private.runtime_env.context import RuntimeEnvContext, update_envs
+    from ray._private.workers.setup_worker import parser
+
+    known, rest = parser.parse_known_args(arguments)
+    update_envs(RuntimeEnvContext.deserialize(known.serialized_runtime_env_context or "{}").env_vars)
+    return rest
