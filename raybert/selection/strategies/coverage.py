@@ -22,7 +22,10 @@ SEARCH: Any = Field(
 
 @register
 class KCenter(Strategy):
-    """Greedy k-center over embeddings: every example near a chosen one."""
+    """Greedy k-center over embeddings: every example near a chosen one.
+
+    Rule: repeat: the example whose nearest chosen one is farthest, on unit embeddings; first the medoid.
+    """
 
     name: ClassVar[str] = "k_center"
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
@@ -48,7 +51,10 @@ class KCenter(Strategy):
 
 @register
 class Diversity(Strategy):
-    """The examples nearest to the centroids of as many k-means clusters; or those of facility location."""
+    """The examples nearest to the centroids of as many k-means clusters; or those of facility location.
+
+    Rule: of each of k clusters the member nearest to the centroid, or the next nearest that is free.
+    """
 
     name: ClassVar[str] = "diversity"
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
@@ -72,7 +78,10 @@ class Diversity(Strategy):
 
 @register
 class FacilityLocation(Strategy):
-    """Greedy facility location: every example similar to a chosen one, on average."""
+    """Greedy facility location: every example similar to a chosen one, on average.
+
+    Rule: repeat: the largest gain of F(S) = sum_v max_{s in S} (1 + cos(v, s)) / 2.
+    """
 
     name: ClassVar[str] = "facility_location"
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
