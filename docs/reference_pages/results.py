@@ -55,7 +55,7 @@ FILES: Mapping[str, Mapping[str, str]] = {
     "A trial": {
         "trials/<id>/config.yaml": "what the run is, to read",
         "trials/<id>/spec.json": "the same, complete, for `raybert reproduce`",
-        "trials/<id>/epochs.jsonl": "evaluations as they happen",
+        "trials/<id>/evaluations.jsonl": "evaluations as they happen",
         "trials/<id>/log.txt": "log",
         "trials/<id>/selection.parquet": "what was chosen",
         "trials/<id>/losses.npz": "the last training loss of every pool example, and its pass",

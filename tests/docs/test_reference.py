@@ -63,6 +63,7 @@ def test_every_strategy_has_a_section_with_its_rule(pages):
     text = pages["strategies"]
     sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
     assert set(strategy_names()) <= sections.keys()
+    assert [name for name in strategy_names() if "\nRule: " not in sections[name]] == []
     assert "arXiv 1812.05159" in sections["forgetting"]
     assert row(sections["semdedup"], "`epsilon`")[1:3] == ["number, >= 0, <= 2", "`0.05`"]
 

@@ -18,7 +18,10 @@ from raybert.training.interface import PassPlan
 
 @register
 class All(Strategy):
-    """Every example of the pool: the ceiling."""
+    """Every example of the pool: the ceiling.
+
+    Rule: all n examples.
+    """
 
     name: ClassVar[str] = "all"
     budget_kind: ClassVar[BudgetKind] = "none"
@@ -31,7 +34,10 @@ class All(Strategy):
 
 @register
 class Random(Strategy):
-    """A uniform draw; a larger budget contains the smaller one."""
+    """A uniform draw; a larger budget contains the smaller one.
+
+    Rule: the k lowest keyed hashes of (seed, example id).
+    """
 
     name: ClassVar[str] = "random"
     nested: ClassVar[bool] = True
@@ -42,7 +48,10 @@ class Random(Strategy):
 
 @register
 class RandomStratified(Strategy):
-    """A uniform draw within class quotas: what balance alone is worth."""
+    """A uniform draw within class quotas: what balance alone is worth.
+
+    Rule: the k lowest keyed hashes, k_c of class c by highest averages (Sainte-Lague), at least 1 while k >= C.
+    """
 
     name: ClassVar[str] = "random_stratified"
     nested: ClassVar[bool] = True
@@ -53,7 +62,10 @@ class RandomStratified(Strategy):
 
 @register
 class RandomEpoch(Strategy):
-    """A fresh draw for every pass, walking through the whole pool: the fair baseline of `epoch` strategies."""
+    """A fresh draw for every pass, walking through the whole pool: the fair baseline of `epoch` strategies.
+
+    Rule: pass t takes the next k of a permutation by keyed hashes; one that is used up is shuffled anew.
+    """
 
     name: ClassVar[str] = "random_epoch"
     budget_kind: ClassVar[BudgetKind] = "per_epoch"

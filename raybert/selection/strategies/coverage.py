@@ -38,7 +38,10 @@ class CoverageStrategy(Strategy):
 
 @register
 class KCenter(CoverageStrategy):
-    """Greedy k-center over embeddings: every example near a chosen one."""
+    """Greedy k-center over embeddings: every example near a chosen one.
+
+    Rule: repeat: the example whose nearest chosen one is farthest, on unit embeddings; first the medoid.
+    """
 
     name: ClassVar[str] = "k_center"
     nested: ClassVar[bool] = True
@@ -57,7 +60,10 @@ class KCenter(CoverageStrategy):
 
 @register
 class FacilityLocation(CoverageStrategy):
-    """Greedy facility location: every example similar to a chosen one, on average."""
+    """Greedy facility location: every example similar to a chosen one, on average.
+
+    Rule: repeat: the largest gain of F(S) = sum_v max_{s in S} (1 + cos(v, s)) / 2.
+    """
 
     name: ClassVar[str] = "facility_location"
     nested: ClassVar[bool] = True
@@ -75,7 +81,10 @@ class FacilityLocation(CoverageStrategy):
 
 @register
 class Diversity(CoverageStrategy):
-    """The examples nearest to the centroids of as many k-means clusters; or those of facility location."""
+    """The examples nearest to the centroids of as many k-means clusters; or those of facility location.
+
+    Rule: of each of k clusters the member nearest to the centroid, or the next nearest that is free.
+    """
 
     name: ClassVar[str] = "diversity"
 

@@ -22,7 +22,10 @@ from raybert.training.interface import PassPlan
 
 @register
 class Curriculum(Strategy):
-    """Every pass takes the easiest part of a selection (or of the pool), growing to all of it in the last pass."""
+    """Every pass takes the easiest part of a selection (or of the pool), growing to all of it in the last pass.
+
+    Rule: a pass takes the easiest c of each class, t = steps done / T; sqrt: c = sqrt(c0^2 + (1 - c0^2) t).
+    """
 
     name: ClassVar[str] = "curriculum"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})

@@ -15,7 +15,10 @@ from raybert.selection.strategies.ranked import RankedStrategy
 
 @register
 class Forgetting(RankedStrategy):
-    """Examples by how often they were learned and forgotten again; never learned is hardest."""
+    """Examples by how often they were learned and forgotten again; never learned is hardest.
+
+    Rule: score = how often right became wrong between checkpoints; never right: the number of checkpoints.
+    """
 
     name: ClassVar[str] = "forgetting"
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
@@ -30,7 +33,10 @@ class Forgetting(RankedStrategy):
 
 @register
 class Cartography(RankedStrategy):
-    """Examples by their place on the data map: ambiguous (p_y varies), hard (low) or easy (high)."""
+    """Examples by their place on the data map: ambiguous (p_y varies), hard (low) or easy (high).
+
+    Rule: ambiguous: score = standard deviation of p_y over checkpoints; hard, easy: 1 - mean of p_y.
+    """
 
     name: ClassVar[str] = "cartography"
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
@@ -49,7 +55,10 @@ class Cartography(RankedStrategy):
 
 @register
 class Aum(RankedStrategy):
-    """Examples by the area under the margin p_y - max p_other over training, negated: low areas are hard."""
+    """Examples by the area under the margin p_y - max p_other over training, negated: low areas are hard.
+
+    Rule: score = -mean over checkpoints of (p_y - max_{c != y} p_c).
+    """
 
     name: ClassVar[str] = "aum"
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})

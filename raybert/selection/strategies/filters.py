@@ -18,7 +18,10 @@ from raybert.selection.strategy import Strategy
 
 @register
 class LabelErrors(Filter):
-    """Drops examples whose label models that never saw them believe less than is usual in the class."""
+    """Drops examples whose label models that never saw them believe less than is usual in the class.
+
+    Rule: drop i where the out-of-fold p_y is under the mean p_y of its class.
+    """
 
     name: ClassVar[str] = "label_errors"
     needs: ClassVar[frozenset[str]] = frozenset({"heldout_probs"})
@@ -33,7 +36,10 @@ class LabelErrors(Filter):
 
 @register
 class SemDedup(Filter):
-    """Drops semantic near-duplicates with the same label but one of each group; different labels are reported."""
+    """Drops semantic near-duplicates with the same label but one of each group; different labels are reported.
+
+    Rule: inside k-means clusters, of all with cosine > 1 - epsilon and one label keep the farthest from the centroid.
+    """
 
     name: ClassVar[str] = "semdedup"
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
@@ -53,7 +59,10 @@ class SemDedup(Filter):
 
 @register_filter
 class DropHardest(Filter):
-    """Drops the share of every class that a score calls hardest."""
+    """Drops the share of every class that a score calls hardest.
+
+    Rule: drop the share of each class with the highest scores.
+    """
 
     name: ClassVar[str] = "drop_hardest"
 

@@ -21,6 +21,8 @@ from raybert.training.interface import PassPlan
 class LossThreshold(Strategy):
     """First pass on everything, later ones on what the current model still has a loss above a threshold on.
 
+    Rule: a pass trains on all i with -ln p_y > threshold under the current model; the first one on all.
+
     Once passes have shrunk to a batch, scoring the whole pool before each would cost far more than training. So the
     pool is scored before a pass at most `scorings` times in a training run, at equal distances in steps; passes
     in between repeat the last choice.
@@ -78,6 +80,8 @@ class LossThreshold(Strategy):
 @register
 class InfoBatch(Strategy):
     """Every pass leaves out some examples under the mean loss, and the others there weigh more; last passes are full.
+
+    Rule: loss under the mean: left out with probability r, else weight n_low / n_kept; after delta T steps all.
 
     Dropping and weighing leaves the expected gradient of a full pass as it is.
     """

@@ -40,7 +40,10 @@ class MixedStrategy(Strategy):
 
 @register
 class EntropyDiversity(MixedStrategy):
-    """The most uncertain examples, and among these the ones that cover them best."""
+    """The most uncertain examples, and among these the ones that cover them best.
+
+    Rule: k-center among the beta k highest H; or repeat: the largest rank(H) x distance to the chosen.
+    """
 
     name: ClassVar[str] = "entropy_diversity"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
@@ -76,7 +79,10 @@ class EntropyDiversity(MixedStrategy):
 
 @register
 class QditLite(MixedStrategy):
-    """Greedy sum of confidence and coverage: quality q = 1 - entropy, gain of facility location."""
+    """Greedy sum of confidence and coverage: quality q = 1 - entropy, gain of facility location.
+
+    Rule: repeat: the largest (1 - a) q + a gain / F0, q = 1 - H / ln C, gain of facility location, F0 its first gain.
+    """
 
     name: ClassVar[str] = "qdit_lite"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
@@ -104,7 +110,10 @@ class QditLite(MixedStrategy):
 
 @register
 class EdfsLite(MixedStrategy):
-    """Easy, medium and hard tertiles of entropy by fixed shares, k-center in each (our own definition)."""
+    """Easy, medium and hard tertiles of entropy by fixed shares, k-center in each (our own definition).
+
+    Rule: tertiles of H get .5, .3 and .2 of k, easy first; k-center in each; what one lacks goes to the next.
+    """
 
     name: ClassVar[str] = "edfs_lite"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
@@ -130,7 +139,10 @@ class EdfsLite(MixedStrategy):
 
 @register
 class D2(MixedStrategy):
-    """Difficulty spread over a graph of neighbours, then greedy with the neighbours of what is chosen discounted."""
+    """Difficulty spread over a graph of neighbours, then greedy with the neighbours of what is chosen discounted.
+
+    Rule: x_i = s_i + sum_{N(i)} exp(-d_ij^2) s_j; repeat: the largest x_i, then x_j -= exp(-gamma d_ij^2) x_i.
+    """
 
     name: ClassVar[str] = "d2"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
@@ -161,7 +173,10 @@ class D2(MixedStrategy):
 
 @register
 class Ccs(MixedStrategy):
-    """Random draws from equal-width strata of a score, evenly, after its hardest share is dropped."""
+    """Random draws from equal-width strata of a score, evenly, after its hardest share is dropped.
+
+    Rule: drop the hardest share, cut the scores into strata of equal width, fill k evenly, draw at random inside.
+    """
 
     name: ClassVar[str] = "ccs"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})

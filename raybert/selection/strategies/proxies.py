@@ -19,7 +19,10 @@ Measure = Literal["entropy", "least_confidence", "margin"]
 
 @register
 class Confidence(RankedStrategy):
-    """Examples by how unsure a proxy is: entropy, least confidence or margin."""
+    """Examples by how unsure a proxy is: entropy, least confidence or margin.
+
+    Rule: score = -sum p ln p (entropy), 1 - max p (least_confidence), or second largest p - largest p (margin).
+    """
 
     name: ClassVar[str] = "confidence"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
@@ -38,7 +41,10 @@ class Confidence(RankedStrategy):
 
 @register
 class El2n(RankedStrategy):
-    """Examples by the distance of a proxy's probabilities from the label (EL2N)."""
+    """Examples by the distance of a proxy's probabilities from the label (EL2N).
+
+    Rule: score = norm2(p - onehot(y)), averaged over proxies.
+    """
 
     name: ClassVar[str] = "el2n"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
@@ -57,7 +63,10 @@ class El2n(RankedStrategy):
 
 @register
 class Grand(RankedStrategy):
-    """Examples by the norm of their last-layer loss gradient under a proxy (GraNd)."""
+    """Examples by the norm of their last-layer loss gradient under a proxy (GraNd).
+
+    Rule: score = norm2(p - onehot(y)) sqrt(1 + norm2(h)^2), h the last layer's input, averaged over proxies.
+    """
 
     name: ClassVar[str] = "grand"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "feature_norms"})
@@ -74,7 +83,10 @@ class Grand(RankedStrategy):
 
 @register
 class RhoLoss(RankedStrategy):
-    """Examples by reducible loss: what a model has not learned, less what a model that never saw it cannot learn."""
+    """Examples by reducible loss: what a model has not learned, less what a model that never saw it cannot learn.
+
+    Rule: score = -ln p_y - irreducible loss.
+    """
 
     name: ClassVar[str] = "rho_loss"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "irreducible_loss"})
@@ -92,6 +104,8 @@ class RhoLoss(RankedStrategy):
 @register
 class Ifd(RankedStrategy):
     """Examples by instruction-following difficulty: the loss with the text over the loss without it, at most 1.
+
+    Rule: score = loss with the text / loss without it; scores above 1 come last.
 
     Above 1 the text misleads the proxy, mostly because the label is wrong. With `null_input: prior` the loss without
     the text is that of the class frequencies, so inside a class this is the ranking by loss.

@@ -17,7 +17,10 @@ from raybert.selection.strategies.ranked import RankedStrategy
 
 @register
 class Perplexity(RankedStrategy):
-    """Examples by pseudo-perplexity under a masked language model; fluent texts first."""
+    """Examples by pseudo-perplexity under a masked language model; fluent texts first.
+
+    Rule: score = exp(mean over word pieces of -ln p(piece | the text with it masked)).
+    """
 
     name: ClassVar[str] = "perplexity"
     needs: ClassVar[frozenset[str]] = frozenset({"perplexity"})
@@ -33,7 +36,10 @@ class Perplexity(RankedStrategy):
 
 @register
 class LexicalDiversity(RankedStrategy):
-    """Examples by the diversity of their words (MATTR, HD-D, MTLD) among texts of similar length."""
+    """Examples by the diversity of their words (MATTR, HD-D, MTLD) among texts of similar length.
+
+    Rule: score = weighted mean of the ranks of MATTR, HD-D and MTLD inside deciles of length.
+    """
 
     name: ClassVar[str] = "lexical_diversity"
     needs: ClassVar[frozenset[str]] = frozenset({"lexical"})
@@ -49,7 +55,10 @@ class LexicalDiversity(RankedStrategy):
 
 @register
 class AfliteReadability(RankedStrategy):
-    """Examples that linear models on frozen embeddings cannot predict, and that are hard to read."""
+    """Examples that linear models on frozen embeddings cannot predict, and that are hard to read.
+
+    Rule: score = w rank(AFLite hardness) + (1 - w) rank(ARI).
+    """
 
     name: ClassVar[str] = "aflite_readability"
     needs: ClassVar[frozenset[str]] = frozenset({"aflite", "readability"})
