@@ -70,7 +70,7 @@ def test_what_it_reads_of_other_runs_is_trained_on_the_joined_pool_too(prepared,
     best = next(spec for spec in trials_of(prepared, config_for("el2n")))
     proxy, spec = plan_refit(best, 0.5, joined.facts)
     assert spec.proxies == (proxy.trial_id,)
-    assert (proxy.role, proxy.pool) == ("proxy", len(joined.data.train))
+    assert (proxy.role, proxy.pool_size) == ("proxy", len(joined.data.train))
     assert proxy.data_key == spec.data_key != best.data_key
     assert proxy.trial_id not in best.proxies
 
