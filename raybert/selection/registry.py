@@ -37,6 +37,10 @@ def register_filter(strategy: StrategyType) -> StrategyType:
 
 
 def register_signal(signal: SignalType) -> SignalType:
-    """Make a signal known by its `name`, so that strategies can need it; use as a class decorator."""
+    """Make a signal known by its `name`, so that strategies can need it; use as a class decorator.
+
+    Args:
+        signal: a class of `TextSignal`.
+    """
     text_signals[signal.name] = signal
     return signal

@@ -127,14 +127,14 @@ def write_sample_sweep(
     """Write a whole sweep that looks like a real one: families of strategies agree, and cost alike."""
     generator = np.random.default_rng(7)
     grids = [{"selection.budget": budget / pool} if len(budgets) > 1 else {} for budget in budgets]
-    specs = [make_spec(name, seed, pool, pool=pool) for name in ("proxy", "proxy_fold") for seed in range(seeds)]
+    specs = [make_spec(name, seed, pool, pool_size=pool) for name in ("proxy", "proxy_fold") for seed in range(seeds)]
     specs += [
-        make_spec(name, seed, budget, pool=pool, grid=grid)
+        make_spec(name, seed, budget, pool_size=pool, grid=grid)
         for seed in range(seeds)
         for budget, grid in zip(budgets, grids, strict=True)
         for name in strategies
     ]
-    specs += [make_spec(name, seed, pool, pool=pool) for name in WHOLE_POOL for seed in range(seeds)]
+    specs += [make_spec(name, seed, pool, pool_size=pool) for name in WHOLE_POOL for seed in range(seeds)]
     write_plan(folder, specs, [f"class_{c}" for c in range(len(class_shares))])
     labels = generator.choice(len(class_shares), pool, p=class_shares)
     lengths = np.clip(np.round(np.exp(generator.normal(3, 0.6, pool))), 4, 64)

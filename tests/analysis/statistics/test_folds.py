@@ -159,11 +159,11 @@ def crossed(tmp_path):
     sizes = (8, 6)
     chosen = {"random": ((0, 1), (0, 1)), "a": ((2, 3), (0, 1)), "b": ((2, 3), (4, 5))}
     specs = [
-        make_spec(name, budget=2, pool=sizes[fold], fold=fold, trial_id=f"{name}-{fold}")
+        make_spec(name, budget=2, pool_size=sizes[fold], fold=fold, trial_id=f"{name}-{fold}")
         for fold in range(2)
         for name in chosen
     ]
-    specs += [make_spec("all", budget=sizes[f], pool=sizes[f], fold=f, trial_id=f"all-{f}") for f in range(2)]
+    specs += [make_spec("all", budget=sizes[f], pool_size=sizes[f], fold=f, trial_id=f"all-{f}") for f in range(2)]
     folder = write_plan(tmp_path / "sweep", specs, ["no", "yes"])
     frames = []
     for fold, size in enumerate(sizes):
