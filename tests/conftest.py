@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 _CACHE = tempfile.TemporaryDirectory(prefix="raybert-tests-")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["RAYBERT_CACHE"] = _CACHE.name
+# Processes of pytest-xdist have a cache of their own, but the corpus is parsed by one of them for all.
+_CORPUS = Path(os.environ.setdefault("RAYBERT_TESTS_CORPUS", f"{_CACHE.name}/corpus"))
+_CORPUS.mkdir(exist_ok=True)
+Path(_CACHE.name, "docstrings").symlink_to(_CORPUS)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
+from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from raybert.config import DataConfig, ModelConfig, RaybertConfig  # noqa: E402
-from raybert.data import TokenizedData, TokenTable  # noqa: E402
-from raybert.files import cache_folder  # noqa: E402
-from raybert.models import Encoder  # noqa: E402
 from tests.faults.table import pytest_configure, pytest_terminal_summary  # noqa: E402, F401
+
+if TYPE_CHECKING:
+    # Imported where they are used: pytest-xdist's own process runs no test, and one of a light file needs no torch.
+    from raybert.data import TokenizedData, TokenTable
+    from raybert.models import Encoder
 
 settings.register_profile("raybert", deadline=None)  # a busy machine is no error
 settings.load_profile("raybert")
@@ -31,7 +39,19 @@ LABELS = ("a", "b", "c")
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of a cache that holds the built-in corpus."""
+    from raybert.data.docstrings import read_docstrings
+    from raybert.files import cache_folder
+
+    with FileLock(_CORPUS / "lock"):
+        read_docstrings(cache_folder())
+    return cache_folder()
 
 
 @pytest.fixture(scope="session")
@@ -57,20 +77,22 @@ def ray_cluster() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> object:
+def prepared(corpus: Path) -> object:
     """300 docstrings, tokenized for `raybert-tiny`."""
     from raybert.data import load_splits
     from raybert.sweeping.phases.prepare import prepare
 
     config = RaybertConfig(data=DataConfig(max_length=32, train_examples=300, validation_examples=60, test_examples=60))
-    return prepare(config, load_splits(config.data, cache_folder()), cache_folder())
+    return prepare(config, load_splits(config.data, corpus), corpus)
 
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """A random BERT of 2 layers with dropout, as a local folder with a tokenizer."""
+    import torch
     from transformers import BertConfig, BertModel
 
+    from raybert.files import cache_folder
     from raybert.models import quiet_transformers, resolve_encoder
     from raybert.models.tiny import train_tokenizer
 
@@ -93,6 +115,8 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 def make_table(num_examples: int, seed: int, *, vocabulary: int = 120, longest: int = 20) -> TokenTable:
     """Return random examples whose first word piece gives their label away."""
+    from raybert.data import TokenTable
+
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, len(LABELS), num_examples)
     lengths = generator.integers(3, longest, num_examples)
@@ -106,6 +130,8 @@ def make_table(num_examples: int, seed: int, *, vocabulary: int = 120, longest: 
 @pytest.fixture(scope="session")
 def tokens() -> TokenizedData:
     """A separable problem of three classes: 96 / 30 / 40 examples."""
+    from raybert.data import TokenizedData
+
     return TokenizedData(
         train=make_table(96, 1),
         validation=make_table(30, 2),

@@ -90,10 +90,18 @@ class Forked:
 def forked(
     function: Callable[..., object], *args: object, environment: dict[str, str] | None = None
 ) -> Iterator[Forked]:
-    """Run a function of a module in a process of its own, which does not outlive the block."""
+    """Run a function of a module in a process of its own, which does not outlive the block.
+
+    Args:
+        function: of a module, for it is found there by its name.
+        args: of the function.
+        environment: variables besides those that this process has by now.
+    """
     file, name = tempfile.mkstemp(suffix=".said")
     os.close(file)
-    process = WARM_PARENT.Process(target=_speak_into, args=(name, environment or {}, function, args))
+    process = WARM_PARENT.Process(
+        target=_speak_into, args=(name, {**os.environ, **(environment or {})}, function, args)
+    )
     process.start()
     running = Forked(process, Path(name))
     try:
@@ -137,6 +145,7 @@ def _speak_into(name: str, environment: dict[str, str], function: Callable[..., 
     file = os.open(name, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(file, stream)
+    os.environ.clear()
     os.environ.update(environment)
     function(*args)
 

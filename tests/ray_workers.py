@@ -6,10 +6,12 @@ that asks a process, through a socket, to fork the worker; all else that Ray beg
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import sys
@@ -46,6 +48,7 @@ def warm_workers() -> Iterator[None]:
 def warm_python() -> str:
     """Return the script that stands for Python, which works as long as this process lives."""
     folder = Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp"))  # paths of sockets must be short
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     door, asking, script = folder / "door", folder / "asking.py", folder / "python"
     asking.write_text(_ASKING)
     script.write_text(_SCRIPT.format(python=sys.executable, asking=asking, door=door))

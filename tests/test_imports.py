@@ -65,7 +65,7 @@ NAMES = {
 
 
 @cache
-def imports_of(module: str) -> set[str]:
+def imports_of(module: str) -> frozenset[str]:
     """What a module imports, wherever the statement stands, typing imports included; `from package import module` too."""
     names = set()
     for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
@@ -75,7 +75,7 @@ def imports_of(module: str) -> set[str]:
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= inside & NAMES.keys() or {node.module}
             names |= {node.module} if inside - NAMES.keys() else set()
-    return names
+    return frozenset(names)
 
 
 def room_of(name: str, depth: int = 1) -> str | None:
@@ -83,7 +83,7 @@ def room_of(name: str, depth: int = 1) -> str | None:
     return parts[depth] if len(parts) > depth else None
 
 
-def upward(order: list[str], module: str, used: set[str], depth: int, prefix: str = "raybert.") -> list[str]:
+def upward(order: list[str], module: str, used: frozenset[str], depth: int, prefix: str = "raybert.") -> list[str]:
     """The imports of a module that lie in a later room than its own."""
     own = room_of(f"raybert/{module}".removesuffix(".py").replace("/", "."), depth)
     if own not in order:

@@ -86,8 +86,8 @@ def test_names_of_the_libraries_are_masked_but_words_that_contain_them_stay(tmp_
     ]
 
 
-def test_installed_corpus_is_large_imbalanced_unique_and_without_library_names(tmp_path: Path) -> None:
-    table, versions = read_docstrings(tmp_path)
+def test_installed_corpus_is_large_imbalanced_unique_and_without_library_names(corpus: Path) -> None:
+    table, versions = read_docstrings(corpus)
     texts = table["text"].to_pylist()
     counts = Counter(table["label"].to_pylist())
     assert versions["numpy"] == importlib.metadata.version("numpy")
@@ -99,7 +99,10 @@ def test_installed_corpus_is_large_imbalanced_unique_and_without_library_names(t
 
 
 def test_second_reading_comes_from_the_cache_and_is_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, _ = read_docstrings(tmp_path)
+    small = {"pydantic": "pydantic", "rich": "rich"}  # as all the others are read, but soon
+    monkeypatch.setattr(docstrings, "LIBRARIES", small)
+    first, versions = read_docstrings(tmp_path)
+    assert set(first["label"].to_pylist()) == set(versions) == set(small)
     monkeypatch.setattr(docstrings, "parse_libraries", None)  # calling it would fail
     second, _ = read_docstrings(tmp_path)
     assert second.equals(first)

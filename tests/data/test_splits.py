@@ -259,13 +259,13 @@ def test_fingerprint_does_not_depend_on_how_arrow_chunks_the_rows() -> None:
     assert content_fingerprint({"train": chunked}, "ab") == content_fingerprint({"train": table}, "ab")
 
 
-def test_built_in_corpus_is_cut_without_shared_texts(tmp_path: Path) -> None:
+def test_built_in_corpus_is_cut_without_shared_texts(corpus: Path) -> None:
     config = DataConfig(train_examples=1000, validation_examples=200, test_examples=300)
-    splits = load_splits(config, tmp_path)
+    splits = load_splits(config, corpus)
     assert splits.details["rows"] == {"train": 1000, "validation": 200, "test": 300}
     assert splits.notes == ()
     assert splits.details["package_versions"].keys() == set(splits.label_names)
-    again = load_splits(config, tmp_path)
+    again = load_splits(config, corpus)
     assert asdict(again) == asdict(splits)
 
 
