@@ -70,7 +70,8 @@ def test_a_callback_hears_events_in_their_order(results, events):
     assert events[0].kind == "phase"
     begun = next(event for event in events if event.kind == "begin")
     assert (begun.done, begun.total, begun.text) == (0, 6, "6 trials")
-    for trial_id in results.trials["trial_id"]:
+    compared = results.trials[results.trials["role"] == "trial"]  # a proxy is evaluated once, at its end
+    for trial_id in compared["trial_id"]:
         own = [event for event in events if event.trial_id == trial_id]
         assert [event.kind for event in own] == ["started", "evaluated", "evaluated", "ended"]
         assert [(event.done, event.total) for event in own[1:3]] == [(6, 12), (12, 12)]
@@ -140,7 +141,7 @@ def test_evaluating_and_predicting_take_a_file_a_table_or_texts(results, tmp_pat
     frame = raybert.predict(results, texts)
     assert frame["text"].tolist() == texts
     assert frame.attrs["notes"] == []
-    table = pd.DataFrame({"text": texts, "label": frame["predicted"].astype("category")}, index=[5, 6, 7])
+    table = pd.DataFrame({"text": texts, "label": pd.Categorical(frame["predicted"])}, index=[5, 6, 7])
     (tmp_path / "texts.txt").write_text("\n".join(texts))
     table.to_csv(tmp_path / "texts.csv", index=False)
     for source in (table, tmp_path / "texts.txt", str(tmp_path / "texts.csv"), pd.Series(texts), tuple(texts)):
@@ -172,7 +173,7 @@ def test_a_plan_is_tables_and_an_estimate(tmp_path):
     assert planned.trials["strategy"].tolist() == ["proxy"] * 2 + ["random", "el2n"] * 2
     assert planned.table.set_index("strategy")["num_trials"].to_dict() == {"proxy": 2, "random": 2, "el2n": 2}
     assert planned.estimate.wall_seconds.expected > 0
-    assert "estimate: 6 trials" in str(planned)
+    assert f"estimate: {len(planned.estimate.trial_ids)} trials" in str(planned)  # proxies may be in the score store
     assert "<th>strategy</th>" in planned._repr_html_()
     assert not (tmp_path / "run").exists()
     too_large = raybert.plan(CONFIG, overrides={"resources.cpus_per_worker": 4096})
