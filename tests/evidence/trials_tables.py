@@ -99,6 +99,9 @@ MEASURED = frozenset(
 )
 """Columns that a clock measured."""
 
+NOT_COMPARED = frozenset({"grid"})
+"""A run that is taken from the score store brings the `grid` of the sweep that made it; every grid key is a column too."""
+
 RENAMED: dict[str, str] = {}
 """Column before -> column after, in all tables."""
 
@@ -382,7 +385,7 @@ def compare_frames(a: pd.DataFrame, b: pd.DataFrame, table: str, notes: list[str
     if key and a[key].astype(str).to_numpy().tolist() != b[key].astype(str).to_numpy().tolist():
         yield f"{table}: rows are other ones, or in another order"
         a, b = (frame.sort_values(key, ignore_index=True) for frame in (a, b))
-    ignored = [column for column in a if is_measured(str(column))]
+    ignored = [column for column in a if is_measured(str(column)) or column in NOT_COMPARED]
     for column in a.columns.drop(ignored):
         if column not in b:
             yield f"{table}: has no column {column} any more"
