@@ -79,7 +79,7 @@ def test_a_complete_trial_gives_the_same_bits_again_whatever_it_reads(run, label
     found = reproduce_trial(run, trial_id(run, label), progress())
     assert (found.status, found.notes, found.exit_code) == ("complete", (), 0)
     kinds = {part.what: part.differences for part in found.comparisons}
-    assert kinds == dict.fromkeys(["evaluations", "result", "selection", "predictions", "weights"], ())
+    assert kinds == dict.fromkeys(["evaluations", "result", "selection", "losses", "predictions", "weights"], ())
     assert found.again.path.parents[1] == run.path / "reproductions" / found.spec.trial_id
 
 

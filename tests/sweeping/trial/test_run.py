@@ -90,7 +90,7 @@ def test_a_trial_that_raybert_01_left_unfinished_is_continued_bit_identically(pr
     assert [path.name for path in trial.path.glob("*.jsonl")] == ["epochs.jsonl"]
     folder.stop_request.unlink()
     assert run_here(prepared, spec, folder.path) == whole
-    assert [path.name for path in trial.path.glob("*.jsonl")] == ["evaluations.jsonl"]
+    assert {path.name for path in trial.path.glob("*.jsonl")} == {"evaluations.jsonl", "restarts.jsonl"}
     first = SweepFolder(tmp_path / "whole").trial(spec.trial_id)
     for comparison in compare_trials(first, trial):
         assert comparison.differences == (), comparison.what
