@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 
 ORDER = (
-    ("errors", "version", "files", "config"),
+    ("errors", "version", "lazy", "polling", "files", "display", "config", "tables"),
     ("data", "models"),
     ("training",),
     ("selection",),
     ("pretraining",),
     ("testing",),
-    ("sweep",),
+    ("sweep", "sweeping"),
     ("analysis",),
     ("evaluation",),
     ("terminal", "commands"),
-    ("cli",),
+    ("cli_options", "cli"),
 )
 """Rooms from left to right (HOUSE.md); those that stand together may import each other. A module imports to its left."""
 
