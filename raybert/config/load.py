@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from raybert.config.renamed import rename_keys
+from raybert.config.renamed import RENAMED_KEYS, describe_renaming, rename_keys
 from raybert.config.schema import RaybertConfig
 from raybert.errors import ConfigError, RenamedWarning
 
@@ -102,10 +102,7 @@ def validate_config(document: Mapping[str, Any]) -> RaybertConfig:
     Raises:
         ConfigError: a key is unknown or its value is not allowed.
     """
-    renamed, notes = rename_keys(document)
-    for note in notes:
-        warnings.warn(note, RenamedWarning, stacklevel=2)
-    return validate_model(RaybertConfig, renamed)
+    return validate_model(RaybertConfig, _with_todays_names(document))
 
 
 def load_stored_config(path: str | Path) -> RaybertConfig:
@@ -145,21 +142,36 @@ def validate_model(model: type[Model], document: Mapping[str, Any], prefix: str 
 
 
 def apply_overrides(document: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
-    """Return a copy of a document with overrides applied, in order.
+    """Return a copy of a document with overrides applied, in order; old names of keys become today's, with a note.
 
     Raises:
         ConfigError: an override is not of that form, or its key leads through a value.
     """
+    document = _with_todays_names(document)  # or a key could be there by both names
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
-            document = with_value(document, key, value)
+            document = with_value(document, _todays_name(key), value)
         return document
     for override in [overrides] if isinstance(overrides, str) else overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ConfigError(f"--set {override}: must be dotted.key=value")
-        document = with_value(document, key.strip(), _parse_yaml(text, f"--set {key}"))
+        document = with_value(document, _todays_name(key.strip()), _parse_yaml(text, f"--set {key}"))
     return document
+
+
+def _with_todays_names(document: Mapping[str, Any]) -> dict[str, Any]:
+    renamed, notes = rename_keys(document)
+    for note in notes:
+        warnings.warn(note, RenamedWarning, stacklevel=4)
+    return renamed
+
+
+def _todays_name(key: str) -> str:
+    if key not in RENAMED_KEYS:
+        return key
+    warnings.warn(describe_renaming(key), RenamedWarning, stacklevel=4)
+    return RENAMED_KEYS[key]
 
 
 def with_value(document: Mapping[str, Any], dotted_key: str, value: Any) -> dict[str, Any]:

@@ -35,18 +35,20 @@ def rename_keys(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         *sections, key = old.split(".")
         if key in _section(renamed, sections):
             renamed = _with_key(renamed, sections, key, new.rpartition(".")[2])
-            notes.append(_note(old, old, new))
+            notes.append(describe_renaming(old))
     for sections in (["sweep", "grid"], ["sweep", "tune", "space"]):
         for old in RENAMED_KEYS.keys() & _section(renamed, sections).keys():
             renamed = _with_key(renamed, sections, old, RENAMED_KEYS[old])
-            notes.append(_note(".".join([*sections, old]), old, RENAMED_KEYS[old]))
+            notes.append(describe_renaming(old, ".".join([*sections, old])))
     if "tune" in _section(renamed, ["sweep"]):
         renamed = _in_conditions_and_points(renamed)
     return renamed, notes
 
 
-def _note(path: str, old: str, new: str) -> str:
-    where = f"{path}: " if path != old else ""
+def describe_renaming(old: str, path: str | None = None) -> str:
+    """Return the note for an old name, and where it stands if that is not its own place."""
+    new = RENAMED_KEYS[old]
+    where = f"{path}: " if path is not None else ""
     return f"{where}{old} is called {new} now; the old name is accepted until the next release"
 
 

@@ -58,6 +58,15 @@ def test_an_old_key_in_a_file_or_an_override_is_noted(tmp_path):
         assert load_config(file, ["data.subset=mrpc"]).data.config == "mrpc"
 
 
+@pytest.mark.parametrize(("in_file", "override"), [("config", "subset"), ("subset", "config")])
+def test_an_override_replaces_a_key_of_the_file_by_whichever_name(tmp_path, in_file, override):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(f"data: {{source: glue, {in_file}: sst2}}\n")
+    for given in ([f"data.{override}=mrpc"], {f"data.{override}": "mrpc"}):
+        with pytest.warns(RenamedWarning, match=r"^data\.subset is called data\.config now"):
+            assert load_config(file, given).data.config == "mrpc"
+
+
 def test_what_raybert_has_written_itself_is_read_without_a_word(tmp_path):
     file = tmp_path / "resolved.yaml"
     file.write_text("data: {source: glue, subset: sst2}\n")
