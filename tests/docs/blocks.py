@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +59,11 @@ class Block:
         lines = self.text.replace("\\\n", " ").splitlines()
         words = [shlex.split(line, comments=True) for line in lines]
         return [found for line in words if line for found in [line, *_quoted(line)]]
+
+
+def _activated() -> dict[str, str]:
+    """Return the environment of a shell in which this Python's virtual environment is active, as pages assume."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
 
 
 def _quoted(words: list[str]) -> list[list[str]]:
@@ -130,7 +137,12 @@ class Reader:
                 assert done.code == code, f"{block.place}: {line}\n{done.said}"
             else:
                 shell = subprocess.run(
-                    ["bash", "-c", line], cwd=self.folder, capture_output=True, text=True, check=False
+                    ["bash", "-c", line],
+                    cwd=self.folder,
+                    env=_activated(),
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 assert shell.returncode == code, f"{block.place}: {line}\n{shell.stdout}{shell.stderr}"
 
