@@ -7,7 +7,7 @@ import os
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables would fight with ours for the terminal
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # 19 KiB and 0.06 s a trial
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: running epochs finish
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: trials save between two steps
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # a stopped trial that still writes would spoil its actor's next one
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # our own files are the truth; Tune's snapshots are scratch
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -20,6 +20,8 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import beat_age_seconds, current_attempt, read_owner
 from raybert.sweeping.folder.restarts import read_restarts
 
+_MOST_RESTARTED = 10
+"""Lines of the screen; a driver that was killed restarts all that it had running."""
 _STATES_AT_REST = ("stopped", "ended")
 
 
@@ -49,6 +51,23 @@ class RunningTrial:
 
 
 @dataclass(frozen=True)
+class RestartedTrial:
+    """A trial that was begun more than once, and is not at work now.
+
+    Attributes:
+        trial_id: which.
+        strategy: its label.
+        seed: of the sweep.
+        restarts: when and why, oldest first (`trials/<id>/restarts.jsonl`).
+    """
+
+    trial_id: str
+    strategy: str
+    seed: int
+    restarts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SweepStatus:
     """How a sweep stands.
 
@@ -62,6 +81,7 @@ class SweepStatus:
         remaining_seconds: estimate of the phase, if there is one.
         strategies: label -> number of trials by state.
         running: trials at work.
+        restarted: other trials that were begun more than once.
         errors: distinct failures, most frequent first.
         search: by arm, how many suggestions are planned, running, complete, pruned and failed.
         damaged: files that cannot be read.
@@ -76,6 +96,7 @@ class SweepStatus:
     remaining_seconds: float | None
     strategies: dict[str, dict[str, int]]
     running: tuple[RunningTrial, ...]
+    restarted: tuple[RestartedTrial, ...]
     errors: tuple[FailureGroup, ...]
     search: dict[str, dict[str, int]]
     damaged: tuple[str, ...]
@@ -123,6 +144,7 @@ def read_status(path: Path) -> SweepStatus:
         remaining_seconds=_remaining(state) if alive else None,
         strategies={label: dict(counter) for label, counter in counts.items()},
         running=tuple(_running(folder, [*trials, *others], states | outside)),
+        restarted=tuple(_restarted(folder, [*trials, *others], states | outside)),
         errors=group_failures(folder.failed([*trials, *others])),
         search=_search(path, plan or {}),
         damaged=tuple(_damaged(folder, states)),
@@ -149,6 +171,10 @@ def status_lines(status: SweepStatus) -> Iterator[str]:
         )
         if trial.restarted:
             yield f"    begun again {trial.restarted}"
+    for past in status.restarted[:_MOST_RESTARTED]:
+        yield f"trial {past.trial_id} ({past.strategy} seed {past.seed}) was begun again {'; '.join(past.restarts)}"
+    if len(status.restarted) > _MOST_RESTARTED:
+        yield f"{len(status.restarted) - _MOST_RESTARTED:,} more were begun again: trials/*/restarts.jsonl"
     for arm, counts in status.search.items():
         words = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "planned" and count)
         yield f"search {arm}: {words or 'nothing yet'} of {counts['planned']} suggestions"
@@ -189,7 +215,7 @@ def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str
         beat, beat_file = read_beat(path), path / "heartbeat.json"
         silent = max(0.0, time.time() - beat_file.stat().st_mtime) if beat else None
         step, total = int(beat.get("step") or 0), int(trial.get("total_steps") or 0)
-        restarts = [f"{line['time']}: {line['why']}" for line in read_restarts(path)]
+        restarts = _restarts_of(path)
         yield RunningTrial(
             trial_id,
             str(trial["strategy"]),
@@ -200,6 +226,18 @@ def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str
             beat.get("host"),
             restarts[-1] if restarts else "",
         )
+
+
+def _restarted(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str, str]) -> Iterator[RestartedTrial]:
+    for trial in trials:
+        trial_id = str(trial["trial_id"])
+        restarts = () if states[trial_id] == "running" else _restarts_of(folder.trial(trial_id).path)
+        if restarts:
+            yield RestartedTrial(trial_id, str(trial["strategy"]), int(trial.get("seed") or 0), restarts)
+
+
+def _restarts_of(path: Path) -> tuple[str, ...]:
+    return tuple(f"{line['time']}: {line['why']}" for line in read_restarts(path))
 
 
 def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -75,6 +75,7 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
     assert lines[2].startswith("trial random2 (random seed 2): step 40 of 100 on node-a, last sign of life ")
     assert lines[3].endswith(": attempt 1 failed (lost): TrialError: the trial's process died")
     assert lines[3].startswith("    begun again ")
+    assert status.restarted == ()  # it is at work, and says so there
     told = json.loads(json.dumps(status.to_json()))
     assert told["errors"] == [
         {"kind": "oom", "message": "OutOfMemoryError: one example must fit", "trials": ["random1", "el2n1"]}
@@ -250,3 +251,31 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
     assert not (path / "owner.json").exists()
     short = validate_config({**document, "limits": {"sweep_seconds": 1.0}})
     assert run_sweep(read_design(short), path, Quiet()).exit_code == INTERRUPTED
+
+
+def test_why_trials_were_begun_again_is_said_after_they_ended(folder):
+    run_of(folder, "random0", pid=12)
+    note_restart(folder.trial("random0").path, 2)
+    folder.trial("el2n1").add_attempt("lost", "TrialError: the trial's process died\n\nlong")
+    note_restart(folder.trial("el2n1").path, 2)
+    status = read_status(folder.path)
+    assert [(trial.trial_id, len(trial.restarts)) for trial in status.restarted] == [("random0", 1), ("el2n1", 1)]
+    killed, lost = [line for line in status_lines(status) if "was begun again" in line]
+    assert killed.startswith("trial random0 (random seed 0) was begun again ")
+    assert killed.endswith(
+        "(pid 12 on node-a) had ended without a word: the sweep was killed or cancelled, or the machine was lost"
+    )
+    assert lost.endswith("failed (lost): TrialError: the trial's process died")
+
+
+def test_a_sweep_with_many_restarts_lists_ten_and_says_where_the_others_are(folder):
+    names = [f"proxy{number}" for number in range(12)]
+    trials = [{"trial_id": name, "role": "trial", "strategy": "all", "seed": 0, "total_steps": 1} for name in names]
+    write_json(folder.path / "plan.json", {"name": "s", "trials": trials})
+    for name in names:
+        run_of(folder, name, ended=True)
+        note_restart(folder.trial(name).path, 1)
+    lines = [line for line in status_lines(read_status(folder.path)) if "begun again" in line]
+    assert len(lines) == 11
+    assert lines[0].endswith("it had been asked to save and stop")
+    assert lines[10] == "2 more were begun again: trials/*/restarts.jsonl"
