@@ -28,6 +28,7 @@ SMALL = Table(
     ),
     grid_after="strategy",
     further=(Column("mcc", "number", "on request", optional=True),),
+    parameters_after="loss",
 )
 
 
@@ -50,11 +51,12 @@ def test_a_row_with_another_name_or_without_one_is_an_error(row, said):
         SMALL.row(row)
 
 
-def test_varied_hyperparameters_have_their_place():
+def test_varied_and_tuned_hyperparameters_have_their_place():
     assert SMALL.order(["train.epochs"]) == ["strategy", "train.epochs", "loss", "notes", "total"]
-    assert [entry.name for entry in describe_columns(SMALL)] == [
-        *("strategy", "<dotted key>", "loss", "notes", "total", "mcc")
-    ]
+    assert SMALL.order([], ["model.dropout"]) == ["strategy", "loss", "model.dropout", "notes", "total"]
+    described = {entry.description: entry.name for entry in describe_columns(SMALL)}
+    assert [*described.values()] == ["strategy", "<dotted key>", "loss", "<dotted key>", "notes", "total", "mcc"]
+    assert described["a tuned parameter, a column for each"] == "<dotted key>"
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

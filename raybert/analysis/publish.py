@@ -24,7 +24,26 @@ from raybert.config import load_stored_config
 from raybert.files import atomic_folder, atomic_path, write_text
 from raybert.sweeping.folder.best import best_trials, read_refit
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.tables import EVALUATIONS, RENAMED_PLOTS, RENAMED_TABLES, SUMMARY, TRIALS, Table
+from raybert.tables import (
+    BEST_CONFIGURATIONS,
+    EQUAL_COST,
+    ERRORS,
+    ESTIMATE,
+    EVALUATIONS,
+    IMPORTANCES,
+    NEAR_BEST,
+    OVERLAP,
+    PRUNING,
+    RENAMED_PLOTS,
+    RENAMED_TABLES,
+    SELECTED_CLASSES,
+    SELECTED_LENGTH_QUANTILES,
+    SELECTED_LENGTHS,
+    SUGGESTIONS,
+    SUMMARY,
+    TRIALS,
+    Table,
+)
 
 if TYPE_CHECKING:
     from raybert.sweeping.folder.outcome import Outcome
@@ -33,10 +52,7 @@ if TYPE_CHECKING:
 def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
-    `results/{evaluations,trials,summary,overlap}` as parquet and csv; `equal_cost`, classes and lengths of the selected
-    subsets as csv; of a hyperparameter search `search` as parquet and csv, `best_configurations`, `near_best`,
-    `importances` and `pruning` as csv, and `plots/search_*.png`; `errors.csv`, distinct failures; `estimate.csv`, what
-    the sweep was expected to take and took; `notes.txt`, one note a line.
+    The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line.
 
     Args:
         folder: of the results.
@@ -48,9 +64,9 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
     sweep = replace(load_sweep(folder), outcome=outcome)
     _remove_old_names(sweep.folder)
     for table in (EVALUATIONS, TRIALS, SUMMARY):
-        _write_table(getattr(sweep, table.name), sweep.folder / "results" / table.name, table)
-    _write_csv(failures_table(find_failures(sweep), sweep.folder), sweep.folder / "results" / "errors")
-    _write_csv(estimate_table(sweep), sweep.folder / "results" / "estimate")
+        _write_table(sweep.folder, table, getattr(sweep, table.name))
+    _write_table(sweep.folder, ERRORS, failures_table(find_failures(sweep), sweep.folder))
+    _write_table(sweep.folder, ESTIMATE, estimate_table(sweep))
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep)
@@ -62,13 +78,13 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
     return sweep
 
 
-def _write_table(frame: pd.DataFrame, stem: Path, table: Table | None = None) -> None:
-    with atomic_path(stem.with_suffix(".parquet")) as temporary:
-        if table is None:
-            frame.to_parquet(temporary, index=False)
-        else:
-            pq.write_table(arrow_table(frame, table), temporary)
-    _write_csv(frame, stem)
+def _write_table(folder: Path, table: Table, frame: pd.DataFrame) -> None:
+    for suffix in table.suffixes:
+        with atomic_path(folder / "results" / f"{table.name}{suffix}") as temporary:
+            if suffix == ".parquet":
+                pq.write_table(arrow_table(frame, table), temporary)
+            else:
+                frame.to_csv(temporary, index=False)
 
 
 def _remove_old_names(folder: Path) -> None:
@@ -80,15 +96,10 @@ def _remove_old_names(folder: Path) -> None:
         (folder / "plots" / f"{name}.png").unlink(missing_ok=True)
 
 
-def _write_csv(frame: pd.DataFrame, stem: Path) -> None:
-    with atomic_path(stem.with_suffix(".csv")) as temporary:
-        frame.to_csv(temporary, index=False)
-
-
 def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
-    _write_csv(equal_cost_table(sweep.trials, sweep.evaluations), sweep.folder / "results" / "equal_cost")
+    _write_table(sweep.folder, EQUAL_COST, equal_cost_table(sweep.trials, sweep.evaluations))
     for name in ("accuracy", "cost", "samples_per_pass", "learning_curves"):
         plots.save_figure(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
 
@@ -96,16 +107,14 @@ def _write_comparison(sweep: Sweep) -> None:
 def _write_search(sweep: Sweep, search: Search) -> None:
     from raybert.analysis import plots
 
-    results = sweep.folder / "results"
-    _write_table(search.suggestions, results / "search")
-    tables = {
-        "best_configurations": search.best,
-        "near_best": search.near_best,
-        "importances": search.importances,
-        "pruning": search.pruning,
-    }
-    for name, table in tables.items():
-        _write_csv(table, results / name)
+    for table, frame in (
+        (SUGGESTIONS, search.suggestions),
+        (BEST_CONFIGURATIONS, search.best),
+        (NEAR_BEST, search.near_best),
+        (IMPORTANCES, search.importances),
+        (PRUNING, search.pruning),
+    ):
+        _write_table(sweep.folder, table, frame)
     figures = {
         "history": plots.draw_search_history(search),
         "cost": plots.draw_search_cost(search),
@@ -123,9 +132,9 @@ def _write_selected(sweep: Sweep) -> None:
     """Write how far the subsets agree, and their classes and lengths."""
     from raybert.analysis import plots
 
-    results, pictures = sweep.folder / "results", sweep.folder / "plots"
+    pictures = sweep.folder / "plots"
     overlap = overlap_table(sweep.agreement)
-    _write_table(overlap, results / "overlap")
+    _write_table(sweep.folder, OVERLAP, overlap)
     if not overlap.empty:
         plots.save_figure(plots.draw_overlap(overlap), pictures / "overlap.png")
     pools = sweep.pools()
@@ -135,9 +144,9 @@ def _write_selected(sweep: Sweep) -> None:
     lengths = {fold: pool["length"].to_numpy() for fold, pool in pools.items()}
     shares = sweep.class_shares
     quantiles = length_quantiles(subsets, lengths)
-    _write_csv(shares, results / "selected_classes")
-    _write_csv(length_histogram(subsets, lengths), results / "selected_lengths")
-    _write_csv(quantiles, results / "selected_length_quantiles")
+    _write_table(sweep.folder, SELECTED_CLASSES, shares)
+    _write_table(sweep.folder, SELECTED_LENGTHS, length_histogram(subsets, lengths))
+    _write_table(sweep.folder, SELECTED_LENGTH_QUANTILES, quantiles)
     if (shares["strategy"] != "all").any():  # which is the pool itself
         plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png")
         plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from raybert.config.metrics import TRIAL_METRICS
 from raybert.tables.runs import TRIALS
-from raybert.tables.schema import Column, Table
+from raybert.tables.schema import Column, Table, computed
 
 COMPARED = ("test_accuracy", "test_macro_f1")
 """Metrics of which strategies are compared with the baselines."""
@@ -36,15 +36,15 @@ _COUNTS = {
 
 
 def _number(name: str, description: str, unit: str = "") -> Column:
-    return Column(name, "number", description, unit, origin="tables")
+    return computed(name, "number", description, unit)
 
 
 def _text(name: str, description: str) -> Column:
-    return Column(name, "text", description, origin="tables")
+    return computed(name, "text", description)
 
 
 def _whole(name: str, description: str) -> Column:
-    return Column(name, "whole", description, origin="tables")
+    return computed(name, "whole", description)
 
 
 def _interval(name: str, mean: str, of_what: str) -> Iterator[Column]:
@@ -76,15 +76,36 @@ SUMMARY = Table(
         _text("note", "what the row lacks, in words"),
     ),
     grid_after="budget",
+    suffixes=(".parquet", ".csv"),
+)
+
+_PAIR = (
+    _whole("budget", TRIALS["budget"].description),
+    _text("strategy_a", "one strategy"),
+    _text("strategy_b", "the other"),
+)
+PAIR_KEYS = tuple(column.name for column in _PAIR)
+"""Which strategies are compared, and where."""
+AGREEMENT = Table(
+    "agreement",
+    "two strategies at a budget, a seed and a fold: how far their subsets agree (`Sweep.agreement`)",
+    (
+        *_PAIR,
+        *(_whole(name, TRIALS[name].description) for name in ("seed", "fold", "pool_size")),
+        _whole("num_a", "how many different examples the one has trained on, whatever the schedule"),
+        _whole("num_b", "how many the other has"),
+        _number("jaccard", "share of what both have in what either has"),
+        _number("jaccard_by_chance", "the same of two random draws of these sizes"),
+        _number("spearman", "rank correlation of the scores of the whole pool; NaN: one has none"),
+        _number("ranking", "1: both scores rank the pool alike, -1: in reverse, 0: differently, NaN: unknown"),
+    ),
 )
 
 OVERLAP = Table(
     "overlap",
     "two strategies at a budget: how far their subsets agree, as means over seeds and folds",
     (
-        _whole("budget", TRIALS["budget"].description),
-        _text("strategy_a", "one strategy"),
-        _text("strategy_b", "the other"),
+        *_PAIR,
         _number("pool_size", TRIALS["pool_size"].description, "examples"),
         _number("num_a", "how many different examples the one has trained on", "examples"),
         _number("num_b", "how many the other has", "examples"),
@@ -93,6 +114,7 @@ OVERLAP = Table(
         _number("spearman", "rank correlation of the scores of the whole pool; NaN: one has none"),
         _whole("num_seeds", "seeds behind the means"),
     ),
+    suffixes=(".parquet", ".csv"),
 )
 
 EQUAL_COST = Table(
@@ -108,4 +130,5 @@ EQUAL_COST = Table(
         _whole("num_seeds", "seeds, with folds seeds x folds"),
         _whole("num_begun", "those that have an evaluation within the cost"),
     ),
+    suffixes=(".csv",),
 )

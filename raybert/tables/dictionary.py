@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raybert.tables.comparison import EQUAL_COST, OVERLAP, SUMMARY
+from raybert.tables.comparison import AGREEMENT, EQUAL_COST, OVERLAP, SUMMARY
+from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
+from raybert.tables.reports import ERRORS, ESTIMATE
 from raybert.tables.runs import EVALUATIONS, LOSSES, PREDICTIONS, SELECTION, TRIALS
 from raybert.tables.schema import TYPE_WORDS, Table
+from raybert.tables.search import BEST_CONFIGURATIONS, HISTORY, IMPORTANCES, NEAR_BEST, PRUNING, SUGGESTIONS
+from raybert.tables.subsets import (
+    CONFLICTS,
+    HELD_OUT,
+    POOL,
+    SELECTED_CLASSES,
+    SELECTED_LENGTH_QUANTILES,
+    SELECTED_LENGTHS,
+)
 
+_COMPARISON = (TRIALS, EVALUATIONS, SUMMARY, EQUAL_COST, OVERLAP, AGREEMENT)
+_SUBSETS = (SELECTED_CLASSES, SELECTED_LENGTHS, SELECTED_LENGTH_QUANTILES)
+_SEARCH = (SUGGESTIONS, BEST_CONFIGURATIONS, NEAR_BEST, IMPORTANCES, PRUNING, HISTORY)
+_OF_A_RUN = (SELECTION, LOSSES, PREDICTIONS, CONFLICTS, MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES)
 TABLES = {
-    table.name: table for table in (TRIALS, EVALUATIONS, SUMMARY, OVERLAP, EQUAL_COST, SELECTION, LOSSES, PREDICTIONS)
+    table.name: table for table in (*_COMPARISON, *_SUBSETS, ERRORS, ESTIMATE, *_SEARCH, *_OF_A_RUN, POOL, HELD_OUT)
 }
 """By name, in the order of the documentation."""
+
+_GRID, _TUNED = "<varied>", "<tuned>"
+"""Stand in the order for columns that every sweep has of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,9 @@ def describe_columns(table: Table) -> list[Entry]:
     entries = {
         column.name: Entry(column.name, TYPE_WORDS[column.kind], column.unit, column.description) for column in table
     }
-    grid = Entry("<dotted key>", "of its values", "", "a varied hyperparameter, a column for each")
-    order = [*table.order(["<dotted key>"]), *(column.name for column in table.further)]
-    return [entries.get(name, grid) for name in order]
+    own = {
+        _GRID: Entry("<dotted key>", "of its values", "", "a varied hyperparameter, a column for each"),
+        _TUNED: Entry("<dotted key>", "of its values", "", "a tuned parameter, a column for each"),
+    }
+    order = [*table.order([_GRID], [_TUNED]), *(column.name for column in table.further)]
+    return [(entries | own)[name] for name in order]

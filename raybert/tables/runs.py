@@ -60,6 +60,7 @@ TRIALS = Table(
         Column("notes", "text", "what a user should know of the run, joined by `; `", optional=True),
     ),
     grid_after="error",
+    suffixes=(".parquet", ".csv"),
     further=tuple(metric_column("validation", name, _BEST, optional=True) for name in _FURTHER),
 )
 
@@ -81,6 +82,7 @@ EVALUATIONS = Table(
         Column("seconds", "number", "training, evaluation and selection so far, without signals", "s"),
     ),
     grid_after="budget",
+    suffixes=(".parquet", ".csv"),
     further=tuple(metric_column("validation", name, _THIS, optional=True) for name in _FURTHER),
 )
 

@@ -10,16 +10,23 @@ from typing import Any, Literal
 
 from raybert.config.metrics import METRICS
 
-Kind = Literal["text", "whole", "whole32", "count", "number", "number32", "counts"]
+Kind = Literal[
+    "text", "whole", "whole32", "count", "count32", "number", "number32", "flag", "texts", "counts", "numbers", "any"
+]
 Origin = Literal["plan", "run", "tables"]
 DTYPES: Mapping[Kind, str] = {
     "text": "str",
     "whole": "int64",
     "whole32": "int32",
     "count": "Int64",
+    "count32": "Int32",
     "number": "float64",
     "number32": "float32",
+    "flag": "bool",
+    "texts": "object",
     "counts": "object",
+    "numbers": "object",
+    "any": "object",
 }
 """The pandas type of a column of each kind, whatever is missing."""
 TYPE_WORDS: Mapping[Kind, str] = {
@@ -27,9 +34,14 @@ TYPE_WORDS: Mapping[Kind, str] = {
     "whole": "int64",
     "whole32": "int32",
     "count": "int64, may be missing",
+    "count32": "int32, may be missing",
     "number": "float64, may be NaN",
     "number32": "float32, may be NaN",
+    "flag": "true or false",
+    "texts": "list of text",
     "counts": "list of int64",
+    "numbers": "list of float64",
+    "any": "number or text",
 }
 """What a dictionary of columns says of each kind."""
 
@@ -60,6 +72,11 @@ class Column:
         return DTYPES[self.kind]
 
 
+def computed(name: str, kind: Kind, description: str, unit: str = "") -> Column:
+    """Return a column that nobody knows before the table is made."""
+    return Column(name, kind, description, unit, origin="tables")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the results.
@@ -70,6 +87,9 @@ class Table:
         columns: in the order of the table.
         grid_after: the column after which the varied hyperparameters stand, each under its dotted key.
         further: columns that only some sweeps have, last.
+        parameters_after: the column after which the tuned parameters stand, likewise.
+        suffixes: of the files `results/<name><suffix>` that it is published as; none: it is in no file of its own, or
+            where the description says.
     """
 
     name: str
@@ -77,6 +97,8 @@ class Table:
     columns: tuple[Column, ...]
     grid_after: str | None = None
     further: tuple[Column, ...] = ()
+    parameters_after: str | None = None
+    suffixes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of a name."""
@@ -94,13 +116,20 @@ class Table:
     def _by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self}
 
-    def order(self, grid_columns: Sequence[str] = ()) -> list[str]:
-        """Return the names of the columns that every sweep has, in order, with its varied hyperparameters."""
+    def order(self, grid_columns: Sequence[str] = (), parameters: Sequence[str] = ()) -> list[str]:
+        """Return the names of the columns that every sweep has, in order, with those that are its own.
+
+        Args:
+            grid_columns: its varied hyperparameters.
+            parameters: its tuned ones.
+        """
         names: list[str] = []
         for column in self.columns:
             names.append(column.name)
             if column.name == self.grid_after:
                 names += grid_columns
+            if column.name == self.parameters_after:
+                names += parameters
         return names
 
     def row(self, values: Mapping[str, Any]) -> dict[str, Any]:

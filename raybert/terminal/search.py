@@ -13,7 +13,7 @@ from rich.text import Text
 from raybert.analysis.search import Search
 from raybert.analysis.search.importances import OVERALL
 from raybert.analysis.search.labels import arm_names, short_parameter_names
-from raybert.analysis.search.tables import ARM_KEYS
+from raybert.tables.search import ARM_KEYS
 
 _WIDTH = 80
 _NAME = 16

@@ -24,7 +24,7 @@ from raybert.analysis.plots.style import (
 from raybert.analysis.search import Search
 from raybert.analysis.search.importances import OVERALL, UNPREDICTABLE
 from raybert.analysis.search.labels import Arm, arm_names, short_parameter_names
-from raybert.analysis.search.tables import ARM_KEYS
+from raybert.tables.search import ARM_KEYS
 
 LIGHT = "#d0d0d0"
 STATE_COLOURS = {"complete": PALETTE[0], "pruned": PALETTE[4], "failed": PALETTE[1], "running": "#bbbbbb"}

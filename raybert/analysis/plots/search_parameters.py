@@ -18,7 +18,8 @@ from raybert.analysis.plots.search import arm_labels, value_limits
 from raybert.analysis.plots.style import PALETTE, distinct_short_names, number_log_ticks, place_legend, tidy
 from raybert.analysis.search import Parameter, Search
 from raybert.analysis.search.labels import Arm, short_parameter_names
-from raybert.analysis.search.tables import ARM_KEYS, complete_suggestions
+from raybert.analysis.search.tables import complete_suggestions
+from raybert.tables.search import ARM_KEYS
 
 _MOST = 8
 """Parameters in one plot."""

@@ -10,24 +10,25 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.columns import typed_frame
 from raybert.config import ResourcesConfig, load_stored_config
 from raybert.files import read_json
 from raybert.sweeping.estimate.describe import duration
 from raybert.sweeping.plan.roles import REFIT, TUNE
+from raybert.tables import ESTIMATE
 
 _UNITS = {"cpu_hours": " CPU-hours", "gpu_hours": " GPU-hours", "disk_bytes": " MB of disk"}
-_COLUMNS = ("quantity", "estimated", "low", "high", "measured")
 
 
 def estimate_table(sweep: Sweep) -> pd.DataFrame:
-    """Return a row per estimated quantity: wall_seconds, cpu_hours or gpu_hours, disk_bytes.
+    """Return a row per estimated quantity: `ESTIMATE`; none where nothing was estimated.
 
     `measured` is NaN while trials of the estimate are not finished, and for wall seconds if a process was killed.
     Wall time ends before the report is written; disk is that of trials and of the best model.
     """
     document = read_json(sweep.folder / "estimate.json")
     if document is None:
-        return pd.DataFrame(columns=list(_COLUMNS))
+        return typed_frame([], ESTIMATE)
     measured = _measure(sweep, document)
     rows = [
         {
@@ -39,7 +40,7 @@ def estimate_table(sweep: Sweep) -> pd.DataFrame:
         }
         for name, span in document["quantities"].items()
     ]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return typed_frame(rows, ESTIMATE)
 
 
 def estimate_line(sweep: Sweep) -> str | None:

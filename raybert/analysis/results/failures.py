@@ -10,24 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.columns import typed_frame
 from raybert.sweeping.folder.failures import FailedRun, FailureGroup, group_failures
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.tables import ERRORS
 
 _LOG_LINES = 6
-_COLUMNS = (
-    "error",
-    "kind",
-    "num_trials",
-    "num_readers",
-    "first_trial",
-    "strategy",
-    "seed",
-    "fold",
-    "node",
-    "attempts",
-    "reproduce",
-    "trials",
-)
 
 
 def find_failures(sweep: Sweep) -> tuple[FailureGroup, ...]:
@@ -50,7 +38,7 @@ def end_of_log(folder: Path, run: FailedRun) -> tuple[str, ...]:
 
 
 def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame:
-    """Return a row per distinct error, for `results/errors.csv`; `trials` are ids, the first one first.
+    """Return a row per distinct error: `ERRORS`.
 
     Args:
         groups: as from `find_failures`.
@@ -73,7 +61,7 @@ def failures_table(groups: Sequence[FailureGroup], folder: Path) -> pd.DataFrame
         }
         for group in groups
     ]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return typed_frame(rows, ERRORS)
 
 
 def _failed_runs(sweep: Sweep) -> Iterator[FailedRun]:

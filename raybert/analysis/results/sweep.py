@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from raybert.analysis.results import notes
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
 from raybert.analysis.search import Search, load_search
-from raybert.analysis.statistics.overlap import PAIR_COLUMNS, compare_subsets
+from raybert.analysis.statistics.columns import typed_frame
+from raybert.analysis.statistics.overlap import compare_subsets
 from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.sweeping.folder.trial_folder import TrialFolder
-from raybert.tables import RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
+from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
 if TYPE_CHECKING:
     from raybert.sweeping.folder.outcome import Outcome
@@ -199,7 +200,7 @@ class Sweep:
             subsets = [self._subset(trial, with_scores=True) for trial in group.to_dict("records")]
             parts.append(compare_subsets([subset for subset in subsets if subset is not None]))
         parts = [part for part in parts if not part.empty]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PAIR_COLUMNS))
+        return pd.concat(parts, ignore_index=True) if parts else typed_frame([], AGREEMENT)
 
     def predictions(self, trial_id: str) -> pd.DataFrame:
         """Return split, row, label and prob_0..prob_{C-1} of a trial's best evaluation.

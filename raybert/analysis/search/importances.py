@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.search.tables import ARM_KEYS, Parameter, complete_suggestions
+from raybert.analysis.search.tables import Parameter, complete_suggestions
+from raybert.analysis.statistics.columns import typed_frame
+from raybert.tables import IMPORTANCES
+from raybert.tables.search import ARM_KEYS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -28,11 +31,10 @@ _TREE_ROWS, _ALL_TREE_ROWS = 4_000, 24_000
 """Trees times suggestions, of one forest and of all together, from which on there are fewer trees."""
 _OUT_OF_BAG_TREES = 32
 """So many that every suggestion is unseen by some tree."""
-_COLUMNS = ("strategy", "parameter", "importance", "num_suggestions", "is_conditional", "rank_correlation", "p", "why")
 
 
 def importances_table(suggestions: pd.DataFrame, parameters: Mapping[str, Parameter]) -> pd.DataFrame:
-    """Return the importance of every parameter, per strategy and `(overall)`, largest first.
+    """Return the importance of every parameter, per strategy and `(overall)`, largest first: `IMPORTANCES`.
 
     `importance` is the share of the variance of a random forest's predictions over the space that the parameter
     explains alone; what is missing to 1 are interactions. `rank_correlation` is Spearman's between the values and what
@@ -44,8 +46,6 @@ def importances_table(suggestions: pd.DataFrame, parameters: Mapping[str, Parame
     all arms, each centred at its own mean, so that what strategies differ by is no effect of a parameter. A
     parameter that only some suggestions have is judged among those; one of a single strategy is not in `(overall)`.
     `importance` is empty where `why` says why.
-
-    Columns: strategy, parameter, importance, num_suggestions, is_conditional, rank_correlation, p, why.
 
     Source: Hutter et al. 2014, "An Efficient Approach for Assessing Hyperparameter Importance", by optuna. Deviation:
     parameters with a logarithmic space are logarithms here, as they are sampled; optuna weighs them linearly, by which
@@ -60,7 +60,7 @@ def importances_table(suggestions: pd.DataFrame, parameters: Mapping[str, Parame
     num_trees = min(_TREES, max(_FEWEST_TREES, _ALL_TREE_ROWS // max(1, num_rows)))
     parts = [_of_group(str(strategy), rows, parameters, num_trees) for strategy, rows in groups.items()]
     parts += [_of_group(strategy, centred[:0], parameters, num_trees) for strategy in missing]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_COLUMNS))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _of_group(strategy: str, rows: pd.DataFrame, parameters: Mapping[str, Parameter], num_trees: int) -> pd.DataFrame:
@@ -74,11 +74,9 @@ def _of_group(strategy: str, rows: pd.DataFrame, parameters: Mapping[str, Parame
             conditional.setdefault(tuple(np.flatnonzero(rows[name].notna())), []).append(name)
     for present, together in conditional.items():
         records += _evaluate(rows.iloc[list(present)], [*everywhere, *together], together, parameters, num_trees)
-    table = pd.DataFrame.from_records(records or [{"parameter": "", "why": "no complete suggestion"}])
-    table = table.assign(strategy=strategy, is_conditional=~table["parameter"].isin([*everywhere, ""]))
-    types = {"importance": "float64", "rank_correlation": "float64", "p": "float64", "why": "str"}
-    table = table.reindex(columns=list(_COLUMNS)).astype(types)
-    table["num_suggestions"] = table["num_suggestions"].fillna(0).astype("int64")
+    records = records or [{"parameter": "", "num_suggestions": 0, "why": "no complete suggestion"}]
+    rest = ({"strategy": strategy, "is_conditional": r["parameter"] not in (*everywhere, "")} for r in records)
+    table = typed_frame([record | more for record, more in zip(records, rest, strict=True)], IMPORTANCES)
     return table.sort_values("importance", ascending=False, kind="stable")
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.search.noise import CONFIDENCE, Noise, subset_quantile
-from raybert.analysis.search.tables import ARM_KEYS, Parameter, complete_suggestions
+from raybert.analysis.search.tables import Parameter, complete_suggestions
+from raybert.analysis.statistics.columns import typed_frame
+from raybert.tables import NEAR_BEST
+from raybert.tables.search import ARM_KEYS
 
 UNKNOWN_NOISE_FRACTION = 0.01
 """Of the best value: what counts as near it where nothing says how large the noise is."""
@@ -17,25 +20,12 @@ _UNKNOWN = (
     "near the best: within 1 % of it; how much is chance is not known without several seeds of a suggestion "
     "(`sweep.tune.seeds_per_suggestion`) or of a finished comparison (`sweep.seeds`)"
 )
-COLUMNS = (
-    *ARM_KEYS,
-    "parameter",
-    "best",
-    "low",
-    "high",
-    "tried_below",
-    "tried_above",
-    "values",
-    "num_near",
-    "num_complete",
-    "margin",
-)
 
 
 def near_best_table(
     suggestions: pd.DataFrame, parameters: Mapping[str, Parameter], maximize: bool, noise: Noise | None
 ) -> pd.DataFrame:
-    """Return per arm and parameter the values of all suggestions that may be the arm's best.
+    """Return per arm and parameter the values of all suggestions that may be the arm's best: `NEAR_BEST`.
 
     A search of 20 noisy trials finds *a* good configuration, and its best one is partly luck. A suggestion may be
     the best if it is worse than the best one by no more than `margin`: the set of those holds the truly best of the
@@ -43,11 +33,9 @@ def near_best_table(
     `noise.subset_quantile`; Bonferroni over arms). With unknown noise the margin is 1 % of the best value, and
     nothing is claimed.
 
-    Columns: arm, strategy, parameter, best (value of the best suggestion), low and high (of those that may be the
-    best), tried_below and tried_above (the nearest complete suggestion outside, or the end of the space: between
-    them nothing was tried, so the optimum can lie anywhere there), values (all near ones; in place of a range where
-    the parameter is a choice), num_near, num_complete, margin. With several parameters a range is a projection: a
-    value outside may be good beside others than it was tried with.
+    Between `tried_below` and `low`, and `high` and `tried_above`, nothing was tried, so the optimum can lie anywhere
+    there. With several parameters a range is a projection: a value outside may be good beside others than it was
+    tried with.
     """
     complete = complete_suggestions(suggestions)
     groups = list(complete.groupby(list(ARM_KEYS), sort=False))
@@ -62,7 +50,7 @@ def near_best_table(
             if pd.notna(best[name]):
                 where = _range(own[name], near[name].dropna(), parameter)
                 rows.append({"arm": arm, "strategy": strategy, "parameter": name, "best": best[name]} | where | counts)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return typed_frame(rows, NEAR_BEST)
 
 
 def _margin(complete: pd.DataFrame, noise: Noise | None, num_arms: int) -> float:

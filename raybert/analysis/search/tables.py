@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from raybert.analysis.search.studies import StudiedArm
-from raybert.analysis.statistics.columns import plain_column
+from raybert.analysis.statistics.columns import typed_frame
+from raybert.tables import BEST_CONFIGURATIONS, HISTORY, PRUNING, SUGGESTIONS
+from raybert.tables.search import ARM_KEYS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 ENDED = ("complete", "pruned", "failed")
-ARM_KEYS = ("arm", "strategy")
 STRATEGY = "strategy"
 """The parameter by which a shared study chooses the strategy: a column of its own."""
 
@@ -88,32 +89,18 @@ def _word(value: Any) -> str:
 
 
 def suggestions_table(arms: Sequence[StudiedArm], parameters: Mapping[str, Parameter]) -> pd.DataFrame:
-    """Return a row per suggestion, arm by arm in the order of their numbers.
+    """Return a row per suggestion, arm by arm in the order of their numbers: `SUGGESTIONS`.
 
     An arm is a strategy at a grid point, with a study of its own; in a shared search all strategies are one arm, and
-    whatever is said per arm is said per strategy in it.
-
-    Columns: arm, strategy, the grid's keys, number, state (complete, pruned, failed, running, waiting), value, the
-    parameters by dotted key, num_seeds (finished), seeds, seed_values, examples_seen, seconds, why.
-
-    `value` is the mean of the best validation values of all seeds; where the state is not complete it is what was
-    known when it ended, at fewer examples, and cannot be compared. Choices are text. A parameter that a suggestion
-    does not have (another arm's, or conditional) is empty.
+    whatever is said per arm is said per strategy in it. Choices are text. A parameter that a suggestion does not have
+    (another arm's, or conditional) is empty.
     """
     grid = list(dict.fromkeys(key for arm in arms for key in arm.grid))
     rows = [_row(arm, trial, parameters) for arm in arms for trial in arm.trials]
-    front = [*ARM_KEYS, *grid, "number", "state", "value", *parameters]
-    frame = pd.DataFrame.from_records(
-        rows, columns=[*front, "num_seeds", "seeds", "seed_values", "examples_seen", "seconds", "why"]
-    )
-    for column in grid:
-        frame[column] = plain_column(frame[column])
+    frame = typed_frame(rows, SUGGESTIONS, grid, [*parameters])
     for name, parameter in parameters.items():
         frame[name] = frame[name].astype("str" if parameter.is_text else "Int64" if parameter.is_whole else "float64")
-    return frame.astype(
-        {"number": "int64", "num_seeds": "int64", "value": "float64", "examples_seen": "Int64", "seconds": "float64"}
-        | dict.fromkeys((*ARM_KEYS, "state", "why"), "str")
-    )
+    return frame
 
 
 def _row(arm: StudiedArm, trial: FrozenTrial, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -141,11 +128,7 @@ def _cell(parameter: Parameter, value: Any) -> Any:
 
 
 def best_table(suggestions: pd.DataFrame, parameters: Mapping[str, Parameter], maximize: bool) -> pd.DataFrame:
-    """Return the best complete suggestion of every arm that has one; of equal ones the first.
-
-    Columns: arm, strategy, the grid's keys, number, value, the parameters, num_complete, gain_over_median (how much
-    better than the arm's median complete suggestion), gain_over_first (than suggestion 0, where that is complete).
-    """
+    """Return the best complete suggestion of every arm that has one: `BEST_CONFIGURATIONS`."""
     keys = list(suggestions.columns[: list(suggestions.columns).index("number")])
     rows = []
     for _, arm in complete_suggestions(suggestions).groupby(list(ARM_KEYS), sort=False):
@@ -159,18 +142,13 @@ def best_table(suggestions: pd.DataFrame, parameters: Mapping[str, Parameter], m
                 "gain_over_first": signed.max() - first.iloc[0] if len(first) else float("nan"),
             }
         )
-    gains = ["num_complete", "gain_over_median", "gain_over_first"]
-    types = {**suggestions.dtypes, "num_complete": "int64", "gain_over_median": "float64", "gain_over_first": "float64"}
-    columns = [*keys, "number", "value", *parameters, *gains]
-    return pd.DataFrame(rows, columns=columns).astype({column: types[column] for column in columns})
+    grid = keys[len(ARM_KEYS) :]
+    frame = typed_frame(rows, BEST_CONFIGURATIONS, grid, [*parameters])
+    return frame.astype({name: suggestions.dtypes[name] for name in (*grid, *parameters)})
 
 
 def history_table(suggestions: pd.DataFrame, maximize: bool) -> pd.DataFrame:
-    """Return how the best complete value of every arm grew, over the suggestions that have ended.
-
-    Columns: arm, strategy, number, state, value, best_value (so far; empty before the first complete one),
-    cumulated_examples and cumulated_seconds (spent by then, with what was pruned or failed).
-    """
+    """Return how the best complete value of every arm grew, over the suggestions that have ended: `HISTORY`."""
     ended = suggestions[suggestions["state"].isin(ENDED)]
     signed = ended["value"].where(ended["state"] == "complete") * (1 if maximize else -1)
     groups = [ended[key] for key in ARM_KEYS]
@@ -179,17 +157,11 @@ def history_table(suggestions: pd.DataFrame, maximize: bool) -> pd.DataFrame:
     for column in ("examples_seen", "seconds"):
         spent = ended[column].astype("float64").fillna(0.0)
         history[f"cumulated_{column.removesuffix('_seen')}"] = spent.groupby(groups, sort=False).cumsum()
-    return history.reset_index(drop=True)
+    return history[HISTORY.order()].reset_index(drop=True)
 
 
 def pruning_table(suggestions: pd.DataFrame) -> pd.DataFrame:
-    """Return what became of the suggestions of every arm, and what they cost.
-
-    Columns: arm, strategy, num_suggestions, num_complete, num_pruned, num_failed, num_running (or waiting),
-    complete_rate, pruned_rate and failed_rate (of those that have ended), examples_seen, seconds, examples_pruned and
-    seconds_pruned (spent on what was pruned), seconds_per_suggestion, full_cost_fraction (examples spent, of what
-    all that ended would have cost to the end: their number times the median of the complete ones).
-    """
+    """Return what became of the suggestions of every arm, and what they cost: `PRUNING`."""
     rows = []
     for (arm, strategy), own in suggestions.groupby(list(ARM_KEYS), sort=False):
         ended, pruned = own[own["state"].isin(ENDED)], own[own["state"] == "pruned"]
@@ -206,7 +178,7 @@ def pruning_table(suggestions: pd.DataFrame) -> pd.DataFrame:
             | {"seconds_pruned": pruned["seconds"].sum(), "seconds_per_suggestion": seconds.mean()}
             | {"full_cost_fraction": examples.sum() / full_cost if full_cost else float("nan")}
         )
-    return pd.DataFrame(rows).astype({"examples_seen": "int64", "examples_pruned": "int64"})
+    return typed_frame(rows, PRUNING)
 
 
 def complete_suggestions(suggestions: pd.DataFrame) -> pd.DataFrame:

@@ -9,23 +9,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.subsets import Subset
-from raybert.tables import OVERLAP
+from raybert.tables import AGREEMENT, OVERLAP
+from raybert.tables.comparison import PAIR_KEYS
 
-PAIR_COLUMNS = (
-    "budget",
-    "strategy_a",
-    "strategy_b",
-    "seed",
-    "fold",
-    "pool_size",
-    "num_a",
-    "num_b",
-    "jaccard",
-    "jaccard_by_chance",
-    "spearman",
-    "ranking",
-)
 _EXACT = 1e-9
 _NEARLY = 1e-3
 """Rankings that differ more than this are not the same one up to ties: a flag of two values ranks next to nothing."""
@@ -33,19 +21,14 @@ _FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
 
 
 def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
-    """Return the agreement of every two subsets of one pool, budget, seed and fold, one row per pair.
-
-    Columns: budget, strategy_a, strategy_b, seed, fold, pool_size, num_a and num_b (how many examples were
-    trained on up to the end, whatever the schedule), jaccard of these sets, jaccard_by_chance (two random draws of
-    these sizes), spearman of the scores of the whole pool (NaN where one has none), and ranking: 1 if both scores
-    rank the pool alike, -1 if in reverse, 0 if differently, NaN if unknown.
+    """Return the agreement of every two subsets of one pool, budget, seed and fold: `AGREEMENT`.
 
     Strategies of budget kind `none` are left out: they share no budget with the others, and most train on the
     whole pool, whose overlap with anything says only how large that is.
     """
     subsets = [subset for subset in subsets if subset.budget_kind != "none"]
     if len(subsets) < 2:
-        return pd.DataFrame(columns=list(PAIR_COLUMNS))
+        return typed_frame([], AGREEMENT)
     # float32 products run on BLAS, and count exactly below 2^24.
     chosen = np.stack([subset.chosen for subset in subsets]).astype(np.float32)
     shared = (chosen @ chosen.T).astype(np.int64)
@@ -61,8 +44,8 @@ def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
             correlations[a, b],
             _ranking(one.pool_scores, other.pool_scores, float(correlations[a, b])),
         )
-        rows.append(dict(zip(PAIR_COLUMNS, values, strict=True)))
-    return pd.DataFrame(rows)
+        rows.append(dict(zip(AGREEMENT.order(), values, strict=True)))
+    return typed_frame(rows, AGREEMENT)
 
 
 def overlap_table(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -71,9 +54,9 @@ def overlap_table(pairs: pd.DataFrame) -> pd.DataFrame:
     Args:
         pairs: rows of `compare_subsets`.
     """
-    keys = ["budget", "strategy_a", "strategy_b"]
+    keys = list(PAIR_KEYS)
     if pairs.empty:
-        return pd.DataFrame(columns=OVERLAP.order())
+        return typed_frame([], OVERLAP)
     groups = pairs.groupby(keys, sort=False)
     means = [name for name in OVERLAP.order() if name in pairs and name not in keys]
     table = groups[means].mean()

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.statistics.columns import typed_frame
+from raybert.tables import SELECTED_CLASSES, SELECTED_LENGTH_QUANTILES, SELECTED_LENGTHS, Table
+from raybert.tables.subsets import QUANTILES, SUBSET_KEYS
+
 POOL = "(pool)"
 Pools = np.ndarray | Mapping[int, np.ndarray]
 """(n,) values of the pool, or those of every fold's own."""
 _MAX_BINS = 20
-_QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,9 @@ class Subset:
 
 
 def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence[str] = ()) -> pd.DataFrame:
-    """Return how often every class is in each strategy's subsets, beside the pool.
+    """Return how often every class is in each strategy's subsets, beside the pool: `SELECTED_CLASSES`.
 
-    Columns: strategy, budget, budget_kind, label, label_name, num_examples (mean over trials; with the budget kinds
-    `per_epoch` and `none` an example counts once for every pass), share, pool_num_examples (mean over folds),
-    pool_share, and log2_ratio of the two shares (-inf: a class of which nothing was chosen).
+    With the budget kinds `per_epoch` and `none` an example counts once for every pass.
 
     Args:
         subsets: of this pool, or of the pools of several folds.
@@ -66,7 +67,7 @@ def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence
     """
     pools = _by_fold(labels)
     if not pools:
-        return _joined([], "label", "label_name", *_counted("log2_ratio"))
+        return typed_frame([], SELECTED_CLASSES)
     classes = np.unique(np.concatenate([*pools.values()]))
     members = {fold: np.searchsorted(classes, values) for fold, values in pools.items()}
     in_pool = _mean_pool(members, len(classes))
@@ -89,14 +90,13 @@ def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence
                 }
             )
         )
-    return _joined(parts, "label", "label_name", *_counted("log2_ratio"))
+    return _joined(parts, SELECTED_CLASSES)
 
 
 def length_histogram(subsets: Iterable[Subset], lengths: Pools) -> pd.DataFrame:
-    """Return a histogram of length for each strategy's subsets, beside the pool, over the same bins.
+    """Return a histogram of length for each strategy's subsets, beside the pool: `SELECTED_LENGTHS`.
 
-    Columns: strategy, budget, budget_kind, low (inclusive) and high (exclusive) of the bin, num_examples (counted as
-    in `class_shares`), share, pool_num_examples, pool_share.
+    All have the same bins; examples count as in `class_shares`.
 
     Args:
         subsets: of this pool, or of the pools of several folds.
@@ -120,7 +120,7 @@ def length_histogram(subsets: Iterable[Subset], lengths: Pools) -> pd.DataFrame:
         )
         for key, counts in _mean_counts(subsets, bins, len(edges) - 1).items()
     ]
-    return _joined(parts, "low", "high", *_counted())
+    return _joined(parts, SELECTED_LENGTHS)
 
 
 def length_edges(lengths: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def length_edges(lengths: np.ndarray) -> np.ndarray:
 
 
 def length_quantiles(subsets: Iterable[Subset], lengths: Pools) -> pd.DataFrame:
-    """Return mean and 5, 25, 50, 75 and 95 % quantiles of length; the first row, `(pool)`, is the pool.
+    """Return mean and quantiles of length, those of the pool first: `SELECTED_LENGTH_QUANTILES`.
 
     A quantile is the shortest length that at least this share of the examples does not exceed, over all trials of
     a strategy at a budget (counted as in `class_shares`).
@@ -150,10 +150,10 @@ def length_quantiles(subsets: Iterable[Subset], lengths: Pools) -> pd.DataFrame:
     for (strategy, budget, kind), weights in counts.items():
         cumulative = np.cumsum(weights) / weights.sum()
         # A share that is reached exactly must not be missed by rounding.
-        at = {name: values[np.searchsorted(cumulative, q - 1e-12)] for name, q in _QUANTILES.items()}
+        at = {name: values[np.searchsorted(cumulative, q - 1e-12)] for name, q in QUANTILES.items()}
         mean = float(values @ weights / weights.sum())
         rows.append({"strategy": strategy, "budget": budget, "budget_kind": kind, "mean": mean, **at})
-    return pd.DataFrame(rows)
+    return typed_frame(rows, SELECTED_LENGTH_QUANTILES)
 
 
 def _by_fold(values: Pools) -> Mapping[int, np.ndarray]:
@@ -188,14 +188,8 @@ def _shares(counts: np.ndarray) -> np.ndarray:
 
 
 def _key_columns(key: tuple[str, int, str]) -> dict[str, str | int]:
-    return dict(zip(("strategy", "budget", "budget_kind"), key, strict=True))
+    return dict(zip(SUBSET_KEYS, key, strict=True))
 
 
-def _counted(*more: str) -> tuple[str, ...]:
-    return ("num_examples", "share", "pool_num_examples", "pool_share", *more)
-
-
-def _joined(parts: list[pd.DataFrame], *columns: str) -> pd.DataFrame:
-    if parts:
-        return pd.concat(parts, ignore_index=True)
-    return pd.DataFrame(columns=["strategy", "budget", "budget_kind", *columns])
+def _joined(parts: list[pd.DataFrame], table: Table) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True)[table.order()] if parts else typed_frame([], table)

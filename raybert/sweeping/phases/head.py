@@ -18,6 +18,7 @@ from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.plan.placement import Cluster
+from raybert.tables import HELD_OUT, POOL
 
 
 def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> None:
@@ -64,7 +65,7 @@ def describe_data(ready: Prepared, source: str) -> dict[str, Any]:
 
 
 def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
-    """Write fold, id, label and length (word pieces) of every pool example, for the analysis.
+    """Write every pool example, for the analysis: `POOL`.
 
     Args:
         pools: by fold (0: without folds).
@@ -81,13 +82,13 @@ def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
         )
         for fold, prepared in pools.items()
     ]
-    frame = pd.concat(frames, ignore_index=True)
+    frame = pd.concat(frames, ignore_index=True)[POOL.order()]
     with atomic_path(path) as temporary:
         pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
 
 
 def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:
-    """Write data_key, split, row, example_id and [group] of all validation and test examples, for `raybert evaluate`.
+    """Write all validation and test examples, for `raybert evaluate`: `HELD_OUT`.
 
     Args:
         prepared: data sets by key.
@@ -100,5 +101,7 @@ def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:
         for key, ready in prepared.items()
         for split, table in (("validation", ready.splits.validation), ("test", ready.splits.test))
     ]
+    frame = pd.concat(frames, ignore_index=True)
+    columns = [column.name for column in HELD_OUT if column.name in frame or not column.optional]
     with atomic_path(path) as temporary:
-        pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
+        frame[columns].to_parquet(temporary, index=False)

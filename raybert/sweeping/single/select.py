@@ -27,6 +27,7 @@ from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import make_pool
+from raybert.tables import CONFLICTS
 
 _SHOWN_EXAMPLES = 10
 
@@ -149,4 +150,4 @@ def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:
 def _conflicts(ready: Prepared, selection: Selection) -> pd.DataFrame | None:
     if selection.conflicts is None:
         return None
-    return pd.DataFrame(ready.data.example_ids[selection.conflicts], columns=["example_id", "conflicts_with"])
+    return pd.DataFrame(ready.data.example_ids[selection.conflicts], columns=CONFLICTS.order())

@@ -47,7 +47,7 @@ from raybert.sweeping.trial.records import (
     selection_frame,
 )
 from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings
-from raybert.tables import TRIALS
+from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitResult, fit
 from raybert.training.memory.allocator import keep_memory, return_memory
 
@@ -271,7 +271,7 @@ class _Trial:
         if chosen is not None and chosen.pool_scores is not None:
             save_array(folder.path / "pool_scores.npy", chosen.pool_scores.astype(np.float32))
         if chosen is not None and chosen.conflicts is not None:
-            pairs = pd.DataFrame(self.data.example_ids[chosen.conflicts], columns=["example_id", "conflicts_with"])
+            pairs = pd.DataFrame(self.data.example_ids[chosen.conflicts], columns=CONFLICTS.order())
             with atomic_path(folder.path / "conflicts.csv") as temporary:
                 pairs.to_csv(temporary, index=False)
         return chosen

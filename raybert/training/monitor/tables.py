@@ -9,37 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raybert.files import atomic_path
+from raybert.tables import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
+from raybert.tables.arrow import arrow_schema
 
 _NEXT_PART = b"raybert.next_part"
 
-MEASUREMENTS = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("quantity", pa.string(), nullable=False),
-        pa.field("layer", pa.string(), nullable=False),
-        pa.field("head", pa.int32()),
-        pa.field("value", pa.float64(), nullable=False),
-    ]
-)
-"""monitor.parquet: one row per step, quantity and layer (`model`: all of it), and per head where there are any."""
-HISTOGRAMS = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("layer", pa.string(), nullable=False),
-        pa.field("edges", pa.list_(pa.float64()), nullable=False),
-        pa.field("counts", pa.list_(pa.int64()), nullable=False),
-    ]
-)
-"""monitor_histograms.parquet: the weights of a layer's matrices, 64 counts between 65 edges."""
-SPIKES = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("loss", pa.float64(), nullable=False),
-        pa.field("limit", pa.float64(), nullable=False),
-        pa.field("example_ids", pa.list_(pa.string()), nullable=False),
-    ]
-)
-"""monitor_spikes.parquet: the batch's mean loss, what it was above, and its examples."""
+MEASUREMENTS, HISTOGRAMS, SPIKES = (arrow_schema(table) for table in (MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES))
 
 
 class GrowingTable:

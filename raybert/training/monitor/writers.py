@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from raybert.errors import ConfigError
+from raybert.tables import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.training.monitor.statistics import Histogram
 from raybert.training.monitor.tables import HISTOGRAMS, MEASUREMENTS, SPIKES, GrowingTable
 
@@ -69,9 +70,9 @@ class MonitorLog:
 
     def __init__(self, folder: Path, tensorboard: bool) -> None:
         self.folder = folder
-        self.measurements = GrowingTable(folder, "monitor", MEASUREMENTS)
-        self.histograms = GrowingTable(folder, "monitor_histograms", HISTOGRAMS)
-        self.spikes = GrowingTable(folder, "monitor_spikes", SPIKES)
+        self.measurements = GrowingTable(folder, MONITOR.name, MEASUREMENTS)
+        self.histograms = GrowingTable(folder, MONITOR_HISTOGRAMS.name, HISTOGRAMS)
+        self.spikes = GrowingTable(folder, MONITOR_SPIKES.name, SPIKES)
         self._pending: list[Measurement] = []
         self._pending_histograms: list[tuple[int, str, Histogram]] = []
         self._writer_class = _summary_writer() if tensorboard else None

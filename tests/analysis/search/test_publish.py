@@ -8,6 +8,7 @@ from rich.console import Console
 from raybert.analysis import load_sweep, publish_results
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.sweeping.search.storage import open_storage, study_name
+from raybert.tables import TABLES
 from raybert.terminal.comparison import print_comparison
 from raybert.terminal.search import search_table
 from tests.analysis.folders import make_spec, write_plan, write_result, write_sample_sweep
@@ -60,6 +61,53 @@ def test_tables_and_plots_of_the_search_are_written(folder):
     assert {path.stem for path in (folder / "plots").glob("search_*")} == PICTURES
     notes = (results / "notes.txt").read_text().splitlines()
     assert notes[-2:] == search.notes
+
+
+def test_every_published_table_has_exactly_the_columns_that_are_declared(folder):
+    sweep = load_sweep(folder)
+    parameters = list(sweep.search.parameters)
+    assert len(parameters) > 1
+    written = {path.name for path in (folder / "results").iterdir()}
+    assert written == {f"{table.name}{suffix}" for table in TABLES.values() for suffix in table.suffixes} | {
+        "notes.txt"
+    }
+    for name in written - {"notes.txt"}:
+        path = folder / "results" / name
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        own = parameters if TABLES[path.stem].parameters_after else ()
+        assert list(frame.columns) == TABLES[path.stem].order(sweep.grid_columns, own), name
+
+
+def test_tables_in_memory_have_the_declared_types(folder):
+    sweep = load_sweep(folder)
+    search = sweep.search
+    frames = {
+        "trials": sweep.trials,
+        "evaluations": sweep.evaluations,
+        "summary": sweep.summary,
+        "agreement": sweep.agreement,
+        "selected_classes": sweep.class_shares,
+        "search": search.suggestions,
+        "best_configurations": search.best,
+        "near_best": search.near_best,
+        "importances": search.importances,
+        "pruning": search.pruning,
+        "history": search.history,
+    }
+    for name, frame in frames.items():
+        table = TABLES[name]
+        assert {c.name: c.dtype for c in table.columns} == {c.name: str(frame[c.name].dtype) for c in table.columns}, (
+            name
+        )
+
+
+def test_tables_without_rows_have_their_columns_and_types(tmp_path):
+    folder = write_plan(tmp_path, [make_spec("random")])
+    sweep = load_sweep(folder)
+    for frame, table in ((sweep.agreement, TABLES["agreement"]), (sweep.class_shares, TABLES["selected_classes"])):
+        assert {column.name: column.dtype for column in table} == {
+            name: str(frame[name].dtype) for name in frame.columns
+        }
 
 
 def test_suggestions_are_in_no_other_table(folder):
