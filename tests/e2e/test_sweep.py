@@ -11,6 +11,7 @@ import pytest
 
 import raybert
 from tests.e2e.commands import FILE, SHRUNK_OPTIONS, command, run_apart, sweep, timeless
+from tests.sweeping.folder.test_contents import undeclared
 
 REQUIRED = [
     "trial_id",
@@ -76,6 +77,10 @@ def test_the_sweep_file_ends_with_a_table_plots_and_the_best_model(undisturbed):
         assert len(stored) == len(getattr(results, table)) == len(pd.read_csv(undisturbed / "results" / f"{table}.csv"))
     for plot in ("accuracy", "samples_per_pass"):
         assert (undisturbed / "plots" / f"{plot}.png").stat().st_size > 5000
+
+
+def test_its_folder_holds_nothing_undeclared(undisturbed):
+    assert undeclared(undisturbed) == ["stdout.txt"]  # which this test has written
 
 
 def test_the_best_model_loads_with_plain_transformers(undisturbed):
