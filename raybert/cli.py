@@ -188,7 +188,7 @@ def evaluate(
 @app.command()
 def predict(
     model: TargetArgument,
-    file: Annotated[Path, argument("Texts: parquet, csv, jsonl, or txt with one text a line.")],
+    file: Annotated[Path, argument("Texts: parquet, csv, tsv, jsonl, json, or txt with one text a line.")],
     output: Annotated[Path, option("Where the predictions go: .parquet, .csv or .jsonl.")],
     text: TextOption = None,
     text_pair: TextPairOption = None,

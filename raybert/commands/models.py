@@ -37,7 +37,7 @@ def evaluate(
 
     Args:
         model: a sweep or its results folder (its best model), the folder of a trial, or that of a model.
-        data: labelled file (parquet, csv, jsonl), folder with a file per split, or table; default: what the run itself
+        data: labelled file (as for training), folder with a file per split, or table; default: what the run itself
             held out.
         split: of the run, or of the folder.
         text: column of the text; default of this and the other columns: that of training.
@@ -83,7 +83,7 @@ def predict(
 
     Args:
         model: a sweep or its results folder (its best model), the folder of a trial, or that of a model.
-        texts: a list of texts, a table, or a file: parquet, csv, jsonl, or txt with one text a line.
+        texts: a list of texts, a table, or a file: any that training reads, or txt with one text a line.
         text: column of the text; default of this and the other columns: that of training.
         text_pair: column of the second text.
         id: column of ids; without one they are row numbers.

@@ -15,8 +15,8 @@ class DataConfig(Section):
     source: str = Field(
         "docstrings",
         min_length=1,
-        description="built-in corpus (`docstrings`), path of a parquet/csv/jsonl file, folder with one file "
-        "per split, or hub id",
+        description="built-in corpus (`docstrings`), path of a file (parquet, csv, tsv, jsonl, json, arrow; text also "
+        "packed, e.g. .csv.gz), folder with one file per split or written by `save_to_disk`, or hub id",
     )
     config: str | None = Field(None, description="configuration of a hub dataset, e.g. `sst2` of `glue`")
     revision: str | None = Field(None, description="git revision of a hub dataset")

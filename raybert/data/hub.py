@@ -6,10 +6,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from raybert.config import DataConfig
-from raybert.data.local import SPLIT_NAMES, RawTable, check_columns
+from raybert.data.arrow_files import tables_of_datasets
+from raybert.data.raw import RawTable
 from raybert.errors import DataError
 
 
@@ -24,16 +23,7 @@ def read_hub(config: DataConfig, wanted: Mapping[str, str], built_in: tuple[str,
     Raises:
         DataError: not reachable, not found, or without a train split or a wanted column.
     """
-    splits = _load(config, built_in)
-    origin = f"hub dataset '{config.source}'"
-    found = {
-        split: next(splits[name] for name in names if name in splits)
-        for split, names in SPLIT_NAMES.items()
-        if not splits.keys().isdisjoint(names)
-    }
-    if "train" not in found:
-        raise DataError(f"data.source: {origin} must have a split 'train', got {', '.join(splits)}")
-    return {split: _raw_table(data, wanted, origin) for split, data in found.items()}
+    return tables_of_datasets(_load(config, built_in), wanted, (), f"hub dataset '{config.source}'")
 
 
 def _load(config: DataConfig, built_in: tuple[str, ...]) -> Mapping[str, Any]:
@@ -66,13 +56,6 @@ def _explain(config: DataConfig, error: Exception, built_in: tuple[str, ...]) ->
         return (
             f"data.source: hub dataset '{config.source}' is not on this machine and the hub cannot be reached"
             f"{hint}; download it first where there is network (`datasets.load_dataset('{config.source}')` "
-            "keeps it in its cache), or name a local parquet/csv/jsonl path"
+            "keeps it in its cache), or name a local file"
         )
     return f"data.source: hub dataset '{config.source}' cannot be loaded: {first_line}"
-
-
-def _raw_table(data: Any, wanted: Mapping[str, str], origin: str) -> RawTable:
-    check_columns(list(data.column_names), wanted, origin)
-    rows: pa.Table = data.with_format("arrow")[:]
-    names = getattr(data.features[wanted["label"]], "names", None)
-    return RawTable(pa.table({key: rows[column] for key, column in wanted.items()}), tuple(names) if names else None)

@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.columns import check_ids, check_keys, check_strings, encode_labels, hides_labels
+from raybert.data.columns import check_ids, check_keys, check_strings
 from raybert.data.docstrings import read_docstrings
 from raybert.data.hub import read_hub
-from raybert.data.local import READERS, RawTable, check_columns, read_local
+from raybert.data.labels import encode_labels, hides_labels, without_unlabelled
+from raybert.data.local import looks_like_file, read_local
+from raybert.data.raw import RawTable, check_columns
 from raybert.errors import DataError
 
 BUILT_IN = ("docstrings",)
@@ -51,7 +53,7 @@ def source_kind(source: str) -> Literal["built-in", "local", "hub"]:
     """
     if source in BUILT_IN:
         return "built-in"
-    looks_local = source.startswith((".", "~", os.sep)) or Path(source).suffix.lower() in READERS
+    looks_local = source.startswith((".", "~", os.sep)) or looks_like_file(source)
     if looks_local or Path(source).expanduser().exists() or source.count("/") > 1:
         return "local" if "://" not in source else _refuse(source)
     return "hub" if _HUB_ID.fullmatch(source) else _refuse(source)
@@ -79,25 +81,26 @@ def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
         raw = read_local(Path(config.source).expanduser(), wanted)
     else:
         raw = read_hub(config, wanted, BUILT_IN)
-    hidden = [split for split, table in raw.items() if split != "train" and hides_labels(table.rows)]
+    hidden = [split for split, table in raw.items() if split != "train" and hides_labels(table)]
     notes = [f"{split}: all labels are hidden (-1 or missing); the split is cut from train instead" for split in hidden]
-    raw = {split: table for split, table in raw.items() if split not in hidden}
-    labels, label_names = encode_labels(raw, config.label)
-    tables = {split: _checked(table.rows, labels[split], wanted, split) for split, table in raw.items()}
-    return SourceTables(tables, label_names, tuple(notes), details)
+    raw = {split: without_unlabelled(table, split) for split, table in raw.items() if split not in hidden}
+    labels = encode_labels(raw, config.label)
+    tables = {split: _checked(table, labels.numbers[split], wanted, split) for split, table in raw.items()}
+    found = dict.fromkeys(note for table in raw.values() for note in table.notes)
+    return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details)
 
 
-def _checked(rows: pa.Table, labels: np.ndarray, wanted: Mapping[str, str], split: str) -> pa.Table:
+def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split: str) -> pa.Table:
     columns: dict[str, Any] = {}
     for key, column in wanted.items():
         if key in {"text", "text_pair"}:
-            columns[key] = check_strings(rows, key, column, split)
+            columns[key] = check_strings(raw, key, column, split)
         elif key == "label":
             columns[key] = pa.array(labels)
         elif key == "id":
-            columns[key] = check_ids(rows, column, split)
+            columns[key] = check_ids(raw, column, split)
         else:
-            columns[key] = check_keys(rows, key, column, split)
+            columns[key] = check_keys(raw, key, column, split)
     return pa.table(columns)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raybert.data.columns import check_ids, check_keys, check_strings, match_labels
-from raybert.data.local import READERS, RawTable, read_frame, read_split, read_utf8
+from raybert.data.columns import check_ids, check_keys, check_strings
+from raybert.data.formats import FORMATS, describe_conversion, format_of
+from raybert.data.labels import match_labels, without_unlabelled
+from raybert.data.local import read_frame, read_split
+from raybert.data.raw import RawTable, to_array
+from raybert.data.text_files import read_text
 from raybert.errors import DataError
 
 _LINES = ".txt"
@@ -28,6 +32,7 @@ class UnseenExamples:
         text_pairs: (m,), or None.
         labels: (m,) int64, the model's class numbers, or None.
         groups: (m,), or None.
+        notes: what was recognised in the file.
     """
 
     ids: np.ndarray
@@ -35,6 +40,7 @@ class UnseenExamples:
     text_pairs: Sequence[str] | None = None
     labels: np.ndarray | None = None
     groups: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_unseen(
@@ -48,7 +54,7 @@ def read_unseen(
     """Return the examples of a file, of one split of a folder, of a table, or of a list of texts.
 
     Args:
-        source: any of these; files are parquet, csv, jsonl, or txt with one text a line.
+        source: any of these; files are of `FORMATS`, or txt with one text a line.
         columns: key of the `data` section -> name of its column: text, [text_pair], [label], [id], [group].
         required: keys that must be there: text, and of the others all but id and group, which may be missing.
         split: which part of a folder.
@@ -58,15 +64,18 @@ def read_unseen(
         DataError: what is wrong with the file, its columns or its labels.
     """
     raw, origin = _read_raw(source, columns, required, split)
-    rows = raw.rows
-    keys = [key for key in columns if key in rows.column_names]
-    texts = {key: check_strings(rows, key, columns[key], origin).to_pylist() for key in keys if key.startswith("text")}
+    keys = [key for key in columns if key in raw.rows.column_names]
+    if "label" in keys:
+        raw = without_unlabelled(raw, origin)
+    texts = {key: check_strings(raw, key, columns[key], origin).to_pylist() for key in keys if key.startswith("text")}
+    numbers = np.arange(raw.rows.num_rows) if raw.row_numbers is None else raw.row_numbers
     return UnseenExamples(
-        ids=_array(check_ids(rows, columns["id"], origin)) if "id" in keys else np.arange(rows.num_rows),
+        ids=_array(check_ids(raw, columns["id"], origin)) if "id" in keys else numbers,
         texts=texts["text"],
         text_pairs=texts.get("text_pair"),
         labels=match_labels(raw, label_names, columns["label"], origin) if "label" in keys else None,
-        groups=_array(check_keys(rows, "group", columns["group"], origin)) if "group" in keys else None,
+        groups=_array(check_keys(raw, "group", columns["group"], origin)) if "group" in keys else None,
+        notes=raw.notes,
     )
 
 
@@ -81,18 +90,24 @@ def _read_raw(
     if not isinstance(source, Path):
         return _of_texts(source, needed, "the list"), "the list"
     origin = f"'{source}'"
-    if source.suffix.lower() == _LINES and source.is_file():
-        return _of_texts(_read_lines(source), needed, origin), origin
-    if source.is_file() and source.suffix.lower() not in READERS:
-        raise DataError(f"{origin} must be a {', '.join(READERS)} or {_LINES} file, got '{source.suffix}'")
-    return read_split(source, split, columns, optional), origin
+    form = format_of(source)
+    if source.is_file() and form.ending == _LINES:
+        lines, notes = _read_lines(source)
+        return replace(_of_texts(lines, needed, origin), notes=notes), origin
+    if source.is_file() and not form.is_read:
+        raise DataError(
+            f"{origin} must be a {', '.join(FORMATS)} or {_LINES} file, got '{source.suffix}'; "
+            f"{describe_conversion(source)}"
+        )
+    raw = read_split(source, split, columns, optional)
+    return raw if len(raw.files) > 1 else replace(raw, files=()), origin
 
 
 def _of_texts(texts: Sequence[str], needed: Mapping[str, str], origin: str) -> RawTable:
     for key in needed:
         if key != "text":
             raise DataError(
-                f"data.{key}: {origin} has one text a line and no columns; give a {', '.join(READERS)} file with "
+                f"data.{key}: {origin} has one text a line and no columns; give a {', '.join(FORMATS)} file with "
                 f"a column '{needed[key]}'"
             )
     if not texts:
@@ -100,14 +115,12 @@ def _of_texts(texts: Sequence[str], needed: Mapping[str, str], origin: str) -> R
     if not all(isinstance(text, str) for text in texts):
         wrong = next(text for text in texts if not isinstance(text, str))
         raise DataError(f"data.text: {origin} must hold texts, got {type(wrong).__name__} {wrong!r}")
-    return RawTable(pa.table({"text": list(texts)}))
+    return RawTable(pa.table({"text": to_array(list(texts), "text", "text", origin)}))
 
 
-def _read_lines(path: Path) -> list[str]:
-    text = read_utf8(path)
-    if not text:
-        raise DataError(f"'{path}' is empty (0 bytes)")
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+def _read_lines(path: Path) -> tuple[list[str], tuple[str, ...]]:
+    text, notes = read_text(path)
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")], notes
 
 
 def _array(values: pa.Array) -> np.ndarray:

@@ -109,6 +109,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         check_threshold(question.threshold, len(model.description.label_names))
         names, notes = model.description.label_names, model.notes
         examples = _read(question.data, model, question.columns, with_labels=True, split=question.split)
+        notes = (*notes, *examples.notes)
         probs = model.predict_probs(examples.texts, examples.text_pairs)
     assert examples.labels is not None
     evaluation = evaluate_predictions(
@@ -167,7 +168,7 @@ def predict_texts(
 
     Args:
         path: as for `find_target`.
-        texts: a file (parquet, csv, jsonl, or txt with one text a line), a table, or the texts themselves.
+        texts: a file (any that training reads, or txt with one text a line), a table, or the texts themselves.
         columns: key of the `data` section (text, text_pair, id) -> column, where it is not that of training.
         threshold: of class 1 of two classes.
 
@@ -180,7 +181,10 @@ def predict_texts(
         raise DataError(f"{texts}: must be a file of texts, got a folder")
     examples = _read(texts, model, columns, with_labels=False)
     probs = model.predict_probs(examples.texts, examples.text_pairs)
-    return _frame(examples, probs, model.description.label_names, threshold, with_texts=True), model.notes
+    return _frame(examples, probs, model.description.label_names, threshold, with_texts=True), (
+        *model.notes,
+        *examples.notes,
+    )
 
 
 def _read(

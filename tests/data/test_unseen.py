@@ -3,8 +3,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raybert.data.columns import match_labels
-from raybert.data.local import RawTable
+from raybert.data.labels import match_labels
+from raybert.data.raw import RawTable
 from raybert.data.unseen import read_unseen
 from raybert.errors import DataError
 
@@ -86,14 +86,14 @@ def test_a_folder_gives_the_split_that_is_asked_for(tmp_path):
     columns = {**TEXT, "label": "label"}
     examples = read_unseen(tmp_path, columns, required=set(columns), split="validation", label_names=("a", "b"))
     np.testing.assert_array_equal(examples.labels, [1])
-    with pytest.raises(DataError, match=r"must hold test.parquet\|test.csv\|test.jsonl, got dev.csv, train.csv"):
+    with pytest.raises(DataError, match=r"must hold test.parquet\|test.csv\|.*, got dev.csv, train.csv"):
         read_unseen(tmp_path, columns, required=set(columns), split="test", label_names=("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("name", "content", "columns", "message"),
     [
-        ("x.doc", b"a", TEXT, "must be a .parquet, .csv, .jsonl or .txt file, got '.doc'"),
+        ("x.doc", b"a", TEXT, "must be a .parquet, .csv, .*, .json, .arrow or .txt file, got '.doc'"),
         ("x.txt", b"", TEXT, r"is empty \(0 bytes\)"),
         ("x.txt", b"a\n\nb\n", TEXT, "no empty or missing texts, got 1 of 3, in row 2"),
         ("x.txt", b"a\n", {**TEXT, "text_pair": "b"}, "data.text_pair: .* has one text a line and no columns"),

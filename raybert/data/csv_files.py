@@ -1,0 +1,283 @@
+"""Separated values as programs really write them: the way of writing is recognised, said, and otherwise refused.
+
+The reader is Python's `csv`, strict: a quote where none may be is an error, never part of a text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from raybert.data.csv_dialects import DELIMITERS, Dialect, possible_dialects
+from raybert.data.formats import format_of
+from raybert.data.raw import RawTable, find_columns, has_columns, tidy
+from raybert.data.text_files import read_text
+from raybert.errors import DataError
+
+_SEP_LINE = re.compile(r'"?sep=(.)"?\r?[\r\n]', re.IGNORECASE)
+"""What Excel writes and reads as a first line."""
+_NULL = r"\N"
+"""What databases write for a missing value."""
+_BATCH_ROWS = 10_000
+_STAND_IN = range(0xE000, 0xF8FF)
+"""Private characters, one of which stands for an escaped quote while a text is read."""
+
+
+class _UnreadableError(Exception):
+    """Rows cannot be read in some way of writing; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What comes after the header.
+
+    Attributes:
+        text: of the rows.
+        line: how many lines of the file come before.
+        width: columns that have a name, or are asked for; every row must have them.
+        num_names: fields of the header.
+        places: of the columns asked for.
+        newline: for `io.StringIO`: what ends a line.
+    """
+
+    text: str
+    line: int
+    width: int
+    num_names: int
+    places: Sequence[int]
+    newline: str
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The wanted fields of all rows.
+
+    Attributes:
+        columns: one for each place that was asked for.
+        count: rows.
+        num_padded: of them rows with empty fields after the last column.
+        num_empty: rows at the end that have nothing but separators, and do not count.
+    """
+
+    columns: list[pa.ChunkedArray]
+    count: int
+    num_padded: int
+    num_empty: int
+
+
+def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
+    """Return the wanted columns of a file of separated values, all of them as strings.
+
+    Commas (tabs in a `.tsv`) are expected. Another separator is one where it makes all wanted columns appear in the
+    first row and the expected one does not, or where a line `sep=` names it.
+
+    Raises:
+        DataError: a missing column, or rows that cannot be read for certain; says in which line.
+    """
+    origin = f"'{path}'"
+    text, notes = read_text(path)
+    usual = "\t" if format_of(path).ending == ".tsv" else ","
+    named = _SEP_LINE.match(text)
+    start = named.end() if named else 0
+    delimiter = named[1] if named else _choose_delimiter(text, usual, wanted, optional)
+    try:
+        names, length, lines = _read_header(text[start:] if start else text, delimiter)
+    except csv.Error as error:
+        raise DataError(f"data.source: {origin} cannot be read as csv: the first row: {error}") from None
+    places, found = find_columns(names, wanted, optional, origin)
+    width = len(names)
+    while width > max(places.values(), default=0) + 1 and not tidy(names[width - 1]):
+        width -= 1
+    newline = _newline_of(text)
+    body = _Body(text[start + length :], lines + bool(named), width, len(names), list(places.values()), newline)
+    is_padded = any(names[place] != wanted[key] and names[place].startswith(" ") for key, place in places.items())
+    try:
+        rows, dialect = _read_recognised(body, Dialect(delimiter, skips_blanks=is_padded))
+    except _UnreadableError as error:
+        raise DataError(f"data.source: {origin} cannot be read as csv: {error}{_remedy(path, delimiter)}") from None
+    return RawTable(
+        pa.table(dict(zip(places, rows.columns, strict=True))),
+        labels_are_text="label" in places,
+        notes=(*notes, *found, *dialect.notes(origin, usual), *_notes_on(rows, origin)),
+    )
+
+
+def _choose_delimiter(text: str, usual: str, wanted: Mapping[str, str], optional: Collection[str]) -> str:
+    """Return the expected delimiter, unless another one alone makes the wanted columns appear in the header."""
+    others = [other for other in DELIMITERS if other != usual]
+    headers: dict[str, list[str]] = {}
+    for delimiter in (usual, *others):
+        try:
+            headers[delimiter] = _read_header(text, delimiter)[0]
+        except csv.Error:
+            continue
+        if has_columns(headers[delimiter], wanted, optional):
+            return delimiter
+    return max(headers, key=lambda delimiter: len(headers[delimiter]), default=usual)  # for the message
+
+
+def _read_header(text: str, delimiter: str) -> tuple[list[str], int, int]:
+    """Return the fields of the first row that is not empty, and where it ends: after so many characters and lines.
+
+    Raises:
+        csv.Error: quotes that cannot be read.
+    """
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for line in io.StringIO(text, newline=_newline_of(text)):
+            length += len(line)
+            yield line
+
+    with _fields_of_any_size():
+        reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+        names = next((row for row in reader if row), [])
+    return names, length, reader.line_num
+
+
+def _read_recognised(body: _Body, plain: Dialect) -> tuple[_Rows, Dialect]:
+    """Return the rows in the first way of writing in which all of them can be read.
+
+    Raises:
+        _UnreadableError: there is none; the reason is that of the plain way.
+    """
+    problem: _UnreadableError | None = None
+    for dialect in possible_dialects(body.text, plain):
+        try:
+            rows = _read_rows(body, dialect)
+        except _UnreadableError as error:
+            problem = error if problem is None or dialect == plain else problem
+            continue
+        if plain.delimiter == "\t" and '"' in body.text and dialect.has_quotes:
+            # Where every line is a row if quotes are no quotes, a quote that joined lines was part of a text.
+            bare = replace(plain, has_quotes=False)
+            try:
+                lines = _read_rows(body, bare)
+            except _UnreadableError:
+                return rows, dialect
+            return (lines, bare) if lines.count > rows.count else (rows, dialect)
+        return rows, dialect
+    assert problem is not None
+    raise problem
+
+
+def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
+    """Return the rows as one way of writing reads them.
+
+    Raises:
+        _UnreadableError: a row with more or fewer fields than the header, or quotes where none may be.
+    """
+    text, stand_in = body.text, ""
+    if dialect.escapes == "quotes":
+        stand_in = next(char for char in map(chr, _STAND_IN) if char not in text)
+        text = text.replace('\\"', stand_in)
+    batches: list[list[pa.Array]] = [[] for _ in body.places]
+    pending: list[list[str]] = []
+    num_rows = num_padded = num_empty = 0
+    for row, line in _records(text, dialect, body):
+        if len(row) != body.width:
+            if len(row) < body.width or any(row[body.width :]):
+                raise _UnreadableError(_describe_ragged(row, num_rows + num_empty + 1, line, body.num_names))
+            num_padded += len(row) > body.num_names
+        if body.width > 1 and not any(row):
+            num_empty += 1
+            continue
+        pending += [[""] * body.width] * num_empty  # not at the end: the checks will name them
+        num_rows, num_empty = num_rows + 1 + num_empty, 0
+        pending.append(row)
+        if len(pending) >= _BATCH_ROWS:
+            _flush(pending, batches, body.places, stand_in)
+    _flush(pending, batches, body.places, stand_in)
+    columns = [pa.chunked_array(parts, pa.string()) for parts in batches]
+    return _Rows(columns, num_rows, num_padded, num_empty)
+
+
+def _records(text: str, dialect: Dialect, body: _Body) -> Iterator[tuple[list[str], int]]:
+    """Yield every row that is not an empty line, with the line that it ends in."""
+    reader = csv.reader(
+        io.StringIO(text, newline=body.newline),
+        delimiter=dialect.delimiter,
+        quoting=csv.QUOTE_MINIMAL if dialect.has_quotes else csv.QUOTE_NONE,
+        skipinitialspace=dialect.skips_blanks,
+        escapechar="\\" if dialect.escapes == "all" else None,
+        strict=True,
+    )
+    with _fields_of_any_size():
+        begin = 1
+        try:
+            for row in reader:
+                if row:
+                    yield row, body.line + begin
+                begin = reader.line_num + 1
+        except csv.Error as error:
+            raise _UnreadableError(f"line {body.line + begin}: {_in_our_words(error)}") from None
+
+
+def _flush(pending: list[list[str]], batches: Sequence[list[pa.Array]], places: Sequence[int], stand_in: str) -> None:
+    """Move the wanted fields of the rows so far into Arrow arrays."""
+    for place, arrays in zip(places, batches, strict=True):
+        fields: list[str | None] = [row[place] for row in pending]
+        if stand_in:
+            fields = [field.replace(stand_in, '"') for field in fields if field is not None]
+        arrays.append(pa.array([None if field == _NULL else field for field in fields], pa.string()))
+    pending.clear()
+
+
+def _newline_of(text: str) -> str:
+    """Return how lines end, for `io.StringIO`: as the first one does, so that a stray carriage return is an error."""
+    first = re.search(r"\r\n?|\n", text)
+    return "" if first and first[0] == "\r" else "\n"
+
+
+@contextmanager
+def _fields_of_any_size() -> Iterator[None]:
+    """Lift the limit that `csv` sets to a field (128 KiB, for the whole process)."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _describe_ragged(row: Sequence[str], number: int, line: int, width: int) -> str:
+    start = ascii(row[0] if row else "")
+    start = start if len(start) <= 40 else f"{start[:37]}..."
+    return f"row {number} (line {line}, {start}) has {len(row)} fields where the header has {width}"
+
+
+def _in_our_words(error: csv.Error) -> str:
+    words = str(error)
+    if "unexpected end of data" in words:
+        return "a quote is opened here and never closed"
+    if "expected after" in words:
+        return "a quote inside a quoted field is not doubled"
+    return "a carriage return outside of quotes" if "new-line character" in words else words
+
+
+def _notes_on(rows: _Rows, origin: str) -> list[str]:
+    notes = []
+    if rows.num_padded:
+        notes.append(f"{origin}: {rows.num_padded:,} rows end with empty fields that the header has no names for")
+    if rows.num_empty:
+        notes.append(f"{origin}: {rows.num_empty:,} rows at the end without any value are left out")
+    return notes
+
+
+def _remedy(path: Path, delimiter: str) -> str:
+    """Return how such a file is made readable: by the program that wrote it, or by saying what its quotes mean."""
+    target = f"{format_of(path).stem}.parquet"
+    options = f"sep={delimiter!r}, quoting=3"
+    call = f"pandas.read_csv('{path.name}', {options}).to_parquet('{target}')"
+    return (
+        "; write texts with separators or quotes in quotes, and quotes in them doubled; or, where quotes are part of "
+        f'the texts: `python -c "import pandas; {call}"`'
+    )
