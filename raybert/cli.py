@@ -29,9 +29,10 @@ from raybert.cli_options import (
     TextPairOption,
     ThresholdOption,
     argument,
+    exit_codes,
     option,
 )
-from raybert.errors import RaybertError, RenamedWarning
+from raybert.errors import ExitCode, RaybertError, RenamedWarning
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
 from raybert.version import __version__
 
@@ -52,7 +53,6 @@ app.add_typer(listing, name="ls")
 scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has computed.")
 app.add_typer(scores, name="scores")
 
-_CANCELLED = 3
 _python_shows = warnings.showwarning
 _CTRL_C = 130
 """What typer makes of a KeyboardInterrupt."""
@@ -75,7 +75,7 @@ def _options(
         os.environ["RAYBERT_DEBUG"] = "1"
 
 
-@app.command()
+@app.command(epilog=exit_codes("sweep"))
 def sweep(
     file: FileArgument,
     output: Annotated[Path | None, option("Results folder; default: runs/<name of the sweep>.")] = None,
@@ -87,8 +87,6 @@ def sweep(
     """Run a sweep file: train every strategy x seed x grid point, compare them, write tables and plots.
 
     The same command again continues an interrupted sweep or extends a finished one.
-
-    Exit codes: 0 all complete, 2 bad input, 3 interrupted (resumable), 4 some trials failed, 5 all failed.
     """
     if retry is not None and retry not in RETRY_CHOICES:
         raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
@@ -103,7 +101,7 @@ def sweep(
     raise typer.Exit(_exit_code(results))
 
 
-@app.command()
+@app.command(epilog=exit_codes("train"))
 def train(
     file: FileArgument,
     strategy: Annotated[str, typer.Option(help="Strategy or label of the file, or any other strategy's name.")] = "all",
@@ -116,8 +114,6 @@ def train(
     """Train one model from a sweep file: one strategy (default: on all examples), one seed, no grid.
 
     The results folder is that of a sweep, for `evaluate`, `predict` and `report`.
-
-    Exit codes: 0 complete, 2 bad input, 3 interrupted (`--resume` continues), 5 failed.
     """
     results = commands.train(
         file,
@@ -133,7 +129,7 @@ def train(
     raise typer.Exit(_exit_code(results))
 
 
-@app.command()
+@app.command(epilog=exit_codes("reproduce"))
 def reproduce(
     target: Annotated[Path, argument("Folder of a trial (RUN/trials/ID), or results folder (RUN ID).")],
     trial: Annotated[str | None, argument("Trial id, or its beginning, in a results folder.")] = None,
@@ -143,8 +139,6 @@ def reproduce(
     """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
 
     A failed trial should fail with the same error, a proxy is a trial like any other.
-
-    Exit codes: 0 bit-identical (or the same error), 1 different, 2 bad input, 3 interrupted.
     """
     found = commands.reproduce(target, trial, output=output, address=address, progress="auto")
     terminal.print_reproduction(found)
@@ -245,7 +239,7 @@ def schema() -> None:
     typer.echo(json.dumps(commands.schema(), indent=2))
 
 
-@app.command()
+@app.command(epilog=exit_codes("select"))
 def select(
     file: FileArgument,
     strategy: Annotated[str, option("Strategy or label of the file, or any other strategy's name.")],
@@ -380,7 +374,7 @@ def main() -> None:
             raise
         is_train = "train" in sys.argv[1:3]  # after --debug, at most
         print(f"stopped at once; continue with:  {terminal.command_again(*['--resume'] * is_train)}", file=sys.stderr)
-        sys.exit(_CANCELLED)
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
@@ -391,7 +385,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any) 
         _python_shows(message, category, *where)
 
 
-def _exit_code(results: Sweep) -> int:
+def _exit_code(results: Sweep) -> ExitCode:
     assert results.outcome is not None
     return results.outcome.exit_code
 

@@ -1,13 +1,50 @@
-"""Arguments and options of the command line that several commands take."""
+"""What several commands of the command line take, and how each ends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from raybert.errors import ExitCode
 from raybert.sweeping.folder.failure_kinds import KINDS
+
+_BAD_INPUT = {ExitCode.BAD_INPUT: "bad input"}
+ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
+    "sweep": {
+        ExitCode.DONE: "all complete",
+        **_BAD_INPUT,
+        ExitCode.INTERRUPTED: "interrupted (the same command continues)",
+        ExitCode.SOME_FAILED: "some trials failed",
+        ExitCode.FAILED: "all failed",
+    },
+    "train": {
+        ExitCode.DONE: "complete",
+        **_BAD_INPUT,
+        ExitCode.INTERRUPTED: "interrupted (`--resume` continues)",
+        ExitCode.FAILED: "failed",
+    },
+    "reproduce": {
+        ExitCode.DONE: "bit-identical (or the same error)",
+        ExitCode.DIFFERENT: "different",
+        **_BAD_INPUT,
+        ExitCode.INTERRUPTED: "interrupted",
+    },
+    "select": {
+        ExitCode.DONE: "chosen",
+        **_BAD_INPUT,
+        ExitCode.INTERRUPTED: "interrupted (the same command continues)",
+        ExitCode.FAILED: "a signal could not be computed",
+    },
+}
+"""What exit codes say of a command; every other command is done, or has bad input."""
+
+
+def exit_codes(command: str) -> str:
+    """Return how a command ends, for the foot of its help."""
+    return f"Exit codes: {', '.join(f'{code.value} {words}' for code, words in ENDINGS[command].items())}."
 
 
 def argument(text: str) -> Any:

@@ -1,26 +1,51 @@
-"""The errors that raybert raises, and the exit code that each one gives the command line.
+"""The errors that raybert raises, and the exit codes of the command line.
 
 RaybertError
-├── ConfigError      a key of the sweep file: unknown, of the wrong type, or out of range     exit 2
-├── DataError        a data source: missing, unreadable, or unfit for classification          exit 2
-├── ModelError       an encoder: not found, not an encoder, or unfit for the data             exit 2
-├── SelectionError   a strategy: unknown, or returned something that is not a selection       exit 2
-├── ScoringError     a signal that could not be computed                                      exit 5
-├── ResourceError    a trial that this cluster can never place                                exit 2
-├── SweepError       a results folder: of another sweep, locked, or damaged                   exit 2
-│   └── Interrupted  stopped on request before there was an outcome to tell of                exit 3
-└── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...        exit 5
+├── ConfigError      a key of the sweep file: unknown, of the wrong type, or out of range
+├── DataError        a data source: missing, unreadable, or unfit for classification
+├── ModelError       an encoder: not found, not an encoder, or unfit for the data
+├── SelectionError   a strategy: unknown, or returned something that is not a selection
+├── ScoringError     a signal that could not be computed
+├── ResourceError    a trial that this cluster can never place
+├── SweepError       a results folder: of another sweep, locked, or damaged
+│   └── Interrupted  stopped on request before there was an outcome to tell of
+└── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...
 
 Every message is one line: what or where, the rule, the value, the remedy.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How a command ends.
+
+    Attributes:
+        meaning: what it says of any command; what it says of each: `raybert.cli_options.ENDINGS`.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> ExitCode:
+        code = int.__new__(cls, value)
+        code._value_, code.meaning = value, meaning
+        return code
+
+    DONE = 0, "done"
+    DIFFERENT = 1, "a repeated run is not the same; with a traceback: an error that raybert does not know"
+    BAD_INPUT = 2, "bad input: a wrong option, a wrong key of the sweep file, unreadable data, a folder in use"
+    INTERRUPTED = 3, "stopped on request or by a limit; the same command continues"
+    SOME_FAILED = 4, "some trials failed, the others are complete"
+    FAILED = 5, "everything failed that was to be computed"
+
 
 class RaybertError(Exception):
     """Base of every error that a user of raybert can cause."""
 
-    exit_code = 2
+    exit_code: ClassVar[ExitCode] = ExitCode.BAD_INPUT
 
 
 class RenamedWarning(FutureWarning):
@@ -50,7 +75,7 @@ class ScoringError(RaybertError):
         details: the traceback of the process that computed it.
     """
 
-    exit_code = 5
+    exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -68,7 +93,7 @@ class SweepError(RaybertError):
 class Interrupted(SweepError):
     """The user, the system or a limit asked to stop; the same command continues."""
 
-    exit_code = 3
+    exit_code = ExitCode.INTERRUPTED
 
 
 class TrialError(RaybertError):
@@ -78,7 +103,7 @@ class TrialError(RaybertError):
         kind: of failure, as a results folder lists them (`failure_kinds`); decides whether it is worth another attempt.
     """
 
-    exit_code = 5
+    exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, *, kind: str = "error") -> None:
         super().__init__(message)

@@ -12,6 +12,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from raybert import cli
+from raybert.cli_options import ENDINGS, exit_codes
 from reference_pages.markdown import code, page, table
 
 INTRODUCTION = """
@@ -64,6 +65,7 @@ def _section(name: str, command: Command) -> list[str]:
         f"## {name}",
         f"```text\n{usage}\n```",
         *_paragraphs(command),
+        exit_codes(name.partition(" ")[2]) if name.partition(" ")[2] in ENDINGS else "",
         table(["argument", "meaning"], arguments) if arguments else "",
         table(["option", "default", "meaning"], options) if options else "",
     ]

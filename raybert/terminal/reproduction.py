@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from raybert.errors import ExitCode
 from raybert.sweeping.single.reproduce import Reproduction
 from raybert.terminal.console import relative, say
 
@@ -32,5 +33,5 @@ def print_reproduction(found: Reproduction) -> None:
     for note in found.notes:
         say(console, f"note: {note}", None)
     identical = "the same error" if found.error else "bit-identical"
-    verdict = identical if found.is_identical else "stopped" if found.exit_code == 3 else "different"
+    verdict = identical if found.is_identical else "stopped" if found.exit_code is ExitCode.INTERRUPTED else "different"
     say(console, f"{verdict}: {relative(found.again.path)}", "bold")

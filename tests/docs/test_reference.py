@@ -78,8 +78,13 @@ def test_commands_are_listed_with_their_options(pages):
     assert "raybert scores rm" in sections
 
 
-def test_exit_codes_of_commands_are_those_of_their_help(pages):
-    assert row(pages["exit_codes"], "`raybert sweep`")[1].endswith("4 some trials failed, 5 all failed")
+def test_exit_codes_of_commands_and_errors_are_listed(pages):
+    text = pages["exit_codes"]
+    assert row(text, "`raybert sweep`")[1].endswith("4 some trials failed, 5 all failed")
+    assert row(text, "3")[1].startswith("stopped on request")
+    assert row(text, "`Interrupted` (a `SweepError`)")[2] == "3"
+    assert row(text, "`ConfigError`")[2] == "2"
+    assert "Exit codes: 0 bit-identical (or the same error), 1 different" in pages["command_line"]
 
 
 def test_everything_that_python_users_import_is_in_the_reference(pages):

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybert.errors import ExitCode
 from raybert.sweeping.folder.failures import FailedRun, FailureGroup, group_failures
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.specs import RunSpec
-
-COMPLETE, INTERRUPTED, SOME_FAILED, ALL_FAILED = 0, 3, 4, 5
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,13 @@ class Outcome:
     errors: tuple[FailureGroup, ...]
 
     @property
-    def exit_code(self) -> int:
-        """0 all complete, 3 interrupted and resumable, 4 some trials failed, 5 all failed."""
+    def exit_code(self) -> ExitCode:
+        """What its command ends with."""
         if self.num_pending:
-            return INTERRUPTED
+            return ExitCode.INTERRUPTED
         if not self.num_failed:
-            return COMPLETE
-        return SOME_FAILED if self.num_complete else ALL_FAILED
+            return ExitCode.DONE
+        return ExitCode.SOME_FAILED if self.num_complete else ExitCode.FAILED
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from raybert.errors import SweepError
+from raybert.errors import ExitCode, SweepError
 from raybert.files import cache_folder, read_json
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.driver.progress import Progress
@@ -29,7 +29,6 @@ from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
 from raybert.sweeping.trial.run import run_trial
 
-IDENTICAL, DIFFERENT, INTERRUPTED = 0, 1, 3
 FOLDER = "reproductions"
 
 
@@ -64,11 +63,11 @@ class Reproduction:
         return self.status != "stopped" and same and self.error == self.error_again
 
     @property
-    def exit_code(self) -> int:
-        """0 bit-identical, 1 different, 3 interrupted."""
+    def exit_code(self) -> ExitCode:
+        """What `raybert reproduce` ends with."""
         if self.status == "stopped" and self.first.status() != "pruned":
-            return INTERRUPTED
-        return IDENTICAL if self.is_identical else DIFFERENT
+            return ExitCode.INTERRUPTED
+        return ExitCode.DONE if self.is_identical else ExitCode.DIFFERENT
 
 
 def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:

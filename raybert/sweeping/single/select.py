@@ -10,7 +10,7 @@ import pandas as pd
 
 from raybert.config import RaybertConfig
 from raybert.display import html_frame, html_section
-from raybert.errors import ConfigError, Interrupted, SweepError
+from raybert.errors import ConfigError, Interrupted, ScoringError
 from raybert.files import cache_folder, content_key
 from raybert.selection.choose import select_from_pool
 from raybert.selection.compose import compose
@@ -80,7 +80,7 @@ def choose_subset(
     Raises:
         ConfigError: folds, unknown strategy, impossible budget, or a strategy that decides while a model trains.
         Interrupted: stopped on request.
-        SweepError: a run that it reads failed.
+        ScoringError: a run that it reads failed.
     """
     narrowed = narrow_to_one(config, strategy, seed)
     path = cache_folder() / "select" / content_key(narrowed.config.model_dump(mode="json"))
@@ -116,7 +116,7 @@ def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[Signa
 
     Raises:
         Interrupted: stopped on request.
-        SweepError: they could not be computed.
+        ScoringError: they could not be computed.
     """
     folder, resources = opened.folder, opened.design.config.resources
     if not JobPlanner(opened.prepared, folder).jobs(spec):
@@ -131,7 +131,7 @@ def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[Signa
         raise Interrupted("stopped before everything was scored; the same command continues")
     if folder.trial(spec.trial_id).status() == "failed":
         reason = folder.trial(spec.trial_id).failure().message
-        raise SweepError(f"'{spec.label}': its signals could not be computed: {reason}")
+        raise ScoringError(f"'{spec.label}': its signals could not be computed: {reason}")
     return runner.planner.refs([spec], runner.store)[spec.trial_id]
 
 

@@ -203,8 +203,8 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
     import ray
 
     from raybert.config import validate_config
+    from raybert.errors import ExitCode
     from raybert.sweeping.driver.control import send_command
-    from raybert.sweeping.folder.outcome import INTERRUPTED
     from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.runner import run_sweep
 
@@ -242,7 +242,7 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
     other_terminal.start()
     outcome = run_sweep(read_design(config), path, Quiet())
     other_terminal.join(120)
-    assert outcome.exit_code == INTERRUPTED
+    assert outcome.exit_code is ExitCode.INTERRUPTED
     assert outcome.num_pending == 2
     assert seen["running"].owner is not None
     assert seen["running"].phase == "compare"
@@ -250,7 +250,7 @@ def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray
     assert read_status(path).phase == "stopped"
     assert not (path / "owner.json").exists()
     short = validate_config({**document, "limits": {"sweep_seconds": 1.0}})
-    assert run_sweep(read_design(short), path, Quiet()).exit_code == INTERRUPTED
+    assert run_sweep(read_design(short), path, Quiet()).exit_code is ExitCode.INTERRUPTED
 
 
 def test_why_trials_were_begun_again_is_said_after_they_ended(folder):

@@ -1,0 +1,112 @@
+"""Exit codes have one table, and nothing ends with a number that is not in it."""
+
+import ast
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import raybert
+from raybert import cli, commands, errors
+from raybert.cli_options import ENDINGS
+from raybert.errors import ExitCode, RaybertError
+from raybert.sweeping.folder.outcome import Outcome
+
+PACKAGE = Path(raybert.__file__).parent
+ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RaybertError)]
+
+
+def test_the_codes_are_those_that_scripts_know():
+    assert [(code.value, code.name) for code in ExitCode] == [
+        (0, "DONE"),
+        (1, "DIFFERENT"),
+        (2, "BAD_INPUT"),
+        (3, "INTERRUPTED"),
+        (4, "SOME_FAILED"),
+        (5, "FAILED"),
+    ]
+    assert all(code.meaning for code in ExitCode)
+
+
+def test_every_error_has_a_code_of_the_table_and_is_in_the_tree():
+    assert {kind.__name__: kind.exit_code.value for kind in ERRORS} == {
+        "RaybertError": 2,
+        "ConfigError": 2,
+        "DataError": 2,
+        "ModelError": 2,
+        "SelectionError": 2,
+        "ScoringError": 5,
+        "ResourceError": 2,
+        "SweepError": 2,
+        "Interrupted": 3,
+        "TrialError": 5,
+    }
+    assert all(isinstance(kind.exit_code, ExitCode) for kind in ERRORS)
+    tree = errors.__doc__.split("\n\n")[1]
+    assert re.findall(r"^[^\w\n]*(\w+)", tree, re.MULTILINE) == [kind.__name__ for kind in ERRORS]
+
+
+def test_however_a_sweep_stands_its_command_has_words_for_it():
+    stands = product((0, 1), repeat=3)
+    found = {Outcome(Path(), complete, failed, pending, ()).exit_code for complete, failed, pending in stands}
+    assert found == {ExitCode.DONE, ExitCode.INTERRUPTED, ExitCode.SOME_FAILED, ExitCode.FAILED}
+    assert found <= ENDINGS["sweep"].keys()
+
+
+def exits_of(module: Path) -> list[str]:
+    """What a module gives to `sys.exit`, `os._exit` and `typer.Exit`."""
+    calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+    names = ("sys.exit", "os._exit", "typer.Exit", "SystemExit")
+    return [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) in names and call.args]
+
+
+def test_no_module_ends_with_a_number_of_its_own():
+    found = {path.relative_to(PACKAGE).as_posix(): exits_of(path) for path in PACKAGE.rglob("*.py")}
+    assert {name: exits for name, exits in found.items() if exits} == {
+        "cli.py": [
+            "_exit_code(results)",
+            "_exit_code(results)",
+            "found.exit_code",
+            "error.exit_code",
+            "ExitCode.INTERRUPTED",
+        ]
+    }
+
+
+def ending(monkeypatch, line, error):
+    """Run a command line whose command ends with an exception, and return what the process would exit with."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(commands, "validate", fail)
+    monkeypatch.setattr(sys, "argv", ["raybert", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_an_error_ends_the_command_with_its_code_on_one_line(kind, monkeypatch, capsys):
+    assert ending(monkeypatch, "validate f.yaml", kind("budget: must be in 1..9, got 0")) == kind.exit_code
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_second_interrupt_is_an_interruption_that_says_how_to_go_on(monkeypatch, capsys):
+    assert ending(monkeypatch, "validate f.yaml", KeyboardInterrupt()) == ExitCode.INTERRUPTED
+    assert "stopped at once; continue with:  raybert validate f.yaml" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_bad_input(monkeypatch):
+    assert ending(monkeypatch, "validate", ValueError()) == ExitCode.BAD_INPUT
+    assert ending(monkeypatch, "validate f.yaml --no-such-option", ValueError()) == ExitCode.BAD_INPUT
+
+
+@pytest.mark.parametrize("command", ENDINGS)
+def test_the_help_of_a_command_says_how_it_ends(command):
+    shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"}).output
+    for code, words in ENDINGS[command].items():
+        assert f"{code.value} {words.replace('`', '')}" in " ".join(shown.split())
