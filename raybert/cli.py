@@ -267,7 +267,7 @@ def select(
 def list_scores(store: StoreOption = None) -> None:
     """Print what the score store holds: key, scorer, rows, size, and what computing it took."""
     found = commands.list_scores(store)
-    terminal.print_signals(found.entries, found.size_bytes, found.folder)
+    terminal.print_scores(found.entries, found.size_bytes, found.folder)
 
 
 @scores.command("rm")
@@ -353,9 +353,16 @@ def explain(
 
 @listing.command("strategies")
 def list_strategies() -> None:
-    """Print every selection strategy: what it does, needs and takes."""
+    """Print every selection strategy: what it does, needs, costs and takes."""
     rows = commands.list_strategies()
     terminal.print_strategies(rows)
+
+
+@listing.command("signals")
+def list_signals() -> None:
+    """Print every signal that strategies read: its shape, the runs that train for it, its scorer, its price."""
+    rows = commands.list_signals()
+    terminal.print_signals(rows)
 
 
 def main() -> None:

@@ -10,12 +10,17 @@ from reference_pages.markdown import code, doc_body, doc_summary, page, table
 from reference_pages.sweep_file import default_of, type_of
 
 INTRODUCTION = """
-Every strategy that comes with raybert, as `raybert ls strategies` prints it, with its rule and its parameters.
+Every strategy that comes with raybert, as `raybert ls strategies` prints it, with its rule, cost and parameters.
 Scores are always *higher = harder / less known*; which end is kept is the parameter `direction`. What its signals are
 and what they cost: [](signals.md). When a strategy is asked: [](../explanations/schedules.md).
 
 *Budget* says what `selection.budget` means: `distinct` (so many different examples), `per_epoch` (so many in every
 pass), `none` (the strategy decides itself, from the whole pool).
+
+*Cost* is what must be computed for the strategy alone, with the settings at their defaults: training runs, forward
+passes over the pool, and the operations of one choice of k among n examples, with embeddings of d numbers. A sweep
+computes once what several strategies share. With the schedule `rounds` a strategy that reads outputs of proxies has
+R - 1 more forward passes over the pool in training, with `epoch` one before every pass but the first.
 """
 _COMPOSED = ("pre", "then", "candidates", "schedule", "rounds")
 
@@ -62,6 +67,7 @@ def _section(row: dict[str, Any], strategy: type[Strategy]) -> list[str]:
         doc_summary(strategy),
         doc_body(strategy),
         " · ".join(facts),
+        f"**Cost** {row['cost']}",
         f"Source: {row['citation']}" if row["citation"] else "",
         table(["parameter", "value", "default", "meaning"], parameters) if parameters else "",
     ]

@@ -4,7 +4,7 @@ The command line calls the same functions. What is heavy is imported inside them
 """
 
 from raybert.commands.models import evaluate, explain, predict
-from raybert.commands.planning import SweepSize, list_strategies, plan, render, schema, validate
+from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
 from raybert.commands.sweeps import cancel, pause, report, reproduce, resume, status, stop, sweep, train
 
@@ -15,6 +15,7 @@ __all__ = [
     "evaluate",
     "explain",
     "list_scores",
+    "list_signals",
     "list_strategies",
     "pause",
     "plan",

@@ -100,10 +100,23 @@ def schema() -> dict[str, Any]:
 
 
 def list_strategies() -> list[dict[str, Any]]:
-    """Return a row per strategy: name, summary, needs, schedules, budget, parameters with defaults, citation."""
+    """Return a row per strategy: name, summary, needs, cost, schedules, budget, parameters with defaults, citation."""
     from raybert.selection.catalogue import describe_strategies
 
     return describe_strategies()
+
+
+def list_signals() -> list[dict[str, str]]:
+    """Return a row per signal that strategies can read, a user's own included.
+
+    Returns:
+        Of each its name, description, shape in letters (n examples, m proxies, t checkpoints, C classes, d numbers of
+        an embedding), dtype, runs (that train for it), reads (what it is computed from), scorer (`module:name`) and
+        price (what computing it takes with the settings at their defaults).
+    """
+    from raybert.selection.price import describe_signals
+
+    return describe_signals()
 
 
 def _results_folder(config: RaybertConfig, output: str | Path | None) -> Path:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from raybert.config import StrategyConfig, import_attribute, suggest, validate_model
+from raybert.config import SelectionConfig, StrategyConfig, import_attribute, suggest, validate_model
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection import strategies as built_in_strategies  # noqa: F401 - fills the registry
 from raybert.selection.compose import Composed, compose
 from raybert.selection.filter import Filter
 from raybert.selection.identity import in_words
+from raybert.selection.price import price_in_words
 from raybert.selection.registry import WHOLE_POOL
+from raybert.selection.signals import needed_signals
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Strategy
 
@@ -124,7 +126,7 @@ def _alone(part: Any, path: str, reason: str) -> Any:
 
 
 def describe_strategies() -> list[dict[str, Any]]:
-    """Return a row per strategy: name, summary, needs, schedules, budget, parameters with defaults, citation."""
+    """Return a row per strategy: name, summary, needs, cost, schedules, budget, parameters with defaults, citation."""
     return [_describe(_known()[name]) for name in strategy_names()]
 
 
@@ -141,15 +143,27 @@ def _describe(strategy: type[Strategy]) -> dict[str, Any]:
             defaults[key] = in_words(field.get_default(call_default_factory=True))
     if example is not None and isinstance(example.inner, RankedStrategy):
         defaults["direction"] = example.inner.default_direction()
+    needs = example.all_signals() if example else strategy.needs
     return {
         "name": strategy.name,
         "summary": (strategy.__doc__ or "").strip().splitlines()[0],
-        "needs": ", ".join(sorted(example.all_signals() if example else strategy.needs)),
+        "needs": ", ".join(sorted(needs)),
+        "cost": _cost(strategy, needs),
         "schedules": ", ".join(strategy.schedules),
         "budget": strategy.budget_kind,
         "parameters": ", ".join([*required, *(f"{key}={value}" for key, value in defaults.items())]),
         "citation": strategy.citation,
     }
+
+
+def _cost(strategy: type[Strategy], needs: Collection[str]) -> str:
+    """Return what must be computed: before training, in it, and to choose."""
+    parts = [price_in_words(needed_signals(needs, SelectionConfig()))] if needs else []
+    if strategy.passes_in_training:
+        parts.append(f"{strategy.passes_in_training} forward passes over the pool in training")
+    if strategy.operations:
+        parts.append(f"choosing is {strategy.operations}")
+    return "; ".join(parts)
 
 
 def _known() -> dict[str, type[Strategy]]:

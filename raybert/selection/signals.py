@@ -44,6 +44,9 @@ class Signal:
         given: name of an array of a user's own from which `derive` computes it where there is no sweep.
         derive: (that array, labels) -> values.
         is_refreshed: whether the model in training can give it anew.
+        passes: forward passes of a model over the pool: a number, or the dotted key of `selection` that says it.
+        comes_with: the signal in whose passes it is computed, where that one is read too.
+        work: what else computing it takes, in words.
     """
 
     name: str
@@ -58,6 +61,9 @@ class Signal:
     given: str = ""
     derive: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     is_refreshed: bool = False
+    passes: int | str = 0
+    comes_with: str = ""
+    work: str = ""
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -83,7 +89,15 @@ def of_texts(text: TextSignal) -> Signal:
     """Return the declaration of a signal of single texts."""
     summary = (type(text).__doc__ or "").strip().splitlines() or [""]
     shape = f"n {len(text.columns)}" if text.columns else "n"
-    return Signal(text.name, summary[0], shape, text=text, given="texts", derive=_of_objects(text))
+    return Signal(
+        text.name,
+        summary[0],
+        shape,
+        text=text,
+        given="texts",
+        derive=_of_objects(text),
+        work="a pass over the texts, without a model",
+    )
 
 
 def _of_objects(text: TextSignal) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -100,6 +114,7 @@ TABLE: tuple[Signal, ...] = (
         "Pseudo-perplexity of the text under a masked language model.",
         "n",
         scorer="raybert.selection.scorers.perplexity:perplexity_scorer",
+        passes="scorers.perplexity.mask_every",
     ),
     Signal(
         "probs",
@@ -109,6 +124,7 @@ TABLE: tuple[Signal, ...] = (
         runs="proxy",
         scorer=f"{_MODELS}:proxy_scorer",
         is_refreshed=True,
+        passes="proxy.num_seeds",
     ),
     Signal(
         "feature_norms",
@@ -120,6 +136,8 @@ TABLE: tuple[Signal, ...] = (
         given="features",
         derive=lambda features, _: np.asarray(np.linalg.norm(features, axis=-1)),
         is_refreshed=True,
+        passes="proxy.num_seeds",
+        comes_with="probs",
     ),
     Signal(
         "null_probs",
@@ -128,6 +146,7 @@ TABLE: tuple[Signal, ...] = (
         plain_shape="n C",
         runs="proxy",
         scorer=f"{_MODELS}:proxy_scorer",
+        passes="proxy.num_seeds",
     ),
     Signal(
         "heldout_probs",
@@ -135,6 +154,7 @@ TABLE: tuple[Signal, ...] = (
         "n C",
         runs="heldout",
         scorer=f"{_MODELS}:heldout_scorer",
+        passes=1,
     ),
     Signal(
         "irreducible_loss",
@@ -142,6 +162,7 @@ TABLE: tuple[Signal, ...] = (
         "n",
         runs="irreducible",
         scorer=f"{_MODELS}:irreducible_scorer",
+        passes=1,
     ),
     Signal(
         "dynamics",
@@ -149,6 +170,7 @@ TABLE: tuple[Signal, ...] = (
         "n t C",
         runs="dynamics",
         scorer=f"{_MODELS}:dynamics_scorer",
+        passes="scorers.dynamics.checkpoints",
     ),
     Signal(
         "loss",
@@ -162,6 +184,7 @@ TABLE: tuple[Signal, ...] = (
         "Unit vectors of the text by the frozen encoder, or by a proxy's.",
         "n d",
         scorer=f"{_MODELS}:embedding_scorer",
+        passes=1,
     ),
     Signal(
         "aflite",
@@ -171,6 +194,7 @@ TABLE: tuple[Signal, ...] = (
         scorer="raybert.selection.scorers.derived:aflite_scorer",
         given="embeddings",
         derive=lambda embeddings, labels: aflite_signal(embeddings, labels, 0),
+        work="64 linear models on the embeddings a round, as long as some examples are predictable",
     ),
 )
 """In the order in which they are computed: what another one reads comes before it."""
@@ -238,20 +262,10 @@ def check_signals(needs: Collection[str], selection: SelectionConfig, path: str,
         )
 
 
-def describe_signals() -> list[dict[str, str]]:
-    """Return a row per signal: name, shape, dtype, runs (the training runs behind it), reads, description."""
+def all_signals() -> tuple[Signal, ...]:
+    """Return what raybert computes, then a user's own by name."""
     own = [signal for name in sorted(_registered()) if (signal := find_signal(name)) is not None]
-    return [
-        {
-            "name": signal.name,
-            "shape": f"({', '.join(signal.shape.split())})",
-            "dtype": signal.dtype,
-            "runs": signal.runs or "",
-            "reads": ", ".join(signal.reads) or ("texts" if signal.text is not None else ""),
-            "description": signal.description,
-        }
-        for signal in (*TABLE, *own)
-    ]
+    return (*TABLE, *own)
 
 
 _BY_NAME: Mapping[str, Signal] = {signal.name: signal for signal in TABLE}

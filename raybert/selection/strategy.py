@@ -33,6 +33,10 @@ class Strategy(Section):
     uses_seed: ClassVar[bool] = True
     """Whether the seed matters beyond ties (given the same signals)."""
     citation: ClassVar[str] = ""
+    operations: ClassVar[str] = ""
+    """Of one choice, given its signals: k of n examples, with embeddings of d numbers. Empty: not told."""
+    passes_in_training: ClassVar[str] = ""
+    """Forward passes over the pool that it asks the model in training for, whatever its signals; empty: none."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from raybert.lazy import names_on_first_use
 
 if TYPE_CHECKING:
-    from raybert.terminal.catalogue import print_signals, print_strategies
+    from raybert.terminal.catalogue import print_scores, print_signals, print_strategies
     from raybert.terminal.comparison import print_comparison, print_results
     from raybert.terminal.console import command_again, print_error
     from raybert.terminal.evaluation import print_evaluation, print_predictions
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "raybert.terminal.catalogue": (
+        "print_scores",
         "print_signals",
         "print_strategies",
     ),
@@ -59,6 +60,7 @@ __all__ = [
     "print_reproduction",
     "print_results",
     "print_run",
+    "print_scores",
     "print_signals",
     "print_status",
     "print_strategies",

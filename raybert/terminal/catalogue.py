@@ -18,19 +18,30 @@ _MIB = 2**20
 
 
 def print_strategies(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print every selection strategy: what it does, needs and takes."""
+    """Print every selection strategy: what it does, needs, costs and takes."""
     console = Console()
-    for row in rows:
-        console.print(f"[bold]{row['name']}[/bold]  {row['summary']}", highlight=False, soft_wrap=True)
-        for key, value in row.items():
-            if key not in ("name", "summary") and value:
-                say(console, f"    {key}: {value}")
+    _print_entries(console, rows, "summary")
     console.print("\nStrategies of budget kind distinct that choose once or in rounds also take:", highlight=False)
     for key, text in COMPOSITION.items():
         say(console, f"    {key}: {text}")
 
 
-def print_signals(entries: Sequence[StoreEntry], size_bytes: int, folder: Path) -> None:
+def print_signals(rows: Iterable[Mapping[str, str]]) -> None:
+    """Print every signal: what it is, the runs that train for it, its scorer, its price."""
+    console = Console()
+    _print_entries(console, rows, "description")
+    say(console, "\nshapes: n examples, m proxies, t checkpoints, C classes, d numbers of an embedding")
+
+
+def _print_entries(console: Console, rows: Iterable[Mapping[str, Any]], headline: str) -> None:
+    for row in rows:
+        console.print(f"[bold]{row['name']}[/bold]  {row[headline]}", highlight=False, soft_wrap=True)
+        for key, value in row.items():
+            if key not in ("name", headline) and value:
+                say(console, f"    {key}: {value}")
+
+
+def print_scores(entries: Sequence[StoreEntry], size_bytes: int, folder: Path) -> None:
     """Print what a score store holds: key, scorer, rows, size, and what computing it took."""
     console = Console()
     table = Table(box=None, padding=(0, 1), header_style="bold")

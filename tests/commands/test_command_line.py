@@ -83,6 +83,7 @@ LINES = {
         {"folder": Path("runs/x"), "split": "train", "documents": [3], "chunks": 4, "trial": "abc"},
     ),
     "ls strategies": ("list_strategies", {}),
+    "ls signals": ("list_signals", {}),
 }
 
 

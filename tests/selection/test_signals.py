@@ -11,6 +11,7 @@ import raybert
 from raybert.config import SelectionConfig, import_attribute
 from raybert.errors import ConfigError, SelectionError
 from raybert.selection import registry
+from raybert.selection.price import describe_signals
 from raybert.selection.scorers.lexical import Lexical, lexical_statistics
 from raybert.selection.scorers.readability import Readability, readability_statistics
 from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
@@ -20,7 +21,6 @@ from raybert.selection.signals import (
     REFRESHED,
     TABLE,
     check_signals,
-    describe_signals,
     find_signal,
     needed_signals,
     of_texts,
@@ -294,9 +294,13 @@ def test_all_signals_are_listed_with_what_they_are(dense):
         "dtype": "float32",
         "runs": "",
         "reads": "texts",
+        "scorer": "raybert.selection.scorers.lexical:Lexical",
+        "price": "a pass over the texts, without a model",
         "description": "Diversity of the words (MATTR, HD-D, MTLD) and their number.",
     }
+    assert rows["lengths"]["price"] == "nothing"
     assert rows["compression"]["description"] == "How far a text can be compressed."
+    assert rows["compression"]["scorer"].endswith("Compression")
 
 
 def test_registered_signals_are_in_pools_for_tests(dense):

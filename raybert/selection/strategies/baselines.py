@@ -24,6 +24,7 @@ class All(Strategy):
     """
 
     name: ClassVar[str] = "all"
+    operations: ClassVar[str] = "O(n)"
     budget_kind: ClassVar[BudgetKind] = "none"
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
@@ -40,6 +41,7 @@ class Random(Strategy):
     """
 
     name: ClassVar[str] = "random"
+    operations: ClassVar[str] = "O(n log n)"
     nested: ClassVar[bool] = True
 
     def choose(self, pool: Pool, budget: int) -> Selection:
@@ -54,6 +56,7 @@ class RandomStratified(Strategy):
     """
 
     name: ClassVar[str] = "random_stratified"
+    operations: ClassVar[str] = "O(n log n)"
     nested: ClassVar[bool] = True
 
     def choose(self, pool: Pool, budget: int) -> Selection:
@@ -68,6 +71,7 @@ class RandomEpoch(Strategy):
     """
 
     name: ClassVar[str] = "random_epoch"
+    operations: ClassVar[str] = "O(n log n) for every n / k passes"
     budget_kind: ClassVar[BudgetKind] = "per_epoch"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     citation: ClassVar[str] = 'Okanovic et al. 2023, "Repeated Random Sampling", arXiv 2305.18424'

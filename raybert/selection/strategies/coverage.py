@@ -44,6 +44,7 @@ class KCenter(CoverageStrategy):
     """
 
     name: ClassVar[str] = "k_center"
+    operations: ClassVar[str] = "O(n k d) at most: distances that cannot change the choice are left out"
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
@@ -66,6 +67,9 @@ class FacilityLocation(CoverageStrategy):
     """
 
     name: ClassVar[str] = "facility_location"
+    operations: ClassVar[str] = (
+        "O(n^2 d) at most; above 20,000 examples only of 100 neighbours each, which `search: ann` finds faster"
+    )
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
@@ -87,6 +91,7 @@ class Diversity(CoverageStrategy):
     """
 
     name: ClassVar[str] = "diversity"
+    operations: ClassVar[str] = "O(n k d) for k clusters"
 
     method: Literal["k_means", "facility_location"] = Field(
         "k_means", description="what spreads the choice; facility_location is the strategy of that name"

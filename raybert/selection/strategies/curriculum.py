@@ -28,6 +28,7 @@ class Curriculum(Strategy):
     """
 
     name: ClassVar[str] = "curriculum"
+    operations: ClassVar[str] = "O(n log n) for every pass, and what the strategy in `of` takes once"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     citation: ClassVar[str] = 'Platanios et al. 2019, "Competence-based Curriculum Learning", arXiv 1903.09848'

@@ -24,6 +24,7 @@ class LabelErrors(Filter):
     """
 
     name: ClassVar[str] = "label_errors"
+    operations: ClassVar[str] = "O(n log n), and what the strategy in `then` takes"
     needs: ClassVar[frozenset[str]] = frozenset({"heldout_probs"})
     citation: ClassVar[str] = 'Northcutt et al. 2021, "Confident Learning", arXiv 1911.00068, its class thresholds'
 
@@ -42,6 +43,10 @@ class SemDedup(Filter):
     """
 
     name: ClassVar[str] = "semdedup"
+    operations: ClassVar[str] = (
+        "O(n^2 d), above 20,000 examples O(n c d) in clusters of c = 5,000 and O(n^2 d / c) to find these; and what "
+        "the strategy in `then` takes"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
     citation: ClassVar[str] = 'Abbas et al. 2023, "SemDeDup", arXiv 2303.09540'
 
@@ -65,6 +70,7 @@ class DropHardest(Filter):
     """
 
     name: ClassVar[str] = "drop_hardest"
+    operations: ClassVar[str] = "O(n log n), and what the strategy in `then` takes"
 
     score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score says what is hard")
     share: float = Field(0.1, ge=0, lt=1, description="of each class")

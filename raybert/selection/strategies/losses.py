@@ -29,6 +29,8 @@ class LossThreshold(Strategy):
     """
 
     name: ClassVar[str] = "loss_threshold"
+    operations: ClassVar[str] = "O(n log n) for every scoring"
+    passes_in_training: ClassVar[str] = "at most `scorings` (10)"
     budget_kind: ClassVar[BudgetKind] = "none"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     uses_seed: ClassVar[bool] = False
@@ -87,6 +89,7 @@ class InfoBatch(Strategy):
     """
 
     name: ClassVar[str] = "infobatch"
+    operations: ClassVar[str] = "O(n) for every pass; the losses are those of training"
     budget_kind: ClassVar[BudgetKind] = "none"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     citation: ClassVar[str] = 'Qin et al. 2024, "InfoBatch: Lossless Training Speed Up", arXiv 2303.04947'

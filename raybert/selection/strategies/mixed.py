@@ -46,6 +46,7 @@ class EntropyDiversity(MixedStrategy):
     """
 
     name: ClassVar[str] = "entropy_diversity"
+    operations: ClassVar[str] = "O(n log n + b k^2 d), b = `beta`; with `method: greedy` O(n k d)"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     uses_seed: ClassVar[bool] = False
@@ -85,6 +86,7 @@ class QditLite(MixedStrategy):
     """
 
     name: ClassVar[str] = "qdit_lite"
+    operations: ClassVar[str] = "O(n^2 d) at most; of more than 20,000 examples only 100 neighbours each count"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
@@ -116,6 +118,7 @@ class EdfsLite(MixedStrategy):
     """
 
     name: ClassVar[str] = "edfs_lite"
+    operations: ClassVar[str] = "O(n k d) at most"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     uses_seed: ClassVar[bool] = False
 
@@ -145,6 +148,7 @@ class D2(MixedStrategy):
     """
 
     name: ClassVar[str] = "d2"
+    operations: ClassVar[str] = "O(n^2 d) for the graph of neighbours (less with `search: ann`), then O((n + k) log n)"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     uses_seed: ClassVar[bool] = False
     nested: ClassVar[bool] = True
@@ -179,6 +183,7 @@ class Ccs(MixedStrategy):
     """
 
     name: ClassVar[str] = "ccs"
+    operations: ClassVar[str] = "O(n log n)"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     citation: ClassVar[str] = 'Zheng et al. 2023, "Coverage-centric Coreset Selection", arXiv 2210.15809'
 

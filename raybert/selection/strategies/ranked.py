@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -17,6 +17,8 @@ SMALL_BUDGET = 0.3
 
 class RankedStrategy(Strategy):
     """Base of strategies that rank the pool by one score, higher = harder."""
+
+    operations: ClassVar[str] = "O(n log n)"
 
     direction: Direction | None = Field(
         None, description="which end is kept: hard, easy or middle; null: the strategy's own default"
