@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,11 @@ class DataConfig(Section):
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share held out if there is no such split; not used with `folds`"
     )
+    rare_classes: Literal["error", "drop", "train"] = Field(
+        "error",
+        description="classes with too few examples to be in every split that is cut: an error, left out, or all of "
+        "their examples in train, where nothing measures them",
+    )
     folds: int | None = Field(
         None,
         ge=2,
@@ -45,5 +50,6 @@ class DataConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the content of a data set, folds apart, as JSON; keys of finished folders hold it."""
-        part = self.model_dump(mode="json", exclude={"folds"})
+        later = {"rare_classes"} if self.rare_classes == "error" else set()  # a key of which older folders know nothing
+        part = self.model_dump(mode="json", exclude={"folds", *later})
         return {"subset" if key == "config" else key: value for key, value in part.items()}

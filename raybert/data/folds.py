@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
+from raybert.data.cut import assign_units, unit_names
 from raybert.data.identity import content_fingerprint, keyed_order, normal_forms
+from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
 from raybert.data.sources import SourceTables, read_source
 from raybert.data.splits import (
     SPLITS,
     Splits,
-    assign_units,
     count_classes,
     describe_repeats,
     subsample,
-    unit_names,
     with_ids,
 )
 from raybert.errors import DataError
+
+_WAYS_OUT = "set data.rare_classes: drop (leaves such classes out) or train (keeps them in train alone)"
 
 
 def load_folds(config: DataConfig, cache_folder: Path) -> tuple[Splits, ...]:
@@ -43,14 +46,26 @@ def load_folds(config: DataConfig, cache_folder: Path) -> tuple[Splits, ...]:
     """
     assert config.folds is not None
     source = read_source(config, cache_folder)
-    table = _join_rows(source, config)
-    units, labels = unit_names(table), table["label"].to_numpy()
-    cutter = _Cutter(config, source.label_names, units, labels)
+    table, names = _join_rows(source, config), source.label_names
+    units, labels = np.asarray(unit_names(table), object), table["label"].to_numpy()
+
+    def lacking(rows: np.ndarray) -> set[int]:
+        return _Cutter(config, names, units[rows], labels[rows]).lacking()
+
+    rows, rare = set_rare_aside(units, labels, lacking, names, config.rare_classes)
+    notes = source.notes + describe_rare(labels, rare, names, config.rare_classes)
+    if config.rare_classes == "drop" and rare:
+        table, names = drop_classes(table, names, rare)
+        units, labels, rows = units[rows], table["label"].to_numpy(), np.arange(table.num_rows)
+    cutter = _Cutter(config, names, units[rows], labels[rows])
     test_fold = cutter.cut_folds()
-    notes = source.notes + _describe(source, table, test_fold)
-    return tuple(
-        _take_fold(table, cutter.cut_rest(test_fold, fold), fold, source, notes) for fold in range(config.folds)
-    )
+    notes += _describe(source, table.take(pa.array(rows)), test_fold)
+    folds = []
+    for fold in range(config.folds):
+        part = np.zeros(table.num_rows, np.int64)  # what is not cut is train
+        part[rows] = cutter.cut_rest(test_fold, fold)
+        folds.append(_take_fold(table, part, fold, replace(source, label_names=names), notes))
+    return tuple(folds)
 
 
 def assign_folds(units: Sequence[str], labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
@@ -89,6 +104,16 @@ class _Cutter:
         self.units = np.asarray(units, object)
         self.noun = "different texts" if config.group is None else f"groups of column '{config.group}'"
 
+    def lacking(self) -> set[int]:
+        """Return the classes that some part of some fold lacks."""
+        num_units = {label: len(set(self.units[self.labels == label])) for label in np.unique(self.labels).tolist()}
+        few = {label for label, count in num_units.items() if count < self.num_folds}
+        if few or len(set(self.units)) < self.num_folds:
+            return few
+        fold = assign_folds(self.units.tolist(), self.labels, self.num_folds, self.config.split_seed)
+        parts = [(fold, self.num_folds), *((self._part(fold, number), 3) for number in range(self.num_folds))]
+        return {label for part, count in parts for _, label in self._missing(part, count)}
+
     def cut_folds(self) -> np.ndarray:
         """Return the fold of each row."""
         num_units = len(set(self.units))
@@ -109,12 +134,9 @@ class _Cutter:
 
     def cut_rest(self, test_fold: np.ndarray, fold: int) -> np.ndarray:
         """Return for each row the split that it is in: 0 train, 1 validation, 2 test, as in `SPLITS`."""
-        part = np.full(len(self.labels), 2)
+        part = self._part(test_fold, fold)
         rest = np.flatnonzero(test_fold != fold)
-        fraction, purpose = self.config.validation_fraction, f"validation of fold {fold}"
-        part[rest] = assign_units(
-            self.units[rest].tolist(), self.labels[rest], [fraction], self.config.split_seed, purpose
-        )
+        fraction = self.config.validation_fraction
         missing = self._first_missing(part, 3)
         if missing is not None:
             split, label = SPLITS[missing[0]], missing[1]
@@ -122,22 +144,34 @@ class _Cutter:
                 "data.validation_fraction: must leave every class in train and validation of every fold, but "
                 f"{split} of fold {fold} has no '{self.names[label]}' "
                 f"({self._count(rest[self.labels[rest] == label])} outside its test split), got {fraction:g}; "
-                "change it, lower data.folds or remove the class"
+                f"change it, lower data.folds or {_WAYS_OUT}"
             )
+        return part
+
+    def _part(self, test_fold: np.ndarray, fold: int) -> np.ndarray:
+        part = np.full(len(self.labels), 2)
+        rest = np.flatnonzero(test_fold != fold)
+        fraction, purpose = self.config.validation_fraction, f"validation of fold {fold}"
+        part[rest] = assign_units(
+            self.units[rest].tolist(), self.labels[rest], [fraction], self.config.split_seed, purpose
+        )
         return part
 
     def _first_missing(self, part: np.ndarray, num_parts: int) -> tuple[int, int] | None:
         """Return the first part that lacks a class which other parts have, with the class."""
+        return next(iter(self._missing(part, num_parts)), None)
+
+    def _missing(self, part: np.ndarray, num_parts: int) -> list[tuple[int, int]]:
         counts = np.zeros((num_parts, len(self.names)), np.int64)
         np.add.at(counts, (part, self.labels), 1)
         absent = np.argwhere((counts == 0) & (counts.sum(axis=0) > 0))
-        return (int(absent[0, 0]), int(absent[0, 1])) if len(absent) else None
+        return [(int(number), int(label)) for number, label in absent]
 
     def _lacks_class(self, label: int, problem: str) -> DataError:
         held = np.flatnonzero(self.labels == label)
         return DataError(
             f"data.folds: every fold must hold every class, but of '{self.names[label]}' ({self._count(held)}) "
-            f"{problem}, got {self.num_folds}; lower it or remove the class"
+            f"{problem}, got {self.num_folds}; lower it or {_WAYS_OUT}"
         )
 
     def _count(self, rows: np.ndarray) -> str:

@@ -58,7 +58,7 @@ def without_unlabelled(table: RawTable, split: str) -> RawTable:
     return replace(table.keep(wanted), notes=(*table.notes, note))
 
 
-def encode_labels(tables: Mapping[str, RawTable], column: str) -> EncodedLabels:
+def encode_labels(tables: Mapping[str, RawTable], column: str, *, drops_unknown: bool = False) -> EncodedLabels:
     """Return the labels of every split as class numbers 0..C-1, and the names of the classes.
 
     Integers are ordered by value and need not be contiguous; strings are ordered by name. The other splits are matched
@@ -67,6 +67,7 @@ def encode_labels(tables: Mapping[str, RawTable], column: str) -> EncodedLabels:
     Args:
         tables: split -> its rows.
         column: the column's name in the source, for messages.
+        drops_unknown: whether a class that train lacks gets the number -1, with a note, instead of an error.
 
     Raises:
         DataError: missing labels, a type that is not a class, names that do not fit, fewer than two classes in train,
@@ -85,7 +86,7 @@ def encode_labels(tables: Mapping[str, RawTable], column: str) -> EncodedLabels:
     notes = list(notes_on_names(names, numbers["train"], column))
     for split, table in tables.items():
         if split != "train":
-            numbers[split], matched = _match_train(table, train, classes, names, column, split)
+            numbers[split], matched = _match_train(table, train, classes, names, column, split, drops_unknown)
             notes += matched
     return EncodedLabels({split: numbers[split] for split in tables}, names, tuple(notes))
 
@@ -118,7 +119,13 @@ def match_labels(table: RawTable, label_names: Sequence[str], column: str, origi
 
 
 def _match_train(
-    table: RawTable, train: RawTable, classes: Sequence[Any], names: Sequence[str], column: str, split: str
+    table: RawTable,
+    train: RawTable,
+    classes: Sequence[Any],
+    names: Sequence[str],
+    column: str,
+    split: str,
+    drops_unknown: bool,
 ) -> tuple[np.ndarray, list[str]]:
     """Return the class numbers of a split's labels in train, and how they were matched if that is not plain."""
     values = label_values(table, column, split)
@@ -131,13 +138,16 @@ def _match_train(
             f"the classes of train ({', '.join(names[:8])}); write its labels as names"
         )
     labels, numbers = _first_reading(_readings(table, values, given, names, () if given and named else classes))
-    if numbers.null_count:
+    if numbers.null_count and not drops_unknown:
         raise DataError(
             f"data.label: column '{column}' of {split} must hold classes of train only, got "
-            f"{_unknown(labels, numbers)}; remove them or add such examples to train"
+            f"{_unknown(labels, numbers)}; remove them, add such examples to train, or set data.rare_classes: drop"
         )
     by_number = ", ".join(f"{value} is {name}" for value, name in list(zip(classes, names, strict=True))[:4])
     notes = [f"{split}: labels are taken for numbers of the classes of train ({by_number})"] if is_bare else []
+    if numbers.null_count:
+        notes.append(f"data.rare_classes: {split}: {_unknown(labels, numbers)} are not in train, left out")
+        numbers = pc.fill_null(numbers, -1)
     return _as_numbers(numbers), notes
 
 

@@ -84,7 +84,7 @@ def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
     hidden = [split for split, table in raw.items() if split != "train" and hides_labels(table)]
     notes = [f"{split}: all labels are hidden (-1 or missing); the split is cut from train instead" for split in hidden]
     raw = {split: without_unlabelled(table, split) for split, table in raw.items() if split not in hidden}
-    labels = encode_labels(raw, config.label)
+    labels = encode_labels(raw, config.label, drops_unknown=config.rare_classes == "drop")
     tables = {split: _checked(table, labels.numbers[split], wanted, split) for split, table in raw.items()}
     found = dict.fromkeys(note for table in raw.values() for note in table.notes)
     return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details)
@@ -101,7 +101,13 @@ def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split
             columns[key] = check_ids(raw, column, split)
         else:
             columns[key] = check_keys(raw, key, column, split)
-    return pa.table(columns)
+    known = pa.table(columns).filter(pa.array(labels >= 0))
+    if known.num_rows == 0:
+        raise DataError(
+            f"data.label: {split} must hold classes of train, got none ({len(labels)} rows with others); "
+            "check its column of labels"
+        )
+    return known
 
 
 def _refuse(source: str) -> Literal["hub"]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
+from raybert.data.cut import cut_missing
 from raybert.data.identity import content_fingerprint, example_ids, keyed_order, normal_forms
 from raybert.data.quotas import class_quotas
 from raybert.data.sources import read_source
@@ -59,16 +60,16 @@ def load_splits(config: DataConfig, cache_folder: Path) -> Splits:
         DataError: what `read_source` raises; too few examples of a class to cut, or fewer than asked for.
     """
     source = read_source(config, cache_folder)
-    tables = {split: with_ids(table, source.label_names) for split, table in source.tables.items()}
-    tables = _cut_missing(tables, config, source.label_names)
+    whole = {split: with_ids(table, source.label_names) for split, table in source.tables.items()}
+    tables, names, notes = cut_missing(whole, config, source.label_names)
     tables = {split: subsample(tables[split], split, config) for split in SPLITS}
     cut = [split for split in SPLITS if split not in source.tables]
     return Splits(
         **tables,
-        label_names=source.label_names,
-        fingerprint=content_fingerprint(tables, source.label_names),
-        notes=source.notes + describe_overlaps(tables),
-        details=source.details | {"cut_from_train": cut} | count_classes(tables, source.label_names),
+        label_names=names,
+        fingerprint=content_fingerprint(tables, names),
+        notes=source.notes + notes + describe_overlaps(tables),
+        details=source.details | {"cut_from_train": cut} | count_classes(tables, names),
     )
 
 
@@ -77,94 +78,6 @@ def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
     ids = example_ids(table, label_names)
     rest = [name for name in table.column_names if name != "id"]
     return table.select(rest).add_column(0, "example_id", ids)
-
-
-def _cut_missing(tables: dict[str, pa.Table], config: DataConfig, names: Sequence[str]) -> dict[str, pa.Table]:
-    """Return all three tables, the missing ones cut out of train."""
-    missing = [split for split in ("test", "validation") if split not in tables]
-    if not missing:
-        return tables
-    train = tables["train"]
-    labels = train["label"].to_numpy()
-    units = unit_names(train)
-    fractions = {split: float(getattr(config, f"{split}_fraction")) for split in missing}
-    if sum(fractions.values()) >= 1:
-        raise DataError(
-            f"data.validation_fraction: must leave examples for train, got {fractions['validation']:g} "
-            f"beside data.test_fraction {fractions['test']:g}"
-        )
-    taken = assign_units(units, labels, list(fractions.values()), config.split_seed)
-    _check_cut(taken, labels, ["train", *missing], names)
-    cut = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
-    return {**tables, "train": train.filter(pa.array(taken == 0)), **cut}
-
-
-def unit_names(table: pa.Table) -> list[str]:
-    """Return the unit of every row, which no cut tears: its group if there are groups, else the copies of its text."""
-    if "group" in table.column_names:
-        groups: list[str] = table["group"].to_pylist()
-        return groups
-    return normal_forms(table)
-
-
-def assign_units(
-    units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int, purpose: str = "split"
-) -> np.ndarray:
-    """Return which part each row goes to: 1, 2, ... for the shares given, 0 for the rest.
-
-    Rows of one unit (copies of a text, a group) stay together. Units are stratified by the rarest class that
-    they hold, so that rare classes are spread; inside a stratum they are taken in a keyed order until the
-    share of its rows is met as nearly as whole units allow, at least one unit for every part if there are
-    enough.
-
-    Args:
-        units: (n,) name of each row's unit.
-        labels: (n,) class numbers.
-        fractions: share of the rows of each cut part, in total below 1.
-        seed: of the order.
-        purpose: another purpose is another order.
-    """
-    names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
-    sizes = np.bincount(unit_of_row)
-    class_counts = np.bincount(labels)
-    rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
-    stratum = np.full(len(names), len(class_counts))
-    np.minimum.at(stratum, unit_of_row, rarity[labels])
-    order = np.lexsort((keyed_order(names.tolist(), seed, purpose), stratum))
-    part = np.zeros(len(names), np.int64)
-    for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
-        part[members] = _cut_ordered(sizes[members], fractions)
-    return part[unit_of_row]
-
-
-def _cut_ordered(sizes: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    """Return the part of each unit of one stratum, taken from the front in the order of the parts."""
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    part = np.zeros(len(sizes), np.int64)
-    first = 0
-    for number, fraction in enumerate(fractions, start=1):
-        still_needed = len(fractions) - number + 1  # units for the later parts and the rest
-        target = ends[first] + fraction * ends[-1]
-        nearest = int(np.abs(ends - target).argmin())
-        last = max(min(nearest, len(sizes) - still_needed), min(first + 1, len(sizes)))
-        part[first:last] = number
-        first = last
-    return part
-
-
-def _check_cut(taken: np.ndarray, labels: np.ndarray, parts: Sequence[str], names: Sequence[str]) -> None:
-    counts = np.zeros((len(parts), len(names)), np.int64)
-    np.add.at(counts, (taken, labels), 1)
-    present = counts.sum(0) > 0
-    absent = (counts == 0) & present
-    if not absent.any():
-        return
-    worst = int(np.flatnonzero(absent.any(0))[0])
-    raise DataError(
-        f"data.label: class '{names[worst]}' must have enough examples "
-        f"to cut {' and '.join(parts[1:])} from train, got {counts[:, worst].sum()} "
-        "(copies and groups stay together); remove it, or give split files"
-    )
 
 
 def subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:

@@ -15,9 +15,10 @@ from raybert.config import RaybertConfig
 from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.sweeping.estimate.describe import describe_estimate
-from raybert.sweeping.phases.prepare import Prepared, prepare_plan
+from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import read_design
+from raybert.sweeping.plan.small_budgets import small_budget_notes
 from raybert.sweeping.plan.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
         RaybertError: anything that is wrong with the file, the data or the encoder.
     """
     plan, prepared = prepare_plan(read_design(config))
-    notes = tuple(dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes))
+    found = dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes)
+    notes = (*found, *small_budget_notes(plan.trials, facts_of_pools(prepared)))
     data = tuple(_describe_sizes(ready) for ready in prepared.values())
     if not probe:
         return PlannedSweep(config, plan, data, notes, is_probed=False)

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from raybert.config import DataConfig
 from raybert.data import Splits, load_splits
+from raybert.data.cut import assign_units
 from raybert.data.identity import content_fingerprint, example_ids
 from raybert.data.quotas import class_quotas
-from raybert.data.splits import assign_units, stratified_rows
+from raybert.data.splits import stratified_rows
 from raybert.errors import DataError
 
 REAL_DATA = Path(os.environ.get("RAYBERT_DATA", Path(__file__).parents[3] / "shared" / "data"))

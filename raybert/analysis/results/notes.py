@@ -59,8 +59,13 @@ def choice_notes(agreement: pd.DataFrame) -> list[str]:
 
 
 def class_notes(shares: pd.DataFrame) -> list[str]:
-    """Name the strategies that chose nothing, at any seed, of a class of which a random draw would hold several."""
-    missing = shares[(shares["num_examples"] == 0) & (shares["budget"] * shares["pool_share"] >= _SEVERAL)]
+    """Name the strategies that chose nothing, at any seed, of a class.
+
+    Only where a random draw would hold several of it, or the budget is below the number of classes.
+    """
+    is_expected = shares["budget"] * shares["pool_share"] >= _SEVERAL
+    is_small = shares["budget"] < shares["label"].nunique()
+    missing = shares[(shares["num_examples"] == 0) & (is_expected | is_small)]
     return [
         f"{strategy} at {budget:,} examples: nothing of {len(rows)} of {shares['label'].nunique()} classes "
         f"({_listed(rows['label_name'], _MAX_NAMES)})"

@@ -14,10 +14,11 @@ from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
-from raybert.sweeping.phases.prepare import Prepared, prepare_plan
+from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
+from raybert.sweeping.plan.small_budgets import small_budget_notes
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
         _check_same_data(folder, prepared, progress)
         set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
+            progress.note(f"note: {note}")
+        for note in small_budget_notes(plan.trials, facts_of_pools(prepared)):
             progress.note(f"note: {note}")
         for label in design.idle_rounds():
             progress.note(

@@ -1,0 +1,126 @@
+"""Cuts of a table into parts: units stay whole, classes are spread, and what is too rare for it is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from raybert.config import DataConfig
+from raybert.data.identity import keyed_order, normal_forms
+from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
+from raybert.errors import DataError
+
+
+def cut_missing(
+    tables: dict[str, pa.Table], config: DataConfig, names: tuple[str, ...]
+) -> tuple[dict[str, pa.Table], tuple[str, ...], tuple[str, ...]]:
+    """Return all three tables, the missing ones cut out of train, with the names of the classes that are left,.
+
+    Raises:
+        DataError: fractions that leave nothing, or a class with too few examples, unless `data.rare_classes` says what
+            becomes of it.
+    """
+    missing = [split for split in ("test", "validation") if split not in tables]
+    if not missing:
+        return tables, names, ()
+    train = tables["train"]
+    labels = train["label"].to_numpy()
+    units = np.asarray(unit_names(train), object)
+    fractions = {split: float(getattr(config, f"{split}_fraction")) for split in missing}
+    if sum(fractions.values()) >= 1:
+        raise DataError(
+            f"data.validation_fraction: must leave examples for train, got {fractions['validation']:g} "
+            f"beside data.test_fraction {fractions['test']:g}"
+        )
+
+    def cut(rows: np.ndarray) -> np.ndarray:
+        return assign_units(units[rows].tolist(), labels[rows], list(fractions.values()), config.split_seed)
+
+    def lacking(rows: np.ndarray) -> set[int]:
+        return set(np.flatnonzero(_absent(cut(rows), labels[rows], len(missing) + 1, len(names)).any(axis=0)).tolist())
+
+    rows, rare = set_rare_aside(units, labels, lacking, names, config.rare_classes)
+    taken = np.zeros(len(labels), np.int64)
+    taken[rows] = cut(rows)
+    _check_cut(taken[rows], labels[rows], ["train", *missing], names)
+    parts = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
+    found = {**tables, "train": train.filter(pa.array(taken == 0)), **parts}
+    notes = describe_rare(labels, rare, names, config.rare_classes)
+    if not rare or config.rare_classes == "train":
+        return found, names, notes
+    left = {split: drop_classes(table, names, rare) for split, table in found.items()}
+    return {split: table for split, (table, _) in left.items()}, left["train"][1], notes
+
+
+def unit_names(table: pa.Table) -> list[str]:
+    """Return the unit of every row, which no cut tears: its group if there are groups, else the copies of its text."""
+    if "group" in table.column_names:
+        groups: list[str] = table["group"].to_pylist()
+        return groups
+    return normal_forms(table)
+
+
+def assign_units(
+    units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int, purpose: str = "split"
+) -> np.ndarray:
+    """Return which part each row goes to: 1, 2, ... for the shares given, 0 for the rest.
+
+    Rows of one unit (copies of a text, a group) stay together. Units are stratified by the rarest class that
+    they hold, so that rare classes are spread; inside a stratum they are taken in a keyed order until the
+    share of its rows is met as nearly as whole units allow, at least one unit for every part if there are
+    enough.
+
+    Args:
+        units: (n,) name of each row's unit.
+        labels: (n,) class numbers.
+        fractions: share of the rows of each cut part, in total below 1.
+        seed: of the order.
+        purpose: another purpose is another order.
+    """
+    names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
+    sizes = np.bincount(unit_of_row)
+    class_counts = np.bincount(labels)
+    rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
+    stratum = np.full(len(names), len(class_counts))
+    np.minimum.at(stratum, unit_of_row, rarity[labels])
+    order = np.lexsort((keyed_order(names.tolist(), seed, purpose), stratum))
+    part = np.zeros(len(names), np.int64)
+    for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
+        part[members] = _cut_ordered(sizes[members], fractions)
+    return part[unit_of_row]
+
+
+def _cut_ordered(sizes: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
+    """Return the part of each unit of one stratum, taken from the front in the order of the parts."""
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    part = np.zeros(len(sizes), np.int64)
+    first = 0
+    for number, fraction in enumerate(fractions, start=1):
+        still_needed = len(fractions) - number + 1  # units for the later parts and the rest
+        target = ends[first] + fraction * ends[-1]
+        nearest = int(np.abs(ends - target).argmin())
+        last = max(min(nearest, len(sizes) - still_needed), min(first + 1, len(sizes)))
+        part[first:last] = number
+        first = last
+    return part
+
+
+def _absent(taken: np.ndarray, labels: np.ndarray, num_parts: int, num_classes: int) -> np.ndarray:
+    """Return (parts, C) bool: which part lacks which class that there is."""
+    counts = np.zeros((num_parts, num_classes), np.int64)
+    np.add.at(counts, (taken, labels), 1)
+    return np.asarray((counts == 0) & (counts.sum(axis=0) > 0))
+
+
+def _check_cut(taken: np.ndarray, labels: np.ndarray, parts: Sequence[str], names: Sequence[str]) -> None:
+    absent = _absent(taken, labels, len(parts), len(names))
+    if not absent.any():
+        return
+    worst = int(np.flatnonzero(absent.any(axis=0))[0])
+    raise DataError(
+        f"data.label: class '{names[worst]}' must have enough examples to cut {' and '.join(parts[1:])} from train, "
+        f"got {int((labels == worst).sum())} (copies and groups stay together); give split files, or set "
+        "data.rare_classes: drop (leaves such classes out) or train (keeps them in train alone)"
+    )
