@@ -96,6 +96,8 @@ def returns_exactly_the_budget(strategy: Strategy, pool: Pool | None = None) -> 
     pool = pool or make_pool()
     for budget in (1, 2, 37, len(pool) - 1, len(pool)):
         selection = select_from_pool(strategy, fresh(pool), budget)
+        wanted = budget if strategy.spends() != "none" else strategy.takes(len(pool))
+        assert len(np.unique(selection.positions)) == wanted, f"k = {budget}: {wanted} distinct positions"
         assert len(selection.scores) == len(selection.positions), f"k = {budget}: one score per position"
         assert 0 <= selection.refilled <= len(selection.positions), f"k = {budget}: refilled counts positions"
         if selection.weights is not None:
@@ -160,7 +162,8 @@ def says_what_is_not_finite(strategy: Strategy, pool: Pool | None = None) -> Non
             damaged[::7] = value
             broken = replace(pool, signals={**pool.signals, name: damaged})
             with contextlib.suppress(SelectionError), np.errstate(all="ignore"):
-                select_from_pool(strategy, fresh(broken), 30)
+                positions = _choose(strategy, broken)
+                assert len(positions) == len(_choose(strategy, pool)), f"`{name}` with {value}: the budget must be met"
 
 
 def works_for_small_and_lopsided_pools(strategy: Strategy, pool: Pool | None = None) -> None:
@@ -171,7 +174,8 @@ def works_for_small_and_lopsided_pools(strategy: Strategy, pool: Pool | None = N
     for rows in (of_one_class, lone, *(np.arange(n) for n in range(1, 6))):
         part = pool.subset(rows)
         for budget in {1, max(1, len(rows) // 3), len(rows)}:
-            select_from_pool(strategy, fresh(part), budget)
+            wanted = budget if strategy.spends() != "none" else strategy.takes(len(part))
+            assert len(_choose(strategy, part, budget)) == wanted, f"k = {budget} of {len(part)}: must choose {wanted}"
 
 
 def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None) -> None:

@@ -112,17 +112,20 @@ class Reader:
         overrides: `--set` of every sweep file that the page writes.
         shorter: part of a command -> what is run in its place.
         variables: of the page's Python.
+        done: places of the blocks that it has followed.
     """
 
     folder: Path
     overrides: tuple[str, ...]
     shorter: Mapping[str, str]
     variables: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    done: list[str] = field(default_factory=list)
 
     def follow(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
             if block.is_run:
                 getattr(self, f"_{block.language}")(block)
+                self.done.append(block.place)
 
     def _bash(self, block: Block) -> None:
         lines = block.text.replace("\\\n", " ").splitlines()

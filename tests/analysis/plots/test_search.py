@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from optuna.distributions import FloatDistribution
 
 from raybert.analysis import plots
+from raybert.analysis.plots.search import STATE_COLOURS
 from raybert.analysis.plots.style import short_name
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
@@ -53,14 +54,21 @@ def visible(figure):
     return [axes for axes in figure.axes if axes.get_visible()]
 
 
+PANELS = {"history": 12, "cost": 2, "slices": 8, "parallel": 2, "importances": 2, "best_values": 6}
+"""Of twelve strategies and eight parameters, two of them choices or of one strategy; a scale of colours is one."""
+
+
 @pytest.mark.parametrize("name", DRAW)
 def test_every_plot_of_many_long_names_can_be_laid_out(many, name):
-    drawn(DRAW[name](many))
+    figure = drawn(DRAW[name](many))
+    assert len(visible(figure)) == PANELS[name]
 
 
 @pytest.mark.parametrize("name", DRAW)
 def test_one_strategy_and_one_parameter_are_drawn(tmp_path, name):
-    drawn(DRAW[name](sample(tmp_path, ["random"], num_parameters=1, seeds=1, conditional=False)))
+    search = sample(tmp_path, ["random"], num_parameters=1, seeds=1, conditional=False)
+    figure = drawn(DRAW[name](search))
+    assert len(visible(figure)) == PANELS[name] if PANELS[name] == 2 else 1
 
 
 @pytest.mark.parametrize("name", ["slices", "parallel", "importances", "best_values"])
@@ -72,7 +80,11 @@ def test_nothing_complete_is_not_drawn(tmp_path, name):
 @pytest.mark.parametrize("name", ["history", "cost"])
 def test_a_search_without_anything_complete_shows_what_became_of_it(tmp_path, name):
     search = search_of(tmp_path, [suggestion({RATE: 1e-3}, [0.5], "pruned")])
-    drawn(DRAW[name](search))
+    axes = drawn(DRAW[name](search)).axes[0]
+    pruned = STATE_COLOURS["pruned"]
+    ticks = [line.get_xdata().tolist() for line in axes.lines if line.get_color() == pruned]
+    bars = [bar.get_width() for bar in axes.patches if to_hex(bar.get_facecolor()) == to_hex(pruned)]
+    assert (ticks, bars) == (([[0]], []) if name == "history" else ([], [1]))
 
 
 def test_history_has_a_panel_per_arm_with_its_best_so_far(three):

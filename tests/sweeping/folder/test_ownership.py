@@ -124,6 +124,7 @@ def test_a_living_owner_writes_its_lost_files_anew(tmp_path, monkeypatch):
         (tmp_path / "attempt").unlink()
         (tmp_path / "owner.json").unlink()
         wait_until(lambda: read_owner(tmp_path) is not None and current_attempt(tmp_path) == 1, "both written anew")
+        assert (read_owner(tmp_path).pid, read_owner(tmp_path).attempt) == (os.getpid(), 1)
 
 
 def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):

@@ -109,9 +109,10 @@ def test_phases_follow_each_other_and_suggestions_are_counted(searched):
         "[6/6]",
         "compare",
     ]
-    at = -1
-    for phase in phases:
-        at = printed.index(phase, at + 1)
+    places = [printed.find(phase) for phase in phases]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert printed.count("[6/6]") == 1
 
 
 def load_studies(folder):
