@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from raybert.training.loop import fit
     from raybert.training.measures.metrics import classification_metrics
+    from raybert.training.request import FitRequest
     from raybert.training.result import FitResult
 else:
     __getattr__ = names_on_first_use(
@@ -32,11 +33,13 @@ else:
             ),
             "raybert.training.loop": ("fit",),
             "raybert.training.measures.metrics": ("classification_metrics",),
+            "raybert.training.request": ("FitRequest",),
             "raybert.training.result": ("FitResult",),
         },
     )
 
 __all__ = [
+    "FitRequest",
     "FitResult",
     "FixedPasses",
     "LocalSurroundings",

@@ -16,12 +16,13 @@ import ray.train.torch
 import torch
 from torch import nn
 
-from raybert.config import MonitorConfig, ResourcesConfig, TrainConfig
+from raybert.config import ResourcesConfig
 from raybert.data import TokenizedData
 from raybert.files import atomic_path
 from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
+from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
 
 _RESULT = "fit_result.pickle"
@@ -35,7 +36,9 @@ smaller."""
 class PortableSurroundings(Surroundings, Protocol):
     """Surroundings that can be sent to a worker process."""
 
-    checkpoint_folder: Path
+    @property
+    def checkpoint_folder(self) -> Path:
+        """On a file system that all workers see."""
 
     def at_rank(self, rank: int, world_size: int) -> PortableSurroundings:
         """Return the surroundings of one worker; only rank 0 reports and writes."""
@@ -53,16 +56,11 @@ class PortableSurroundings(Surroundings, Protocol):
 def fit_distributed(
     model: nn.Module,
     data: TokenizedData,
-    epochs: PassPlanner,
-    config: TrainConfig,
-    *,
-    total_steps: int,
-    seed: int,
+    planner: PassPlanner,
+    request: FitRequest,
     surroundings: PortableSurroundings,
+    *,
     resources: ResourcesConfig,
-    last_step: int | None = None,
-    evaluate_test: bool = True,
-    monitor: MonitorConfig | None = None,
 ) -> FitResult:
     """Run `fit` on `resources.workers_per_trial` workers and return rank 0's result.
 
@@ -73,15 +71,10 @@ def fit_distributed(
     Args:
         model: on any device; every worker gets a copy.
         data: as for `fit`, here in the object store once.
-        epochs: as for `fit`; asked on rank 0.
-        config: as for `fit`.
-        total_steps: as for `fit`.
-        seed: as for `fit`.
-        surroundings: must be picklable; folders must be on a file system that all workers see.
+        planner: as for `fit`; asked on rank 0.
+        request: as for `fit`; what it monitors is measured on rank 0.
+        surroundings: must be picklable.
         resources: workers, and what each one holds.
-        last_step: as for `fit`.
-        evaluate_test: as for `fit`.
-        monitor: as for `fit`; measures on rank 0.
 
     Raises:
         ray.train.TrainingFailedError: workers failed again and again; its cause is the error of `fit`.
@@ -92,15 +85,10 @@ def fit_distributed(
     arguments = {
         "model": ray.put(model.cpu()),
         "data": ray.put(data),
-        "epochs": ray.put(epochs),
-        "config": config,
-        "total_steps": total_steps,
-        "seed": seed,
+        "planner": ray.put(planner),
+        "request": request,
         "surroundings": surroundings,
         "threads": resources.cpus_per_worker,
-        "last_step": last_step,
-        "evaluate_test": evaluate_test,
-        "monitor": monitor,
     }
     scratch = Path(tempfile.mkdtemp(prefix=".train-", dir=folder))
     try:
@@ -148,14 +136,9 @@ def _worker(arguments: dict[str, Any]) -> None:
         result = fit(
             ray.get(arguments["model"]).to(ray.train.torch.get_device()),
             ray.get(arguments["data"]),
-            ray.get(arguments["epochs"]),
-            arguments["config"],
-            total_steps=arguments["total_steps"],
-            seed=arguments["seed"],
-            surroundings=surroundings,
-            last_step=arguments["last_step"],
-            evaluate_test=arguments["evaluate_test"],
-            monitor=arguments["monitor"],
+            ray.get(arguments["planner"]),
+            arguments["request"],
+            surroundings,
         )
         if rank == 0:
             with atomic_path(surroundings.checkpoint_folder / _RESULT) as temporary:

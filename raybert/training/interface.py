@@ -15,10 +15,17 @@ from raybert.lazy import old_names
 class Surroundings(Protocol):
     """Where a training run happens: a reused Tune actor, a Ray Train worker, or a plain process."""
 
-    rank: int
-    world_size: int
-    checkpoint_folder: Path | None
-    """`last/` and `best/` are written below it (by rank 0); None: nothing is kept on disk."""
+    @property
+    def rank(self) -> int:
+        """Number of this worker."""
+
+    @property
+    def world_size(self) -> int:
+        """Number of workers."""
+
+    @property
+    def checkpoint_folder(self) -> Path | None:
+        """`last/` and `best/` are written below it (by rank 0); None: nothing is kept on disk."""
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Take the row of one evaluation."""

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import MonitorConfig, TrainConfig, sign_of
+from raybert.config import sign_of
 from raybert.data import training_batches
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
-from raybert.files import json_digest
 from raybert.models import checkpoint_activations
 from raybert.tables import EVALUATIONS
 from raybert.training import checkpoint
@@ -34,6 +33,7 @@ from raybert.training.optimization.optimizer import build_optimizer, set_step
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
 from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
+from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
 from raybert.training.state import (
     Row,
@@ -53,17 +53,7 @@ _STEPS_BETWEEN_AGREEMENTS = 10
 
 
 def fit(
-    model: nn.Module,
-    data: ExampleData,
-    epochs: PassPlanner,
-    config: TrainConfig,
-    *,
-    total_steps: int,
-    seed: int,
-    surroundings: Surroundings,
-    last_step: int | None = None,
-    evaluate_test: bool = True,
-    monitor: MonitorConfig | None = None,
+    model: nn.Module, data: ExampleData, planner: PassPlanner, request: FitRequest, surroundings: Surroundings
 ) -> FitResult:
     """Train a classifier for T optimizer steps and leave the weights of its best evaluation in it.
 
@@ -75,34 +65,28 @@ def fit(
     Args:
         model: a classifier of `raybert.models`, on the device to use.
         data: pool, validation and test.
-        epochs: what each pass trains on.
-        config: the train section.
-        total_steps: T.
-        seed: of order and dropout.
+        planner: says what each pass trains on.
+        request: how to train.
         surroundings: ranks, reporting, checkpoint folder.
-        last_step: training ends here, before T, which the schedules of rates still refer to; None: at T.
-        evaluate_test: False never reads the test split.
-        monitor: what is measured on the way, into the folder that holds the checkpoint folder; nothing else changes.
 
     Raises:
         TrialError: loss or weights are not finite, a pass is empty, or the checkpoint is of another run.
-        ModelError: the model cannot be measured as `monitor` asks.
+        ModelError: the model cannot be measured as `request.monitor` asks.
     """
-    run = _Run(model, data, epochs, config, total_steps, seed, surroundings, monitor or MonitorConfig())
-    run.last_step = total_steps if last_step is None else last_step
+    run = _Run(model, data, planner, request, surroundings)
     with contextlib.closing(run.monitor):
         run.restore()
-        while run.state.step < run.last_step:
+        while run.state.step < request.end:
             run.begin_pass()
             while run.batches_left():
                 run.train_step()
                 verdict = run.evaluate() if run.evaluation_is_due() else run.look_around()
                 if verdict == "interrupted":
-                    return run.result(stopped=True, evaluate_test=False)
+                    return run.result(stopped=True)
                 if verdict == "patience":
-                    return run.result(stopped=False, evaluate_test=evaluate_test)
+                    return run.result(stopped=False)
             run.end_pass()
-        return run.result(stopped=False, evaluate_test=evaluate_test)
+        return run.result(stopped=False)
 
 
 class _Run:
@@ -112,22 +96,19 @@ class _Run:
         self,
         model: nn.Module,
         data: ExampleData,
-        epochs: PassPlanner,
-        config: TrainConfig,
-        total_steps: int,
-        seed: int,
+        planner: PassPlanner,
+        request: FitRequest,
         surroundings: Surroundings,
-        monitor: MonitorConfig,
     ) -> None:
-        self.model, self.data, self.epochs, self.config = model, data, epochs, config
-        self.total_steps, self.seed, self.surroundings = total_steps, seed, surroundings
-        self.last_step = total_steps
+        self.model, self.data, self.planner, self.surroundings = model, data, planner, surroundings
+        self.request, self.config, self.total_steps = request, request.config, request.total_steps
+        config = request.config
         self.rank, self.world_size = surroundings.rank, surroundings.world_size
         self.device = next(model.parameters()).device
         self.precision = resolve_precision(config.precision, self.device)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
-        torch.manual_seed(seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
+        torch.manual_seed(request.seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
         self.optimizer = build_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         if config.gradient_checkpointing:
@@ -141,11 +122,11 @@ class _Run:
         self.batches: list[np.ndarray] = []
         self.weights: np.ndarray | None = None  # (n,) by pool position, of the current pass
         watched = Watched(model, data, self.precision, self.world_size)
-        self.monitor = Monitor.create(monitor, watched, surroundings.checkpoint_folder, self.rank)
+        self.monitor = Monitor.create(request.monitor, watched, surroundings.checkpoint_folder, self.rank)
         self.history = LossHistory(data.example_ids, self.world_size, self.monitor.add_losses)
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
-        self.run_key = self._run_key()
+        self.run_key = request.run_key(data.fingerprint, self.world_size)
         check_metrics(config, data.num_classes)
         self.labels = np.asarray(data.train.labels)
         self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
@@ -165,7 +146,7 @@ class _Run:
         self._cut_batches()
 
     def batches_left(self) -> bool:
-        return self.state.batch < len(self.batches) and self.state.step < self.last_step
+        return self.state.batch < len(self.batches) and self.state.step < self.request.end
 
     def train_step(self) -> None:
         """Do one optimizer step on the next batch."""
@@ -206,7 +187,7 @@ class _Run:
 
     def evaluation_is_due(self) -> bool:
         every, step = self.config.eval_every, self.state.step
-        if step == self.last_step:
+        if step == self.request.end:
             return True
         if every == "epoch":
             return self.state.batch == len(self.batches)
@@ -224,7 +205,7 @@ class _Run:
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
             self.surroundings.report(self.state.rows[-1])
-        is_end = self.state.step == self.last_step
+        is_end = self.state.step == self.request.end
         interrupted, patience, due = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)
         if not is_end and (interrupted or due):
             self.save()
@@ -239,7 +220,7 @@ class _Run:
             self.state.batch = 0
             self.batches = []
 
-    def result(self, *, stopped: bool, evaluate_test: bool) -> FitResult:
+    def result(self, *, stopped: bool) -> FitResult:
         """Put the best weights into the model, evaluate them, and return everything."""
         self.history.read()
         validation_probs = test_probs = test_metrics = None
@@ -248,7 +229,7 @@ class _Run:
             assert self.best_weights is not None
             self.model.load_state_dict(self.best_weights)
             validation_probs = self._probs_of(self.data.validation)
-            if evaluate_test:
+            if self.request.evaluate_test:
                 test_probs = self._probs_of(self.data.test)
                 test_metrics = classification_metrics(np.asarray(self.data.test.labels), test_probs)
             self.state.evaluation_seconds += time.monotonic() - started
@@ -346,7 +327,7 @@ class _Run:
 
     def _next_plan(self) -> PassPlan:
         """Return rank 0's plan on every rank."""
-        plan = self.epochs.next_pass(self.state.passes, self.plan, self._view()) if self.rank == 0 else None
+        plan = self.planner.next_pass(self.state.passes, self.plan, self._view()) if self.rank == 0 else None
         positions = broadcast_positions(plan.positions if plan else None, self.world_size, self.device)
         rest = (plan.weights, plan.max_steps) if plan else None
         weights, max_steps = broadcast_object(rest, self.world_size)
@@ -358,7 +339,7 @@ class _Run:
         """Cut the pass into batches, by a generator of its own, so that any rank and any restart agrees."""
         plan = self.plan
         assert plan is not None
-        generator = np.random.default_rng([self.seed, self.state.passes])
+        generator = np.random.default_rng([self.request.seed, self.state.passes])
         lengths = self.data.train.lengths
         batches = training_batches(lengths, plan.positions, self.config.batch_size, generator)
         self.batches = batches[: plan.max_steps] if plan.max_steps is not None else batches
@@ -419,14 +400,3 @@ class _Run:
 
     def _view(self) -> ModelView:
         return ModelView(self.model, self.data, self.config.precision, self.total_steps, self.state, self.history)
-
-    def _run_key(self) -> str:
-        """Identify what a checkpoint continues."""
-        settings = {
-            "train": self.config.model_dump(mode="json", exclude={"checkpoint_seconds", "micro_batch_size"}),
-            "total_steps": self.total_steps,
-            "seed": self.seed,
-            "data": self.data.fingerprint,
-            "world_size": self.world_size,
-        }
-        return json_digest(settings)

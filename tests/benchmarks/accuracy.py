@@ -27,7 +27,7 @@ from raybert.config import DataConfig, ModelConfig, TrainConfig
 from raybert.data import TokenizedData, load_splits, tokenize_splits
 from raybert.files import cache_folder
 from raybert.models import load_classifier, load_tokenizer, resolve_encoder
-from raybert.training import FixedPasses, LocalSurroundings, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit, predict_probs
 from raybert.training.memory.allocator import keep_memory
 
 BATCH, LEARNING_RATE = 32, 5e-5
@@ -44,7 +44,7 @@ def ours(data: TokenizedData, encoder: Any, steps: int, seed: int) -> Any:
     model = load_classifier(encoder, data.label_names, seed)
     config = TrainConfig(batch_size=BATCH, learning_rate=LEARNING_RATE, precision="bf16", eval_every=steps)
     epochs = FixedPasses(np.arange(len(data.train)))
-    fit(model, data, epochs, config, total_steps=steps, seed=seed, surroundings=LocalSurroundings())
+    fit(model, data, epochs, FitRequest(config, steps, seed), LocalSurroundings())
     return model
 
 

@@ -28,7 +28,7 @@ from raybert.config import DataConfig, ModelConfig, TrainConfig
 from raybert.data import TokenizedData, collate, load_splits, tokenize_splits, training_batches
 from raybert.files import cache_folder
 from raybert.models import Encoder, load_classifier, load_tokenizer, resolve_encoder
-from raybert.training import FixedPasses, LocalSurroundings, fit
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
 from raybert.training.memory.allocator import keep_memory
 from raybert.training.optimization.optimizer import build_optimizer
 from raybert.training.optimization.precision import resolve_precision
@@ -50,10 +50,8 @@ def ours(data: TokenizedData, encoder: Encoder, steps: int) -> tuple[float, floa
         model,
         data,
         FixedPasses(np.arange(len(data.train))),
-        config,
-        total_steps=steps,
-        seed=0,
-        surroundings=LocalSurroundings(),
+        FitRequest(config, steps, seed=0),
+        LocalSurroundings(),
     )
     return result.examples_seen / result.train_seconds, result.rows[-1]["train_loss"]
 

@@ -10,7 +10,7 @@ from raybert.errors import ConfigError, ModelError
 from raybert.models import build_classifier, load_classifier
 from raybert.models.layers import layer_depths
 from raybert.models.pooled import Pooling, build_head
-from raybert.training import FixedPasses, LocalSurroundings, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit, predict_probs
 from raybert.training.optimization.optimizer import build_optimizer
 
 HEADS = [
@@ -128,10 +128,8 @@ def fit_all(model, tokens, config, steps, rows=64):
         model,
         tokens,
         FixedPasses(np.arange(rows)),
-        config,
-        total_steps=steps,
-        seed=0,
-        surroundings=LocalSurroundings(),
+        FitRequest(config, steps, seed=0),
+        LocalSurroundings(),
     )
 
 

@@ -8,7 +8,7 @@ from raybert.models import load_classifier
 from raybert.selection import Pool, build_strategy
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_pass_planner
-from raybert.training import LocalSurroundings, fit
+from raybert.training import FitRequest, LocalSurroundings, fit
 
 STEPS = 60
 
@@ -35,7 +35,7 @@ def train(tiny_bert, tokens, budget=32, **entry):
     recorder = Recorder(source)
     config = TrainConfig(batch_size=8, learning_rate=3e-3, precision="fp32", eval_every=20)
     model = load_classifier(tiny_bert, tokens.label_names, 0)
-    result = fit(model, tokens, recorder, config, total_steps=STEPS, seed=0, surroundings=LocalSurroundings())
+    result = fit(model, tokens, recorder, FitRequest(config, STEPS, seed=0), LocalSurroundings())
     return recorder, result
 
 

@@ -9,7 +9,7 @@ from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.models import load_classifier
-from raybert.training import FixedPasses, LocalSurroundings, PassPlan, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, PassPlan, fit, predict_probs
 from raybert.training.checkpoint import load_last
 from tests.processes import on_ranks
 from tests.raybert_01 import age_checkpoint
@@ -55,11 +55,8 @@ def train(model, tokens, config=FAST, *, epochs=None, total_steps=12, surroundin
         model,
         tokens,
         epochs or FixedPasses(np.arange(96)),
-        config,
-        total_steps=total_steps,
-        seed=4,
-        surroundings=surroundings or LocalSurroundings(),
-        **options,
+        FitRequest(config, total_steps, seed=4, **options),
+        surroundings or LocalSurroundings(),
     )
 
 

@@ -17,7 +17,7 @@ from raybert.data import collate, training_batches
 from raybert.errors import ConfigError, ModelError, TrialError
 from raybert.models import quiet_transformers
 from raybert.models.iris import IrisClassifier, IrisSettings
-from raybert.training import FixedPasses, LocalSurroundings, fit
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
 from raybert.training.monitor import Monitor, NoMonitor, Watched, check_weights
 from raybert.training.monitor.activations import ActivationProbe
 from raybert.training.monitor.attention import head_entropies, spread_rows
@@ -30,6 +30,7 @@ from raybert.training.optimization.precision import BF16, FP32
 from tests.processes import on_ranks
 from tests.training.optimization.test_optimizer import SMALL
 
+NOTHING = MonitorConfig()
 EVERYTHING = MonitorConfig(
     gradient_norm=1,
     weights=1,
@@ -628,18 +629,15 @@ class StopAt(LocalSurroundings):
         return self.left == 0
 
 
-def fit_small(tokens, folder, monitor=None, *, surroundings=None, total_steps=9, dropout=0.1, **changes):
+def fit_small(tokens, folder, monitor=NOTHING, *, surroundings=None, total_steps=9, dropout=0.1, **changes):
     model = small_bert(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     config = {"batch_size": 16, "micro_batch_size": 5, "learning_rate": 1e-3, "precision": "fp32", "eval_every": 4}
     result = fit(
         model,
         tokens,
         FixedPasses(np.arange(96)),
-        TrainConfig(**(config | changes)),
-        total_steps=total_steps,
-        seed=1,
-        surroundings=surroundings or LocalSurroundings(folder / "checkpoint"),
-        monitor=monitor,
+        FitRequest(TrainConfig(**(config | changes)), total_steps, seed=1, monitor=monitor),
+        surroundings or LocalSurroundings(folder / "checkpoint"),
     )
     return result, model
 
@@ -711,10 +709,8 @@ def test_broken_weights_never_replace_a_good_checkpoint(tokens, tmp_path):
             model,
             tokens,
             FixedPasses(np.arange(96)),
-            config,
-            total_steps=12,
-            seed=1,
-            surroundings=LocalSurroundings(tmp_path / "checkpoint"),
+            FitRequest(config, total_steps=12, seed=1),
+            LocalSurroundings(tmp_path / "checkpoint"),
         )
     weights = load_file(tmp_path / "checkpoint" / "last" / "weights.safetensors")
     assert all(tensor.isfinite().all() for tensor in weights.values())
@@ -732,7 +728,7 @@ def test_a_fit_in_smaller_micro_batches_after_memory_ran_out_is_measured_once_pe
     everything = EVERYTHING.model_copy(update={"tensorboard": False})
     surroundings = LocalSurroundings(tmp_path / "checkpoint")
     epochs = FixedPasses(np.arange(96))
-    result = fit(model, tokens, epochs, config, total_steps=3, seed=1, surroundings=surroundings, monitor=everything)
+    result = fit(model, tokens, epochs, FitRequest(config, total_steps=3, seed=1, monitor=everything), surroundings)
     assert result.memory_reductions == ((1, 8),)
     rows = pd.read_parquet(tmp_path / "monitor.parquet")
     assert not rows.duplicated(["step", "quantity", "layer", "head"]).any()
@@ -749,7 +745,7 @@ def _watch_as_rank(rank, tokens, folder, monitor):
 
 
 def test_two_ranks_give_the_same_watched_or_not_and_rank_0_writes(tokens, tmp_path):
-    plain, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "plain", None)
+    plain, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "plain", NOTHING)
     watched_weights, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "watched", EVERYTHING)
     for name, array in plain.items():
         np.testing.assert_array_equal(watched_weights[name], array)

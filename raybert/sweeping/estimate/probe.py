@@ -27,7 +27,7 @@ from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.sweeping.estimate.shapes import Shape
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import prepare_process
-from raybert.training import checkpoint, embed_examples, fit
+from raybert.training import FitRequest, checkpoint, embed_examples, fit
 from raybert.training.inference import predict_probs
 from raybert.training.interface import FixedPasses
 from raybert.training.memory.allocator import return_memory
@@ -170,11 +170,8 @@ def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) ->
         model,
         data,
         FixedPasses(positions),
-        spec.config.train.model_copy(update=changes),
-        total_steps=endless,
-        seed=0,
-        surroundings=watch,
-        evaluate_test=False,
+        FitRequest(spec.config.train.model_copy(update=changes), endless, seed=0, evaluate_test=False),
+        watch,
     )
     return [float(seconds) for seconds in np.diff(watch.times)[WARM_UP_STEPS:]]
 

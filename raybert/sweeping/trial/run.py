@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
+from raybert.config import MonitorConfig
 from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData, without_test
@@ -48,10 +50,11 @@ from raybert.sweeping.trial.records import (
 )
 from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings
 from raybert.tables import CONFLICTS, TRIALS
-from raybert.training import FitResult, fit
+from raybert.training import FitRequest, FitResult, PassPlanner, fit
 from raybert.training.memory.allocator import keep_memory, return_memory
 
-FitFunction = Callable[..., FitResult]
+FitFunction = Callable[[nn.Module, ExampleData, PassPlanner, FitRequest, TrialSurroundings], FitResult]
+"""`raybert.training.fit`, or what does the same on several workers."""
 
 _OF_SELECTION = 0x5E1EC7
 """Tells what selecting draws from what splitting, ties or batches draw of the same seed; reads like "select"."""
@@ -197,19 +200,8 @@ class _Trial:
             planner = DynamicsRecorder(planner, folder.path / "dynamics")
         recorded = RecordedPasses(planner, folder.path / "epoch_plans")  # as raybert 0.1 called it
         selection_seconds = time.monotonic() - started
-        model = self._build_model()
-        result = self.fit_function(
-            model.to(_device(spec)),
-            self.data,
-            recorded,
-            spec.config.train,
-            total_steps=spec.total_steps,
-            seed=spec.model_seed,
-            surroundings=self.surroundings,
-            last_step=spec.last_step,
-            evaluate_test=spec.role not in _WITHOUT_TEST,
-            monitor=spec.config.monitor if spec.role == TRIAL else None,
-        )
+        model = self._build_model().to(_device(spec))
+        result = self.fit_function(model, self.data, recorded, _fit_request(spec), self.surroundings)
         if result.stopped:
             self._check_time(result)
             self.log.info("stopped at step %d, resumable", result.optimizer_steps)
@@ -352,6 +344,17 @@ class _Trial:
 def _proxy_pooling(spec: RunSpec) -> Literal["mean", "cls"] | None:
     embedding = spec.config.selection.embedding
     return embedding.pooling if embedding.of == "proxy" else None
+
+
+def _fit_request(spec: RunSpec) -> FitRequest:
+    return FitRequest(
+        spec.config.train,
+        spec.total_steps,
+        spec.model_seed,
+        last_step=spec.last_step,
+        evaluate_test=spec.role not in _WITHOUT_TEST,
+        monitor=spec.config.monitor if spec.role == TRIAL else MonitorConfig(),
+    )
 
 
 def _device(spec: RunSpec) -> torch.device:

@@ -6,7 +6,7 @@ from torch.nn import functional
 from raybert.config import LossConfig, TrainConfig, validate_config
 from raybert.errors import ConfigError
 from raybert.models import load_classifier
-from raybert.training import FixedPasses, LocalSurroundings, fit
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
 from raybert.training.measures.losses import (
     binary_cross_entropy,
     build_loss,
@@ -151,7 +151,7 @@ def weights_after(tiny_bert, tokens, micro_batch_size=None, **loss):
         eval_every=4,
     )
     source = FixedPasses(np.arange(90), np.linspace(0.5, 2, 90).astype(np.float32))
-    result = fit(model, tokens, source, config, total_steps=4, seed=0, surroundings=LocalSurroundings())
+    result = fit(model, tokens, source, FitRequest(config, total_steps=4, seed=0), LocalSurroundings())
     return result, model.classifier.weight.detach().clone()
 
 

@@ -7,7 +7,7 @@ import torch
 from raybert.config import TrainConfig
 from raybert.errors import TrialError
 from raybert.models import load_classifier
-from raybert.training import FixedPasses, LocalSurroundings, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit, predict_probs
 from raybert.training.checkpoint import write_limit
 from raybert.training.memory.micro_batch import largest_fitting
 from tests.processes import on_ranks
@@ -40,10 +40,8 @@ def train(model, tokens, config=CONFIG, folder=None):
         model,
         tokens,
         FixedPasses(np.arange(96)),
-        config,
-        total_steps=6,
-        seed=4,
-        surroundings=LocalSurroundings(checkpoint_folder=folder),
+        FitRequest(config, total_steps=6, seed=4),
+        LocalSurroundings(checkpoint_folder=folder),
     )
 
 
@@ -160,9 +158,7 @@ def _train_as_limited_rank(rank: int, tokens, encoder, folder) -> tuple:
     model.forward = limited
     surroundings = LocalSurroundings(checkpoint_folder=folder, rank=rank, world_size=2)
     try:
-        result = fit(
-            model, tokens, FixedPasses(np.arange(96)), CONFIG, total_steps=6, seed=4, surroundings=surroundings
-        )
+        result = fit(model, tokens, FixedPasses(np.arange(96)), FitRequest(CONFIG, total_steps=6, seed=4), surroundings)
     except (TrialError, RuntimeError) as error:
         return type(error).__name__, str(error)
     return losses(result), result.memory_reductions

@@ -8,7 +8,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 
 from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.models import load_classifier
-from raybert.training import FixedPasses, LocalSurroundings, fit
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
 from raybert.training.inference import predict_probs
 from raybert.training.measures.early_stopping import evaluations_since_better
 from raybert.training.optimization.averaging import WeightAverage
@@ -53,9 +53,8 @@ def test_before_its_start_there_is_no_average():
 
 def run(model, tokens, config, surroundings=None, total_steps=20):
     source = FixedPasses(np.arange(96))
-    return fit(
-        model, tokens, source, config, total_steps=total_steps, seed=0, surroundings=surroundings or LocalSurroundings()
-    )
+    request = FitRequest(config, total_steps, seed=0)
+    return fit(model, tokens, source, request, surroundings or LocalSurroundings())
 
 
 SETTINGS = {"batch_size": 16, "learning_rate": 3e-3, "precision": "fp32", "eval_every": 4, "checkpoint_seconds": 0}

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from raybert.config import TrainConfig
 from raybert.models import load_classifier
-from raybert.training import FixedPasses, LocalSurroundings, fit
+from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
 from raybert.training.optimization.dropout import FastDropout, draw_mask
 
 
@@ -87,7 +87,7 @@ def train(encoder, tokens, precision, **settings):
     config = TrainConfig(batch_size=16, precision=precision, **settings)
     model = load_classifier(encoder, tokens.label_names, 0)
     epochs = FixedPasses(np.arange(96))
-    result = fit(model, tokens, epochs, config, total_steps=6, seed=4, surroundings=LocalSurroundings())
+    result = fit(model, tokens, epochs, FitRequest(config, total_steps=6, seed=4), LocalSurroundings())
     return result.train_losses
 
 
