@@ -22,6 +22,7 @@ from raybert.sweeping.phases.embed_chunks import embed_chunks_here
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.scoring_jobs import score_store
 from raybert.sweeping.plan.grid import Variant
+from raybert.training import Inference
 
 _BLOCK = 256
 
@@ -88,14 +89,13 @@ def explain_run(
     whole_pool = np.arange(len(ready.data.train))
     parts = np.array_split(whole_pool, range(_BLOCK, len(whole_pool), _BLOCK))
     strongest = [strongest_chunks(_explained(model, ready, "train", part), num_chunks) for part in parts]
-    batch = table.collate(chosen)
-    del batch["labels"]
+    distinct, places = np.unique(chosen, return_inverse=True)
     return Explanation(
         trial_id=trial_id,
         label_names=ready.data.label_names,
         documents=_explained(model, ready, split, chosen),
         queries=strongest_chunks(pd.concat(strongest, ignore_index=True), num_chunks),
-        probs=model(**batch).logits.softmax(dim=-1).detach().numpy(),
+        probs=Inference(model, ready.data, "fp32").probs(table, distinct)[places],  # as the contributions add up
     )
 
 

@@ -20,7 +20,7 @@ from raybert.models import Encoder, load_backbone, load_model, quiet_transformer
 from raybert.models.description import ModelDescription, assume_description, read_description
 from raybert.models.encoder import fingerprint_files
 from raybert.models.iris import IrisClassifier
-from raybert.training.inference import embed_examples, predict_probs
+from raybert.training.inference import Inference
 from raybert.training.optimization.precision import resolve_precision
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json")
@@ -77,7 +77,7 @@ class ChunkReader:
 
     def _embed(self, model: torch.nn.Module, pieces: TokenTable) -> np.ndarray:
         reader = TokenReader(self.tokenizer, self.max_length)
-        return embed_examples(model, pieces, np.arange(len(pieces)), data=reader)
+        return Inference(model, reader).embeddings(pieces)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class TrainedModel:
             return np.zeros((0, len(self.description.label_names)), np.float32)
         columns["label"] = pa.array(np.zeros(len(texts), np.int64))
         table, batches = self.reader.read(pa.table(columns))
-        return predict_probs(self.model, table, np.arange(len(texts)), data=batches, precision=self.precision)
+        return Inference(self.model, batches, self.precision).probs(table)
 
 
 def _make_reader(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from raybert.lazy import names_on_first_use
 
 if TYPE_CHECKING:
-    from raybert.training.inference import embed_examples, predict_probs, predict_with_features
+    from raybert.training.inference import Inference
     from raybert.training.interface import (
         FixedPasses,
         LocalSurroundings,
@@ -22,7 +22,7 @@ else:
     __getattr__ = names_on_first_use(
         __name__,
         {
-            "raybert.training.inference": ("embed_examples", "predict_probs", "predict_with_features"),
+            "raybert.training.inference": ("Inference",),
             "raybert.training.interface": (
                 "FixedPasses",
                 "LocalSurroundings",
@@ -42,14 +42,12 @@ __all__ = [
     "FitRequest",
     "FitResult",
     "FixedPasses",
+    "Inference",
     "LocalSurroundings",
     "PassPlan",
     "PassPlanner",
     "PoolView",
     "Surroundings",
     "classification_metrics",
-    "embed_examples",
     "fit",
-    "predict_probs",
-    "predict_with_features",
 ]

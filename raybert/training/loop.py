@@ -19,7 +19,7 @@ from raybert.errors import TrialError
 from raybert.models import checkpoint_activations
 from raybert.tables import EVALUATIONS
 from raybert.training import checkpoint
-from raybert.training.inference import predict_probs
+from raybert.training.inference import Inference
 from raybert.training.interface import PassPlan, PassPlanner, Surroundings
 from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better
 from raybert.training.measures.history import LossHistory
@@ -109,6 +109,7 @@ class _Run:
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
         torch.manual_seed(request.seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
+        self.inference = Inference(model, data, config.precision)
         self.optimizer = build_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         if config.gradient_checkpointing:
@@ -396,7 +397,7 @@ class _Run:
         return self.config.early_stopping.metric or self.config.best_metric
 
     def _probs_of(self, table: Any) -> np.ndarray:
-        return predict_probs(self.model, table, np.arange(len(table)), data=self.data, precision=self.config.precision)
+        return self.inference.probs(table)
 
     def _view(self) -> ModelView:
-        return ModelView(self.model, self.data, self.config.precision, self.total_steps, self.state, self.history)
+        return ModelView(self.inference, self.data.train, self.total_steps, self.state, self.history)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from torch import nn
 
-from raybert.data.examples import ExampleData
-from raybert.training.inference import embed_examples, predict_probs, predict_with_features
+from raybert.data.examples import ExampleTable
+from raybert.training.inference import Inference
 from raybert.training.measures.history import LossHistory
 from raybert.training.state import RunState
 
@@ -20,17 +19,15 @@ class ModelView:
     """The `PoolView` of a run; examples that are scored through it are counted in the run's state.
 
     Attributes:
-        model: the one that trains.
-        data: whose pool is scored.
-        precision: as in the train section.
+        inference: of the model that trains.
+        pool: the table that is scored.
         total_steps: T of the run.
         state: of the run.
         history: of the run.
     """
 
-    model: nn.Module
-    data: ExampleData
-    precision: str
+    inference: Inference
+    pool: ExampleTable
     total_steps: int
     state: RunState
     history: LossHistory
@@ -58,20 +55,17 @@ class ModelView:
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Return (m, C) probabilities in eval mode."""
-        chosen = self._scored(positions)
-        return predict_probs(self.model, self.data.train, chosen, data=self.data, precision=self.precision)
+        return self.inference.probs(self.pool, self._scored(positions))
 
     def predict_with_features(self, positions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (m, C), and features (m, h), the input of the last layer."""
-        chosen = self._scored(positions)
-        return predict_with_features(self.model, self.data.train, chosen, data=self.data, precision=self.precision)
+        return self.inference.probs_and_features(self.pool, self._scored(positions))
 
     def embed(self, positions: np.ndarray | None = None, pooling: Literal["mean", "cls"] = "mean") -> np.ndarray:
         """Return (m, d) L2-normalised pooled embeddings in eval mode."""
-        chosen, table = self._scored(positions), self.data.train
-        return embed_examples(self.model, table, chosen, data=self.data, pooling=pooling, precision=self.precision)
+        return self.inference.embeddings(self.pool, self._scored(positions), pooling)
 
     def _scored(self, positions: np.ndarray | None) -> np.ndarray:
-        chosen = np.arange(len(self.data.train)) if positions is None else positions
+        chosen = np.arange(len(self.pool)) if positions is None else positions
         self.state.examples_scored += len(chosen)
         return chosen

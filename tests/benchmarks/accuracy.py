@@ -27,7 +27,7 @@ from raybert.config import DataConfig, ModelConfig, TrainConfig
 from raybert.data import TokenizedData, load_splits, tokenize_splits
 from raybert.files import cache_folder
 from raybert.models import load_classifier, load_tokenizer, resolve_encoder
-from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, fit
 from raybert.training.memory.allocator import keep_memory
 
 BATCH, LEARNING_RATE = 32, 5e-5
@@ -92,7 +92,7 @@ def measure(side: str, examples: int | None, seed: int, queue: Any) -> None:
     data = load(encoder, examples)
     steps = -(-len(data.train) // BATCH)
     model = (ours if side == "ours" else theirs)(data, encoder, steps, seed)
-    probs = predict_probs(model, data.test, np.arange(len(data.test)), data=data, precision="fp32")
+    probs = Inference(model, data, "fp32").probs(data.test)
     queue.put((side, float((probs.argmax(1) == data.test.labels).mean())))
 
 

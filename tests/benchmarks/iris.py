@@ -32,7 +32,7 @@ from raybert.data.chunks import ChunkSettings, ChunkTable, chunk_texts
 from raybert.files import cache_folder
 from raybert.models import load_backbone, load_tokenizer, resolve_encoder
 from raybert.models.iris import IrisClassifier, IrisSettings
-from raybert.training.inference import embed_examples
+from raybert.training import Inference
 
 NUM_CHUNKS, PLANTED_TOPIC, BATCH = 40, 1, 32
 NEWS = {"train": 4000, "validation": 1000, "test": 2000}
@@ -54,7 +54,7 @@ def embed_news() -> tuple[np.ndarray, np.ndarray]:
     tokenizer = load_tokenizer(encoder)
     table = chunk_texts(frame["text"].tolist(), tokenizer, ChunkSettings(max_chunks=1)).table
     data = TokenizedData(table, table, table, np.arange(len(table)).astype(str), (), tokenizer.pad_token_id, True, "")
-    return embed_examples(load_backbone(encoder), table, np.arange(len(table)), data=data), frame["label"].to_numpy()
+    return Inference(load_backbone(encoder), data).embeddings(table), frame["label"].to_numpy()
 
 
 def plant(vectors: np.ndarray, topics: np.ndarray, num_documents: int, generator: np.random.Generator) -> Planted:

@@ -31,7 +31,7 @@ from raybert.data import TokenizedData, TokenTable
 from raybert.data.docstrings import read_docstrings
 from raybert.files import cache_folder
 from raybert.models import Encoder, load_backbone, load_tokenizer, resolve_encoder
-from raybert.training import embed_examples
+from raybert.training import Inference
 
 MAX_TOKENS = 16384
 LONGEST = 64
@@ -58,9 +58,10 @@ def bare(data: TokenizedData, encoder: Encoder, rows: int) -> float:
     torch.set_num_threads(1)
     model = load_backbone(encoder)
     positions = np.random.default_rng(1).choice(len(data.train), min(rows, len(data.train)), replace=False)
-    embed_examples(model, data.train, positions[:512], data=data, max_tokens=MAX_TOKENS)
+    inference = Inference(model, data, max_tokens=MAX_TOKENS)
+    inference.embeddings(data.train, positions[:512])
     began = time.monotonic()
-    embed_examples(model, data.train, positions, data=data, max_tokens=MAX_TOKENS)
+    inference.embeddings(data.train, positions)
     return len(positions) / (time.monotonic() - began)
 
 

@@ -10,7 +10,7 @@ from raybert.errors import ConfigError, ModelError
 from raybert.models import build_classifier, load_classifier
 from raybert.models.layers import layer_depths
 from raybert.models.pooled import Pooling, build_head
-from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, fit
 from raybert.training.optimization.optimizer import build_optimizer
 
 HEADS = [
@@ -52,10 +52,10 @@ def test_a_residual_block_by_hand():
 def test_a_head_is_loaded_as_it_was_saved(tiny_bert, tokens, tmp_path, pooling, head):
     model = classifier(tiny_bert, tokens.label_names, 3, pooling=pooling, head=head)
     rows = np.array([3, 90, 1])
-    expected = predict_probs(model, tokens.train, rows, data=tokens, precision="fp32")
+    expected = Inference(model, tokens, "fp32").probs(tokens.train, rows)
     model.save_pretrained(tmp_path / "best")
     loaded = raybert.load_model(tmp_path / "best")
-    np.testing.assert_array_equal(predict_probs(loaded, tokens.train, rows, data=tokens, precision="fp32"), expected)
+    np.testing.assert_array_equal(Inference(loaded, tokens, "fp32").probs(tokens.train, rows), expected)
     assert loaded.label_names == tokens.label_names
 
 
@@ -139,7 +139,7 @@ def test_every_head_learns_64_examples_by_heart_in_every_precision(tiny_bert, to
     model = classifier(tiny_bert, tokens.label_names, head=head, dropout=0.0)
     config = TrainConfig(batch_size=16, learning_rate=3e-3, precision=precision, weight_decay=0.0, eval_every=120)
     fit_all(model, tokens, config, steps=120)
-    probs = predict_probs(model, tokens.train, np.arange(64), data=tokens, precision=precision)
+    probs = Inference(model, tokens, precision).probs(tokens.train, np.arange(64))
     assert (probs.argmax(1) == tokens.train.labels[:64]).mean() == 1.0
 
 
@@ -158,5 +158,5 @@ def test_every_loss_learns_64_examples_by_heart(tiny_bert, tokens, loss):
         batch_size=16, learning_rate=3e-3, precision="fp32", weight_decay=0.0, eval_every=120, loss=LossConfig(**loss)
     )
     fit_all(model, tokens, config, steps=120)
-    probs = predict_probs(model, tokens.train, np.arange(64), data=tokens, precision="fp32")
+    probs = Inference(model, tokens, "fp32").probs(tokens.train, np.arange(64))
     assert (probs.argmax(1) == tokens.train.labels[:64]).mean() == 1.0

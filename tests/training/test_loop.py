@@ -9,7 +9,7 @@ from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import TrialError
 from raybert.models import load_classifier
-from raybert.training import FitRequest, FixedPasses, LocalSurroundings, PassPlan, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, PassPlan, fit
 from raybert.training.checkpoint import load_last
 from tests.processes import on_ranks
 from tests.raybert_01 import age_checkpoint
@@ -196,7 +196,7 @@ def test_the_best_evaluation_is_reported_with_its_own_test_metrics(tiny_bert, to
     losses = [row["validation_loss"] for row in result.rows]
     assert result.best_row is result.rows[int(np.argmin(losses))]
     assert result.best_row is not result.rows[-1]
-    probs = predict_probs(model, tokens.validation, np.arange(30), data=tokens, precision="fp32")
+    probs = Inference(model, tokens, "fp32").probs(tokens.validation)
     label_probs = probs[np.arange(30), tokens.validation.labels]
     assert -np.log(label_probs).mean() == pytest.approx(min(losses), rel=1e-5)
     accuracy = (result.test_probs.argmax(1) == tokens.test.labels).mean()
@@ -261,7 +261,7 @@ def test_it_overfits_a_small_pool(tiny_bert, tokens):
     model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
     config = FAST.model_copy(update={"learning_rate": 5e-3})
     train(model, tokens, config, epochs=FixedPasses(np.arange(64)), total_steps=150)
-    probs = predict_probs(model, tokens.train, np.arange(64), data=tokens, precision="fp32")
+    probs = Inference(model, tokens, "fp32").probs(tokens.train, np.arange(64))
     assert (probs.argmax(1) == tokens.train.labels[:64]).all()
 
 
@@ -277,9 +277,9 @@ def test_a_pass_can_be_cut_after_some_steps(tiny_bert, tokens):
 
 def test_predictions_come_in_the_order_of_the_positions(tiny_bert, tokens):
     model = load_classifier(tiny_bert, tokens.label_names, 0)
-    everything = predict_probs(model, tokens.train, np.arange(96), data=tokens, precision="fp32")
+    everything = Inference(model, tokens, "fp32").probs(tokens.train)
     positions = np.array([50, 3, 77, 0])
-    some = predict_probs(model, tokens.train, positions, data=tokens, max_tokens=40, precision="fp32")
+    some = Inference(model, tokens, "fp32", max_tokens=40).probs(tokens.train, positions)
     np.testing.assert_allclose(some, everything[positions], atol=1e-6)
     assert model.training
 

@@ -16,7 +16,7 @@ from raybert.selection.losses import mean_cross_entropy
 from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.request import ScorerRequest, SignalRuns
 from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
-from raybert.training.inference import embed_examples, predict_with_features
+from raybert.training.inference import Inference
 
 HeldoutSignal = Literal["probs", "heldout_probs", "irreducible_loss"]
 
@@ -39,7 +39,7 @@ class EmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(load_backbone(self.encoder).to(scoring_data.arithmetic.device), scoring_data, self.pooling)
+        return _embedder(load_backbone(self.encoder), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ProxyEmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(load_model(self.checkpoint).to(scoring_data.arithmetic.device), scoring_data, self.pooling)
+        return _embedder(load_model(self.checkpoint), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -126,21 +126,21 @@ class ProxyScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
-        models = [load_model(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
+        proxies, table = [_load(folder, scoring_data) for folder in self.checkpoints], scoring_data.data.train
         nulls: TokenTable | None = None
         if self.null is not None:
             assert self.encoder is not None
             has_pairs = "text_pair" in scoring_data.texts.column_names
-            nulls = null_table(scoring_data.data.train, self.null, load_tokenizer(self.encoder), has_pairs=has_pairs)
+            nulls = null_table(table, self.null, load_tokenizer(self.encoder), has_pairs=has_pairs)
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            outputs = [_predict(model, scoring_data, positions) for model in models]
+            outputs = [proxy.probs_and_features(table, positions) for proxy in proxies]
             arrays = {
                 "probs": np.stack([probs for probs, _ in outputs], axis=1),
                 "feature_norms": np.stack([np.linalg.norm(features, axis=1) for _, features in outputs], axis=1),
             }
             if nulls is not None:
-                blank = [_predict(model, scoring_data, positions, nulls)[0] for model in models]
+                blank = [proxy.probs_and_features(nulls, positions)[0] for proxy in proxies]
                 arrays["null_probs"] = np.stack(blank, axis=1)
             return arrays
 
@@ -178,18 +178,18 @@ class HeldoutScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs on every position the proxies of its fold."""
-        models = [load_model(folder).to(scoring_data.arithmetic.device) for folder in self.checkpoints]
+        proxies = [_load(folder, scoring_data) for folder in self.checkpoints]
         data = scoring_data.data
         folds = assign_folds(np.asarray(data.train.labels), tie_keys(data.example_ids, self.seed), self.num_folds)
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
             probs = np.empty((len(positions), self.passes, data.num_classes), np.float32)
             norms = np.empty((len(positions), self.passes), np.float32)
-            for number, model in enumerate(models):
+            for number, proxy in enumerate(proxies):
                 repetition, fold = divmod(number, self.num_folds)
                 rows = np.flatnonzero(folds[positions] == fold)
                 if len(rows):
-                    probs[rows, repetition], features = _predict(model, scoring_data, positions[rows])
+                    probs[rows, repetition], features = proxy.probs_and_features(data.train, positions[rows])
                     norms[rows, repetition] = np.linalg.norm(features, axis=1)
             if self.signal == "probs":
                 return {"probs": probs, "feature_norms": norms}
@@ -226,11 +226,11 @@ class DynamicsScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
-        model = load_model(self.folder / "checkpoint" / "best").to(scoring_data.arithmetic.device)
+        last = _load(self.folder / "checkpoint" / "best", scoring_data)
         earlier = [np.load(path, mmap_mode="r") for path in sorted((self.folder / "dynamics").glob("*.npy"))]
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            probs, _ = _predict(model, scoring_data, positions)
+            probs, _ = last.probs_and_features(scoring_data.data.train, positions)
             return {"dynamics": np.stack([*(part[positions] for part in earlier), probs], axis=1)}
 
         return score
@@ -277,30 +277,15 @@ def _heldout(signal: HeldoutSignal, runs: SignalRuns, request: ScorerRequest) ->
 
 
 def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "cls"]) -> ScoreFunction:
-    def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-        embeddings = embed_examples(
-            model,
-            scoring_data.data.train,
-            positions,
-            data=scoring_data.data,
-            pooling=pooling,
-            max_tokens=scoring_data.arithmetic.max_tokens,
-            precision=scoring_data.arithmetic.precision,
-        )
-        return {"embeddings": embeddings}
-
-    return score
+    inference, table = _inference(model, scoring_data), scoring_data.data.train
+    return lambda positions: {"embeddings": inference.embeddings(table, positions, pooling)}
 
 
-def _predict(
-    model: Any, scoring_data: ScoringData, positions: np.ndarray, table: TokenTable | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities and features of positions, of the pool or of a table like it."""
-    return predict_with_features(
-        model,
-        scoring_data.data.train if table is None else table,
-        positions,
-        data=scoring_data.data,
-        max_tokens=scoring_data.arithmetic.max_tokens,
-        precision=scoring_data.arithmetic.precision,
-    )
+def _load(folder: Path, scoring_data: ScoringData) -> Inference:
+    """Return what asks the model that a run has left."""
+    return _inference(load_model(folder), scoring_data)
+
+
+def _inference(model: Any, scoring_data: ScoringData) -> Inference:
+    how = scoring_data.arithmetic
+    return Inference(model.to(how.device), scoring_data.data, how.precision, how.max_tokens)

@@ -69,6 +69,8 @@ def pseudo_perplexity(
     device = next(model.parameters()).device
     totals, counts = np.zeros(len(rows)), np.zeros(len(rows))
     special = np.array(sorted(masking.special_ids))
+    # Not by `raybert.training.Inference`: one text is several rows, each masked elsewhere, that may lie in several
+    # batches, and logits are wanted at the masked pieces alone, of a vocabulary too large for all pieces.
     with torch.inference_mode():
         for batch in _batches(rows, special, mask_every, max_tokens):
             pulse()

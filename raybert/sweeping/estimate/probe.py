@@ -27,9 +27,7 @@ from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.sweeping.estimate.shapes import Shape
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import prepare_process
-from raybert.training import FitRequest, checkpoint, embed_examples, fit
-from raybert.training.inference import predict_probs
-from raybert.training.interface import FixedPasses
+from raybert.training import FitRequest, FixedPasses, Inference, checkpoint, fit
 from raybert.training.memory.allocator import return_memory
 
 WARM_UP_STEPS = 2
@@ -183,10 +181,10 @@ def _time_forward(model: Any, spec: RunSpec, data: ExampleData) -> list[float]:
     tokens = spec.config.selection.scoring_batch_tokens
     on_gpu = next(model.parameters()).device.type == "cuda"
     rows = _sample(table.lengths * table.unit_size, tokens if on_gpu else min(tokens, CPU_TOKENS))
-    times = []
+    inference, times = Inference(model, data, spec.config.train.precision), []
     for part in (rows[0], *rows):
         started = time.perf_counter()
-        predict_probs(model, table, part, data=data, precision=spec.config.train.precision)
+        inference.probs(table, part)
         times.append((time.perf_counter() - started) / int(table.lengths[part].sum()))
     return times[1:]
 
@@ -210,12 +208,12 @@ def _time_saving(model: Any) -> tuple[float, int]:
 def _time_embedding(data: ChunkedData, encoder: Encoder) -> float:
     """Return seconds per word piece of the frozen encoder over some chunks."""
     table = data.pieces.train
-    model = load_backbone(encoder)
+    inference = Inference(load_backbone(encoder), data.pieces)
     (rows, *_) = _sample(table.lengths, 4096)
     times = []
     for _ in range(2):
         started = time.perf_counter()
-        embed_examples(model, table, rows, data=data.pieces)
+        inference.embeddings(table, rows)
         times.append(time.perf_counter() - started)
     return times[-1] / int(table.lengths[rows].sum())
 

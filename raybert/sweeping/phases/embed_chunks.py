@@ -23,7 +23,7 @@ from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.scoring_jobs import arithmetic
-from raybert.training import embed_examples
+from raybert.training import Inference
 
 
 def chunk_job(key: str, ready: Prepared, config: RaybertConfig) -> ScoringJob:
@@ -98,10 +98,8 @@ def embed_chunks_here(key: str, ready: Prepared, config: RaybertConfig, store: S
         return _embedded(ready, store.load(job.key)["embeddings"])
     pieces = _pieces(ready)
     model = load_backbone(ready.encoder).to(job.arithmetic.device)
-    rows = np.arange(len(pieces.train))
-    max_tokens, precision = job.arithmetic.max_tokens, job.arithmetic.precision
-    vectors = embed_examples(model, pieces.train, rows, data=pieces, max_tokens=max_tokens, precision=precision)
-    return _embedded(ready, vectors)
+    inference = Inference(model, pieces, job.arithmetic.precision, job.arithmetic.max_tokens)
+    return _embedded(ready, inference.embeddings(pieces.train))
 
 
 def _pieces(ready: Prepared) -> TokenizedData:

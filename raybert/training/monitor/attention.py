@@ -36,6 +36,7 @@ def head_entropies(backbone: Any, inputs: dict[str, torch.Tensor]) -> torch.Tens
     """
     inputs = _fitting(backbone.config, inputs)
     device = inputs["attention_mask"].device
+    # One small batch with attention weights in float32, which `Inference` has no use for.
     with eager_attention(backbone), eval_mode(backbone), torch.no_grad(), torch.autocast(device.type, enabled=False):
         attentions = backbone(**inputs, output_attentions=True).attentions
         if not attentions or any(attention is None for attention in attentions):

@@ -22,7 +22,7 @@ from raybert.sweeping.phases.prepare import prepare_variants
 from raybert.sweeping.plan.grid import expand_grid
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.explanation import explanation_lines
-from raybert.training import embed_examples
+from raybert.training import Inference
 from tests.sweeping.planning import plan_of
 
 WORDS = ["red", "green", "blue", "one", "two", "three", "north", "south"]
@@ -189,7 +189,7 @@ def test_vectors_come_from_the_store_when_they_are_there(trained, tmp_path):
     np.testing.assert_array_equal(again.data.train.vectors, marked[: len(again.data.train.vectors)])
     rows = np.arange(count)
     data = ready.data.pieces
-    vectors = embed_examples(load_backbone(ready.encoder), data.train, rows, data=data, precision="auto")
+    vectors = Inference(load_backbone(ready.encoder), data).embeddings(data.train, rows)
     np.testing.assert_allclose(ready.data.test.vectors[-1], vectors[sum(map(len_of, data_parts(ready))) - 1], atol=1e-5)
 
 

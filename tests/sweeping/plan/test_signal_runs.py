@@ -17,8 +17,7 @@ from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.trial.run import run_trial
-from raybert.training import embed_examples
-from raybert.training.inference import predict_with_features
+from raybert.training import Inference
 from tests.sweeping.planning import plan_of
 
 POSITIONS = np.array([7, 0, 299, 13, 150])
@@ -57,7 +56,7 @@ def models_of(folder, source):
 
 def predict(folder, run, data, positions):
     model = load_model(folder.trial(run).checkpoints / "best")
-    return predict_with_features(model, data.train, positions, data=data, precision="fp32")
+    return Inference(model, data, "fp32").probs_and_features(data.train, positions)
 
 
 def trained_on(folder, run):
@@ -115,7 +114,7 @@ def test_a_proxy_gives_probabilities_norms_and_embeddings(runs, prepared):
     np.testing.assert_allclose(outputs["probs"][:, 0], probs, atol=1e-6)
     np.testing.assert_allclose(outputs["feature_norms"][:, 0], np.linalg.norm(features, axis=1), rtol=1e-5)
     model = load_model(models_of(folder, source)[0])
-    expected = embed_examples(model, prepared.data.train, POSITIONS, data=prepared.data, precision="fp32")
+    expected = Inference(model, prepared.data, "fp32").embeddings(prepared.data.train, POSITIONS)
     scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], "mean")
     np.testing.assert_allclose(scorer.load(scoring_data)(POSITIONS)["embeddings"], expected, atol=1e-6)
 

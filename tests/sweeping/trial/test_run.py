@@ -141,7 +141,7 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     from raybert.selection.scorers.models import EmbeddingScorer
     from raybert.selection.scorers.scorer import Arithmetic, ScoringData
     from raybert.selection.store import ScoreStore
-    from raybert.training import embed_examples
+    from raybert.training import Inference
 
     store = ScoreStore(tmp_path)
     job = ScoringJob(
@@ -152,7 +152,7 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     arguments = ([job], {"data": ray.put(scoring_data)}, store)
     assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=progress.append)
     model = load_backbone(prepared.encoder)
-    plain = embed_examples(model, prepared.data.train, np.arange(300), data=prepared.data, precision="fp32")
+    plain = Inference(model, prepared.data, "fp32").embeddings(prepared.data.train)
     np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)
     assert progress[-1].rows_done == progress[-1].rows_total == 300
     before = store.completion(job.key)

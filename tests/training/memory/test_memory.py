@@ -7,7 +7,7 @@ import torch
 from raybert.config import TrainConfig
 from raybert.errors import TrialError
 from raybert.models import load_classifier
-from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit, predict_probs
+from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, fit
 from raybert.training.checkpoint import write_limit
 from raybert.training.memory.micro_batch import largest_fitting
 from tests.processes import on_ranks
@@ -116,8 +116,8 @@ def test_one_example_that_does_not_fit_is_the_end(tiny_bert, tokens, small_devic
 def test_inference_halves_what_does_not_fit(tiny_bert, tokens, small_device):
     rows = np.array([5, 3, 90, 17, 2])
     model = classifier(tiny_bert, tokens)
-    expected = predict_probs(model, tokens.train, rows, data=tokens, precision="fp32")
-    found = predict_probs(small_device(model, 2), tokens.train, rows, data=tokens, precision="fp32")
+    expected = Inference(model, tokens, "fp32").probs(tokens.train, rows)
+    found = Inference(small_device(model, 2), tokens, "fp32").probs(tokens.train, rows)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

@@ -8,8 +8,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 
 from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.models import load_classifier
-from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
-from raybert.training.inference import predict_probs
+from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, fit
 from raybert.training.measures.early_stopping import evaluations_since_better
 from raybert.training.optimization.averaging import WeightAverage
 
@@ -68,7 +67,7 @@ def test_the_average_is_what_is_evaluated_kept_and_continued(tiny_bert, tokens, 
     whole = run(model, tokens, config)
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     table = tokens.test
-    probs = predict_probs(model, table, np.arange(len(table)), data=tokens, precision="fp32")
+    probs = Inference(model, tokens, "fp32").probs(table)
     np.testing.assert_allclose(probs, whole.test_probs, atol=1e-6)
     plain = run(load_classifier(tiny_bert, tokens.label_names, 0), tokens, TrainConfig(**SETTINGS))
     assert plain.rows[-1]["validation_loss"] != whole.rows[-1]["validation_loss"]
