@@ -15,7 +15,7 @@ from raybert.config.load import (
     validate_stored_config,
     with_value,
 )
-from raybert.config.metrics import METRICS, Metric, sign_of
+from raybert.config.metrics import METRICS, Metric, MetricName, sign_of
 from raybert.config.model import HeadConfig, ModelConfig
 from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
 from raybert.config.section import Section
@@ -42,6 +42,7 @@ __all__ = [
     "LengthConfig",
     "LossConfig",
     "Metric",
+    "MetricName",
     "ModelConfig",
     "MonitorConfig",
     "Overrides",

@@ -6,37 +6,33 @@ import contextlib
 import math
 import time
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import sign_of
-from raybert.data import training_batches
 from raybert.data.examples import ExampleData
-from raybert.errors import TrialError
 from raybert.models import checkpoint_activations
-from raybert.tables import EVALUATIONS
 from raybert.training import checkpoint
+from raybert.training.current_pass import CurrentPass, agree_on_plan
+from raybert.training.evaluations import evaluation_row, is_better
 from raybert.training.inference import Inference
-from raybert.training.interface import PassPlan, PassPlanner, Surroundings
-from raybert.training.measures.early_stopping import check_metrics, evaluations_since_better
+from raybert.training.interface import PassPlanner, Surroundings
+from raybert.training.measures.early_stopping import check_metrics, patience_is_over, stopping_metric
 from raybert.training.measures.history import LossHistory
-from raybert.training.measures.losses import build_loss
 from raybert.training.measures.metrics import classification_metrics, validation_metrics
 from raybert.training.memory.out_of_memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
-from raybert.training.monitor import Monitor, Watched, check_weights
+from raybert.training.monitor import Monitor, MonitoredModel, check_weights
 from raybert.training.optimization.averaging import WeightAverage
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.optimization.optimizer import build_optimizer, set_step
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
-from raybert.training.ranks import broadcast_object, broadcast_positions, gather_objects
+from raybert.training.ranks import broadcast_object, gather_objects
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
 from raybert.training.state import (
-    Row,
     RunState,
     generator_states,
     pack_plan,
@@ -81,10 +77,8 @@ def fit(
             while run.batches_left():
                 run.train_step()
                 verdict = run.evaluate() if run.evaluation_is_due() else run.look_around()
-                if verdict == "interrupted":
-                    return run.result(stopped=True)
-                if verdict == "patience":
-                    return run.result(stopped=False)
+                if verdict != "go on":
+                    return run.result(stopped=verdict == "interrupted")
             run.end_pass()
         return run.result(stopped=False)
 
@@ -101,7 +95,7 @@ class _Run:
         surroundings: Surroundings,
     ) -> None:
         self.model, self.data, self.planner, self.surroundings = model, data, planner, surroundings
-        self.request, self.config, self.total_steps = request, request.config, request.total_steps
+        self.request, self.config = request, request.config
         config = request.config
         self.rank, self.world_size = surroundings.rank, surroundings.world_size
         self.device = next(model.parameters()).device
@@ -119,41 +113,40 @@ class _Run:
         )
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.state = RunState(micro_batch_size=None if config.micro_batch_size == "auto" else config.micro_batch_size)
-        self.plan: PassPlan | None = None
-        self.batches: list[np.ndarray] = []
-        self.weights: np.ndarray | None = None  # (n,) by pool position, of the current pass
-        watched = Watched(model, data, self.precision, self.world_size)
-        self.monitor = Monitor.create(request.monitor, watched, surroundings.checkpoint_folder, self.rank)
+        monitored = MonitoredModel(model, data, self.precision, self.world_size)
+        self.monitor = Monitor.create(request.monitor, monitored, surroundings.checkpoint_folder, self.rank)
         self.history = LossHistory(data.example_ids, self.world_size, self.monitor.add_losses)
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.run_key = request.run_key(data.fingerprint, self.world_size)
         check_metrics(config, data.num_classes)
-        self.labels = np.asarray(data.train.labels)
-        self.loss = build_loss(config.loss, self.labels, data.num_classes, self.device)
-        self.notes = dict.fromkeys(self.loss.notes)
+        self.current_pass = CurrentPass(data, request, self.device)
         self.average = WeightAverage(model, config.averaging)
 
     # The steps of `fit`.
 
     def begin_pass(self) -> None:
         """Ask what to train on, unless a checkpoint left off inside a pass."""
-        if self.plan is None or not self.batches:
-            started = time.monotonic()
-            self.plan = self._next_plan()
-            self.state.samples_per_pass.append(len(self.plan.positions))
-            self.history.begin_pass()
-            self.state.selection_seconds += time.monotonic() - started
-        self._cut_batches()
+        if self.current_pass.is_under_way:
+            return
+        started = time.monotonic()
+        number, plan = self.state.passes, None
+        if self.rank == 0:
+            plan = self.planner.next_pass(number, self.current_pass.plan, self._view())
+        plan = agree_on_plan(plan, number, self.world_size, self.device)
+        self.state.samples_per_pass.append(len(plan.positions))
+        self.history.begin_pass()
+        self.state.selection_seconds += time.monotonic() - started
+        self.current_pass.begin(plan, number)
 
     def batches_left(self) -> bool:
-        return self.state.batch < len(self.batches) and self.state.step < self.request.end
+        return self.state.batch < len(self.current_pass.batches) and self.state.step < self.request.end
 
     def train_step(self) -> None:
         """Do one optimizer step on the next batch."""
         started = time.monotonic()
-        batch = self.batches[self.state.batch]
-        step, total = self.state.step, self.total_steps
+        batch = self.current_pass.batches[self.state.batch]
+        step, total = self.state.step, self.request.total_steps
         factor = learning_rate_factor(self.config, step, total)
         set_step(self.optimizer, factor, weight_decay_at(self.config, step, total))
         parts = self._accumulate(batch)
@@ -168,7 +161,7 @@ class _Run:
         self.state.step += 1
         self.state.batch += 1
         self.state.examples_seen += len(batch)
-        self.average.update(self.state.step, self.total_steps)
+        self.average.update(self.state.step, self.request.total_steps)
         self.monitor.after_step(self.state.step, batch, parts, started)
         self.state.train_seconds += time.monotonic() - started
         if self.rank == 0:
@@ -191,8 +184,8 @@ class _Run:
         if step == self.request.end:
             return True
         if every == "epoch":
-            return self.state.batch == len(self.batches)
-        return step % (every or max(1, math.ceil(self.total_steps / 10))) == 0
+            return self.state.batch == len(self.current_pass.batches)
+        return step % (every or max(1, math.ceil(self.request.total_steps / 10))) == 0
 
     def evaluate(self) -> Verdict:
         """Evaluate on validation, report, save; return whether and why to stop before T."""
@@ -200,9 +193,9 @@ class _Run:
         started = time.monotonic()
         if self.rank == 0:
             with self.average.applied():
-                probs = self._probs_of(self.data.validation)
-                watched = [self.config.best_metric, self._watched_metric]
-                metrics = validation_metrics(np.asarray(self.data.validation.labels), probs, watched)
+                probs = self.inference.probs(self.data.validation)
+                wanted = [self.config.best_metric, stopping_metric(self.config)]
+                metrics = validation_metrics(np.asarray(self.data.validation.labels), probs, wanted)
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
             self.surroundings.report(self.state.rows[-1])
@@ -216,10 +209,10 @@ class _Run:
 
     def end_pass(self) -> None:
         self.history.read()
-        if self.state.batch >= len(self.batches):
+        if self.state.batch >= len(self.current_pass.batches):
             self.state.passes += 1
             self.state.batch = 0
-            self.batches = []
+            self.current_pass.end()
 
     def result(self, *, stopped: bool) -> FitResult:
         """Put the best weights into the model, evaluate them, and return everything."""
@@ -229,9 +222,9 @@ class _Run:
             started = time.monotonic()
             assert self.best_weights is not None
             self.model.load_state_dict(self.best_weights)
-            validation_probs = self._probs_of(self.data.validation)
+            validation_probs = self.inference.probs(self.data.validation)
             if self.request.evaluate_test:
-                test_probs = self._probs_of(self.data.test)
+                test_probs = self.inference.probs(self.data.test)
                 test_metrics = classification_metrics(np.asarray(self.data.test.labels), test_probs)
             self.state.evaluation_seconds += time.monotonic() - started
             if self.surroundings.checkpoint_folder is not None:
@@ -240,7 +233,7 @@ class _Run:
         state = self.state
         return FitResult(
             rows=state.rows,
-            best_row=state.rows[state.best] if state.rows else {},
+            best_row=state.best_row or {},
             stopped=stopped,
             optimizer_steps=state.step,
             examples_seen=state.examples_seen,
@@ -254,9 +247,8 @@ class _Run:
             train_seconds=state.train_seconds,
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
-            notes=(*self.notes, *memory_notes(state)),
+            notes=(*self.current_pass.notes, *memory_notes(state)),
             micro_batch_size=state.micro_batch_size,
-            memory_reductions=tuple((step, size) for step, size in state.reductions),
         )
 
     # Checkpoints.
@@ -271,10 +263,10 @@ class _Run:
         generators = gather_objects(generator_states(self.device), self.world_size)
         folder = self.surroundings.checkpoint_folder
         if self.rank == 0 and folder is not None:
-            assert self.plan is not None
+            assert self.current_pass.plan is not None
             state = {
                 "state": self.state.to_json(),
-                "plan": pack_plan(self.plan),
+                "plan": pack_plan(self.current_pass.plan),
                 "history": self.history.state(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
@@ -292,7 +284,9 @@ class _Run:
         loaded = checkpoint.load_last(folder, self.run_key) if folder is not None else None
         if loaded is None:
             if self.config.micro_batch_size == "auto":
-                self.state.micro_batch_size = largest_micro_batch(self.gradients, self.loss, self.parameters)
+                self.state.micro_batch_size = largest_micro_batch(
+                    self.gradients, self.current_pass.loss, self.parameters
+                )
             obey_limit(self.state, folder)
             self.monitor.begin(0)
             return
@@ -303,10 +297,9 @@ class _Run:
         self.average.load(saved["average"])
         self.state = RunState.from_json(saved["state"])
         self.monitor.begin(self.state.step, saved.get("monitor"))
-        self.plan = unpack_plan(saved["plan"])
         self.history.load(saved.get("history", saved))  # raybert 0.1 kept it beside the rest
-        self._cut_batches()
-        if self.state.batch >= len(self.batches):
+        self.current_pass.begin(unpack_plan(saved["plan"]), self.state.passes)
+        if self.state.batch >= len(self.current_pass.batches):
             self.end_pass()
         set_generator_states(saved["generators"][self.rank], self.device)
         self.history.saved_step = self.state.step
@@ -316,48 +309,19 @@ class _Run:
 
     def _reasons(self) -> tuple[bool, bool, bool]:
         """Return whether a stop was asked for, patience is at its end, and a checkpoint is due."""
-        rule = self.config.early_stopping
-        sign = sign_of(self._watched_metric, rule.direction)
-        scores = [sign * float(row[f"validation_{self._watched_metric}"]) for row in self.state.rows]
-        since = evaluations_since_better(scores, rule.min_change)
-        patience = rule.patience is not None and since >= rule.patience
+        patience = patience_is_over(self.config, self.state.rows)
         return self.surroundings.should_stop(), patience, self._checkpoint_is_due()
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
 
-    def _next_plan(self) -> PassPlan:
-        """Return rank 0's plan on every rank."""
-        plan = self.planner.next_pass(self.state.passes, self.plan, self._view()) if self.rank == 0 else None
-        positions = broadcast_positions(plan.positions if plan else None, self.world_size, self.device)
-        rest = (plan.weights, plan.max_steps) if plan else None
-        weights, max_steps = broadcast_object(rest, self.world_size)
-        if len(positions) == 0:
-            raise TrialError(f"pass {self.state.passes}: must train on at least one example, the strategy chose none")
-        return PassPlan(positions, weights, max_steps)
-
-    def _cut_batches(self) -> None:
-        """Cut the pass into batches, by a generator of its own, so that any rank and any restart agrees."""
-        plan = self.plan
-        assert plan is not None
-        generator = np.random.default_rng([self.request.seed, self.state.passes])
-        lengths = self.data.train.lengths
-        batches = training_batches(lengths, plan.positions, self.config.batch_size, generator)
-        self.batches = batches[: plan.max_steps] if plan.max_steps is not None else batches
-        if self.config.loss.weights_from == "selection":
-            chosen = self.labels[plan.positions]
-            self.loss = build_loss(self.config.loss, chosen, self.data.num_classes, self.device)
-            self.notes.update(dict.fromkeys(self.loss.notes))
-        self.weights = None
-        if plan.weights is not None:
-            self.weights = np.ones(len(self.data.train), np.float32)
-            self.weights[plan.positions] = plan.weights
-
     def _accumulate(self, batch: np.ndarray) -> list[np.ndarray]:
         """Add the gradient of a batch, and return this rank's parts of it."""
         watch = partial(self.monitor.step, self.state.step + 1, batch[self.rank :: self.world_size])
         folder = self.surroundings.checkpoint_folder
-        parts = accumulate_what_fits(self.gradients, batch, self.weights, self.loss, self.state, folder, watch)
+        parts = accumulate_what_fits(
+            self.gradients, batch, self.current_pass.weights, self.current_pass.loss, self.state, folder, watch
+        )
         for part in parts:
             if len(part.positions):
                 self.history.add(part.positions, part.losses, part.hits, self.state.step + 1)
@@ -366,38 +330,11 @@ class _Run:
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
         state = self.state
-        train_loss, train_accuracy = self.history.close_window()
-        factor = learning_rate_factor(self.config, state.step - 1, self.total_steps)
-        values = {
-            "evaluation": len(state.rows) + 1,
-            "pass": round(state.passes + state.batch / max(1, len(self.batches)), 4),
-            "step": state.step,
-            "examples_seen": state.examples_seen,
-            "samples": state.samples_per_pass[-1],
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            **{f"validation_{name}": value for name, value in metrics.items()},
-            "learning_rate": self.config.learning_rate * factor,
-            "seconds": round(state.train_seconds + state.evaluation_seconds + state.selection_seconds, 3),
-        }
-        row = EVALUATIONS.row(values)
-        state.rows.append(row)
-        best = self._score(state.rows[state.best]) if state.best >= 0 else math.nan
-        if state.best < 0 or math.isnan(best) or self._score(row) > best:
-            state.best = len(state.rows) - 1
+        row = evaluation_row(metrics, state, self.history, self.request, len(self.current_pass.batches))
+        if is_better(row, state.best_row, self.config.best_metric):
+            state.best = len(state.rows)
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
-
-    def _score(self, row: Row) -> float:
-        metric = self.config.best_metric
-        return sign_of(metric) * float(row[f"validation_{metric}"])
-
-    @property
-    def _watched_metric(self) -> str:
-        """The validation metric of early stopping."""
-        return self.config.early_stopping.metric or self.config.best_metric
-
-    def _probs_of(self, table: Any) -> np.ndarray:
-        return self.inference.probs(table)
+        state.rows.append(row)
 
     def _view(self) -> ModelView:
-        return ModelView(self.inference, self.data.train, self.total_steps, self.state, self.history)
+        return ModelView(self.inference, self.data.train, self.request.total_steps, self.state, self.history)

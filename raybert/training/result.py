@@ -31,7 +31,6 @@ class FitResult:
         selection_seconds: in the pass planner.
         notes: what a user should know of the run.
         micro_batch_size: examples per forward pass at the end, where they were limited.
-        memory_reductions: (step, size) of every time when memory ran out and the micro-batch was made smaller.
     """
 
     rows: list[Row]
@@ -51,4 +50,3 @@ class FitResult:
     selection_seconds: float
     notes: tuple[str, ...] = ()
     micro_batch_size: int | None = None
-    memory_reductions: tuple[tuple[int, int], ...] = ()

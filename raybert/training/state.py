@@ -51,6 +51,11 @@ class RunState:
     evaluation_seconds: float = 0.0
     selection_seconds: float = 0.0
 
+    @property
+    def best_row(self) -> Row | None:
+        """The row of the best evaluation so far."""
+        return self.rows[self.best] if self.best >= 0 else None
+
     def to_json(self) -> str:
         """Return all of it as text."""
         return json.dumps(vars(self))

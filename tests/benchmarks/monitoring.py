@@ -23,7 +23,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 from raybert.config import MonitorConfig
 from raybert.data import TokenizedData, TokenTable
 from raybert.models import quiet_transformers
-from raybert.training.monitor import Monitor, NoMonitor, Watched
+from raybert.training.monitor import Monitor, MonitoredModel, NoMonitor
 from raybert.training.optimization.precision import resolve_precision
 
 BATCH = 32
@@ -72,7 +72,7 @@ class Trainer:
         self.model = build(name).train()
         self.data = make_data(length, 8000)
         self.precision = resolve_precision(precision, torch.device("cpu"))
-        self.watched = Watched(self.model, self.data, self.precision)
+        self.monitored = MonitoredModel(self.model, self.data, self.precision)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6, fused=True)
         self.positions = np.arange(BATCH)
         self.inputs = self.data.batch(self.data.train, self.positions)

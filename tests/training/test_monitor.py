@@ -18,7 +18,7 @@ from raybert.errors import ConfigError, ModelError, TrialError
 from raybert.models import quiet_transformers
 from raybert.models.iris import IrisClassifier, IrisSettings
 from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
-from raybert.training.monitor import Monitor, NoMonitor, Watched, check_weights
+from raybert.training.monitor import Monitor, MonitoredModel, NoMonitor, check_weights
 from raybert.training.monitor.activations import ActivationProbe
 from raybert.training.monitor.attention import head_entropies, spread_rows
 from raybert.training.monitor.layers import trained_layers
@@ -59,7 +59,7 @@ def small_bert(**changes):
 
 
 def watched(model, tokens, precision=FP32):
-    return Watched(model, tokens, precision)
+    return MonitoredModel(model, tokens, precision)
 
 
 def train(model, tokens, monitor, num_steps=4, *, first=1, precision=FP32, micro=5, seed=3):
@@ -729,7 +729,7 @@ def test_a_fit_in_smaller_micro_batches_after_memory_ran_out_is_measured_once_pe
     surroundings = LocalSurroundings(tmp_path / "checkpoint")
     epochs = FixedPasses(np.arange(96))
     result = fit(model, tokens, epochs, FitRequest(config, total_steps=3, seed=1, monitor=everything), surroundings)
-    assert result.memory_reductions == ((1, 8),)
+    assert result.notes == ("memory ran out at step 1: micro-batches of 8 from there on",)
     rows = pd.read_parquet(tmp_path / "monitor.parquet")
     assert not rows.duplicated(["step", "quantity", "layer", "head"]).any()
     assert set(rows["step"]) == {1, 2, 3}

@@ -216,6 +216,8 @@ class _Trial:
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         folder.finish(row)
+        if result.micro_batch_size is not None:
+            self.log.info("micro-batches of at most %d examples", result.micro_batch_size)
         metric = spec.config.train.best_metric
         self.log.info("complete: validation %s %.4f", metric, result.best_row[f"validation_{metric}"])
         return True

@@ -1,10 +1,12 @@
-"""Which metrics a run may watch, and how long none of its evaluations was better."""
+"""Which metrics a run may be judged by, and when none of its evaluations has been better for too long."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from raybert.config import METRICS, TrainConfig
+from raybert.config import METRICS, MetricName, TrainConfig, sign_of
 from raybert.errors import ConfigError
 
 
@@ -19,6 +21,21 @@ def check_metrics(config: TrainConfig, num_classes: int) -> None:
             raise ConfigError(
                 f"train.{key}: must not be `{metric}` with {num_classes} classes, it is for two; take macro_f1 or mcc"
             )
+
+
+def stopping_metric(config: TrainConfig) -> MetricName:
+    """Return the validation metric of early stopping."""
+    return config.early_stopping.metric or config.best_metric
+
+
+def patience_is_over(config: TrainConfig, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether training is to stop early after these evaluations."""
+    rule, metric = config.early_stopping, stopping_metric(config)
+    if rule.patience is None:
+        return False
+    sign = sign_of(metric, rule.direction)
+    scores = [sign * float(row[f"validation_{metric}"]) for row in rows]
+    return evaluations_since_better(scores, rule.min_change) >= rule.patience
 
 
 def evaluations_since_better(scores: list[float], min_change: float) -> int:

@@ -28,8 +28,8 @@ from raybert.training.optimization.precision import Precision
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What a monitor looks at.
+class MonitoredModel:
+    """What a monitor looks at: the model that trains, and the pool it trains on.
 
     Attributes:
         model: on its device; the module itself, not one wrapped for distribution or compilation.
@@ -119,29 +119,31 @@ class Monitor(NoMonitor):
 
     Args:
         config: the monitor section.
-        watched: model and data.
+        monitored: model and data.
         folder: of the run.
     """
 
     is_active = True
 
-    def __init__(self, config: MonitorConfig, watched: Watched, folder: Path) -> None:
-        self.config, self.watched = config, watched
-        self.layers = trained_layers(watched.model)
+    def __init__(self, config: MonitorConfig, monitored: MonitoredModel, folder: Path) -> None:
+        self.config, self.monitored = config, monitored
+        self.layers = trained_layers(monitored.model)
         self.log = MonitorLog(folder, config.tensorboard)
-        self.probe = ActivationProbe(watched.model) if config.activations else None
+        self.probe = ActivationProbe(monitored.model) if config.activations else None
         self.spikes = SpikeDetector(config.loss_spikes) if config.loss_spikes else None
-        peak = device_peak(watched.device, watched.precision) * watched.world_size
-        self.meter = ThroughputMeter(StepFlops.of(watched.model), peak) if config.throughput else None
+        peak = device_peak(monitored.device, monitored.precision) * monitored.world_size
+        self.meter = ThroughputMeter(StepFlops.of(monitored.model), peak) if config.throughput else None
         self._before: list[list[torch.Tensor]] | None = None
 
     @classmethod
-    def create(cls, config: MonitorConfig, watched: Watched, checkpoints: Path | None, rank: int = 0) -> NoMonitor:
+    def create(
+        cls, config: MonitorConfig, monitored: MonitoredModel, checkpoints: Path | None, rank: int = 0
+    ) -> NoMonitor:
         """Return a monitor if anything is asked for, on rank 0.
 
         Args:
             config: the monitor section.
-            watched: model and data.
+            monitored: model and data.
             checkpoints: `checkpoint/` in the folder of the run.
             rank: of this worker.
 
@@ -153,7 +155,7 @@ class Monitor(NoMonitor):
             return NoMonitor()
         if checkpoints is None:
             raise ConfigError("monitor: needs a folder to write to, this run has none; leave the section out")
-        return cls(config, watched, checkpoints.parent)
+        return cls(config, monitored, checkpoints.parent)
 
     def begin(self, step: int, state: dict[str, Any] | None = None) -> None:
         self.log.begin(step)
@@ -203,7 +205,7 @@ class Monitor(NoMonitor):
         spikes = []
         for step in np.unique(steps):
             of_step = steps == step
-            ids = self.watched.data.example_ids[positions[of_step]]
+            ids = self.monitored.data.example_ids[positions[of_step]]
             loss = float(losses[of_step].mean(dtype=np.float64))
             if not np.isfinite(loss):
                 write_nan_report(self.log.folder, int(step), ids, losses[of_step])
@@ -228,8 +230,8 @@ class Monitor(NoMonitor):
             self._add(step, quantity, (MODEL, *layers), norms_by_layer(list(layers.values())))
 
     def _measure_attention(self, step: int, positions: np.ndarray) -> None:
-        backbone = encoder_of(self.watched.model, "monitor.attention_entropy")
-        entropies = head_entropies(backbone, self.watched.inputs(positions[spread_rows(len(positions))]))
+        backbone = encoder_of(self.monitored.model, "monitor.attention_entropy")
+        entropies = head_entropies(backbone, self.monitored.inputs(positions[spread_rows(len(positions))]))
         layers = tuple(f"layer.{i}" for i in range(len(entropies)))
         self._add(step, "attention_entropy", layers, entropies)
 
@@ -248,9 +250,9 @@ class Monitor(NoMonitor):
     def _measure_time(self, step: int, batch: np.ndarray, micro_batches: Sequence[np.ndarray], started: float) -> None:
         assert self.meter is not None
         is_due = _is_due(self.config.throughput, step)
-        if is_due and self.watched.device.type != "cpu":
-            torch.accelerator.synchronize(self.watched.device)
-        lengths = self.watched.data.train.lengths
+        if is_due and self.monitored.device.type != "cpu":
+            torch.accelerator.synchronize(self.monitored.device)
+        lengths = self.monitored.data.train.lengths
         self.meter.add(lengths[batch], [lengths[part] for part in micro_batches], time.monotonic() - started)
         if is_due:
             for quantity, value in self.meter.read().items():

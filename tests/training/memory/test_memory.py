@@ -79,7 +79,7 @@ def test_auto_takes_what_fits_and_keeps_the_effective_batch(tiny_bert, tokens, s
     auto = CONFIG.model_copy(update={"micro_batch_size": "auto"})
     result = train(model, tokens, auto)
     assert result.micro_batch_size == found
-    assert result.memory_reductions == ()
+    assert result.notes == ()
     assert result.examples_seen == expected.examples_seen
     np.testing.assert_allclose(losses(result), losses(expected), rtol=1e-5)
 
@@ -101,9 +101,12 @@ def test_memory_that_runs_out_in_mid_run_halves_the_micro_batch_and_repeats_the_
     # A pass a step until the third; evaluations are passes too, of rows that fit.
     model = small_device(classifier(tiny_bert, tokens), 5, from_pass=4)
     result = train(model, tokens)
-    assert [size for _, size in result.memory_reductions] == [8, 4]
     assert result.micro_batch_size == 4
-    assert any("memory ran out at step" in note for note in result.notes)
+    assert [note.split(": ")[1] for note in result.notes] == [
+        "micro-batches of 8 from there on",
+        "micro-batches of 4 from there on",
+    ]
+    assert all(note.startswith("memory ran out at step ") for note in result.notes)
     assert result.optimizer_steps == 6
     np.testing.assert_allclose(losses(result), losses(expected), rtol=1e-4)
 
@@ -125,7 +128,7 @@ def test_a_restart_obeys_the_limit_that_a_rank_has_left(tiny_bert, tokens, tmp_p
     write_limit(tmp_path, 4)
     result = train(classifier(tiny_bert, tokens), tokens, folder=tmp_path)
     assert result.micro_batch_size == 4
-    assert result.memory_reductions == ((1, 4),)
+    assert result.notes == ("memory ran out at step 1: micro-batches of 4 from there on",)
 
 
 def test_checkpointed_activations_train_the_same_and_are_off_afterwards(tiny_bert, tokens):
@@ -146,7 +149,7 @@ def test_tf32_is_refused_on_a_processor(tiny_bert, tokens):
 
 
 def _train_as_limited_rank(rank: int, tokens, encoder, folder) -> tuple:
-    """Train on two ranks, of which the second holds 4 rows; return losses and reductions, or the error."""
+    """Train on two ranks, of which the second holds 4 rows; return losses and notes, or the error."""
     model = classifier(encoder, tokens)
     forward = model.forward
 
@@ -161,7 +164,7 @@ def _train_as_limited_rank(rank: int, tokens, encoder, folder) -> tuple:
         result = fit(model, tokens, FixedPasses(np.arange(96)), FitRequest(CONFIG, total_steps=6, seed=4), surroundings)
     except (TrialError, RuntimeError) as error:
         return type(error).__name__, str(error)
-    return losses(result), result.memory_reductions
+    return losses(result), result.notes
 
 
 def test_a_rank_without_memory_restarts_all_with_a_smaller_micro_batch(tiny_bert, tokens, tmp_path):
@@ -172,4 +175,4 @@ def test_a_rank_without_memory_restarts_all_with_a_smaller_micro_batch(tiny_bert
     assert partner[0] == "RuntimeError"  # it lost the other one in the exchange
     partner, limited = on_ranks(_train_as_limited_rank, 2, tokens, tiny_bert, tmp_path)
     np.testing.assert_allclose(partner[0], losses(expected), rtol=1e-4)
-    assert partner[1] == limited[1] == ((1, 4),)
+    assert partner[1] == limited[1] == ("memory ran out at step 1: micro-batches of 4 from there on",)

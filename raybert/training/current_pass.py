@@ -1,0 +1,91 @@
+"""The pass that a run is in: what it trains on, cut into batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from raybert.data import training_batches
+from raybert.data.examples import ExampleData
+from raybert.errors import TrialError
+from raybert.training.interface import PassPlan
+from raybert.training.measures.losses import build_loss
+from raybert.training.ranks import broadcast_object, broadcast_positions
+from raybert.training.request import FitRequest
+
+
+class CurrentPass:
+    """The plan of a pass and its batches, by a generator of the pass's own: any rank and any restart agrees.
+
+    Args:
+        data: whose pool the positions are of.
+        request: of the run.
+        device: where the loss is computed.
+
+    Attributes:
+        plan: of this pass, or of the one before where the next has not begun; None: before the first.
+        batches: positions of every optimizer step; none where no pass is under way.
+        weights: (n,) float32 example weights by pool position; None: all 1.
+        loss: what is minimised.
+        notes: what a user should know of the losses so far, each once.
+    """
+
+    def __init__(self, data: ExampleData, request: FitRequest, device: torch.device) -> None:
+        self.plan: PassPlan | None = None
+        self.batches: list[np.ndarray] = []
+        self.weights: np.ndarray | None = None
+        self.notes: dict[str, None] = {}
+        self._data, self._request, self._device = data, request, device
+        self._labels = np.asarray(data.train.labels)
+        self._weigh_classes(self._labels)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun and not ended."""
+        return bool(self.batches)
+
+    def begin(self, plan: PassPlan, number: int) -> None:
+        """Cut a plan into batches.
+
+        Args:
+            plan: the same on every rank.
+            number: of the pass: 0, 1, 2, ...
+        """
+        self.plan = plan
+        generator = np.random.default_rng([self._request.seed, number])
+        size = self._request.config.batch_size
+        self.batches = training_batches(self._data.train.lengths, plan.positions, size, generator)[: plan.max_steps]
+        if self._request.config.loss.weights_from == "selection":
+            self._weigh_classes(self._labels[plan.positions])
+        self.weights = None
+        if plan.weights is not None:
+            self.weights = np.ones(len(self._labels), np.float32)
+            self.weights[plan.positions] = plan.weights
+
+    def end(self) -> None:
+        """Leave it; the plan stays for the planner to look back on."""
+        self.batches = []
+
+    def _weigh_classes(self, labels: np.ndarray) -> None:
+        """Build the loss, whose classes may be weighted by how often they are among some labels."""
+        self.loss = build_loss(self._request.config.loss, labels, self._data.num_classes, self._device)
+        self.notes.update(dict.fromkeys(self.loss.notes))
+
+
+def agree_on_plan(plan: PassPlan | None, number: int, world_size: int, device: torch.device) -> PassPlan:
+    """Return rank 0's plan of a pass on every rank.
+
+    Args:
+        plan: on rank 0; None elsewhere.
+        number: of the pass, for the error.
+        world_size: number of ranks.
+        device: of this rank.
+
+    Raises:
+        TrialError: it is empty.
+    """
+    positions = broadcast_positions(plan.positions if plan else None, world_size, device)
+    weights, max_steps = broadcast_object((plan.weights, plan.max_steps) if plan else None, world_size)
+    if len(positions) == 0:
+        raise TrialError(f"pass {number}: must train on at least one example, the strategy chose none")
+    return PassPlan(positions, weights, max_steps)
