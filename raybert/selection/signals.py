@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
 
-from raybert.config import SelectionConfig, import_attribute, suggest, validate_model
+from raybert.config import SelectionConfig, import_attribute, installed_parts, suggest, validate_model
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection.scorers.aflite import aflite_signal
@@ -310,7 +309,7 @@ def _find_kind(name: str, path: str) -> type[TextSignal]:
 
 def _registered() -> dict[str, type[TextSignal]]:
     """Return the signals of a user's own that were registered, or that installed packages have."""
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in installed_parts(ENTRY_POINTS):
         if point.name not in registry.text_signals:
             registry.text_signals[point.name] = _checked(point.load(), point.value, ENTRY_POINTS)
     taken = sorted(registry.text_signals.keys() & _BY_NAME.keys())

@@ -280,7 +280,7 @@ def test_signals_of_installed_packages_are_found_by_their_entry_point(monkeypatc
     kind = dense()
     registry.text_signals.clear()
     point = SimpleNamespace(name="compression", value="dense:Compression", load=lambda: kind)
-    monkeypatch.setattr("raybert.selection.signals.entry_points", lambda group: [point])
+    monkeypatch.setattr("raybert.selection.signals.installed_parts", lambda group: [point])
     assert isinstance(find_signal("compression").text, kind)
 
 
