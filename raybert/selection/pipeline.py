@@ -291,7 +291,10 @@ def _stream(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     cpus, gpus, gpus_per_actor = room
     workers = max(1, min(int(gpus / gpus_per_actor) if gpus_per_actor else int(cpus), len(work)))
-    share = max(0.01, (cpus - ROOM_FOR_TASKS * max(1.0, cpus / 2)) / workers) if cpus < workers * 1.2 else 1.0
+    # A whole CPU each if there is room for a task beside every one; else they share what is left when half as many
+    # tasks as there are CPUs, at least one, have their room.
+    leaves_room = cpus >= workers * (1 + ROOM_FOR_TASKS)
+    share = 1.0 if leaves_room else max(0.01, (cpus - ROOM_FOR_TASKS * max(1.0, cpus / 2)) / workers)
     blocks = ray.data.from_items(work, override_num_blocks=len(work))
     if uses_model:
         scored = blocks.map_batches(
