@@ -45,11 +45,13 @@ def old_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
         if name not in renamed:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, new = renamed[name].partition(":")
-        warnings.warn(
-            f"{module}.{name} is called {home}.{new} now; the old name is accepted until the next release",
-            RenamedWarning,
-            stacklevel=2,
-        )
+        warn_of_old_name(f"{module}.{name}", f"{home}.{new}")
         return getattr(import_module(home), new)
 
     return find
+
+
+def warn_of_old_name(old: str, new: str) -> None:
+    """Say to the caller of the caller that a name of raybert 0.1 is another one now."""
+    note = f"{old} is called {new} now; the old name is accepted until the next release"
+    warnings.warn(note, RenamedWarning, stacklevel=3)

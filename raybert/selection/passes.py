@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from raybert.errors import RenamedWarning
+from raybert.lazy import warn_of_old_name
 from raybert.selection.pool import Pool, Selection
 from raybert.training.interface import PassPlan, PoolView
 
@@ -39,8 +38,7 @@ class PassRequest:
     @property
     def epoch(self) -> int:
         """`number` under its name of raybert 0.1."""
-        note = "PassRequest.epoch is called number now; the old name is accepted until the next release"
-        warnings.warn(note, RenamedWarning, stacklevel=2)
+        warn_of_old_name("PassRequest.epoch", "number")
         return self.number
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from raybert.data.examples import ExampleTable
+from raybert.lazy import warn_of_old_name
 from raybert.training.inference import Inference
 from raybert.training.measures.history import LossHistory
 from raybert.training.state import RunState
@@ -50,7 +50,7 @@ class ModelView:
     @property
     def train_loss_epochs(self) -> np.ndarray:
         """`train_loss_passes` under its name of raybert 0.1."""
-        warnings.warn("train_loss_epochs is now train_loss_passes", DeprecationWarning, stacklevel=2)
+        warn_of_old_name("train_loss_epochs", "train_loss_passes")
         return self.train_loss_passes
 
     def predict(self, positions: np.ndarray | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 
 from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
 from raybert.data import TokenizedData, collate, training_batches
-from raybert.errors import TrialError
+from raybert.errors import RenamedWarning, TrialError
 from raybert.models import load_classifier
 from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, PassPlan, fit
 from raybert.training.checkpoint import load_last
@@ -215,7 +215,7 @@ class LooksByTheOldName:
     """A planner of raybert 0.1, which asks for the passes of losses by another name."""
 
     def next_pass(self, epoch, previous, view):
-        with pytest.warns(DeprecationWarning, match="train_loss_epochs is now train_loss_passes"):
+        with pytest.warns(RenamedWarning, match="train_loss_epochs is called train_loss_passes now"):
             seen = view.train_loss_epochs >= 0
         return PassPlan(np.flatnonzero(~seen)[:32])
 

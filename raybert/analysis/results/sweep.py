@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from raybert.analysis.statistics.overlap import compare_subsets
 from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
+from raybert.lazy import warn_of_old_name
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
@@ -60,7 +60,7 @@ class Sweep:
     @property
     def epochs(self) -> pd.DataFrame:
         """The table `evaluations` under its name of raybert 0.1."""
-        warnings.warn("Sweep.epochs is now Sweep.evaluations", DeprecationWarning, stacklevel=2)
+        warn_of_old_name("Sweep.epochs", "Sweep.evaluations")
         return self.evaluations
 
     @cached_property

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raybert.analysis import load_sweep, publish_results
+from raybert.errors import RenamedWarning
 from raybert.tables import EVALUATIONS, SUMMARY, TRIALS
 from tests.analysis.folders import make_spec, write_evaluations, write_plan, write_result, write_sample_sweep
 from tests.raybert_01 import age_sweep
@@ -86,5 +87,5 @@ def test_evaluations_are_found_by_the_name_of_raybert_01_with_a_note(tmp_path):
     folder = write_plan(tmp_path, [spec])
     write_evaluations(folder, spec, (0.5, 0.6))
     sweep = load_sweep(folder)
-    with pytest.warns(DeprecationWarning, match=r"Sweep\.epochs is now Sweep\.evaluations"):
+    with pytest.warns(RenamedWarning, match=r"Sweep\.epochs is called Sweep\.evaluations now"):
         assert sweep.epochs is sweep.evaluations
