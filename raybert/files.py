@@ -133,12 +133,21 @@ def replace_json(path: Path, value: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def append_json_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a row to a log that `read_json_lines` reads; after a torn line a new one is begun."""
+def append_json_line(path: Path, row: Mapping[str, Any], *, is_durable: bool = False) -> None:
+    """Append a row to a log that `read_json_lines` reads; after a torn line a new one is begun.
+
+    Args:
+        path: of the log.
+        row: what is appended.
+        is_durable: wait until it is on disk, so that not even a power cut loses it.
+    """
     with path.open("ab") as file:
         if file.tell() and not _ends_with_newline(path):
             file.write(b"\n")
         file.write(json.dumps(dict(row)).encode() + b"\n")
+        if is_durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from raybert.errors import SweepError
+from raybert.files import append_json_line
 
 Event = dict[str, Any]
 _KINDS = {
@@ -32,10 +32,7 @@ class DecisionLog:
 
     def append(self, event: Event) -> None:
         """Write an event and wait until it is on disk."""
-        with self.path.open("ab") as file:
-            file.write(json.dumps(event).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_json_line(self.path, event, is_durable=True)
 
     def read(self) -> list[Event]:
         """Return all events in order. A torn last line, which nothing has acted on, is cut off.
