@@ -12,9 +12,10 @@ from raybert.errors import RaybertError, SweepError
 from raybert.files import read_json, write_json
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.identity import strategy_entry
+from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.store import SignalRef
 from raybert.sweeping.plan.budget import Budget
-from raybert.sweeping.plan.specs import RunSpec, SignalRuns
+from raybert.sweeping.plan.specs import RunSpec
 
 FILE_NAME = "spec.json"
 _RENAMED = {"sources": "signal_runs", "pool": "pool_size"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.roles import TRIAL
-from raybert.sweeping.plan.specs import PoolFacts, RunSpec, SignalRuns, identified
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from raybert.config import LengthConfig, RaybertConfig
 from raybert.data.nulls import NULLS_PER_EXAMPLE
 from raybert.errors import ConfigError
 from raybert.selection.compose import compose
+from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategies import All, RandomEpoch
 from raybert.selection.strategies.baselines import AllButFold
@@ -17,7 +18,7 @@ from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.roles import PART, PROXY
 from raybert.sweeping.plan.run_maker import RunMaker
-from raybert.sweeping.plan.specs import RunSpec, SignalRuns, identified
+from raybert.sweeping.plan.specs import RunSpec, identified
 
 _TWINS = 2
 _NEXT_PROXY = 1_000_003

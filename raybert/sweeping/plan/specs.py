@@ -9,7 +9,7 @@ from typing import Any
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.files import content_key
 from raybert.selection.identity import strategy_identity
-from raybert.selection.scorers.request import SignalRuns as SignalRuns
+from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
