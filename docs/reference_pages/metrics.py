@@ -15,8 +15,8 @@ and for every class; trials measure those marked below, and any other that the s
 
 
 def metrics_page() -> str:
-    """Return every metric: what it is, its range, which end is better, where it is measured."""
-    header = ["metric", "is", "range", "better", "classes", "measured by"]
+    """Return every metric: what it is, its range, which end is better, what it reads, where it is measured."""
+    header = ["metric", "is", "range", "better", "classes", "reads", "measured by"]
     return page("Metrics", INTRODUCTION, table(header, [_row(metric) for metric in METRICS.values()]))
 
 
@@ -28,5 +28,6 @@ def _row(metric: Metric) -> tuple[str, ...]:
         f"{metric.lowest:g} to {highest}",
         "lower" if metric.lower_is_better else "higher",
         "two" if metric.two_classes_only else "any",
+        "probabilities" if metric.needs_probs else "predictions",
         metric.reported,
     )

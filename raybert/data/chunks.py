@@ -112,11 +112,15 @@ class ChunkTable:
             batch["companions"] = self.companions[positions].astype(np.float32)
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
-    def mean_vectors(self) -> np.ndarray:
-        """Return (n, d) float32, the mean of every document's chunks: its embedding as a whole."""
-        sums = np.add.reduceat(self.vectors, self.offsets[:-1], axis=0, dtype=np.float32)
-        means: np.ndarray = sums / self.lengths[:, None].astype(np.float32)
-        return means
+    def mean_vectors(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return (b, d) float32, the mean of every document's chunks: its embedding as a whole.
+
+        Args:
+            positions: (b,) rows, in the order wanted; default: all.
+        """
+        rows = range(len(self)) if positions is None else positions
+        means = [self.vectors[self.offsets[i] : self.offsets[i + 1]].mean(axis=0) for i in rows]
+        return np.stack(means).astype(np.float32)
 
 
 def chunk_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, settings: ChunkSettings) -> ChunkedTexts:
