@@ -47,7 +47,12 @@ ORDER_IN = {
     "analysis": ["statistics", "search", "results", "plots", "model_card", "publish"],
 }
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
-MAY_IMPORT_RAY = ("selection/pipeline.py", "training/ddp.py", "sweeping/")
+MAY_IMPORT_RAY = (
+    "selection/pipeline.py",  # Ray Data streams the pool through scorers, which know of no sweep
+    "training/ddp.py",  # Ray Train runs `fit` on several workers, which knows of no sweep either
+    "sweeping/cluster/",
+    "sweeping/search/tune.py",  # Tune's searcher and scheduler of a search, which `cluster`, lying below it, cannot know
+)
 ON_FIRST_USE = ["raybert.data", "raybert.models", "raybert.training"]
 DISTRIBUTIONS = {
     "faiss": "faiss-cpu",

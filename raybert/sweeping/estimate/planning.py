@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-import ray
-
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.sweeping.cluster.connect import connected
+from raybert.sweeping.cluster.tasks import run_as_trial
 from raybert.sweeping.estimate.estimate import Estimate, estimate_work, find_work
 from raybert.sweeping.estimate.probe import Probe, Prober, local_prober, probe_shape
 from raybert.sweeping.estimate.shapes import Shape
@@ -68,17 +67,10 @@ def _local(prepared: Mapping[str, Prepared]) -> Prober:
 
 
 def _remote(prepared: Mapping[str, Prepared], resources: ResourcesConfig) -> Prober:
-    """Return what probes where the trials will run, holding what one worker holds.
-
-    A process a probe: with it the GPU's memory is free again.
-    """
-    task = ray.remote(
-        num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_calls=1, max_retries=0
-    )(probe_shape)
+    """Return what probes where the trials will run."""
 
     def probe(shape: Shape, seconds: float) -> Probe:
         ready = prepared[shape.spec.data_key]
-        measured: Probe = ray.get(task.remote(shape, ready.data, ready.encoder, seconds))
-        return measured
+        return run_as_trial(probe_shape, shape, ready.data, ready.encoder, seconds, resources=resources)
 
     return probe

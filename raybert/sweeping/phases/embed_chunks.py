@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import ray
 
 from raybert.config import RaybertConfig
 from raybert.data import TokenizedData
@@ -20,6 +19,7 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
+from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.scoring_jobs import arithmetic
@@ -75,7 +75,7 @@ def embed_chunks(
     with hung_blocks_ended(store, config.limits, progress.note) as guard:
         is_complete = run_scoring(
             list(jobs.values()),
-            {key: ray.put(ScoringData(_pieces(prepared[key]), texts)) for key in jobs},
+            {key: share(ScoringData(_pieces(prepared[key]), texts)) for key in jobs},
             store,
             cpus=cluster.cpus,
             gpus=cluster.gpus,

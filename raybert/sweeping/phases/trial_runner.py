@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import ray
 
 from raybert.errors import ScoringError
 from raybert.selection.pipeline import ScoringJob, run_scoring
@@ -15,6 +14,7 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
+from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
@@ -57,9 +57,7 @@ class TrialRunner:
         pending = self._pending()
         if not pending:
             return
-        self.data = {
-            key: ray.put(self._scoring_data(key)) for key in {spec.data_key: None for spec in self.plan.trials}
-        }
+        self.data = {key: share(self._scoring_data(key)) for key in {spec.data_key: None for spec in self.plan.trials}}
         scored = [spec for spec in pending if self.planner.jobs(spec)]
         first = [spec for spec in pending if spec not in scored]
         if only_score:

@@ -14,7 +14,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
 from raybert.sweeping.search.log import DecisionLog, Event
-from raybert.sweeping.search.stopping import ArmStopper, is_clearly_worse
+from raybert.sweeping.search.stopping import asha_of, is_clearly_worse
 from raybert.sweeping.search.study import ArmStudy
 from raybert.sweeping.search.suggestion import CONTINUE, STOP, Suggestion
 
@@ -44,7 +44,7 @@ class SearchState:
         folder: SweepFolder,
     ) -> None:
         self.arms, self.tune, self.studies, self.log, self.folder = tuple(arms), tune, studies, log, folder
-        self.stoppers = {arm.name: ArmStopper(tune.asha, arm) for arm in arms}
+        self.stoppers = {arm.name: asha_of(tune.asha, arm) for arm in arms}
         self.tallies = {arm.name: SearchCounts(arm.num_suggestions) for arm in arms}
         self.incumbents: dict[str, Suggestion] = {}
         """Arm -> its best complete suggestion, the earlier of two equal ones."""

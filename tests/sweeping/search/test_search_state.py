@@ -10,7 +10,7 @@ import pytest
 from raybert.errors import ConfigError
 from raybert.sweeping.cluster.tune_run import RUN_ENDED
 from raybert.sweeping.plan.arms import Arm
-from raybert.sweeping.search.stopping import ArmStopper, examples_of_run, is_clearly_worse
+from raybert.sweeping.search.stopping import asha_of, examples_of_run, is_clearly_worse
 from raybert.sweeping.search.tune import ArmScheduler
 from tests.sweeping.search.driving import (
     RATE,
@@ -76,7 +76,7 @@ def brute_force_asha(reports, grace, factor, most, sign):
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
 def test_early_stopping_decides_as_a_plain_asha_does(metric):
     (arm, _) = arms_of(config_of({"metric": metric}))
-    stopper = ArmStopper(config_of().sweep.tune.asha, arm)
+    stopper = asha_of(config_of().sweep.tune.asha, arm)
     assert examples_of_run(arm.readers[0]) == 1000
     generator = np.random.default_rng(3)
     reports, stopped = [], set()
