@@ -25,8 +25,8 @@ from raybert.errors import SelectionError
 from raybert.selection import registry
 from raybert.selection.choose import check_positions, select_from_pool
 from raybert.selection.compose import compose
+from raybert.selection.keys import draw_keys, tie_keys
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import EveryPassSchedule, RoundSchedule
 from raybert.selection.strategy import Strategy
 from raybert.selection.text_signal import TextSignal
@@ -76,7 +76,8 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
     for values in arrays.values():
         values.flags.writeable = False  # shared between trials: a strategy must not write into them
     ids = np.array([f"example-{i}" for i in range(num_examples)])
-    return Pool(labels, classes, tie_keys(ids, tie_seed), arrays, np.random.default_rng(tie_seed))
+    generator = np.random.default_rng(tie_seed)
+    return Pool(labels, classes, tie_keys(ids, tie_seed), arrays, generator, draw_keys=draw_keys(ids, tie_seed))
 
 
 def _last_losses(num_examples: int) -> np.ndarray:
@@ -117,9 +118,8 @@ def depends_on_the_seed_as_declared(strategy: Strategy, pool: Pool | None = None
     if strategy.spends() == "none":
         return
     other = make_pool(len(pool), tie_seed=1)
-    one, two = (
-        set(_choose(strategy, replace(pool, tie_keys=keys)).tolist()) for keys in (pool.tie_keys, other.tie_keys)
-    )
+    of_seeds = (replace(pool, tie_keys=keys.tie_keys, draw_keys=keys.draw_keys) for keys in (pool, other))
+    one, two = (set(_choose(strategy, seeded).tolist()) for seeded in of_seeds)
     declared = compose(strategy).inner.uses_seed
     assert (one != two) == declared, f"uses_seed is {declared}, but that is not what happens"
 

@@ -13,10 +13,16 @@ from raybert.selection.pool import Pool, Selection
 from raybert.selection.strategy import Strategy
 
 
-def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
+def select_from_pool(strategy: Strategy, pool: Pool, budget: int, *, final_budget: int | None = None) -> Selection:
     """Return what a strategy chooses: distinct positions in range, exactly the budget.
 
     A strategy of budget kind `none` chooses as many as it likes.
+
+    Args:
+        strategy: with what is around it.
+        pool: candidates.
+        budget: examples in all.
+        final_budget: by which rules for small and large budgets go, where this is one of several rounds.
 
     Raises:
         ConfigError: the budget is not possible for this pool.
@@ -27,7 +33,8 @@ def select_from_pool(strategy: Strategy, pool: Pool, budget: int) -> Selection:
         raise ConfigError(f"selection.budget: must be in 1..{n} (pool size), got {budget}")
     strategy = compose(strategy)
     _check_signals(strategy, pool)
-    selection = strategy.choose(replace(pool, budget_fraction=budget / n), budget)
+    fraction = (budget if final_budget is None else final_budget) / n
+    selection = strategy.choose(replace(pool, budget_fraction=fraction), budget)
     expected = None if strategy.spends() == "none" else budget
     check_positions(strategy.title, selection.positions, n, expected)
     for field, values in (("scores", selection.scores), ("weights", selection.weights)):

@@ -43,9 +43,10 @@ class Filter(Strategy):
         return self.required_signals() | (self.then.all_signals() if self.then is not None else frozenset())
 
     def choose(self, pool: Pool, budget: int) -> Selection:
-        """Return the budget in the order of the tie keys, dropped examples last: what there is without `then`."""
+        """Return a draw of what is kept, dropped examples last, the least bad first: what there is without `then`."""
         kept = self.keep(pool)
-        order = np.lexsort((pool.tie_keys, np.where(kept.keep, -np.inf, kept.badness)))
+        keys = np.where(kept.keep, pool.draw_keys, pool.tie_keys)
+        order = np.lexsort((keys, np.where(kept.keep, -np.inf, kept.badness)))
         fresh = order[~np.isin(order, pool.selected)]
         positions = np.concatenate([pool.selected, fresh[: budget - len(pool.selected)]])
         refilled = int((~kept.keep[positions]).sum())

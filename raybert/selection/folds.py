@@ -10,7 +10,8 @@ def assign_folds(labels: np.ndarray, keys: np.ndarray, num_folds: int) -> np.nda
 
     Args:
         labels: (n,) class numbers.
-        keys: (n,) uint64 tie keys; they shuffle the examples of a class.
+        keys: (n,) uint64; they shuffle the examples of a class. Those of the random draw may serve: every fold gets
+            the same part of any beginning of that.
         num_folds: m.
     """
     order = np.lexsort((keys, labels))

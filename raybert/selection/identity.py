@@ -32,11 +32,16 @@ def in_words(value: Any) -> str:
 
 
 def strategy_identity(strategy: Strategy) -> dict[str, Any]:
-    """Return what distinguishes a strategy's results, as JSON: class, every parameter, and what is around it."""
+    """Return what distinguishes a strategy's results, as JSON: class, every parameter, and what is around it.
+
+    A rule of its first version has no version there: ids of finished trials hold what this returns.
+    """
     composed = compose(strategy)
     kind = type(composed.inner)
     name = composed.inner.name if kind.__module__.startswith("raybert.") else _path(kind)
-    return {"name": name} | _as_json(composed, strategy_identity) | _as_json(composed.inner, strategy_identity)
+    version = {"rule_version": kind.rule_version} if kind.rule_version > 1 else {}
+    identity = _as_json(composed, strategy_identity) | _as_json(composed.inner, strategy_identity)
+    return {"name": name} | version | identity
 
 
 def strategy_entry(strategy: Strategy) -> dict[str, Any]:

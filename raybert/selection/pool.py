@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from raybert.selection.keys import keys_for
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -15,12 +17,14 @@ class Pool:
     Attributes:
         labels: (n,) int64 class numbers 0..C-1.
         num_classes: C.
-        tie_keys: (n,) uint64, keyed hash of (seed, example_id): breaks ties and orders random draws.
+        tie_keys: (n,) uint64, keyed hash of (seed, example_id): breaks ties.
         signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...
         generator: everything else random; seeded from the trial's seed.
         selected: (s,) int64 positions that earlier rounds chose; they stay, and count towards the budget.
         budget_fraction: what share of the whole pool the budget is, where this pool is a part of it or another number
-            is asked for (`pre`, `then`); None: what is asked for over the pool's size.
+            is asked for (`pre`, `then`, `rounds`); None: what is asked for over the pool's size.
+        draw_keys: (n,) uint64, another keyed hash of (seed, example_id), independent of `tie_keys`: the first k of
+            their order are a random draw; other draws mix a purpose in (see `keys`). Default: from `tie_keys`.
     """
 
     labels: np.ndarray
@@ -30,6 +34,11 @@ class Pool:
     generator: np.random.Generator
     selected: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     budget_fraction: float | None = None
+    draw_keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    def __post_init__(self) -> None:
+        if not len(self.draw_keys):
+            object.__setattr__(self, "draw_keys", keys_for("draw", self.tie_keys))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,6 +60,7 @@ class Pool:
             self,
             labels=self.labels[rows],
             tie_keys=self.tie_keys[rows],
+            draw_keys=self.draw_keys[rows],
             signals={name: values[rows] for name, values in self.signals.items()},
             selected=selected[selected >= 0],
         )

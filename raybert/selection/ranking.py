@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -10,15 +9,10 @@ from typing import Literal
 import numpy as np
 
 from raybert.data.quotas import class_seats
+from raybert.selection.keys import tie_keys as tie_keys
 from raybert.selection.pool import Pool, Selection
 
 Direction = Literal["hard", "easy", "middle"]
-
-_MIX_1, _MIX_2, _GOLDEN = (
-    np.uint64(0xBF58476D1CE4E5B9),
-    np.uint64(0x94D049BB133111EB),
-    np.uint64(0x9E3779B97F4A7C15),
-)
 
 
 @dataclass(frozen=True)
@@ -37,29 +31,6 @@ class Order:
     window: tuple[float, float] | None = None
     drop_hardest: float = 0.0
     highest: float = np.inf
-
-
-def tie_keys(example_ids: np.ndarray, seed: int) -> np.ndarray:
-    """Return (n,) uint64 keyed hashes of (seed, example_id), independent of position and of the rest of the pool.
-
-    Args:
-        example_ids: (n,) strings.
-        seed: another seed gives an unrelated order.
-    """
-    hashes = np.array(
-        [int.from_bytes(hashlib.blake2b(str(i).encode(), digest_size=8).digest(), "little") for i in example_ids],
-        np.uint64,
-    )
-    return mix_keys(hashes, seed)
-
-
-def mix_keys(keys: np.ndarray, number: int) -> np.ndarray:
-    """Return new (n,) uint64 keys from old ones and a number (the finalizer of SplitMix64)."""
-    with np.errstate(over="ignore"):
-        mixed = keys + np.uint64(number + 1) * _GOLDEN
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
 
 
 def rank(scores: np.ndarray, keys: np.ndarray, order: Order) -> tuple[np.ndarray, int]:

@@ -76,7 +76,8 @@ class EveryPassSchedule:
 class RoundSchedule:
     """Spends the budget over R rounds of T/R steps: the current model re-scores, the selected stay.
 
-    Round 1 is the `once` selection of round(k/R) with the shared signals.
+    Round 1 is the `once` selection of round(k/R) with the shared signals. Which end of a ranking is kept is decided by
+    the whole budget k: a round must not take back what the one before was after.
     """
 
     strategy: Composed
@@ -97,11 +98,11 @@ class RoundSchedule:
             # A generator per round: what a continued trial draws must not depend on the rounds it did not repeat.
             pool = replace(self.pool, selected=positions)
             if current > 0:
-                seed = int(self.pool.tie_keys.min() >> np.uint64(1))
+                seed = int(self.pool.draw_keys.min() >> np.uint64(1))
                 pool = replace(pool, generator=np.random.default_rng([seed, current]))
             if previous is not None:
                 pool = refresh_signals(pool, view, self.strategy.all_signals(), self.proxy_pooling)
-            chosen = select_from_pool(self.strategy, pool, target)
+            chosen = select_from_pool(self.strategy, pool, target, final_budget=self.budget)
             positions, weights = chosen.positions, chosen.weights
         steps = int(ends[current] - view.step)
         return PassPlan(positions, weights, steps, record=_record(chosen, current) if chosen else {})

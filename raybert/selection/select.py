@@ -11,8 +11,9 @@ from raybert.config import StrategyConfig
 from raybert.errors import SelectionError
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.choose import select_from_pool
+from raybert.selection.geometry.points import unit_rows
+from raybert.selection.keys import draw_keys, tie_keys
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import tie_keys
 from raybert.selection.signals import TABLE, find_signal
 from raybert.selection.strategy import Strategy
 
@@ -38,8 +39,9 @@ def select(
         example_ids: (n,) stable ids; default: the position as text.
         parameters: the strategy's own, when it is given by name.
         texts: (n,) of which signals of single texts are computed (a user's own among them), where they are needed.
-        **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d). What follows from these and
-            the texts need not be given: `feature_norms` from `features`, `aflite` from `embeddings`.
+        **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d), which are divided by their
+            norms. What follows from these and the texts need not be given: `feature_norms` from `features`, `aflite`
+            from `embeddings`.
 
     Raises:
         ConfigError: unknown strategy or parameter, or an impossible budget.
@@ -54,10 +56,13 @@ def select(
     for name, values in arrays.items():
         if len(values) != len(labels):
             raise SelectionError(f"{name}: must have one row per label ({len(labels)}), got {len(values)}")
+    if "embeddings" in arrays:
+        arrays["embeddings"] = unit_rows(arrays["embeddings"])  # for all strategies alike, as in a sweep
     arrays |= derive_signals(arrays, strategy.all_signals(), labels)
     ids = np.arange(len(labels)).astype(str) if example_ids is None else np.asarray(example_ids).astype(str)
     num_classes = _count_classes(labels, arrays)
-    pool = Pool(labels, num_classes, tie_keys(ids, seed), arrays, np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    pool = Pool(labels, num_classes, tie_keys(ids, seed), arrays, generator, draw_keys=draw_keys(ids, seed))
     return select_from_pool(strategy, pool, budget)
 
 

@@ -37,6 +37,10 @@ class Strategy(Section):
     """Of one choice, given its signals: k of n examples, with embeddings of d numbers. Empty: not told."""
     passes_in_training: ClassVar[str] = ""
     """Forward passes over the pool that it asks the model in training for, whatever its signals; empty: none."""
+    weakness: ClassVar[str] = ""
+    """Where it is known to choose badly, in a line; `raybert ls strategies` prints it."""
+    rule_version: ClassVar[int] = 1
+    """Raised when the same parameters and signals choose other examples: what was finished before is trained anew."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

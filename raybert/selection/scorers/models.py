@@ -12,8 +12,8 @@ from raybert.data import TokenTable
 from raybert.data.nulls import null_table
 from raybert.models import Encoder, load_backbone, load_model, load_tokenizer
 from raybert.selection.folds import assign_folds
+from raybert.selection.keys import draw_keys
 from raybert.selection.losses import mean_cross_entropy
-from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.request import ScorerRequest, SignalRuns
 from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
 from raybert.training.inference import Inference
@@ -179,7 +179,7 @@ class HeldoutScorer:
         """Return the function that runs on every position the proxies of its fold."""
         proxies = [_load(folder, scoring_data) for folder in self.checkpoints]
         data = scoring_data.data
-        folds = assign_folds(np.asarray(data.train.labels), tie_keys(data.example_ids, self.seed), self.num_folds)
+        folds = assign_folds(np.asarray(data.train.labels), draw_keys(data.example_ids, self.seed), self.num_folds)
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
             probs = np.empty((len(positions), self.passes, data.num_classes), np.float32)

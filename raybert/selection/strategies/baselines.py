@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from raybert.selection.folds import assign_folds
+from raybert.selection.keys import mix_keys
 from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import Order, choose_ranked, mix_keys
+from raybert.selection.ranking import Order, choose_ranked
 from raybert.selection.registry import register
 from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
@@ -77,11 +79,11 @@ class RandomEpoch(Strategy):
     citation: ClassVar[str] = 'Okanovic et al. 2023, "Repeated Random Sampling", arXiv 2305.18424'
 
     def choose(self, pool: Pool, budget: int) -> Selection:
-        positions = walk_permutations(pool.tie_keys, budget, 0)
+        positions = walk_permutations(pool.draw_keys, budget, 0)
         return Selection(positions, np.full(budget, np.nan))
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
-        return PassPlan(walk_permutations(request.pool.tie_keys, request.budget, request.number))
+        return PassPlan(walk_permutations(request.pool.draw_keys, request.budget, request.number))
 
 
 class AllButFold(Strategy):
@@ -97,7 +99,7 @@ class AllButFold(Strategy):
         return num_examples - -(-(num_examples - self.fold) // self.num_folds)
 
     def choose(self, pool: Pool, budget: int) -> Selection:
-        rows = np.flatnonzero(assign_folds(pool.labels, pool.tie_keys, self.num_folds) != self.fold)
+        rows = np.flatnonzero(assign_folds(pool.labels, pool.draw_keys, self.num_folds) != self.fold)
         return Selection(rows, np.full(len(rows), np.nan))
 
 
@@ -107,7 +109,7 @@ def walk_permutations(keys: np.ndarray, budget: int, number: int) -> np.ndarray:
     A pass that crosses into a new permutation takes from it only what it does not have yet.
 
     Args:
-        keys: (n,) uint64 tie keys.
+        keys: (n,) uint64 of draws.
         budget: positions per pass, at most n.
         number: of the pass: 0, 1, 2, ...
     """
@@ -126,6 +128,7 @@ def walk_permutations(keys: np.ndarray, budget: int, number: int) -> np.ndarray:
 
 
 def _by_key(pool: Pool, budget: int, *, balanced: bool) -> Selection:
-    """Choose by the keys alone: without scores, all are ties."""
-    selection = choose_ranked(pool, budget, np.zeros(len(pool)), Order(), balanced=balanced)
+    """Choose by the keys of draws alone: without scores all are ties, which these keys break."""
+    drawn = replace(pool, tie_keys=pool.draw_keys)
+    selection = choose_ranked(drawn, budget, np.zeros(len(pool)), Order(), balanced=balanced)
     return Selection(selection.positions, np.full(len(selection.positions), np.nan))

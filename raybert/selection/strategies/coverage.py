@@ -92,6 +92,7 @@ class Diversity(CoverageStrategy):
 
     name: ClassVar[str] = "diversity"
     operations: ClassVar[str] = "O(n k d) for k clusters"
+    rule_version: ClassVar[int] = 2
 
     method: Literal["k_means", "facility_location"] = Field(
         "k_means", description="what spreads the choice; facility_location is the strategy of that name"

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from raybert.selection.keys import mix_keys
 from raybert.selection.losses import cross_entropy
 from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import mix_keys
 from raybert.selection.registry import register
 from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
@@ -105,7 +105,7 @@ class InfoBatch(Strategy):
         pruned_until = math.ceil(self.anneal_from * view.total_steps)
         if request.number == 0 or view.step >= pruned_until:
             return PassPlan(np.arange(len(pool)))
-        keys = mix_keys(pool.tie_keys, request.number)
+        keys = mix_keys(pool.draw_keys, request.number)
         positions, weights = infobatch(view.train_losses, self.prune, keys)
         return PassPlan(positions, weights, max_steps=pruned_until - view.step)
 

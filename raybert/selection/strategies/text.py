@@ -42,6 +42,7 @@ class LexicalDiversity(RankedStrategy):
     """
 
     name: ClassVar[str] = "lexical_diversity"
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"lexical"})
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'McCarthy & Jarvis 2010, "MTLD, vocd-D, and HD-D", doi 10.3758/BRM.42.2.381'
@@ -61,6 +62,7 @@ class AfliteReadability(RankedStrategy):
     """
 
     name: ClassVar[str] = "aflite_readability"
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"aflite", "readability"})
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Le Bras et al. 2020, "Adversarial Filters of Dataset Biases", arXiv 2002.04108'

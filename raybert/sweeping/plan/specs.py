@@ -8,14 +8,19 @@ from typing import Any
 
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.files import content_key
+from raybert.selection.compose import compose
 from raybert.selection.identity import strategy_identity
+from raybert.selection.schedule import round_targets
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.signals import needed_signals
+from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
+_DRAW_OF_NULLS = 2
+"""Raised when other examples get a null."""
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,29 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "seeds": [spec.seed, spec.model_seed],
         "fold": spec.fold,
         "sources": [dataclasses.asdict(source) for source in spec.signal_runs],
-        "null": spec.null,
+        "null": spec.null if spec.null is None else [spec.null, _DRAW_OF_NULLS],
         "checkpoints": spec.checkpoints,
         "embedding": config.selection.embedding.identity() if "embeddings" in needed else None,
         "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needed else None,
+        **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])
+
+
+def _rounds_would_turn(spec: RunSpec) -> bool:
+    """Tell whether the first round alone would keep another end of the ranking than the whole budget does.
+
+    Until the whole budget decided for all rounds, such trials turned on their way: their old results do not count.
+    """
+    composed = compose(spec.strategy)
+    if composed.schedule != "rounds" or composed.rounds == 1 or spec.budget is None:
+        return False
+    follower = composed.follower
+    ranked = [part.inner for part in (composed, follower) if part is not None]
+    first, whole = (
+        count / spec.pool_size for count in (round_targets(spec.num_chosen, composed.rounds)[0], spec.num_chosen)
+    )
+    return any(part.kept_order(first) != part.kept_order(whole) for part in ranked if isinstance(part, RankedStrategy))

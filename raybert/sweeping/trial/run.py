@@ -28,8 +28,8 @@ from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.description import DataColumns, ModelDescription, write_description
 from raybert.models.iris import IrisClassifier, iris_settings
+from raybert.selection.keys import draw_keys, keys_for, tie_keys
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.failure_kinds import classify
@@ -147,6 +147,7 @@ def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) 
         tie_keys=tie_keys(data.example_ids, spec.seed),
         signals=arrays,
         generator=np.random.default_rng([spec.seed, _OF_SELECTION]),
+        draw_keys=draw_keys(data.example_ids, spec.seed),
     )
 
 
@@ -170,7 +171,7 @@ def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder) -> Exam
     table = data.train
     has_pairs = bool((table.second_starts < table.lengths).any())
     nulls = null_table(table, spec.null, load_tokenizer(encoder), has_pairs=has_pairs)
-    return with_nulls(data, nulls, tie_keys(data.example_ids, spec.seed))
+    return with_nulls(data, nulls, keys_for("nulls", draw_keys(data.example_ids, spec.seed)))
 
 
 @dataclass(frozen=True)
