@@ -18,6 +18,8 @@ from raybert.selection.geometry.points import row_blocks
 _CACHE_BYTES = 1 << 30
 _ROWS_AT_A_TIME = 64
 _CHOSEN = np.iinfo(np.int64).min
+_TIE = 2.0**-36
+"""Values that differ by less than this part of the largest are equal."""
 
 
 class Similarity(Protocol):
@@ -165,19 +167,6 @@ class NeighbourSimilarity:
         return float(np.maximum(self.values[row] - covered[self.columns[row]], 0).sum(dtype=np.float64))
 
 
-def largest_gain(similarity: Similarity) -> float:
-    """Return the gain of the best single example over an empty selection."""
-    bounds = similarity.gain_bounds()
-    order = np.argsort(-bounds)
-    covered = np.zeros(len(similarity), np.float32)
-    best = -np.inf
-    for block in row_blocks(len(order), 16):
-        if bounds[order[block.start]] <= best:
-            break
-        best = max(best, float(similarity.gains(order[block], covered).max()))
-    return best
-
-
 def maximise_coverage(
     similarity: Similarity,
     budget: int,
@@ -197,25 +186,98 @@ def maximise_coverage(
         selected: (s,) positions that are covered from the start.
         ranks: (n,) the lowest wins where values agree to 2**-36 of the largest.
     """
-    num_points = len(similarity)
-    covered = np.zeros(num_points, np.float32)
-    for position in selected:
-        similarity.cover(int(position), covered)
-    bounds = base + weight * similarity.gain_bounds()
-    step = max(float(np.abs(bounds).max()) * 2.0**-36, np.finfo(np.float64).tiny)
-    ties = num_points - 1 - ranks
-    priority = np.ceil(bounds / step).astype(np.int64) * num_points + ties
-    priority[selected] = _CHOSEN
-    gains = np.zeros(num_points)
-    age = np.full(num_points, -1)  # how many were chosen when the gain was evaluated
-    positions = np.empty(budget, np.int64)
+    greedy = _LazyGains(similarity, selected, ranks)
+    step = max(float(np.abs(base + weight * greedy.gains).max()) * _TIE, np.finfo(np.float64).tiny)
+    greedy.rank(base, weight, step)
+    positions, gains = np.empty(budget, np.int64), np.empty(budget)
     for count in range(budget):
-        while age[best := int(priority.argmax())] != count:
-            stale = similarity.companions(best, priority)
-            gains[stale], age[stale] = similarity.gains(stale, covered), count
-            values = base[stale] + weight * gains[stale]
-            priority[stale] = np.rint(values / step).astype(np.int64) * num_points + ties[stale]
-        positions[count] = best
-        similarity.cover(best, covered)
-        priority[best] = _CHOSEN
-    return positions, gains[positions]
+        positions[count] = best = greedy.first(base, weight, step)
+        gains[count] = greedy.gains[best]
+        greedy.choose(best)
+    return positions, gains
+
+
+def maximise_mixture(
+    similarity: Similarity,
+    budget: int,
+    *,
+    quality: np.ndarray,
+    alpha: float,
+    selected: np.ndarray,
+    ranks: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose greedily the largest (1 - alpha) quality[i] + alpha gain(i) / (the largest gain that is left).
+
+    Gains shrink by orders of magnitude as examples are chosen. Measured against the first of them, coverage would
+    stop to count after a few choices; measured against the largest of the moment it counts alike to the end.
+
+    Args:
+        similarity: of n examples.
+        budget: number to choose beyond `selected`.
+        quality: (n,) float64.
+        alpha: weight of coverage, in 0..1.
+        selected: (s,) positions that are covered from the start.
+        ranks: (n,) the lowest wins where values agree to 2**-36 of the largest.
+
+    Returns:
+        positions in the order of choice, and the values that they were chosen by.
+    """
+    greedy = _LazyGains(similarity, selected, ranks)
+    base, unweighted = (1.0 - alpha) * quality, np.zeros(len(quality))
+    step = max(float(np.abs(base).max() + alpha) * _TIE, np.finfo(np.float64).tiny)
+    positions, values = np.empty(budget, np.int64), np.empty(budget)
+    for count in range(budget):
+        largest = 0.0
+        if alpha > 0:
+            fine = max(float(greedy.gains.max()) * _TIE, np.finfo(np.float64).tiny)
+            greedy.rank(unweighted, 1.0, fine)
+            largest = greedy.gains[greedy.first(unweighted, 1.0, fine)]
+        weight = alpha / largest if largest > 0 else 0.0
+        greedy.rank(base, weight, step)
+        positions[count] = best = greedy.first(base, weight, step)
+        values[count] = base[best] + weight * greedy.gains[best]
+        greedy.choose(best)
+    return positions, values
+
+
+class _LazyGains:
+    """Gains of coverage as examples are chosen: exact where they were asked for last, else upper bounds."""
+
+    def __init__(self, similarity: Similarity, selected: np.ndarray, ranks: np.ndarray) -> None:
+        self.similarity = similarity
+        self.covered = np.zeros(len(similarity), np.float32)
+        for position in selected:
+            similarity.cover(int(position), self.covered)
+        self.gains = similarity.gain_bounds()
+        self.age = np.full(len(similarity), -1)  # how many were chosen when the gain was evaluated
+        self.ties = len(similarity) - 1 - ranks
+        self.is_chosen = np.zeros(len(similarity), bool)
+        self.is_chosen[selected] = True
+        self.num_chosen = 0
+        self.priority = np.empty(len(similarity), np.int64)
+
+    def rank(self, base: np.ndarray, weight: float, step: float) -> None:
+        """Order all by base + weight * gain, rounded up to steps, and by rank among equals."""
+        self.priority = np.ceil((base + weight * self.gains) / step).astype(np.int64) * len(base) + self.ties
+        known = self.age == self.num_chosen
+        self._place(np.flatnonzero(known), base, weight, step)
+        self.priority[self.is_chosen] = _CHOSEN
+
+    def first(self, base: np.ndarray, weight: float, step: float) -> int:
+        """Return the free example with the largest base + weight * gain, by exact gains."""
+        while self.age[best := int(self.priority.argmax())] != self.num_chosen:
+            stale = self.similarity.companions(best, self.priority)
+            self.gains[stale], self.age[stale] = self.similarity.gains(stale, self.covered), self.num_chosen
+            self._place(stale, base, weight, step)
+        return best
+
+    def choose(self, position: int) -> None:
+        """Cover what an example covers; it is not free any more."""
+        self.similarity.cover(position, self.covered)
+        self.is_chosen[position] = True
+        self.priority[position] = _CHOSEN
+        self.num_chosen += 1
+
+    def _place(self, rows: np.ndarray, base: np.ndarray, weight: float, step: float) -> None:
+        values = base[rows] + weight * self.gains[rows]
+        self.priority[rows] = np.rint(values / step).astype(np.int64) * len(base) + self.ties[rows]

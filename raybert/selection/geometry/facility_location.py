@@ -12,8 +12,8 @@ from raybert.selection.geometry.coverage import (
     NeighbourSimilarity,
     PrecomputedSimilarity,
     Similarity,
-    largest_gain,
     maximise_coverage,
+    maximise_mixture,
 )
 from raybert.selection.geometry.neighbours import knn_graph
 from raybert.selection.geometry.points import NeighbourMethod, as_selected, check_budget, tie_ranks, unit_rows
@@ -73,10 +73,10 @@ def qdit_greedy(
     num_neighbours: int | None = None,
     device: str | torch.device | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the greedy argmax of (1 - alpha) quality(i) + alpha gain(i) / F0, step by step.
+    """Return the greedy argmax of (1 - alpha) quality(i) + alpha gain(i) / G, step by step.
 
-    gain is that of facility location, F0 the largest gain over the empty selection, so both terms begin
-    within 0..1; `raw_gain` leaves the division out, as the paper does.
+    gain is that of facility location, G the largest gain that any free example has at that step, so that both terms
+    are within 0..1 from the first choice to the last; `raw_gain` leaves the division out, as the paper does.
 
     Args:
         quality: (n,) finite, higher is better.
@@ -84,7 +84,7 @@ def qdit_greedy(
         budget: number of new positions, 0..n - len(selected).
         embeddings: (n, d) rows; or
         similarity: (n, n) matrix >= 0 instead.
-        raw_gain: do not divide gains by F0.
+        raw_gain: do not divide gains by G.
         selected: positions chosen earlier: they cover from the start and are not returned.
         tie_keys: (n,) uint64, the lowest wins a tie; default: the position.
         num_neighbours: as in `facility_location`.
@@ -113,10 +113,11 @@ def qdit_greedy(
     kept = as_selected(selected, len(source))
     check_budget(budget, len(source) - len(kept))
     ranks = tie_ranks(tie_keys, len(source))
-    weight = alpha if raw_gain else alpha / (largest_gain(source) or 1.0)
+    if not raw_gain:
+        return maximise_mixture(source, budget, quality=worth, alpha=alpha, selected=kept, ranks=ranks)
     base = (1.0 - alpha) * worth
-    positions, gains = maximise_coverage(source, budget, base=base, weight=weight, selected=kept, ranks=ranks)
-    return positions, base[positions] + weight * gains
+    positions, gains = maximise_coverage(source, budget, base=base, weight=alpha, selected=kept, ranks=ranks)
+    return positions, base[positions] + alpha * gains
 
 
 def _build_similarity(

@@ -22,12 +22,13 @@ def similarity_matrix(points: np.ndarray) -> np.ndarray:
     return ((1 + rows @ rows.T) / 2).astype(np.float32).astype(np.float64)
 
 
-def naive_greedy(similar: np.ndarray, budget: int, selected=(), base=0.0, weight=1.0) -> tuple[list[int], list[float]]:
+def naive_greedy(similar, budget, selected=(), base=0.0, weight=1.0, relative=False) -> tuple[list[int], list[float]]:
     covered = similar[:, list(selected)].max(axis=1, initial=0)
     positions, values = [], []
     for _ in range(budget):
         gains = np.maximum(similar - covered[:, None], 0).sum(axis=0)
-        value = base + weight * gains
+        free = np.setdiff1d(np.arange(len(similar)), [*selected, *positions])
+        value = base + weight * gains / (gains[free].max() if relative else 1.0)
         value[[*selected, *positions]] = -np.inf
         best = int(value.argmax())
         positions.append(best)
@@ -113,12 +114,13 @@ def test_published_values_of_qdit():
     assert set(positions) & {0, 1}
 
 
-def test_qdit_divides_gains_by_the_first_gain_of_facility_location():
-    # Column sums are 2.2, 2.2, 1.5, 1.7: F0 = 2.2. At alpha .5: (.95 + 1) / 2 is best, .975, position 1. Then the
-    # gains of 0, 2, 3 are .1, .9 + .1, .8 + .2: (.9 + .1 / 2.2) / 2 = .4727, .3273, (.5 + 1 / 2.2) / 2 = .4773.
+def test_qdit_divides_gains_by_the_largest_that_is_left():
+    # Column sums are 2.2, 2.2, 1.5, 1.7: at alpha .5 (.95 + 2.2 / 2.2) / 2 is best, position 1. Then the gains of
+    # 0, 2, 3 are .1, .9 + .1, .8 + .2: (.9 + .1 / 1) / 2 = .5, (.2 + 1) / 2 = .6, (.5 + 1) / 2 = .75, position 3.
+    # Then those of 0 and 2 are .1 and .7 (of itself; 3 covers it by .3): (.9 + .1 / .7) / 2 = .521, (.2 + 1) / 2 = .6.
     positions, values = qdit_greedy(QUALITY, 0.5, 3, similarity=PUBLISHED)
-    assert positions.tolist() == [1, 3, 0]
-    np.testing.assert_allclose(values, [0.975, (0.5 + 1 / 2.2) / 2, (0.9 + 0.1 / 2.2) / 2], atol=1e-6)
+    assert positions.tolist() == [1, 3, 2]
+    np.testing.assert_allclose(values, [0.975, 0.75, 0.6], atol=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.9, 1.0])
@@ -126,9 +128,8 @@ def test_qdit_divides_gains_by_the_first_gain_of_facility_location():
 def test_qdit_chooses_what_naive_chooses(points, alpha, raw_gain):
     quality = np.random.default_rng(1).random(400)
     similar = similarity_matrix(points)
-    weight = alpha if raw_gain else alpha / similar.sum(axis=0).max()
     positions, values = qdit_greedy(quality, alpha, 100, embeddings=points, raw_gain=raw_gain, selected=[9])
-    expected, expected_values = naive_greedy(similar, 100, [9], (1 - alpha) * quality, weight)
+    expected, expected_values = naive_greedy(similar, 100, [9], (1 - alpha) * quality, alpha, relative=not raw_gain)
     assert positions.tolist() == expected
     np.testing.assert_allclose(values, expected_values, atol=1e-5)
 
