@@ -6,9 +6,12 @@ import hashlib
 
 import numpy as np
 
+from raybert.selection.geometry.points import unit_rows
 from raybert.training.pulse import pulse
 
 _RIDGE = 0.1
+_SORTED_BY = 4
+"""Dimensions that order rows; those that agree in them are equal, but for very few."""
 
 
 def aflite(
@@ -123,8 +126,9 @@ def aflite_signal(
 ) -> np.ndarray:
     """Return (n, 2) float32 round of removal and E, down to a quarter of the pool.
 
-    Rows are put into an order of their content first, and equal rows of one label share the mean of what they got, so
-    a permuted pool gives the permuted result.
+    Rows are divided by their norms and put into an order of their content first, and equal rows of one label share the
+    mean of what they got, so a permuted pool gives the permuted result, and a scale of the embeddings makes no
+    difference. The order is that of values, not of hashes: what rounding changes is then a few rows and not all.
 
     Args:
         embeddings: (n, d) rows.
@@ -132,12 +136,12 @@ def aflite_signal(
         seed: of the splits.
         target_fraction: of the pool, to stop at.
     """
-    labels = np.asarray(labels)
-    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.asarray(embeddings, np.float32)]
+    labels, points = np.asarray(labels), unit_rows(embeddings)
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in points]
     keys = np.frombuffer(b"".join(digests), np.uint64)
-    order = np.lexsort((labels, keys))
+    order = np.lexsort((labels, keys, *points[:, :_SORTED_BY].T[::-1]))
     found = aflite(
-        np.asarray(embeddings)[order],
+        points[order],
         labels[order],
         np.random.default_rng(seed),
         target=max(1, round(target_fraction * len(labels))),

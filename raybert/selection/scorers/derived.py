@@ -23,7 +23,7 @@ class AfliteScorer:
 
     def identity(self) -> dict[str, Any]:
         """Return its name and version, which is raised when the same embeddings give other values."""
-        return {"scorer": "aflite", "version": 3}
+        return {"scorer": "aflite", "version": 4}
 
     def compute(self, scoring_data: ScoringData, signals: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Filter on the embeddings; the seed is the same for every sweep, so that all trials share one result."""
