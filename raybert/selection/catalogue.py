@@ -15,6 +15,7 @@ from raybert.selection.identity import in_words
 from raybert.selection.price import price_in_words
 from raybert.selection.registry import WHOLE_POOL
 from raybert.selection.signals import needed_signals
+from raybert.selection.strategies.mixed import EntropyDiversity
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Strategy
 
@@ -125,7 +126,7 @@ def _alone(part: Any, path: str, reason: str) -> Any:
 
 
 def describe_strategies() -> list[dict[str, Any]]:
-    """Return a row per strategy: name, summary, needs, cost, schedules, budget, parameters with defaults, citation."""
+    """Return a row per strategy: name, summary, needs, cost, schedules, budget, parameters, weakness, citation."""
     return [_describe(_known()[name]) for name in strategy_names()]
 
 
@@ -140,7 +141,7 @@ def _describe(strategy: type[Strategy]) -> dict[str, Any]:
     for key, field in strategy.model_fields.items():
         if not field.is_required():
             defaults[key] = in_words(field.get_default(call_default_factory=True))
-    if example is not None and isinstance(example.inner, RankedStrategy):
+    if example is not None and isinstance(example.inner, RankedStrategy | EntropyDiversity):
         defaults["direction"] = example.inner.default_direction()
     needs = example.all_signals() if example else strategy.needs
     return {
@@ -151,6 +152,7 @@ def _describe(strategy: type[Strategy]) -> dict[str, Any]:
         "schedules": ", ".join(strategy.schedules),
         "budget": strategy.budget_kind,
         "parameters": ", ".join([*required, *(f"{key}={value}" for key, value in defaults.items())]),
+        "weakness": strategy.weakness,
         "citation": strategy.citation,
     }
 

@@ -11,7 +11,7 @@ from raybert.selection.catalogue import describe_strategies
 from raybert.selection.choose import select_from_pool
 from raybert.selection.filter import Filter, Kept
 from raybert.selection.identity import strategy_identity, strategy_label
-from raybert.selection.strategies.filters import label_doubt
+from raybert.selection.strategies.filters import is_confidently_another, label_doubt
 from raybert.selection.strategies.proxies import el2n
 from raybert.testing import make_pool
 
@@ -33,14 +33,15 @@ def test_then_chooses_among_the_candidates_of_the_first():
 def test_a_filter_drops_before_and_what_it_dropped_comes_back_least_bad_first():
     pool = make_pool()
     doubt = label_doubt(pool.signals["heldout_probs"], pool.labels)
-    kept = np.flatnonzero(doubt <= 0)
+    is_dropped = is_confidently_another(pool.signals["heldout_probs"], pool.labels)
+    kept = np.flatnonzero(~is_dropped)
     strategy = build(name="random", pre="label_errors")
     few = select_from_pool(strategy, pool, len(kept))
     assert set(few.positions) == set(kept)
     assert few.refilled == 0
     more = select_from_pool(strategy, pool, len(kept) + 3)
     assert more.refilled == 3
-    np.testing.assert_allclose(doubt[more.positions[-3:]], np.sort(doubt[doubt > 0])[:3])
+    np.testing.assert_allclose(doubt[more.positions[-3:]], np.sort(doubt[is_dropped])[:3])
     everything = select_from_pool(strategy, pool, len(pool))
     assert sorted(everything.positions.tolist()) == list(range(len(pool)))
 
@@ -48,8 +49,7 @@ def test_a_filter_drops_before_and_what_it_dropped_comes_back_least_bad_first():
 def test_label_errors_takes_class_quotas_of_the_rest_by_default():
     pool = make_pool()
     chosen = select_from_pool(build(name="label_errors"), pool, 40).positions
-    doubt = label_doubt(pool.signals["heldout_probs"], pool.labels)
-    kept = np.flatnonzero(doubt <= 0)
+    kept = np.flatnonzero(~is_confidently_another(pool.signals["heldout_probs"], pool.labels))
     assert set(chosen) <= set(kept)
     expected = select_from_pool(build(name="random_stratified"), pool.subset(kept), 40).positions
     assert chosen.tolist() == kept[expected].tolist()
@@ -77,7 +77,7 @@ def test_every_text_doubled_is_kept_once_and_doubles_with_two_labels_are_listed(
 
 def test_what_earlier_rounds_chose_is_never_dropped():
     pool = make_pool()
-    suspicious = np.flatnonzero(label_doubt(pool.signals["heldout_probs"], pool.labels) > 0)[:6]
+    suspicious = np.flatnonzero(is_confidently_another(pool.signals["heldout_probs"], pool.labels))[:6]
     for strategy in (build(name="k_center", pre="label_errors"), build(name="el2n", pre="label_errors", then="random")):
         positions = select_from_pool(strategy, replace(pool, selected=suspicious), 20).positions
         assert set(suspicious) <= set(positions)
@@ -149,7 +149,7 @@ def test_the_list_says_which_end_is_kept_by_default():
     rows = {row["name"]: row for row in describe_strategies()}
     expected = "direction=middle (from 30% of the pool: hard without the hardest 20%)"
     assert expected in rows["el2n"]["parameters"]
-    assert "direction=hard up to a score of 1" in rows["ifd"]["parameters"]
+    assert "direction=hard up to a score of 1 without the hardest 30%" in rows["ifd"]["parameters"]
     assert "score=el2n" in rows["ccs"]["parameters"]
     assert "then=random_stratified" in rows["label_errors"]["parameters"]
     assert "drop_hardest" not in rows

@@ -75,10 +75,10 @@ def test_rounds_grow_to_the_budget_and_keep_what_they_have():
 
 def test_the_first_round_is_the_once_selection_and_one_round_equals_once():
     pool = make_pool()
-    source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=4)
+    source, _ = source_of(pool, budget=8, name="el2n", schedule="rounds", rounds=4)
     first = source.next_pass(0, None, View(pool.signals["probs"])).positions
     ids = np.arange(N).astype(str)
-    expected = select("el2n", 3, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions
+    expected = select("el2n", 2, labels=pool.labels, probs=pool.signals["probs"], example_ids=ids).positions
     np.testing.assert_array_equal(first, expected)
     _, once = source_of(pool, name="el2n")
     _, one_round = source_of(pool, name="el2n", schedule="rounds", rounds=1)

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from raybert.selection.pool import Pool
+from raybert.selection.compose import Composed
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import Order
 from raybert.selection.registry import register
-from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategies.filters import DropHardest
+from raybert.selection.strategies.ranked import RankedStrategy, hard_without_noise
+
+
+class LearnableStrategy(RankedStrategy):
+    """Base of rankings by dynamics whose hard end holds wrong labels: what was learned least is dropped before."""
+
+    drop_hardest: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of each class with the lowest mean p_y over checkpoints to drop first, where wrong labels "
+        "are; default .3, from 30 % of the pool .2, with a direction or window 0",
+    )
+
+    def order(self, budget_fraction: float) -> Order:
+        return hard_without_noise(budget_fraction)
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        share = self.kept_order(pool.fraction(budget)).drop_hardest
+        if share == 0:
+            return super().choose(pool, budget)
+        unlearned = DropHardest(score=Cartography(region="hard"), share=share)
+        rest = Composed(inner=self.model_copy(update={"drop_hardest": 0.0}), pre=(unlearned,))
+        return replace(rest.choose(pool, budget), pool_scores=self.scores(pool))
 
 
 @register
-class Forgetting(RankedStrategy):
-    """Examples by how often they were learned and forgotten again; never learned is hardest.
+class Forgetting(LearnableStrategy):
+    """Examples by how often they were learned and forgotten again, without those that hardly were learned at all.
 
     Rule: score = how often right became wrong between checkpoints; never right: the number of checkpoints.
+
+    The published rule has the never learned first: `drop_hardest: 0`.
     """
 
     name: ClassVar[str] = "forgetting"
+    rule_version: ClassVar[int] = 2
+    weakness: ClassVar[str] = (
+        "counts are mostly ties, and what is never learned is mostly a wrong label: the default drops the least learned"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     uses_seed: ClassVar[bool] = True  # counts are mostly ties, which the seed breaks
     citation: ClassVar[str] = 'Toneva et al. 2019, "An Empirical Study of Example Forgetting", arXiv 1812.05159'
@@ -32,13 +64,20 @@ class Forgetting(RankedStrategy):
 
 
 @register
-class Cartography(RankedStrategy):
+class Cartography(LearnableStrategy):
     """Examples by their place on the data map: ambiguous (p_y varies), hard (low) or easy (high).
 
     Rule: ambiguous: score = standard deviation of p_y over checkpoints; hard, easy: 1 - mean of p_y.
+
+    The published rule of the ambiguous ones drops nothing before: `drop_hardest: 0`.
     """
 
     name: ClassVar[str] = "cartography"
+    rule_version: ClassVar[int] = 2
+    weakness: ClassVar[str] = (
+        "p_y of a wrong label that is learned late varies most: the default drops the least learned; in `region: hard` "
+        "most labels of a noisy pool are wrong"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"dynamics"})
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Swayamdipta et al. 2020, "Dataset Cartography", arXiv 2009.10795'
@@ -50,7 +89,9 @@ class Cartography(RankedStrategy):
         return variability if self.region == "ambiguous" else 1.0 - confidence
 
     def order(self, budget_fraction: float) -> Order:
-        return Order("easy") if self.region == "easy" else Order("hard")
+        if self.region == "ambiguous":
+            return super().order(budget_fraction)
+        return Order(self.region)
 
 
 @register

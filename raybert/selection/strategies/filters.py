@@ -15,24 +15,33 @@ from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Strategy
 
+_CLOSE = 1e-6
+"""Probabilities that differ by less are equal."""
+
 
 @register
 class LabelErrors(Filter):
-    """Drops examples whose label models that never saw them believe less than is usual in the class.
+    """Drops examples that models which never saw them are confident to be of another class (confident learning).
 
-    Rule: drop i where the out-of-fold p_y is under the mean p_y of its class.
+    Rule: t_c = mean held-out p_c of class c; drop i if the likeliest c with p_c >= t_c is not y, nor y the likeliest.
+
+    These are the off-diagonal examples of the confident joint. Dropped ones come back, if they must, by how far p_y is
+    under the mean of its class.
     """
 
     name: ClassVar[str] = "label_errors"
     operations: ClassVar[str] = "O(n log n), and what the strategy in `then` takes"
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"heldout_probs"})
-    citation: ClassVar[str] = 'Northcutt et al. 2021, "Confident Learning", arXiv 1911.00068, its class thresholds'
+    citation: ClassVar[str] = (
+        'Northcutt et al. 2021, "Confident Learning", arXiv 1911.00068; `confident_learning` of cleanlab'
+    )
 
     then: SerializeAsAny[Strategy] | None = Field(RandomStratified(), description="chooses among the rest")
 
     def keep(self, pool: Pool) -> Kept:
-        doubt = label_doubt(pool.signals["heldout_probs"], pool.labels)
-        return Kept(~(doubt > 0), doubt)
+        probs = pool.signals["heldout_probs"]
+        return Kept(~is_confidently_another(probs, pool.labels), label_doubt(probs, pool.labels))
 
 
 @register
@@ -47,6 +56,7 @@ class SemDedup(Filter):
         "O(n^2 d), above 20,000 examples O(n c d) in clusters of c = 5,000 and O(n^2 d / c) to find these; and what "
         "the strategy in `then` takes"
     )
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
     citation: ClassVar[str] = 'Abbas et al. 2023, "SemDeDup", arXiv 2303.09540'
 
@@ -90,6 +100,28 @@ class DropHardest(Filter):
         return Kept(keep, scores)
 
 
+def is_confidently_another(heldout_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return (n,) bool: off the diagonal of the confident joint, and the label is not the likeliest class.
+
+    An example counts to the class whose probability reaches the mean probability of that class among the examples
+    labelled so; to the likeliest class of all where several do, to none where none does.
+
+    Args:
+        heldout_probs: (n, C) by models that did not train on the example; NaN: none, such examples are no errors.
+        labels: (n,) class numbers.
+
+    Source: Northcutt et al. 2021, eq. 1 and 2; as `cleanlab.filter.find_label_issues(filter_by="confident_learning")`.
+    """
+    probs = heldout_probs.astype(np.float64)
+    own, means = _self_confidence(probs, labels)
+    known = ~np.isnan(probs).any(axis=1)
+    reached = np.nan_to_num(probs) >= means - _CLOSE
+    likeliest = np.nan_to_num(probs).argmax(axis=1)
+    guess = np.where(reached.sum(axis=1) > 1, likeliest, reached.argmax(axis=1))
+    is_likeliest = own >= np.nan_to_num(probs).max(axis=1) - _CLOSE
+    return np.asarray(known & reached.any(axis=1) & (guess != labels) & ~is_likeliest)
+
+
 def label_doubt(heldout_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return (n,) float64: the class's mean self-confidence minus the example's own; positive is below the mean.
 
@@ -97,9 +129,15 @@ def label_doubt(heldout_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         heldout_probs: (n, C) by models that did not train on the example; NaN: none, the doubt is NaN too.
         labels: (n,) class numbers.
     """
-    own = heldout_probs[np.arange(len(labels)), labels].astype(np.float64)
-    num_classes = heldout_probs.shape[1]
-    known = ~np.isnan(own)
-    counts = np.bincount(labels[known], minlength=num_classes).clip(min=1)
-    means = np.bincount(labels[known], weights=own[known], minlength=num_classes) / counts
+    own, means = _self_confidence(heldout_probs.astype(np.float64), labels)
     return np.asarray(means[labels] - own)
+
+
+def _self_confidence(probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n,) the probability of each example's label, and (C,) its mean in each class (infinite: none)."""
+    own = probs[np.arange(len(labels)), labels]
+    known = ~np.isnan(own)
+    counts = np.bincount(labels[known], minlength=probs.shape[1])
+    sums = np.bincount(labels[known], weights=own[known], minlength=probs.shape[1])
+    means = np.divide(sums, counts, out=np.full(len(sums), np.inf), where=counts > 0)
+    return own, means

@@ -13,13 +13,14 @@ from pydantic import Field, SerializeAsAny
 from raybert.errors import SelectionError
 from raybert.selection.geometry.d2 import d2_select
 from raybert.selection.geometry.points import NeighbourMethod, unit_rows
+from raybert.selection.keys import keys_for
 from raybert.selection.losses import mean_probs
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import choose_per_class
+from raybert.selection.ranking import Direction, Order, choose_per_class, rank
 from raybert.selection.registry import register
 from raybert.selection.strategies.coverage import SEARCH
 from raybert.selection.strategies.proxies import El2n, uncertainty
-from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategies.ranked import RankedStrategy, describe_orders, middle_then_hard
 from raybert.selection.strategy import Schedule, Strategy
 
 
@@ -40,53 +41,63 @@ class MixedStrategy(Strategy):
 
 @register
 class EntropyDiversity(MixedStrategy):
-    """The most uncertain examples, and among these the ones that cover them best.
+    """Uncertain examples, and among these the ones that cover them best.
 
-    Rule: k-center among the beta k highest H; or repeat: the largest rank(H) x distance to the chosen.
+    Rule: k-center among the beta k with H nearest to its median; or repeat: the largest rank x distance to the chosen.
+
+    The most uncertain ones of all (`direction: hard`) are those that no label fits: what two classes share, and errors.
     """
 
     name: ClassVar[str] = "entropy_diversity"
     operations: ClassVar[str] = "O(n log n + b k^2 d), b = `beta`; with `method: greedy` O(n k d)"
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     uses_seed: ClassVar[bool] = False
+    weakness: ClassVar[str] = (
+        "with `direction: hard` small budgets hold what no label fits, and a model may stay at chance (SST-2, 10 %)"
+    )
 
     method: Literal["filter", "greedy"] = Field(
         "filter",
-        description="filter: k-center among the beta k highest entropies; greedy: largest entropy rank times distance",
+        description="filter: k-center among the first beta k by entropy; greedy: largest entropy rank times distance",
     )
     beta: float = Field(3.0, ge=1, description="candidates in budgets, for the method filter")
+    direction: Direction | None = Field(
+        None, description="which entropies are preferred: hard (highest), middle or easy; null: its own default"
+    )
+
+    def default_direction(self) -> str:
+        """Return in words which entropies are preferred for small and for large budgets."""
+        return describe_orders(middle_then_hard)
 
     def pick(self, pool: Pool, budget: int) -> Selection:
-        from raybert.selection.geometry.k_center import k_center
-
         entropy = normalised_entropy(pool)
-        ranking = np.lexsort((pool.tie_keys, -entropy))
-        if self.method == "greedy":
-            positions = _greedy_rank_distance(pool, ranking, budget)
-            return Selection(positions, entropy[positions])
-        most = ranking[: max(budget, round(self.beta * budget))]
-        candidates = np.union1d(most, pool.selected)
-        inner = pool.subset(candidates)
-        chosen, _ = k_center(
-            inner.signals["embeddings"],
-            budget - len(pool.selected),
-            selected=inner.selected,
-            tie_keys=inner.tie_keys,
-        )
-        positions = np.concatenate([pool.selected, candidates[chosen]])
-        return Selection(positions, entropy[positions])
+        order = middle_then_hard(pool.fraction(budget)) if self.direction is None else Order(self.direction)
+        ranking, num_kept = rank(entropy, pool.tie_keys, order)
+        if self.method == "filter":
+            num_kept = min(num_kept, max(budget, round(self.beta * budget)))
+        candidates = np.union1d(ranking[:num_kept], pool.selected)
+        inner, count = pool.subset(candidates), min(budget, len(candidates))
+        cover = _spread_out if self.method == "filter" else _greedy_rank_distance
+        chosen = candidates[cover(inner, _places(candidates, ranking), count)]
+        back = ranking[~np.isin(ranking, candidates)][: budget - count]
+        positions = np.concatenate([chosen, back]).astype(np.int64)
+        return Selection(positions, entropy[positions], refilled=len(back))
 
 
 @register
 class QditLite(MixedStrategy):
     """Greedy sum of confidence and coverage: quality q = 1 - entropy, gain of facility location.
 
-    Rule: repeat: the largest (1 - a) q + a gain / F0, q = 1 - H / ln C, gain of facility location, F0 its first gain.
+    Rule: repeat: the largest (1 - a) q + a gain / G, q = 1 - H / ln C, gain of facility location, G the largest left.
+
+    The paper adds the gain itself; it shrinks with every choice, until confidence decides alone.
     """
 
     name: ClassVar[str] = "qdit_lite"
     operations: ClassVar[str] = "O(n^2 d) at most; of more than 20,000 examples only 100 neighbours each count"
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
@@ -180,15 +191,19 @@ class Ccs(MixedStrategy):
     """Random draws from equal-width strata of a score, evenly, after its hardest share is dropped.
 
     Rule: drop the hardest share, cut the scores into strata of equal width, fill k evenly, draw at random inside.
+
+    There are at most as many strata as examples to choose (of a class, with quotas): with more, some would get none,
+    and these would be the smallest, which hold the hardest examples.
     """
 
     name: ClassVar[str] = "ccs"
     operations: ClassVar[str] = "O(n log n)"
+    rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     citation: ClassVar[str] = 'Zheng et al. 2023, "Coverage-centric Coreset Selection", arXiv 2210.15809'
 
     score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score is stratified")
-    strata: int = Field(50, ge=1, description="of equal width in the score")
+    strata: int = Field(50, ge=1, description="most strata, of equal width in the score")
     drop_hardest: float | None = Field(
         None, ge=0, lt=1, description="share dropped first; default .3 up to a 10 % budget, .2 above"
     )
@@ -209,10 +224,12 @@ class Ccs(MixedStrategy):
         num_scored = int(np.isfinite(scores).sum())
         num_kept = num_scored - int(drop * num_scored)
         kept, dropped = ranking[:num_kept], ranking[num_kept:]
-        strata = equal_width_strata(scores[kept], self.strata)
-        quotas = water_fill(min(budget, num_kept), np.bincount(strata, minlength=self.strata))
+        num_strata = min(self.strata, budget)
+        strata = equal_width_strata(scores[kept], num_strata)
+        quotas = water_fill(min(budget, num_kept), np.bincount(strata, minlength=num_strata))
+        keys = keys_for("ccs", pool.draw_keys)
         drawn = [
-            members[np.argsort(pool.tie_keys[members], kind="stable")][:quota]
+            members[np.argsort(keys[members], kind="stable")][:quota]
             for members, quota in ((kept[strata == i], quota) for i, quota in enumerate(quotas) if quota)
         ]
         back = dropped[: max(0, budget - num_kept)]
@@ -292,8 +309,24 @@ def water_fill(budget: int, sizes: np.ndarray) -> list[int]:
     return taken
 
 
+def _places(rows: np.ndarray, ranking: np.ndarray) -> np.ndarray:
+    """Return the (m,) places of rows in the order of a ranking of more of them."""
+    place = np.empty(len(ranking), np.int64)
+    place[ranking] = np.arange(len(ranking))
+    return np.argsort(place[rows], kind="stable")
+
+
+def _spread_out(pool: Pool, ranking: np.ndarray, budget: int) -> np.ndarray:
+    """Return what earlier rounds chose and the k-center beside it."""
+    from raybert.selection.geometry.k_center import k_center
+
+    count = budget - len(pool.selected)
+    chosen, _ = k_center(pool.signals["embeddings"], count, selected=pool.selected, tie_keys=pool.tie_keys)
+    return np.concatenate([pool.selected, chosen])
+
+
 def _greedy_rank_distance(pool: Pool, ranking: np.ndarray, budget: int) -> np.ndarray:
-    """Return the greedy argmax of entropy rank (1 highest) times distance to what is chosen."""
+    """Return the greedy argmax of rank (1 is the first) times distance to what is chosen."""
     ranks = np.empty(len(pool))
     ranks[ranking] = np.arange(len(pool), 0, -1) / len(pool)
     points = unit_rows(pool.signals["embeddings"]).astype(np.float64)

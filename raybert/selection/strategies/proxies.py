@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from raybert.selection.losses import mean_cross_entropy, mean_probs
 from raybert.selection.pool import Pool
 from raybert.selection.ranking import Order
 from raybert.selection.registry import register
-from raybert.selection.strategies.ranked import RankedStrategy, middle_then_hard
+from raybert.selection.strategies.ranked import RankedStrategy, hard_without_noise, middle_then_hard
 from raybert.selection.strategy import NullInputs, Schedule
 
 Measure = Literal["entropy", "least_confidence", "margin"]
@@ -107,11 +108,16 @@ class Ifd(RankedStrategy):
 
     Rule: score = loss with the text / loss without it; scores above 1 come last.
 
-    Above 1 the text misleads the proxy, mostly because the label is wrong. With `null_input: prior` the loss without
-    the text is that of the class frequencies, so inside a class this is the ranking by loss.
+    Above 1 the text misleads the proxy, mostly because the label is wrong. For that reason the hardest of the others
+    are dropped, too; `drop_hardest: 0` is the published rule. With `null_input: prior` the loss without the text is
+    that of the class frequencies, so inside a class this is the ranking by loss.
     """
 
     name: ClassVar[str] = "ifd"
+    rule_version: ClassVar[int] = 2
+    weakness: ClassVar[str] = (
+        "its hard end gathers wrong labels, the more the longer the proxy trains: the default drops the hardest"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Li et al. 2023, "From Quantity to Quality", arXiv 2308.12032, eq. 3, for classes'
@@ -138,7 +144,7 @@ class Ifd(RankedStrategy):
         return np.asarray(losses / nulls)
 
     def order(self, budget_fraction: float) -> Order:
-        return Order("hard", highest=1.0)
+        return replace(hard_without_noise(budget_fraction), highest=1.0)
 
 
 def uncertainty(probs: np.ndarray, measure: Measure) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from raybert.selection.strategy import Strategy
 
 SMALL_BUDGET = 0.3
 """Below this share of the pool the hardest examples are mostly noise, and the middle is better."""
+NOISY_SHARE, NOISY_SHARE_OF_LARGE = 0.3, 0.2
+"""The hardest share, in which wrong labels gather: of small budgets, and of larger ones, which can spare less."""
 
 
 class RankedStrategy(Strategy):
@@ -48,15 +51,15 @@ class RankedStrategy(Strategy):
 
     def default_direction(self) -> str:
         """Return in words what `order` keeps of small and of large budgets."""
-        small, large = (_in_words(self.order(part)) for part in (SMALL_BUDGET / 2, 1.0))
-        return small if small == large else f"{small} (from {SMALL_BUDGET:.0%} of the pool: {large})"
+        return describe_orders(self.order)
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         return choose_ranked(
-            pool, budget, self.scores(pool), self._order(pool.fraction(budget)), balanced=self.balance == "class"
+            pool, budget, self.scores(pool), self.kept_order(pool.fraction(budget)), balanced=self.balance == "class"
         )
 
-    def _order(self, budget_fraction: float) -> Order:
+    def kept_order(self, budget_fraction: float) -> Order:
+        """Return what is kept with these parameters."""
         default = self.order(budget_fraction)
         is_given = self.direction is not None or self.window is not None
         drop = self.drop_hardest
@@ -67,7 +70,18 @@ class RankedStrategy(Strategy):
 
 def middle_then_hard(budget_fraction: float) -> Order:
     """Return the middle for small budgets, else the hard end without its hardest fifth."""
-    return Order("middle") if budget_fraction < SMALL_BUDGET else Order("hard", drop_hardest=0.2)
+    return Order("middle") if budget_fraction < SMALL_BUDGET else Order("hard", drop_hardest=NOISY_SHARE_OF_LARGE)
+
+
+def hard_without_noise(budget_fraction: float) -> Order:
+    """Return the hard end without the share of the hardest in which wrong labels gather."""
+    return Order("hard", drop_hardest=NOISY_SHARE if budget_fraction < SMALL_BUDGET else NOISY_SHARE_OF_LARGE)
+
+
+def describe_orders(order: Callable[[float], Order]) -> str:
+    """Return in words what is kept of small and of large budgets."""
+    small, large = (_in_words(order(part)) for part in (SMALL_BUDGET / 2, 1.0))
+    return small if small == large else f"{small} (from {SMALL_BUDGET:.0%} of the pool: {large})"
 
 
 def _in_words(order: Order) -> str:
