@@ -190,7 +190,8 @@ def _draw_near(axes: Axes, y: int, row: Mapping[Any, Any]) -> None:
 
 
 def _near_entries(search: Search) -> list[Line2D]:
-    words = "within 1 % of it" if search.noise is None else "not told apart from it (95 %)"
+    noise = search.noise
+    words = "within 1 % of it" if noise is None else f"not told apart from it ({100 * noise.coverage:.0f} %)"
     return [
         Line2D([], [], color="white", marker="o", markeredgecolor="black", markersize=4.5, label="best suggestion"),
         Line2D([], [], color=PALETTE[0], linewidth=3.5, label=words),

@@ -30,8 +30,8 @@ def near_best_table(
     A search of 20 noisy trials finds *a* good configuration, and its best one is partly luck. A suggestion may be
     the best if it is worse than the best one by no more than `margin`: the set of those holds the truly best of the
     complete suggestions with 95 % probability, in all arms of the table together (Gupta 1965, see
-    `noise.subset_quantile`; Bonferroni over arms). With unknown noise the margin is 1 % of the best value, and
-    nothing is claimed.
+    `noise.subset_quantile`; Bonferroni over arms). With noise that is borrowed from the comparison the probability is
+    about 70 %. With unknown noise the margin is 1 % of the best value. In both cases nothing is claimed.
 
     Between `tried_below` and `low`, and `high` and `tried_above`, nothing was tried, so the optimum can lie anywhere
     there. With several parameters a range is a projection: a value outside may be good beside others than it was
@@ -80,14 +80,15 @@ def describe_near_best(near: pd.DataFrame, grids: pd.DataFrame, noise: Noise | N
     """Return whether selection changes the best value of each parameter that several strategies have, in sentences.
 
     The ranges of `near_best_table` from tried_below to tried_above decide: where those of all strategies at a grid
-    point have a value in common, that may be the best of all. With unknown noise nothing is decided.
+    point have a value in common, that may be the best of all. Where the noise is unknown, or borrowed from the
+    comparison because suggestions have one seed each, nothing is decided.
 
     Args:
         near: of `near_best_table`.
         grids: arm, strategy and the grid's keys of each arm; a key that makes no difference to an arm is empty.
         noise: as given to `near_best_table`.
     """
-    known, sentences = noise is not None, []
+    known, sentences = noise is not None and noise.is_own, []
     for words, at_point in _grid_points(near.dropna(subset="low"), grids):
         alike = []
         for parameter, rows in at_point.groupby("parameter", sort=False):
@@ -105,11 +106,18 @@ def describe_near_best(near: pd.DataFrame, grids: pd.DataFrame, noise: Noise | N
     if sentences and noise is None:
         sentences.append(_UNKNOWN)
     elif sentences and noise is not None:
-        sentences.append(
-            f"near the best: all that may be it, with {CONFIDENCE:.0%} confidence for all arms together; one seed's "
-            f"noise is {noise.std:.2g}, from {noise.source}"
-        )
+        sentences.append(_describe_noise(noise))
     return sentences
+
+
+def _describe_noise(noise: Noise) -> str:
+    facts = f"one seed's noise is {noise.std:.2g}, from {noise.source}"
+    if noise.is_own:
+        return f"near the best: all that may be it, with {CONFIDENCE:.0%} confidence for all arms together; {facts}"
+    return (
+        f"near the best: it holds the truly best in about {noise.coverage:.0%} of searches, not {CONFIDENCE:.0%}, as "
+        f"suggestions have one seed each; {facts}, which is calmer; raise `sweep.tune.seeds_per_suggestion`"
+    )
 
 
 def _grid_points(near: pd.DataFrame, grids: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

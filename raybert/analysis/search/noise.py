@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 CONFIDENCE = 0.95
+BORROWED_COVERAGE = 0.7
+"""How often the set of what may be the best holds the truly best (measured) where the noise is not that of the search:
+strategies at their best are calmer than the suggestions around it."""
 _NODES = 200
 
 
@@ -21,11 +24,18 @@ class Noise:
         std: in units of the metric.
         degrees: of freedom of its estimate.
         source: in words.
+        is_own: whether it is that of the suggestions themselves, not borrowed from the comparison after the search.
     """
 
     std: float
     degrees: int
     source: str = ""
+    is_own: bool = True
+
+    @property
+    def coverage(self) -> float:
+        """How often the set of what may be the best holds the truly best."""
+        return CONFIDENCE if self.is_own else BORROWED_COVERAGE
 
 
 def block_noise(values: np.ndarray) -> Noise | None:
@@ -85,7 +95,8 @@ def comparison_noise(trials: pd.DataFrame, metric: str) -> Noise | None:
     for _, alike in done.groupby(["fold", "budget"]):
         values = alike.pivot_table(index="strategy", columns="seed", values=column).dropna()
         noises.append(block_noise(values.to_numpy(np.float64)))
-    return pooled(noises, f"the {done['seed'].nunique()} seeds of the comparison")
+    noise = pooled(noises, f"the {done['seed'].nunique()} seeds of the comparison")
+    return None if noise is None else replace(noise, is_own=False)
 
 
 def subset_quantile(num_others: int, degrees: int, confidence: float = CONFIDENCE) -> float:

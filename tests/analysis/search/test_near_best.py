@@ -53,7 +53,7 @@ def test_noise_of_the_comparison_is_paired_within_budgets_and_folds():
     ]
     trials = pd.DataFrame(rows).assign(status="complete", role="trial")
     noise = comparison_noise(trials, "accuracy")
-    assert (noise.std, noise.degrees) == (pytest.approx(0.02), 2)
+    assert (noise.std, noise.degrees, noise.is_own) == (pytest.approx(0.02), 2, False)
     assert comparison_noise(trials[trials["seed"] == 0], "accuracy") is None
     assert comparison_noise(trials, "f1") is None
 
@@ -150,6 +150,17 @@ def test_ranges_that_lie_apart_are_named():
         "rate: the best values lie apart, which may be chance; that of low (0.0001 to 0.001) is below that of high "
         "(0.001 to 0.01)"
     )
+
+
+def test_with_the_noise_of_the_comparison_nothing_is_claimed_and_the_coverage_is_said():
+    noise = Noise(0.001, 20, "the 3 seeds of the comparison", is_own=False)
+    rates = [1e-4, 1e-3, 1e-2]
+    near = near_of(arm("low", [0.8, 0.7, 0.6], rates), arm("high", [0.6, 0.7, 0.8], rates), noise=noise)
+    apart, coverage = describe_near_best(near, grids_of("low", "high"), noise)
+    assert "the best values lie apart, which may be chance" in apart
+    assert "holds the truly best in about 70% of searches, not 95%" in coverage
+    assert "raise `sweep.tune.seeds_per_suggestion`" in coverage
+    assert (noise.coverage, Noise(0.001, 20).coverage) == (0.7, 0.95)
 
 
 def test_without_noise_nothing_is_claimed():
