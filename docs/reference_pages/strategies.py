@@ -68,6 +68,7 @@ def _section(row: dict[str, Any], strategy: type[Strategy]) -> list[str]:
         doc_body(strategy),
         " · ".join(facts),
         f"**Cost** {row['cost']}",
+        f"**Weakness** {row['weakness']}" if row["weakness"] else "",
         f"Source: {row['citation']}" if row["citation"] else "",
         table(["parameter", "value", "default", "meaning"], parameters) if parameters else "",
     ]
