@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -41,15 +41,47 @@ class TextTable:
         columns: their names.
         rows: in the order to show them.
         left: columns of words, aligned at their left; numbers are aligned at their right.
+        spare: columns that a narrow place does without, the first ones first.
     """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     left: frozenset[int] = frozenset({0})
+    spare: tuple[int, ...] = ()
+
+    def within(self, width: int) -> TextTable:
+        """Return the table with as many of its columns as fit into so many letters."""
+        table = self
+        for number in self.spare:
+            if sum(table.widths()) + len(table.columns) - 1 <= width:
+                break
+            table = table._without(number - sum(dropped < number for dropped in self.spare[: self.spare.index(number)]))
+        return table
+
+    def widths(self) -> list[int]:
+        """Return how many letters each column takes."""
+        return [max(map(len, column)) for column in zip(*self._lines(), strict=True)]
+
+    def _without(self, column: int) -> TextTable:
+        def kept(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(value for number, value in enumerate(values) if number != column)
+
+        rows = tuple(
+            replace(
+                row,
+                cells=kept(row.cells),
+                styles=tuple((n - (n > column), style) for n, style in row.styles if n != column),
+            )
+            for row in self.rows
+        )
+        left = frozenset(number - (number > column) for number in self.left if number != column)
+        return replace(self, columns=kept(self.columns), rows=rows, left=left)
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        return [self.columns, *((*row.cells, *[""] * (len(self.columns) - len(row.cells))) for row in self.rows)]
 
     def __str__(self) -> str:
-        lines = [self.columns, *((*row.cells, *[""] * (len(self.columns) - len(row.cells))) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines, widths = self._lines(), self.widths()
         return "\n".join(
             " ".join(
                 cell.ljust(width) if number in self.left else cell.rjust(width)

@@ -7,14 +7,14 @@ from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.overlap import overlap_table, same_rankings
-from raybert.analysis.statistics.summary import best_configurations, summarize, verdict_sentences
+from raybert.analysis.statistics.summary import summarize
+from raybert.analysis.statistics.verdicts import verdict_sentences
 from raybert.sweeping.folder.failures import FailureGroup
 
 __all__ = [
     "FailureGroup",
     "Search",
     "Sweep",
-    "best_configurations",
     "estimate_line",
     "estimate_table",
     "find_failures",

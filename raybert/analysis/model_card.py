@@ -13,6 +13,8 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.intervals import two_values
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.config.metrics import TRIAL_METRICS
 from raybert.models import TINY
@@ -46,6 +48,13 @@ class CardFacts:
     def config(self) -> RaybertConfig:
         """The run's configuration."""
         return self.spec.config
+
+    @property
+    def result_is_collapsed(self) -> bool:
+        """Whether the run never predicted one of the classes; unknown counts as no."""
+        trials = self.sweep.trials
+        own = trials.loc[trials["trial_id"] == self.spec.trial_id, "num_never_predicted"]
+        return bool((own.fillna(0) > 0).any())
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -168,6 +177,8 @@ def _selection_lines(facts: CardFacts) -> Iterator[str]:
     yield f"- budget: {spec.num_chosen:,} of {spec.pool_size:,} examples"
     done, planned = result["optimizer_steps"], spec.total_steps
     yield f"- training: {done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
+    if facts.configuration is not None:
+        yield f"- configuration: {facts.configuration[KEY]}"
     if spec.grid:
         yield f"- grid point: `{json.dumps(spec.grid)}`"
     yield f"- seed {spec.seed}, run `{spec.trial_id}`"
@@ -176,14 +187,10 @@ def _selection_lines(facts: CardFacts) -> Iterator[str]:
 def _metrics(facts: CardFacts) -> str:
     """Return a table: this model's own metrics, and mean and interval of its configuration."""
     row = facts.configuration
-    replicates = facts.sweep.replicates
-    number = 0 if row is None else int(row["num_folds"] if replicates == "folds" else row["num_seeds"])
-    lines = [
-        f"| metric | this model | mean of the configuration over {number} {replicates} [95 % interval] |",
-        "|---|---|---|",
-    ]
+    lines = [f"| metric | this model | {_several_in_words(facts)} |", "|---|---|---|"]
+    names = dict.fromkeys((facts.sweep.metric, *TRIAL_METRICS))
     for split in ("validation", "test"):
-        for name in TRIAL_METRICS:
+        for name in names:
             own, several = facts.result.get(f"{split}_{name}", math.nan), _interval(row, f"{split}_{name}")
             if _is_number(own):
                 lines.append(f"| {split} {name} | {float(own):.4f} | {several} |")
@@ -198,10 +205,24 @@ def _metrics(facts: CardFacts) -> str:
     return text
 
 
+def _several_in_words(facts: CardFacts) -> str:
+    """Return what the last column of the metrics is."""
+    row, replicates = facts.configuration, facts.sweep.replicates
+    number = 0 if row is None else int(row["num_replicates"])
+    if number == 2:
+        return f"both {replicates} of the configuration"
+    if number < 2:
+        return f"the configuration, {number} {replicates.rstrip('s')}"
+    return f"mean of the configuration over {number} {replicates} [95 % interval]"
+
+
 def _interval(row: Mapping[Any, Any] | None, metric: str) -> str:
+    """Return what all replicates of the configuration reached: the mean with its interval, of two both values."""
     if row is None or not _is_number(row.get(f"{metric}_mean")):
         return ""
-    mean, low, high = (float(row[f"{metric}_{part}"]) for part in ("mean", "low", "high"))
+    mean, std, low, high = (float(row[f"{metric}_{part}"]) for part in ("mean", "std", "low", "high"))
+    if row["num_replicates"] == 2 and not math.isnan(std):
+        return ", ".join(f"{value:.4f}" for value in two_values(mean, std))
     return f"{mean:.4f}" if math.isnan(low) else f"{mean:.4f} [{low:.4f}, {high:.4f}]"
 
 
@@ -227,6 +248,12 @@ def _limitations(facts: CardFacts) -> Iterator[str]:
         yield "One seed only: nothing is known of how much another seed would differ, so there are no intervals."
     elif facts.refit is None:
         yield "This is the best of several seeds by validation; the mean of the configuration says what to expect."
+    if row is not None and row["num_replicates"] == 2:
+        yield f"Two {facts.sweep.replicates} only: both values are given, and no interval."
+    if row is not None and row["num_collapsed"]:
+        yield f"{row['num_collapsed']} of {row['num_complete']} trials of the configuration never predict a class."
+    if facts.result_is_collapsed:
+        yield "This model itself never predicted one of the classes on the held-out examples."
     if rows.get("test", _SMALL) < _SMALL:
         yield f"The test split has {rows['test']:,} examples: small differences are within chance."
     if facts.refit is not None:
@@ -252,10 +279,9 @@ def _versions(facts: CardFacts) -> str:
 
 def _configuration(sweep: Sweep, trial_id: str) -> Mapping[Any, Any] | None:
     """Return the row of `summary` that a trial belongs to."""
-    for row in sweep.summary.to_dict("records"):
-        if trial_id in set(sweep.trials_of(row)["trial_id"]):
-            return row
-    return None
+    trials = sweep.trials[(sweep.trials["trial_id"] == trial_id) & (sweep.trials["status"] == "complete")]
+    rows = sweep.summary[sweep.summary[KEY].isin(trials[KEY])]
+    return rows.to_dict("records")[0] if len(rows) else None
 
 
 def _source(facts: CardFacts) -> str:

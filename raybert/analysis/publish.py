@@ -20,9 +20,8 @@ from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
-from raybert.config import load_stored_config
 from raybert.files import atomic_folder, atomic_path, write_text
-from raybert.sweeping.folder.best import best_trials, read_refit
+from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.tables import (
     BEST_CONFIGURATIONS,
@@ -99,7 +98,8 @@ def _remove_old_names(folder: Path) -> None:
 def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
-    _write_table(sweep.folder, EQUAL_COST, equal_cost_table(sweep.trials, sweep.evaluations))
+    table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric)
+    _write_table(sweep.folder, EQUAL_COST, table)
     for name in ("accuracy", "cost", "samples_per_pass", "learning_curves"):
         plots.save_figure(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
 
@@ -136,7 +136,7 @@ def _write_selected(sweep: Sweep) -> None:
     overlap = overlap_table(sweep.agreement)
     _write_table(sweep.folder, OVERLAP, overlap)
     if not overlap.empty:
-        plots.save_figure(plots.draw_overlap(overlap), pictures / "overlap.png")
+        plots.save_figure(plots.draw_overlap(overlap, sweep.configurations.headers), pictures / "overlap.png")
     pools = sweep.pools()
     subsets = list(sweep.subsets(of_pools=pools))
     if not subsets:
@@ -152,15 +152,6 @@ def _write_selected(sweep: Sweep) -> None:
         plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
 
 
-def _best_trials(sweep: Sweep) -> list[str]:
-    """Return the finished trials of the best configuration by `train.best_metric`, best first."""
-    resolved = sweep.folder / "resolved.yaml"
-    metric = load_stored_config(resolved).train.best_metric if resolved.exists() else "accuracy"
-    finished = sweep.comparable_trials().set_index("trial_id")
-    values = {str(trial_id): float(value) for trial_id, value in finished[f"validation_{metric}"].items()}
-    return best_trials(sweep.plan["trials"], values, metric)
-
-
 def _write_best(sweep: Sweep) -> None:
     """Publish the best trial of the best configuration, both chosen on validation; draw what it measured.
 
@@ -168,7 +159,7 @@ def _write_best(sweep: Sweep) -> None:
     """
     from raybert.analysis.plots.monitor import write_monitor_plots
 
-    ordered = _best_trials(sweep)
+    ordered = sweep.best_trials
     if not ordered:  # the metric is undefined in all of them
         return
     write_monitor_plots(sweep.folder / "trials" / ordered[0], sweep.folder / "plots" / "monitor")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raybert.config.metrics import TRIAL_METRICS
+from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
 from raybert.tables.runs import TRIALS
 from raybert.tables.schema import Column, Table, computed
 
-COMPARED = ("test_accuracy", "test_macro_f1")
-"""Metrics of which strategies are compared with the baselines."""
+COMPARED = tuple(f"test_{name}" for name in TRIAL_METRICS)
+"""Metrics of which configurations are compared with the baselines; the metric of the sweep is one more."""
 BASELINES = ("random", "all")
-SUMMARIZED = (*(f"test_{name}" for name in TRIAL_METRICS), "validation_accuracy", "validation_macro_f1")
-"""Metrics of which there are means and intervals."""
+SUMMARIZED = (*COMPARED, *(f"validation_{name}" for name in EVALUATION_METRICS))
+"""Metrics of which there are means and intervals; the metric of the sweep is one more."""
 COSTS = (
+    "total_examples",
+    "signal_examples_seen",
     "train_seconds",
     "selection_seconds",
     "signal_seconds",
@@ -32,6 +34,9 @@ _COUNTS = {
     "num_seeds": "seeds of the complete trials",
     "num_folds": "folds of the complete trials",
     "folds": "m of the cross-validation; 1: none",
+    "num_replicates": "what means are over: seeds, or folds (each the mean of its seeds)",
+    "num_collapsed": "trials that never predict a class (`num_never_predicted`)",
+    "num_weak": "trials that are no better on validation than its most frequent class (`is_weak`)",
 }
 
 
@@ -50,12 +55,15 @@ def _whole(name: str, description: str) -> Column:
 def _interval(name: str, mean: str, of_what: str) -> Iterator[Column]:
     yield _number(mean, f"mean of {of_what} over seeds (or folds)")
     yield _number(f"{name}_std", f"standard deviation of {of_what} (ddof 1)")
-    yield _number(f"{name}_low", f"lower end of the 95 % interval of {of_what}")
+    yield _number(
+        f"{name}_low", f"lower end of the 95 % interval of {of_what}; NaN: fewer than 3 replicates, or all equal"
+    )
     yield _number(f"{name}_high", f"upper end of the 95 % interval of {of_what}")
 
 
 def _differences(baseline: str) -> Iterator[Column]:
-    yield _whole(f"num_pairs_{baseline}", f"pairs with `{baseline}` (the same seed and fold)")
+    yield _whole(f"num_pairs_{baseline}", f"pairs with `{baseline}` (the same seed, fold and grid point)")
+    yield _whole(f"num_replicates_{baseline}", "what the differences are over: seeds, or folds (means of their pairs)")
     for metric in COMPARED:
         name, of_what = f"{metric}_vs_{baseline}", f"the paired difference of {metric} to `{baseline}`"
         yield from _interval(name, name, of_what)
@@ -71,11 +79,20 @@ SUMMARY = Table(
         *(column for name in SUMMARIZED for column in _interval(name, f"{name}_mean", name)),
         *(column for baseline in BASELINES for column in _differences(baseline)),
         *(_number(f"{name}_mean", f"mean of {name}", TRIALS[name].unit) for name in COSTS),
-        _number("holm_p", "test_accuracy_vs_random_p with Holm's correction over all such comparisons"),
+        _text("metric", "the metric that the sweep is about: its `train.best_metric`"),
+        _number(
+            "holm_p", "p-value of the metric's difference to `random`, with Holm's correction over all of the table"
+        ),
         _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
         _text("note", "what the row lacks, in words"),
+        TRIALS["configuration"],
     ),
     grid_after="budget",
+    further=(
+        _number(
+            "<split>_<metric>_mean", "of a `best_metric` that is not among these, with its interval and differences"
+        ),
+    ),
     suffixes=(".parquet", ".csv"),
 )
 
@@ -84,8 +101,6 @@ _PAIR = (
     _text("strategy_a", "one strategy"),
     _text("strategy_b", "the other"),
 )
-PAIR_KEYS = tuple(column.name for column in _PAIR)
-"""Which strategies are compared, and where."""
 AGREEMENT = Table(
     "agreement",
     "two strategies at a budget, a seed and a fold: how far their subsets agree (`Sweep.agreement`)",
@@ -99,11 +114,12 @@ AGREEMENT = Table(
         _number("spearman", "rank correlation of the scores of the whole pool; NaN: one has none"),
         _number("ranking", "1: both scores rank the pool alike, -1: in reverse, 0: differently, NaN: unknown"),
     ),
+    grid_after="budget",
 )
 
 OVERLAP = Table(
     "overlap",
-    "two strategies at a budget: how far their subsets agree, as means over seeds and folds",
+    "two strategies at a budget and grid point: how far their subsets agree, as means over seeds and folds",
     (
         *_PAIR,
         _number("pool_size", TRIALS["pool_size"].description, "examples"),
@@ -114,21 +130,26 @@ OVERLAP = Table(
         _number("spearman", "rank correlation of the scores of the whole pool; NaN: one has none"),
         _whole("num_seeds", "seeds behind the means"),
     ),
+    grid_after="budget",
     suffixes=(".parquet", ".csv"),
 )
 
 EQUAL_COST = Table(
     "equal_cost",
-    "a strategy once a multiple of what `random` costs is spent",
+    "a configuration once a multiple of what `random` costs at the same budget and grid point is spent",
     (
         _whole("budget", "that of `random`"),
+        TRIALS["configuration"],
         _text("strategy", TRIALS["strategy"].description),
         _text("role", TRIALS["role"].description),
+        _text("cost", "what is counted: `examples` (as in `total_examples`), or `seconds`"),
         _number("cost_of_random", "how many times the cost of `random` is spent"),
-        _number("seconds", "that cost", "s"),
-        _number("validation_accuracy", "mean over seeds of the best accuracy on validation within the cost"),
+        _number("spent", "that cost, in examples or seconds"),
+        _number("validation_accuracy", "mean over seeds of the accuracy of the best evaluation within the cost"),
         _whole("num_seeds", "seeds, with folds seeds x folds"),
         _whole("num_begun", "those that have an evaluation within the cost"),
     ),
+    grid_after="budget",
+    further=(_number("validation_<metric>", "of that evaluation, where `best_metric`, which chooses it, is another"),),
     suffixes=(".csv",),
 )

@@ -19,6 +19,12 @@ _KEYS = (
 TRIAL_KEYS = tuple(column.name for column in _KEYS)
 """What identifies a run, in front of every table of runs."""
 
+_CONFIGURATION = Column(
+    "configuration",
+    "text",
+    "what is compared, over seeds and folds: the strategy, and of budget and grid what varies",
+    origin="tables",
+)
 _BEST, _THIS = "the best evaluation", "this evaluation"
 _IN_FRONT = tuple(name for name in EVALUATION_METRICS if name != "loss")
 _FURTHER = tuple(name for name in METRICS if name not in EVALUATION_METRICS)
@@ -58,6 +64,40 @@ TRIALS = Table(
         Column("grid", "text", "the varied hyperparameters, as JSON", origin="plan"),
         Column("signal_seconds_shared", "number", "its signals, shared by the runs of the sweep that read them", "s"),
         Column("notes", "text", "what a user should know of the run, joined by `; `", optional=True),
+        Column(
+            "signal_examples_seen",
+            "count",
+            "what went forward and backward in the runs behind its signals, as if trained for this run alone",
+            "examples",
+            origin="tables",
+        ),
+        Column(
+            "total_examples",
+            "count",
+            "forward passes of single examples in all: 3 for one that is trained on (the backward pass counts as two), "
+            "1 for one that is scored, signals included; evaluation is not counted",
+            "examples",
+            origin="tables",
+        ),
+        Column(
+            "num_never_predicted",
+            "count",
+            "classes with 5 or more held-out examples that the run never predicts; if it predicts one only, all others",
+            origin="tables",
+        ),
+        Column(
+            "validation_majority",
+            "number",
+            "share of the most frequent class on validation: the accuracy of always saying that",
+            origin="tables",
+        ),
+        Column(
+            "is_weak",
+            "count",
+            "1: its validation accuracy is not above `validation_majority` beyond chance (one-sided 5 %)",
+            origin="tables",
+        ),
+        _CONFIGURATION,
     ),
     grid_after="error",
     suffixes=(".parquet", ".csv"),
@@ -80,6 +120,7 @@ EVALUATIONS = Table(
         *(metric_column("validation", name, _THIS) for name in _IN_FRONT),
         Column("learning_rate", "number", "of the step before"),
         Column("seconds", "number", "training, evaluation and selection so far, without signals", "s"),
+        _CONFIGURATION,
     ),
     grid_after="budget",
     suffixes=(".parquet", ".csv"),

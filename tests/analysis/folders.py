@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raybert.config import dump_yaml, validate_config
+
 WHOLE_POOL = ("all", "infobatch", "loss_threshold")
 FAMILIES = {
     "errors": ("el2n", "aum", "grand", "cartography", "forgetting", "ccs", "rho_loss", "ifd", "label_errors"),
@@ -79,12 +81,35 @@ def write_result(folder: Path, spec: Mapping[str, Any], accuracy: float, **more:
     (_made(folder, spec) / "result.json").write_text(json.dumps(result | more))
 
 
+def write_signal_runs(folder: Path, spec: Mapping[str, Any], *runs: str) -> None:
+    """Write which runs a trial has read: all that tables need of its specification."""
+    document = {"spec": {"signal_runs": [{"kind": "proxy", "runs": list(runs)}]}}
+    (_made(folder, spec) / "spec.json").write_text(json.dumps(document))
+
+
+def write_predictions(
+    folder: Path, spec: Mapping[str, Any], labels: Sequence[int], predicted: Sequence[int], classes: int = 2
+) -> None:
+    """Write predictions for validation and test alike, each with a probability of 0.9."""
+    probs = np.full((len(labels), classes), 0.1 / (classes - 1))
+    probs[np.arange(len(labels)), list(predicted)] = 0.9
+    parts = []
+    for split in ("validation", "test"):
+        part = pd.DataFrame(probs.astype(np.float32), columns=[f"prob_{c}" for c in range(classes)])
+        part.insert(0, "label", list(labels))
+        part.insert(0, "row", range(len(labels)))
+        part.insert(0, "split", split)
+        parts.append(part)
+    pd.concat(parts).to_parquet(_made(folder, spec) / "predictions.parquet", index=False)
+
+
 def write_evaluations(folder: Path, spec: Mapping[str, Any], accuracies: Sequence[float], examples: int = 1280) -> None:
     """Write an evaluation per accuracy, evenly over the examples seen."""
     rows = []
     for number, accuracy in enumerate(accuracies):
         seen = examples * (number + 1) // len(accuracies)
         row = {"evaluation": number, "pass": seen / spec["budget"], "step": seen // 32, "examples_seen": seen}
+        row |= {"validation_macro_f1": accuracy - 0.02, "validation_loss": 1 - accuracy, "seconds": seen / 320}
         rows.append(row | {"samples": spec["budget"], "train_loss": 1 - accuracy, "validation_accuracy": accuracy})
     (_made(folder, spec) / "evaluations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -114,6 +139,50 @@ def write_pool(folder: Path, labels: Sequence[int], lengths: Sequence[int]) -> N
 def write_error(folder: Path, spec: Mapping[str, Any], line: str = "ValueError: loss is not finite") -> None:
     """Write what a failed trial leaves."""
     (_made(folder, spec) / "error.txt").write_text(f"{line}\nTraceback (most recent call last):\n  ...\n")
+
+
+def write_grid_sweep(
+    folder: Path,
+    strategies: Sequence[str],
+    points: Sequence[Mapping[str, Any]],
+    accuracies: Mapping[tuple[str, int], Sequence[float]] | Any,
+    **more: Any,
+) -> Path:
+    """Write a sweep over points of a grid, every trial with evaluations and with predictions of both classes.
+
+    Args:
+        folder: for the results.
+        strategies: their names.
+        points: of the grid; an empty one: the grid makes no difference.
+        accuracies: of the seeds by strategy and number of the point, or a function of both.
+        more: of every result.
+    """
+    chosen = accuracies if callable(accuracies) else lambda name, number: accuracies[name, number]
+    trials = [
+        (
+            make_spec(
+                name, seed, 400 if name in WHOLE_POOL else 40, grid=dict(point), trial_id=f"{name}-{number}-{seed}"
+            ),
+            value,
+        )
+        for number, point in enumerate(points)
+        for name in strategies
+        for seed, value in enumerate(chosen(name, number))
+    ]
+    write_plan(folder, [spec for spec, _ in trials], ("no", "yes"))
+    for spec, accuracy in trials:
+        steps = 120 if spec["budget_kind"] == "none" else 40
+        write_result(folder, spec, accuracy, examples_seen=32 * steps, optimizer_steps=steps, **more)
+        curve = accuracy - 0.4 * np.exp(-np.linspace(0.5, 5, 8))
+        write_evaluations(folder, spec, curve.tolist(), 32 * steps)
+        write_predictions(folder, spec, [0, 1] * 20, [0, 1] * 20)
+    return folder
+
+
+def write_resolved(folder: Path, **sections: Any) -> None:
+    """Write the configuration of a sweep, such as `train={"best_metric": "auc_pr"}`."""
+    config = validate_config({"name": "sample", "sweep": {"strategies": ["random"]}, **sections})
+    (folder / "resolved.yaml").write_text(dump_yaml(config))
 
 
 def write_sample_sweep(
@@ -169,6 +238,8 @@ def _write_sample_trial(
         samples_per_pass=passes,
         refilled=7 if spec["strategy"] == "label_errors" else 0,
     )
+    if signal:
+        write_signal_runs(folder, spec, f"proxy-{n}-{spec['seed']}")
     curve = top - 0.6 * np.exp(-np.linspace(0.6, 5, 10)) + generator.normal(0, 0.006, 10)
     write_evaluations(folder, spec, curve.tolist(), 32 * steps)
     scores = _sample_scores(spec, family, generator, labels, lengths)

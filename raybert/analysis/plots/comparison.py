@@ -1,4 +1,4 @@
-"""Strategies beside each other: how good, and at what cost."""
+"""Configurations beside each other: how good, and at what cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from raybert.analysis.plots.labels import label_points
 from raybert.analysis.plots.style import (
@@ -18,101 +17,138 @@ from raybert.analysis.plots.style import (
     add_title,
     budget_colours,
     budget_entries,
+    distinct_short_names,
     kind_entries,
     kind_of,
     number_log_ticks,
     place_legend,
-    short_name,
+    scale_axis,
     tidy,
 )
 from raybert.analysis.results.sweep import Sweep
-from raybert.analysis.statistics.summary import best_configurations
+from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.intervals import two_values
+from raybert.analysis.statistics.scales import Scale
 
 _WIDE = 8.0
 """From this ratio of the largest to the smallest cost on the axis is logarithmic."""
 _TALL = 20
+_COSTS = {
+    "total_examples": "forward passes of examples (training counts 3), signals included",
+    "total_seconds": "seconds on this machine: training + selection + signals",
+}
+_LABEL = "_label"
+_LONGEST_NAME = 60
+_USUAL_NAME = 24
+_LETTER = 0.075  # inches
 
 
 def draw_accuracy(sweep: Sweep) -> Figure:
-    """Return test accuracy per strategy: mean, 95 % interval over seeds (or folds), and every trial as a faint dot.
+    """Return the sweep's metric on test per configuration: mean, 95 % interval, and every trial as a faint dot.
 
-    One row per strategy, best at the top, its budgets in one colour each; the marker tells the budget kind.
+    One row per strategy and point of the grid, the best at the top, its budgets in one colour each; the marker tells
+    the budget kind. Of two seeds there is no interval, but both values; trials that never predict a class are crosses.
     """
-    best = best_configurations(sweep.summary)
-    names = list(best.groupby("strategy")["test_accuracy_mean"].max().sort_values(kind="stable").index)
-    colours = budget_colours(best)
-    most = int(best.groupby("strategy").size().max())
-    figure = Figure(figsize=(7.2, 1.6 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
+    scale, rows = Scale(sweep.metric), _rows(sweep)
+    mean = f"test_{sweep.metric}_mean"
+    best = (scale.sign * rows[mean]).groupby(rows[_LABEL]).max()
+    names = [str(name) for name in best.sort_values(kind="stable").index]
+    colours = budget_colours(rows)
+    most = int(rows.groupby(_LABEL).size().max())
+    labels = _row_labels(names, rows, colours)
+    width = 7.2 + _LETTER * max(0, max(map(len, labels)) - _USUAL_NAME)
+    figure = Figure(figsize=(width, 1.8 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
     axes = figure.subplots()
     for y, name in enumerate(names):
-        rows = best[best["strategy"] == name].sort_values("budget").to_dict("records")
-        for row, shift in zip(rows, _shifts(len(rows)), strict=True):
+        own = rows[rows[_LABEL] == name].sort_values("budget").to_dict("records")
+        for row, shift in zip(own, _shifts(len(own)), strict=True):
             _draw_interval(axes, sweep, row, y + shift, colours[row["budget"]])
-    lines = _draw_baselines(axes, best, colours)
-    axes.set_yticks(range(len(names)), [_row_label(name, best, colours) for name in names])
+    lines = _draw_baselines(axes, rows, colours, mean)
+    axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(f"test accuracy (mean and 95 % interval over {sweep.replicates}; faint: single trials)")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.set_xlabel(f"test {scale.words}\n({_what_is_drawn(rows, sweep.replicates)})")
+    scale_axis(axes, "x", scale)
     if len(names) > _TALL:
         axes.tick_params(axis="x", labeltop=True)
     add_title(axes, "Which strategy finds the examples worth training on?")
     tidy(axes, grid="x")
-    kinds = {kind_of(row) for row in best.to_dict("records")}
-    place_legend(figure, [*budget_entries(colours), *kind_entries(kinds), *lines])
+    kinds = {kind_of(row) for row in rows.to_dict("records")}
+    place_legend(figure, [*budget_entries(colours), *kind_entries(kinds), *lines, *_collapse_entry(rows)])
     return figure
 
 
 def draw_cost(sweep: Sweep) -> Figure:
-    """Return test accuracy against total cost: training, selection, and signals as if computed for it alone.
+    """Return the sweep's metric on test against total cost, in examples and beside it in seconds.
 
-    One named point per strategy, at its largest budget; its smaller budgets are joined to it by a line. The grey
-    steps are the best accuracy that any strategy reaches for the cost.
+    One named point per strategy and point of the grid, at its largest budget; its smaller budgets are joined to it by
+    a line. The grey steps are the best that any reaches for the cost. Examples are the same on any machine, seconds
+    vary with its load.
     """
-    best = best_configurations(sweep.summary).dropna(subset=["total_seconds_mean", "test_accuracy_mean"])
-    colours = budget_colours(best)
-    crowd = max(0, best["strategy"].nunique() - 10)
-    figure = Figure(figsize=(7.6 + 0.07 * crowd, 5.2 + 0.11 * crowd), layout="constrained")
-    axes = figure.subplots()
-    named: dict[str, tuple[float, float]] = {}
-    for name, rows in best.sort_values("budget", kind="stable").groupby("strategy", sort=False):
-        seconds, accuracy = rows["total_seconds_mean"].to_numpy(), rows["test_accuracy_mean"].to_numpy()
-        axes.plot(seconds, accuracy, color=GREY, linewidth=0.7, alpha=0.6, zorder=2)
-        for row, x, y in zip(rows.to_dict("records"), seconds, accuracy, strict=True):
-            is_named = x == seconds[-1] and y == accuracy[-1]
-            size, alpha = (5.5, 1.0) if is_named else (4.0, 0.6)
-            axes.plot(
-                x, y, KINDS[kind_of(row)][0], color=colours[row["budget"]], markersize=size, alpha=alpha, zorder=3
-            )
-        named[str(name)] = float(seconds[-1]), float(accuracy[-1])
-    _draw_front(axes, best)
-    _scale_costs(axes, best["total_seconds_mean"])
-    axes.set_ylabel("test accuracy (mean over seeds)")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    add_title(axes, "What does each strategy's accuracy cost?")
-    tidy(axes, grid="both")
-    kinds = {kind_of(row) for row in best.to_dict("records")}
+    rows = _rows(sweep)
+    costs = [cost for cost in _COSTS if rows[f"{cost}_mean"].notna().any()]
+    colours = budget_colours(rows)
+    crowd = max(0, rows[_LABEL].nunique() - 10)
+    size = 7.6 + 0.07 * crowd, 5.2 + 0.11 * crowd
+    figure = Figure(figsize=(size[0] * max(1.0, 0.85 * len(costs)), size[1]), layout="constrained")
+    panels = figure.subplots(1, max(1, len(costs)), sharey=True, squeeze=False)[0]
+    for axes, cost in zip(panels, costs, strict=False):
+        _draw_costs(axes, rows, cost, sweep.metric, colours)
+    scale = Scale(sweep.metric)
+    panels[0].set_ylabel(f"test {scale.words} (mean over {sweep.replicates})")
+    scale_axis(panels[0], "y", scale)
+    add_title(panels[0], f"What does each strategy's {scale.words} cost?")
+    kinds = {kind_of(row) for row in rows.to_dict("records")}
     front = Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="best for the cost")
     place_legend(figure, [*budget_entries(colours), *kind_entries(kinds), front])
-    others = list(zip(best["total_seconds_mean"], best["test_accuracy_mean"], strict=True))
-    label_points(axes, list(named.values()), [short_name(name) for name in named], avoid=others)
+    for axes, cost in zip(panels, costs, strict=False):
+        _name_points(axes, rows, cost, sweep.metric)
     return figure
 
 
+def _rows(sweep: Sweep) -> pd.DataFrame:
+    """Return the finished rows of the summary, with the name of each row of a plot."""
+    rows = sweep.summary[sweep.summary["num_complete"] > 0]
+    rows = rows.dropna(subset=[f"test_{sweep.metric}_mean"])
+    return rows.assign(**{_LABEL: [sweep.configurations[name].label for name in rows[KEY]]})
+
+
 def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, colour: str) -> None:
-    mean, low, high = (row[f"test_accuracy_{end}"] for end in ("mean", "low", "high"))
-    seeds = sweep.trials_of(row)["test_accuracy"]
-    axes.plot(seeds, np.full(len(seeds), y), "o", color=colour, alpha=0.25, markersize=3.5, zorder=2)
-    axes.errorbar(
-        mean,
-        y,
-        xerr=None if np.isnan(low) else [[mean - low], [high - mean]],
-        fmt=KINDS[kind_of(row)][0],
-        color=colour,
-        capsize=2.5,
-        markersize=5.5,
-        linewidth=1.3,
-        zorder=3,
-    )
+    name = f"test_{sweep.metric}"
+    mean, low, high = (row[f"{name}_{end}"] for end in ("mean", "low", "high"))
+    trials = sweep.trials_of(row)
+    marker = KINDS[kind_of(row)][0]
+    collapsed = trials["num_never_predicted"].fillna(0) > 0
+    for values, dot in ((trials.loc[~collapsed, name], "o"), (trials.loc[collapsed, name], "x")):
+        axes.plot(
+            values, np.full(len(values), y), dot, color=colour, alpha=0.35, markersize=3.5, zorder=2, clip_on=False
+        )
+    style: dict[str, Any] = {"color": colour, "markersize": 5.5, "zorder": 3, "clip_on": False}
+    if row["num_replicates"] == 2:
+        axes.plot(two_values(mean, row[f"{name}_std"]), [y, y], "-", color=colour, linewidth=0.7, zorder=3)
+        for value in two_values(mean, row[f"{name}_std"]):
+            axes.plot(value, y, marker, **style)
+        return
+    if not np.isnan(low):
+        axes.errorbar(
+            mean, y, xerr=[[mean - low], [high - mean]], fmt="none", ecolor=colour, capsize=2.5, linewidth=1.3, zorder=3
+        )
+    axes.plot(mean, y, marker, **style)
+
+
+def _what_is_drawn(rows: pd.DataFrame, replicates: str) -> str:
+    """Return what the marks are, by how many replicates there are at most."""
+    most = int(rows["num_replicates"].max())
+    if most == 1:
+        return f"one {replicates.rstrip('s')}"
+    if most == 2:
+        return f"both {replicates}"
+    return f"mean and 95 % interval over {replicates}; faint: single trials"
+
+
+def _collapse_entry(rows: pd.DataFrame) -> list[Line2D]:
+    if not rows["num_collapsed"].any():
+        return []
+    return [Line2D([], [], color=GREY, marker="x", linestyle="", label="a trial that never predicts a class")]
 
 
 def _shifts(count: int) -> np.ndarray:
@@ -120,41 +156,84 @@ def _shifts(count: int) -> np.ndarray:
     return (np.arange(count) - (count - 1) / 2) * min(0.26, 0.75 / count)
 
 
-def _row_label(name: str, best: pd.DataFrame, colours: dict[int, str]) -> str:
+def _row_labels(names: list[str], rows: pd.DataFrame, colours: dict[int, str]) -> list[str]:
+    short = distinct_short_names(names, _LONGEST_NAME)
     if len(colours) > 1:
-        return short_name(name)
-    return f"{short_name(name)}  ({best.loc[best['strategy'] == name, 'budget'].iloc[0]:,})"
+        return short
+    budget = next(iter(colours))
+    return [f"{name}  ({budget:,})" for name in short]
 
 
-def _draw_baselines(axes: Axes, best: pd.DataFrame, colours: dict[int, str]) -> list[Line2D]:
-    """Draw the means of random (per budget) and all through all rows; return their legend entries."""
+def _draw_baselines(axes: Axes, rows: pd.DataFrame, colours: dict[int, str], mean: str) -> list[Line2D]:
+    """Draw the means of random (per budget) and all through all rows; return their legend entries.
+
+    With a grid there are as many as there are points, and no line would be the one to compare with.
+    """
     entries = []
     styles: tuple[tuple[str, Literal["--", ":"]], ...] = (("random", "--"), ("all", ":"))
     for strategy, style in styles:
-        rows = best[(best["strategy"] == strategy) & (best["role"] != "proxy")]
-        for row in rows.to_dict("records"):
-            axes.axvline(
-                row["test_accuracy_mean"], color=colours[row["budget"]], linestyle=style, linewidth=1, zorder=1
-            )
-        if len(rows):
-            entries.append(Line2D([], [], color=GREY, linestyle=style, linewidth=1, label=f"mean of {strategy}"))
+        own = rows[(rows["strategy"] == strategy) & (rows["role"] != "proxy")]
+        if not len(own) or own["budget"].duplicated().any():
+            continue
+        for row in own.to_dict("records"):
+            axes.axvline(row[mean], color=colours[row["budget"]], linestyle=style, linewidth=1, zorder=1)
+        entries.append(Line2D([], [], color=GREY, linestyle=style, linewidth=1, label=f"mean of {strategy}"))
     return entries
 
 
-def _draw_front(axes: Axes, best: pd.DataFrame) -> None:
-    """Draw the best accuracy that is reached at each cost or less."""
-    ordered = best.sort_values("total_seconds_mean", kind="stable")
-    front = ordered[ordered["test_accuracy_mean"] > ordered["test_accuracy_mean"].cummax().shift(fill_value=-np.inf)]
-    seconds, highest = front["total_seconds_mean"], front["test_accuracy_mean"]
-    axes.step(seconds, highest, where="post", color=GREY, linewidth=1, linestyle="--", zorder=1)
+def _draw_costs(axes: Axes, rows: pd.DataFrame, cost: str, metric: str, colours: dict[int, str]) -> None:
+    known = rows.dropna(subset=[f"{cost}_mean"])
+    for _, own in known.sort_values("budget", kind="stable").groupby(_LABEL, sort=False):
+        spent, reached = own[f"{cost}_mean"].to_numpy(), own[f"test_{metric}_mean"].to_numpy()
+        axes.plot(spent, reached, color=GREY, linewidth=0.7, alpha=0.6, zorder=2)
+        for row, x, y in zip(own.to_dict("records"), spent, reached, strict=True):
+            is_named = x == spent[-1] and y == reached[-1]
+            axes.plot(
+                x,
+                y,
+                KINDS[kind_of(row)][0],
+                color=colours[row["budget"]],
+                markersize=5.5 if is_named else 4.0,
+                alpha=1.0 if is_named else 0.6,
+                zorder=3,
+                clip_on=False,
+            )
+    _draw_front(axes, known, cost, metric)
+    _scale_costs(axes, known[f"{cost}_mean"], _COSTS[cost])
+    tidy(axes, grid="both")
 
 
-def _scale_costs(axes: Axes, seconds: pd.Series[float]) -> None:
-    axes.set_xlabel("cost in seconds: training + selection + signals, each strategy on its own (mean over seeds)")
-    low, high = float(seconds.min()), float(seconds.max())
-    if low <= 0 or high / low < _WIDE:
-        axes.margins(x=0.12, y=0.08)
-        return
-    axes.set_xscale("log")
-    number_log_ticks(axes.xaxis)
+def _name_points(axes: Axes, rows: pd.DataFrame, cost: str, metric: str) -> None:
+    """Write the names beside the points; limits are final only now."""
+    x, y = f"{cost}_mean", f"test_{metric}_mean"
+    known = rows.dropna(subset=[x]).sort_values("budget", kind="stable")
+    largest = known.drop_duplicates(_LABEL, keep="last")
+    points = list(zip(largest[x], largest[y], strict=True))
+    others = list(zip(known[x], known[y], strict=True))
+    label_points(axes, points, distinct_short_names([str(name) for name in largest[_LABEL]]), avoid=others)
+
+
+def _draw_front(axes: Axes, rows: pd.DataFrame, cost: str, metric: str) -> None:
+    """Draw the best that is reached at each cost or less."""
+    ordered = rows.sort_values(f"{cost}_mean", kind="stable")
+    reached = ordered[f"test_{metric}_mean"]
+    gain = Scale(metric).sign * reached
+    is_better = gain > gain.cummax().shift(fill_value=-np.inf)
+    axes.step(
+        ordered.loc[is_better, f"{cost}_mean"],
+        reached[is_better],
+        where="post",
+        color=GREY,
+        linewidth=1,
+        linestyle="--",
+        zorder=1,
+    )
+
+
+def _scale_costs(axes: Axes, costs: pd.Series[float], words: str) -> None:
+    axes.set_xlabel(words, fontsize=9)
+    low, high = float(costs.min()), float(costs.max())
+    if low > 0 and high / low >= _WIDE:
+        axes.set_xscale("log")
+        number_log_ticks(axes.xaxis)
     axes.margins(x=0.12, y=0.08)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from raybert.analysis.plots.style import DASHES, PALETTE, add_title, number_log_ticks, short_name, tidy
+from raybert.analysis.plots.style import (
+    DASHES,
+    PALETTE,
+    add_title,
+    distinct_short_names,
+    number_log_ticks,
+    scale_axis,
+    tidy,
+)
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.configurations import KEY, Configurations, has_budget
+from raybert.analysis.statistics.points import grid_points
+from raybert.analysis.statistics.scales import Scale
 
 _NAMED = 4
 """Strategies that one legend entry names before it counts the others."""
@@ -22,29 +34,31 @@ _WIDE = 20.0
 
 
 def draw_samples_per_pass(sweep: Sweep) -> Figure:
-    """Return how many examples each pass of each strategy trained on, one line per strategy (mean over seeds).
+    """Return how many examples each pass of each configuration trained on, one line each (mean over seeds).
 
-    Strategies with the same line at a budget share it and its legend entry.
+    Configurations with the same line at a budget share it and its legend entry.
     """
     complete = sweep.comparable_trials()
-    several = complete.loc[complete["budget_kind"] != "none", "budget"].nunique() > 1
+    several = complete.loc[has_budget(complete), "budget"].nunique() > 1
     lines: dict[tuple[str, tuple[float, ...]], list[str]] = {}
-    for (strategy, budget, kind), group in complete.groupby(["strategy", "budget", "budget_kind"], sort=False):
+    for name, group in complete.groupby(KEY, sort=False):
         passes = [list(counts) for counts in group["samples_per_pass"]]
         shortest = min(len(counts) for counts in passes)
         mean = tuple(np.mean([counts[:shortest] for counts in passes], axis=0))
-        heading = f"budget {budget:,}:\n" if several and kind != "none" else ""
-        lines.setdefault((heading, mean), []).append(short_name(str(strategy)))
+        budget = sweep.configurations[str(name)].budget
+        heading = f"budget {budget:,}:\n" if several and budget is not None else ""
+        lines.setdefault((heading, mean), []).append(str(name))
+    names = {line: _shared_names(sweep.configurations, own, lines) for line, own in lines.items()}
     figure = Figure(figsize=(8.4, max(4.0, 1.2 + 0.36 * len(lines))), layout="constrained")
     axes = figure.subplots()
-    for i, ((heading, counts), names) in enumerate(lines.items()):
+    for i, (heading, counts) in enumerate(lines):
         axes.plot(
             np.arange(1, len(counts) + 1),
             counts,
             **_line_style(i),
             marker="o" if len(counts) <= 30 else None,
             markersize=3.5,
-            label=heading + _named(names),
+            label=heading + _named(names[heading, counts]),
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("pass over what the strategy chose")
@@ -57,57 +71,95 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
     return figure
 
 
-def draw_learning_curves(sweep: Sweep) -> Figure:
-    """Return validation accuracy against examples seen, mean over seeds, a panel per budget.
+def _shared_names(configurations: Configurations, own: list[str], lines: Mapping[Any, list[str]]) -> list[str]:
+    """Return what a line is called: a strategy by its name alone where no point of the grid has another line."""
+    shown: dict[str, None] = {}
+    for name in own:
+        one = configurations[name]
+        alike = {
+            other
+            for other in (name for names in lines.values() for name in names)
+            if (configurations[other].strategy, configurations[other].budget) == (one.strategy, one.budget)
+        }
+        shown[one.strategy if alike <= set(own) else one.label] = None
+    return distinct_short_names(list(shown))
 
-    With many strategies those that end best and random are in colour, the others grey.
+
+def draw_learning_curves(sweep: Sweep) -> Figure:
+    """Return the sweep's metric on validation against examples seen, mean over seeds.
+
+    A panel per budget and point of the grid, a curve per strategy; of a single strategy a panel per budget, a curve
+    per point. With many curves those that end best and random are in colour, the others grey.
     """
     compared = sweep.trials.loc[sweep.trials["role"] == "trial", ["trial_id", "budget_kind"]]
-    evaluations = sweep.evaluations.merge(compared, on="trial_id")
-    panels = [rows for _, rows in evaluations.groupby(["budget", evaluations["budget_kind"] == "none"])]
-    columns = min(2, max(1, len(panels)))
+    column = f"validation_{sweep.metric}"
+    evaluations = sweep.evaluations.merge(compared, on="trial_id").dropna(subset=[column])
+    panels = list(_panels(sweep, evaluations))
+    columns = max(1, math.ceil(math.sqrt(len(panels)))) if len(panels) > 8 else min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
-    figure = Figure(figsize=(7.2 if columns == 1 else 10.6, 0.6 + 4.0 * rows), layout="constrained")
+    figure = Figure(figsize=(7.2 if columns == 1 else 5.3 * columns, 0.6 + 4.0 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_curves(axes, panel)
+    scale = Scale(sweep.metric)
+    for axes, (title, panel) in zip(grid.flat, panels, strict=False):
+        _draw_curves(axes, panel, column, scale)
+        axes.set_title(title, loc="left", fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
+    if panels:
+        scale_axis(grid.flat[0], "y", scale)
     figure.supxlabel("examples seen (repetitions included)", fontsize=10)
-    figure.supylabel("validation accuracy (mean over seeds)", fontsize=10)
+    figure.supylabel(f"validation {scale.words} (mean over seeds)", fontsize=10)
     figure.suptitle("How fast does each strategy learn?", fontsize=11)
     return figure
 
 
-def _draw_curves(axes: Axes, panel: pd.DataFrame) -> None:
+_CURVE = "_curve"
+
+
+def _panels(sweep: Sweep, evaluations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield title and evaluations of every panel, with the name of each row's curve in it."""
+    known = sweep.configurations
+    others = [column for column in known.headers if column in evaluations]
+    by_point = bool(others) and evaluations["strategy"].nunique() > 1
+    for point, at_point in grid_points(evaluations, others if by_point else ()):
+        budgets = at_point.groupby(["budget", ~has_budget(at_point)], sort=True)
+        for (budget, whole), rows in budgets:
+            title = f"{'whole pool' if whole else 'budget'} {budget:,}"
+            if point:
+                most = max((known[name] for name in rows[KEY].unique()), key=lambda one: len(one.point))
+                title = f"{title}, {most.point}" if most.point else title
+            curves = [
+                known[name].strategy if by_point else known[name].point or known[name].strategy for name in rows[KEY]
+            ]
+            yield title, rows.assign(**{_CURVE: curves})
+
+
+def _draw_curves(axes: Axes, panel: pd.DataFrame, column: str, scale: Scale) -> None:
     curves = {
-        str(strategy): group.groupby("evaluation")[["examples_seen", "validation_accuracy"]].mean()
-        for strategy, group in panel.groupby("strategy", sort=False)
+        str(name): group.groupby("evaluation")[["examples_seen", column]].mean()
+        for name, group in panel.groupby(_CURVE, sort=False)
     }
-    shown = _worth_colour({name: curve["validation_accuracy"].iloc[-1] for name, curve in curves.items()})
+    shown = _worth_colour({name: scale.sign * float(curve[column].iloc[-1]) for name, curve in curves.items()})
+    short = dict(zip(shown, distinct_short_names(shown), strict=True))
     for name in [*(name for name in curves if name not in shown), *shown]:
         style = _line_style(shown.index(name)) if name in shown else {"color": "#c9c9c9", "linewidth": 0.8}
         if name == "random":
             style = {"color": "black", "linestyle": "--", "linewidth": 1.8}
         curve = curves[name]
-        axes.plot(
-            curve["examples_seen"],
-            curve["validation_accuracy"],
-            label=short_name(name) if name in shown else f"_{name}",
-            **style,
-        )
+        axes.plot(curve["examples_seen"], curve[column], label=short.get(name, f"_{name}"), **style)
     num_grey = len(curves) - len(shown)
     if num_grey:
         axes.plot([], [], color="#c9c9c9", linewidth=0.8, label=f"{num_grey} others")
-    whole = panel["budget_kind"].iloc[0] == "none"
-    axes.set_title(f"{'whole pool' if whole else 'budget'} {panel['budget'].iloc[0]:,}", loc="left", fontsize=10)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    axes.legend(frameon=False, fontsize=7.5, loc="lower right")
+    axes.legend(frameon=False, fontsize=7.5, loc="lower right" if scale.sign > 0 else "upper right")
     tidy(axes, grid="y")
 
 
 def _worth_colour(final: dict[str, float]) -> list[str]:
-    """Return the strategies to name: random, and those that end best."""
+    """Return the curves to name: random, and those that end best.
+
+    Args:
+        final: of every curve its end, higher = better.
+    """
     ranked = sorted((name for name in final if name != "random"), key=lambda name: -np.nan_to_num(final[name]))
     return ranked[:_COLOURED] + (["random"] if "random" in final else [])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,6 +23,7 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
+from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.subsets import POOL
 
 _CELL = 0.34  # inches: room for two digits
@@ -30,29 +33,30 @@ _MAX_RATIO = 3.0
 _EMPTY = "#f0f0f0"
 
 
-def draw_overlap(overlap: pd.DataFrame) -> Figure:
-    """Return a heat map per budget: Jaccard overlap in the lower triangle, Spearman correlation in the upper.
+def draw_overlap(overlap: pd.DataFrame, headers: Mapping[str, str] | None = None) -> Figure:
+    """Return a heat map per budget and grid point: Jaccard in the lower triangle, Spearman correlation in the upper.
 
     Values are percentages. Strategies that agree stand together (average linkage on 1 - the larger of the two,
-    over all budgets). An empty cell has no value: a strategy without a score of the whole pool has no correlation.
+    over all panels). An empty cell has no value: a strategy without a score of the whole pool has no correlation.
+    Points of the grid at which strategies choose alike share a panel.
 
     Args:
         overlap: rows of `overlap_table`.
+        headers: of the grid's keys that vary, short names.
     """
     names = order_by_agreement(overlap)
-    budgets = sorted(overlap["budget"].unique())
+    panels = _overlap_panels(overlap, headers or {})
     side = _CELL * len(names) + _LETTER * max(len(short_name(name)) for name in names)
     has_scores = overlap["spearman"].notna().any()
-    size = max(6.4, side + 0.3), (side + 0.4) * len(budgets) + (1.9 if has_scores else 1.2)
+    size = max(6.4, side + 0.3), (side + 0.4) * len(panels) + (1.9 if has_scores else 1.2)
     figure = Figure(figsize=size, layout="compressed")
-    grid = list(figure.subplots(len(budgets), 1, squeeze=False)[:, 0])
+    grid = list(figure.subplots(len(panels), 1, squeeze=False)[:, 0])
     images: tuple[AxesImage, ...] = ()
-    for axes, budget in zip(grid, budgets, strict=True):
-        table = overlap[overlap["budget"] == budget]
+    for axes, (point, table) in zip(grid, panels, strict=True):
         images = _draw_triangles(axes, table, names)
         chance = table["jaccard_by_chance"].median()
-        title = f"{budget:,} of {table['pool_size'].iloc[0]:,.0f} examples; by chance Jaccard is {100 * chance:.0f} %"
-        axes.set_title(title, loc="left", fontsize=9)
+        size_words = f"{table['budget'].iloc[0]:,} of {table['pool_size'].iloc[0]:,.0f} examples{point}"
+        axes.set_title(f"{size_words}; by chance Jaccard is {100 * chance:.0f} %", loc="left", fontsize=9)
     for image, words in zip(images, ("below: Jaccard of the sets", "above: Spearman of the scores"), strict=True):
         if image is images[0] or has_scores:
             bar = figure.colorbar(
@@ -63,6 +67,17 @@ def draw_overlap(overlap: pd.DataFrame) -> Figure:
             bar.ax.tick_params(labelsize=7)
     figure.suptitle("Do strategies choose the same examples, and rank the pool alike?", fontsize=11)
     return figure
+
+
+def _overlap_panels(overlap: pd.DataFrame, headers: Mapping[str, str]) -> list[tuple[str, pd.DataFrame]]:
+    """Return the words of the grid points and the rows of every panel; points with the same values share one."""
+    keys = [key for key in headers if key in overlap]
+    panels: dict[str, tuple[list[str], pd.DataFrame]] = {}
+    for _, rows in overlap.groupby(["budget", *keys], dropna=False):
+        point = ", ".join(f"{headers[key]} {rows[key].iloc[0]}" for key in keys if pd.notna(rows[key].iloc[0]))
+        values = rows.drop(columns=keys).sort_values(["strategy_a", "strategy_b"])
+        panels.setdefault(values.to_csv(index=False), ([], rows))[0].append(point)
+    return [("" if len(points) > 1 or not points[0] else f", {points[0]}", rows) for points, rows in panels.values()]
 
 
 def order_by_agreement(overlap: pd.DataFrame) -> list[str]:
@@ -95,7 +110,7 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
     classes = shares.drop_duplicates("label").sort_values(["pool_share", "label"], ascending=[False, True])
     shown = classes.head(_MAX_CLASSES)
     shares = shares[shares["strategy"] != "all"]
-    panels = [rows for _, rows in shares.groupby(["budget", shares["budget_kind"] == "none"])]
+    panels = [rows for _, rows in shares.groupby(["budget", ~has_budget(shares)])]
     sizes = [rows["strategy"].nunique() + 1 for rows in panels]
     longest = max((len(short_name(name)) for name in [*shares["strategy"], POOL]), default=8)
     width = max(6.4, 0.46 * len(shown) + _LETTER * longest + 1.6)
@@ -184,7 +199,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesI
     axes.set_xticks(range(len(labels)), classes["label_name"], rotation=90, fontsize=8)
     axes.set_yticks(range(len(names) + 1), [*map(short_name, names), POOL], fontsize=8)
     cell_grid(axes, len(labels), len(names) + 1)
-    whole = rows["budget_kind"].iloc[0] == "none"
+    whole = not has_budget(rows).iloc[0]
     words = "whole pool: what its passes train on" if whole else f"budget {rows['budget'].iloc[0]:,}"
     axes.set_title(words, loc="left", fontsize=9)
     return image

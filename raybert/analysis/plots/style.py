@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from raybert.analysis.statistics.configurations import has_budget
+from raybert.analysis.statistics.scales import Scale
 from raybert.files import atomic_path
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -40,24 +42,24 @@ def kind_of(row: dict[Any, Any]) -> str:
 
 def budget_colours(rows: pd.DataFrame) -> dict[int, str]:
     """Return a colour per budget, smallest first; what has no budget is dark grey."""
-    limited = sorted(rows.loc[rows["budget_kind"] != "none", "budget"].unique())
+    limited = sorted(rows.loc[has_budget(rows), "budget"].unique())
     colours = {int(budget): PALETTE[i % len(PALETTE)] for i, budget in enumerate(limited)}
-    whole = rows.loc[rows["budget_kind"] == "none", "budget"].unique()
+    whole = rows.loc[~has_budget(rows), "budget"].unique()
     return colours | {int(budget): WHOLE_POOL for budget in whole if budget not in colours}
 
 
-def short_name(name: str) -> str:
+def short_name(name: str, longest: int = _LONGEST_NAME) -> str:
     """Return a label that leaves room for the plot beside it."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
-def distinct_short_names(names: Sequence[str]) -> list[str]:
+def distinct_short_names(names: Sequence[str], longest: int = _LONGEST_NAME) -> list[str]:
     """Return labels as short as `short_name`'s, and distinct.
 
     Names that would read alike lose their middle in place of their end, and get a number if that is not enough.
     """
-    short = [short_name(name) for name in names]
-    half = (_LONGEST_NAME - 1) // 2
+    short = [short_name(name, longest) for name in names]
+    half = (longest - 1) // 2
     short = [f"{n[:half]}…{n[-half:]}" if short.count(s) > 1 else s for n, s in zip(names, short, strict=True)]
     return [f"{s} ({i + 1})" if short.count(s) > 1 else s for i, s in enumerate(short)]
 
@@ -95,6 +97,22 @@ def place_legend(figure: Figure, entries: Sequence[Artist], columns: int = 4) ->
 def add_title(axes: Axes, title: str) -> None:
     """Write the title at the left edge."""
     axes.set_title(title, loc="left", fontsize=11)
+
+
+def scale_axis(axes: Axes, which: Literal["x", "y"], scale: Scale) -> None:
+    """Number an axis of a metric in its own words, and end it where the metric does.
+
+    Points at an end must be drawn with `clip_on=False`.
+    """
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    ends = max(low, scale.lowest), min(high, scale.highest)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if which == "x":
+        axes.set_xlim(*ends)
+    else:
+        axes.set_ylim(*ends)
+    if scale.is_percent:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g} %"))
 
 
 def number_log_ticks(axis: Axis) -> None:

@@ -2,76 +2,154 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.statistics.summary import BETTER, WORSE, best_configurations, verdict_sentences
+from raybert.analysis.statistics.configurations import KEY, Configurations
+from raybert.analysis.statistics.intervals import FEWEST
+from raybert.analysis.statistics.scales import Scale
+from raybert.analysis.statistics.summary import BETTER, WORSE
+from raybert.analysis.statistics.verdicts import difference_words, method_sentences, value_words
 from raybert.display import Row, Style, TextTable
 
-_DIFFERENCE = 5
-"""The column of what a verdict is about."""
 _MARKS: dict[str, tuple[str, Style]] = {BETTER: ("+", "good"), WORSE: ("-", "bad")}
+WARNING = "!"
+"""Mark of a value that a note says more about."""
 
 
-def comparison_table(summary: pd.DataFrame, replicates: str) -> TextTable:
-    """Return the comparison: strategies by mean test accuracy, at equal budget and steps.
+def comparison_table(summary: pd.DataFrame, configurations: Configurations, replicates: str) -> TextTable:
+    """Return the comparison: every configuration, by its mean on test, the best one first.
 
-    Accuracy (with the half-width of its 95 % interval over seeds or folds) and macro-F1 are percentages. The cost is
-    training plus selection plus the strategy's signals, as if it had computed them alone.
+    The metric of the sweep has its 95 % interval over seeds or folds, two seeds both values. Shares are percentages.
+    `trained` counts the examples that went forward and backward, `scored` those that only went forward, both with what
+    the strategy's signals took as if it had computed them alone; `s` is the time that all of that took here.
 
     Args:
         summary: of a sweep.
+        configurations: of the sweep.
         replicates: what means are over: `seeds` or `folds`.
     """
-    columns = ("strategy", "budget", replicates, "accuracy", "macro-F1", "vs random [95 %]", "cost s")
-    best = best_configurations(summary).sort_values("test_accuracy_mean", ascending=False)
+    metric = str(summary["metric"].iloc[0]) if len(summary) else "accuracy"
+    second = "macro_f1" if metric == "accuracy" else "accuracy"
+    interval = " [95 %]" if (summary["num_replicates_random"] >= FEWEST).any() else ""
+    shown = summary[summary["num_complete"] > 0]
     failed = summary[(summary["num_complete"] == 0) & (summary["num_failed"] > 0)]
-    rows = [_row(row) for row in best.to_dict("records")]
+    order = shown[f"test_{metric}_mean"].sort_values(ascending=Scale(metric).sign < 0, kind="stable").index
+    columns = (
+        *("strategy", *configurations.headers.values(), "budget", replicates),
+        *(Scale(metric).words, Scale(second).words, f"vs random{interval}", "trained", "scored", "s"),
+    )
+    rows = [_row(row, configurations, (metric, second)) for row in shown.loc[order].to_dict("records")]
     rows += [
-        Row((str(row["strategy"]), f"{row['budget']:,}", f"0/{row['num_trials']}", "failed"), "bad")
+        Row((*_identity(row, configurations), f"0/{row['num_trials']}", "failed"), "bad")
         for row in failed.to_dict("records")
     ]
-    return TextTable(columns, tuple(rows))
+    num_keys = len(configurations.headers)
+    spare = [number for number in _SPARE if number != _BUDGET or not configurations.budgets_vary]
+    return TextTable(
+        columns, tuple(rows), left=frozenset(range(num_keys + 1)), spare=tuple(num_keys + number for number in spare)
+    )
 
 
-def comparison_lines(summary: pd.DataFrame) -> list[str]:
-    """Return what is to say below the table: what a proxy is, and which differences are significant."""
-    lines = verdict_sentences(summary)[-1:]
-    if (best_configurations(summary)["role"] == "proxy").any():
-        lines.insert(0, "proxy: the model that scored the pool, had one stopped there; it saw the whole pool once.")
-    return lines
+_BUDGET = 1
+_SPARE = (8, 7, 4, 6, _BUDGET, 2, 5)
+"""Columns behind those of the grid that a narrow place does without, the first ones first: seconds, scored, the second
+metric, trained, the budget if it is no part of a name, seeds, the difference."""
 
 
-def _row(row: dict[Any, Any]) -> Row:
+def comparison_lines(summary: pd.DataFrame, best: Mapping[str, Any] | None = None) -> list[str]:
+    """Return what is to say below the table: what a proxy is, which is best, which differences are significant.
+
+    Args:
+        summary: of a sweep.
+        best: its row of the best configuration by validation; None: there is none.
+    """
+    lines = []
+    proxies = summary[(summary["role"] == "proxy") & (summary["num_complete"] > 0)]
+    if len(proxies):
+        lines.append(
+            f"proxy: the model that scored the pool, had one stopped there; it saw the whole pool {_times(proxies)}."
+        )
+    marked = [_is_marked(row) for row in summary.to_dict("records")]
+    if any(marked):
+        lines.append(f"{WARNING}: a trial that never predicts a class, or a weak proxy; see the notes.")
+    if best is not None and (summary["num_complete"] > 0).sum() > 1:
+        metric = str(summary["metric"].iloc[0])
+        value = Scale(metric).value(best[f"validation_{metric}_mean"])
+        lines.append(f"best on validation ({Scale(metric).words} {value}), and in best/: {best[KEY]}.")
+    return [*lines, *_spreadless(summary), *method_sentences(summary)]
+
+
+def _spreadless(summary: pd.DataFrame) -> list[str]:
+    """Say why some means of three or more replicates have no interval."""
+    metric = summary["metric"].iloc[0] if len(summary) else ""
+    for name, count in (
+        (f"test_{metric}_mean", "num_replicates"),
+        (f"test_{metric}_vs_random", "num_replicates_random"),
+    ):
+        if (
+            len(summary)
+            and (
+                summary[name].notna() & (summary[count] >= FEWEST) & summary[name.removesuffix("_mean") + "_low"].isna()
+            ).any()
+        ):
+            return ["A value without an interval is the same in every replicate, which is no certainty."]
+    return []
+
+
+def _times(proxies: pd.DataFrame) -> str:
+    """Return how often proxies saw the pool, from what they were trained on: `once`, `2 times`, `0.5 to 3 times`."""
+    passes = sorted({f"{value:.2g}" for value in proxies["examples_seen_mean"] / proxies["budget"]}, key=float)
+    if passes == ["1"]:
+        return "once"
+    return f"{passes[0]} times" if len(passes) == 1 else f"{passes[0]} to {passes[-1]} times"
+
+
+def _identity(row: Mapping[Any, Any], configurations: Configurations) -> tuple[str, ...]:
+    cells = configurations[row[KEY]].cells
+    return (str(row["strategy"]), *(cells[key] for key in configurations.headers), f"{row['budget']:,}")
+
+
+def _is_marked(row: Mapping[Any, Any]) -> bool:
+    """Tell whether a note says more of a row: it has collapsed, or is a weak proxy."""
+    return bool(row["num_collapsed"] or (row["num_weak"] and row["role"] == "proxy"))
+
+
+def _row(row: dict[Any, Any], configurations: Configurations, metrics: tuple[str, str]) -> Row:
+    metric, second = metrics
     seeds = str(row["num_seeds"])
     if row["folds"] > 1:
         seeds = f"{row['num_folds']} x {seeds}" if row["num_seeds"] > 1 else str(row["num_folds"])
     if row["num_failed"]:
         seeds = f"{seeds} ({row['num_failed']} failed)"
     mark, style = _MARKS.get(row["verdict"], ("", ""))
+    identity = _identity(row, configurations)
+    warning = WARNING if _is_marked(row) else ""
+    other = row[f"test_{second}_mean"]
     cells = (
-        str(row["strategy"]),
-        f"{row['budget']:,}",
+        *identity,
         seeds,
-        _percent(row, "test_accuracy"),
-        f"{100 * row['test_macro_f1_mean']:.1f}",
-        f"{_difference(row)} {mark}".rstrip(),
-        f"{row['total_seconds_mean']:.1f}",
+        f"{value_words(row, metric)} {warning}".strip(),
+        "" if pd.isna(other) else Scale(second).value(other),
+        f"{difference_words(row)} {mark}".strip(),
+        count_words(row["examples_seen_mean"] + row["signal_examples_seen_mean"]),
+        count_words(row["examples_scored_mean"]),
+        "" if pd.isna(row["total_seconds_mean"]) else f"{row['total_seconds_mean']:.1f}",
     )
-    return Row(cells, "dim" if row["role"] == "proxy" else "", ((_DIFFERENCE, style),))
+    styles: tuple[tuple[int, Style], ...] = ((len(identity) + 3, style),)
+    if warning:
+        styles = (*styles, (len(identity) + 1, "bad"))
+    return Row(cells, "dim" if row["role"] == "proxy" else "", styles)
 
 
-def _percent(row: dict[Any, Any], metric: str) -> str:
-    mean, low, high = (row[f"{metric}{suffix}"] for suffix in ("_mean", "_low", "_high"))
-    half = (high - low) / 2
-    return f"{100 * mean:.1f}" if math.isnan(half) else f"{100 * mean:.1f} ±{100 * half:.1f}"
-
-
-def _difference(row: dict[Any, Any]) -> str:
-    mean, low, high = (row[f"test_accuracy_vs_random{suffix}"] for suffix in ("", "_low", "_high"))
-    if math.isnan(mean):
+def count_words(count: float) -> str:
+    """Return a number of examples in at most five letters: `640`, `12.8k`, `1.30M`; nothing for what is not known."""
+    if pd.isna(count):
         return ""
-    interval = "" if math.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * mean:+.1f}{interval}"
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            value = count / size
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{unit}"
+    return f"{count:.0f}"

@@ -9,9 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results.held_out import add_held_out
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.columns import typed_frame
+from raybert.analysis.statistics.configurations import KEY, Configurations, has_budget, table_name
+from raybert.analysis.statistics.equal_cost import FORWARD_PASSES_OF_A_STEP
 from raybert.analysis.statistics.summary import summarize
+from raybert.config import load_stored_config
 from raybert.errors import SweepError
 from raybert.files import read_json
 from raybert.sweeping.folder.trial_folder import TrialFolder
@@ -38,14 +42,20 @@ def load_sweep(folder: str | Path) -> Sweep:
     plan = _read_plan(folder)
     specs = plan["trials"]
     grid_columns = tuple(dict.fromkeys(key for spec in specs for key in spec.get("grid") or {}))
-    trials = _trials_frame(folder, specs, grid_columns)
+    resolved = folder / "resolved.yaml"
+    metric = load_stored_config(resolved).train.best_metric if resolved.exists() else "accuracy"
+    configurations = Configurations.of(specs)
+    trials = _trials_frame(folder, specs, grid_columns).assign(**{KEY: list(configurations.of_runs)})
+    trials = add_held_out(trials, folder, metric)
     return Sweep(
         name=str(plan.get("name", folder.name)),
         folder=folder,
         trials=trials,
         evaluations=_evaluations_frame(folder, trials, grid_columns),
-        summary=summarize(trials[trials["role"] != "part"], grid_columns),
+        summary=summarize(trials[trials["role"] != "part"], grid_columns, metric),
         grid_columns=grid_columns,
+        configurations=configurations,
+        metric=metric,
         plan=plan,
         manifest=read_json(folder / "manifest.json") or {},
     )
@@ -75,20 +85,53 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
                 for key in ("trial_id", "budget", "pool_size", "budget_kind", "total_steps", "grid")
             }
             | {"seed": spec.get("seed", 0), "fold": spec.get("fold", 0), "role": role}
-            | {"strategy": "proxy" if role == "proxy" else spec["strategy"]}
+            | {"strategy": table_name(spec)}
             | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
         )
     frame = typed_frame(records, TRIALS, grid_columns)
     frame["budget"] = _budgets(frame, grid_columns)
     shared = frame[["selection_seconds", "signal_seconds"]].fillna(0.0).sum(axis=1)
     frame["total_seconds"] = frame["train_seconds"] + shared
+    trained = frame["examples_seen"]
+    seen = dict(zip(frame["trial_id"], trained, strict=True))
+    behind = [
+        _signal_examples(folder, trial_id, seen) if seconds > 0 else 0
+        for trial_id, seconds in zip(frame["trial_id"], frame["signal_seconds"].fillna(0.0), strict=True)
+    ]
+    frame["signal_examples_seen"] = pd.Series(behind, index=frame.index, dtype="Int64").where(trained.notna())
+    forward = FORWARD_PASSES_OF_A_STEP * (trained + frame["signal_examples_seen"])
+    frame["total_examples"] = forward + frame["examples_scored"]
     return frame
+
+
+def _signal_examples(folder: Path, trial_id: str, seen: Mapping[str, Any]) -> int | None:
+    """Return what the runs behind a run's signals were trained on in all; None: not known.
+
+    Args:
+        folder: of the sweep.
+        trial_id: of the run.
+        seen: trial id -> examples_seen, of the runs of the plan.
+    """
+    document = read_json(folder / "trials" / trial_id / "spec.json")
+    if document is None:
+        return None
+    spec = document["spec"]
+    read = [run for signal in spec.get("signal_runs") or spec.get("sources") or [] for run in signal["runs"]]
+    total = 0
+    for run in dict.fromkeys(read):
+        examples = seen.get(run)
+        if examples is None:
+            examples = (read_json(folder / "trials" / run / "result.json") or {}).get("examples_seen")
+        if examples is None or pd.isna(examples):
+            return None
+        total += int(examples)
+    return total
 
 
 def _budgets(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.Series[int]:
     """Return the budgets, where a configuration has one: those of whole pools, which differ by fold, are averaged."""
     keys = ["strategy", "role", *grid_columns]
-    is_whole = trials["budget_kind"] == "none"
+    is_whole = ~has_budget(trials)
     means = trials[is_whole].groupby(keys, dropna=False)["budget"].transform("mean")
     crossed = trials[is_whole].groupby(keys, dropna=False)["fold"].transform("nunique") > 1
     return trials["budget"].mask(is_whole & crossed, means.round()).astype("int64")
@@ -123,7 +166,7 @@ def _plain(value: Any) -> Any:
 
 def _evaluations_frame(folder: Path, trials: pd.DataFrame, grid_columns: tuple[str, ...]) -> pd.DataFrame:
     records: list[dict[Any, Any]] = []
-    for trial in trials[[*TRIAL_KEYS, *grid_columns]].to_dict("records"):
+    for trial in trials[[*TRIAL_KEYS, *grid_columns, KEY]].to_dict("records"):
         rows = TrialFolder(folder / "trials" / str(trial["trial_id"])).rows()
         for row in sorted(rows, key=lambda row: int(row["evaluation"])):
             records.append({key: _plain(value) for key, value in row.items()} | trial)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from raybert.analysis.statistics.configurations import KEY, Configurations
+from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.overlap import same_choices, same_rankings
-from raybert.analysis.statistics.summary import describe_folds
+from raybert.analysis.statistics.verdicts import describe_folds
 
 _TWO_CLASSES = (
     "two classes: with one proxy and one checkpoint loss, EL2N, AUM and self-confidence are one ranking; "
     "entropy, margin and least confidence another"
 )
 _MAX_NAMES = 6
+_MAX_NOTES = 8
 _SEVERAL = 5
 """Expected examples of a class from which on its absence is no accident (probability below 1 %)."""
 
@@ -32,12 +35,66 @@ def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, 
         if counts.get(status, 0):
             notes.append(f"{counts[status]} of {len(trials)} trials {words}")
     trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
-    if len(trained) and ((trained["num_seeds"] == 1) & (trained["folds"] == 1)).all():
-        notes.append("one seed: no intervals and no verdicts; give `sweep.seeds` at least 3")
+    most = int(trained["num_replicates"].max()) if len(trained) else FEWEST
+    if most < FEWEST:
+        crossed = (trained["folds"] > 1).any()
+        given = ("one fold" if most == 1 else "two folds") if crossed else ("one seed" if most == 1 else "two seeds")
+        both = "" if most == 1 else "both values are shown, "
+        remedy = "`data.folds`" if crossed else "`sweep.seeds`"
+        notes.append(f"{given}: {both}no intervals and no verdicts; give {remedy} at least {FEWEST}")
     notes += describe_folds(trained)
     if len(trained) and not (trained["strategy"] == "random").any():
         notes.append("no finished `random` trial: no differences to it")
     return tuple(notes)
+
+
+def collapse_notes(trials: pd.DataFrame) -> list[str]:
+    """Name the configurations with trials that never predict a class: their mean is one of two kinds of runs."""
+    compared = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
+    notes = []
+    for name, rows in compared.groupby(KEY, sort=False):
+        collapsed = rows[rows["num_never_predicted"].fillna(0) > 0]
+        if len(collapsed):
+            missing = sorted(set(collapsed["num_never_predicted"].astype(int)))
+            classes = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
+            plural = "" if missing == [1] else "es"
+            seeds = _listed(map(str, sorted(set(collapsed["seed"]))), _MAX_NAMES)
+            notes.append(
+                f"collapse: {name}: {len(collapsed)} of {len(rows)} trials never predict {classes} class{plural} "
+                f"(seed {seeds})"
+            )
+    return _shortened(notes, "configurations have collapsed trials: `num_collapsed` in results/summary")
+
+
+def weak_notes(trials: pd.DataFrame) -> list[str]:
+    """Name the proxies that learned nothing to speak of: what they score is noise to whoever reads it."""
+    complete = trials[(trials["status"] == "complete") & (trials["role"] != "trial")]
+    weak = complete[complete["is_weak"].fillna(0) > 0]
+    notes = []
+    for name, rows in weak.groupby(KEY, sort=False):
+        share, accuracy = rows["validation_majority"].mean(), rows["validation_accuracy"].astype("float64").mean()
+        number = int((complete[KEY] == name).sum())
+        notes.append(
+            f"weak proxy: {name}: {len(rows)} of {number} runs are no better on validation than always saying the most "
+            f"frequent class ({100 * accuracy:.1f} % and {100 * share:.1f} %, within chance): the scores "
+            "that strategies read of it are little more than noise"
+        )
+    return _shortened(notes, "weak proxies: `is_weak` in results/trials")
+
+
+def torn_notes(trial_ids: Sequence[str]) -> list[str]:
+    """Say of which runs it is not known whether they collapsed."""
+    if not trial_ids:
+        return []
+    return [
+        f"predictions.parquet of {_listed(trial_ids, _MAX_NAMES)} cannot be read: whether every class is predicted is "
+        "not known; the same sweep command makes it anew"
+    ]
+
+
+def _shortened(notes: list[str], more: str) -> list[str]:
+    hidden = len(notes) - _MAX_NOTES
+    return notes if hidden <= 0 else [*notes[:_MAX_NOTES], f"{hidden} more {more}"]
 
 
 def ranking_notes(agreement: pd.DataFrame, num_classes: int | None) -> list[str]:
@@ -73,13 +130,13 @@ def class_notes(shares: pd.DataFrame) -> list[str]:
     ]
 
 
-def refill_notes(trials: pd.DataFrame) -> list[str]:
+def refill_notes(trials: pd.DataFrame, configurations: Configurations) -> list[str]:
     """Say which strategies took examples back that their filters had dropped."""
     refilled = trials["refilled"].astype("float64")
-    means = refilled.groupby([trials["strategy"], trials["budget"]], sort=False).mean().reset_index()
+    means = refilled.groupby([trials[KEY], trials["budget"]], sort=False).mean().reset_index()
     return [
-        f"{row['strategy']} at {row['budget']:,} examples: {row['refilled']:,.0f} of them taken back from what its "
-        "filters had dropped"
+        f"{configurations[row[KEY]].label} at {row['budget']:,} examples: {row['refilled']:,.0f} of them taken back "
+        "from what its filters had dropped"
         for row in means.to_dict("records")
         if row["refilled"] >= 0.5
     ]

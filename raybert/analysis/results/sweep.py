@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,19 @@ import pyarrow.parquet as pq
 
 from raybert.analysis.results import notes
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
+from raybert.analysis.results.held_out import add_held_out, unreadable_predictions
 from raybert.analysis.search import Search, load_search
 from raybert.analysis.statistics.columns import typed_frame
+from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
 from raybert.analysis.statistics.overlap import compare_subsets
+from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.subsets import Subset, class_shares
+from raybert.analysis.statistics.summary import summarize
+from raybert.config import METRICS
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.lazy import warn_of_old_name
+from raybert.sweeping.folder.best import best_trials
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
@@ -40,8 +46,11 @@ class Sweep:
         trials: a row per planned run, in the order of the plan; `status` is complete, failed or pending; `role` is
             trial, proxy, or part (a run that only serves a score).
         evaluations: a row per evaluation of every run that has begun.
-        summary: a row per configuration (strategy x budget x grid values), without parts, see `stats.summarize`.
+        summary: a row per configuration (strategy x budget x grid values), without parts, see `summarize`; its verdicts
+            are about `metric`.
         grid_columns: the varied hyperparameters, which are columns of all three tables.
+        configurations: their names, and what varies between them.
+        metric: what the sweep is about: its `train.best_metric`.
         plan: `plan.json`.
         manifest: `manifest.json`, or empty.
         outcome: how the command that ran it ended; None: it was only read.
@@ -53,6 +62,8 @@ class Sweep:
     evaluations: pd.DataFrame
     summary: pd.DataFrame
     grid_columns: tuple[str, ...]
+    configurations: Configurations
+    metric: str
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
     outcome: Outcome | None = None
@@ -75,7 +86,13 @@ class Sweep:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the tables should know: what is missing, and where nothing can be compared."""
-        return notes.comparison_notes(self.trials, self.summary)
+        torn = unreadable_predictions(self.trials, self.folder)
+        return (
+            *notes.comparison_notes(self.trials, self.summary),
+            *notes.collapse_notes(self.trials),
+            *notes.weak_notes(self.trials),
+            *notes.torn_notes(torn),
+        )
 
     @cached_property
     def selection_notes(self) -> tuple[str, ...]:
@@ -85,7 +102,7 @@ class Sweep:
             *notes.ranking_notes(self.agreement, self.num_classes),
             *notes.choice_notes(self.agreement),
             *notes.class_notes(self.class_shares),
-            *notes.refill_notes(trials),
+            *notes.refill_notes(trials, self.configurations),
             *notes.conflict_notes(trials, self.folder),
         )
 
@@ -108,9 +125,47 @@ class Sweep:
         """What means and intervals are over: `seeds`, or `folds` (each the mean of its seeds)."""
         return "folds" if (self.summary["folds"] > 1).any() else "seeds"
 
-    def comparison(self) -> TextTable:
-        """Return the strategies by mean test accuracy, each at its best configuration by validation."""
-        return comparison_table(self.summary, self.replicates)
+    @cached_property
+    def best_trials(self) -> tuple[str, ...]:
+        """The ids of the best configuration's finished trials, best first, by `metric` on validation.
+
+        As for `best/`, `sweep.keep_best` and `sweep.refit`; empty: the metric is undefined in all of them.
+        """
+        finished = self.comparable_trials().set_index("trial_id")
+        column = f"validation_{self.metric}"
+        known = finished[column].items() if column in finished else ()
+        values = {str(trial_id): float(value) for trial_id, value in known}
+        return tuple(best_trials(self.plan["trials"], values, self.metric))
+
+    def best(self) -> dict[str, Any] | None:
+        """Return the row of `summary` of the best configuration by validation; None: there is none."""
+        if not self.best_trials:
+            return None
+        trials = self.trials.set_index("trial_id")
+        rows = self.summary[self.summary[KEY] == trials.loc[self.best_trials[0], KEY]]
+        return {str(name): value for name, value in rows.iloc[0].items()}
+
+    def summary_of(self, metric: str) -> pd.DataFrame:
+        """Return `summary` with `holm_p` and `verdict` about another metric, which is measured if runs did not.
+
+        Raises:
+            SweepError: no metric has this name.
+        """
+        if metric not in METRICS:
+            raise SweepError(f"metric: must be one of {', '.join(METRICS)}, got {metric!r}")
+        trials = add_held_out(self.trials.copy(), self.folder, metric)
+        if f"test_{metric}" not in trials:
+            raise SweepError(f"metric: {metric} needs kept predictions of finished trials, of which there are none")
+        return summarize(trials[trials["role"] != "part"], self.grid_columns, metric)
+
+    def comparison(self, metric: str | None = None) -> TextTable:
+        """Return all configurations by their mean on test, best first.
+
+        Args:
+            metric: what they are compared by; default: the metric of the sweep.
+        """
+        summary = self.summary if metric in (None, self.metric) else self.summary_of(str(metric))
+        return comparison_table(summary, self.configurations, self.replicates)
 
     def comparable_trials(self) -> pd.DataFrame:
         """Return the complete trials of strategies: no proxies, no parts."""
@@ -120,11 +175,8 @@ class Sweep:
     def trials_of(self, configuration: Mapping[Any, Any]) -> pd.DataFrame:
         """Return the complete trials behind a row of `summary`."""
         trials = self.trials
-        mask = trials["status"] == "complete"
-        for column in ("strategy", "role", "budget", *self.grid_columns):
-            value = configuration[column]
-            mask &= trials[column].isna() if pd.isna(value) else trials[column] == value
-        return trials[mask]
+        is_own: pd.Series[bool] = trials[KEY] == configuration[KEY]
+        return trials[(trials["status"] == "complete") & is_own]
 
     def selection(self, trial_id: str) -> pd.DataFrame | None:
         """Return what a trial has chosen, if kept: the columns of `raybert.tables.SELECTION`."""
@@ -178,7 +230,9 @@ class Sweep:
             if of_pools is None or self._is_of_pool(trial, of_pools.get(trial["fold"])):
                 subset = self._subset(trial, with_scores=False)
                 if subset is not None:
-                    yield subset
+                    # All of a pool is all of it, whatever it is trained with.
+                    label = "all" if subset.strategy == "all" else self.configurations[trial[KEY]].label
+                    yield replace(subset, strategy=label)
 
     @cached_property
     def class_shares(self) -> pd.DataFrame:
@@ -190,17 +244,21 @@ class Sweep:
     def agreement(self) -> pd.DataFrame:
         """Agreement of every two strategies at each budget, seed, fold and grid point: `overlap.compare_subsets`."""
         trials = self.comparable_trials()
-        trials = trials[trials["budget_kind"] != "none"]
-        others = [column for column in self.grid_columns if column != "selection.budget"]
+        trials = trials[has_budget(trials)]
+        others = [column for column in self.grid_columns if column != BUDGET_KEY]
         trials = trials[
-            [*TRIAL_KEYS, "budget_kind", "pool_size", *others]
+            [*TRIAL_KEYS, KEY, "budget_kind", "pool_size", *others]
         ]  # rows of all columns are slow to take apart
         parts = []
-        for _, group in trials.groupby(["budget", "seed", "fold", *others], sort=False, dropna=False):
-            subsets = [self._subset(trial, with_scores=True) for trial in group.to_dict("records")]
-            parts.append(compare_subsets([subset for subset in subsets if subset is not None]))
+        for point, at_point in grid_points(trials, others):
+            for _, group in at_point.groupby(["budget", "seed", "fold"], sort=False):
+                subsets = [self._subset(trial, with_scores=True) for trial in group.to_dict("records")]
+                compared = compare_subsets([subset for subset in subsets if subset is not None])
+                parts.append(compared.assign(**point))
         parts = [part for part in parts if not part.empty]
-        return pd.concat(parts, ignore_index=True) if parts else typed_frame([], AGREEMENT)
+        if not parts:
+            return typed_frame([], AGREEMENT, others)
+        return pd.concat(parts, ignore_index=True)[AGREEMENT.order(others)]
 
     def predictions(self, trial_id: str) -> pd.DataFrame:
         """Return split, row, label and prob_0..prob_{C-1} of a trial's best evaluation.
@@ -244,7 +302,9 @@ class Sweep:
         parts = [self.comparison()._repr_html_()]
         if self.search is not None and not self.search.best.empty:
             parts.append(f"<div><b>best configuration per strategy</b></div>{html_frame(self.search.best)}")
-        parts.append(html_image(self.folder / "plots" / "accuracy.png", "test accuracy per strategy"))
+        parts.append(
+            html_image(self.folder / "plots" / "accuracy.png", f"test {METRICS[self.metric].words} per strategy")
+        )
         return html_section(self.name, [self._progress(), str(self.folder)], *parts, notes=self._lines())
 
     def _progress(self) -> str:
@@ -258,7 +318,7 @@ class Sweep:
         lines = [f"note: {note}" for note in (*self.notes, *self.selection_notes, *search)]
         errors = self.trials["error"].dropna().value_counts()
         failed = [f"failed ({_count_trials(count)}): {error}" for error, count in errors.head(_SHOWN_ERRORS).items()]
-        return [*comparison_lines(self.summary), *lines, *failed]
+        return [*comparison_lines(self.summary, self.best()), *lines, *failed]
 
     def _trial_folder(self, trial_id: str) -> Path:
         return self.folder / "trials" / trial_id

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.statistics.configurations import KEY
+
 CONFIDENCE = 0.95
 BORROWED_COVERAGE = 0.7
 """How often the set of what may be the best holds the truly best (measured) where the noise is not that of the search:
@@ -93,7 +95,7 @@ def comparison_noise(trials: pd.DataFrame, metric: str) -> Noise | None:
     done = trials[(trials["status"] == "complete") & (trials["role"] == "trial")].dropna(subset=column)
     noises = []
     for _, alike in done.groupby(["fold", "budget"]):
-        values = alike.pivot_table(index="strategy", columns="seed", values=column).dropna()
+        values = alike.pivot_table(index=KEY, columns="seed", values=column).dropna()
         noises.append(block_noise(values.to_numpy(np.float64)))
     noise = pooled(noises, f"the {done['seed'].nunique()} seeds of the comparison")
     return None if noise is None else replace(noise, is_own=False)

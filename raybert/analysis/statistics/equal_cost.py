@@ -1,50 +1,100 @@
-"""The second comparison: where each strategy stands at equal total cost, signals and scoring included."""
+"""The second comparison: where each configuration stands at equal total cost, signals and scoring included."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import pandas as pd
 
+from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, has_budget, with_configurations
+from raybert.analysis.statistics.points import grid_points
+from raybert.config import sign_of
 from raybert.tables import EQUAL_COST
 
 MULTIPLES = (1.0, 2.0, 3.0, 5.0, 10.0)
 """Of what `random` costs at the same budget."""
+_COSTS = ("examples", "seconds")
+FORWARD_PASSES_OF_A_STEP = 3
+"""What training on an example is worth: its backward pass takes as long as two forward passes.
+
+Source: Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2.1.
+"""
 
 
-def equal_cost_table(trials: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return the validation accuracy of every strategy once a total cost is spent.
+def equal_cost_table(
+    trials: pd.DataFrame, evaluations: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Return what every configuration has reached on validation once a total cost is spent.
 
-    The cost of an evaluation is what the trial has spent until then: its signals as if it had computed them alone,
-    selection, training, evaluation. The accuracy is that of the best evaluation within the cost, which is the model
-    that one would keep. A strategy whose signals cost more has nothing by then: NaN, and `num_begun` counts its seeds
-    that have. Validation and not test: the test split is read for the chosen evaluation only.
+    Everything is compared with `random` at the same budget and point of the grid. The cost of an evaluation is what the
+    trial has spent until then: its signals as if it had computed them alone, selection, training, and where seconds
+    are counted evaluation. Counted in examples it is what `total_examples` is, which does not vary with the load of a
+    machine; what a strategy scores for its selection counts as spent before its first evaluation. The value is that of
+    the best evaluation within the cost, which is the model that one would keep. A strategy whose signals cost more
+    has nothing by then: NaN, and `num_begun` counts its seeds that have. Validation and not test: the test split is
+    read for the chosen evaluation only.
 
     Columns: those of `EQUAL_COST`.
 
     Args:
         trials: `Sweep.trials`.
         evaluations: `Sweep.evaluations`.
+        grid_columns: the varied hyperparameters.
+        metric: which chooses the best evaluation, and is given besides accuracy.
     """
+    trials = with_configurations(trials, grid_columns)
+    others = [column for column in grid_columns if column != BUDGET_KEY]
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
-    curves = evaluations.merge(complete[["trial_id", "role", "signal_seconds"]], on="trial_id")
-    curves = curves.assign(spent=curves["signal_seconds"] + curves["seconds"])
-    rows = []
-    for budget, baseline in curves[curves["strategy"] == "random"].groupby("budget"):
-        price = baseline.groupby("trial_id")["spent"].max().mean()
-        alike = complete[(complete["budget"] == budget) | complete["budget_kind"].eq("none")]
-        for (strategy, role), group in alike.groupby(["strategy", "role"], sort=False):
-            own = curves[curves["trial_id"].isin(group["trial_id"])]
-            for multiple in MULTIPLES:
-                best = own[own["spent"] <= multiple * price].groupby("trial_id")["validation_accuracy"].max()
-                rows.append(
-                    (
-                        budget,
-                        strategy,
-                        role,
-                        multiple,
-                        multiple * price,
-                        best.mean(),
-                        group[["seed", "fold"]].drop_duplicates().shape[0],
-                        len(best),
-                    )
-                )
-    return pd.DataFrame(rows, columns=EQUAL_COST.order())
+    curves = _best_so_far(_spent(complete, evaluations), metric)
+    values = [*dict.fromkeys(("validation_accuracy", f"validation_{metric}"))]
+    rows: list[dict[str, Any]] = []
+    for point, at_point in grid_points(complete, others):
+        for budget, baseline in at_point[at_point["strategy"] == "random"].groupby("budget"):
+            alike = at_point[(at_point["budget"] == budget) | ~has_budget(at_point)]
+            for cost in _COSTS:
+                for row in _rows(alike, baseline, curves, cost, values):
+                    rows.append({"budget": budget, **point, "cost": cost, **row})
+    order = [*EQUAL_COST.order(grid_columns), *(name for name in values if name not in EQUAL_COST)]
+    return pd.DataFrame(rows, columns=[name for name in order if name != BUDGET_KEY])
+
+
+def _spent(complete: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Return the evaluations of trials with what each had cost by then."""
+    known = [name for name in ("signal_seconds", "total_examples", "examples_seen") if name in complete]
+    facts = complete[["trial_id", *known]].rename(columns={"examples_seen": "examples_seen_in_all"})
+    curves = evaluations.merge(facts, on="trial_id")
+    curves["seconds_spent"] = curves["signal_seconds"] + curves["seconds"]
+    if "total_examples" in known:
+        left = FORWARD_PASSES_OF_A_STEP * (curves["examples_seen_in_all"] - curves["examples_seen"])
+        curves["examples_spent"] = (curves["total_examples"] - left).astype("float64")
+    return curves
+
+
+def _best_so_far(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the evaluations, the best one of each trial first."""
+    return curves.sort_values(f"validation_{metric}", ascending=sign_of(metric) < 0, kind="stable")
+
+
+def _rows(
+    alike: pd.DataFrame, baseline: pd.DataFrame, curves: pd.DataFrame, cost: str, values: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per configuration and multiple of what the baseline has cost at its last evaluation."""
+    spent = f"{cost}_spent"
+    if spent not in curves:
+        return
+    price = curves[curves["trial_id"].isin(baseline["trial_id"])].groupby("trial_id")[spent].max().mean()
+    for name, group in alike.groupby(KEY, sort=False):
+        own = curves[curves["trial_id"].isin(group["trial_id"])]
+        for multiple in MULTIPLES:
+            best = own[own[spent] <= multiple * price].drop_duplicates("trial_id")
+            yield {
+                KEY: name,
+                "strategy": group["strategy"].iloc[0],
+                "role": group["role"].iloc[0],
+                "cost_of_random": multiple,
+                "spent": multiple * price,
+                **{value: best[value].mean() for value in values},
+                "num_seeds": group[["seed", "fold"]].drop_duplicates().shape[0],
+                "num_begun": len(best),
+            }

@@ -12,7 +12,6 @@ import pandas as pd
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.subsets import Subset
 from raybert.tables import AGREEMENT, OVERLAP
-from raybert.tables.comparison import PAIR_KEYS
 
 _EXACT = 1e-9
 _NEARLY = 1e-3
@@ -49,15 +48,16 @@ def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
 
 
 def overlap_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the agreement of every two strategies at each budget, as means over seeds and folds: `OVERLAP`.
+    """Return the agreement of every two strategies at each budget and grid point, over seeds and folds: `OVERLAP`.
 
     Args:
-        pairs: rows of `compare_subsets`.
+        pairs: rows of `compare_subsets`, perhaps with the columns of the grid.
     """
-    keys = list(PAIR_KEYS)
+    grid = [str(name) for name in pairs if name not in AGREEMENT]
+    keys = ["budget", *grid, "strategy_a", "strategy_b"]
     if pairs.empty:
-        return typed_frame([], OVERLAP)
-    groups = pairs.groupby(keys, sort=False)
+        return typed_frame([], OVERLAP, grid)
+    groups = pairs.groupby(keys, sort=False, dropna=False)
     means = [name for name in OVERLAP.order() if name in pairs and name not in keys]
     table = groups[means].mean()
     table["num_seeds"] = groups["seed"].nunique()

@@ -1,7 +1,7 @@
 """Means and intervals over seeds or folds, and differences to the baselines, paired over (seed, fold).
 
-All intervals are two-sided 95 % Student-t intervals. A difference is taken within a (seed, fold) pair (the same split
-and initial head), which removes what the seed adds to both. Without cross-validation the replicates are the seeds.
+A difference is taken within a (seed, fold) pair at one point of the grid (the same split and initial head), which
+removes what the seed adds to both. Without cross-validation the replicates are the seeds.
 
 With it they are the J folds, after the mean over the seeds of a fold: seeds of one fold share its test set, and are no
 further sample of data. The test sets are disjoint, but two training sets share most of their examples, so the plain
@@ -21,201 +21,145 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raybert.tables import COMPARED, COSTS, SUMMARIZED
+from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
+from raybert.analysis.statistics.intervals import FEWEST, LEVEL, difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.intervals import t_interval as t_interval
+from raybert.analysis.statistics.scales import Scale
+from raybert.tables import BASELINES, COMPARED, COSTS, SUMMARIZED
 
 BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
-_LEVEL = 0.95
 _PAIR = ["seed", "fold"]
-_BUDGET_KEY = "selection.budget"
-_NO_SPREAD = 1e-12
-"""Below this deviation all differences are equal: metrics in [0, 1] differ by rounding only."""
 
 
-def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.DataFrame:
+def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy") -> pd.DataFrame:
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
-    Columns: those of `SUMMARY`.
+    Columns: those of `SUMMARY`, and if the metric is not among `COMPARED` and `SUMMARIZED` the same of it.
 
     Only complete trials count. `random` is matched at the same budget and grid values, `all` at the same grid
-    values without `selection.budget`; strategies of budget kind `none` are not compared with `random`, which
-    sees fewer examples.
+    values without `selection.budget`; strategies without a budget are not compared with `random`, which sees fewer
+    examples.
 
     Args:
         trials: a row per trial, as in `Sweep.trials`.
         grid_columns: its columns that hold varied hyperparameters.
+        metric: what `holm_p` and `verdict` are about, a name of `METRICS`.
     """
-    keys = ["strategy", "role", "budget_kind", "budget", *grid_columns]
-    trials = trials.assign(folds=trials.groupby(keys, dropna=False)["fold"].transform("nunique"))
-    table = _counts(trials, keys)
+    trials = with_configurations(trials, grid_columns)
+    table = _counts(trials, grid_columns)
     complete = trials[trials["status"] == "complete"]
-    units = _units(complete, keys)
-    for metric in SUMMARIZED:
-        table = table.join(_interval_columns(units, keys, metric, metric, mean_suffix="_mean"))
-    others = [column for column in grid_columns if column != _BUDGET_KEY]
-    comparable = units[(units["budget_kind"] != "none") & (units["role"] != "proxy")]
-    table = _join_differences(table, comparable, _baseline(comparable, "random", ["budget", *others]), keys, "random")
-    table = _join_differences(table, units, _baseline(units, "all", others), keys, "all")
-    costs = complete.groupby(keys, dropna=False, sort=False)[list(COSTS)].mean().astype("float64")
-    table = table.join(costs.add_suffix("_mean"))
-    table["holm_p"] = holm(table["test_accuracy_vs_random_p"].to_numpy())
-    table["verdict"] = _verdicts(table)
+    compared = [*dict.fromkeys((*COMPARED, f"test_{metric}"))]
+    summarized = [*dict.fromkeys((*SUMMARIZED, f"test_{metric}", f"validation_{metric}"))]
+    summarized = [name for name in summarized if name in trials]
+    compared = [name for name in compared if name in trials]
+    units = _units(complete, table, summarized)
+    table["num_replicates"] = _replicates(units, summarized[:1])["count"].iloc[:, 0].reindex(table.index)
+    table["num_replicates"] = table["num_replicates"].fillna(0).astype("int64")
+    table = _count_warnings(table, complete)
+    table = table.join(_means(units, summarized, table.index))
+    others = [column for column in grid_columns if column != BUDGET_KEY]
+    comparable = units[has_budget(units) & (units["role"] != "proxy")]
+    for baseline, rows, match in zip(BASELINES, (comparable, units), (["budget", *others], others), strict=True):
+        table = table.join(_differences(rows, baseline, match, compared, table.index))
+    costs = [name for name in COSTS if name in complete]
+    table = table.join(complete.groupby(KEY, sort=False)[costs].mean().astype("float64").add_suffix("_mean"))
+    table["metric"] = metric
+    table["holm_p"] = holm(table[f"test_{metric}_vs_random_p"].to_numpy())
+    table["verdict"] = _verdicts(table, metric)
     table = table.reset_index()
-    table["note"] = _row_notes(table)
-    return table
+    table["note"] = _row_notes(table, metric)
+    return table[[*(name for name in table if name != KEY), KEY]]
 
 
-def best_configurations(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return, for every strategy and budget, the finished row with the highest mean validation accuracy.
-
-    Without varied hyperparameters these are all finished rows. Chosen on validation, so the test metrics of the
-    rows stay unbiased.
-    """
-    finished = summary[summary["num_complete"] > 0]
-    order = finished["validation_accuracy_mean"].sort_values(ascending=False, kind="stable").index
-    best = finished.loc[order].drop_duplicates(["strategy", "budget"])
-    return best.sort_index()
-
-
-def t_interval(mean: Any, std: Any, count: Any, test_ratio: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of 95 % t-intervals of means: mean -+ t(.975, count - 1) std sqrt(1 / count + test_ratio).
-
-    NaN where count < 2.
-
-    Args:
-        mean: of the replicates.
-        std: of the replicates, ddof 1.
-        count: how many replicates.
-        test_ratio: n_test / n_train of folds, whose training sets overlap; 0 for independent replicates.
-    """
-    from scipy import stats  # takes longer to import than everything else here
-
-    mean, std, count, test_ratio = (np.asarray(x, dtype=np.float64) for x in (mean, std, count, test_ratio))
-    known = count >= 2
-    safe = np.where(known, count, 2.0)
-    half = stats.t.ppf((1 + _LEVEL) / 2, safe - 1) * std * np.sqrt(1 / safe + test_ratio)
-    half = np.where(known, half, np.nan)
-    return mean - half, mean + half
-
-
-def paired_p(mean: Any, std: Any, count: Any, test_ratio: Any = 0.0) -> np.ndarray:
-    """Return two-sided p-values of paired t-tests from mean, deviation and number of the differences.
-
-    With a `test_ratio` (n_test / n_train) it is the corrected resampled t-test, as in `t_interval`.
-
-    All differences zero: 1. All equal but not zero: NaN, because no spread is no evidence of certainty (accuracy
-    moves in steps of 1 / test size, so equal differences happen by chance). Fewer than two: NaN.
-    """
-    from scipy import stats
-
-    mean, std, count, test_ratio = (np.asarray(x, dtype=np.float64) for x in (mean, std, count, test_ratio))
-    spread = (count >= 2) & (std > _NO_SPREAD)
-    safe = np.where(spread, count, 2.0)
-    statistic = np.abs(mean) / np.where(spread, std * np.sqrt(1 / safe + test_ratio), 1.0)
-    p = np.where(spread, 2 * stats.t.sf(statistic, safe - 1), np.nan)
-    same = (count >= 2) & (std <= _NO_SPREAD) & (np.abs(mean) <= _NO_SPREAD)
-    return np.where(same, 1.0, p)
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's step-down adjusted p-values; NaN entries are no members of the family.
-
-    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
-    """
-    p = np.asarray(p, dtype=np.float64)
-    adjusted = np.full_like(p, np.nan)
-    members = np.flatnonzero(~np.isnan(p))
-    order = members[np.argsort(p[members], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
-    return adjusted
-
-
-def verdict_sentences(summary: pd.DataFrame) -> list[str]:
-    """Return one cautious sentence per configuration that was compared with random, and one on the method."""
-    compared = summary[summary["num_pairs_random"] > 0]
-    sentences = [_sentence(row, summary) for row in compared.to_dict("records")]
-    family = int(summary["holm_p"].notna().sum())
-    if family:
-        crossed = bool((summary["folds"] > 1).any())
-        tests = "folds (means of seeds); corrected resampled t-tests" if crossed else "seeds; t-tests"
-        sentences.append(
-            f"Test accuracy, paired over {tests} at 95 % with Holm's correction over {family} "
-            f"comparison{'s' if family > 1 else ''}. The intervals are not corrected{' by Holm' if crossed else ''}."
-        )
-    return sentences
-
-
-def describe_folds(summary: pd.DataFrame) -> list[str]:
-    """Return a note on what intervals over folds are, for every number of folds."""
-    return [
-        f"{m} folds: a replicate is a fold (the mean of its seeds); because training sets overlap, intervals and tests "
-        f"are those of Nadeau and Bengio (2003), with the variance s^2 (1/J + 1/{m - 1}) of a mean of J folds"
-        for m in sorted(set(summary["folds"]) - {1})
-    ]
-
-
-def _counts(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    status = trials[keys].copy()
-    status["num_trials"] = 1
+def _counts(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.DataFrame:
+    groups = trials.groupby(KEY, sort=False)
+    table = groups[[*IDENTITY, *grid_columns]].first()
+    table["num_trials"] = groups.size()
     for name in ("complete", "failed", "pending"):
-        status[f"num_{name}"] = (trials["status"] == name).astype("int64")
-    table = status.groupby(keys, dropna=False, sort=False).sum()
-    complete = trials[trials["status"] == "complete"].groupby(keys, dropna=False, sort=False)
+        table[f"num_{name}"] = (trials["status"] == name).groupby(trials[KEY], sort=False).sum().astype("int64")
+    complete = trials[trials["status"] == "complete"].groupby(KEY, sort=False)
     for column in _PAIR:
         table[f"num_{column}s"] = complete[column].nunique().reindex(table.index).fillna(0).astype("int64")
-    table["folds"] = trials.groupby(keys, dropna=False, sort=False)["folds"].first()
+    table["folds"] = groups["fold"].nunique()
     return table
 
 
-def _units(complete: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def _count_warnings(table: pd.DataFrame, complete: pd.DataFrame) -> pd.DataFrame:
+    """Add how many trials have collapsed, and how many are weak; those of which nothing is known count as neither."""
+    for name, column in (("num_collapsed", "num_never_predicted"), ("num_weak", "is_weak")):
+        known = complete[column].fillna(0) > 0 if column in complete else pd.Series(False, index=complete.index)
+        table[name] = known.groupby(complete[KEY], sort=False).sum().reindex(table.index).fillna(0).astype("int64")
+    return table
+
+
+def _units(complete: pd.DataFrame, table: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     """Return one row per configuration and (seed, fold); several proxies of a seed are averaged."""
-    return complete.groupby([*keys, "folds", *_PAIR], dropna=False, sort=False)[list(SUMMARIZED)].mean().reset_index()
+    values = complete.groupby([KEY, *_PAIR], sort=False)[metrics].mean().astype("float64").reset_index()
+    return values.join(table[[name for name in table if not str(name).startswith("num_")]], on=KEY)
 
 
-def _interval_columns(
-    units: pd.DataFrame, keys: list[str], values: str, name: str, mean_suffix: str = ""
-) -> pd.DataFrame:
-    """Return mean, std and 95 % interval of a column over the replicates of each configuration."""
-    groups = _replicates(units, keys, values)
-    low, high = t_interval(groups["mean"], groups["std"], groups["count"], groups["test_ratio"])
-    columns = {f"{name}{mean_suffix}": groups["mean"], f"{name}_std": groups["std"]}
-    return pd.DataFrame(columns | {f"{name}_low": low, f"{name}_high": high}, index=groups.index)
-
-
-def _replicates(units: pd.DataFrame, keys: list[str], values: str) -> pd.DataFrame:
+def _replicates(units: pd.DataFrame, metrics: list[str]) -> dict[str, pd.DataFrame]:
     """Return mean, std and count of the replicates of each configuration, and n_test / n_train (0 without folds)."""
     numbered = units.assign(replicate=units["fold"].where(units["folds"] > 1, units["seed"]))
-    means = numbered.groupby([*keys, "folds", "replicate"], dropna=False, sort=False)[values].mean().reset_index()
-    groups = means.groupby(keys, dropna=False, sort=False)
-    table = groups[values].agg(["mean", "std", "count"])
+    means = numbered.groupby([KEY, "replicate"], sort=False)[[*metrics, "folds"]].mean()
+    groups = means.groupby(KEY, sort=False)
     folds = groups["folds"].first()
-    table["test_ratio"] = (1 / (folds - 1).where(folds > 1)).fillna(0.0)
-    return table
+    values = groups[metrics]
+    ratio = (1 / (folds - 1).where(folds > 1)).fillna(0.0)
+    ratios = pd.DataFrame(dict.fromkeys(metrics, ratio))
+    return {"mean": values.mean(), "std": values.std(), "count": values.count(), "test_ratio": ratios}
 
 
-def _baseline(units: pd.DataFrame, strategy: str, match: list[str]) -> pd.DataFrame:
-    """Return the metrics of a baseline, one row per matching columns and (seed, fold)."""
-    rows = units[(units["strategy"] == strategy) & (units["role"] != "proxy")]
-    means = rows.groupby([*match, *_PAIR], dropna=False, sort=False)[list(COMPARED)].mean()
-    return means.add_suffix("_baseline").reset_index()
+def _moments(found: dict[str, pd.DataFrame], name: str) -> list[pd.Series[Any]]:
+    return [found[part][name] for part in ("mean", "std", "count", "test_ratio")]
 
 
-def _join_differences(
-    table: pd.DataFrame, units: pd.DataFrame, baseline: pd.DataFrame, keys: list[str], name: str
+def _means(units: pd.DataFrame, metrics: list[str], index: pd.Index[Any]) -> pd.DataFrame:
+    """Return mean, std and interval of every metric over the replicates of each configuration."""
+    found = _replicates(units, metrics)
+    columns: dict[str, Any] = {}
+    for name in metrics:
+        scale = Scale(name.partition("_")[2])
+        mean, std, count, ratio = _moments(found, name)
+        low, high = mean_interval(mean, std, count, ratio, lowest=scale.lowest, highest=scale.highest)
+        columns |= {f"{name}_mean": mean, f"{name}_std": std, f"{name}_low": low, f"{name}_high": high}
+    return pd.DataFrame(columns, index=found["mean"].index).reindex(index)
+
+
+def _differences(
+    units: pd.DataFrame, baseline: str, match: list[str], metrics: list[str], index: pd.Index[Any]
 ) -> pd.DataFrame:
-    match = [column for column in baseline.columns if not column.endswith("_baseline")]
-    for column in set(match) & set(keys):
-        baseline = _at_every_value(baseline, column, units[column])
-    pairs = units[units["strategy"] != name].merge(baseline, on=match, how="inner")
-    count = pairs.groupby(keys, dropna=False, sort=False).size()
-    table[f"num_pairs_{name}"] = count.reindex(table.index).fillna(0).astype("int64")
-    for metric in COMPARED:
-        pairs["difference"] = pairs[metric] - pairs[f"{metric}_baseline"]
-        label = f"{metric}_vs_{name}"
-        table = table.join(_interval_columns(pairs, keys, "difference", label))
-        groups = _replicates(pairs, keys, "difference").reindex(table.index)
-        table[f"{label}_p"] = paired_p(*(groups[column] for column in ("mean", "std", "count", "test_ratio")))
+    """Return differences to a baseline at the same point: mean, std, interval and p-value of every metric."""
+    pairs = _pairs(units, baseline, match, metrics)
+    for name in metrics:
+        pairs[name] = pairs[name] - pairs.pop(f"{name}_baseline")
+    found = _replicates(pairs, metrics)
+    columns: dict[str, Any] = {}
+    for name in metrics:
+        mean, std, count, ratio = _moments(found, name)
+        largest = Scale(name.partition("_")[2]).largest_difference
+        low, high = difference_interval(mean, std, count, ratio, largest=largest)
+        label = f"{name}_vs_{baseline}"
+        columns |= {label: mean, f"{label}_std": std, f"{label}_low": low, f"{label}_high": high}
+        columns[f"{label}_p"] = paired_p(mean, std, count, ratio)
+    table = pd.DataFrame(columns, index=found["mean"].index).reindex(index)
+    counts = {
+        f"num_pairs_{baseline}": pairs.groupby(KEY, sort=False).size(),
+        f"num_replicates_{baseline}": found["count"].iloc[:, 0],
+    }
+    for place, (name, count) in enumerate(counts.items()):
+        table.insert(place, name, count.reindex(index).fillna(0).astype("int64"))
     return table
+
+
+def _pairs(units: pd.DataFrame, baseline: str, match: list[str], metrics: list[str]) -> pd.DataFrame:
+    """Return every (seed, fold) of the other strategies beside that of the baseline at the same point."""
+    rows = units[(units["strategy"] == baseline) & (units["role"] != "proxy")]
+    values = rows.groupby([*match, *_PAIR], dropna=False, sort=False)[metrics].mean()
+    values = values.add_suffix("_baseline").reset_index()
+    for column in match:
+        values = _at_every_value(values, column, units[column])
+    return units[units["strategy"] != baseline].merge(values, on=[*match, *_PAIR], how="inner")
 
 
 def _at_every_value(baseline: pd.DataFrame, column: str, values: pd.Series[Any]) -> pd.DataFrame:
@@ -227,17 +171,17 @@ def _at_every_value(baseline: pd.DataFrame, column: str, values: pd.Series[Any])
     return pd.concat([baseline[~everywhere], repeated[baseline.columns]], ignore_index=True)
 
 
-def _verdicts(table: pd.DataFrame) -> np.ndarray:
-    difference, p = table["test_accuracy_vs_random"], table["holm_p"]
-    sure = p < 1 - _LEVEL
+def _verdicts(table: pd.DataFrame, metric: str) -> np.ndarray:
+    gain, p = Scale(metric).sign * table[f"test_{metric}_vs_random"], table["holm_p"]
+    sure = p < 1 - LEVEL
     return np.select(
-        [sure & (difference > 0), sure & (difference < 0), p.notna()],
+        [sure & (gain > 0), sure & (gain < 0), p.notna()],
         [BETTER, WORSE, UNDECIDED],
         default=NOT_COMPARED,
     )
 
 
-def _row_notes(table: pd.DataFrame) -> list[str]:
+def _row_notes(table: pd.DataFrame, metric: str) -> list[str]:
     notes = []
     budgets = set(table.loc[(table["strategy"] == "random") & (table["num_complete"] > 0), "budget"])
     for row in table.to_dict("records"):
@@ -245,27 +189,21 @@ def _row_notes(table: pd.DataFrame) -> list[str]:
         if row["num_failed"]:
             parts.append(f"{row['num_failed']} of {row['num_trials']} trials failed")
         replicate = "fold" if row["folds"] > 1 else "seed"
-        if row[f"num_{replicate}s"] == 1:
+        if row["num_replicates"] == 1:
             parts.append(f"one {replicate}: no interval")
+        elif 1 < row["num_replicates"] < FEWEST:
+            parts.append(f"two {replicate}s: both values, no interval and no test")
+        elif row["num_replicates"] and np.isnan(row[f"test_{metric}_low"]) and not np.isnan(row[f"test_{metric}_mean"]):
+            parts.append(f"the same {metric} in every {replicate}: no interval")
+        if row["num_collapsed"]:
+            parts.append(f"{row['num_collapsed']} of {row['num_complete']} trials never predict a class")
+        if row["num_weak"] and row["role"] == "proxy":
+            parts.append(
+                f"{row['num_weak']} of {row['num_complete']} trials are no better than the most frequent class"
+            )
         if budgets and row["budget_kind"] == "none" and row["role"] != "proxy" and row["num_complete"]:
             parts.append("trains on the whole pool: not compared with random")
-        elif row["num_pairs_random"] > 1 and row["verdict"] == NOT_COMPARED:
+        elif row["num_replicates_random"] >= FEWEST and row["verdict"] == NOT_COMPARED:
             parts.append(f"the same difference to random in every {replicate}: no verdict")
         notes.append("; ".join(parts))
     return notes
-
-
-def _sentence(row: dict[Any, Any], summary: pd.DataFrame) -> str:
-    budgets = summary.loc[summary["budget_kind"] != "none", "budget"].nunique()
-    where = f" at {row['budget']:,} examples" if budgets > 1 else ""
-    difference, low, high = (100 * row[f"test_accuracy_vs_random{end}"] for end in ("", "_low", "_high"))
-    interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
-    pairs = f"{row['num_pairs_random']} pairs over folds" if row["folds"] > 1 else f"{row['num_pairs_random']} seeds"
-    size = f"({difference:+.1f} points{interval}, {pairs})"
-    words = {
-        BETTER: "better than random",
-        WORSE: "worse than random",
-        UNDECIDED: "no difference to random shown",
-        NOT_COMPARED: "no verdict against random",
-    }[row["verdict"]]
-    return f"{row['strategy']}{where}: {words} {size}"

@@ -45,9 +45,10 @@ def test_accuracy_once_a_multiple_of_the_cost_of_random_is_spent():
         + curve("proxy_fold", 0, [1], [0.9], budget=300)
     )
     table = equal_cost_table(trials, evaluations).set_index(["strategy", "cost_of_random"])
+    assert (table["cost"] == "seconds").all()  # what was trained and scored is not known of these trials
     assert set(table.index.get_level_values(0)) == {"random", "el2n", "all"}
     assert (table["budget"] == 40).all()
-    assert table.loc[("random", 1), "seconds"] == 2.0
+    assert table.loc[("random", 1), "spent"] == 2.0
     # Each seed keeps its best evaluation so far.
     assert table.loc[("random", 1), "validation_accuracy"] == 0.6
     # el2n has paid 3 s for signals before it begins: nothing at 2 s, its first evaluation at 4 s.

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from scipy import stats
 
 from raybert.analysis import load_sweep, publish_results
 from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
-from raybert.analysis.statistics.summary import paired_p, summarize, t_interval, verdict_sentences
+from raybert.analysis.statistics.intervals import mean_interval, paired_p, t_interval
+from raybert.analysis.statistics.summary import summarize
+from raybert.analysis.statistics.verdicts import verdict_sentences
 from raybert.tables import COSTS, SUMMARIZED
 from raybert.terminal.comparison import summary_table
 from tests.analysis.folders import (
@@ -85,18 +88,20 @@ def test_seeds_of_a_fold_are_averaged_before_folds_are_compared():
     check_corrected(row)
     assert row["num_pairs_random"] == 10
     values = random.mean(axis=1)
-    half = stats.t.ppf(0.975, 4) * values.std(ddof=1) * math.sqrt(1 / 5 + 1 / 4)
     baseline = row_of({"random": random}, "random")
     assert baseline["test_accuracy_mean"] == pytest.approx(random.mean())
-    assert baseline["test_accuracy_high"] - baseline["test_accuracy_mean"] == pytest.approx(half)
+    ends = mean_interval(values.mean(), values.std(ddof=1), 5, 1 / 4)
+    np.testing.assert_allclose(ends, baseline[["test_accuracy_low", "test_accuracy_high"]].to_numpy(float))
+    half = stats.t.ppf(0.975, 4) * values.std(ddof=1) * math.sqrt(1 / 5 + 1 / 4)
+    assert ends[1] - ends[0] == pytest.approx(2 * half, rel=0.01)  # in the middle of the range it is the plain one
 
 
 def test_unfinished_folds_leave_the_overlap_of_training_sets_as_planned():
     trials = trials_of({"random": np.array([[0.5], [0.6], [0.7], [0.4], [0.5]])})
     trials.loc[trials["fold"] > 2, "status"] = "pending"
     row = summarize(trials).iloc[0]
-    half = stats.t.ppf(0.975, 2) * 0.1 * math.sqrt(1 / 3 + 1 / 4)
-    assert row["test_accuracy_high"] - row["test_accuracy_mean"] == pytest.approx(half)
+    ends = mean_interval(0.6, 0.1, 3, 1 / 4)
+    np.testing.assert_allclose(ends, row[["test_accuracy_low", "test_accuracy_high"]].to_numpy(float))
     assert (row["folds"], row["num_folds"]) == (5, 3)
     trials.loc[trials["fold"] > 0, "status"] = "failed"
     row = summarize(trials).iloc[0]
@@ -127,7 +132,7 @@ def test_sentences_say_what_the_pairs_are():
     random = np.full((5, 2), 0.5)
     summary = summarize(trials_of({"random": random, "el2n": random + np.array(DIFFERENCES)[:, None]}))
     first, last = verdict_sentences(summary)
-    assert first == "el2n: better than random (+3.0 points [+0.1, +5.9], 10 pairs over folds)"
+    assert first == "el2n: better than random (+3.0 points [+0.1, +5.9], 5 folds, each the mean of its seeds)"
     assert last.startswith("Test accuracy, paired over folds (means of seeds); corrected resampled t-tests at 95 %")
 
 
@@ -219,4 +224,4 @@ def test_results_of_folds_are_published_with_one_seed(crossed):
     console = Console(file=io.StringIO(), width=120)
     console.print(summary_table(sweep))
     assert "folds" in console.file.getvalue()
-    assert "±" in console.file.getvalue()
+    assert re.search(r"^a +2 +2 70.0, 75.0 ", console.file.getvalue(), re.MULTILINE)  # two folds: both values

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from raybert.analysis.statistics.summary import holm, paired_p, summarize, t_interval
+from raybert.analysis.statistics.intervals import holm, paired_p, t_interval
+from raybert.analysis.statistics.summary import summarize
 from raybert.tables import COSTS, SUMMARIZED
 
 ACCURACY = {

@@ -1,0 +1,98 @@
+"""What the differences to `random` say, in cautious sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.intervals import two_values
+from raybert.analysis.statistics.scales import Scale, interval_words
+from raybert.analysis.statistics.summary import BETTER, NOT_COMPARED, UNDECIDED, WORSE
+
+_WORDS = {
+    BETTER: "better than random",
+    WORSE: "worse than random",
+    UNDECIDED: "no difference to random shown",
+    NOT_COMPARED: "no verdict against random",
+}
+
+
+def verdict_sentences(summary: pd.DataFrame) -> list[str]:
+    """Return one cautious sentence per configuration that was compared with random, and one on the method."""
+    compared = summary[summary["num_pairs_random"] > 0]
+    return [*(_sentence(row) for row in compared.to_dict("records")), *method_sentences(summary)]
+
+
+def method_sentences(summary: pd.DataFrame) -> list[str]:
+    """Return what the verdicts of a table are based on, in one sentence; nothing where nothing was tested.
+
+    The family of Holm's correction is every configuration of the table that was tested against `random`.
+    """
+    family = int(summary["holm_p"].notna().sum())
+    if not family:
+        return []
+    crossed = bool((summary["folds"] > 1).any())
+    tests = "folds (means of seeds); corrected resampled t-tests" if crossed else "seeds; t-tests"
+    words = Scale(str(summary["metric"].iloc[0])).words
+    return [
+        f"Test {words}, paired over {tests} at 95 % with Holm's correction over {family} "
+        f"comparison{'s' if family > 1 else ''}. The intervals are not corrected{' by Holm' if crossed else ''}."
+    ]
+
+
+def describe_folds(summary: pd.DataFrame) -> list[str]:
+    """Return a note on what intervals over folds are, for every number of folds."""
+    return [
+        f"{m} folds: a replicate is a fold (the mean of its seeds); because training sets overlap, intervals and tests "
+        f"are those of Nadeau and Bengio (2003), with the variance s^2 (1/J + 1/{m - 1}) of a mean of J folds"
+        for m in sorted(set(summary["folds"]) - {1})
+    ]
+
+
+def difference_words(row: Mapping[Any, Any], baseline: str = "random") -> str:
+    """Return the difference of a row of the summary to a baseline: one value, both, or the mean with its interval."""
+    scale = Scale(row["metric"])
+    name = f"test_{row['metric']}_vs_{baseline}"
+    mean, count = row[name], row[f"num_replicates_{baseline}"]
+    if not count or pd.isna(mean):
+        return ""
+    if count == 2:
+        return ", ".join(map(scale.difference, two_values(mean, row[f"{name}_std"])))
+    return scale.difference(mean) + interval_words(row[f"{name}_low"], row[f"{name}_high"], scale, of_difference=True)
+
+
+def value_words(row: Mapping[Any, Any], metric: str) -> str:
+    """Return what a configuration reached on test: one value, both, or the mean with its interval.
+
+    Args:
+        row: of the summary.
+        metric: which of its metrics.
+    """
+    scale, name = Scale(metric), f"test_{metric}"
+    mean = row.get(f"{name}_mean")
+    if pd.isna(mean):
+        return ""
+    if row["num_replicates"] == 2:
+        low, high = two_values(mean, row[f"{name}_std"])
+        return scale.value(mean) if pd.isna(low) else f"{scale.value(low)}, {scale.value(high)}"
+    return scale.value(mean) + interval_words(row[f"{name}_low"], row[f"{name}_high"], scale)
+
+
+def _sentence(row: dict[Any, Any]) -> str:
+    scale = Scale(row["metric"])
+    words = difference_words(row)
+    mean, bracket, interval = words.partition(" [")
+    size = f"{mean.replace(', ', ' and ')}{scale.points}{bracket}{interval}, {_pairs(row)}"
+    return f"{row[KEY]}: {_WORDS[row['verdict']]} ({size})"
+
+
+def _pairs(row: Mapping[Any, Any]) -> str:
+    """Return what a difference is over: `3 seeds`, or `5 folds`, which may be means of seeds."""
+    count = row["num_replicates_random"]
+    if row["folds"] <= 1:
+        return f"{count} seed{'' if count == 1 else 's'}"
+    several = row["num_pairs_random"] > count
+    return f"{count} fold{'' if count == 1 else 's'}{', each the mean of its seeds' if several else ''}"
