@@ -51,10 +51,27 @@ def test_the_card_says_what_it_is_and_how_good(tmp_path):
     assert "400 train, 50 validation, 80 test" in card.text
     assert "`f00d`" in card.text
     assert "- note: 2 texts twice" in card.text
-    # 0.8 and 0.9: mean 0.85, half-width t(.975, 1) * 0.0707 / sqrt(2) = 0.6353
-    assert "| test accuracy | 0.9000 | 0.8500 [0.2147, 1.4853] |" in card.text
+    assert "| metric | this model | both seeds of the configuration |" in card.text
+    assert "| test accuracy | 0.9000 | 0.8000, 0.9000 |" in card.text
+    assert "- Two seeds only: both values are given, and no interval." in card.text
     assert "python 3.11, torch 2.0" in card.text
     assert "max_length=96" in card.text
+
+
+def test_three_seeds_have_an_interval_within_the_range(tmp_path):
+    sweep, trials = write_sweep(tmp_path / "run", seeds=3, accuracies=(0.98, 0.99, 1.0))
+    card = card_of(tmp_path, sweep, trials[1].trial_id)
+    assert "| metric | this model | mean of the configuration over 3 seeds [95 % interval] |" in card.text
+    # logit(.99) -+ t(.975, 2) * .01 / sqrt(3) / (.99 * .01) = 4.5951 -+ 2.5093
+    assert "| test accuracy | 0.9900 | 0.9900 [0.8895, 0.9992] |" in card.text
+    assert "- configuration: random" in card.text
+
+
+def test_one_seed_has_its_own_value(tmp_path):
+    sweep, trials = write_sweep(tmp_path / "run", seeds=1, accuracies=(0.8,))
+    card = card_of(tmp_path, sweep, trials[0].trial_id)
+    assert "| metric | this model | the configuration, 1 seed |" in card.text
+    assert "| test accuracy | 0.8000 | 0.8000 |" in card.text
 
 
 def test_the_configuration_in_the_card_reads_back(tmp_path):

@@ -92,14 +92,16 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
     per point. With many curves those that end best and random are in colour, the others grey.
     """
     compared = sweep.trials.loc[sweep.trials["role"] == "trial", ["trial_id", "budget_kind"]]
-    column = f"validation_{sweep.metric}"
+    # A grid may vary `best_metric`: not every run measures that of the sweep.
+    metric = sweep.metric if f"validation_{sweep.metric}" in sweep.evaluations else "accuracy"
+    column = f"validation_{metric}"
     evaluations = sweep.evaluations.merge(compared, on="trial_id").dropna(subset=[column])
     panels = list(_panels(sweep, evaluations))
     columns = max(1, math.ceil(math.sqrt(len(panels)))) if len(panels) > 8 else min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(7.2 if columns == 1 else 5.3 * columns, 0.6 + 4.0 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    scale = Scale(sweep.metric)
+    scale = Scale(metric)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
         _draw_curves(axes, panel, column, scale)
         axes.set_title(title, loc="left", fontsize=10)

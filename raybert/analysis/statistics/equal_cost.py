@@ -44,6 +44,7 @@ def equal_cost_table(
         metric: which chooses the best evaluation, and is given besides accuracy.
     """
     trials = with_configurations(trials, grid_columns)
+    metric = metric if f"validation_{metric}" in evaluations else "accuracy"  # a grid may vary `best_metric`
     others = [column for column in grid_columns if column != BUDGET_KEY]
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
     curves = _best_so_far(_spent(complete, evaluations), metric)

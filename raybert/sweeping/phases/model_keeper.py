@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,9 @@ class ModelKeeper:
         trial = self.folder.trial(spec.trial_id)
         if not self.is_active or spec.role != TRIAL or trial.status() != "complete":
             return
-        self.ranking.add(spec.trial_id, float(trial.result()[f"validation_{self.config.train.best_metric}"]))
+        # A grid may vary `best_metric`: not every run measures that of the sweep.
+        value = trial.result().get(f"validation_{self.config.train.best_metric}", math.nan)
+        self.ranking.add(spec.trial_id, float(value))
         if trial.has_model():
             self.models[spec.trial_id] = _checkpoint_bytes(trial.path)
 

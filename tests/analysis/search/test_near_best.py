@@ -52,10 +52,18 @@ def test_noise_of_the_comparison_is_paired_within_budgets_and_folds():
         for (s, seed), v in values.items()
     ]
     trials = pd.DataFrame(rows).assign(status="complete", role="trial")
+    trials["configuration"] = trials["strategy"]
     noise = comparison_noise(trials, "accuracy")
     assert (noise.std, noise.degrees, noise.is_own) == (pytest.approx(0.02), 2, False)
     assert comparison_noise(trials[trials["seed"] == 0], "accuracy") is None
     assert comparison_noise(trials, "f1") is None
+
+
+def test_points_of_a_grid_are_no_noise_of_each_other():
+    values = {("a, 1", 0): 0.81, ("a, 1", 1): 0.79, ("a, 2", 0): 0.29, ("a, 2", 1): 0.31}
+    rows = [{"configuration": name, "seed": seed, "validation_accuracy": v} for (name, seed), v in values.items()]
+    trials = pd.DataFrame(rows).assign(status="complete", role="trial", strategy="a", fold=0, budget=40)
+    assert comparison_noise(trials, "accuracy").std == pytest.approx(0.02)
 
 
 def test_the_quantile_for_one_other_is_students():

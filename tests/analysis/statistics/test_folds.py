@@ -11,8 +11,8 @@ from rich.console import Console
 from scipy import stats
 
 from raybert.analysis import load_sweep, publish_results
-from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
 from raybert.analysis.statistics.intervals import mean_interval, paired_p, t_interval
+from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
 from raybert.analysis.statistics.summary import summarize
 from raybert.analysis.statistics.verdicts import verdict_sentences
 from raybert.tables import COSTS, SUMMARIZED
