@@ -86,7 +86,7 @@ TRIALS = Table(
             origin="tables",
         ),
         Column(
-            "validation_majority",
+            "majority_share",
             "number",
             "share of the most frequent class on validation: the accuracy of always saying that",
             origin="tables",
@@ -94,7 +94,7 @@ TRIALS = Table(
         Column(
             "is_weak",
             "count",
-            "1: its validation accuracy is not above `validation_majority` beyond chance (one-sided 5 %)",
+            "1: its validation accuracy is not above `majority_share` beyond chance (one-sided 5 %)",
             origin="tables",
         ),
         _CONFIGURATION,

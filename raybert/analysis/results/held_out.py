@@ -36,7 +36,7 @@ def held_out_columns(folder: Path, further: str | None = None) -> dict[str, Any]
         own, probs = splits["validation"]
         share = float(np.bincount(own).max() / len(own))
         hits = int((probs.argmax(axis=1) == own).sum())
-        found |= {"validation_majority": share, "is_weak": int(is_weak(hits, len(own), share))}
+        found |= {"majority_share": share, "is_weak": int(is_weak(hits, len(own), share))}
     if further is not None and further not in TRIAL_METRICS and "test" in splits:
         from raybert.training.measures.metrics import evaluation_metrics  # scikit-learn is slow to import
 
@@ -88,7 +88,7 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
         for trial_id, status in trials[["trial_id", "status"]].itertuples(index=False)
     ]
     found = pd.DataFrame(rows, index=trials.index)
-    names: Sequence[str] = ("num_never_predicted", "validation_majority", "is_weak", f"test_{metric}")
+    names: Sequence[str] = ("num_never_predicted", "majority_share", "is_weak", f"test_{metric}")
     for name in names:
         if name in found and name not in (f"test_{other}" for other in TRIAL_METRICS):
             is_count = name in trials and str(trials[name].dtype) == "Int64"

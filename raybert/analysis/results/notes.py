@@ -72,7 +72,7 @@ def weak_notes(trials: pd.DataFrame) -> list[str]:
     weak = complete[complete["is_weak"].fillna(0) > 0]
     notes = []
     for name, rows in weak.groupby(KEY, sort=False):
-        share, accuracy = rows["validation_majority"].mean(), rows["validation_accuracy"].astype("float64").mean()
+        share, accuracy = rows["majority_share"].mean(), rows["validation_accuracy"].astype("float64").mean()
         number = int((complete[KEY] == name).sum())
         notes.append(
             f"weak proxy: {name}: {len(rows)} of {number} runs are no better on validation than always saying the most "

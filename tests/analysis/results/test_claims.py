@@ -146,7 +146,7 @@ def test_collapse_is_a_note_a_column_and_a_mark(tmp_path):
 def test_a_weak_proxy_is_a_note_a_column_and_a_mark(tmp_path):
     sweep = load_sweep(collapsed_sweep(tmp_path))
     trials = sweep.trials.set_index("trial_id")
-    assert trials.loc["proxy-400-0", ["validation_majority", "is_weak"]].tolist() == [0.5, 1]
+    assert trials.loc["proxy-400-0", ["majority_share", "is_weak"]].tolist() == [0.5, 1]
     (note,) = [note for note in sweep.notes if note.startswith("weak proxy")]
     assert note.startswith("weak proxy: proxy: 1 of 1 runs are no better on validation than always saying the most")
     assert "(50.0 % and 50.0 %, within chance)" in note
