@@ -42,14 +42,14 @@ class Dialect:
         return found
 
 
-def possible_dialects(text: str, plain: Dialect) -> Iterator[Dialect]:
+def possible_dialects(text: str, start: int, plain: Dialect) -> Iterator[Dialect]:
     """Yield the ways of writing that the rows may be in, what they unmistakably show first."""
     between = re.escape(plain.delimiter)
-    escapes = _escapes(text, plain.delimiter)
+    escapes = _escapes(text, start, plain.delimiter)
     # A quote after a backslash that neither ends a field nor doubles: no writer that doubles quotes makes one.
-    if escapes != "none" and re.search(rf'(?<!\\)(?:\\\\)*\\"(?=[^"\r\n{between}])', text):
+    if escapes != "none" and re.compile(rf'(?<!\\)(?:\\\\)*\\"(?=[^"\r\n{between}])').search(text, start):
         yield replace(plain, escapes=escapes)
-    if re.search(rf'{between} +"(?:[^"\r\n]|""){{0,300}}"(?={between}|[\r\n]|\Z)', text):
+    if re.compile(rf'{between} +"(?:[^"\r\n]|""){{0,300}}"(?={between}|[\r\n]|\Z)').search(text, start):
         yield replace(plain, skips_blanks=True)
     yield plain
     if escapes != "none":
@@ -58,11 +58,11 @@ def possible_dialects(text: str, plain: Dialect) -> Iterator[Dialect]:
         yield replace(plain, has_quotes=False)
 
 
-def _escapes(text: str, delimiter: str) -> Literal["none", "quotes", "all"]:
+def _escapes(text: str, start: int, delimiter: str) -> Literal["none", "quotes", "all"]:
     """Return what backslashes escape, if they do: those of databases everything, those of Spark only quotes."""
     if f"\\{delimiter}" not in text and '\\"' not in text:
         return "none"
-    pairs = set(re.findall(r"\\(.)", text, re.DOTALL))
+    pairs = {found[1] for found in re.compile(r"\\(.)", re.DOTALL).finditer(text, start)}
     if pairs <= {'"', "\\", "\n", "\r", delimiter}:
         return "all"
     return "quotes" if pairs.isdisjoint({"\\", "\n", "\r", delimiter}) else "none"

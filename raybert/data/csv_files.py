@@ -6,7 +6,6 @@ The reader is Python's `csv`, strict: a quote where none may be is an error, nev
 from __future__ import annotations
 
 import csv
-import io
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -40,15 +39,17 @@ class _Body:
     """What comes after the header.
 
     Attributes:
-        text: of the rows.
+        text: of the file.
+        start: where its rows begin.
         line: how many lines of the file come before.
         width: columns that have a name, or are asked for; every row must have them.
         num_names: fields of the header.
         places: of the columns asked for.
-        newline: for `io.StringIO`: what ends a line.
+        newline: what ends a line.
     """
 
     text: str
+    start: int
     line: int
     width: int
     num_names: int
@@ -97,7 +98,7 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
     while width > max(places.values(), default=0) + 1 and not tidy(names[width - 1]):
         width -= 1
     newline = _newline_of(text)
-    body = _Body(text[start + length :], lines + bool(named), width, len(names), list(places.values()), newline)
+    body = _Body(text, start + length, lines + bool(named), width, len(names), list(places.values()), newline)
     is_padded = any(names[place] != wanted[key] and names[place].startswith(" ") for key, place in places.items())
     try:
         rows, dialect = _read_recognised(body, Dialect(delimiter, skips_blanks=is_padded))
@@ -113,15 +114,16 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
 def _choose_delimiter(text: str, usual: str, wanted: Mapping[str, str], optional: Collection[str]) -> str:
     """Return the expected delimiter, unless another one alone makes the wanted columns appear in the header."""
     others = [other for other in DELIMITERS if other != usual]
-    headers: dict[str, list[str]] = {}
+    widths: dict[str, int] = {}
     for delimiter in (usual, *others):
         try:
-            headers[delimiter] = _read_header(text, delimiter)[0]
+            names = _read_header(text, delimiter)[0]
         except csv.Error:
             continue
-        if has_columns(headers[delimiter], wanted, optional):
+        if has_columns(names, wanted, optional):
             return delimiter
-    return max(headers, key=lambda delimiter: len(headers[delimiter]), default=usual)  # for the message
+        widths[delimiter] = len(names)
+    return max(widths, key=lambda delimiter: widths[delimiter], default=usual)  # for the message
 
 
 def _read_header(text: str, delimiter: str) -> tuple[list[str], int, int]:
@@ -134,7 +136,7 @@ def _read_header(text: str, delimiter: str) -> tuple[list[str], int, int]:
 
     def lines() -> Iterator[str]:
         nonlocal length
-        for line in io.StringIO(text, newline=_newline_of(text)):
+        for line in _lines(text, 0, _newline_of(text)):
             length += len(line)
             yield line
 
@@ -151,7 +153,7 @@ def _read_recognised(body: _Body, plain: Dialect) -> tuple[_Rows, Dialect]:
         _UnreadableError: there is none; the reason is that of the plain way.
     """
     problem: _UnreadableError | None = None
-    for dialect in possible_dialects(body.text, plain):
+    for dialect in possible_dialects(body.text, body.start, plain):
         try:
             rows = _read_rows(body, dialect)
         except _UnreadableError as error:
@@ -176,14 +178,14 @@ def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
     Raises:
         _UnreadableError: a row with more or fewer fields than the header, or quotes where none may be.
     """
-    text, stand_in = body.text, ""
+    text, start, stand_in = body.text, body.start, ""
     if dialect.escapes == "quotes":
         stand_in = next(char for char in map(chr, _STAND_IN) if char not in text)
-        text = text.replace('\\"', stand_in)
+        text, start = text[start:].replace('\\"', stand_in), 0
     batches: list[list[pa.Array]] = [[] for _ in body.places]
     pending: list[list[str]] = []
     num_rows = num_padded = num_empty = 0
-    for row, line in _records(text, dialect, body):
+    for row, line in _records(text, start, dialect, body):
         if len(row) != body.width:
             if len(row) < body.width or any(row[body.width :]):
                 raise _UnreadableError(_describe_ragged(row, num_rows + num_empty + 1, line, body.num_names))
@@ -201,10 +203,10 @@ def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
     return _Rows(columns, num_rows, num_padded, num_empty)
 
 
-def _records(text: str, dialect: Dialect, body: _Body) -> Iterator[tuple[list[str], int]]:
+def _records(text: str, start: int, dialect: Dialect, body: _Body) -> Iterator[tuple[list[str], int]]:
     """Yield every row that is not an empty line, with the line that it ends in."""
     reader = csv.reader(
-        io.StringIO(text, newline=body.newline),
+        _lines(text, start, body.newline),
         delimiter=dialect.delimiter,
         quoting=csv.QUOTE_MINIMAL if dialect.has_quotes else csv.QUOTE_NONE,
         skipinitialspace=dialect.skips_blanks,
@@ -232,10 +234,18 @@ def _flush(pending: list[list[str]], batches: Sequence[list[pa.Array]], places: 
     pending.clear()
 
 
+def _lines(text: str, start: int, newline: str) -> Iterator[str]:
+    """Yield the lines of a text with their ends, without a copy of all of it."""
+    while start < len(text):
+        end = text.find(newline, start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
 def _newline_of(text: str) -> str:
-    """Return how lines end, for `io.StringIO`: as the first one does, so that a stray carriage return is an error."""
+    """Return the character that ends lines: that of the first one, so that a stray carriage return is an error."""
     first = re.search(r"\r\n?|\n", text)
-    return "" if first and first[0] == "\r" else "\n"
+    return "\r" if first and first[0] == "\r" else "\n"
 
 
 @contextmanager
