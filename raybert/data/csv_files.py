@@ -93,7 +93,12 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
         names, length, lines = _read_header(text[start:] if start else text, delimiter)
     except csv.Error as error:
         raise DataError(f"data.source: {origin} cannot be read as csv: the first row: {error}") from None
-    places, found = find_columns(names, wanted, optional, origin)
+    try:
+        places, found = find_columns(names, wanted, optional, origin)
+    except DataError as error:
+        if {tidy(name) for name in names} & {tidy(column) for column in wanted.values()}:
+            raise
+        raise DataError(f"{error}, or put a line with the names of the columns first") from None
     width = len(names)
     while width > max(places.values(), default=0) + 1 and not tidy(names[width - 1]):
         width -= 1

@@ -112,7 +112,7 @@ def find_columns(
             raise DataError(f"data.{key}: {origin} has {len(matches)} columns named '{column}'; rename all but one")
         if not matches:
             near = difflib.get_close_matches(column, names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = f"; did you mean '{near[0]}'?" if near else f"; set data.{key} to one of these"
             raise DataError(f"data.{key}: {origin} has no column '{column}'; it has {_listed(names)}{hint}")
         places[key] = matches[0]
     return places, tuple(notes)

@@ -67,6 +67,10 @@ def read_unseen(
     keys = [key for key in columns if key in raw.rows.column_names]
     if "label" in keys:
         raw = without_unlabelled(raw, origin)
+        if raw.rows.num_rows == 0:
+            raise DataError(
+                f"data.label: {origin} must have rows with labels, got -1 in all of them; predict them instead"
+            )
     texts = {key: check_strings(raw, key, columns[key], origin).to_pylist() for key in keys if key.startswith("text")}
     numbers = np.arange(raw.rows.num_rows) if raw.row_numbers is None else raw.row_numbers
     return UnseenExamples(

@@ -208,7 +208,10 @@ UNREADABLE = {
     "ragged": ("text,label\na,1\nb, c,0\n", r"row 2 \(line 3, 'b'\) has 3 fields where the header has 2"),
     "a stray carriage return": ("text,label\na,1\nb\rc,0\n", r"line 3: a carriage return outside of quotes"),
     "short": ("text,label\na,1\n\nb\n", r"row 2 \(line 4, 'b'\) has 1 fields where the header has 2"),
-    "no header": ("good,1\nbad,0\n", r"data\.text: .* has no column 'text'; it has good, 1"),
+    "no header": (
+        "good,1\nbad,0\n",
+        r"it has good, 1; set data\.text to one of these, or put a line with the names of",
+    ),
     "semicolons without the column": ("satz;label\na;1\n", r"has no column 'text'; it has satz, label"),
     "both kinds of backslash": (
         'text,label\n"a \\"b\\" \\\\ c \\d",1\ne,0\n',

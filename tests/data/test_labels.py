@@ -143,6 +143,13 @@ def test_unlabelled_rows_are_left_out_of_an_evaluation_and_ids_stay_those_of_the
     assert examples.notes == (f"'{path}': 1 of 3 rows have no label (-1 beside class names) and are left out",)
 
 
+def test_a_file_without_any_label_cannot_be_evaluated(tmp_path):
+    path = parquet_of(tmp_path / "x.parquet", [-1, -1], ["neg", "pos"])
+    columns = {"text": "text", "label": "label"}
+    with pytest.raises(DataError, match=r"must have rows with labels, got -1 in all of them; predict them instead"):
+        read_unseen(path, columns, required=set(columns), label_names=("neg", "pos"))
+
+
 def test_minus_one_without_class_names_is_a_class(tmp_path):
     source = read(csv_of(tmp_path / "x.csv", ["-1", "0", "1"]))
     assert source.label_names == ("-1", "0", "1")

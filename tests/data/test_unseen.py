@@ -99,6 +99,8 @@ def test_a_folder_gives_the_split_that_is_asked_for(tmp_path):
         ("x.txt", b"a\n", {**TEXT, "text_pair": "b"}, "data.text_pair: .* has one text a line and no columns"),
         ("x.txt", b"caf\xe9\n", TEXT, "must be UTF-8 text, got byte 0xe9"),
         ("x.csv", b"review\na\n", TEXT, "has no column 'text'; it has review"),
+        ("x.csv", b"text\na\n\xe2\x80\x8b\n", TEXT, "no empty or missing texts, got 1 of 2, in row 2"),
+        ("x.txt", "a\n\u2060\n".encode(), TEXT, "no empty or missing texts, got 1 of 2, in row 2"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name, content, columns, message):
@@ -106,3 +108,18 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name, content, columns
     with pytest.raises(DataError, match=message) as error:
         read_unseen(tmp_path / name, columns, required=set(columns))
     assert "\n" not in str(error.value)
+
+
+def test_half_a_surrogate_pair_in_a_list_of_texts_is_one_line():
+    with pytest.raises(
+        DataError, match=r"data.text: .* of the list must hold whole characters, .* in row 2 \(from 1\)"
+    ):
+        read_unseen(["a", "b \udc80"], TEXT, required={"text"})
+
+
+def test_predicted_files_are_recognised_and_said(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("text;note\r\none, two;1\r\nthree;2\r\n".encode("utf-16"))
+    examples = read_unseen(path, TEXT, required={"text"})
+    assert examples.texts == ["one, two", "three"]
+    assert examples.notes == (f"'{path}': read as UTF-16", f"'{path}': read as separated by semicolons")
