@@ -131,9 +131,9 @@ def train(
 
 @app.command(epilog=exit_codes("reproduce"))
 def reproduce(
-    target: Annotated[Path, argument("Folder of a trial (RUN/trials/ID), or results folder (RUN ID).")],
+    target: Annotated[Path, argument("Folder of a trial (FOLDER/trials/ID), or results folder (FOLDER ID).")],
     trial: Annotated[str | None, argument("Trial id, or its beginning, in a results folder.")] = None,
-    output: Annotated[Path | None, option("Folder of the new run; default: RUN/reproductions/ID.")] = None,
+    output: Annotated[Path | None, option("Folder of the new run; default: reproductions/ID of the sweep.")] = None,
     address: AddressOption = None,
 ) -> None:
     """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
@@ -149,7 +149,7 @@ def reproduce(
 def evaluate(
     target: TargetArgument,
     data: DataOption = None,
-    split: Annotated[str, typer.Option(help="Split of the run, or of the folder.")] = "test",
+    split: Annotated[str, typer.Option(help="Split of the sweep, or of the folder in --data.")] = "test",
     text: TextOption = None,
     text_pair: TextPairOption = None,
     label: LabelOption = None,
@@ -157,7 +157,7 @@ def evaluate(
     id_column: IdOption = None,
     threshold: ThresholdOption = 0.5,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples behind the intervals; 0: none.")] = 1000,
-    output: Annotated[Path | None, option("Where it goes; default: evaluation/ in the run, or here.")] = None,
+    output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
     from raybert.evaluation.evaluate import default_folder
@@ -306,7 +306,7 @@ def status(
 
 @app.command()
 def pause(folder: FolderArgument) -> None:
-    """Make a running sweep wait: its trials save and give their resources back. `raybert resume` goes on."""
+    """Make a running sweep wait: its trials save and release their resources. `raybert resume` goes on."""
     commands.pause(folder)
     typer.echo(f"pausing; continue with:  raybert resume {folder}")
 

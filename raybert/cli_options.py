@@ -81,7 +81,7 @@ StoreOption = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    option("Labelled file (parquet, csv, jsonl, ...) or folder of splits; default: what the run itself held out."),
+    option("Labelled file (parquet, csv, jsonl, ...) or folder of splits; default: what the sweep itself held out."),
 ]
 DocumentOption = Annotated[
     list[int] | None, typer.Option("--document", help="Row of the split; repeatable.", show_default=False)

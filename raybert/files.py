@@ -124,7 +124,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def replace_json(path: Path, value: Any) -> None:
-    """Write a JSON file that readers see whole but that a power cut may lose: cheap enough for signs of life."""
+    """Write a JSON file that readers see whole but that a power cut may lose: cheap enough for heartbeats."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(json.dumps(value), encoding="utf-8")

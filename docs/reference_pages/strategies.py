@@ -12,7 +12,7 @@ from reference_pages.sweep_file import default_of, type_of
 INTRODUCTION = """
 Every strategy that comes with raybert, as `raybert ls strategies` prints it, with its rule, cost and parameters.
 Scores are always *higher = harder / less known*; which end is kept is the parameter `direction`. What its signals are
-and what they cost: [](signals.md). When a strategy is asked: [](../explanations/schedules.md).
+and what they cost: [](signals.md). When a strategy chooses: [](../explanations/schedules.md).
 
 *Budget* says what `selection.budget` means: `distinct` (so many different examples), `per_epoch` (so many in every
 pass), `none` (the strategy decides itself, from the whole pool).

@@ -98,11 +98,11 @@ def predict(
         RaybertError: what is wrong with the path, the model or the texts.
 
     Example:
-        >>> raybert.predict("runs/strategies", ["Draw a histogram.", "Open a socket."])["predicted"].tolist()
-        ['matplotlib', 'asyncio']
+        >>> raybert.predict("runs/strategies", ["Draw a histogram.", "Create a session."])["predicted"].tolist()
+        ['matplotlib', 'sqlalchemy']
     """
     if output is not None:
-        check_frame_path(Path(output), "--output")
+        check_frame_path(Path(output), "output")
     import pandas as pd
 
     from raybert.evaluation.evaluate import predict_texts
@@ -145,9 +145,9 @@ def explain(
         RaybertError: there is no such trial or row, or the model is of another kind.
     """
     if split not in _SPLITS:
-        raise ConfigError(f"--split: must be train, validation or test, got '{split}'")
+        raise ConfigError(f"split: must be train, validation or test, got '{split}'")
     if output is not None:
-        check_frame_path(Path(output), "--output")
+        check_frame_path(Path(output), "output")
     from raybert.evaluation.explain import explain_run
 
     found = explain_run(

@@ -74,7 +74,7 @@ def select_subset(
         400
     """
     if output is not None:
-        check_frame_path(Path(output), "--output")
+        check_frame_path(Path(output), "output")
     loaded = load_config(config, overrides if budget is None else _with_budget(overrides, budget))
     from raybert.sweeping.single.select import choose_subset, conflicts_file
 

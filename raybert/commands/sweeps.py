@@ -57,7 +57,7 @@ def sweep(
     from raybert.sweeping.plan.placement import check_here
 
     if retry is not None and retry not in RETRY_CHOICES:
-        raise ConfigError(f"--retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
+        raise ConfigError(f"retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
     loaded = load_config(config, overrides)
     check_here(loaded, address)  # before the imports that take seconds
     from raybert.sweeping.plan.design import read_design
@@ -196,7 +196,7 @@ def status(folder: Folder) -> SweepStatus:
 
 
 def pause(folder: Folder) -> None:
-    """Make a running sweep wait: its trials save and give their resources back. `resume` goes on.
+    """Make a running sweep wait: its trials save and release their resources. `resume` goes on.
 
     Args:
         folder: a sweep or its results folder.

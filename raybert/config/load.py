@@ -155,8 +155,8 @@ def apply_overrides(document: dict[str, Any], overrides: Overrides) -> dict[str,
     for override in [overrides] if isinstance(overrides, str) else overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
-            raise ConfigError(f"--set {override}: must be dotted.key=value")
-        document = with_value(document, _todays_name(key.strip()), _parse_yaml(text, f"--set {key}"))
+            raise ConfigError(f"override '{override}': must be dotted.key=value")
+        document = with_value(document, _todays_name(key.strip()), _parse_yaml(text, f"override of {key}"))
     return document
 
 

@@ -97,7 +97,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
     notes: tuple[str, ...] = ()
     if question.data is None:
         if question.columns:
-            raise DataError(f"--{min(question.columns)}: names a column of --data, which must be given too")
+            raise DataError(f"{min(question.columns)}: names a column of `data`, which must be given too")
         is_run = target.model.name == "best" and target.run is not None and Path(path).resolve() == target.run
         targets = targets_of_folds(target) if is_run else [target]
         examples, probs = stored_predictions_of_folds(targets, question.split)

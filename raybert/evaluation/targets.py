@@ -46,8 +46,8 @@ def find_target(path: str | Path) -> Target:
     """
     path = Path(path)
     if not path.is_dir():
-        inside = f": '{path.name}' is a file" if path.is_file() else ""
-        raise SweepError(f"{path}: must be the folder of a run, of a trial or of a model{inside or ', does not exist'}")
+        wrong = f": '{path.name}' is a file" if path.is_file() else ", does not exist"
+        raise SweepError(f"{path}: must be a results folder, or the folder of a trial or of a model{wrong}")
     path = path.resolve()
     if (path / _PLAN).is_file():
         return _best_of(path)
@@ -55,8 +55,8 @@ def find_target(path: str | Path) -> Target:
         return Target(path / "checkpoint" / "best", path.parent.parent, path.name)
     if not (path / _MODEL).is_file():
         raise SweepError(
-            f"{path}: must be the folder of a run ({_PLAN}), of a trial (trials/<id>) or of a model ({_MODEL}); "
-            f"has {', '.join(sorted(entry.name for entry in path.iterdir())[:6]) or 'nothing'}"
+            f"{path}: must be a results folder ({_PLAN}), or the folder of a trial (trials/<id>) or of a model "
+            f"({_MODEL}); has {', '.join(sorted(entry.name for entry in path.iterdir())[:6]) or 'nothing'}"
         )
     if path.name == "best" and _is_trial(path.parent.parent):
         return Target(path, path.parents[3], path.parents[1].name)
@@ -72,15 +72,15 @@ def stored_predictions(target: Target, split: str) -> tuple[UnseenExamples, np.n
         SweepError: there are none; says what there is.
     """
     if target.run is None or target.trial_id is None:
-        raise SweepError(f"{target.model}: is not part of a run, which would know test examples; give --data")
+        raise SweepError(f"{target.model}: is not in a results folder, which would know test examples; give `data`")
     path = target.run / "trials" / target.trial_id / "predictions.parquet"
     if not path.is_file():
-        raise SweepError(f"{path}: must be there to evaluate a trial, which has not finished; continue the run first")
+        raise SweepError(f"{path}: must be there to evaluate a trial, which has not finished; continue the sweep first")
     frame = pd.read_parquet(path)
     rows = frame[frame["split"] == split]
     if rows.empty:
         known = ", ".join(frame["split"].unique())
-        raise SweepError(f"--split: must be one of {known} of trial {target.trial_id}, got '{split}'")
+        raise SweepError(f"split: must be one of {known} of trial {target.trial_id}, got '{split}'")
     held_out = _held_out(target.run, target.trial_id, split)
     if len(held_out) != len(rows):  # a run of an older raybert
         held_out = pd.DataFrame({"example_id": rows["row"]})
@@ -163,7 +163,7 @@ def _best_of(run: Path) -> Target:
         trial_id = (run / "best" / "trial_id").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise SweepError(
-            f"{run}: has no best model yet; finish the run, or give one of its trials ({run.name}/trials/<id>)"
+            f"{run}: has no best model yet; finish the sweep, or give one of its trials ({run.name}/trials/<id>)"
         ) from None
     return Target(run / "best", run, trial_id)
 

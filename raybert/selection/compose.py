@@ -25,7 +25,7 @@ class Composed(Strategy):
     """A strategy with what is around it; its fields but `inner` are keys of every strategy in the sweep file."""
 
     inner: SerializeAsAny[Strategy]
-    schedule: Schedule = Field(default_factory=_default_schedule, description="when the strategy is asked")
+    schedule: Schedule = Field(default_factory=_default_schedule, description="when the strategy chooses")
     rounds: int = Field(5, ge=1, description="how often, if the schedule is `rounds`")
     pre: tuple[SerializeAsAny[Strategy], ...] = Field(
         (), description="filters before it: semdedup, label_errors, drop_hardest"

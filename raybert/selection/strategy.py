@@ -20,14 +20,14 @@ class Strategy(Section):
     """Base of all strategies. Subclasses are frozen: fields are parameters, class variables are facts.
 
     A subclass sets `name` and `needs` and implements `choose`; its first docstring line is what `raybert ls strategies`
-    prints. When it is asked, what is dropped before it and who chooses after it is not its business (see `compose`).
+    prints. When it chooses, what is dropped before it and who chooses after it is not its business (see `compose`).
     """
 
     name: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     budget_kind: ClassVar[BudgetKind] = "distinct"
     schedules: ClassVar[tuple[Schedule, ...]] = ("once",)
-    """When it can be asked; the first is the default."""
+    """When it can choose; the first is the default."""
     nested: ClassVar[bool] = False
     """Whether a smaller budget's selection is contained in a larger one's."""
     uses_seed: ClassVar[bool] = True

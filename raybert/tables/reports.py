@@ -10,7 +10,7 @@ ERRORS = Table(
     "a distinct error: failures that are the same but for numbers, ids and paths",
     (
         computed("error", "text", "type and message, as the first trial has it"),
-        computed("kind", "text", "kind of failure, which `--retry` takes"),
+        computed("kind", "text", "kind of failure, which `retry` takes"),
         computed("num_trials", "whole", "runs that failed with it", "runs"),
         computed("num_readers", "whole", "those of them that never began: they read a run that failed with it", "runs"),
         computed("first_trial", "text", "id of the run to look at"),

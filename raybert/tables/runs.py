@@ -46,7 +46,7 @@ TRIALS = Table(
         Column("selection_seconds", "number", "selecting, with what is scored for it during training", "s"),
         Column("wall_seconds", "number", "from the beginning of the run to its end", "s"),
         Column("error", "text", "type and message of what went wrong", origin="tables"),
-        Column("failure", "text", "kind of failure, which `--retry` takes", origin="tables"),
+        Column("failure", "text", "kind of failure, which `retry` takes", origin="tables"),
         Column("role", "text", "trial, proxy, or part (a run that only serves a score)", origin="plan"),
         Column(
             "budget_kind", "text", "distinct, per_epoch (as many each pass) or none (the whole pool)", origin="plan"

@@ -63,7 +63,7 @@ def load_last(folder: Path, run_key: str) -> tuple[Tensors, Tensors | None, dict
 
 
 def write_limit(folder: Path, micro_batch_size: int) -> None:
-    """Leave word for a restart that larger micro-batches do not fit into memory."""
+    """Record for a restart that larger micro-batches do not fit into memory."""
     write_json(folder / _LIMIT, {"micro_batch_size": micro_batch_size})
 
 

@@ -1,4 +1,4 @@
-"""A sign of life from the middle of long passes over examples, which no optimizer step interrupts."""
+"""A heartbeat from the middle of long passes over examples, which no optimizer step interrupts."""
 
 from __future__ import annotations
 

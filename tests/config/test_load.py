@@ -57,7 +57,7 @@ def test_overrides_win_in_order_and_reach_new_sections(tmp_path):
     path.write_text("train: {batch_size: 8}\n")
     config = load_config(path, ["train.batch_size=16", "selection.proxy.epochs=2", "train.batch_size=4"])
     assert (config.train.batch_size, config.selection.proxy.epochs) == (4, 2)
-    with pytest.raises(ConfigError, match="--set train: must be dotted.key=value"):
+    with pytest.raises(ConfigError, match="override 'train': must be dotted.key=value"):
         load_config(path, ["train"])
     with pytest.raises(ConfigError, match="`batch_size` is a value, not a section"):
         load_config(path, ["train.batch_size.x=1"])

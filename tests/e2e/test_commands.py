@@ -52,10 +52,10 @@ def test_plan_and_dry_run_print_what_would_run_and_train_nothing(tmp_path):
     ("options", "message"),
     [
         (["--strategy", "el2m", "--output", "x.csv"], "unknown 'el2m'; did you mean 'el2n'?"),
-        (["--strategy", "el2n", "--output", "x.txt"], "--output: must end in .parquet, .csv, .jsonl, got 'x.txt'"),
+        (["--strategy", "el2n", "--output", "x.txt"], "output: must end in .parquet, .csv, .jsonl, got 'x.txt'"),
         (["--strategy", "random", "--output", "x.csv", "--budget", "1000"], "selection.budget: must be in 1..240"),
         (["--strategy", "random", "--output", "x.csv", "--budget", "many"], "selection.budget"),
-        (["--strategy", "infobatch", "--output", "x.csv"], "--strategy: must choose once, before training"),
+        (["--strategy", "infobatch", "--output", "x.csv"], "strategy: must choose once, before training"),
         (["--strategy", "perplexity", "--output", "x.csv"], "no weights of a masked-LM head"),
     ],
 )

@@ -152,7 +152,7 @@ def test_paths_that_are_neither_are_one_line(run, tmp_path):
         find_target(tmp_path / "nowhere")
     with pytest.raises(SweepError, match="'plan.json' is a file"):
         find_target(run / "plan.json")
-    with pytest.raises(SweepError, match=r"must be the folder of a run .* has t1, t2"):
+    with pytest.raises(SweepError, match=r"must be a results folder .* has t1, t2"):
         find_target(run / "trials")
     shutil.rmtree(run / "best")
     with pytest.raises(SweepError, match=r"has no best model yet; .* one of its trials \(run/trials/<id>\)"):
@@ -165,7 +165,7 @@ def test_a_runs_own_split_is_what_its_trial_has_kept(run):
     assert examples.ids.tolist() == ["a", "b", "c"]
     assert examples.groups.tolist() == ["p", "r", "q"]
     np.testing.assert_array_equal(probs[0], np.array([0.1, 0.2, 0.7], np.float32))
-    with pytest.raises(SweepError, match="--split: must be one of validation, test of trial t1, got 'train'"):
+    with pytest.raises(SweepError, match="split: must be one of validation, test of trial t1, got 'train'"):
         stored_predictions(find_target(run), "train")
     with pytest.raises(SweepError, match="trial, which has not finished"):
         stored_predictions(find_target(run / "trials" / "t2"), "test")
@@ -188,9 +188,9 @@ def test_a_run_is_evaluated_without_its_model(run):
 def test_questions_that_make_no_sense_are_one_line(run, copied, tmp_path):
     file = tmp_path / "x.csv"
     file.write_text("text,label\nred,cold\n")
-    with pytest.raises(SweepError, match="is not part of a run, which would know test examples; give --data"):
+    with pytest.raises(SweepError, match="is not in a results folder, which would know test examples; give `data`"):
         evaluate_target(copied, Question())
-    with pytest.raises(DataError, match="--label: names a column of --data, which must be given too"):
+    with pytest.raises(DataError, match="label: names a column of `data`, which must be given too"):
         evaluate_target(run, Question(columns={"text": "a", "label": "b"}))
     with pytest.raises(ConfigError, match="threshold: must be 0.5 unless there are two classes"):
         evaluate_target(copied, Question(file, threshold=0.3))

@@ -58,7 +58,7 @@ def _start(address: str | None, scratch: Path | None) -> None:
             try:
                 ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **common)
             except (ConnectionError, ValueError) as error:
-                raise ResourceError(f"--address {address}: no Ray cluster answers there: {error}") from None
+                raise ResourceError(f"address {address}: no Ray cluster answers there: {error}") from None
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

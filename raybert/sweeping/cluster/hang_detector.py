@@ -1,4 +1,4 @@
-"""Processes that give no sign of life: where they hang, and their end. Trials and scoring use the same."""
+"""Processes that send no heartbeat: where they hang, and their end. Trials and scoring use the same."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib",
 
 @dataclass(frozen=True)
 class Hang:
-    """A process without a sign of life for too long.
+    """A process without a heartbeat for too long.
 
     Attributes:
         key: of what it works at.
-        folder: where its signs of life are.
+        folder: where its heartbeats are.
         silent_seconds: since the last one.
         beat: that sign; empty: there is none of a process of this owner.
         stack: of all its threads, as `faulthandler` writes it.
@@ -57,7 +57,7 @@ class Hang:
     @property
     def message(self) -> str:
         """How long it has been silent, and where it is."""
-        return f"no sign of life for {self.silent_seconds:.0f} s (limits.stall_seconds), {innermost_frame(self.stack)}"
+        return f"no heartbeat for {self.silent_seconds:.0f} s (limits.stall_seconds), {innermost_frame(self.stack)}"
 
     def end(self) -> None:
         """Kill the process, on whatever node of the cluster it is."""
@@ -67,7 +67,7 @@ class Hang:
 @dataclass
 class _Silence:
     beat: int
-    """Time of the last sign of life by the file system's clock: only that it changes matters."""
+    """Time of the last heartbeat by the file system's clock: only that it changes matters."""
     since: float
     asked_at: float | None = None
     was_ended: bool = False
@@ -78,8 +78,8 @@ class HangDetector:
     """Finds processes that hang, by their heartbeats; asks each for its stack before it is named.
 
     Attributes:
-        stall_seconds: without a sign of life; None: nothing is ever found.
-        attempt: owner of the sweep that started the processes; what others wrote is no sign of life of theirs.
+        stall_seconds: without a heartbeat; None: nothing is ever found.
+        attempt: owner of the sweep that started the processes; what others wrote is no heartbeat of theirs.
         now: the clock.
     """
 

@@ -25,7 +25,7 @@ _LAST_END = "ended"
 
 @dataclass(frozen=True)
 class BlockSigns:
-    """Signs of life of the processes that score: a folder for each block that is on its way. Goes to the workers.
+    """Heartbeats of the processes that score: a folder for each block that is on its way. Goes to the workers.
 
     Attributes:
         folder: for all of them; on a file system that all nodes see.
@@ -35,7 +35,7 @@ class BlockSigns:
 
     @contextlib.contextmanager
     def __call__(self, key: str, block: int) -> Iterator[None]:
-        """Give signs of life while a block is computed.
+        """Send heartbeats while a block is computed.
 
         Raises:
             ScoringError: it has hung too often.
@@ -59,7 +59,7 @@ def hung_blocks_ended(store: ScoreStore, limits: LimitsConfig, note: Callable[[s
     """Look after scoring from a thread, for the length of a `with` block, and give what its workers need for that.
 
     Args:
-        store: where the scores go; signs of life come and go in a folder of their own beside them.
+        store: where the scores go; heartbeats come and go in a folder of their own beside them.
         limits: how long a silence is a stall, and how often a block is tried again.
         note: told in one line of every stall.
     """

@@ -21,7 +21,7 @@ class HungTrialsCallback(Stateless, tune.Callback):
 
     Args:
         folder: of the sweep.
-        stall_seconds: without a sign of life; None: a trial may be silent for ever.
+        stall_seconds: without a heartbeat; None: a trial may be silent for ever.
         progress: told of every trial that hangs.
         demand: what one of the trials asks for, in words.
         identify: a trial of Tune -> id of the run that it is at, and how to call it in a line.

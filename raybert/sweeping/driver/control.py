@@ -64,12 +64,12 @@ class Interruption:
         self.progress.note("stopping: another process has taken over the folder")
 
     def pause(self) -> None:
-        """Ask to wait: running trials save, stop, and give their resources back."""
+        """Ask to wait: running trials save, stop, and release their resources."""
         self.is_paused = True
         self._tell_trials()
 
     def resume(self) -> None:
-        """Take a pause back."""
+        """Withdraw a pause."""
         self.is_paused = False
         self._tell_trials()
 
@@ -92,7 +92,7 @@ class Interruption:
             self.progress.note("resumed")
             self.resume()
         elif command == "pause":
-            self.progress.note("pausing: running trials save and give their resources back")
+            self.progress.note("pausing: running trials save and release their resources")
             self.pause()
         elif command == "stop" or not self.takes_signals:
             self.progress.note("stopping: running trials save")

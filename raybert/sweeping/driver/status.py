@@ -35,7 +35,7 @@ class RunningTrial:
         seed: of the sweep.
         step: optimizer steps done.
         total_steps: T.
-        silent_seconds: since its last sign of life.
+        silent_seconds: since its last heartbeat.
         host: where it runs.
         restarted: when and why it was begun again last; empty: it was not.
     """
@@ -74,8 +74,8 @@ class SweepStatus:
     Attributes:
         folder: of the results.
         owner: who runs it, in words; None: nobody.
-        left_by: who ran it and ended without a word, if so.
-        owner_silent_seconds: since the owner's last sign of life.
+        left_by: who ran it and ended without leaving, if so.
+        owner_silent_seconds: since the owner's last heartbeat.
         phase: what it is doing, or how it ended.
         phase_seconds: for how long.
         remaining_seconds: estimate of the phase, if there is one.
@@ -154,7 +154,7 @@ def read_status(path: Path) -> SweepStatus:
 def status_lines(status: SweepStatus) -> Iterator[str]:
     """Yield what is to say besides the table of strategies and the failures."""
     if status.owner is not None:
-        yield f"running: {status.owner}, last sign of life {status.owner_silent_seconds or 0:.0f} s ago"
+        yield f"running: {status.owner}, last heartbeat {status.owner_silent_seconds or 0:.0f} s ago"
     elif status.left_by is not None:
         yield f"not running: {status.left_by} ended without leaving; the same sweep command continues"
     else:
@@ -163,7 +163,7 @@ def status_lines(status: SweepStatus) -> Iterator[str]:
     left = f", about {clock(status.remaining_seconds)} left" if status.remaining_seconds is not None else ""
     yield f"phase: {status.phase}{lasted}{left}"
     for trial in status.running:
-        silent = f", last sign of life {trial.silent_seconds:.0f} s ago" if trial.silent_seconds is not None else ""
+        silent = f", last heartbeat {trial.silent_seconds:.0f} s ago" if trial.silent_seconds is not None else ""
         where = f" on {trial.host}" if trial.host else ""
         yield (
             f"trial {trial.trial_id} ({trial.strategy} seed {trial.seed}): step {trial.step:,} of "

@@ -81,7 +81,7 @@ TRIAL = (
     Content("attempts.jsonl", "every attempt that failed: when, where, why"),
     Content("restarts.jsonl", "every time that the run was begun again, and why"),
     Content("pruned.json", "of a run of a search that was not finished on purpose: why"),
-    Content("heartbeat.json", "its last sign of life: process, host, step, seconds"),
+    Content("heartbeat.json", "its last heartbeat: process, host, step, seconds"),
     Content(".lock", "held by the process that writes here"),
     _passing(".worker.lock", "the same among the workers of a trial"),
     Content("<file>.damaged", "a torn file that was set aside before the run was repeated"),

@@ -12,7 +12,7 @@ KINDS: Mapping[str, str] = {
     "nan": "a loss or the weights are not finite",
     "memory": "the host's memory ran out",
     "time": "limits.trial_seconds is used up",
-    "stalled": "no sign of life for limits.stall_seconds",
+    "stalled": "no heartbeat for limits.stall_seconds",
     "disk": "the disk or the quota is full",
     "lost": "its process or its node died",
     "error": "anything else",

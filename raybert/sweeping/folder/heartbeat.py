@@ -1,4 +1,4 @@
-"""Signs of life of a trial: a small file that its process writes about once a second, and its stack on request."""
+"""Heartbeats of a trial: a small file that its process writes about once a second, and its stack on request."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Heart:
         return self.spent_seconds + time.monotonic() - self.began
 
     def beat(self, step: int | None = None, *, force: bool = False) -> None:
-        """Write a sign of life, at most once a second unless forced."""
+        """Write a heartbeat, at most once a second unless forced."""
         self.step = self.step if step is None else step
         if self.beats.is_due(force=force):
             self._write({"step": self.step})
@@ -86,12 +86,12 @@ class Heart:
 
 
 def read_beat(folder: Path) -> dict[str, Any]:
-    """Return the last sign of life of a trial; empty: there is none."""
+    """Return the last heartbeat of a trial; empty: there is none."""
     return read_json(folder / "heartbeat.json") or {}
 
 
 def last_beat_ns(folder: Path) -> int:
-    """Return when the last sign of life was written, by the clock of the file system; 0: there is none."""
+    """Return when the last heartbeat was written, by the clock of the file system; 0: there is none."""
     try:
         return (folder / "heartbeat.json").stat().st_mtime_ns
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def send_signal(beat: dict[str, Any], number: int) -> bool:
 
 
 def write_stall(folder: Path, message: str, stack: str) -> None:
-    """Leave word of why a trial's process is about to be ended."""
+    """Record why a trial's process is about to be ended."""
     write_json(folder / "stall.json", {"message": message, "stack": stack})
 
 

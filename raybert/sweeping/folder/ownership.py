@@ -55,7 +55,7 @@ class Owner:
 
 
 def read_owner(folder: Path) -> Owner | None:
-    """Return who owns a results folder, or left it without a word; None: nobody, or the file is damaged."""
+    """Return who owns a results folder, or ended without leaving it; None: nobody, or the file is damaged."""
     found = read_json(folder / "owner.json")
     try:
         return None if found is None else Owner(**found)
@@ -178,7 +178,8 @@ def sole_writer(
         beat = read_json(folder / "heartbeat.json") or {}
         raise TrialError(
             f"{folder}: must be written by one process, but another (pid {beat.get('pid', 'unknown')} on "
-            f"{beat.get('host', 'an unknown host')}) still does after {wait_seconds:g} s; end it and give --retry lost",
+            f"{beat.get('host', 'an unknown host')}) still does after {wait_seconds:g} s; end it, then try again "
+            "with --retry lost (Python: `retry='lost'`)",
             kind="lost",
         ) from None
     try:
@@ -191,7 +192,7 @@ def sole_writer(
 def _in_use(folder: Path) -> SweepError:
     return SweepError(
         f"{folder}: in use by another raybert process ({read_owner(folder) or 'unknown'}); wait for it, end it with "
-        f"`raybert stop {folder}`, or give --output another folder"
+        f"`raybert stop {folder}`, or give `output` another folder"
     )
 
 
@@ -206,12 +207,12 @@ def _take_over(folder: Path, note: Callable[[str], None]) -> None:
         return
     if before is not None and before.host != os.uname().nodename and age < FRESH_SECONDS:
         raise SweepError(
-            f"{folder}: in use by another raybert process ({before}; last sign of life {age:.0f} s ago, and the file "
+            f"{folder}: in use by another raybert process ({before}; last heartbeat {age:.0f} s ago, and the file "
             f"system does not pass locks on); wait for it; if it is dead, try again in {FRESH_SECONDS:.0f} s"
         )
     note(
         f"note: taken over from {before or 'an unknown owner (owner.json is damaged)'}, which ended without leaving "
-        f"(last sign of life {age:.0f} s ago)"
+        f"(last heartbeat {age:.0f} s ago)"
     )
 
 

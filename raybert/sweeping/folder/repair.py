@@ -1,4 +1,4 @@
-"""Files that a power cut or a full disk has torn: what can be made again is set aside, with a word about it."""
+"""Files that a power cut or a full disk has torn: what can be made again is set aside, with a note about it."""
 
 from __future__ import annotations
 

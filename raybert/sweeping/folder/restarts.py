@@ -21,7 +21,7 @@ def note_restart(folder: Path, owner: int | None, why: str | None = None) -> Non
     """Write down that a run begins again; nothing if it begins for the first time.
 
     Args:
-        folder: of the run, before its next process has given a sign of life.
+        folder: of the run, before its next process has sent a heartbeat.
         owner: number of the sweep's owner that begins it.
         why: the reason; default: what the run's files say of how it was left.
     """
@@ -43,4 +43,4 @@ def _how_it_was_left(folder: Path, num_failed: int) -> str | None:
     if beat.get("ended"):
         return "it had been asked to save and stop"
     who = f"its process (pid {beat.get('pid')} on {beat.get('host')})"
-    return f"{who} had ended without a word: the sweep was killed or cancelled, or the machine was lost"
+    return f"{who} had ended without leaving a reason: the sweep was killed or cancelled, or the machine was lost"

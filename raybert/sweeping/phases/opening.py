@@ -91,5 +91,5 @@ def _check_same_data(folder: SweepFolder, prepared: Mapping[str, Prepared], prog
         if key in known and known[key]["fingerprint"] != ready.data.fingerprint:
             raise SweepError(
                 f"{folder.path}: the content of data.source '{known[key]['source']}' (or the tokenizer) changed "
-                "since this folder was begun; give --output a new folder"
+                "since this folder was begun; give `output` a new folder"
             )

@@ -70,8 +70,8 @@ def _check_same(before: list[str], after: list[str], what: str, free: str) -> No
     lines = difflib.unified_diff(before, after, what, "this file", lineterm="", n=0)
     changes = "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
     raise SweepError(
-        f"the sweep file differs from the one that this folder belongs to in more than {free}; give --output a new "
-        f"folder, or take the change back:\n{changes}"
+        f"the sweep file differs from the one that this folder belongs to in more than {free}; give `output` a new "
+        f"folder, or undo the change:\n{changes}"
     )
 
 

@@ -23,7 +23,7 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
     if config.data.folds is not None:
         raise ConfigError(
             f"data.folds: must be left out to select one subset or train one model, because every fold has its own "
-            f"pool, got {config.data.folds}; add --set data.folds=null"
+            f"pool, got {config.data.folds}; override it with null"
         )
     entries = {
         label_of(entry, build_strategy(entry, f"sweep.strategies[{i}]")): entry
@@ -33,6 +33,6 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
     chosen = chosen or {label: entry for label, entry in entries.items() if entry.name == strategy}
     if len(chosen) > 1:
         same = ", ".join(chosen)
-        raise ConfigError(f"--strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
+        raise ConfigError(f"strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
     entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
     return read_design(config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))}))

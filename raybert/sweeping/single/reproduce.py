@@ -118,7 +118,7 @@ def reproduce_trial(
     spec, error = _without_limits(stored.spec), _error(first)
     path = (output or run.path / FOLDER / trial_id).resolve()
     if (path / "plan.json").exists():
-        raise SweepError(f"{path}: must not be the results folder of a sweep; give --output another folder")
+        raise SweepError(f"{path}: must not be the results folder of a sweep; give `output` another folder")
     if spec.config.resources.workers_per_trial == 1:
         check_machine(spec.config.resources)
     signals = tuple(_find(signal, first, run) for signal in stored.signals)

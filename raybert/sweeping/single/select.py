@@ -90,7 +90,7 @@ def choose_subset(
         schedule = compose(spec.strategy).schedule
         if schedule != "once":
             raise ConfigError(
-                f"--strategy: must choose once, before training; '{spec.label}' has the schedule "
+                f"strategy: must choose once, before training; '{spec.label}' has the schedule "
                 f"{schedule} and decides while a model trains: run it in a sweep"
             )
         opened = OpenSweep(folder, narrowed, plan, prepared, interruption, interruption.progress)

@@ -58,7 +58,8 @@ def train_one(
         progress.note("finished earlier; nothing is left to do")
         return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
     if config.sweep.grid:
-        progress.note(f"note: the grid of the file is left out ({', '.join(config.sweep.grid)}); --set chooses values")
+        keys = ", ".join(config.sweep.grid)
+        progress.note(f"note: the grid of the file is left out ({keys}); overrides choose values")
     resources = config.resources
     scores = bool(chosen.strategy.all_signals() - FREE) or config.model.kind == "iris"
     if scores or resources.workers_per_trial > 1 or address is not None:
@@ -100,7 +101,7 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
     path = folder.path
     if not (path / "plan.json").is_file():
         if resume:
-            raise SweepError(f"{path}: holds no run to resume; leave --resume out to begin one")
+            raise SweepError(f"{path}: holds no run to resume; leave `resume` out to begin one")
         return False
     try:
         there, wanted = load_stored_config(path / "resolved.yaml").sweep, config.sweep
@@ -112,15 +113,15 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
             held = "a whole sweep"
         raise SweepError(
             f"{path}: holds another run ({held}) than strategy {wanted.strategies[0].name}, seed {wanted.seeds[0]}; "
-            "give --output another folder"
+            "give `output` another folder"
         )
     states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
     is_finished = states == ["complete"]
     if not resume:
         rest = (
-            f"a finished run; see it with `raybert evaluate {path}`, or give --output another folder"
+            f"a finished run; see it with `raybert evaluate {path}`, or give `output` another folder"
             if is_finished
-            else "an unfinished run; continue it with --resume, or give --output another folder"
+            else "an unfinished run; continue it with --resume (Python: `resume=True`), or give `output` another folder"
         )
         raise SweepError(f"{path}: holds {rest}")
     return is_finished
@@ -148,9 +149,9 @@ def _give_hints(resources: ResourcesConfig, progress: Progress) -> None:
     if resources.gpus_per_worker:
         return
     if torch.cuda.is_available():
-        progress.note("note: trains on the CPU; --set resources.gpus_per_worker=1 trains on the GPU")
+        progress.note("note: trains on the CPU; `resources.gpus_per_worker: 1` trains on the GPU")
     elif resources.cpus_per_worker < (cores := count_cores()):
         progress.note(
             f"note: trains with {resources.cpus_per_worker} of {cores} CPU cores; "
-            f"--set resources.cpus_per_worker={cores} takes all"
+            f"`resources.cpus_per_worker: {cores}` takes all"
         )

@@ -233,8 +233,8 @@ class _Trial:
             return
         raise TrialError(
             f"limits.trial_seconds: must end within {self.surroundings.trial_seconds:g} s, got to step "
-            f"{result.optimizer_steps} of {self.spec.total_steps}; raise it and give --retry time: the last checkpoint "
-            "is continued",
+            f"{result.optimizer_steps} of {self.spec.total_steps}; raise it, then try again with --retry time "
+            "(Python: `retry='time'`): the last checkpoint is continued",
             kind="time",
         )
 

@@ -42,7 +42,7 @@ class TrialSurroundings:
         rank: of the worker.
         world_size: number of workers.
         report_step: tells whoever follows the trial step by step in this process.
-        heart: signs of life of this process, where it is the one that trains.
+        heart: heartbeats of this process, where it is the one that trains.
     """
 
     folder: TrialFolder
@@ -83,7 +83,7 @@ class TrialSurroundings:
         return self.answer
 
     def stepped(self, step: int) -> None:
-        """Give a sign of life, and tell whoever follows the trial step by step in this process."""
+        """Send a heartbeat, and tell whoever follows the trial step by step in this process."""
         if self.heart is not None:
             self.heart.beat(step)
         if self.report_step is not None:
@@ -98,7 +98,7 @@ class TrialSurroundings:
 
     @contextmanager
     def alive(self, lock: str = _TRIAL_LOCK) -> Iterator[None]:
-        """Be the trial's only writer, with signs of life, for the length of a `with` block.
+        """Be the trial's only writer, with heartbeats, for the length of a `with` block.
 
         Raises:
             TrialError: another process does not let go of the folder.

@@ -36,12 +36,12 @@ def accumulate_what_fits(
         weights: (n,) example weights by pool position, or None for all 1.
         loss: what is minimised.
         state: holds the size of the parts, and every time that it was made smaller.
-        folder: of the checkpoints, where several ranks leave word of a smaller size.
+        folder: of the checkpoints, where several ranks record a smaller size.
         watch: entered around every try.
 
     Raises:
         TrialError: one example alone does not fit; or one of several ranks ran out of memory, and all have to restart
-            from the last checkpoint with what this one left word of: they wait in the exchange of gradients, which
+            from the last checkpoint with what this one recorded: they wait in the exchange of gradients, which
             this one cannot join any more.
     """
     step = state.step + 1
@@ -93,7 +93,7 @@ def largest_micro_batch(gradients: GradientMaker, loss: Loss, parameters: list[t
 
 
 def obey_limit(state: RunState, folder: Path | None) -> None:
-    """Take the smaller micro-batch that a rank which ran out of memory has left word of."""
+    """Take the smaller micro-batch that a rank which ran out of memory has recorded."""
     limit = checkpoint.read_limit(folder) if folder is not None else None
     if limit is not None and limit < (state.micro_batch_size or math.inf):
         _reduce(state, limit)

@@ -23,7 +23,7 @@ from tests.processes import forked, wait_until
 
 
 def begin_and_hang(path: Path) -> None:
-    """Give one sign of life as a trial, and no other."""
+    """Send one heartbeat as a trial, and no other."""
     path.mkdir(parents=True, exist_ok=True)
     with stack_on_request(path):
         Heart.begin(path, 1, 10)
@@ -62,7 +62,7 @@ def hung_trials(folder, stall_seconds, progress):
 
 
 def beat(path, number, **more):
-    """Write a sign of life of this process that differs from those before."""
+    """Write a heartbeat of this process that differs from those before."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "heartbeat.json").write_text(json.dumps(more))
     os.utime(path / "heartbeat.json", ns=(number, number))
@@ -81,7 +81,7 @@ def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
         wait_until(is_ended, "the process that hangs is ended", 60)
         assert child.end()[0] == -9
     (line,) = progress.lines
-    assert line.startswith("random seed 0 t: no sign of life for ")
+    assert line.startswith("random seed 0 t: no heartbeat for ")
     assert line.endswith("its process is ended")
     message, stack = take_stall(folder.trial("t").path)
     assert message in line
@@ -196,8 +196,8 @@ def test_the_place_is_the_innermost_frame_of_the_trial_that_is_no_librarys():
 
 
 def test_a_trial_that_was_ended_for_hanging_is_told_from_one_that_died(tmp_path):
-    write_stall(tmp_path, "no sign of life", "stack")
-    assert take_stall(tmp_path) == ("no sign of life", "stack")
+    write_stall(tmp_path, "no heartbeat", "stack")
+    assert take_stall(tmp_path) == ("no heartbeat", "stack")
 
 
 @pytest.mark.ray
@@ -261,7 +261,7 @@ def test_trials_that_hang_or_die_are_tried_again_and_fail_with_their_kind(ray_cl
         "hangs_always": ["stalled"] * 2,
         "dies_always": ["lost"] * 2,
     }
-    said = [line for line in progress.lines if "hangs_always" in line and "no sign of life" in line]
+    said = [line for line in progress.lines if "hangs_always" in line and "no heartbeat" in line]
     assert "in hang_on_purpose (" in said[0]
     assert "tests/sweeping/hostile.py" in said[0]
     assert any("retry 1 of 1" in line and "dies_once" in line for line in progress.lines)

@@ -40,7 +40,7 @@ def score(prepared, tmp_path):
 def test_a_block_that_hangs_is_named_and_computed_by_another_process(score, prepared):
     arrays, notes = score(1, 1, False)
     (note,) = notes
-    assert "no sign of life for" in note
+    assert "no heartbeat for" in note
     assert "in hang_on_purpose (" in note
     assert note.endswith("its process is ended")
     assert arrays["lexical"].tolist() == lexical_statistics(prepared.splits.train["text"].to_pylist()).tolist()

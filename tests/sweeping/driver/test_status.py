@@ -72,7 +72,7 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
     lines = list(status_lines(status))
     assert lines[0].startswith("running: pid")
     assert "phase: compare, for 1:30, about 1:0" in lines[1]
-    assert lines[2].startswith("trial random2 (random seed 2): step 40 of 100 on node-a, last sign of life ")
+    assert lines[2].startswith("trial random2 (random seed 2): step 40 of 100 on node-a, last heartbeat ")
     assert lines[3].endswith(": attempt 1 failed (lost): TrialError: the trial's process died")
     assert lines[3].startswith("    begun again ")
     assert status.restarted == ()  # it is at work, and says so there
@@ -263,7 +263,7 @@ def test_why_trials_were_begun_again_is_said_after_they_ended(folder):
     killed, lost = [line for line in status_lines(status) if "was begun again" in line]
     assert killed.startswith("trial random0 (random seed 0) was begun again ")
     assert killed.endswith(
-        "(pid 12 on node-a) had ended without a word: the sweep was killed or cancelled, or the machine was lost"
+        "(pid 12 on node-a) had ended without leaving a reason: the sweep was killed or cancelled, or the machine was lost"
     )
     assert lost.endswith("failed (lost): TrialError: the trial's process died")
 

@@ -72,7 +72,7 @@ def test_a_killed_owner_is_taken_over_with_a_message_and_a_higher_number(tmp_pat
         assert read_owner(tmp_path).pid == os.getpid()
     assert len(notes) == 1
     assert f"taken over from pid {pid} on" in notes[0]
-    assert "last sign of life" in notes[0]
+    assert "last heartbeat" in notes[0]
 
 
 def test_an_owner_that_left_in_order_leaves_its_number_and_nothing_to_say(tmp_path):

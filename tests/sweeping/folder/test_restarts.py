@@ -36,7 +36,7 @@ def test_a_run_that_left_without_a_word_says_who_was_at_it(trial):
     leave(trial)
     note_restart(trial.path, 2)
     assert whys(trial) == [
-        "its process (pid 7 on node-a) had ended without a word: the sweep was killed or cancelled, or the machine was lost"
+        "its process (pid 7 on node-a) had ended without leaving a reason: the sweep was killed or cancelled, or the machine was lost"
     ]
 
 

@@ -141,7 +141,7 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     target = find_target(tmp_path)
     examples, _ = stored_predictions(target, "test")
     assert len(set(examples.ids)) == 60  # by id, not by row
-    with pytest.raises(SweepError, match="--split: must be one of test"):
+    with pytest.raises(SweepError, match="split: must be one of test"):
         stored_predictions(target, "validation")
     again = run_sweep(read_design(config), tmp_path, PlainProgress(Console(file=io.StringIO())))
     assert again.num_complete == 3

@@ -80,7 +80,7 @@ def test_more_seeds_keep_the_old_trials():
 def test_an_extension_is_allowed_and_a_change_is_shown():
     check_extension(config_of(), read_design(config_of(sweep={"strategies": ["all"], "seeds": 9})))
     with pytest.raises(
-        SweepError, match=r"(?s)give --output a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"
+        SweepError, match=r"(?s)give `output` a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"
     ):
         check_extension(config_of(), read_design(config_of(train={"batch_size": 8})))
 

@@ -85,7 +85,7 @@ def test_other_folds_do_not_extend_a_sweep():
 
 
 def test_one_subset_is_not_selected_from_many_pools():
-    with pytest.raises(ConfigError, match=r"data\.folds: must be left out .* got 3; add --set data\.folds=null"):
+    with pytest.raises(ConfigError, match=r"data\.folds: must be left out .* got 3; override it with null"):
         choose_subset(config_of(), "random", 0, progress=None)
 
 

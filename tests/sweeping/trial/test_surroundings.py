@@ -134,7 +134,7 @@ def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
     again = SweepFolder(tmp_path, attempt=2)
     assert run_trial(spec, prepared.data, prepared.encoder, (), again, report=lambda row: None) == "complete"
     (restart,) = read_restarts(folder.trial(spec.trial_id).path)
-    assert (restart["owner"], "ended without a word" in restart["why"]) == (2, True)
+    assert (restart["owner"], "ended without leaving a reason" in restart["why"]) == (2, True)
     assert run_trial(spec, prepared.data, prepared.encoder, (), again, report=lambda row: None) == "complete"
     assert len(read_restarts(folder.trial(spec.trial_id).path)) == 1
 
