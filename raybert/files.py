@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _FRAME_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".csv": lambda frame, path: _write_csv(frame, path),
     ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True, force_ascii=False),
 }
 
@@ -181,6 +182,13 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as parquet, csv or jsonl, by the file's ending, atomically and without its index."""
     with atomic_path(path) as temporary:
         _FRAME_WRITERS[path.suffix](frame, temporary)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write csv that every reader reads back: pandas puts no quotes around a carriage return, which ends a line."""
+    words = frame.select_dtypes(["object", "string"])
+    has_returns = any(words[column].astype(str).str.contains("\r", regex=False).any() for column in words)
+    frame.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ _SEP_LINE = re.compile(r'"?sep=(.)"?\r?[\r\n]', re.IGNORECASE)
 """What Excel writes and reads as a first line."""
 _NULL = r"\N"
 """What databases write for a missing value."""
+_HEADER = "put a line with the names of the columns first"
 _BATCH_ROWS = 10_000
 _STAND_IN = range(0xE000, 0xF8FF)
 """Private characters, one of which stands for an escaped quote while a text is read."""
@@ -98,7 +99,9 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
     except DataError as error:
         if {tidy(name) for name in names} & {tidy(column) for column in wanted.values()}:
             raise
-        raise DataError(f"{error}, or put a line with the names of the columns first") from None
+        looks_like_json = text[start:].lstrip()[:1] in {"{", "["}
+        remedy = "let its name end with .jsonl if it is JSON" if looks_like_json else _HEADER
+        raise DataError(f"{error}, or {remedy}") from None
     width = len(names)
     while width > max(places.values(), default=0) + 1 and not tidy(names[width - 1]):
         width -= 1

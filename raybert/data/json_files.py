@@ -147,7 +147,9 @@ class _Document:
         try:
             return self._decoder.raw_decode(self._text, start)
         except json.JSONDecodeError as error:
-            raise self._invalid(error.pos, error.msg) from None
+            is_other = error.pos == start == self._skip(0)
+            hint = "; if it is a table with separators, let its name end with .csv" if is_other else ""
+            raise self._invalid(error.pos, error.msg + hint) from None
         except (ValueError, RecursionError) as error:
             raise self._invalid(start, first_line(error)) from None
 

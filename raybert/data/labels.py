@@ -107,7 +107,8 @@ def match_labels(table: RawTable, label_names: Sequence[str], column: str, origi
     """
     values = label_values(table, column, origin)
     given = _own_names(table, values, column, origin)
-    classes = range(len(label_names)) if not any(map(_is_number, label_names)) else ()
+    names_numbers = table.class_names is not None and given is not None
+    classes = () if names_numbers or any(map(_is_number, label_names)) else range(len(label_names))
     labels, numbers = _first_reading(_readings(table, values, given, label_names, classes))
     if numbers.null_count:
         raise DataError(

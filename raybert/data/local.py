@@ -31,6 +31,14 @@ _READERS: dict[str, Callable[[Path, Mapping[str, str], Collection[str]], RawTabl
 }
 
 
+_NO_DATA = {
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
+    b"<!doctype html": "a web page; download the file itself",
+    b"<html": "a web page; download the file itself",
+}
+"""How files begin that stand where data should be, and what they are."""
+
+
 def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
     """Return the tables of a file (as `train`) or of a folder with one file (or numbered shards) per split.
 
@@ -97,12 +105,15 @@ def read_table(path: Path, wanted: Mapping[str, str], optional: Collection[str] 
         )
     try:
         size = path.stat().st_size
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            beginning = file.read(200).lstrip().lower()
     except OSError as error:
         raise DataError(f"data.source: '{path}' cannot be read: {error.strerror}") from None
     if size == 0:
         raise DataError(f"data.source: '{path}' is empty (0 bytes)")
+    found = next((words for start, words in _NO_DATA.items() if beginning.startswith(start)), None)
+    if found is not None:
+        raise DataError(f"data.source: '{path}' must be a table, got {found}")
     table = _READERS[format_of(path).ending](path, wanted, optional)
     if table.rows.num_rows == 0:
         raise DataError(f"data.source: '{path}' is empty (0 rows)")

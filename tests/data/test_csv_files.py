@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from raybert.data.csv_files import read_csv
 from raybert.data.unseen import read_unseen
 from raybert.errors import DataError
+from raybert.files import write_frame
 from tests.data.files import read, rows_of, why_refused, write
 
 PLAIN = "text,label\nhello; you,pos\nbad\tday,neg\n"
@@ -220,6 +221,9 @@ UNREADABLE = {
     "spreadsheet": (b"PK\x03\x04rest", r"must be text, but is a spreadsheet \(\.xlsx, \.ods\) or a zip file"),
     "gzip": (gzip.compress(b"text,label\n"), r"is packed with gzip; let its name end with \.gz"),
     "parquet": (b"PAR1....", r"is parquet; let its name end with \.parquet"),
+    "JSON": ('{"text": "a", "label": 1}\n', r"or let its name end with \.jsonl if it is JSON"),
+    "a web page": ("\n<!DOCTYPE html>\n<p>", r"must be a table, got a web page; download the file itself"),
+    "a pointer": ("version https://git-lfs.github.com/spec/v1\n", r"got a pointer of Git LFS; fetch the file itself"),
     "zeros": (bytes(100), r"nothing but zero bytes: it is damaged"),
     "half a wide character": (codecs.BOM_UTF16_LE + PLAIN.encode("utf-16-le")[:-1], r"is UTF-16-LE text, .*\(line 3\)"),
     "half a pair": (codecs.BOM_UTF16_LE + b"t\0\n\0\x3d\xd8\n\0", r"is UTF-16-LE text, but broken off in a character"),
@@ -264,3 +268,11 @@ def test_whatever_pandas_writes_comes_back(tmp_path_factory, rows, encoding):
 def test_any_content_is_read_or_refused_in_one_line(tmp_path_factory, content, ending):
     path = write(tmp_path_factory.mktemp("csv") / f"x{ending}", "text,label\n" + content)
     assert "\n" not in why_refused(path)
+
+
+def test_what_raybert_writes_is_read_as_it_was(tmp_path):
+    frame = pd.DataFrame({"text": ["a\rb", 'say "hi", twice', "c\nd", "C:\\"], "label": ["x", "y", "x", "y"]})
+    write_frame(frame, tmp_path / "x.csv")
+    source = read(tmp_path / "x.csv")
+    assert rows_of(source) == list(frame.itertuples(index=False, name=None))
+    assert source.notes == ()

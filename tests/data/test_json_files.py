@@ -71,6 +71,7 @@ UNREADABLE = {
         '[{"text": "a", "label": 1}]\nmore',
         r"line 2 is not valid JSON: nothing expected after the array",
     ),
+    "csv": ("text,label\na,1\n", r"line 1 is not valid JSON: Expecting value; if it is a table .* end with \.csv"),
     "numbers": ("[1, 2]", r"line 1 must be a JSON object, got int"),
     "one number": ("17", r"line 1 must be a JSON object, got int"),
     "empty array": ("[]", r"is empty \(0 rows\)"),

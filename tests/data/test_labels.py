@@ -361,3 +361,9 @@ def test_the_row_is_that_of_the_shard(tmp_path):
         pq.write_table(table, tmp_path / f"train-0000{shard}-of-00002.parquet")
     with pytest.raises(DataError, match=r"in row 2 \(from 1\) of 'train-00001-of-00002\.parquet'"):
         read(tmp_path)
+
+
+def test_numbers_with_names_that_a_model_does_not_have_are_no_class_numbers():
+    table = RawTable(pa.table({"label": [0, 1]}), ("cat", "dog"))
+    with pytest.raises(DataError, match=r"must hold classes of the model \(neg, pos\), got \['0', '1'\]"):
+        match_labels(table, ("neg", "pos"), "label", "x")
