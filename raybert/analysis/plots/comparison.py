@@ -50,6 +50,8 @@ def draw_accuracy(sweep: Sweep) -> Figure:
     the budget kind. Of two seeds there is no interval, but both values; trials that never predict a class are crosses.
     """
     scale, rows = Scale(sweep.metric), _rows(sweep)
+    if rows.empty:
+        return _nothing_to_draw(scale)
     mean = f"test_{sweep.metric}_mean"
     best = (scale.sign * rows[mean]).groupby(rows[_LABEL]).max()
     names = [str(name) for name in best.sort_values(kind="stable").index]
@@ -85,6 +87,8 @@ def draw_cost(sweep: Sweep) -> Figure:
     vary with its load.
     """
     rows = _rows(sweep)
+    if rows.empty:
+        return _nothing_to_draw(Scale(sweep.metric))
     costs = [cost for cost in _COSTS if rows[f"{cost}_mean"].notna().any()]
     colours = budget_colours(rows)
     crowd = max(0, rows[_LABEL].nunique() - 10)
@@ -110,6 +114,13 @@ def _rows(sweep: Sweep) -> pd.DataFrame:
     rows = sweep.summary[sweep.summary["num_complete"] > 0]
     rows = rows.dropna(subset=[f"test_{sweep.metric}_mean"])
     return rows.assign(**{_LABEL: [sweep.configurations[name].label for name in rows[KEY]]})
+
+
+def _nothing_to_draw(scale: Scale) -> Figure:
+    """Return a picture that says why there is none: a metric such as PR-AUC is undefined on a split of one class."""
+    figure = Figure(figsize=(7.2, 1.2))
+    figure.text(0.5, 0.5, f"test {scale.words} is undefined in all finished trials", ha="center", va="center")
+    return figure
 
 
 def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, colour: str) -> None:

@@ -93,6 +93,8 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
         if name in found and name not in (f"test_{other}" for other in TRIAL_METRICS):
             is_count = name in trials and str(trials[name].dtype) == "Int64"
             trials[name] = found[name].astype("Int64" if is_count else "float64")
+    if f"test_{metric}" not in trials:  # before the first run has finished, too
+        trials[f"test_{metric}"] = float("nan")
     return trials
 
 

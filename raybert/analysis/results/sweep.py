@@ -154,8 +154,8 @@ class Sweep:
         if metric not in METRICS:
             raise SweepError(f"metric: must be one of {', '.join(METRICS)}, got {metric!r}")
         trials = add_held_out(self.trials.copy(), self.folder, metric)
-        if f"test_{metric}" not in trials:
-            raise SweepError(f"metric: {metric} needs kept predictions of finished trials, of which there are none")
+        if trials[f"test_{metric}"].isna().all():
+            raise SweepError(f"metric: no finished trial has a {metric} on test")
         return summarize(trials[trials["role"] != "part"], self.grid_columns, metric)
 
     def comparison(self, metric: str | None = None) -> TextTable:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from raybert.analysis import load_sweep, plots, publish_results, verdict_sentences
 from raybert.analysis.statistics.configurations import Configurations
+from raybert.errors import SweepError
 from raybert.terminal.comparison import summary_table
 from tests.analysis.folders import (
     make_spec,
@@ -291,3 +292,21 @@ def test_selected_subsets_are_described_by_configuration(tmp_path):
         "infobatch",
         "loss_threshold",
     }
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+@pytest.mark.parametrize("metric", ["mcc", "auc_pr", "loss"])
+def test_a_sweep_about_any_metric_can_be_read_before_anything_is_measured(tmp_path, finished, metric):
+    specs = [make_spec("random", seed) for seed in range(2)]
+    folder = write_plan(tmp_path, specs)
+    write_resolved(folder, train={"best_metric": metric})
+    for spec in specs[:finished]:
+        write_result(folder, spec, 0.8, **{f"test_{metric}": None, f"validation_{metric}": None})
+    sweep = publish_results(folder)
+    assert sweep.best() is None
+    assert sweep.summary[f"test_{metric}_mean"].isna().all()
+    assert sweep.summary["verdict"].tolist() == ["not compared"]
+    with pytest.raises(SweepError, match=rf"metric: no finished trial has a {metric} on test"):
+        sweep.summary_of(metric)
+    with pytest.raises(SweepError, match="metric: must be one of accuracy, "):
+        sweep.summary_of("acuracy")
