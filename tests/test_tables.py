@@ -74,7 +74,8 @@ def test_every_metric_has_its_columns():
     }
     always = {column.name for column in EVALUATIONS.columns}
     assert {name for name in METRICS if f"validation_{name}" in always} == set(EVALUATION_METRICS)
-    assert {f"test_{name}" for name in TRIAL_METRICS} == {c.name for c in TRIALS if c.name.startswith("test_")}
+    assert {f"test_{name}" for name in METRICS} == {c.name for c in TRIALS if c.name.startswith("test_")}
+    assert {f"test_{name}" for name in TRIAL_METRICS} == {c.name for c in TRIALS.columns if c.name.startswith("test_")}
     assert {f"test_{name}_mean" for name in TRIAL_METRICS} <= {column.name for column in SUMMARY}
 
 

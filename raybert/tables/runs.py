@@ -6,6 +6,8 @@ A new column is a line here, and its value where the row is made: `raybert.sweep
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raybert.config.metrics import EVALUATION_METRICS, METRICS, TRIAL_METRICS
 from raybert.tables.schema import Column, Table, metric_column
 
@@ -101,7 +103,15 @@ TRIALS = Table(
     ),
     grid_after="error",
     suffixes=(".parquet", ".csv"),
-    further=tuple(metric_column("validation", name, _BEST, optional=True) for name in _FURTHER),
+    further=(
+        *(metric_column("validation", name, _BEST, optional=True) for name in _FURTHER),
+        # Where `best_metric` names one, it is measured from the kept predictions.
+        *(
+            replace(metric_column("test", name, _BEST), origin="tables")
+            for name in METRICS
+            if name not in TRIAL_METRICS
+        ),
+    ),
 )
 
 EVALUATIONS = Table(
