@@ -25,7 +25,7 @@ def compare_subsets(subsets: Sequence[Subset]) -> pd.DataFrame:
     Strategies of budget kind `none` are left out: they share no budget with the others, and most train on the
     whole pool, whose overlap with anything says only how large that is.
     """
-    subsets = [subset for subset in subsets if subset.budget_kind != "none"]
+    subsets = [subset for subset in subsets if subset.has_budget]
     if len(subsets) < 2:
         return typed_frame([], AGREEMENT)
     # float32 products run on BLAS, and count exactly below 2^24.

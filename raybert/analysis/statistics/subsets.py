@@ -41,6 +41,11 @@ class Subset:
     pool_scores: np.ndarray | None = None
 
     @property
+    def has_budget(self) -> bool:
+        """Whether its strategy has one; without it most train on the whole pool."""
+        return self.budget_kind != "none"
+
+    @property
     def chosen(self) -> np.ndarray:
         """(n,) bool: what was trained on at least once."""
         return self.passes > 0

@@ -183,8 +183,8 @@ def _verdicts(table: pd.DataFrame, metric: str) -> np.ndarray:
 
 def _row_notes(table: pd.DataFrame, metric: str) -> list[str]:
     notes = []
-    budgets = set(table.loc[(table["strategy"] == "random") & (table["num_complete"] > 0), "budget"])
-    for row in table.to_dict("records"):
+    has_random = ((table["strategy"] == "random") & (table["num_complete"] > 0)).any()
+    for row, limited in zip(table.to_dict("records"), has_budget(table), strict=True):
         parts = []
         if row["num_failed"]:
             parts.append(f"{row['num_failed']} of {row['num_trials']} trials failed")
@@ -201,7 +201,7 @@ def _row_notes(table: pd.DataFrame, metric: str) -> list[str]:
             parts.append(
                 f"{row['num_weak']} of {row['num_complete']} trials are no better than the most frequent class"
             )
-        if budgets and row["budget_kind"] == "none" and row["role"] != "proxy" and row["num_complete"]:
+        if has_random and not limited and row["role"] != "proxy" and row["num_complete"]:
             parts.append("trains on the whole pool: not compared with random")
         elif row["num_replicates_random"] >= FEWEST and row["verdict"] == NOT_COMPARED:
             parts.append(f"the same difference to random in every {replicate}: no verdict")
