@@ -130,9 +130,10 @@ def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, colo
     marker = KINDS[kind_of(row)][0]
     collapsed = trials["num_never_predicted"].fillna(0) > 0
     for values, dot in ((trials.loc[~collapsed, name], "o"), (trials.loc[collapsed, name], "x")):
-        axes.plot(
-            values, np.full(len(values), y), dot, color=colour, alpha=0.35, markersize=3.5, zorder=2, clip_on=False
-        )
+        if len(values):  # without points the layout takes the artist for one in the corner of the figure
+            ys = np.full(len(values), y)
+            size, alpha = (3.5, 0.35) if dot == "o" else (5.0, 0.9)
+            axes.plot(values, ys, dot, color=colour, alpha=alpha, markersize=size, zorder=2, clip_on=False)
     style: dict[str, Any] = {"color": colour, "markersize": 5.5, "zorder": 3, "clip_on": False}
     if row["num_replicates"] == 2:
         axes.plot(two_values(mean, row[f"{name}_std"]), [y, y], "-", color=colour, linewidth=0.7, zorder=3)

@@ -53,6 +53,7 @@ def test_two_seeds_print_both_values_and_no_interval(tmp_path):
     assert note in sweep.notes
     axes = drawn(plots.draw_accuracy(sweep)).axes[0]
     assert axes.get_xlabel() == "test accuracy\n(both seeds)"
+    assert axes.get_position().height > 0.4  # the legend leaves room
     assert min(axes.get_xlim()) >= 0
     assert max(axes.get_xlim()) <= 1
 
