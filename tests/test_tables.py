@@ -16,6 +16,7 @@ from raybert.tables import (
     describe_columns,
     with_new_names,
 )
+from raybert.tables.evaluation import OF_COMMANDS
 
 SMALL = Table(
     "small",
@@ -59,7 +60,7 @@ def test_varied_and_tuned_hyperparameters_have_their_place():
     assert described["a tuned parameter, a column for each"] == "<dotted key>"
 
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize("table", (TABLES | OF_COMMANDS).values(), ids=TABLES | OF_COMMANDS)
 def test_every_column_says_what_it_holds_and_none_has_a_name_of_raybert_01(table):
     names = [column.name for column in table]
     assert len(names) == len(set(names))
@@ -84,3 +85,7 @@ def test_old_names_are_read_as_todays():
     new = {"pass": 1.5, "best_pass": 1.0, "samples_per_pass": [4], "pool_size": 8, "step": 3}
     assert with_new_names(old) == new
     assert with_new_names(new) == new
+
+
+def test_no_two_tables_have_one_name():
+    assert not TABLES.keys() & OF_COMMANDS.keys()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from raybert.sweeping.folder.contents import Content, sections
 from raybert.tables import RENAMED_COLUMNS, RENAMED_TABLES, TABLES, Table, describe_columns
+from raybert.tables.evaluation import OF_COMMANDS
 from reference_pages.markdown import code, page, table
 
 INTRODUCTION = """
@@ -23,7 +24,7 @@ def results_page() -> str:
         parts += [f"## {title}", _tables() if title == "Tables" else _files(file for file in files if file.is_lasting)]
     passing = [file for files in sections().values() for file in files if not file.is_lasting]
     parts += ["## While it runs", "What is left of these belongs to a process that was killed:", _files(passing)]
-    for columns in TABLES.values():
+    for columns in (*TABLES.values(), *OF_COMMANDS.values()):
         parts += [f"## Columns of {columns.name}", f"A row is {columns.description}.", _dictionary(columns)]
     renamed = [(code(old), code(new)) for old, new in {**RENAMED_TABLES, **RENAMED_COLUMNS}.items()]
     parts += [

@@ -37,9 +37,9 @@ def evaluate(
 
     Args:
         model: a sweep or its results folder (its best model), the folder of a trial, or that of a model.
-        data: labelled file (as for training), folder with a file per split, or table; default: what the run itself
-            held out.
-        split: of the run, or of the folder.
+        data: labelled file (as for training), folder with a file per split, or table; default: what the sweep
+            itself held out.
+        split: of the sweep, or of the folder in `data`.
         text: column of the text; default of this and the other columns: that of training.
         text_pair: column of the second text.
         label: column of the label.

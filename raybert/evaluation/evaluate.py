@@ -34,7 +34,7 @@ class Question:
 
     Attributes:
         data: a file, a folder with a file per split, or a table; None: the split of the model's own run.
-        split: of the run or of the folder.
+        split: of the sweep, or of the folder in `data`.
         columns: key of the `data` section -> column, where it is not that of training.
         threshold: of class 1 of two classes.
         num_resamples: behind the intervals.
@@ -126,7 +126,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
 
 
 def default_folder(path: str | Path) -> Path:
-    """Return where `raybert evaluate` writes: `evaluation/` in the run of a model, or in the working folder."""
+    """Return where `raybert evaluate` writes: `evaluation/` in a model's results folder, or in the working folder."""
     return (find_target(path).run or Path.cwd()) / "evaluation"
 
 

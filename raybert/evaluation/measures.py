@@ -11,6 +11,7 @@ import pandas as pd
 
 from raybert.errors import ConfigError, DataError
 from raybert.evaluation.bootstrap import bootstrap_intervals
+from raybert.tables.evaluation import PER_CLASS, THRESHOLDS
 from raybert.training.measures.metrics import class_metrics, count_confusions, evaluation_metrics
 
 _NUM_THRESHOLDS = 100
@@ -27,10 +28,10 @@ class Evaluation:
         probs: (m, C).
         threshold: from which probability of class 1 on it is predicted; None for more than two classes.
         overall: a row per metric of `evaluation_metrics` (index), with value, low and high (95 % interval).
-        per_class: columns label and those of `class_metrics`.
-        per_group: group, num_examples and every metric within the group, in order of group; None without groups.
+        per_class: `raybert.tables.evaluation.PER_CLASS`, in order of class.
+        per_group: `PER_GROUP`, in order of group; None without groups.
         confusion: (C, C) counts, rows are labels, columns predictions.
-        thresholds: rows of `threshold_table`, at most about 100; None for more than two classes.
+        thresholds: `THRESHOLDS`, at most about 100; None for more than two classes.
         best_threshold: the row of `thresholds` with the highest F1 of all thresholds. It is chosen on these data: its
             F1 is too good for a test. None for more than two classes, or where no example is of class 1.
         num_resamples: behind the intervals.
@@ -91,7 +92,7 @@ def evaluate_predictions(
     thresholds, best = _thresholds(labels, probs[:, 1]) if is_binary else (None, None)
     names = tuple(label_names)
     per_class = class_metrics(labels, probs, predicted)
-    per_class.insert(0, "label", names)
+    per_class = per_class.assign(label=names)[PER_CLASS.order()]
     return Evaluation(
         label_names=names,
         labels=labels,
@@ -150,9 +151,7 @@ def check_threshold(threshold: float, num_classes: int) -> None:
 
 
 def threshold_table(labels: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> pd.DataFrame:
-    """Return what deciding for class 1 from each threshold on would give; 0/0 is NaN.
-
-    Columns: threshold, precision, recall, f1, specificity, predicted_positive_fraction.
+    """Return what deciding for class 1 from each threshold on would give, 0/0 is NaN: `THRESHOLDS`.
 
     Args:
         labels: (m,) 0 or 1.
@@ -172,7 +171,7 @@ def threshold_table(labels: np.ndarray, scores: np.ndarray, thresholds: np.ndarr
                 "specificity": rejected / np.float64(len(negatives)),
                 "predicted_positive_fraction": (hits + false_alarms) / len(labels),
             }
-        )
+        )[THRESHOLDS.order()]
 
 
 def predictions_frame(

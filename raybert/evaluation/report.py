@@ -9,6 +9,7 @@ from typing import Any
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.measures import Evaluation
 from raybert.files import atomic_path, write_json
+from raybert.tables.evaluation import CONFUSION, PER_CLASS, PER_GROUP, THRESHOLDS
 
 
 def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
@@ -18,10 +19,10 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     tables = {
-        "per_class": evaluation.per_class,
-        "per_group": evaluation.per_group,
-        "confusion": evaluation.confusion.reset_index(),
-        "thresholds": evaluation.thresholds,
+        PER_CLASS.name: evaluation.per_class,
+        PER_GROUP.name: evaluation.per_group,
+        CONFUSION.name: evaluation.confusion.reset_index(),
+        THRESHOLDS.name: evaluation.thresholds,
     }
     paths = [folder / "metrics.json"]
     write_json(paths[0], _summary(evaluation))

@@ -24,12 +24,11 @@ def explain_documents(
     *,
     label: int | None = None,
 ) -> pd.DataFrame:
-    """Return the terms that a logit of every document is the sum of, document by document.
+    """Return the terms that a logit of every document is the sum of: `EXPLAINED`, but for split and id.
 
-    Columns: position, label (the class whose logit it is), term, query, chunk (its number in the document), similarity,
-    attention, contribution, text. The terms of a document are `chunk`, a row for each query and chunk that it
-    retrieved, most similar first; for pairs `companion` and `interaction`; and `bias`: these have no query and no
-    chunk. Of two classes there is one logit, of class 1 against class 0.
+    The terms of a document are `chunk`, a row for each query and chunk that it retrieved, most similar first; for pairs
+    `companion` and `interaction`; and `bias`: these have no query and no chunk. Of two classes there is one logit, of
+    class 1 against class 0.
 
     Args:
         model: with a linear head; dropout does not matter.

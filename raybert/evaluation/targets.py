@@ -1,4 +1,4 @@
-"""What a path on the command line stands for: a run, one of its trials, or the folder of a model."""
+"""What a path on the command line stands for: a results folder, one of its trials, or the folder of a model."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def find_target(path: str | Path) -> Target:
     """Return the model that a path stands for.
 
     Args:
-        path: a results folder (its best model), a folder below its `trials/`, or a model's folder, in a run or not.
+        path: a results folder (its best model), a folder below its `trials/`, or a model's folder, wherever that is.
 
     Raises:
-        SweepError: none of these, or a run without a best model.
+        SweepError: none of these, or a results folder without a best model.
     """
     path = Path(path)
     if not path.is_dir():

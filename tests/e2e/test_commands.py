@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from raybert.config import load_config
+from raybert.tables.evaluation import SUBSET
 from tests.e2e.commands import FILE, ROOT, SHRUNK_OPTIONS, run, sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -89,4 +90,5 @@ def test_perplexity_comes_from_another_masked_model(tmp_path, tiny_bert):
     assert "perplexity takes about" in done.out
     subset = pd.read_csv(file)
     assert len(subset) == 24
+    assert list(subset) == [column.name for column in SUBSET if not column.optional]
     assert (subset["score"] > 1).all()

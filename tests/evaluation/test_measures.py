@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from raybert.evaluation.measures import (
     threshold_table,
 )
 from raybert.evaluation.report import write_evaluation
+from raybert.tables.evaluation import OF_COMMANDS
 from raybert.terminal.evaluation import format_evaluation
 from raybert.training.measures.metrics import class_metrics, evaluation_metrics
 
@@ -255,6 +257,23 @@ def test_what_is_written_reads_back(binary, tmp_path):
         pd.testing.assert_frame_equal(table, getattr(binary, name), check_dtype=False)
     confusion = pd.read_csv(tmp_path / "confusion.csv", index_col="label")
     assert confusion.to_dict() == binary.confusion.to_dict()
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_tables_have_exactly_the_columns_that_are_declared(num_classes, tmp_path):
+    labels, probs = sample(num_classes, 60)
+    found = evaluate_predictions(labels, probs, names_of(num_classes), groups=np.arange(60) // 6, num_resamples=0)
+    write_evaluation(found, tmp_path)
+    written = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
+    assert {"per_class", "per_group", "confusion"} <= written.keys()
+    assert ("thresholds" in written) == (num_classes == 2)
+    for name, frame in written.items():
+        table = OF_COMMANDS[name]
+        columns = list(dict.fromkeys("<class>" if column in names_of(num_classes) else column for column in frame))
+        assert columns == [c.name for c in table if num_classes == 2 or not c.optional]
+    frame = predictions_frame(np.arange(60), labels, probs, names_of(num_classes))
+    declared = [column.name for column in OF_COMMANDS["evaluated"] if not column.optional]
+    assert [*dict.fromkeys(re.sub("^prob_.*", "prob_<class>", column) for column in frame)] == declared
 
 
 def test_what_is_undefined_is_null_and_tables_of_an_earlier_evaluation_go(binary, tmp_path):

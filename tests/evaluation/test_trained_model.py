@@ -17,6 +17,7 @@ from raybert.evaluation.targets import Target, find_target, stored_predictions
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.models import load_classifier, load_tokenizer, quiet_transformers
 from raybert.models.description import DataColumns, ModelDescription, read_description, write_description
+from raybert.tables.evaluation import PREDICTED
 from raybert.training.checkpoint import save_best
 
 NAMES = ("cold", "warm", "hot")
@@ -220,7 +221,8 @@ def test_pairs_are_predicted_with_their_second_texts_beside_them(copied, tmp_pat
     pd.DataFrame({"a": TEXTS, "b": PAIRS}).to_json(file, orient="records", lines=True)
     frame, notes = predict_texts(copied, file)
     assert not notes
-    assert list(frame.columns[:4]) == ["example_id", "text", "text_pair", "predicted"]
+    declared = [column.name for column in PREDICTED if not column.name.startswith("prob_")]
+    assert list(frame.columns[: len(declared)]) == declared
     assert frame["text_pair"].tolist() == PAIRS
     probs = frame[[f"prob_{name}" for name in NAMES]].to_numpy()
     np.testing.assert_allclose(probs, reference(copied, TEXTS, PAIRS, 8), atol=2e-6)

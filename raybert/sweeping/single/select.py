@@ -37,8 +37,7 @@ class ChosenSubset:
     """What `raybert select` found.
 
     Attributes:
-        frame: a row per chosen example, in the order of selection: rank (1 is first), example_id, text, [text_pair],
-            label (its name), score (higher = harder; NaN: none), weight.
+        frame: `raybert.tables.evaluation.SUBSET`, a row per chosen example in the order of selection.
         pool_size: n.
         refilled: how many of the last rows were taken back from what a filter had dropped.
         conflicts: example_id, conflicts_with: near-duplicates with different labels; None without such a filter.

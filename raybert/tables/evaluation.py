@@ -1,0 +1,126 @@
+"""The tables of commands on a model or a pool: `raybert evaluate`, `predict`, `select` and `explain`."""
+
+from __future__ import annotations
+
+from raybert.config.metrics import METRICS, Metric
+from raybert.tables.schema import Column, Table, computed
+
+_LABEL = computed("label", "text", "name of the class")
+_OF_EACH = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
+"""Metrics of one class against the rest."""
+_RATES = ("precision", "recall", "f1", "specificity")
+"""Metrics of class 1 at a threshold."""
+
+
+def _metric(metric: Metric) -> Column:
+    better = "lower" if metric.lower_is_better else "higher"
+    words = f"{metric.words}: {metric.description}; {better} is better"
+    return Column(metric.name, "number", words, origin="tables", optional=metric.two_classes_only)
+
+
+def _maybe(name: str, description: str) -> Column:
+    return Column(name, "text", description, origin="tables", optional=True)
+
+
+_PROBABILITIES = (
+    computed("predicted", "text", "name of the predicted class"),
+    computed("confidence", "number32", "its probability"),
+    computed("prob_<class>", "number32", "probability of a class, a column for each"),
+)
+
+PER_CLASS = Table(
+    "per_class",
+    "a class against the rest (`evaluation/per_class.csv`)",
+    (
+        _LABEL,
+        computed("num_examples", "whole", "examples of the class", "examples"),
+        computed("num_predicted", "whole", "examples that are predicted to be of it", "examples"),
+        *(computed(name, "number", f"{name} of the class against the rest; NaN: undefined") for name in _OF_EACH),
+    ),
+)
+
+PER_GROUP = Table(
+    "per_group",
+    "a group, where `data.group` or `--group` names a column (`evaluation/per_group.csv`)",
+    (
+        computed("group", "text", "its id"),
+        computed("num_examples", "whole", "its examples", "examples"),
+        *(_metric(metric) for metric in METRICS.values()),
+    ),
+)
+
+CONFUSION = Table(
+    "confusion",
+    "a class: how its examples are predicted (`evaluation/confusion.csv`)",
+    (_LABEL, computed("<class>", "whole", "examples that are predicted to be of it, a column for each", "examples")),
+)
+
+THRESHOLDS = Table(
+    "thresholds",
+    "a probability from which on class 1 of two is predicted (`evaluation/thresholds.csv`)",
+    (
+        computed("threshold", "number", "that probability"),
+        *(computed(name, "number", f"{name} of class 1; NaN: undefined") for name in _RATES),
+        computed("predicted_positive_fraction", "number", "share of examples that are predicted to be of class 1"),
+    ),
+)
+
+EVALUATED = Table(
+    "evaluated",
+    "an example of what was evaluated (`evaluation/predictions.parquet`)",
+    (
+        computed("example_id", "text", "id of the example, or its row number"),
+        _maybe("group", "id of its group, where there are groups"),
+        computed("label", "text", "name of its class"),
+        *_PROBABILITIES,
+    ),
+)
+
+PREDICTED = Table(
+    "predicted",
+    "a text that was predicted (`raybert predict`)",
+    (
+        computed("example_id", "text", "its id, or its row number"),
+        computed("text", "text", "the text"),
+        _maybe("text_pair", "the second text, of a model of pairs"),
+        *_PROBABILITIES,
+    ),
+)
+
+SUBSET = Table(
+    "subset",
+    "a chosen example, in the order of selection (`raybert select`)",
+    (
+        computed("rank", "whole", "1 is first"),
+        computed("example_id", "text", "id of the example"),
+        computed("text", "text", "its text"),
+        _maybe("text_pair", "its second text, of pairs"),
+        _LABEL,
+        computed("score", "number", "what it was chosen by; higher = harder, NaN: none"),
+        computed("weight", "number", "factor of its loss"),
+    ),
+)
+
+EXPLAINED = Table(
+    "explained",
+    "a term of which the logit of a document is the sum (`raybert explain`)",
+    (
+        computed("split", "text", "split of the document"),
+        computed("example_id", "text", "its id"),
+        computed("position", "whole", "its row in the split"),
+        computed("label", "whole", "number of the class whose logit it is"),
+        computed("term", "text", "chunk, companion, interaction or bias"),
+        computed("query", "count", "number of the query, of a chunk"),
+        computed("chunk", "count", "number of the chunk in the document"),
+        computed("similarity", "number32", "cosine of query and chunk"),
+        computed("attention", "number32", "weight of the chunk among those that the query retrieved"),
+        computed("contribution", "number32", "the term"),
+        computed("text", "text", "text of the chunk"),
+    ),
+)
+
+OF_COMMANDS = {
+    table.name: table
+    for table in (PER_CLASS, PER_GROUP, CONFUSION, THRESHOLDS, EVALUATED, PREDICTED, SUBSET, EXPLAINED)
+}
+"""By name, in the order of the documentation."""
