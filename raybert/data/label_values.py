@@ -77,6 +77,6 @@ def _whole_numbers(labels: pa.Array, where: str, table: RawTable) -> pa.Array:
     if len(broken):
         raise DataError(
             f"data.label: {where} must hold whole numbers or strings, got {values[broken[0]]:g} in "
-            f"{table.describe_rows(broken[:1])}; write them as strings if they are classes"
+            f"{table.describe_rows(broken[:1])}; write classes as words, or as strings in parquet or jsonl"
         )
     return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)

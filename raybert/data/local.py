@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,27 @@ _READERS: dict[str, Callable[[Path, Mapping[str, str], Collection[str]], RawTabl
 }
 
 
+_FIRST_FORMATS = (".parquet", ".csv", ".jsonl")
+"""What raybert 0.1 read: a file of another format beside one of these is not read, as then."""
 _NO_DATA = {
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
     b"<!doctype html": "a web page; download the file itself",
     b"<html": "a web page; download the file itself",
 }
 """How files begin that stand where data should be, and what they are."""
+
+
+@dataclass(frozen=True)
+class _SplitFiles:
+    """The files of a split in a folder.
+
+    Attributes:
+        read: one file, or shards.
+        beside: of formats that give way to theirs.
+    """
+
+    read: list[Path]
+    beside: list[Path]
 
 
 def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
@@ -57,7 +72,7 @@ def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
     files = _split_files(path)
     if "train" not in files:
         raise _lacks_split(path, "train", "; validation and test may be beside it")
-    return {split: concatenate([read_table(shard, wanted) for shard in shards]) for split, shards in files.items()}
+    return {split: _read_shards(shards, wanted, ()) for split, shards in files.items()}
 
 
 def read_split(path: Path, split: str, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
@@ -83,7 +98,7 @@ def read_split(path: Path, split: str, wanted: Mapping[str, str], optional: Coll
     files = _split_files(path).get(split)
     if not files:
         raise _lacks_split(path, split)
-    return concatenate([read_table(shard, wanted, optional) for shard in files])
+    return _read_shards(files, wanted, optional)
 
 
 def read_table(path: Path, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
@@ -149,6 +164,14 @@ def _check_is_there(path: Path) -> None:
     raise DataError(f"data.source: no such file or folder '{path}'{near}")
 
 
+def _read_shards(files: _SplitFiles, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
+    table = concatenate([read_table(shard, wanted, optional) for shard in files.read])
+    if not files.beside:
+        return table
+    note = f"{', '.join(path.name for path in files.beside)}: not read, {files.read[0].name} is beside it"
+    return replace(table, notes=(*table.notes, note))
+
+
 def _lacks_split(folder: Path, split: str, besides: str = "") -> DataError:
     names = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
     inner = next((entry for entry in sorted(folder.iterdir()) if entry.is_dir() and _may_hold(entry, split)), None)
@@ -160,9 +183,9 @@ def _may_hold(folder: Path, split: str) -> bool:
     return is_saved_folder(folder) or split in _split_files(folder)
 
 
-def _split_files(folder: Path) -> dict[str, list[Path]]:
+def _split_files(folder: Path) -> dict[str, _SplitFiles]:
     """Return split -> its files: `train.csv`, or shards `train-00000-of-00002.parquet`."""
-    found: dict[str, list[Path]] = {}
+    found: dict[str, _SplitFiles] = {}
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -170,6 +193,9 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
     for split, names in SPLIT_NAMES.items():
         pattern = re.compile(rf"({'|'.join(names)})(-\d+-of-\d+)?")
         files = [f for f in entries if format_of(f).is_read and pattern.fullmatch(format_of(f).stem)]
+        first = [file for file in files if file.suffix.lower() in _FIRST_FORMATS]
+        beside = [file for file in files if first and file not in first]
+        files = first or files
         whole = [f for f in files if "-of-" not in format_of(f).stem]
         if len(files) > 1 and whole:
             raise DataError(
@@ -177,5 +203,5 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
                 f"got {', '.join(file.name for file in files)}"
             )
         if files:
-            found[split] = files
+            found[split] = _SplitFiles(files, beside)
     return found

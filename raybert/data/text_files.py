@@ -31,6 +31,7 @@ _PACKED_BY: dict[str, tuple[str, Callable[[Path], Any]]] = {
     ".xz": ("xz", lzma.LZMAFile),
     ".zst": ("zstandard", lambda path: pa.CompressedInputStream(str(path), "zstd")),
 }
+_UNPACKERS = {".gz": "gzip -dc", ".bz2": "bzip2 -dc", ".xz": "xz -dc", ".zst": "zstd -dc"}
 _NOT_TEXT = {
     b"PK\x03\x04": "a spreadsheet (.xlsx, .ods) or a zip file",
     b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls)",
@@ -141,7 +142,11 @@ def _decode_as(content: bytes, encoding: str, path: Path, skipped: int = 0) -> s
                 f"at {place} (line {line}); write it anew as UTF-8"
             ) from None
         line = before.count(b"\n" if b"\n" in content else b"\r") + 1
-        command = f"iconv -f {_likely_encoding(content)} -t utf-8 {path.name} > utf8{path.suffix}"
+        form = format_of(path)
+        source, unpack = (path.name, "") if not form.packed else ("", f"{_UNPACKERS[form.packed]} {path.name} | ")
+        command = (
+            f"{unpack}iconv -f {_likely_encoding(content)} -t utf-8 {source}{' ' * bool(source)}> utf8{form.ending}"
+        )
         raise DataError(
             f"data.source: '{path}' must be UTF-8 text, got byte 0x{content[error.start]:02x} at {place} (line "
             f"{line}); convert it first, e.g. `{command}`"

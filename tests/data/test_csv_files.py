@@ -132,6 +132,12 @@ def test_a_file_that_unpacks_without_end_is_refused(tmp_path):
         read(path)
 
 
+def test_a_packed_file_in_another_encoding_is_refused_with_the_command_for_it(tmp_path):
+    path = write(tmp_path / "x.csv.gz", gzip.compress("text,label\ncafé,1\n".encode("latin1")))
+    with pytest.raises(DataError, match=r"`gzip -dc x\.csv\.gz \| iconv -f latin1 -t utf-8 > utf8\.csv`"):
+        read(path)
+
+
 def test_a_packed_text_file_without_a_header_gives_lines(tmp_path):
     path = write(tmp_path / "x.txt.gz", gzip.compress(b"one\ntwo\n"))
     assert read_unseen(path, {"text": "text"}, required={"text"}).texts == ["one", "two"]

@@ -83,10 +83,18 @@ def test_labels_of_shards_are_numbers_only_if_those_of_all_are(tmp_path):
 
 
 def test_a_file_for_the_same_split_in_two_formats_is_refused(tmp_path):
-    for name in ("train.csv", "train.tsv"):
+    for name in ("train.json", "train.tsv"):
         write(tmp_path / name, "text,label\na,1\n")
-    with pytest.raises(DataError, match=r"must hold one file for train, got train\.csv, train\.tsv"):
+    with pytest.raises(DataError, match=r"must hold one file for train, got train\.json, train\.tsv"):
         read(tmp_path)
+
+
+def test_a_file_of_a_format_that_0_1_did_not_read_gives_way_to_one_that_it_did(tmp_path):
+    write(tmp_path / "train.csv", "text,label\na,1\nb,0\n")
+    write(tmp_path / "train.json", "{}")
+    source = read(tmp_path)
+    assert rows_of(source) == [("a", "1"), ("b", "0")]
+    assert source.notes == ("train.json: not read, train.csv is beside it",)
 
 
 @pytest.mark.parametrize(
