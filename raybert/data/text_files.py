@@ -104,6 +104,8 @@ def _decode(content: bytes, path: Path) -> tuple[str, str]:
 
 def _wide_encoding(content: bytes) -> str | None:
     """Return UTF-16 or UTF-32 if separators, quotes and brackets have zero bytes beside them, on one side only."""
+    if b"\0" not in content:
+        return None
     codes = np.frombuffer(content, np.uint8)
     if len(codes) % 4 == 0:
         zeros = (codes.reshape(-1, 4) == 0).mean(axis=0)
@@ -112,7 +114,9 @@ def _wide_encoding(content: bytes) -> str | None:
         if zeros[0] == 1 and zeros[1] > 0.9 > zeros[3]:
             return "utf-32-be"
     pairs = codes[: len(codes) // 2 * 2].reshape(-1, 2)
-    marks = np.isin(pairs, np.frombuffer(_MARKS, np.uint8))
+    is_mark = np.zeros(256, bool)
+    is_mark[list(_MARKS)] = True
+    marks = is_mark[pairs]
     little, big = ((marks[:, own] & (pairs[:, other] == 0)).sum() for own, other in ((0, 1), (1, 0)))
     return "utf-16-le" if little > 10 * big else "utf-16-be" if big > 10 * little else None
 
