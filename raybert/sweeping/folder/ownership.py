@@ -250,6 +250,9 @@ def _beat_once(folder: Path, owner: Owner) -> None:
     if read_owner(folder) == owner:
         os.utime(folder / "owner.json")
         return
-    if current_attempt(folder) != owner.attempt:
+    known = current_attempt(folder)
+    if known > owner.attempt:  # another owner came since `beat` looked: its files are not lost
+        return
+    if known < owner.attempt:
         write_text(folder / "attempt", str(owner.attempt))
     _write(owner, folder)

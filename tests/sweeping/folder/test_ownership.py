@@ -14,6 +14,7 @@ from raybert.errors import SweepError, TrialError
 from raybert.sweeping.folder import ownership
 from raybert.sweeping.folder.ownership import (
     Fence,
+    Owner,
     Superseded,
     beat_age_seconds,
     current_attempt,
@@ -125,6 +126,14 @@ def test_a_living_owner_writes_its_lost_files_anew(tmp_path, monkeypatch):
         (tmp_path / "owner.json").unlink()
         wait_until(lambda: read_owner(tmp_path) is not None and current_attempt(tmp_path) == 1, "both written anew")
         assert (read_owner(tmp_path).pid, read_owner(tmp_path).attempt) == (os.getpid(), 1)
+
+
+def test_an_owner_that_is_replaced_in_the_middle_of_a_beat_leaves_the_files_of_the_newer_one(tmp_path):
+    older = Owner.of_this_process(1)
+    (tmp_path / "attempt").write_text("2")
+    leave_owner(tmp_path, attempt=2)
+    ownership._beat_once(tmp_path, older)
+    assert (current_attempt(tmp_path), read_owner(tmp_path).attempt) == (2, 2)
 
 
 def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
