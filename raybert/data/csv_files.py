@@ -97,7 +97,7 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
     try:
         places, found = find_columns(names, wanted, optional, origin)
     except DataError as error:
-        if {tidy(name) for name in names} & {tidy(column) for column in wanted.values()}:
+        if str(error).endswith("?") or {*map(tidy, names)} & {*map(tidy, wanted.values())}:
             raise
         looks_like_json = text[start:].lstrip()[:1] in {"{", "["}
         remedy = "let its name end with .jsonl if it is JSON" if looks_like_json else _HEADER
@@ -195,7 +195,7 @@ def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
     num_rows = num_padded = num_empty = 0
     for row, line in _records(text, start, dialect, body):
         if len(row) != body.width:
-            if len(row) < body.width or any(row[body.width :]):
+            if len(row) < body.width or any(row[body.num_names :]):
                 raise _UnreadableError(_describe_ragged(row, num_rows + num_empty + 1, line, body.num_names))
             num_padded += len(row) > body.num_names
         if body.width > 1 and not any(row):
@@ -252,8 +252,8 @@ def _lines(text: str, start: int, newline: str) -> Iterator[str]:
 
 def _newline_of(text: str) -> str:
     """Return the character that ends lines: that of the first one, so that a stray carriage return is an error."""
-    first = re.search(r"\r\n?|\n", text)
-    return "\r" if first and first[0] == "\r" else "\n"
+    first = re.search(r"\r+\n?|\n", text)  # Windows makes \r\r\n of \r\n that is written as text
+    return "\r" if first and not first[0].endswith("\n") else "\n"
 
 
 @contextmanager

@@ -122,7 +122,8 @@ def _wide_encoding(content: bytes) -> str | None:
 
 
 def _is_mostly_wide(content: bytes) -> bool:
-    return content.count(b"\0") > len(content) // 5
+    text = content.rstrip(b"\0")  # zeros at the end may be what a crash has left
+    return text.count(b"\0") > len(text) // 5
 
 
 def _is_utf8(content: bytes) -> bool:
