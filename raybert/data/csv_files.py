@@ -167,7 +167,7 @@ def _read_recognised(body: _Body, plain: Dialect) -> tuple[_Rows, Dialect]:
         except _UnreadableError as error:
             problem = error if problem is None or dialect == plain else problem
             continue
-        if plain.delimiter == "\t" and '"' in body.text and dialect.has_quotes:
+        if plain.delimiter == "\t" and dialect.has_quotes and _may_be_bare(body.text):
             # Where every line is a row if quotes are no quotes, a quote that joined lines was part of a text.
             bare = replace(plain, has_quotes=False)
             try:
@@ -178,6 +178,11 @@ def _read_recognised(body: _Body, plain: Dialect) -> tuple[_Rows, Dialect]:
         return rows, dialect
     assert problem is not None
     raise problem
+
+
+def _may_be_bare(text: str) -> bool:
+    """Tell whether quotes may be no more than characters: none is doubled, and the header is without them."""
+    return '"' in text and '""' not in text and not text.startswith('"')
 
 
 def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
