@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from raybert.data.quotas import class_seats
-from raybert.selection.keys import tie_keys as tie_keys
+from raybert.selection.keys import tie_keys as tie_keys  # users of 0.1 find it here
 from raybert.selection.pool import Pool, Selection
 
 Direction = Literal["hard", "easy", "middle"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_pl
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
+from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.small_budgets import small_budget_notes
+from raybert.sweeping.plan.specs import RunSpec
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
         _check_same_sweep(folder, design, progress)
         plan, prepared = prepare_plan(design)
         _check_same_data(folder, prepared, progress)
+        for note in changed_rules([line for line in folder.planned() if _is_complete(folder, line)], plan.trials):
+            progress.note(note)
         set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
@@ -93,3 +98,30 @@ def _check_same_data(folder: SweepFolder, prepared: Mapping[str, Prepared], prog
                 f"{folder.path}: the content of data.source '{known[key]['source']}' (or the tokenizer) changed "
                 "since this folder was begun; give `output` a new folder"
             )
+
+
+def changed_rules(finished: Sequence[Mapping[str, Any]], specs: Sequence[RunSpec]) -> list[str]:
+    """Return a note for every strategy whose finished trials do not count any more: its rule is another one since.
+
+    Args:
+        finished: trials of the folder, by their lines of the plan that is there.
+        specs: trials of today's plan.
+    """
+    ids = {spec.trial_id for spec in specs}
+    wanted = [_apart_from_its_id(spec.summary()) for spec in specs if spec.role == TRIAL]
+    old = Counter(
+        line["strategy"] for line in finished if line["trial_id"] not in ids and _apart_from_its_id(line) in wanted
+    )
+    return [
+        f"note: '{label}' has another rule since {count} of its trials finished: they are trained anew, the old ones "
+        "stay in trials/"
+        for label, count in old.items()
+    ]
+
+
+def _apart_from_its_id(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: line.get(key) for key in ("role", "strategy", "seed", "fold", "budget", "total_steps", "grid")}
+
+
+def _is_complete(folder: SweepFolder, line: Mapping[str, Any]) -> bool:
+    return folder.trial(str(line["trial_id"])).status() == "complete"

@@ -19,12 +19,13 @@ def reconcile(search: SearchState) -> None:
     says. Where it was damaged or deleted, what the studies know of it is written into it again.
 
     Raises:
-        SweepError: a line of the log is damaged.
+        SweepError: a line of the log is damaged, or a strategy that was searched has another rule since.
     """
     _replay(search, search.log.read())
     for arm in search.arms:
         study = search.studies[arm.name]
         trials = study.trials()
+        _check_rule(search, arm, trials)
         unpublished = _unpublished(search, arm, trials)
         for number in study.waiting_retries():
             search.record({"event": "retry", "arm": arm.name, "number": number})
@@ -54,6 +55,22 @@ def _replay(search: SearchState, events: list[Event]) -> None:
         search.learn(event)
         if event["event"] == "report" and event["value"] is not None and event["seed"] == arm.seeds[0]:
             search.stoppers[arm.name].report(number, event["examples_seen"], event["value"])
+
+
+def _check_rule(search: SearchState, arm: Arm, trials: list[FrozenTrial]) -> None:
+    """Refuse to mix values of an earlier version of a strategy's rule with those of today's.
+
+    Raises:
+        SweepError: finished suggestions of the arm had runs of other ids.
+    """
+    for trial in trials:
+        suggestion = search.suggestions.get((arm.name, trial.number))
+        ran = trial.user_attrs.get("runs")
+        if suggestion is not None and ran and {*ran} != {spec.trial_id for spec in suggestion.runs}:
+            raise SweepError(
+                f"{search.folder.path}: '{arm.name}' was searched by an earlier version of its rule, whose values must "
+                "not be mixed with today's; leave it out of sweep.strategies, or give --output a new folder"
+            )
 
 
 def _unpublished(search: SearchState, arm: Arm, trials: list[FrozenTrial]) -> list[Suggestion]:

@@ -22,8 +22,8 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.roles import REFIT
-from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.roles import REFIT, TRIAL, TUNE
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 from raybert.sweeping.single.differences import Comparison, compare_trials
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
@@ -140,7 +140,7 @@ def reproduce_trial(
         comparisons=tuple(compare_trials(first, again)),
         error=error,
         error_again=again_error,
-        notes=tuple(_changed_surroundings(run)),
+        notes=(*_changed_rule(stored), *_changed_surroundings(run)),
     )
 
 
@@ -256,6 +256,17 @@ def _run(
         else:
             options["report_step"] = partial(listener.progress.stepped, spec)
         return run_trial(spec, ready.data, ready.encoder, signals, folder, report=listener.evaluated, **options)
+
+
+def _changed_rule(stored: StoredSpec) -> list[str]:
+    """Say it if the trial would have another id today: its results are then those of an earlier rule."""
+    spec = stored.spec
+    if spec.role not in (TRIAL, TUNE, REFIT):
+        return []  # what only serves signals chooses nothing by a rule
+    facts = PoolFacts(stored.data_fingerprint, stored.encoder_fingerprint, spec.pool_size, num_classes=0)
+    if identified(spec, facts).trial_id == spec.trial_id:
+        return []
+    return [f"'{spec.label}' has another rule since the trial ran (see the changelog); differences are expected"]
 
 
 def _changed_surroundings(run: SweepFolder) -> list[str]:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from raybert.errors import SweepError
+from raybert.selection.strategies import Random
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.search.log import DecisionLog
 from tests.sweeping.search.driving import Killed, config_of, drive, events, opened, run_whole, rungs, study_rows
@@ -246,4 +247,14 @@ def test_a_torn_journal_is_cut_and_a_damaged_one_is_an_error(tmp_path):
     journal.write_bytes(b"".join([*lines[:3], b"torn", *lines[4:]]))
     message = r"study\.journal: cannot be opened .*delete it: it is then written anew"
     with pytest.raises(SweepError, match=message), opened(config, journal.parent):
+        pass
+
+
+def test_values_of_an_earlier_version_of_a_rule_are_not_mixed_with_those_of_todays(undisturbed, tmp_path, monkeypatch):
+    killed_at(tmp_path, len(undisturbed[0]) - 4)
+    monkeypatch.setattr(Random, "rule_version", 2)
+    with (
+        pytest.raises(SweepError, match=r"'random' was searched by an earlier version of its rule.*leave it out"),
+        opened(CONFIG, tmp_path),
+    ):
         pass

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,14 +14,17 @@ from raybert.config import validate_config
 from raybert.errors import SweepError
 from raybert.files import write_json
 from raybert.selection.store import ScoreStore, SignalRef
+from raybert.selection.strategies import LabelErrors
 from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
+from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.phases.prepare import prepare_plan
 from raybert.sweeping.plan.design import read_design
-from raybert.sweeping.single.reproduce import find_trial, reproduce_trial
+from raybert.sweeping.single.reproduce import _changed_rule, find_trial, reproduce_trial
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.run_progress import RunLines
+from tests.e2e.commands import ROOT
 
 CONFIG = {
     "data": {"max_length": 32, "train_examples": 200, "validation_examples": 40, "test_examples": 40},
@@ -172,3 +176,13 @@ def test_a_trial_is_found_by_its_folder_or_by_the_beginning_of_its_id(run):
 def copy_of(run: SweepFolder, tmp_path) -> SweepFolder:
     shutil.copytree(run.path, tmp_path / "copy", ignore=shutil.ignore_patterns("reproductions"))
     return SweepFolder((tmp_path / "copy").resolve())
+
+
+def test_a_trial_of_an_earlier_rule_is_told_from_one_of_todays():
+    folders = sorted((ROOT / "tests" / "fixtures" / "folder_0_1" / "trials").glob("*/spec.json"))
+    stored = {read_spec(path.parent).spec.label: read_spec(path.parent) for path in folders}
+    assert all(_changed_rule(one) == [] for one in stored.values())
+    el2n = stored["el2n"]
+    turned = replace(el2n, spec=replace(el2n.spec, strategy=LabelErrors()))
+    (note,) = _changed_rule(turned)
+    assert note.startswith("'el2n' has another rule since the trial ran")
