@@ -18,6 +18,7 @@ from raybert.analysis.statistics.intervals import two_values
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.config.metrics import TRIAL_METRICS
 from raybert.models import TINY
+from raybert.selection.identity import strategy_entry
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import RunSpec
@@ -121,7 +122,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
     return ModelCardData(
         library_name="transformers" if config.model.kind == "encoder" else "raybert",
         pipeline_tag="text-classification",
-        tags=["raybert", "data-selection", facts.spec.strategy.name or type(facts.spec.strategy).__name__],
+        tags=["raybert", "data-selection", str(strategy_entry(facts.spec.strategy)["name"])],
         base_model=encoder if is_from_hub else None,
         datasets=[config.data.source] if data_from_hub else None,
         metrics=names,
@@ -170,7 +171,7 @@ def _data_lines(facts: CardFacts) -> Iterator[str]:
 
 def _selection_lines(facts: CardFacts) -> Iterator[str]:
     spec, result = facts.spec, facts.result
-    parameters = spec.strategy.model_dump(mode="json", exclude_defaults=True)
+    parameters = {key: value for key, value in strategy_entry(spec.strategy).items() if key != "name"}
     yield f"- strategy: `{spec.label}`" + (f", parameters `{json.dumps(parameters)}`" if parameters else "")
     if spec.strategy.citation:
         yield f"- source: {spec.strategy.citation}"

@@ -48,6 +48,8 @@ def test_the_card_says_what_it_is_and_how_good(tmp_path):
     assert (accuracy.metric_value, accuracy.dataset_split, accuracy.dataset_type) == (0.9, "test", "imdb")
     assert (card.data.library_name, card.data.datasets, card.data.base_model) == ("transformers", ["imdb"], None)
     assert "the strategy `confidence(measure=margin)` chose 40 of 400 training examples" in card.text
+    assert card.data.tags == ["raybert", "data-selection", "confidence"]
+    assert '- strategy: `confidence(measure=margin)`, parameters `{"measure": "margin"}`' in card.text
     assert "400 train, 50 validation, 80 test" in card.text
     assert "`f00d`" in card.text
     assert "- note: 2 texts twice" in card.text
