@@ -36,7 +36,7 @@ _COUNTS = {
     "folds": "m of the cross-validation; 1: none",
     "num_replicates": "what means are over: seeds, or folds (each the mean of its seeds)",
     "num_collapsed": "trials that never predict a class (`num_never_predicted`)",
-    "num_weak": "trials that are no better on validation than its most frequent class (`is_weak`)",
+    "num_weak": "trials that are hardly better on validation than its most frequent class (`is_weak`)",
 }
 
 

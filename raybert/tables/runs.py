@@ -96,7 +96,7 @@ TRIALS = Table(
         Column(
             "is_weak",
             "count",
-            "1: its validation accuracy is not above `majority_share` beyond chance (one-sided 5 %)",
+            "1: its validation accuracy is hardly above `majority_share`: by less than 10 points, or within chance",
             origin="tables",
         ),
         _CONFIGURATION,

@@ -48,15 +48,17 @@ def draw_overlap(overlap: pd.DataFrame, headers: Mapping[str, str] | None = None
     panels = _overlap_panels(overlap, headers or {})
     side = _CELL * len(names) + _LETTER * max(len(short_name(name)) for name in names)
     has_scores = overlap["spearman"].notna().any()
-    size = max(6.4, side + 0.3), (side + 0.4) * len(panels) + (1.9 if has_scores else 1.2)
+    second_line = 0.2 if any(point for point, _ in panels) else 0.0
+    size = max(6.4, side + 0.3), (side + 0.4 + second_line) * len(panels) + (1.9 if has_scores else 1.2)
     figure = Figure(figsize=size, layout="compressed")
     grid = list(figure.subplots(len(panels), 1, squeeze=False)[:, 0])
     images: tuple[AxesImage, ...] = ()
     for axes, (point, table) in zip(grid, panels, strict=True):
         images = _draw_triangles(axes, table, names)
         chance = table["jaccard_by_chance"].median()
-        size_words = f"{table['budget'].iloc[0]:,} of {table['pool_size'].iloc[0]:,.0f} examples{point}"
-        axes.set_title(f"{size_words}; by chance Jaccard is {100 * chance:.0f} %", loc="left", fontsize=9)
+        title = f"{table['budget'].iloc[0]:,} of {table['pool_size'].iloc[0]:,.0f} examples"
+        title = f"{title}{point}\n" if point else f"{title}; "
+        axes.set_title(f"{title}by chance Jaccard is {100 * chance:.0f} %", loc="left", fontsize=9)
     for image, words in zip(images, ("below: Jaccard of the sets", "above: Spearman of the scores"), strict=True):
         if image is images[0] or has_scores:
             bar = figure.colorbar(

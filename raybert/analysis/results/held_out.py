@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raybert.config.metrics import TRIAL_METRICS
+from raybert.training.measures.chance import is_weak
 
 PREDICTIONS_FILE = "predictions.parquet"
 _SEVERAL = 5
 """Held-out examples of a class from which on its absence among predictions is no accident of a small split."""
-_LEVEL = 0.05
 
 
 def held_out_columns(folder: Path, further: str | None = None) -> dict[str, Any]:
@@ -58,21 +58,6 @@ def never_predicted(labels: np.ndarray, predicted: np.ndarray) -> int:
     if len(np.unique(predicted)) == 1 < len(classes):
         return int(missing.sum())
     return int((missing & (counts >= _SEVERAL)).sum())
-
-
-def is_weak(hits: int, number: int, majority: float) -> bool:
-    """Tell whether so many right answers are no more than always saying the most frequent class gives, up to chance.
-
-    The exact one-sided binomial test at 5 %: half of all models that know nothing of two equal classes are above 50 %.
-
-    Args:
-        hits: right answers.
-        number: of examples.
-        majority: share of the most frequent class.
-    """
-    from scipy.stats import binom
-
-    return majority < 1.0 and float(binom.sf(hits - 1, number, majority)) > _LEVEL
 
 
 def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFrame:

@@ -75,8 +75,8 @@ def weak_notes(trials: pd.DataFrame) -> list[str]:
         share, accuracy = rows["majority_share"].mean(), rows["validation_accuracy"].astype("float64").mean()
         number = int((complete[KEY] == name).sum())
         notes.append(
-            f"weak proxy: {name}: {len(rows)} of {number} runs are no better on validation than always saying the most "
-            f"frequent class ({100 * accuracy:.1f} % and {100 * share:.1f} %, within chance): the scores "
+            f"weak proxy: {name}: {len(rows)} of {number} runs are hardly better on validation than always saying the "
+            f"most frequent class ({100 * accuracy:.1f} % and {100 * share:.1f} %): the scores "
             "that strategies read of it are little more than noise"
         )
     return _shortened(notes, "weak proxies: `is_weak` in results/trials")

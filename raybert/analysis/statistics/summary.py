@@ -199,7 +199,7 @@ def _row_notes(table: pd.DataFrame, metric: str) -> list[str]:
             parts.append(f"{row['num_collapsed']} of {row['num_complete']} trials never predict a class")
         if row["num_weak"] and row["role"] == "proxy":
             parts.append(
-                f"{row['num_weak']} of {row['num_complete']} trials are no better than the most frequent class"
+                f"{row['num_weak']} of {row['num_complete']} trials are hardly better than the most frequent class"
             )
         if has_random and not limited and row["role"] != "proxy" and row["num_complete"]:
             parts.append("trains on the whole pool: not compared with random")

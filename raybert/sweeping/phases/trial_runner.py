@@ -27,9 +27,7 @@ from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.roles import PART, PROXY, READER
 from raybert.sweeping.plan.specs import RunSpec
-
-WEAK_PROXY_MARGIN = 0.1
-"""A proxy whose accuracy is not this far above the share of the largest class is warned about."""
+from raybert.training.measures.chance import is_weak
 
 
 @dataclass(kw_only=True)
@@ -135,7 +133,7 @@ class TrialRunner:
             accuracy = float(self.folder.trial(spec.trial_id).result()["validation_accuracy"])
             labels = np.asarray(self.prepared[spec.data_key].data.validation.labels)
             largest = float(np.bincount(labels).max() / len(labels))
-            if accuracy < largest + WEAK_PROXY_MARGIN:
+            if is_weak(round(accuracy * len(labels)), len(labels), largest):
                 self.progress.note(
                     f"note: the {spec.label} of {spec.replicate} has a validation accuracy of {accuracy:.2f}, the "
                     f"largest class alone gives {largest:.2f}: its scores say little; raise "

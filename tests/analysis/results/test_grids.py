@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from raybert.analysis import load_sweep, plots, publish_results, verdict_sentences
+from raybert.analysis import load_sweep, overlap_table, plots, publish_results, verdict_sentences
 from raybert.analysis.statistics.configurations import Configurations
 from raybert.errors import SweepError
 from raybert.terminal.comparison import summary_table
@@ -19,6 +19,7 @@ from tests.analysis.folders import (
     write_resolved,
     write_result,
     write_sample_sweep,
+    write_selection,
 )
 from tests.analysis.plots.test_plots import drawn, legend_of, names_at
 
@@ -281,6 +282,35 @@ def test_at_any_width_rows_can_be_told_apart(tmp_path):
     assert "budget" in printed(budgets, 40).splitlines()[0]
     assert "vs random [95 %]" in printed(grid, 80).splitlines()[0]
     assert "trained" in printed(grid, 120).splitlines()[0]
+
+
+def overlap_of(folder, choices):
+    """The overlap of two strategies that chose these positions at each learning rate."""
+    specs = [
+        make_spec(name, grid=grid, budget=2, trial_id=f"{name}{n}") for n, grid in enumerate(RATES) for name in "ab"
+    ]
+    write_plan(folder, specs)
+    for spec, chosen in zip(specs, choices, strict=True):
+        write_result(folder, spec, 0.8)
+        write_selection(folder, spec, chosen)
+    sweep = load_sweep(folder)
+    return overlap_table(sweep.agreement), sweep.configurations.headers
+
+
+def test_overlap_is_not_averaged_over_points_and_equal_ones_share_a_panel(tmp_path):
+    table, headers = overlap_of(tmp_path / "differ", ([0, 1], [0, 1], [2, 3], [4, 5]))
+    assert table.set_index("train.learning_rate")["jaccard"].to_dict() == {1e-5: 1, 3e-3: 0}
+    figure = drawn(plots.draw_overlap(table, headers))
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert [title.splitlines()[0] for title in titles] == [
+        "2 of 400 examples, learning_rate 1e-05",
+        "2 of 400 examples, learning_rate 0.003",
+    ]
+    table, headers = overlap_of(tmp_path / "alike", ([0, 1], [1, 2], [0, 1], [1, 2]))
+    (title,) = [
+        a.get_title(loc="left") for a in drawn(plots.draw_overlap(table, headers)).axes if a.get_title(loc="left")
+    ]
+    assert title.startswith("2 of 400 examples; by chance")
 
 
 def test_selected_subsets_are_described_by_configuration(tmp_path):
