@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.identity import keyed_order, normal_forms
+from raybert.data.identity import keyed_order, normal_forms, number_names
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
 from raybert.errors import DataError
 
@@ -79,13 +79,13 @@ def assign_units(
         seed: of the order.
         purpose: another purpose is another order.
     """
-    names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
+    names, unit_of_row = number_names(units)
     sizes = np.bincount(unit_of_row)
     class_counts = np.bincount(labels)
     rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
     stratum = np.full(len(names), len(class_counts))
     np.minimum.at(stratum, unit_of_row, rarity[labels])
-    order = np.lexsort((keyed_order(names.tolist(), seed, purpose), stratum))
+    order = np.lexsort((keyed_order(names, seed, purpose), stratum))
     part = np.zeros(len(names), np.int64)
     for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
         part[members] = _cut_ordered(sizes[members], fractions)

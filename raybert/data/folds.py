@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from raybert.config import DataConfig
 from raybert.data.cut import assign_units, unit_names
-from raybert.data.identity import content_fingerprint, keyed_order, normal_forms
+from raybert.data.identity import content_fingerprint, keyed_order, normal_forms, number_names
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
 from raybert.data.sources import SourceTables, read_source
 from raybert.data.splits import (
@@ -82,11 +82,11 @@ def assign_folds(units: Sequence[str], labels: np.ndarray, num_folds: int, seed:
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
 
-    names, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
+    names, unit_of_row = number_names(units)
     if len(names) == len(labels):
         cuts = StratifiedKFold(num_folds).split(labels, labels)
     else:
-        place = keyed_order(names.tolist(), seed, "folds").argsort(kind="stable").argsort()
+        place = keyed_order(names, seed, "folds").argsort(kind="stable").argsort()
         cuts = StratifiedGroupKFold(num_folds).split(labels, labels, place[unit_of_row])
     fold = np.empty(len(labels), np.int64)
     for number, (_, test) in enumerate(cuts):

@@ -50,6 +50,17 @@ def _content_hash(content: tuple[str, str | None, str], occurrence: int) -> str:
     return digest.hexdigest()
 
 
+def number_names(names: Iterable[str]) -> tuple[list[str], np.ndarray]:
+    """Return the distinct names, sorted, and (n,) the number of each name among them.
+
+    What `numpy.unique` returns, without its array of strings, in which every name takes the memory of the longest.
+    """
+    given = list(names)
+    distinct = sorted(set(given))
+    numbers = {name: number for number, name in enumerate(distinct)}
+    return distinct, np.array([numbers[name] for name in given], np.int64)
+
+
 def keyed_order(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
     """Return (n,) uint64 sort keys: a random order that depends on the names alone, not on their places.
 

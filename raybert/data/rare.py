@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from raybert.data.identity import number_names
 from raybert.errors import DataError
 
 RareClasses = Literal["error", "drop", "train"]
@@ -37,7 +38,7 @@ def set_rare_aside(
         DataError: fewer than two classes are left.
     """
     rows, rare = np.arange(len(labels)), set[int]()
-    _, unit_of_row = np.unique(np.asarray(units, object).astype(str), return_inverse=True)
+    _, unit_of_row = number_names(units)
     while policy != "error":
         found = lacking(rows)
         if not found:

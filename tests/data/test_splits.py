@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import tracemalloc
 from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from raybert.config import DataConfig
 from raybert.data import Splits, load_splits
 from raybert.data.cut import assign_units
-from raybert.data.identity import content_fingerprint, example_ids
+from raybert.data.identity import content_fingerprint, example_ids, number_names
 from raybert.data.quotas import class_quotas
 from raybert.data.splits import stratified_rows
 from raybert.errors import DataError
@@ -295,3 +296,15 @@ def test_real_data_is_read_as_its_page_describes_it(name: str, keys: Any, rows: 
     assert splits.details["rows"] == rows
     assert any(note in line for line in splits.notes)
     assert not any("also in" in line for line in splits.notes)
+
+
+def test_units_are_numbered_as_numpy_sorts_them_without_room_for_the_longest_in_every_row():
+    names = ["b", "", "a b", "B", "é", "b", "\U0001f600", "a"] * 3
+    distinct, numbers = number_names(names)
+    expected, expected_numbers = np.unique(np.array(names), return_inverse=True)
+    assert distinct == expected.tolist()
+    np.testing.assert_array_equal(numbers, expected_numbers)
+    tracemalloc.start()
+    number_names(["x" * 1_000_000, *(str(number) for number in range(2_000))])  # as one array of strings: 8 GB
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
