@@ -77,6 +77,14 @@ def ray_cluster() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
+def address(ray_cluster: object) -> str:
+    """The address of the Ray of the test session, which other processes can join."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
+@pytest.fixture(scope="session")
 def prepared(corpus: Path) -> object:
     """300 docstrings, tokenized for `raybert-tiny`."""
     from raybert.data import load_splits

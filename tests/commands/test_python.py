@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-import subprocess
+import os
+import runpy
 import sys
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ import pytest
 import raybert
 from raybert.config import dump_yaml
 from tests.e2e import commands
+from tests.processes import forked
+from tests.ray_workers import warm_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 CONFIG = {
@@ -183,9 +187,10 @@ def test_a_plan_is_tables_and_an_estimate(tmp_path):
 
 
 SCRIPT = """
-import asyncio, json, threading
+import asyncio, io, json, sys, threading
 import raybert
 
+printed = sys.stdout = io.StringIO()
 CONFIG = json.loads('''%s''')
 first = raybert.sweep(CONFIG, output="one")
 
@@ -201,7 +206,9 @@ thread.join()
 
 import ray
 
+sys.stdout = sys.__stdout__
 print(json.dumps({
+    "printed": printed.getvalue(),
     "accuracies": [results.trials["test_accuracy"].tolist() for results in (first, second, *third)],
     "exit_codes": [results.outcome.exit_code for results in (first, second, *third)],
     "has_ray": ray.is_initialized(),
@@ -209,14 +216,21 @@ print(json.dumps({
 """
 
 
+def _run_script(python: str, script: Path) -> None:
+    """Run a script in a forked process, from its folder; the Ray that it starts has forked workers."""
+    sys.executable = python
+    os.chdir(script.parent)
+    runpy.run_path(str(script), run_name="__main__")
+
+
 def test_a_plain_script_runs_three_sweeps_each_with_a_ray_of_its_own(tmp_path):
     small = {**CONFIG, "sweep": {"strategies": ["random"], "seeds": 1}}
     (tmp_path / "script.py").write_text(SCRIPT % json.dumps(small))
-    done = subprocess.run(
-        [sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, timeout=400, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)  # and nothing else: without a listener nothing is printed
+    with forked(_run_script, warm_python(), tmp_path / "script.py") as script:
+        code, lines = script.end()
+    assert code == 0, lines
+    said = json.loads(lines.splitlines()[-1])
+    assert said["printed"] == ""  # without a listener nothing is
     assert said["exit_codes"] == [0, 0, 0]
     assert not said["has_ray"]
     assert said["accuracies"][0] == said["accuracies"][1] == said["accuracies"][2]

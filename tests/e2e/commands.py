@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pandas as pd
 import pytest
 
 from raybert import cli
+from tests.processes import Forked, forked
+from tests.ray_workers import warm_python
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "sweeps" / "strategies.yaml"
@@ -21,6 +24,7 @@ _SHRUNK = (
     "data.train_examples=240",
     "data.validation_examples=60",
     "data.test_examples=80",
+    "data.max_length=32",
     "train.length={steps: 12}",
     "sweep.seeds=2",
     "sweep.strategies=[all, random, random_stratified, random_epoch, loss_threshold, confidence, el2n, k_center]",
@@ -69,15 +73,38 @@ def sweep(output: Path, *arguments: object, file: Path = FILE) -> Done:
     return run("sweep", file, "--output", output, *SHRUNK_OPTIONS, *_ONE_AT_A_TIME, *arguments)
 
 
-def command(*arguments: object) -> list[str]:
-    """Return a command line for a process of its own."""
-    return [sys.executable, "-m", "raybert", *map(str, arguments)]
+@contextlib.contextmanager
+def forked_command(
+    *arguments: object, cwd: Path | None = None, environment: dict[str, str] | None = None
+) -> Iterator[Forked]:
+    """Run a command line in a process forked from a warm one, which does not outlive the block.
+
+    With `--address` of the Ray of the test session it takes a tenth of the time of `run_apart`.
+    """
+    work = (warm_python(), cwd or Path.cwd(), [str(argument) for argument in arguments])
+    with forked(_command_line, *work, environment={"COLUMNS": _COLUMNS, **(environment or {})}) as process:
+        yield process
+
+
+def run_forked(*arguments: object, cwd: Path | None = None) -> Done:
+    """Run a command line in a forked process to its end; what it says is all in `out`."""
+    with forked_command(*arguments, cwd=cwd) as process:
+        code, said = process.end()
+    return Done(code, said, "")
+
+
+def _command_line(python: str, cwd: Path, arguments: list[str]) -> None:
+    """Run a command line in a forked process, as if it had been typed in a folder; a Ray that it starts forks workers."""
+    sys.executable = python
+    os.chdir(cwd)
+    sys.argv = ["raybert", *arguments]
+    cli.main()
 
 
 def run_apart(*arguments: object, cwd: Path | None = None) -> Done:
     """Run a command line in a process of its own; sweeps start a Ray of their own."""
     done = subprocess.run(
-        command(*arguments),
+        [sys.executable, "-m", "raybert", *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": _COLUMNS},

@@ -3,12 +3,12 @@
 import pytest
 
 import raybert
-from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run, run_apart, sweep
+from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run, run_forked, sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 
-def test_a_failing_strategy_does_not_stop_the_others(tmp_path, monkeypatch):
+def test_a_failing_strategy_does_not_stop_the_others(address, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import numpy as np, os, raybert\n"
         "class Wrong(raybert.Strategy):\n    name = 'wrong'\n"
@@ -20,7 +20,8 @@ def test_a_failing_strategy_does_not_stop_the_others(tmp_path, monkeypatch):
     )
     strategies = "sweep.strategies=[random, 'mine:Wrong', 'mine:Dies']"
     folder, once = tmp_path / "run", ["--set", "limits.retries=0"]  # the fault suite tries again
-    done = run_apart("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS, *once, "--set", strategies, cwd=tmp_path)
+    options = [*SHRUNK_OPTIONS, *once, "--set", strategies]
+    done = run_forked("sweep", FILE, "--output", folder, "--address", address, *options, cwd=tmp_path)
     assert done.code == 4, done.said
     assert "failed: 4 trials, 2 distinct errors" in done.out
     assert "SelectionError: strategy 'wrong': positions must be distinct" in done.out
@@ -31,7 +32,7 @@ def test_a_failing_strategy_does_not_stop_the_others(tmp_path, monkeypatch):
     assert trials["random"].tolist() == ["complete"] * 2
     assert trials["wrong"].tolist() == trials["dies"].tolist() == ["failed"] * 2
     monkeypatch.syspath_prepend(tmp_path)
-    assert run("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS, *once, "--set", strategies).code == 4
+    assert run("sweep", FILE, "--output", folder, *options).code == 4
 
 
 def test_a_sweep_in_which_everything_fails_has_an_exit_code_of_its_own(tmp_path):

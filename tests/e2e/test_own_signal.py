@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import raybert
-from tests.e2e.commands import run_apart
+from tests.e2e.commands import run, run_apart, run_forked
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -87,7 +87,7 @@ def test_a_sweep_chooses_by_a_signal_of_ones_own(place):
     trials, chosen = trials_of(place / "run", "dense")
     assert len(chosen) == 2
     assert (trials["signal_seconds"] > 0).all()
-    done = run_apart("select", "own.yaml", "--strategy", "dense", "--output", "all.csv", "--budget", 240, cwd=place)
+    done = run_forked("select", "own.yaml", "--strategy", "dense", "--output", "all.csv", "--budget", 240, cwd=place)
     assert done.code == 0, done.said
     pool = pd.read_csv(place / "all.csv")
     np.testing.assert_allclose(pool["score"], ratios(pool["text"]), rtol=1e-6)
@@ -109,13 +109,13 @@ def test_the_training_losses_of_a_proxy_are_a_signal(place):
         np.testing.assert_allclose(selection["score"], losses[selection["position"]])
 
 
-def test_a_signal_is_kept_until_its_code_changes(place):
-    again = run_apart("sweep", "own.yaml", "--output", "again", cwd=place)
+def test_a_signal_is_kept_until_its_code_changes(place, address):
+    again = run_forked("sweep", "own.yaml", "--output", "again", "--address", address, cwd=place)
     assert again.code == 0, again.said
     assert "rows/s" not in again.out
     first, _ = trials_of(place / "run", "dense")
     (place / "compression.py").write_text(SIGNAL.replace("max(1, len(text))", "max(2, len(text))"))
-    changed = run_apart("sweep", "own.yaml", "--output", "changed", cwd=place)
+    changed = run_forked("sweep", "own.yaml", "--output", "changed", "--address", address, cwd=place)
     (place / "compression.py").write_text(SIGNAL)
     assert changed.code == 0, changed.said
     assert "rows/s" in changed.out
@@ -123,13 +123,13 @@ def test_a_signal_is_kept_until_its_code_changes(place):
     assert not set(first["trial_id"]) & set(second["trial_id"])
     kept = [set(trials_of(place / folder, "random")[0]["trial_id"]) for folder in ("run", "changed")]
     assert kept[0] == kept[1]
-    listed = run_apart("scores", "ls", "--store", place / "store").out
+    listed = run("scores", "ls", "--store", place / "store").out
     assert len(re.findall(r"compression +240", listed)) == 2
 
 
-def test_a_signal_of_the_wrong_length_fails_those_who_read_it_in_one_line(place):
+def test_a_signal_of_the_wrong_length_fails_those_who_read_it_in_one_line(place, address):
     (place / "compression.py").write_text(SIGNAL.replace("return [", "return [1.0] or ["))
-    done = run_apart("sweep", "own.yaml", "--output", "wrong", cwd=place)
+    done = run_forked("sweep", "own.yaml", "--output", "wrong", "--address", address, cwd=place)
     (place / "compression.py").write_text(SIGNAL)
     assert done.code == 4, done.said
     assert "scoring compression failed: " in done.out

@@ -1,16 +1,13 @@
 """The main command on the embedded default: what it ends with, again, extended, refused, killed."""
 
-import os
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import raybert
-from tests.e2e.commands import FILE, SHRUNK_OPTIONS, command, run_apart, sweep, timeless
+from tests.e2e.commands import FILE, SHRUNK_OPTIONS, forked_command, run_apart, sweep, timeless
 from tests.sweeping.folder.test_contents import undeclared
 
 REQUIRED = [
@@ -124,17 +121,12 @@ def test_a_changed_file_is_refused_with_the_change(undisturbed):
     assert "+train.batch_size: 16" in done.err
 
 
-def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(undisturbed, tmp_path):
+def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(undisturbed, address, tmp_path):
     folder = tmp_path / "run"
-    arguments = command("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS)
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    finished = 0
-    for line in process.stdout:
-        finished += ": complete" in line
-        if finished == 5:
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    process.wait()
+    with forked_command("sweep", FILE, "--output", folder, "--address", address, *SHRUNK_OPTIONS) as process:
+        for _ in range(5):
+            process.read_until(": complete")
+        process.kill()
     survivors = set(folder.glob("trials/*/result.json"))
     assert 5 <= len(survivors) < 18
     stamps = {path: path.read_bytes() for path in survivors}

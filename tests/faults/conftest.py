@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import ray
 
 from raybert.models import Encoder
 from tests.faults.sweeps import Ground, run
@@ -30,9 +29,3 @@ def undisturbed(file: Path, ray_cluster: object, tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     assert run(file, folder).outcome.exit_code == 0
     return folder
-
-
-@pytest.fixture(scope="session")
-def address(ray_cluster: object) -> str:
-    """The address of the Ray of the test session, which other processes can join."""
-    return str(ray.get_runtime_context().gcs_address)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,6 @@ import yaml
 from rich.console import Console
 
 import raybert
-from raybert.cli import main
 from raybert.config import load_config
 from raybert.models import Encoder
 from raybert.sweeping.folder.outcome import Outcome
@@ -27,8 +25,8 @@ from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.trial.surroundings import SECONDS_BETWEEN_LOOKS
 from raybert.terminal.sweep_progress import PlainProgress
-from tests.processes import Forked, forked, wait_until
-from tests.ray_workers import warm_python
+from tests.e2e.commands import forked_command
+from tests.processes import Forked, wait_until
 
 _WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south")
 
@@ -162,19 +160,11 @@ def run(
     return Ended(outcome, said.getvalue())
 
 
-def _command(python: str, arguments: list[str]) -> None:
-    """Run the command line in a forked process; a Ray that it starts has forked workers."""
-    sys.executable = python
-    sys.argv = ["raybert", *arguments]
-    main()
-
-
 @contextlib.contextmanager
 def started(file: Path, output: Path, *options: object, environment: dict[str, str] | None = None) -> Iterator[Forked]:
     """Run `raybert sweep` in a process of its own, which does not outlive the block."""
-    arguments = ["sweep", str(file), "--output", str(output), *map(str, options)]
     variables = {"COLUMNS": "200", **(environment or {})}
-    with forked(_command, warm_python(), arguments, environment=variables) as driver:
+    with forked_command("sweep", file, "--output", output, *options, environment=variables) as driver:
         yield driver
 
 
