@@ -76,6 +76,20 @@ def ray_cluster() -> Iterator[object]:
         yield cluster
 
 
+@pytest.fixture(scope="module")
+def no_pixels() -> Iterator[None]:
+    """Write figures as empty files: drawing them takes half of what follows a small sweep, and is tested with the plots."""
+
+    def touch(figure: object, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for room in ("analysis.plots", "analysis.plots.monitor", "evaluation.plots"):
+            patch.setattr(f"raybert.{room}.save_figure", touch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def address(ray_cluster: object) -> str:
     """The address of the Ray of the test session, which other processes can join."""

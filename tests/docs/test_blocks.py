@@ -89,7 +89,7 @@ def write_data(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory, ray_cluster) -> Path:
+def start(tmp_path_factory, ray_cluster, no_pixels) -> Path:
     """A folder as a reader has it who has run the main sweep: sweeps/, runs/strategies, and some data."""
     folder = tmp_path_factory.mktemp("start")
     shutil.copytree(ROOT / "sweeps", folder / "sweeps")
@@ -101,20 +101,6 @@ def start(tmp_path_factory, ray_cluster) -> Path:
         done = run("sweep", "sweeps/strategies.yaml")
         assert done.code == 0, done.said
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_pixels():
-    """Write figures as empty files: drawing them takes most of the time of a small sweep, and is tested with the plots."""
-
-    def touch(figure, path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-    with pytest.MonkeyPatch.context() as patch:
-        for room in ("analysis.plots", "analysis.plots.monitor", "evaluation.plots"):
-            patch.setattr(f"raybert.{room}.save_figure", touch)
-        yield
 
 
 @pytest.fixture
@@ -134,6 +120,7 @@ RUN = [page for page in WRITTEN if any(block.is_run for block in BLOCKS[page])]
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.usefixtures("no_pixels")
 @pytest.mark.parametrize("page", RUN, ids=[page.relative_to(ROOT).as_posix() for page in RUN])
 def test_a_reader_can_follow_the_page(page, start, tmp_path, monkeypatch, own_modules):
     folder = tmp_path / "reader"

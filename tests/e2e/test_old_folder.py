@@ -17,7 +17,7 @@ EXPECTED = FIXTURES / "folder_0_1_trials.csv"
 NUM_STRATEGIES, NUM_PROXIES = 5, 1
 """What a further seed asks for."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
 
 
 @pytest.fixture
