@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cl
 CONFIG = {
     "name": "small",
     "data": {"train_examples": 240, "validation_examples": 60, "test_examples": 80, "max_length": 32},
+    "model": {"encoder": "raybert-tiny"},
     "train": {"length": {"steps": 12}, "learning_rate": 1e-3, "eval_every": 6},
     "sweep": {"strategies": ["random", "el2n"], "seeds": 2},
 }

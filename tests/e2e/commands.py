@@ -1,4 +1,7 @@
-"""Command lines as a user types them, in this process or in one of its own; the embedded default shrunk."""
+"""Command lines as a user types them, in this process or in one of its own; the embedded default shrunk.
+
+The main job of `.ci/run` has its own encoder and lengths.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ _SHRUNK = (
     "data.validation_examples=60",
     "data.test_examples=80",
     "data.max_length=32",
+    "model.encoder=raybert-tiny",
     "train.length={steps: 12}",
     "sweep.seeds=2",
     "sweep.strategies=[all, random, random_stratified, random_epoch, loss_threshold, confidence, el2n, k_center]",

@@ -60,7 +60,8 @@ def place(tmp_path_factory):
     (folder / "mine.py").write_text(STRATEGIES)
     strategies = [{"name": f"mine:{name}", "balance": "none", "label": name.lower()} for name in ("Dense", "Lossy")]
     document = {
-        "data": {"train_examples": 240, "validation_examples": 60, "test_examples": 80},
+        "data": {"train_examples": 240, "validation_examples": 60, "test_examples": 80, "max_length": 32},
+        "model": {"encoder": "raybert-tiny"},
         "train": {"length": {"steps": 12}},
         "selection": {"budget": 20, "signals": [{"name": "compression", "level": 1}], "store": str(folder / "store")},
         "sweep": {"strategies": ["random", *strategies], "seeds": 2},
