@@ -1,4 +1,4 @@
-"""Cross-validation as a user runs it: a csv file with groups, two folds, one seed."""
+"""Cross-validation as a user runs it: a csv file with groups, three folds, one seed."""
 
 import random
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("no_pix
 WORDS = {"ham": ("tea", "garden", "walk", "lunch", "home"), "spam": ("win", "cash", "free", "prize", "claim")}
 FILE = """\
 name: folds
-data: {source: texts.csv, group: author, folds: 2, max_length: 16}
+data: {source: texts.csv, group: author, folds: 3, max_length: 16}
 train: {length: {steps: 8}, batch_size: 8, learning_rate: 1.0e-3}
 selection: {budget: 0.2}
 sweep: {strategies: [all, random], seeds: 1}
@@ -35,7 +35,7 @@ def write_inputs(folder: Path) -> pd.DataFrame:
     return frame
 
 
-def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(ray_cluster: object, tmp_path: Path, monkeypatch) -> None:
+def test_a_sweep_over_three_folds_of_a_csv_file_with_groups(ray_cluster: object, tmp_path: Path, monkeypatch) -> None:
     frame = write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     done = run("sweep", "folds.yaml", "--output", "out")
@@ -43,13 +43,11 @@ def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(ray_cluster: object, t
     results = raybert.load_sweep(tmp_path / "out")
     assert (results.trials["status"] == "complete").all()
     assert sorted(zip(results.trials["strategy"], results.trials["fold"], strict=True)) == [
-        ("all", 0),
-        ("all", 1),
-        ("random", 0),
-        ("random", 1),
+        *(("all", fold) for fold in range(3)),
+        *(("random", fold) for fold in range(3)),
     ]
     summary = results.summary.set_index("strategy")
-    assert summary["num_folds"].to_dict() == {"all": 2, "random": 2}
+    assert summary["num_folds"].to_dict() == {"all": 3, "random": 3}
     assert summary["test_accuracy_low"].notna().all()
     assert "one seed" not in done.out
     assert "Nadeau and Bengio (2003)" in " ".join(done.out.split())
@@ -69,4 +67,4 @@ def test_a_sweep_over_two_folds_of_a_csv_file_with_groups(ray_cluster: object, t
     assert len(answer.predictions) == len(frame)
     assert answer.per_group is not None
     assert answer.per_group["num_examples"].sum() == len(frame)
-    assert answer.notes == ("out of fold: test of 2 folds, each predicted by its own fold's model",)
+    assert answer.notes == ("out of fold: test of 3 folds, each predicted by its own fold's model",)
