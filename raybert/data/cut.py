@@ -89,7 +89,7 @@ def assign_units(
     part = np.zeros(len(names), np.int64)
     for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
         part[members] = _cut_ordered(sizes[members], fractions)
-    return part[unit_of_row]
+    return np.asarray(part[unit_of_row])
 
 
 def _cut_ordered(sizes: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
