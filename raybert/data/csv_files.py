@@ -21,7 +21,7 @@ from raybert.data.raw import RawTable, find_columns, has_columns, tidy
 from raybert.data.text_files import read_text
 from raybert.errors import DataError
 
-_SEP_LINE = re.compile(r'"?sep=(.)"?\r?[\r\n]', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=([^\w"\\\r\n])"?\r?[\r\n]', re.IGNORECASE)
 """What Excel writes and reads as a first line."""
 _NULL = r"\N"
 """What databases write for a missing value."""
@@ -93,15 +93,8 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
     try:
         names, length, lines = _read_header(text[start:] if start else text, delimiter)
     except csv.Error as error:
-        raise DataError(f"data.source: {origin} cannot be read as csv: the first row: {error}") from None
-    try:
-        places, found = find_columns(names, wanted, optional, origin)
-    except DataError as error:
-        if str(error).endswith("?") or {*map(tidy, names)} & {*map(tidy, wanted.values())}:
-            raise
-        looks_like_json = text[start:].lstrip()[:1] in {"{", "["}
-        remedy = "let its name end with .jsonl if it is JSON" if looks_like_json else _HEADER
-        raise DataError(f"{error}, or {remedy}") from None
+        raise DataError(f"data.source: {origin} cannot be read as csv: its first row: {_in_our_words(error)}") from None
+    places, found = _find_columns(names, wanted, optional, origin)
     width = len(names)
     while width > max(places.values(), default=0) + 1 and not tidy(names[width - 1]):
         width -= 1
@@ -117,6 +110,20 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
         labels_are_text="label" in places,
         notes=(*notes, *found, *dialect.notes(origin, usual), *_notes_on(rows, origin)),
     )
+
+
+def _find_columns(
+    names: Sequence[str], wanted: Mapping[str, str], optional: Collection[str], origin: str
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return what `find_columns` does; where nothing fits, the first row may be no header at all."""
+    try:
+        return find_columns(names, wanted, optional, origin)
+    except DataError as error:
+        if str(error).endswith("?") or {*map(tidy, names)} & {*map(tidy, wanted.values())}:
+            raise
+        is_json = names[:1] and names[0].lstrip().startswith(("{", "["))
+        remedy = "let its name end with .jsonl if it is JSON" if is_json else _HEADER
+        raise DataError(f"{error}, or {remedy}") from None
 
 
 def _choose_delimiter(text: str, usual: str, wanted: Mapping[str, str], optional: Collection[str]) -> str:

@@ -229,6 +229,8 @@ UNREADABLE = {
     "spreadsheet": (b"PK\x03\x04rest", r"must be text, but is a spreadsheet \(\.xlsx, \.ods\) or a zip file"),
     "gzip": (gzip.compress(b"text,label\n"), r"is packed with gzip; let its name end with \.gz"),
     "parquet": (b"PAR1....", r"is parquet; let its name end with \.parquet"),
+    "an open quote in the header": ('"text,label\na,1\n', r"its first row: a quote is opened here and never closed"),
+    "a sep line of nothing": ("sep=\r\ntext,label\r\na,1\r\n", r"data\.text: .* has no column 'text'; it has sep="),
     "JSON": ('{"text": "a", "label": 1}\n', r"or let its name end with \.jsonl if it is JSON"),
     "a web page": ("\n<!DOCTYPE html>\n<p>", r"must be a table, got a web page; download the file itself"),
     "a pointer": ("version https://git-lfs.github.com/spec/v1\n", r"got a pointer of Git LFS; fetch the file itself"),
