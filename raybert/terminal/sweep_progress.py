@@ -110,7 +110,7 @@ class LiveProgress(Progress):
         tally = self._tally
         table = Table(box=None, padding=(0, 1), header_style="bold")
         table.add_column("strategy", no_wrap=True)
-        for column in ("done", "running", "failed", "of", "best validation"):
+        for column in ("done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip()):
             table.add_column(column, justify="right")
         for label in dict.fromkeys(spec.label for spec in tally.trials.values()):
             counts = tally.counts(label)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from raybert.config import sign_of
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -87,7 +89,7 @@ class Tally:
     trials: dict[str, RunSpec] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    best: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     counted_from: float = field(default_factory=time.monotonic)
     resumed_steps: int = 0
@@ -102,7 +104,17 @@ class Tally:
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         self.steps[spec.trial_id] = int(row["step"])
-        self.best[spec.label] = max(self.best[spec.label], float(row["validation_accuracy"]))
+        metric = spec.config.train.best_metric
+        value, sign = float(row[f"validation_{metric}"]), sign_of(metric)
+        known = self.best.get(spec.label, math.nan)
+        if math.isnan(known) or sign * value > sign * known:
+            self.best[spec.label] = value
+
+    @property
+    def best_metric(self) -> str:
+        """What `best` is of; empty where trials differ in it, or there are none."""
+        metrics = {spec.config.train.best_metric for spec in self.trials.values()}
+        return metrics.pop() if len(metrics) == 1 else ""
 
     @property
     def num_finished(self) -> int:
