@@ -116,7 +116,7 @@ def _describe_noise(noise: Noise) -> str:
         return f"near the best: all that may be it, with {CONFIDENCE:.0%} confidence for all arms together; {facts}"
     return (
         f"near the best: it holds the truly best in about {noise.coverage:.0%} of searches, not {CONFIDENCE:.0%}, as "
-        f"suggestions have one seed each; {facts}, which is calmer; raise `sweep.tune.seeds_per_suggestion`"
+        f"suggestions have one seed each; {facts}, which need not be theirs; raise `sweep.tune.seeds_per_suggestion`"
     )
 
 

@@ -13,8 +13,8 @@ from raybert.analysis.statistics.configurations import KEY
 
 CONFIDENCE = 0.95
 BORROWED_COVERAGE = 0.7
-"""How often the set of what may be the best holds the truly best (measured) where the noise is not that of the search:
-strategies at their best are calmer than the suggestions around it."""
+"""How often the set of what may be the best held the truly best in use (issue 12), where the noise is that of the
+comparison's runs, which need not be that of suggestions with one seed each."""
 _NODES = 200
 
 
