@@ -41,7 +41,7 @@ PER_CLASS = Table(
 
 PER_GROUP = Table(
     "per_group",
-    "a group, where `data.group` or `--group` names a column (`evaluation/per_group.csv`)",
+    "a group, where `data.group` or `group` of `evaluate` names a column (`evaluation/per_group.csv`)",
     (
         computed("group", "text", "its id"),
         computed("num_examples", "whole", "its examples", "examples"),

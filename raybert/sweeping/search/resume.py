@@ -69,7 +69,7 @@ def _check_rule(search: SearchState, arm: Arm, trials: list[FrozenTrial]) -> Non
         if suggestion is not None and ran and {*ran} != {spec.trial_id for spec in suggestion.runs}:
             raise SweepError(
                 f"{search.folder.path}: '{arm.name}' was searched by an earlier version of its rule, whose values must "
-                "not be mixed with today's; leave it out of sweep.strategies, or give --output a new folder"
+                "not be mixed with today's; leave it out of sweep.strategies, or give `output` a new folder"
             )
 
 

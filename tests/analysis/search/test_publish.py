@@ -163,7 +163,7 @@ def test_the_best_configurations_fit_into_80_columns(folder):
 def test_the_table_stands_after_the_comparison(folder, capsys):
     print_comparison(load_sweep(folder))
     text = capsys.readouterr().out
-    assert text.index("macro-F1") < text.index("best configuration per strategy")
+    assert text.index("macro F1") < text.index("best configuration per strategy")
 
 
 def test_a_search_that_has_nothing_complete_prints_no_table(tmp_path, capsys):
