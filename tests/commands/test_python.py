@@ -159,7 +159,7 @@ def test_evaluating_and_predicting_take_a_file_a_table_or_texts(results, tmp_pat
         assert found.plots == ()
     own = raybert.evaluate(results, resamples=0, output=tmp_path / "evaluation")
     assert own.metric("accuracy")[0] == pytest.approx(
-        results.trials.set_index("trial_id").loc[own.target.trial_id, "test_accuracy"]
+        raybert.load_sweep(results.folder).trials.set_index("trial_id").loc[own.target.trial_id, "test_accuracy"]
     )
     assert {plot.name for plot in own.plots} <= {path.name for path in (tmp_path / "evaluation").iterdir()}
     assert not (results.folder / "evaluation").exists()
