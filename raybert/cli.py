@@ -379,9 +379,16 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code != _CTRL_C:
             raise
-        is_train = "train" in sys.argv[1:3]  # after --debug, at most
-        print(f"stopped at once; continue with:  {terminal.command_again(*['--resume'] * is_train)}", file=sys.stderr)
+        print(_after_cancelling(), file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _after_cancelling() -> str:
+    """Return what to say after a second Ctrl-C; only a sweep or a run has something to continue."""
+    words = sys.argv[1:3]  # after --debug, at most
+    if not {"sweep", "train"} & set(words):
+        return "stopped at once"
+    return f"stopped at once; continue with:  {terminal.command_again(*['--resume'] * ('train' in words))}"
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:

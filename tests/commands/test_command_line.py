@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 import raybert
 from raybert import commands
 from raybert.cli import app
+from raybert.errors import ExitCode
+from tests.e2e.commands import run
 
 FUNCTIONS = [name for name in commands.__all__ if inspect.isfunction(getattr(commands, name))]
 LINES = {
@@ -121,3 +123,22 @@ def test_every_function_is_behind_a_command_and_of_the_package():
 def test_the_version_is_one_line(arguments):
     ended = CliRunner().invoke(app, arguments)
     assert (ended.exit_code, ended.output) == (0, f"raybert {raybert.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "said"),
+    [
+        ("sweep f.yaml --output out", "sweep", "stopped at once; continue with:  raybert sweep f.yaml --output out"),
+        ("train f.yaml", "train", "stopped at once; continue with:  raybert train f.yaml --resume"),
+        ("ls strategies", "list_strategies", "stopped at once"),
+        ("predict model texts.txt --output p.csv", "predict", "stopped at once"),
+    ],
+)
+def test_ctrl_c_names_a_command_to_continue_where_there_is_one(line, function, said, monkeypatch):
+    def cancelled(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, function, cancelled)
+    done = run(*line.split())
+    assert done.code == ExitCode.INTERRUPTED
+    assert done.err.splitlines()[-1] == said
