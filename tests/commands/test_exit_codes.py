@@ -95,9 +95,9 @@ def test_an_error_ends_the_command_with_its_code_on_one_line(kind, monkeypatch, 
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_second_interrupt_is_an_interruption_that_says_how_to_go_on(monkeypatch, capsys):
+def test_a_second_interrupt_is_an_interruption(monkeypatch, capsys):
     assert ending(monkeypatch, "validate f.yaml", KeyboardInterrupt()) == ExitCode.INTERRUPTED
-    assert "stopped at once; continue with:  raybert validate f.yaml" in capsys.readouterr().err
+    assert capsys.readouterr().err == "stopped at once\n"
 
 
 def test_a_wrong_option_is_bad_input(monkeypatch):
