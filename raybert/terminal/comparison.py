@@ -47,7 +47,9 @@ class _Shown:
 def summary_table(sweep: Sweep) -> Group:
     """Return the comparison as `Sweep.comparison` has it, then what is to say of it."""
     lines = [*comparison_lines(sweep.summary, sweep.best()), *(f"note: {note}" for note in sweep.notes)]
-    return Group(_Shown(sweep.comparison()), *(Text(line, style="dim") for line in lines))
+    table = sweep.comparison()
+    shown = [_Shown(table)] if table.rows else []  # no header over nothing
+    return Group(*shown, *(Text(line, style="dim") for line in lines))
 
 
 def print_comparison(results: Sweep) -> None:
