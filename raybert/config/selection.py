@@ -11,7 +11,9 @@ from raybert.errors import ConfigError
 
 Budget = Annotated[
     int | float,
-    Field(description="examples to train on: a whole number, or a fraction of the pool in (0, 1]"),
+    Field(
+        description="examples to train on: a whole number, or a fraction of the pool in (0, 1], rounded, at least one"
+    ),
 ]
 
 

@@ -15,7 +15,9 @@ class LengthConfig(Section):
     """How long a trial trains: optimizer steps T, given directly or by epochs."""
 
     epochs: float | None = Field(None, gt=0, description="passes over the budget (default 3, unless `steps`)")
-    min_steps: int = Field(100, ge=0, description="lower bound of T when it is given by epochs")
+    min_steps: int = Field(
+        100, ge=0, description="lower bound of T when it is given by epochs, unless the whole pool takes less for them"
+    )
     steps: int | None = Field(None, gt=0, description="T itself; excludes `epochs`")
 
     @model_validator(mode="after")
@@ -27,14 +29,21 @@ class LengthConfig(Section):
     def resolve(self, budget: int, pool: int, batch_size: int) -> int:
         """Return the optimizer steps T for a budget, the same for every strategy at that budget.
 
-        T = max(min_steps, epochs * ceil(budget / batch_size)), never above that of the whole pool.
+        T = min(max(min_steps, ceil(epochs * ceil(budget / batch_size))), ceil(epochs * ceil(pool / batch_size))).
         """
         if self.steps is not None:
             return self.steps
-        epochs = 3.0 if self.epochs is None else self.epochs
-        wanted = max(self.min_steps, math.ceil(epochs * math.ceil(budget / batch_size)))
-        full = math.ceil(epochs * math.ceil(pool / batch_size))
-        return max(1, min(wanted, full))
+        wanted = max(self.min_steps, math.ceil(self.num_epochs * math.ceil(budget / batch_size)))
+        return max(1, min(wanted, self.most_steps(pool, batch_size)))
+
+    @property
+    def num_epochs(self) -> float:
+        """Passes over the budget, where T is not given."""
+        return 3.0 if self.epochs is None else self.epochs
+
+    def most_steps(self, pool: int, batch_size: int) -> int:
+        """Return the steps of so many epochs of the whole pool, which no T that is given by epochs exceeds."""
+        return math.ceil(self.num_epochs * math.ceil(pool / batch_size))
 
 
 class LossConfig(Section):
@@ -132,8 +141,12 @@ class TrainConfig(Section):
     schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "one_cycle"] = Field(
         "linear", description="of the learning rate after warm-up, over the steps done / T"
     )
-    warmup_fraction: float = Field(_WARMUP_FRACTION, ge=0, le=1, description="share of T with linear warm-up")
-    warmup_steps: int | None = Field(None, ge=0, description="steps with linear warm-up, in place of the share")
+    warmup_fraction: float = Field(
+        _WARMUP_FRACTION, ge=0, le=1, description="share of T with linear warm-up, rounded up"
+    )
+    warmup_steps: int | None = Field(
+        None, ge=0, description="steps with linear warm-up, in place of the share; at most T"
+    )
     averaging: AveragingConfig = AveragingConfig()
     max_grad_norm: float | None = Field(1.0, gt=0, description="gradient clipping; null: none")
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
@@ -142,7 +155,8 @@ class TrainConfig(Section):
         "products are rounded, on GPUs from Ampere on",
     )
     eval_every: int | Literal["epoch"] | None = Field(
-        None, description="steps between evaluations, or `epoch`; default T/10"
+        None,
+        description="steps between evaluations, or `epoch`: at the end of a pass; default: ceil(T/10); once at T",
     )
     best_metric: MetricName = Field(
         "accuracy",

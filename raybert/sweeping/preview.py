@@ -18,7 +18,7 @@ from raybert.sweeping.estimate.describe import describe_estimate
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import read_design
-from raybert.sweeping.plan.small_budgets import small_budget_notes
+from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import RunSpec
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     """
     plan, prepared = prepare_plan(read_design(config))
     found = dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes)
-    notes = (*found, *small_budget_notes(plan.trials, facts_of_pools(prepared)))
+    notes = (*found, *run_notes(plan.trials, facts_of_pools(prepared)))
     data = tuple(_describe_sizes(ready) for ready in prepared.values())
     if not probe:
         return PlannedSweep(config, plan, data, notes, is_probed=False)

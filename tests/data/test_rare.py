@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raybert.config import DataConfig, validate_config
 from raybert.data import Splits, load_folds, load_splits
 from raybert.errors import DataError
-from raybert.sweeping.plan.small_budgets import small_budget_notes
+from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import PoolFacts
 from tests.sweeping import planning
 
@@ -132,7 +132,7 @@ def test_a_budget_below_the_number_of_classes_is_noted():
     config = validate_config({"sweep": sweep})
     plan = planning.plan_of(config, PoolFacts("data", "encoder", 1000, 4))
     pools = {spec.data_key: PoolFacts("data", "encoder", 1000, 4) for spec in plan.trials}
-    assert small_budget_notes(plan.trials, pools) == [
+    assert run_notes(plan.trials, pools) == [
         "selection.budget: 2 examples are fewer than the 4 classes: at least 2 classes are never trained on (the report "
         "lists them)",
         "selection.budget: 3 examples are fewer than the 4 classes: at least 1 class is never trained on (the report "

@@ -259,6 +259,13 @@ def test_a_folder_that_holds_a_run_is_not_trained_over(trained, place, tmp_path)
         ((), "holds a finished run; see it with `raybert evaluate"),
         (("--seed", 1), "holds another run (strategy all, seed 0) than strategy all, seed 1"),
         (("--strategy", "random", "--resume"), "holds another run (strategy all, seed 0) than strategy random"),
+        (
+            ("--resume", "--set", "train.learning_rate=0.01", "--set", "data.max_length=12"),
+            "data.max_length was 16, is 12; train.learning_rate was 0.001, is 0.01; give `output` a new folder",
+        ),
+        (("--resume", "--set", "selection.budget=20"), "selection.budget was 64, is 20;"),
+        (("--resume", "--set", "model.pooling=mean"), "model.pooling was null, is mean;"),
+        (("--resume", "--set", "resources.cpus_per_worker=2"), "resources.cpus_per_worker was 1, is 2;"),
     ]
     for options, message in cases:
         code, _, err = run("train", file, "--output", trained, *options)
@@ -267,7 +274,30 @@ def test_a_folder_that_holds_a_run_is_not_trained_over(trained, place, tmp_path)
     assert (code, "holds no run to resume" in err) == (2, True)
     code, out, _ = run("train", file, "--output", trained, "--resume")
     assert (code, "finished earlier" in out) == (0, True)
+    code, out, _ = run("train", file, "--output", trained, "--resume", "--set", "limits.retries=1")
+    assert (code, "finished earlier" in out) == (0, True)  # a key that decides nothing about results
     assert result_of(trained) == before
+
+
+def test_a_finished_run_is_not_resumed_on_other_data_and_names_other_parameters(place, tmp_path):
+    data = tmp_path / "mine.csv"
+    reviews(80, 3).to_csv(data, index=False)
+    file = tmp_path / "file.yaml"
+    file.write_text(
+        FILE.replace("strategies: [random,", "strategies: [{name: loss_threshold, label: r},").replace(
+            "steps: 24", "steps: 2"
+        )
+        % data
+    )
+    arguments = ("train", file, "--strategy", "r", "--set", "selection.budget=20", "--output", tmp_path / "run")
+    assert run(*arguments)[0] == 0
+    other = ("--set", "sweep.strategies=[{name: loss_threshold, label: r, refresh: 2}]", "--resume")
+    code, _, err = run(*arguments, *other)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "another run of strategy loss_threshold, seed 0: refresh was not there, is 2" in err
+    reviews(81, 4).to_csv(data, index=False)
+    code, _, err = run(*arguments, "--resume")
+    assert (code, err.count("\n"), "changed since this folder was begun" in err) == (2, 1, True)
 
 
 def test_a_failing_run_is_exit_code_5_with_its_reason_and_can_be_tried_again(place, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
 from raybert.sweeping.plan.roles import TRIAL
-from raybert.sweeping.plan.small_budgets import small_budget_notes
+from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -64,7 +64,7 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
         set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
-        for note in small_budget_notes(plan.trials, facts_of_pools(prepared)):
+        for note in run_notes(plan.trials, facts_of_pools(prepared)):
             progress.note(f"note: {note}")
         for label in design.idle_rounds():
             progress.note(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
@@ -26,6 +27,9 @@ _EXECUTION_ONLY = (
 _FREE_IN_A_SEARCH = ("suggestions_per_strategy", "asha", "seed_test")
 """Keys of `sweep.tune` that may change while it is on its way: what was decided stays decided."""
 
+_MOST_SHOWN = 6
+_ABSENT = object()
+
 
 def check_extension(old: RaybertConfig, new: Design, *, search_begun: bool = True) -> None:
     """Refuse a file that changes what finished trials of a folder mean.
@@ -38,50 +42,67 @@ def check_extension(old: RaybertConfig, new: Design, *, search_begun: bool = Tru
         search_begun: whether suggestions of the old file's search are there.
 
     Raises:
-        SweepError: with the differing lines.
+        SweepError: with the keys that differ, their old and new values.
     """
-    _check_same(_comparable(old), _comparable(new.config), "finished trials", "strategies, seeds and grid values")
+    _check_same(_comparable(old), _comparable(new.config), "strategies, seeds and grid values")
     begun, wanted = old.sweep.tune, new.config.sweep.tune
     if search_begun and begun is not None and wanted is not None:
         labels = [tuple(entry.label for entry in entries) for entries in (read_entries(old), new.entries)]
         before, after = (_comparable_search(tune, *labels) for tune in (begun, wanted))
         if begun.shared:  # its study chooses among them
             before, after = (
-                [*lines, f"sweep.strategies: {', '.join(names)}"]
-                for lines, names in zip((before, after), labels, strict=True)
+                {**keys, "sweep.strategies": list(names)} for keys, names in zip((before, after), labels, strict=True)
             )
-        _check_same(before, after, "finished suggestions", "suggestions_per_strategy (of sweep.tune)")
+        _check_same(before, after, "suggestions_per_strategy (of sweep.tune)")
 
 
-def _comparable_search(tune: TuneConfig, *labels: tuple[str, ...]) -> list[str]:
-    """Return the lines of a search; keys of strategies that only one of the files has are left out."""
+def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return what differs between two files, `key was old, is new` by key; empty: nothing.
+
+    Args:
+        before: values by dotted key.
+        after: the same of the other file.
+    """
+    changed = [key for key in {**before, **after} if before.get(key, _ABSENT) != after.get(key, _ABSENT)]
+    shown = [f"{key} was {_shown(before, key)}, is {_shown(after, key)}" for key in changed[:_MOST_SHOWN]]
+    return "; ".join(shown) + (f"; and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else "")
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    """Return a value as YAML on one line."""
+    if key not in values:
+        return "not there"
+    text = yaml.safe_dump(values[key], default_flow_style=True, width=10**6, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
+
+
+def _comparable_search(tune: TuneConfig, *labels: tuple[str, ...]) -> dict[str, Any]:
+    """Return the keys of a search; those of strategies that only one of the files has are left out."""
     document = tune.model_dump(mode="json", exclude=set(_FREE_IN_A_SEARCH))
     document["space"] = {
         key: domain
         for key, domain in document["space"].items()
         if not key.startswith("strategies.") or all(strategy_of(key, names) for names in labels)
     }
-    return [f"sweep.tune.{key}: {value}" for key, value in sorted(flatten(document).items())]
+    return {f"sweep.tune.{key}": value for key, value in sorted(flatten(document).items())}
 
 
-def _check_same(before: list[str], after: list[str], what: str, free: str) -> None:
-    if before == after:
-        return
-    lines = difflib.unified_diff(before, after, what, "this file", lineterm="", n=0)
-    changes = "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
-    raise SweepError(
-        f"the sweep file differs from the one that this folder belongs to in more than {free}; give `output` a new "
-        f"folder, or undo the change:\n{changes}"
-    )
+def _check_same(before: Mapping[str, Any], after: Mapping[str, Any], free: str) -> None:
+    changes = describe_changes(before, after)
+    if changes:
+        raise SweepError(
+            f"the sweep file differs from the one that this folder belongs to in more than {free}: {changes}; give "
+            "`output` a new folder, or undo the change"
+        )
 
 
-def _comparable(config: RaybertConfig) -> list[str]:
+def _comparable(config: RaybertConfig) -> dict[str, Any]:
     flat = flatten(config.model_dump(mode="json"))
-    return [
-        f"{key}: {value}"
+    return {
+        key: value
         for key, value in sorted(flat.items())
         if not any(key == skip or key.startswith(skip + ".") for skip in _EXECUTION_ONLY)
-    ]
+    }
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

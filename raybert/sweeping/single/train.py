@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
+from raybert.config import RaybertConfig, ResourcesConfig, SweepConfig, load_stored_config
 from raybert.errors import ConfigError, ResourceError, SweepError
 from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
@@ -16,6 +16,7 @@ from raybert.sweeping.folder.outcome import Outcome, read_outcome
 from raybert.sweeping.phases.head import write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.extension import describe_changes, flatten
 from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.placement import count_cores
 from raybert.sweeping.plan.roles import TRIAL
@@ -54,7 +55,9 @@ def train_one(
     """
     narrowed = narrow_to_one(config, strategy, seed)
     (chosen,) = narrowed.entries
-    if _is_finished(SweepFolder(output), narrowed.config, resume=resume):
+    if _is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(
+        narrowed, output, progress
+    ):
         progress.note("finished earlier; nothing is left to do")
         return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
     if config.sweep.grid:
@@ -69,6 +72,20 @@ def train_one(
     check_machine(resources)
     _give_hints(resources, progress)
     return _train_here(narrowed, output, progress, source_text)
+
+
+def _is_still_valid(design: Design, output: Path, progress: Progress) -> bool:
+    """Tell whether a finished run is what the file, the data and the encoder of today would give; else it trains anew.
+
+    Raises:
+        SweepError: a key of the file, or the data, are not those of the run that is there.
+    """
+    with torch_as_it_was(), open_sweep(design, output, progress) as opened:
+        trials = [spec for spec in opened.plan.trials if spec.role == TRIAL]
+        if all(opened.folder.trial(spec.trial_id).status() == "complete" for spec in trials):
+            return True
+    progress.note("note: what the finished run was trained with is another one now; it is trained anew")
+    return False
 
 
 def _train_here(design: Design, output: Path, progress: Progress, source_text: str) -> Outcome:
@@ -108,13 +125,7 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
     except ConfigError:
         raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
     if there != wanted:
-        held = f"strategy {there.strategies[0].name}, seed {there.seeds[0]}"
-        if there.grid or len(there.strategies) * len(there.seeds) > 1:
-            held = "a whole sweep"
-        raise SweepError(
-            f"{path}: holds another run ({held}) than strategy {wanted.strategies[0].name}, seed {wanted.seeds[0]}; "
-            "give `output` another folder"
-        )
+        raise SweepError(f"{path}: holds {_describe_other(there, wanted)}; give `output` another folder")
     states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
     is_finished = states == ["complete"]
     if not resume:
@@ -125,6 +136,18 @@ def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) ->
         )
         raise SweepError(f"{path}: holds {rest}")
     return is_finished
+
+
+def _describe_other(there: SweepConfig, wanted: SweepConfig) -> str:
+    """Return what a folder holds in place of the run that was asked for."""
+    (asked,) = wanted.strategies
+    names = [f"strategy {sweep.strategies[0].name}, seed {sweep.seeds[0]}" for sweep in (there, wanted)]
+    if there.grid or len(there.strategies) * len(there.seeds) > 1:
+        names[0] = "a whole sweep"
+    elif names[0] == names[1]:
+        was, now = (flatten(entry.model_dump(mode="json")) for entry in (there.strategies[0], asked))
+        return f"another run of {names[0]}: {describe_changes(was, now)}"
+    return f"another run ({names[0]}) than {names[1]}"
 
 
 def check_machine(resources: ResourcesConfig) -> None:

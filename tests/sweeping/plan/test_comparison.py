@@ -79,10 +79,23 @@ def test_more_seeds_keep_the_old_trials():
 
 def test_an_extension_is_allowed_and_a_change_is_shown():
     check_extension(config_of(), read_design(config_of(sweep={"strategies": ["all"], "seeds": 9})))
-    with pytest.raises(
-        SweepError, match=r"(?s)give `output` a new folder.*-train.batch_size: 32\n\+train.batch_size: 8"
-    ):
-        check_extension(config_of(), read_design(config_of(train={"batch_size": 8})))
+    changed = config_of(train={"batch_size": 8, "max_grad_norm": None, "loss": {"name": "focal", "alpha": 0.3}})
+    with pytest.raises(SweepError) as refused:
+        check_extension(config_of(), read_design(changed))
+    assert str(refused.value) == (
+        "the sweep file differs from the one that this folder belongs to in more than strategies, seeds and grid values: "
+        "train.batch_size was 32, is 8; train.loss.alpha was null, is 0.3; train.loss.name was cross_entropy, is focal; "
+        "train.max_grad_norm was 1.0, is null; give `output` a new folder, or undo the change"
+    )
+
+
+def test_of_many_changes_six_are_named_and_the_rest_is_counted():
+    changed = config_of(
+        train={"batch_size": 8, "learning_rate": 1e-3, "weight_decay": 0.0, "betas": [0.8, 0.9], "precision": "fp32"},
+        data={"source": "a.csv", "text": "body", "label": "class"},
+    )
+    with pytest.raises(SweepError, match=r"train\.betas was \[0\.9, 0\.999\], is \[0\.8, 0\.9\].*; and 2 more; give"):
+        check_extension(config_of(), read_design(changed))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""What is to be said of the trials of a plan: allowed, but perhaps not what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec
+
+
+def run_notes(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:
+    """Return the notes on a plan.
+
+    Args:
+        trials: of the comparison, with the runs that they read.
+        pools: facts of their data, by `data_key`.
+    """
+    compared = [spec for spec in trials if spec.role == TRIAL]
+    return [*_small_budgets(compared, pools), *_capped_steps(compared)]
+
+
+def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:
+    """Return a note for every budget that cannot hold an example of each class."""
+    small = {
+        (spec.budget.count, pools[spec.data_key].num_classes)
+        for spec in trials
+        if spec.budget is not None and spec.budget.count < pools[spec.data_key].num_classes
+    }
+    return [
+        f"selection.budget: {count:,} examples are fewer than the {num_classes:,} classes: at least "
+        f"{num_classes - count:,} {'class is' if num_classes - count == 1 else 'classes are'} never trained on "
+        "(the report lists them)"
+        for count, num_classes in sorted(small)
+    ]
+
+
+def _capped_steps(trials: Iterable[RunSpec]) -> list[str]:
+    """Return a note where `min_steps` is more than the whole pool takes, so that T is less."""
+    found = {
+        (length.min_steps, spec.total_steps, length.num_epochs)
+        for spec, length in ((spec, spec.config.train.length) for spec in trials)
+        if length.steps is None and spec.total_steps < length.min_steps
+    }
+    return [
+        f"train.length.min_steps: {least:,} is more than {epochs:g} epochs of the whole pool take, the most that is "
+        f"trained: T is {steps:,} steps; for more give `epochs`, or T itself as `steps`"
+        for least, steps, epochs in sorted(found)
+    ]
