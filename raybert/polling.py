@@ -82,3 +82,7 @@ class Throttle:
             return False
         self.last = now
         return True
+
+    def seconds_since(self) -> float:
+        """Return how long ago it was last due."""
+        return self.now() - self.last

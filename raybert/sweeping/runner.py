@@ -66,7 +66,8 @@ def run_sweep(
         probes_here = first_look.is_local and not config.resources.gpus_per_worker
         if probes_here:
             announce_estimate(opened, first_look, started)
-        with measured(opened.folder, started), connected(address) as cluster:
+        waited = opened.interruption.waited_seconds
+        with measured(opened.folder, started, waited), connected(address) as cluster:
             check_resources(config.resources, cluster, config.limits.max_nodes)
             write_head(opened, source_text, cluster)
             runner = make_runner(opened, cluster)

@@ -113,7 +113,7 @@ class RunLines(EventProgress):
         self._console = console
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        self.tally.begin(trials, done)  # one run is one run: not worth a line
+        """Say nothing: one run is one run."""
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         self.note(f"{spec.label} {spec.trial_id}: {status}{' ' + message if message else ''}")

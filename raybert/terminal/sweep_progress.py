@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raybert.sweeping.driver.events import Event, EventProgress
-from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain
 
@@ -36,10 +36,10 @@ class PlainProgress(EventProgress):
         self._scored_at = 0.0
 
     def started(self, spec: RunSpec) -> None:
-        self.tally.status[spec.trial_id] = "running"
+        """Say nothing."""
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        self.tally.evaluated(spec, row)
+        """Say nothing."""
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         now = time.monotonic()
@@ -75,27 +75,18 @@ class LiveProgress(Progress):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        self._tally.begin(trials, done)
+    def follow(self, tally: Tally) -> None:
+        self._tally = tally
 
     def phase(self, text: str) -> None:
         self._phase, self._scoring, self._tallies = text, "", {}
 
-    def started(self, spec: RunSpec) -> None:
-        self._tally.status[spec.trial_id] = "running"
-
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        self._tally.evaluated(spec, row)
-
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
-        self._tally.status[spec.trial_id] = status
         if status == "failed":
             self.note(f"{spec.label} {spec.replicate} {spec.trial_id}: failed {message}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
-        left = (rows_total - rows_done) / rows_per_second if rows_per_second else None
-        remaining = f", {clock(left)} left" if left is not None else ""
-        self._scoring = f"{rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{remaining}"
+        self._scoring = f"{rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s"
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         self._tallies = tallies
@@ -104,29 +95,32 @@ class LiveProgress(Progress):
         self._console.print(text, markup=False, highlight=False)
 
     def _render(self) -> Group:
+        title = Text(f"{self._phase}  {clock(self._tally.elapsed_seconds)}{left_words(self._tally)}", style="bold")
         if self._tallies:
-            heading = f"{self._phase}  {clock(self._tally.elapsed_seconds)}"
-            return Group(Text(heading, style="bold"), search_counts_table(self._tallies))
-        tally = self._tally
-        table = Table(box=None, padding=(0, 1), header_style="bold")
-        table.add_column("strategy", no_wrap=True)
-        for column in ("done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip()):
-            table.add_column(column, justify="right")
-        for label in dict.fromkeys(spec.label for spec in tally.trials.values()):
-            counts = tally.counts(label)
-            best = f"{tally.best[label]:.3f}" if label in tally.best else ""
-            table.add_row(
-                label,
-                str(counts["complete"]),
-                str(counts["running"] or ""),
-                Text(str(counts["failed"] or ""), style="red"),
-                str(sum(counts.values())),
-                best,
-            )
-        remaining = tally.remaining_seconds()
-        left = f", about {clock(remaining)} left" if remaining is not None else ""
-        title = f"{self._phase}  {clock(tally.elapsed_seconds)}{left}"
-        return Group(Text(title, style="bold"), *([Text(self._scoring)] if self._scoring else []), table)
+            return Group(title, search_counts_table(self._tallies))
+        with self._tally.lock:
+            table = _counts_table(self._tally)
+        return Group(title, *([Text(self._scoring)] if self._scoring else []), table)
+
+
+def _counts_table(tally: Tally) -> Table:
+    """Return a row per strategy: trials by status, and the best value."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("strategy", no_wrap=True)
+    for column in ("done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip()):
+        table.add_column(column, justify="right")
+    for label in dict.fromkeys(spec.label for spec in tally.trials.values()):
+        counts = tally.counts(label)
+        best = f"{tally.best[label]:.3f}" if label in tally.best else ""
+        table.add_row(
+            label,
+            str(counts["complete"]),
+            str(counts["running"] or ""),
+            Text(str(counts["failed"] or ""), style="red"),
+            str(sum(counts.values())),
+            best,
+        )
+    return table
 
 
 def search_counts_table(tallies: Mapping[str, SearchCounts]) -> Table:

@@ -19,7 +19,7 @@ from raybert.polling import repeating, wait_until
 from raybert.sweeping.folder.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
 
 if TYPE_CHECKING:
-    from raybert.sweeping.driver.progress import Progress
+    from raybert.sweeping.driver.state_file import RecordedProgress
     from raybert.sweeping.folder.layout import SweepFolder
 
 Command = Literal["pause", "resume", "stop", "cancel"]
@@ -45,7 +45,7 @@ class Interruption:
     """
 
     folder: SweepFolder
-    progress: Progress
+    progress: RecordedProgress
     requested: bool = False
     is_paused: bool = False
     takes_signals: bool = False
@@ -73,6 +73,10 @@ class Interruption:
         self.is_paused = False
         self._tell_trials()
 
+    def waited_seconds(self) -> float:
+        """Return how long it has been paused in all."""
+        return self.progress.tally.left.paused_seconds
+
     def run_unless_paused(self, run: Callable[[], None]) -> None:
         """Run what is pending, and again after every pause, until it came to its end or to that of the sweep.
 
@@ -81,8 +85,8 @@ class Interruption:
         """
         run()
         while self.is_paused and not self.requested:
-            self.progress.phase(f"paused; continue with:  raybert resume {self.folder.path}")
-            wait_until(lambda: self.requested or not self.is_paused, _SECONDS_BETWEEN_LOOKS)
+            with self.progress.paused(f"paused; continue with:  raybert resume {self.folder.path}"):
+                wait_until(lambda: self.requested or not self.is_paused, _SECONDS_BETWEEN_LOOKS)
             if not self.requested:
                 run()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, left_words
 from raybert.sweeping.plan.specs import RunSpec
 
 EventKind = Literal["begin", "phase", "started", "stepped", "evaluated", "ended", "scoring", "searching", "note"]
@@ -50,8 +50,10 @@ class EventProgress(Progress):
         self.tell = tell
         self.tally = Tally()
 
+    def follow(self, tally: Tally) -> None:
+        self.tally = tally
+
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        self.tally.begin(trials, done)
         finished = sum(status == "complete" for status in self.tally.status.values())
         text = f"{len(trials)} trials" + (f", {finished} finished earlier" if finished else "")
         self.tell(Event("begin", text, done=finished, total=len(trials)))
@@ -60,7 +62,6 @@ class EventProgress(Progress):
         self.tell(Event("phase", text))
 
     def started(self, spec: RunSpec) -> None:
-        self.tally.status[spec.trial_id] = "running"
         text = f"{spec.label}: {spec.num_chosen:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps"
         done, total = self.tally.num_finished, len(self.tally.trials)
         self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
@@ -69,7 +70,6 @@ class EventProgress(Progress):
         self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        self.tally.evaluated(spec, row)
         text = f"{spec.label} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}"
         self.tell(
             Event("evaluated", text, spec.trial_id, spec.label, int(row["step"]), spec.total_steps, row=dict(row))
@@ -77,10 +77,8 @@ class EventProgress(Progress):
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         tally = self.tally
-        tally.status[spec.trial_id] = status
         done, total = tally.num_finished, len(tally.trials)
-        remaining = tally.remaining_seconds()
-        left = f", about {clock(remaining)} left" if remaining and status == "complete" else ""
+        left = left_words(tally) if status == "complete" else ""
         text = (
             f"[{done}/{total}] {spec.label} budget {spec.num_chosen} {spec.replicate} "
             f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
@@ -88,8 +86,7 @@ class EventProgress(Progress):
         self.tell(Event("ended", text, spec.trial_id, spec.label, done, total, status))
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
-        left = f", {clock((rows_total - rows_done) / rows_per_second)} left" if rows_per_second else ""
-        text = f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{left}"
+        text = f"scored {rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s{left_words(self.tally)}"
         self.tell(Event("scoring", text, done=rows_done, total=rows_total))
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:

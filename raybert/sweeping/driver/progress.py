@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from raybert.config import sign_of
+from raybert.sweeping.driver.time_left import Forecast, TimeLeft
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -19,8 +22,14 @@ class Progress:
     Notes may come from a thread; all else comes from the driver.
     """
 
+    def follow(self, tally: Tally) -> None:
+        """Learn where the driver counts, before all else; what is told below is counted there already."""
+
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Learn all trials and the status of those that are finished already."""
+
+    def expect(self, forecast: Forecast) -> None:
+        """It was estimated what is left to do will take."""
 
     def phase(self, text: str) -> None:
         """A phase begins."""
@@ -81,34 +90,88 @@ class SearchCounts:
 
 @dataclass
 class Tally:
-    """Counts behind both views.
+    """Counts behind every view, and the time that is left: the driver keeps one, and all views show that one.
 
-    Remaining time is estimated from optimizer steps: trials of different budgets differ in length.
+    Attributes:
+        trials: id -> specification, of those that are run now.
+        status: id -> pending, running, complete, failed or stopped.
+        best: label -> best validation value of its trials.
+        left: estimates the time that is left.
+        began: when.
     """
 
     trials: dict[str, RunSpec] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
-    steps: dict[str, int] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    left: TimeLeft = field(default_factory=TimeLeft)
     began: float = field(default_factory=time.monotonic)
-    counted_from: float = field(default_factory=time.monotonic)
-    resumed_steps: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Views draw, and heartbeats are read, in threads of their own."""
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
-        self.trials = {spec.trial_id: spec for spec in trials}
-        self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
-        self.steps.clear()  # of the trials of an earlier phase
-        self.best.clear()
-        self.counted_from = time.monotonic()
-        self.resumed_steps = sum(spec.total_steps for spec in trials if self.status[spec.trial_id] != "pending")
+        """Count other trials from now on."""
+        with self.lock:
+            self.trials = {spec.trial_id: spec for spec in trials}
+            self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
+            self.best.clear()  # of the trials of an earlier phase
+            self.left.begin(trials, done)
+
+    def expect(self, forecast: Forecast) -> None:
+        """Learn what the sweep was expected to take."""
+        with self.lock:
+            self.left.expect(forecast)
+
+    def goes_on_from(self, trial_id: str, step: int) -> None:
+        """Learn where an earlier attempt left a trial."""
+        with self.lock:
+            self.left.goes_on_from(trial_id, step)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no time pass that counts, for the length of a `with` block."""
+        with self.lock:
+            self.left.pause()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.left.go_on()
+
+    def started(self, spec: RunSpec) -> None:
+        """Count a trial as running."""
+        with self.lock:
+            self.status[spec.trial_id] = "running"
+            self.left.started(spec.trial_id)
+
+    def stepped(self, trial_id: str, step: int) -> None:
+        """Learn how far a trial is."""
+        with self.lock:
+            self.left.stepped(trial_id, step)
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        self.steps[spec.trial_id] = int(row["step"])
+        """Learn an evaluation of a trial."""
+        self.stepped(spec.trial_id, int(row["step"]))
         metric = spec.config.train.best_metric
         value, sign = float(row[f"validation_{metric}"]), sign_of(metric)
         known = self.best.get(spec.label, math.nan)
         if math.isnan(known) or sign * value > sign * known:
             self.best[spec.label] = value
+
+    def ended(self, spec: RunSpec, status: str) -> None:
+        """Count a trial as what it has come to."""
+        with self.lock:
+            self.status[spec.trial_id] = status
+            self.left.ended(spec.trial_id, status)
+
+    def scored(self, rows_done: int, rows_total: int) -> None:
+        """Learn how far scoring is."""
+        with self.lock:
+            self.left.advanced("score", 1.0 - rows_done / max(1, rows_total))
+
+    def searched(self, tallies: Mapping[str, SearchCounts]) -> None:
+        """Learn how far the search is."""
+        with self.lock:
+            self.left.searched(sum(tally.num_pending for tally in tallies.values()))
 
     @property
     def best_metric(self) -> str:
@@ -122,21 +185,22 @@ class Tally:
         return sum(status in ("complete", "failed") for status in self.status.values())
 
     @property
+    def running(self) -> list[str]:
+        """Ids of the trials at work."""
+        with self.lock:
+            return [trial_id for trial_id, status in self.status.items() if status == "running"]
+
+    @property
     def elapsed_seconds(self) -> float:
         return time.monotonic() - self.began
 
     def remaining_seconds(self) -> float | None:
-        """Return the estimate, or None before the first steps are done."""
-        total = sum(spec.total_steps for spec in self.trials.values()) - self.resumed_steps
-        done = sum(
-            self.trials[trial_id].total_steps if self.status[trial_id] in ("complete", "failed") else steps
-            for trial_id, steps in self.steps.items()
-        )
-        if not done:
-            return None
-        return max(0.0, (time.monotonic() - self.counted_from) * (total - done) / done)
+        """Return the estimate of all that is left, pauses apart; None: nobody knows yet."""
+        with self.lock:
+            return self.left.seconds()
 
     def counts(self, label: str) -> Counter[str]:
+        """Return the number of a strategy's trials by status."""
         return Counter(self.status[trial_id] for trial_id, spec in self.trials.items() if spec.label == label)
 
 
@@ -146,3 +210,9 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, second = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{second:02d}" if hours else f"{minutes}:{second:02d}"
+
+
+def left_words(tally: Tally) -> str:
+    """Return what is left in words, to be put behind others; empty: nobody knows, or nothing is."""
+    remaining = tally.remaining_seconds()
+    return f", about {clock(remaining)} left" if remaining else ""

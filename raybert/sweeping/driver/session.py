@@ -30,10 +30,10 @@ def owned_folder(
     lost: list[Interruption] = []
     with own(path, progress.note, lost=lambda: lost[0].give_up()) as attempt:
         folder = SweepFolder(path, attempt)
-        recorded = RecordedProgress(progress, path / "state.json")
+        recorded = RecordedProgress(progress, path / "state.json", attempt)
         interruption = Interruption(folder, recorded)
         lost.append(interruption)
-        with interruptible(interruption, sweep_seconds):
+        with interruptible(interruption, sweep_seconds), recorded.kept_up():
             try:
                 yield folder, interruption
             finally:

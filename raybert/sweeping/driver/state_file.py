@@ -4,41 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.files import replace_json
-from raybert.polling import Throttle
+from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
+from raybert.sweeping.driver.time_left import Forecast
+from raybert.sweeping.folder.heartbeat import read_beat
 
 if TYPE_CHECKING:
     from raybert.sweeping.plan.specs import RunSpec
 
 _SECONDS_BETWEEN_WRITES = 1.0
 """Events may come by the hundred a second, and nobody reads faster."""
+_SECONDS_UNTIL_STALE = 5.0
+"""The time that is left is written anew after these, though nothing has happened."""
 
 
 @dataclass
 class RecordedProgress(Progress):
-    """Passes every event on, and keeps `state.json` at most a second behind.
+    """Counts, passes every event on, and keeps `state.json` at most a second behind.
 
     Attributes:
         inner: hears every event.
         path: of `state.json`.
+        attempt: number of the folder's owner, whose trials send heartbeats.
     """
 
     inner: Progress
     path: Path
+    attempt: int | None = None
     tally: Tally = field(default_factory=Tally)
     current_phase: str = "begin"
     since: float = field(default_factory=time.time)
     writes: Throttle = field(default_factory=lambda: Throttle(_SECONDS_BETWEEN_WRITES))
+    is_behind: bool = False
+
+    def __post_init__(self) -> None:
+        self.inner.follow(self.tally)
+
+    def follow(self, tally: Tally) -> None:
+        """Keep to the counts of its own, which all others follow."""
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         self.tally.begin(trials, done)
+        for spec in trials:
+            if done.get(spec.trial_id, "pending") == "pending":
+                self.tally.goes_on_from(spec.trial_id, int(self._beat(spec.trial_id).get("step") or 0))
         self.inner.begin(trials, done)
+        self._write(force=True)
+
+    def expect(self, forecast: Forecast) -> None:
+        self.tally.expect(forecast)
+        self.inner.expect(forecast)
         self._write(force=True)
 
     def phase(self, text: str) -> None:
@@ -50,12 +71,20 @@ class RecordedProgress(Progress):
         self.current_phase, self.since = phase, time.time()
         self._write(force=True)
 
+    @contextlib.contextmanager
+    def paused(self, text: str) -> Iterator[None]:
+        """Wait, for the length of a `with` block, in which no time passes that counts."""
+        with self.tally.paused():
+            self.phase(text)
+            yield
+
     def started(self, spec: RunSpec) -> None:
-        self.tally.status[spec.trial_id] = "running"
+        self.tally.started(spec)
         self.inner.started(spec)
         self._write()
 
     def stepped(self, spec: RunSpec, step: int) -> None:
+        self.tally.stepped(spec.trial_id, step)
         self.inner.stepped(spec, step)
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
@@ -64,29 +93,58 @@ class RecordedProgress(Progress):
         self._write()
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
-        self.tally.status[spec.trial_id] = status
+        self.tally.ended(spec, status)
         self.inner.ended(spec, status, message)
         self._write()
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
+        self.tally.scored(rows_done, rows_total)
         self.inner.scoring(rows_done, rows_total, rows_per_second)
+        self._write()
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
+        self.tally.searched(tallies)
         self.inner.searching(tallies, message)  # `raybert status` reads the log of decisions
         self._write()
 
     def note(self, text: str) -> None:
         self.inner.note(text)
 
+    @contextlib.contextmanager
+    def kept_up(self) -> Iterator[None]:
+        """Catch up every second, for the length of a `with` block."""
+
+        def look() -> bool:
+            self.catch_up()
+            return False
+
+        with repeating(look, _SECONDS_BETWEEN_WRITES, "raybert-state"):
+            yield
+
+    def catch_up(self) -> None:
+        """Look how far running trials are, and write what has not been written; called from a thread."""
+        for trial_id in self.tally.running:
+            beat = self._beat(trial_id)
+            if beat.get("attempt") == self.attempt:
+                self.tally.stepped(trial_id, int(beat.get("step") or 0))
+        if self.is_behind or self.writes.seconds_since() > _SECONDS_UNTIL_STALE:
+            self._write()
+
+    def _beat(self, trial_id: str) -> dict[str, Any]:
+        return read_beat(self.path.parent / "trials" / trial_id)
+
     def _write(self, *, force: bool = False) -> None:
-        if not self.writes.is_due(force=force):
-            return
-        state = {
-            "phase": self.current_phase,
-            "since": self.since,
-            "written": time.time(),
-            "running": [trial_id for trial_id, status in self.tally.status.items() if status == "running"],
-            "remaining_seconds": self.tally.remaining_seconds() if self.tally.trials else None,
-        }
-        with contextlib.suppress(OSError):  # a full disk must not end the sweep for this
-            replace_json(self.path, state)
+        with self.tally.lock:  # events come from the driver, `catch_up` from a thread
+            self.is_behind = not self.writes.is_due(force=force)
+            if self.is_behind:
+                return
+            state = {
+                "phase": self.current_phase,
+                "since": self.since,
+                "written": time.time(),
+                "running": self.tally.running,
+                "remaining_seconds": self.tally.remaining_seconds(),
+                "is_paused": self.tally.left.is_paused,
+            }
+            with contextlib.suppress(OSError):  # a full disk must not end the sweep for this
+                replace_json(self.path, state)

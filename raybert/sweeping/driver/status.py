@@ -201,9 +201,12 @@ def _phase(state: dict[str, Any], *, alive: bool) -> str:
 
 
 def _remaining(state: dict[str, Any]) -> float | None:
-    """Return what is left of the estimate."""
+    """Return what is left of the estimate; while the sweep waits, no time passes."""
     remaining = state.get("remaining_seconds")
-    return None if remaining is None else max(0.0, float(remaining) - (time.time() - float(state["written"])))
+    if remaining is None:
+        return None
+    passed = 0.0 if state.get("is_paused") else time.time() - float(state["written"])
+    return max(0.0, float(remaining) - passed)
 
 
 def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str, str]) -> Iterator[RunningTrial]:

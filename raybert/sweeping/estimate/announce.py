@@ -31,3 +31,4 @@ def announce_estimate(opened: OpenSweep, cluster: Cluster, started: float) -> No
     if estimate is not None:
         write_estimate(opened.folder, estimate, time.monotonic() - started)
         opened.progress.note(describe_estimate(estimate)[0])
+        opened.progress.expect(estimate.forecast)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raybert.config import RaybertConfig
@@ -13,11 +13,13 @@ from raybert.files import read_json_lines
 from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.store import ScoreStore
+from raybert.sweeping.driver.time_left import Forecast
 from raybert.sweeping.estimate.costs import Costs, pruned_share
 from raybert.sweeping.estimate.probe import Probe, Prober
 from raybert.sweeping.estimate.shapes import Shape, group_shapes
 from raybert.sweeping.estimate.span import NOTHING, Span, makespan, total
 from raybert.sweeping.folder.failure_kinds import classify
+from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.model_keeper import GIGABYTE
 from raybert.sweeping.phases.prepare import Prepared
@@ -51,7 +53,9 @@ class Estimate:
         num_examples: trained on by all of these, repetitions included.
         slots: trials at once.
         phases: wall seconds of each.
-        trial_seconds: expected, by trial id.
+        trial_seconds: expected, by trial id, in the order in which they start.
+        scored_ids: those of them that read signals, and start when all others have ended.
+        num_steps: of all of them.
         unit: CPU-hours or GPU-hours.
         hours: in that unit.
         disk_bytes: of the results folder at the end; high: at its fullest.
@@ -68,6 +72,8 @@ class Estimate:
     slots: int
     phases: Mapping[str, Span]
     trial_seconds: Mapping[str, float]
+    scored_ids: frozenset[str]
+    num_steps: int
     unit: str
     hours: Span
     disk_bytes: Span
@@ -80,6 +86,20 @@ class Estimate:
     def wall_seconds(self) -> Span:
         """From the command to the last trial's end."""
         return total(self.phases.values())
+
+    @property
+    def forecast(self) -> Forecast:
+        """What views count down from."""
+        trials: dict[str, dict[str, float]] = {"unscored": {}, "scored": {}}
+        for trial_id, seconds in self.trial_seconds.items():
+            trials["scored" if trial_id in self.scored_ids else "unscored"][trial_id] = seconds
+        return Forecast(
+            trials=trials,
+            phases={name: span.expected for name, span in self.phases.items() if name not in trials},
+            begin_seconds=PROCESS_SECONDS.expected,
+            steps=self.num_steps,
+            slots=self.slots,
+        )
 
     @property
     def probe_seconds(self) -> float:
@@ -98,6 +118,7 @@ class Work:
         jobs: scoring jobs, each with a trial that reads it.
         store: folder of the score store that they fill.
         done: runs of the plan that have an outcome, by id.
+        begun: runs that an earlier attempt left unfinished, by id -> the share of their steps that is left.
     """
 
     unscored: Sequence[RunSpec]
@@ -106,6 +127,7 @@ class Work:
     jobs: Sequence[tuple[ScoringJob, RunSpec]] = ()
     store: str = ""
     done: Sequence[str] = ()
+    begun: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def trials(self) -> list[RunSpec]:
@@ -144,7 +166,14 @@ def find_work(plan: Plan, planner: JobPlanner, store: ScoreStore, folder: SweepF
         jobs=[pair for pair in jobs.values() if store.completion(pair[0].key) is None],
         store=str(store.folder.resolve()),
         done=[spec.trial_id for spec in plan.trials if folder.trial(spec.trial_id).status() != "pending"],
+        begun={spec.trial_id: share for spec in pending if (share := _share_left(folder, spec)) < 1.0},
     )
+
+
+def _share_left(folder: SweepFolder, spec: RunSpec) -> float:
+    """Return how much is left of a run, by the last heartbeat of an earlier attempt."""
+    step = int(read_beat(folder.trial(spec.trial_id).path).get("step") or 0)
+    return 1.0 - min(step, spec.total_steps) / spec.total_steps
 
 
 def _count_left(folder: SweepFolder, arms: Sequence[Arm]) -> dict[str, int]:
@@ -197,7 +226,7 @@ def estimate_work(
     resources = config.resources
     slots = concurrent_trials(resources, cluster, config.limits.max_nodes)
     costs = Costs(probes, prepared, is_crowded=slots > len(cluster.nodes))
-    seconds = {spec.trial_id: costs.trial(spec) for spec in work.trials}
+    seconds = {spec.trial_id: costs.trial(spec) * work.begun.get(spec.trial_id, 1.0) for spec in work.trials}
     search = list(_search_durations(work, costs, config))
     jobs = total(costs.job(job, spec) for job, spec in work.jobs) + _embedding(work, costs)
     phases = {
@@ -219,6 +248,8 @@ def estimate_work(
         slots=slots,
         phases={"start": START_SECONDS, **begun},
         trial_seconds={trial_id: span.expected for trial_id, span in seconds.items()},
+        scored_ids=frozenset(spec.trial_id for spec in work.scored),
+        num_steps=sum(spec.total_steps for spec in work.trials),
         unit="GPU-hours" if resources.gpus_per_worker else "CPU-hours",
         hours=(each + jobs) * (1 / 3600),
         disk_bytes=_disk(work, costs, config, prepared, slots),

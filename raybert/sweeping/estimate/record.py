@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,12 +59,13 @@ def write_estimate(folder: SweepFolder, estimate: Estimate, spent_seconds: float
 
 
 @contextmanager
-def measured(folder: SweepFolder, started: float) -> Iterator[None]:
-    """Add to `estimate.json`, if there is one in the end, how long a `with` block took.
+def measured(folder: SweepFolder, started: float, waited: Callable[[], float] = lambda: 0.0) -> Iterator[None]:
+    """Add to `estimate.json`, if there is one in the end, how long a `with` block took, pauses apart.
 
     Args:
         folder: of the results.
         started: `time.monotonic()` when the command was given.
+        waited: how many seconds of it the sweep was paused.
     """
     try:
         yield
@@ -72,5 +73,5 @@ def measured(folder: SweepFolder, started: float) -> Iterator[None]:
         path: Path = folder.path / FILE_NAME
         known = read_json(path)
         if known is not None and known["is_running"]:
-            spent = known["spent_seconds"] + time.monotonic() - started
+            spent = known["spent_seconds"] + time.monotonic() - started - waited()
             write_json(path, known | {"is_running": False, "spent_seconds": spent})

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raybert.sweeping.plan import placement
+
+_BOUNDS = ("low", "expected", "high")
+
 
 @dataclass(frozen=True)
 class Span:
@@ -46,13 +50,4 @@ def total(spans: Iterable[Span]) -> Span:
 
 def makespan(durations: Sequence[Span], slots: int) -> Span:
     """Return how long trials take together that start in order, each as soon as one of the slots is free."""
-    return Span(*(_makespan([getattr(d, bound) for d in durations], slots) for bound in ("low", "expected", "high")))
-
-
-def _makespan(durations: Sequence[float], slots: int) -> float:
-    import heapq
-
-    free = [0.0] * max(1, slots)
-    for duration in durations:
-        heapq.heapreplace(free, free[0] + duration)
-    return max(free)
+    return Span(*(placement.makespan([getattr(d, bound) for d in durations], slots) for bound in _BOUNDS))

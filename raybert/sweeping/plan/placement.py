@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raybert.config import RaybertConfig, ResourcesConfig
@@ -107,6 +109,14 @@ def concurrent_trials(resources: ResourcesConfig, cluster: Cluster, max_nodes: i
     """Return how many trials run at once."""
     slots = max(1, count_workers(resources, grown(cluster, resources, max_nodes)) // resources.workers_per_trial)
     return min(slots, resources.concurrent_trials) if resources.concurrent_trials else slots
+
+
+def makespan(durations: Iterable[float], slots: int) -> float:
+    """Return how long trials take together that start in order, each as soon as one of the slots is free."""
+    free = [0.0] * max(1, slots)
+    for duration in durations:
+        heapq.heapreplace(free, free[0] + duration)
+    return max(free)
 
 
 def describe_demand(resources: ResourcesConfig) -> str:

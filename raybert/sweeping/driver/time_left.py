@@ -1,0 +1,256 @@
+"""How long a sweep will still take: one estimate, which begins as the plan's and which every view shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from raybert.selection.signals import FREE
+from raybert.sweeping.plan.placement import makespan
+from raybert.sweeping.plan.roles import REFIT, TRIAL
+from raybert.sweeping.plan.specs import RunSpec
+
+_WEIGHT_OF_FORECAST = 0.1
+"""What was expected counts like this share of it observed: the first steps of a sweep are no measure of all."""
+_PHASES_OF_TRIALS = ("unscored", "scored")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What was expected of a sweep when it began, in seconds.
+
+    Attributes:
+        trials: phase (`unscored`, `scored`) -> trial id -> what is left of that run, in the order in which they start.
+        phases: other phases (`start`, `score`, `tune`, `refit`) -> all of it.
+        begin_seconds: of a phase of trials, until its processes are there.
+        steps: optimizer steps of the trials.
+        slots: trials at once.
+    """
+
+    trials: Mapping[str, Mapping[str, float]]
+    phases: Mapping[str, float]
+    begin_seconds: float
+    steps: int
+    slots: int
+
+
+@dataclass
+class _Run:
+    """A run: what all of it takes, and the steps that it is made of.
+
+    Attributes:
+        cost: seconds where there is a forecast, else steps.
+        phase: of trials.
+        steps: T; 0: not known yet.
+        first: where it began or goes on.
+        done: steps done.
+        is_over: whether nothing is left of it.
+    """
+
+    cost: float
+    phase: str
+    steps: int = 0
+    first: int = 0
+    done: int = 0
+    is_over: bool = False
+
+    @property
+    def left(self) -> float:
+        """What is left of its cost."""
+        if self.is_over:
+            return 0.0
+        whole = self.steps - self.first
+        return self.cost * (1.0 - min(1.0, max(0, self.done - self.first) / whole)) if whole > 0 else self.cost
+
+
+@dataclass
+class TimeLeft:
+    """Counts down what was expected, at the pace that is observed; without a forecast, from steps alone.
+
+    Time in which the sweep waits is no time. Costs are seconds with a forecast and steps without one: the pace turns
+    either into seconds.
+
+    Attributes:
+        now: the clock.
+    """
+
+    now: Callable[[], float] = time.monotonic
+    _forecast: Forecast | None = None
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _phases: dict[str, float] = field(default_factory=dict)
+    """Phases without trials -> what is left of them."""
+    _shares: dict[str, float] = field(default_factory=dict)
+    """Of these phases -> the share that is left."""
+    _done: float = 0.0
+    """Cost of all that has been done and is not in `_known` any more."""
+    _known: float = 0.0
+    """Cost that was left when what is counted last changed."""
+    _since: float = 0.0
+    _paused_at: float | None = None
+    _paused_seconds: float = 0.0
+    _begun: dict[str, float] = field(default_factory=dict)
+    """Phase of trials -> when it began."""
+    _most_pending: int = 0
+
+    def __post_init__(self) -> None:
+        self._since = self.now()
+
+    def expect(self, forecast: Forecast) -> None:
+        """Begin anew, from what was expected."""
+        self._forecast = forecast
+        self._phases, self._shares = dict(forecast.phases), dict.fromkeys(forecast.phases, 1.0)
+        self._runs = {
+            trial_id: _Run(seconds, phase)
+            for phase, trials in forecast.trials.items()
+            for trial_id, seconds in trials.items()
+        }
+        self._since, self._paused_seconds, self._done = self.now(), 0.0, 0.0
+        self._begun = {}
+        self._known = self._cost_left()
+
+    def begin(self, specs: Iterable[RunSpec], done: Mapping[str, str]) -> None:
+        """Learn what is run now: the runs behind a search, the comparison, or the refit; others are over or come later.
+
+        Args:
+            specs: the runs.
+            done: trial id -> status, of those that have one.
+        """
+        self._keep_what_is_done()
+        specs = list(specs)
+        roles = {spec.role for spec in specs}
+        before = self._runs
+        is_last = self._forecast is None or bool(roles & {TRIAL, REFIT})
+        self._runs = {} if is_last else dict(before)
+        if REFIT in roles:
+            self._end("refit")
+        if roles & {TRIAL, REFIT}:
+            self._end("tune")
+        self._begun = {}
+        for spec in specs:
+            run = before.get(spec.trial_id) or _Run(self._cost_of(spec), _phase_of(spec))
+            run.steps = spec.total_steps
+            run.is_over = done.get(spec.trial_id, "pending") != "pending"
+            self._runs[spec.trial_id] = run
+        self._known = self._cost_left()
+
+    def goes_on_from(self, trial_id: str, step: int) -> None:
+        """Learn that an earlier attempt left a run at this step."""
+        run = self._runs.get(trial_id)
+        if run is not None and not run.done:
+            self._keep_what_is_done()
+            if self._forecast is None:
+                run.cost = max(0.0, run.cost - step)
+            run.first = run.done = min(step, run.steps)
+            self._known = self._cost_left()
+
+    def started(self, trial_id: str) -> None:
+        """Learn that a run is at work."""
+        self._end("start")
+        run = self._runs.get(trial_id)
+        if run is None:
+            return
+        if run.phase == "scored":
+            self._end("score")
+        self._begun.setdefault(run.phase, self._active())
+
+    def stepped(self, trial_id: str, step: int) -> None:
+        """Learn how far a run is."""
+        run = self._runs.get(trial_id)
+        if run is not None:
+            run.done = max(run.done, step)
+
+    def ended(self, trial_id: str, status: str) -> None:
+        """Learn that a run has come to an end; one that was stopped goes on another time."""
+        run = self._runs.get(trial_id)
+        if run is not None:
+            run.is_over = status in ("complete", "failed")
+
+    def advanced(self, phase: str, share_left: float) -> None:
+        """Learn how much of a phase without trials is left."""
+        self._end("start")
+        if phase in self._shares:
+            self._shares[phase] = min(self._shares[phase], share_left)
+
+    def searched(self, num_pending: int) -> None:
+        """Learn how many suggestions of a search have no outcome yet."""
+        self._most_pending = max(self._most_pending, num_pending)
+        self.advanced("tune", num_pending / max(1, self._most_pending))
+
+    def pause(self) -> None:
+        """Let no time pass."""
+        if self._paused_at is None:
+            self._paused_at = self.now()
+
+    def go_on(self) -> None:
+        """Let time pass again."""
+        if self._paused_at is not None:
+            self._paused_seconds += self.now() - self._paused_at
+            self._paused_at = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no time passes."""
+        return self._paused_at is not None
+
+    @property
+    def paused_seconds(self) -> float:
+        """How long the sweep has waited in all."""
+        return self._paused_seconds + (0.0 if self._paused_at is None else self.now() - self._paused_at)
+
+    def seconds(self) -> float | None:
+        """Return what is left in seconds; None: nothing was expected, and steps do not tell."""
+        left = self._cost_left()
+        done = self._done + self._known - left
+        if self._forecast is None and (done <= 0 or left <= 0):
+            return None
+        weight = _WEIGHT_OF_FORECAST * (done + left) if self._forecast is not None else 0.0
+        if left <= 0:
+            return 0.0
+        return left * (self._active() + weight) / (done + weight)
+
+    def _active(self) -> float:
+        return self.now() - self._since - self.paused_seconds
+
+    def _keep_what_is_done(self) -> None:
+        self._done += self._known - self._cost_left()
+
+    def _end(self, phase: str) -> None:
+        if phase in self._shares:
+            self._shares[phase] = 0.0
+
+    def _cost_left(self) -> float:
+        """Return what is left: seconds as they were expected, or steps."""
+        slots = self._forecast.slots if self._forecast is not None else 1
+        phases = self._phases.items()
+        rest = sum(cost * self._shares[phase] for phase, cost in phases if phase != "start") + self._start_left()
+        for phase in _PHASES_OF_TRIALS:
+            left = [run.left for run in self._runs.values() if run.phase == phase and not run.is_over]
+            if left:
+                rest += makespan(left, slots) + self._begin_left(phase)
+        return rest
+
+    def _start_left(self) -> float:
+        return max(0.0, self._phases.get("start", 0.0) * self._shares.get("start", 0.0) - max(0.0, self._active()))
+
+    def _begin_left(self, phase: str) -> float:
+        """Return what is left until the processes of a phase of trials have started."""
+        if self._forecast is None:
+            return 0.0
+        begun = self._begun.get(phase)
+        if begun is None:
+            return self._forecast.begin_seconds
+        is_there = any(run.done > run.first for run in self._runs.values() if run.phase == phase)
+        return 0.0 if is_there else max(0.0, self._forecast.begin_seconds - (self._active() - begun))
+
+    def _cost_of(self, spec: RunSpec) -> float:
+        """Return the cost of a run that was not foreseen: what a search finds has other values than its plan had."""
+        forecast = self._forecast
+        if forecast is None:
+            return float(spec.total_steps)
+        seconds = sum(sum(trials.values()) for trials in forecast.trials.values())
+        return spec.total_steps * seconds / forecast.steps if forecast.steps else 0.0
+
+
+def _phase_of(spec: RunSpec) -> str:
+    return "scored" if spec.strategy.all_signals() - FREE else "unscored"
