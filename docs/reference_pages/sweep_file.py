@@ -19,6 +19,10 @@ out; unknown keys are an error that names the nearest known one. `--set section.
 command line, `raybert render FILE` prints a file with every key resolved, and `raybert schema` prints the JSON Schema
 for editors.
 
+Short ways of writing: a section may be written as the value of one of its keys ({short}), one entry of a list without
+the list where it is a strategy or a signal, a fraction in per cent (`10%` is 0.1), and a section without keys is one of
+defaults.
+
 Parameters of strategies stand beside their names: [](strategies.md).
 """
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -27,7 +31,9 @@ _NAMES = {int: "whole number", float: "number", str: "text", bool: "true or fals
 
 def sweep_file_page() -> str:
     """Return the reference of the sweep file: a section per section, a row per key."""
-    parts = [INTRODUCTION]
+    short = [(path, kind.stands_for) for path, kind in sections(RaybertConfig) if kind.stands_for]
+    written = ", ".join(code(f"{path}: {key.upper()}") for path, key in short if path[-1] not in "]>")
+    parts = [INTRODUCTION.format(short=written)]
     for path, section in sections(RaybertConfig):
         rows = [
             (code(f"{path}.{key}" if path else key), type_of(field), default_of(field), field.description or "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, load_config
+from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, load_config, sweep_file_schema
 
 if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
@@ -96,7 +96,7 @@ def render(config: ConfigSource, *, overrides: Overrides = ()) -> str:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of sweep files, for editors."""
-    return RaybertConfig.model_json_schema()
+    return sweep_file_schema()
 
 
 def list_strategies() -> list[dict[str, Any]]:

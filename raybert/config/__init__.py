@@ -1,7 +1,9 @@
 """The sweep file: its schema, and how it is read."""
 
 from raybert.config.data import DataConfig
+from raybert.config.hints import explain_unknown, suggest_place
 from raybert.config.imports import import_attribute, installed_parts
+from raybert.config.json_schema import sweep_file_schema
 from raybert.config.load import (
     ConfigSource,
     Overrides,
@@ -58,12 +60,15 @@ __all__ = [
     "TuneConfig",
     "apply_overrides",
     "dump_yaml",
+    "explain_unknown",
     "import_attribute",
     "installed_parts",
     "load_config",
     "load_stored_config",
     "sign_of",
     "suggest",
+    "suggest_place",
+    "sweep_file_schema",
     "validate_config",
     "validate_model",
     "validate_stored_config",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from raybert.config.section import Section
 
 class DataConfig(Section):
     """Where the texts come from and how they are cut into splits."""
+
+    stands_for: ClassVar[str] = "source"
 
     source: str = Field(
         "docstrings",

@@ -7,13 +7,16 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from raybert.config.hints import section_at
+from raybert.config.messages import describe_errors
 from raybert.config.renamed import RENAMED_KEYS, describe_renaming, rename_keys
 from raybert.config.schema import RaybertConfig
+from raybert.config.section import shorthand_key
 from raybert.errors import ConfigError, RenamedWarning
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -88,7 +91,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     document = _parse_yaml(text, str(path))
     if document is None:
-        return {}
+        raise ConfigError(f"{path}: is empty; write at least `data: {{source: FILE}}`, or {{}} for a sweep of defaults")
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: must be a mapping of sections, got {type(document).__name__}")
     return document
@@ -137,8 +140,7 @@ def validate_model(model: type[Model], document: Mapping[str, Any], prefix: str 
     try:
         return model.model_validate(dict(document))
     except ValidationError as error:
-        lines = list(dict.fromkeys(_describe(model, detail, prefix) for detail in error.errors()))
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError("\n".join(dict.fromkeys(describe_errors(model, error.errors(), prefix)))) from None
 
 
 def apply_overrides(document: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
@@ -174,19 +176,31 @@ def _todays_name(key: str) -> str:
     return RENAMED_KEYS[key]
 
 
-def with_value(document: Mapping[str, Any], dotted_key: str, value: Any) -> dict[str, Any]:
-    """Return a copy of a nested mapping in which one dotted key has a new value."""
+def with_value(document: Mapping[str, Any], dotted_key: str, value: Any, section: str = "") -> dict[str, Any]:
+    """Return a copy of a nested mapping in which one dotted key has a new value.
+
+    Args:
+        document: a sweep file, or a section of it.
+        dotted_key: the key in it.
+        value: of the key.
+        section: dotted path of the document, if it is a section.
+
+    Raises:
+        ConfigError: the key leads through a value.
+    """
     head, _, rest = dotted_key.partition(".")
     copy = dict(document)
     if not rest:
         copy[head] = value
         return copy
-    inner = copy.get(head)
-    if inner is None:
-        inner = {}
+    path = f"{section}.{head}".lstrip(".")
+    inner = {} if copy.get(head) is None else copy[head]
     if not isinstance(inner, Mapping):
-        raise ConfigError(f"{dotted_key}: `{head}` is a value, not a section, got {inner!r}")
-    copy[head] = with_value(inner, rest, value)
+        key = shorthand_key(section_at(RaybertConfig, path), inner)
+        if not key:
+            raise ConfigError(f"{dotted_key}: `{head}` is a value, not a section, got {inner!r}")
+        inner = {key: inner}
+    copy[head] = with_value(inner, rest, value, path)
     return copy
 
 
@@ -234,77 +248,3 @@ def _parse_yaml(text: str, origin: str) -> Any:
 def _similar_files(path: Path) -> str:
     folder = path.parent
     return suggest(path.name, (f.name for f in folder.glob("*.yaml"))) if folder.is_dir() else ""
-
-
-def _describe(model: type[BaseModel], detail: Any, prefix: str) -> str:
-    location = [part for part in detail["loc"] if not _is_union_tag(part)]
-    path = _dotted([prefix, *location] if prefix else location)
-    if detail["type"] == "extra_forbidden":
-        owner = _model_at(model, location[:-1])
-        return f"{path}: unknown key{suggest(str(location[-1]), owner.model_fields if owner else ())}"
-    if detail["type"] == "missing":
-        return f"{path}: must be given"
-    rule = _rule(detail)
-    if isinstance(detail["input"], Mapping) and detail["type"] == "value_error":  # of several keys: the rule names them
-        return f"{path or 'sweep file'}: {rule}"
-    return f"{path or 'sweep file'}: {rule}, got {detail['input']!r}"
-
-
-def _rule(detail: Any) -> str:
-    message = str(detail["msg"])
-    context = detail.get("ctx") or {}
-    if detail["type"] == "value_error":
-        return str(context.get("error", message))
-    if detail["type"] == "literal_error":
-        return f"must be one of {context.get('expected')}"
-    for words, symbol in _COMPARISONS.items():
-        message = message.replace(words, symbol)
-    return message.replace("Input should", "must")
-
-
-_COMPARISONS = {
-    "Input should be greater than or equal to ": "must be >= ",
-    "Input should be less than or equal to ": "must be <= ",
-    "Input should be greater than ": "must be > ",
-    "Input should be less than ": "must be < ",
-    "Input should be a valid ": "must be a valid ",
-}
-
-
-def _is_union_tag(part: Any) -> bool:
-    """Tell whether pydantic put the name of a union's branch, not of a key, into a location."""
-    return isinstance(part, str) and (part in {"int", "float", "str", "bool"} or "[" in part)
-
-
-def _dotted(parts: Iterable[Any]) -> str:
-    path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
-
-
-def _model_at(model: type[BaseModel], location: list[Any]) -> type[BaseModel] | None:
-    current: Any = model
-    is_mapping = False
-    for part in location:
-        if isinstance(part, int):
-            continue
-        if is_mapping:  # the part is a key of the user's own
-            is_mapping = False
-            continue
-        field = current.model_fields.get(part) if _is_model(current) else None
-        if field is None:
-            return None
-        is_mapping = get_origin(field.annotation) is dict
-        current = next((t for t in _types_in(field.annotation) if _is_model(t)), None)
-    return current if _is_model(current) else None
-
-
-def _types_in(annotation: Any) -> Iterable[Any]:
-    yield annotation
-    for argument in get_args(annotation):
-        yield from _types_in(argument)
-
-
-def _is_model(candidate: Any) -> bool:
-    return isinstance(candidate, type) and issubclass(candidate, BaseModel)

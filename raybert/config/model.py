@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from raybert.config.section import Section
 
 
 class HeadConfig(Section):
     """The layers from the pooled text to the logits."""
+
+    stands_for: ClassVar[str] = "name"
 
     name: Literal["linear", "mlp", "residual"] = Field(
         "linear", description="linear; mlp: hidden layers with GELU; residual: blocks of norm, linear, GELU and a skip"
@@ -56,6 +58,8 @@ _CHUNKING = {"chunk_tokens", "stride", "max_chunks"}
 class ModelConfig(Section):
     """The encoder that every trial fine-tunes."""
 
+    stands_for: ClassVar[str] = "encoder"
+
     kind: Literal["encoder", "iris"] = Field(
         "encoder",
         description="encoder: fine-tuned as a whole; iris: frozen, with a retrieval classifier for long documents; "
@@ -77,11 +81,6 @@ class ModelConfig(Section):
     )
     freeze_embeddings: bool = Field(False, description="whether embeddings are not trained")
     freeze_layers: int = Field(0, ge=0, description="layers that are not trained, from the embeddings on")
-
-    @field_validator("head", mode="before")
-    @classmethod
-    def _name_to_head(cls, head: Any) -> Any:
-        return {"name": head} if isinstance(head, str) else head
 
     @model_validator(mode="after")
     def _keys_belong_to_the_kind(self) -> ModelConfig:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from raybert.config.data import DataConfig
 from raybert.config.model import ModelConfig
-from raybert.config.section import Section
+from raybert.config.section import Section, read_percent
 from raybert.config.selection import SelectionConfig, StrategyConfig
 from raybert.config.train import TrainConfig
 from raybert.config.tune import TuneConfig
 
+_MOST_SEEDS = 10_000
+"""More is a seed, not a number of seeds."""
+
 
 class SweepConfig(Section):
     """What is compared: strategies x seeds x grid."""
+
+    in_words: ClassVar[Mapping[str, str]] = {
+        "strategies": "a list of strategies: names, or mappings of a name and its parameters",
+        "seeds": f"a number of seeds in 1..{_MOST_SEEDS} or a list of seeds",
+        "grid": "a mapping of dotted keys to lists of values, e.g. {train.learning_rate: [1.0e-5, 1.0e-4]}",
+    }
 
     strategies: tuple[StrategyConfig, ...] = Field(
         (StrategyConfig(name="all"), StrategyConfig(name="random")),
@@ -39,20 +49,13 @@ class SweepConfig(Section):
         None, ge=1, description="models kept of all trials of the sweep, by validation; default: all"
     )
 
-    @field_validator("strategies", mode="before")
-    @classmethod
-    def _names_to_mappings(cls, entries: Any) -> Any:
-        if isinstance(entries, (list, tuple)):
-            return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
-        return entries
-
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_to_seeds(cls, seeds: Any) -> Any:
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError("must be a number of seeds >= 1 or a list of seeds")
-            return tuple(range(seeds))
+        if isinstance(seeds, Integral) and not isinstance(seeds, bool):
+            if not 1 <= int(seeds) <= _MOST_SEEDS:
+                raise ValueError(f"must be {cls.in_words['seeds']}")
+            return tuple(range(int(seeds)))
         return seeds
 
     @field_validator("seeds")
@@ -77,7 +80,7 @@ class SweepConfig(Section):
         for key, values in grid.items():
             if not values:
                 raise ValueError(f"`{key}` must have at least one value")
-        return grid
+        return {key: tuple(map(read_percent, values)) for key, values in grid.items()}
 
 
 class ResourcesConfig(Section):
@@ -169,6 +172,10 @@ class MonitorConfig(Section):
 
 class RaybertConfig(Section):
     """A sweep file."""
+
+    in_words: ClassVar[Mapping[str, str]] = {
+        "name": "a name of letters, digits, '.', '_' and '-', that begins with a letter or digit"
+    }
 
     name: str = Field("sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below runs/")
     data: DataConfig = DataConfig()

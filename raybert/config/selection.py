@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -58,6 +59,8 @@ class IrreducibleConfig(Section):
 class PerplexityConfig(Section):
     """The masked language model behind the signal `perplexity`."""
 
+    stands_for: ClassVar[str] = "model"
+
     model: str | None = Field(
         None,
         min_length=1,
@@ -71,6 +74,8 @@ class PerplexityConfig(Section):
 
 class TrainingLossConfig(Section):
     """The training runs whose losses are the signal `loss`."""
+
+    stands_for: ClassVar[str] = "of"
 
     of: Literal["proxy", "dynamics"] = Field(
         "proxy", description="the proxies, or the run behind the dynamics, which takes more passes"
@@ -90,6 +95,8 @@ class ScorersConfig(Section):
 class EmbeddingConfig(Section):
     """The embeddings of the pool."""
 
+    stands_for: ClassVar[str] = "of"
+
     of: Literal["encoder", "proxy"] = Field("encoder", description="the frozen encoder, or the seed's proxy")
     pooling: Literal["mean", "cls"] = Field("mean", description="over word pieces, or the first one")
 
@@ -101,6 +108,7 @@ class EmbeddingConfig(Section):
 class SignalConfig(Section):
     """A signal of a user's own by name, with its parameters beside it."""
 
+    stands_for: ClassVar[str] = "name"
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(min_length=1, description="registered name, or `module:Class`")
@@ -113,6 +121,8 @@ class SignalConfig(Section):
 
 class SelectionConfig(Section):
     """How many examples are chosen, and what the scores come from."""
+
+    in_words: ClassVar[Mapping[str, str]] = {"budget": "a whole number >= 1 or a fraction in (0, 1]"}
 
     budget: Budget = 0.1
     proxy: ProxyConfig = ProxyConfig()
@@ -130,20 +140,6 @@ class SelectionConfig(Section):
         "or on more nodes the results folder",
     )
     scoring_batch_tokens: int = Field(16384, ge=128, description="word pieces per forward pass while scoring")
-
-    @field_validator("signals", mode="before")
-    @classmethod
-    def _names_to_mappings(cls, entries: Any) -> Any:
-        if isinstance(entries, (list, tuple)):
-            return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
-        return entries
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _budget_is_a_number(cls, budget: Any) -> Any:
-        if isinstance(budget, bool):  # YAML's yes, no, true, false
-            raise ValueError("must be a whole number >= 1 or a fraction in (0, 1]")
-        return budget
 
     @field_validator("budget")
     @classmethod
@@ -168,6 +164,7 @@ class SelectionConfig(Section):
 class StrategyConfig(Section):
     """A strategy by name, with its own parameters beside it."""
 
+    stands_for: ClassVar[str] = "name"
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(min_length=1, description="registered name, or `module:Class` of your own")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -49,6 +50,9 @@ class LengthConfig(Section):
 class LossConfig(Section):
     """What training minimises."""
 
+    stands_for: ClassVar[str] = "name"
+    in_words: ClassVar[Mapping[str, str]] = {"name": "cross_entropy, bce, focal, or `module:callable` of your own"}
+
     name: str = Field(
         "cross_entropy",
         pattern=r"^(cross_entropy|bce|focal|[\w.]+:\w+)$",
@@ -92,6 +96,8 @@ class LossConfig(Section):
 class AveragingConfig(Section):
     """An average of the weights, which is evaluated and kept in place of the last ones."""
 
+    stands_for: ClassVar[str] = "kind"
+
     kind: Literal["none", "ema", "swa"] = Field("none", description="ema: exponential; swa: the plain mean")
     decay: float = Field(0.999, gt=0, lt=1, description="ema: share of the average that each step keeps")
     start: float = Field(0.75, ge=0, lt=1, description="share of T after which averaging begins")
@@ -99,6 +105,8 @@ class AveragingConfig(Section):
 
 class EarlyStoppingConfig(Section):
     """When a run may end before T."""
+
+    stands_for: ClassVar[str] = "patience"
 
     patience: int | None = Field(None, ge=1, description="evaluations without a better metric; default: never")
     min_change: float = Field(0.0, ge=0, description="least change that counts as better")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +20,9 @@ FIRST_TUNING_SEED = 1000
 
 class DomainConfig(Section):
     """The values of one key of the search space: a range (`low`, `high`), or a `choice`."""
+
+    stands_for: ClassVar[str] = "choice"
+    in_words: ClassVar[Mapping[str, str]] = {"": "a range ({low: ..., high: ...}) or a list of choices"}
 
     low: Number | None = Field(None, description="least value")
     high: Number | None = Field(None, description="greatest value, included")
@@ -77,6 +81,12 @@ class AshaConfig(Section):
 class TuneConfig(Section):
     """An equal search for every strategy, each in a study of its own, before the comparison."""
 
+    in_words: ClassVar[Mapping[str, str]] = {
+        "storage": "sqlite, journal, or the URL of a database (such as postgresql://host/name)",
+        "space": "a mapping of dotted keys to their values: {low: ..., high: ...}, or a list of choices",
+        "points_to_evaluate": "a list of mappings of keys to values",
+    }
+
     suggestions_per_strategy: int = Field(ge=1, description="suggestions for every strategy (and grid point)")
     space: dict[str, DomainConfig] = Field(
         min_length=1,
@@ -85,7 +95,7 @@ class TuneConfig(Section):
     metric: MetricName | None = Field(None, description="validation metric; default: `train.best_metric`")
     mode: Literal["auto", "max", "min"] = Field("auto", description=f"auto: min for {words_of_lower()}, else max")
     seeds_per_suggestion: int = Field(
-        1, ge=1, description="runs of a suggestion, on seeds that the comparison does not use"
+        1, ge=1, le=1000, description="runs of a suggestion, on seeds that the comparison does not use"
     )
     seed_test: float | None = Field(
         0.05,

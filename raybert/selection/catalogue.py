@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from raybert.config import SelectionConfig, StrategyConfig, import_attribute, installed_parts, suggest, validate_model
+from raybert.config import (
+    SelectionConfig,
+    StrategyConfig,
+    explain_unknown,
+    import_attribute,
+    installed_parts,
+    suggest,
+    validate_model,
+)
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection import strategies as built_in_strategies  # noqa: F401 - fills the registry
@@ -84,7 +92,7 @@ def _check_keys(kind: type[Strategy], own: Mapping[str, Any], path: str, name: s
         raise ConfigError(f"{path}.{key}: must be left out, '{name}' {_RANKING_ONLY[key]}")
     if unknown:
         known = {*kind.model_fields, *AROUND}
-        raise ConfigError("\n".join(f"{path}.{key}: unknown key{suggest(key, known)}" for key in unknown))
+        raise ConfigError("\n".join(f"{path}.{key}: {explain_unknown(key, known)}" for key in unknown))
 
 
 def _build_parts(key: str, value: Any, path: str) -> Any:

@@ -239,7 +239,7 @@ def test_the_check_finds_a_value_that_depends_on_the_other_texts():
             set(),
             r"selection.signals\[0\].levl: unknown key; did you mean 'level'",
         ),
-        ([{"name": "compression", "level": "x"}], set(), r"selection.signals\[0\].level: must be a valid integer"),
+        ([{"name": "compression", "level": "x"}], set(), r"selection.signals\[0\].level: must be a whole number"),
         (["compression", "dense:Compression"], set(), r"\[1\]: must be there once, got 'compression' twice"),
         (["dense:Dense"], set(), r"selection.signals\[0\]: 'dense:Dense': must be a subclass of raybert.TextSignal"),
         (["dens:Compression"], set(), r"selection.signals\[0\]: 'dens:Compression': module cannot be imported"),

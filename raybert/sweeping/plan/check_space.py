@@ -9,7 +9,7 @@ from functools import reduce
 from itertools import combinations
 from typing import Any
 
-from raybert.config import DomainConfig, RaybertConfig, TuneConfig, suggest
+from raybert.config import DomainConfig, RaybertConfig, TuneConfig, suggest, suggest_place
 from raybert.errors import ConfigError
 from raybert.selection.compose import compose, read_parameter
 from raybert.selection.strategy import Strategy
@@ -94,7 +94,7 @@ def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig, tune: T
             raise ConfigError(f"{path}: unknown strategy '{name}'{suggest(name, labels)}")
         return
     if key.partition(".")[0] not in _SECTIONS:
-        hint = suggest(key.partition(".")[0], (*_SECTIONS, "strategies"))
+        hint = suggest_place(key) or suggest(key.partition(".")[0], (*_SECTIONS, "strategies"))
         raise ConfigError(
             f"{path}: must be a key of train, model or selection, or strategies.<label>.<parameter>{hint}"
         )
