@@ -133,6 +133,7 @@ def test_only_the_terminal_and_the_command_line_import_rich(module):
         assert not {name for name in imports_of(module) if name.split(".")[0] in ("rich", "typer")}
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_what_is_declared():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {distribution_of(requirement) for requirement in project["dependencies"]}
@@ -171,6 +172,7 @@ def third_parties(tree: ast.AST) -> set[str]:
     return {DISTRIBUTIONS.get(name, name) for name in foreign}
 
 
+@pytest.mark.slow
 def test_trials_train_and_select_where_ray_is_not_installed_with_all_they_need_imported_before():
     """Packages and strategies import their parts on first use: in a trial that would be in the middle of a timed step."""
     on_first_use = {used for name in ON_FIRST_USE for used in imports_of(NAMES[name]) if used.startswith(name)}
@@ -195,6 +197,7 @@ print(len(raybert.select("el2n", 10, labels=np.arange(50) % 3, probs=probs).posi
     assert done.stdout.split() == ["[]", "10"], done.stderr
 
 
+@pytest.mark.slow
 def test_what_only_reads_a_sweep_file_or_lists_imports_nothing_heavy():
     """`--help`, `validate`, `ls`, `scores ls`, and all that a plan is made of; plots do not wait for torch."""
     plan = [name for name in NAMES if name.startswith("raybert.sweeping.plan.")]

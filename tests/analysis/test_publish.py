@@ -41,6 +41,7 @@ def results(folder, name):
     return pd.read_csv(folder / "results" / f"{name}.csv")
 
 
+@pytest.mark.slow
 def test_a_whole_sweep_is_published(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", ("random", "random_epoch", "el2n", "aum"), budgets=(20, 40))
     sweep = publish_results(folder)
@@ -56,6 +57,7 @@ def test_a_whole_sweep_is_published(tmp_path):
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
 
 
+@pytest.mark.slow
 def test_parts_are_rows_of_trials_and_evaluations_only(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", ("random", "el2n"), seeds=2)
     publish_results(folder)
@@ -76,6 +78,7 @@ def test_only_parts_complete_is_nothing_to_compare(tmp_path):
     assert (folder / "results" / "notes.txt").read_text() == "1 of 2 trials have not finished\n"
 
 
+@pytest.mark.slow
 def test_overlap_is_counted_from_the_files(tmp_path):
     scores = {"el2n": SCORES, "perplexity": -SCORES.astype(float)}
     folder = write_small(tmp_path, {"el2n": [0, 1, 2, 3], "perplexity": [2, 3, 4, 5], "random": [7, 8, 9, 2]}, scores)
@@ -98,6 +101,7 @@ def test_budgets_and_grid_points_are_not_mixed(tmp_path):
     assert agreement["jaccard"].tolist() == [1, 0]
 
 
+@pytest.mark.slow
 def test_failed_and_pending_trials_leave_the_rest_comparable(tmp_path):
     specs = [make_spec(name, seed, budget=2) for seed in (0, 1) for name in ("a", "b", "c")]
     folder = write_plan(tmp_path, specs)
@@ -112,6 +116,7 @@ def test_failed_and_pending_trials_leave_the_rest_comparable(tmp_path):
     assert (folder / "plots" / "selected_lengths.png").exists()  # all of one length
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_single_strategy_is_drawn_without_overlap(tmp_path, seeds):
     folder = write_sample_sweep(tmp_path / "sweep", ("el2n",), seeds=seeds)
@@ -120,6 +125,7 @@ def test_a_single_strategy_is_drawn_without_overlap(tmp_path, seeds):
     assert results(folder, "overlap").empty
 
 
+@pytest.mark.slow
 def test_a_folder_without_pool_or_subsets_still_has_its_comparison(tmp_path):
     folder = write_plan(tmp_path, [spec := make_spec("random")])
     write_result(folder, spec, 0.8)
@@ -182,6 +188,7 @@ def test_subsets_of_another_pool_are_left_out(tmp_path):
     assert len(list(sweep.subsets(of_pools=sweep.pools()))) == 1
 
 
+@pytest.mark.slow
 def test_damaged_pool_scores_are_an_error_that_says_what_to_do(tmp_path):
     folder = write_small(tmp_path, {"a": [0, 1], "b": [1, 2]}, {"a": SCORES, "b": SCORES})
     path = folder / "trials" / "a-2-0" / "pool_scores.npy"
@@ -203,6 +210,7 @@ def test_losses_are_read_and_damaged_ones_are_an_error_that_says_what_to_do(tmp_
         sweep.losses("a-2-0")
 
 
+@pytest.mark.slow
 def test_the_best_model_is_of_the_best_grid_point(tmp_path):
     rates = [{"train.learning_rate": rate} for rate in (1e-4, 1e-3)]
     specs = [make_spec("a", seed, grid=grid) for grid in rates for seed in (0, 1)]

@@ -17,7 +17,7 @@ from tests.e2e import commands
 from tests.processes import forked
 from tests.ray_workers import warm_python
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
 CONFIG = {
     "name": "small",
     "data": {"train_examples": 240, "validation_examples": 60, "test_examples": 80, "max_length": 32, "split_seed": 7},

@@ -86,6 +86,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
         load_config(tmp_path)
 
 
+@pytest.mark.slow
 @given(
     learning_rate=st.floats(1e-12, 10),
     budget=st.one_of(st.integers(1, 10**6), st.floats(1e-6, 1)),

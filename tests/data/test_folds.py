@@ -85,6 +85,7 @@ def test_groups_get_the_folds_of_stratified_group_k_fold() -> None:
     assert (assign_folds([f"g{g}" for g in groups], labels, 5, seed=4) != fold).any()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 25), st.integers(0, 1)), min_size=30, max_size=80),
     st.integers(2, 4),
@@ -221,6 +222,7 @@ def test_word_pieces_of_another_fold_are_those_of_tokenizing_anew(tmp_path: Path
                 assert getattr(one, name).dtype == getattr(other, name).dtype
 
 
+@pytest.mark.slow
 def test_questions_of_wikiqa_are_in_one_fold_and_positives_in_every_one(shared_data: Path) -> None:
     if not (shared_data / "wikiqa").is_dir():
         pytest.skip(f"no dataset 'wikiqa' in {shared_data} (RAYBERT_DATA)")

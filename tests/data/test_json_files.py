@@ -118,6 +118,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES, st.sampled_from(["{}", '{{"text": ["a", "b"], "label": {}}}', '[{{"text": "a", "label": 1}}, {}]']))
 def test_any_json_is_read_or_refused_in_one_line(tmp_path_factory, value, form):
     path = write(tmp_path_factory.mktemp("json") / "x.json", form.format(json.dumps(value)))

@@ -129,7 +129,7 @@ def test_every_class_is_in_every_split_or_set_aside_and_no_row_is_lost(tmp_path_
 
 def test_a_budget_below_the_number_of_classes_is_noted():
     sweep = {"strategies": ["all", "random"], "grid": {"selection.budget": [2, 3, 500]}}
-    config = validate_config({"sweep": sweep})
+    config = validate_config({"sweep": sweep, "train": {"length": {"epochs": 4}}})
     plan = planning.plan_of(config, PoolFacts("data", "encoder", 1000, 4))
     pools = {spec.data_key: PoolFacts("data", "encoder", 1000, 4) for spec in plan.trials}
     assert run_notes(plan.trials, pools) == [

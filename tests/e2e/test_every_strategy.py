@@ -10,7 +10,7 @@ import raybert
 from raybert.config import load_config
 from tests.e2e.commands import FILE, ROOT, SHRUNK_OPTIONS, run, sweep, timeless
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
 
 
 @pytest.fixture(scope="module")

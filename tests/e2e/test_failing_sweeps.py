@@ -5,7 +5,7 @@ import pytest
 import raybert
 from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run, run_forked, sweep
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster", "no_pixels")]
 
 
 def test_a_failing_strategy_does_not_stop_the_others(address, tmp_path, monkeypatch):

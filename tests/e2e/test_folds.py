@@ -10,7 +10,7 @@ import raybert
 from raybert.evaluation.evaluate import Question, evaluate_target
 from tests.e2e.commands import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("no_pixels")]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("no_pixels")]
 
 WORDS = {"ham": ("tea", "garden", "walk", "lunch", "home"), "spam": ("win", "cash", "free", "prize", "claim")}
 FILE = """\

@@ -11,7 +11,7 @@ import yaml
 import raybert
 from tests.e2e.commands import run, run_apart, run_forked
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 SIGNAL = """
 import zlib

@@ -114,6 +114,7 @@ def test_the_same_command_again_runs_nothing_and_more_seeds_run_the_difference(u
     assert len(after) == len(before) + 1  # of the third seed
 
 
+@pytest.mark.long
 def test_a_changed_file_is_refused_with_the_change(undisturbed):
     done = sweep(undisturbed, "--set", "train.batch_size=16")
     assert done.code == 2

@@ -121,6 +121,7 @@ def test_every_row_of_the_threshold_table_equals_scikit_learn():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_best_threshold_has_the_highest_f1_of_all(seed):
     labels, probs = sample(2, 400, seed)
@@ -350,6 +351,7 @@ def plots():
     return evaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 6, 30])
 def test_all_figures_are_written_and_lay_out_without_warnings(plots, num_classes, tmp_path):
     labels, probs = sample(num_classes, 600)
@@ -363,6 +365,7 @@ def test_all_figures_are_written_and_lay_out_without_warnings(plots, num_classes
         assert (picture[:, [0, -1]] == 1).all(), f"{path.name} is cut off at the sides"
 
 
+@pytest.mark.slow
 def test_examples_of_one_class_have_no_curves(plots, binary, tmp_path):
     plots.write_evaluation_plots(binary, tmp_path)
     one_class = evaluate_predictions(np.zeros(5, int), sample(2, 5)[1], ("no", "yes"))

@@ -18,7 +18,7 @@ from tests.faults.sweeps import Finished, assert_same_end, finish, started
 from tests.faults.table import Fault
 from tests.processes import Forked, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 Drive = Callable[[], AbstractContextManager[Forked]]
 NUM_KILLS = 10

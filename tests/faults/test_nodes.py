@@ -9,7 +9,7 @@ from ray.cluster_utils import Cluster
 from tests.faults.sweeps import assert_same_end, finish, started
 from tests.ray_workers import warm_workers
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 import raybert
 from tests.faults.sweeps import Finished, assert_same_end, finish, kept_files, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 
 @pytest.fixture(autouse=True)

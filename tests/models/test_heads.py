@@ -133,6 +133,7 @@ def fit_all(model, tokens, config, steps, rows=64):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_every_head_learns_64_examples_by_heart_in_every_precision(tiny_bert, tokens, head, precision):

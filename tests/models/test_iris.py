@@ -330,6 +330,7 @@ def train(model: IrisClassifier, table: ChunkTable, validation: ChunkTable) -> N
     model.load_state_dict(states[int(np.argmin(losses))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_query_finds_the_planted_chunk_of_positives(seed):
     generator = np.random.default_rng(seed)

@@ -68,6 +68,7 @@ TIED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coarse", [False, True], ids=["all equal", "two kinds"])
 @pytest.mark.parametrize("name", TIED)
 def test_a_strategy_with_ties_shares_no_more_with_its_own_random_than_with_anothers(name, coarse):

@@ -95,6 +95,7 @@ def test_accumulated_micro_batches_equal_one_batch(tiny_bert, tokens, micro_batc
         torch.testing.assert_close(state[name], tensor, atol=2e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6, 9, 10])
 @pytest.mark.parametrize(
     ("precision", "averaging"), [("fp32", {}), ("bf16", {"kind": "swa", "start": 0.3}), ("fp16", {"kind": "ema"})]
@@ -284,6 +285,7 @@ def test_predictions_come_in_the_order_of_the_positions(tiny_bert, tokens):
     assert model.training
 
 
+@pytest.mark.slow
 def test_fifty_steps_equal_transformers_trainer(tiny_bert, tokens, tmp_path):
     """The same batches, schedule, clipping and decay give the same losses as Hugging Face's loop."""
     from transformers import Trainer, TrainingArguments
@@ -348,6 +350,7 @@ def _train_as_rank(rank: int, world_size: int, tokens: TokenizedData, encoder) -
     return losses, result.test_probs, result.train_losses, weights
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, tokens):
     one = _train_as_rank(0, 1, tokens, tiny_bert)
     two, _ = on_ranks(_train_as_rank, 2, 2, tokens, tiny_bert)

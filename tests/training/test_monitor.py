@@ -287,6 +287,7 @@ def test_attention_weights_have_a_bounded_size(tokens, monkeypatch):
     assert spread_rows(3).tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", SMALL)
 @pytest.mark.parametrize("precision", [FP32, BF16], ids=["fp32", "bf16"])
 def test_every_architecture_trains_bit_identically_with_everything_on(model_type, precision, tokens, tmp_path):
@@ -642,6 +643,7 @@ def fit_small(tokens, folder, monitor=NOTHING, *, surroundings=None, total_steps
     return result, model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_fit_gives_the_same_with_all_monitors_on(tokens, tmp_path, precision):
     plain, expected = fit_small(tokens, tmp_path / "plain", precision=precision)
@@ -744,6 +746,7 @@ def _watch_as_rank(rank, tokens, folder, monitor):
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_same_watched_or_not_and_rank_0_writes(tokens, tmp_path):
     plain, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "plain", NOTHING)
     watched_weights, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "watched", EVERYTHING)

@@ -129,6 +129,7 @@ def collapsed_sweep(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_collapse_is_a_note_a_column_and_a_mark(tmp_path):
     sweep = publish_results(collapsed_sweep(tmp_path / "run"))
     trials = sweep.trials.set_index("trial_id")

@@ -43,6 +43,7 @@ def measured(sweep):
     return estimate_table(sweep).set_index("quantity")["measured"].to_dict()
 
 
+@pytest.mark.slow
 def test_the_truth_stands_beside_the_estimate(tmp_path):
     sweep = write_sweep(tmp_path)
     size = sum(path.stat().st_size for path in (tmp_path / "trials").rglob("*") if path.is_file())

@@ -102,6 +102,7 @@ def test_learning_curves_of_a_grid_are_not_averaged(tmp_path):
         assert ends[title] == pytest.approx(expected, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_curves_of_one_strategy_are_named_by_what_varies(tmp_path):
     points = [{"train.loss": loss} for loss in LOSSES]
     sweep = load_sweep(write_grid_sweep(tmp_path, ["all"], points, lambda _, point: 0.7 + 0.02 * point + SPREAD))
@@ -127,6 +128,7 @@ def test_passes_that_differ_between_points_are_lines_of_their_own(tmp_path):
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 9]
 
 
+@pytest.mark.slow
 def test_equal_cost_is_a_row_per_configuration_beside_random_at_the_same_point(tmp_path):
     folder = tmp_path / "run"
     rates_sweep(folder)
@@ -149,6 +151,7 @@ def test_equal_cost_is_a_row_per_configuration_beside_random_at_the_same_point(t
     assert (table.groupby(["configuration", "cost"]).size() == 5).all()
 
 
+@pytest.mark.slow
 def test_best_is_one_thing_in_table_card_and_folder(tmp_path):
     """By PR-AUC on validation the one with less accuracy is best; no place picks by accuracy."""
     names = {"random": (0.90, 0.40), "el2n": (0.60, 0.80)}
@@ -272,6 +275,7 @@ def test_a_key_with_one_value_is_no_part_of_a_name(tmp_path):
     assert sweep.summary["train.learning_rate"].tolist() == [1e-5]
 
 
+@pytest.mark.slow
 def test_at_any_width_rows_can_be_told_apart(tmp_path):
     grid = rates_sweep(tmp_path / "grid")
     for width in (40, 60, 80, 120):
@@ -297,6 +301,7 @@ def overlap_of(folder, choices):
     return overlap_table(sweep.agreement), sweep.configurations.headers
 
 
+@pytest.mark.slow
 def test_overlap_is_not_averaged_over_points_and_equal_ones_share_a_panel(tmp_path):
     table, headers = overlap_of(tmp_path / "differ", ([0, 1], [0, 1], [2, 3], [4, 5]))
     assert table.set_index("train.learning_rate")["jaccard"].to_dict() == {1e-5: 1, 3e-3: 0}

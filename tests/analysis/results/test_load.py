@@ -24,6 +24,7 @@ def declared(table, grid):
     return {name: types.get(name, "float64") for name in table.order(grid)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [(), ("train.learning_rate",)])
 @pytest.mark.parametrize("finished", [0, 1, 2])
 def test_tables_have_the_declared_columns_in_order_and_type_whatever_has_finished(tmp_path, finished, grid):
@@ -55,6 +56,7 @@ def test_a_metric_that_only_some_sweeps_have_comes_last_with_its_type(tmp_path):
     assert trials["validation_mcc"].tolist() == [0.5]
 
 
+@pytest.mark.slow
 def test_a_folder_of_raybert_01_has_the_same_tables(tmp_path):
     folder = write_sample_sweep(tmp_path, STRATEGIES)
     expected = load_sweep(folder)
@@ -69,6 +71,7 @@ def test_a_folder_of_raybert_01_has_the_same_tables(tmp_path):
     assert found.losses(found.trials["trial_id"].iloc[0]) is None
 
 
+@pytest.mark.slow
 def test_what_raybert_01_has_published_under_another_name_goes(tmp_path):
     folder = write_sample_sweep(tmp_path, STRATEGIES)
     age_sweep(folder)

@@ -205,6 +205,7 @@ def test_the_set_holds_the_truly_best_as_often_as_it_says(num_seeds):
     assert held.mean() == pytest.approx(0.95, abs=0.012)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("decades", "claimed"), [(0.0, 0.0), (1.5, 0.9)])
 def test_a_difference_is_claimed_where_there_is_one(decades, claimed):
     """30 searches of 20 suggestions of two seeds: none of the same optimum is taken for two, though 7 % of the bests

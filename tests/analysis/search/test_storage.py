@@ -134,6 +134,7 @@ def poll(folder: Path, last: int) -> None:
             print(own, flush=True)
 
 
+@pytest.mark.slow
 def test_a_reader_that_polls_neither_blocks_the_writer_nor_misses_what_it_tells(tmp_path):
     """As optuna-dashboard does, and `raybert report`, while suggestions come and go."""
     num_trials = 25

@@ -207,6 +207,7 @@ def test_agreement_is_measured_within_a_fold(crossed):
     assert pairs.loc[("a", "b"), "pool_size"].to_dict() == {0: 8, 1: 6}
 
 
+@pytest.mark.slow
 def test_results_of_folds_are_published_with_one_seed(crossed):
     sweep = publish_results(crossed)
     assert sweep.pool(1)["length"].tolist() == [4] * 6

@@ -56,6 +56,7 @@ def test_chance_by_enumeration():
     assert expected_jaccard(4, 10, 10) == pytest.approx(0.4)
 
 
+@pytest.mark.slow
 def test_random_draws_agree_by_chance():
     generator = np.random.default_rng(3)
     table = pd.concat(
@@ -99,6 +100,7 @@ def test_constant_or_few_scores_rank_nothing():
     assert np.isnan(rank_correlations([ranked, np.array([1.0, 2, np.nan, np.nan])])[0, 1])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 def test_a_permuted_pool_gives_the_same_table(seed):
     generator = np.random.default_rng(seed)

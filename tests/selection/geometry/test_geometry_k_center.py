@@ -60,6 +60,7 @@ def test_tie_keys_decide_between_equal_distances():
     assert k_center(points, 5, tie_keys=np.array([0, 9, 0, 3, 0], np.uint64))[0].tolist() == [2, 4, 0, 3, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(60, 4), (3000, 12)])
 def test_every_choice_is_the_farthest_in_float64(shape):
     points = clustered(np.random.default_rng(0), *shape)

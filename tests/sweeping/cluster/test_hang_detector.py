@@ -68,6 +68,7 @@ def beat(path, number, **more):
     os.utime(path / "heartbeat.json", ns=(number, number))
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
     folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
     with forked(begin_and_hang, folder.trial("t").path) as child:

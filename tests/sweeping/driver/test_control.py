@@ -17,6 +17,8 @@ from raybert.sweeping.driver.session import owned_folder
 from raybert.terminal.sweep_progress import PlainProgress
 from tests.processes import forked
 
+pytestmark = pytest.mark.slow
+
 
 def own_until_told(folder: Path, seconds: float | None) -> None:
     """Own a folder as a sweep does, while trials that look at requests run."""

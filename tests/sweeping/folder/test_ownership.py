@@ -54,6 +54,7 @@ def leave_owner(folder: Path, **changed: object) -> None:
     (folder / "owner.json").write_text(json.dumps(owner))
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_with_who_and_since(tmp_path):
     with process(take_folder, tmp_path) as owner:
         since = read_owner(tmp_path).since
@@ -63,6 +64,7 @@ def test_a_second_process_is_refused_with_who_and_since(tmp_path):
         assert is_held(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_owner_is_taken_over_with_a_message_and_a_higher_number(tmp_path):
     with process(take_folder, tmp_path) as owner:
         pid = owner.pid
@@ -146,6 +148,7 @@ def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
     assert read_owner(tmp_path).attempt == 2, "the newer owner's file was deleted"
 
 
+@pytest.mark.slow
 def test_a_trial_waits_for_the_process_that_a_killed_sweep_left_behind(tmp_path):
     with process(take_pen, tmp_path) as survivor:
         threading.Timer(0.3, survivor.send_signal, [signal.SIGKILL]).start()
@@ -153,6 +156,7 @@ def test_a_trial_waits_for_the_process_that_a_killed_sweep_left_behind(tmp_path)
             assert survivor.end()[0] == -9
 
 
+@pytest.mark.slow
 def test_a_writer_that_does_not_let_go_is_named(tmp_path):
     (tmp_path / "heartbeat.json").write_text('{"pid": 1234, "host": "node-a"}')
     with (

@@ -95,6 +95,7 @@ def counted_expansions():
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
+@pytest.mark.long
 def test_a_sweep_file_is_expanded_once_in_a_whole_sweep_with_a_search(searched):
     counts = json.loads((searched / "expansions.json").read_text())
     assert counts == {"grids": 1, "strategies": 2}  # it has two strategies

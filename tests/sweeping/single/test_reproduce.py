@@ -78,6 +78,7 @@ def trial_id(run: SweepFolder, label: str) -> str:
     return json.loads((run.path / "trials.json").read_text())[label]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["random", "random_epoch", "centres", "proxy"])
 def test_a_complete_trial_gives_the_same_bits_again_whatever_it_reads(run, label):
     found = reproduce_trial(run, trial_id(run, label), progress())

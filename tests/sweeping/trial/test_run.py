@@ -41,6 +41,7 @@ def run_here(prepared, spec, path: Path) -> dict:
     return outcome(folder, spec.trial_id)
 
 
+@pytest.mark.slow
 def test_a_used_process_gives_what_a_fresh_one_gives(prepared, tmp_path):
     specs = plan_for(prepared).trials
     used = {spec.trial_id: run_here(prepared, spec, tmp_path / "used") for spec in specs}
@@ -75,6 +76,7 @@ def test_a_trial_keeps_each_examples_last_loss_and_the_pass_that_it_is_of(prepar
     assert (losses["loss"][expected >= 0] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_trial_that_raybert_01_left_unfinished_is_continued_bit_identically(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(surroundings, "SECONDS_BETWEEN_LOOKS", 0.0)  # the trial may end within half a second
     (spec, *_) = (spec for spec in plan_for(prepared).trials if spec.label == "random_epoch")

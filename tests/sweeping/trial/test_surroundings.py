@@ -123,6 +123,7 @@ def test_a_trial_of_an_earlier_owner_stops_at_its_next_look_and_writes_nothing_m
     assert read_beat(surroundings.folder.path) == seen
 
 
+@pytest.mark.slow
 def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
     folder, spec = SweepFolder(tmp_path, attempt=1), spec_of(prepared)
 
@@ -183,6 +184,7 @@ def test_surroundings_travel_without_what_belongs_to_this_process(surroundings):
         assert other.fence.attempt == 3
 
 
+@pytest.mark.slow
 def test_a_trial_that_has_used_up_its_time_fails_and_a_larger_limit_continues_it(prepared, tmp_path):
     folder, spec = SweepFolder(tmp_path), spec_of(prepared, trial_seconds=0.001)
     trial = folder.trial(spec.trial_id)

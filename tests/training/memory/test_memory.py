@@ -84,6 +84,7 @@ def test_auto_takes_what_fits_and_keeps_the_effective_batch(tiny_bert, tokens, s
     np.testing.assert_allclose(losses(result), losses(expected), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_auto_remembers_and_draws_nothing(tiny_bert, tokens, small_device):
     auto = CONFIG.model_copy(update={"micro_batch_size": "auto"})
     with_dropout = load_classifier(tiny_bert, tokens.label_names, 0)
@@ -167,6 +168,7 @@ def _train_as_limited_rank(rank: int, tokens, encoder, folder) -> tuple:
     return losses(result), result.notes
 
 
+@pytest.mark.slow
 def test_a_rank_without_memory_restarts_all_with_a_smaller_micro_batch(tiny_bert, tokens, tmp_path):
     expected = train(classifier(tiny_bert, tokens), tokens)
     partner, limited = on_ranks(_train_as_limited_rank, 2, tokens, tiny_bert, tmp_path)
