@@ -160,7 +160,7 @@ def evaluate(
     output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
-    from raybert.evaluation.evaluate import default_folder
+    from raybert.evaluation.find import default_folder
 
     folder = output or default_folder(target)
     found = commands.evaluate(
@@ -221,7 +221,7 @@ def plan(
 
 @app.command()
 def validate(file: FileArgument, overrides: SetOption = None) -> None:
-    """Check a sweep file, without loading its data."""
+    """Check a sweep file: its keys, and the paths, columns and local encoder that it names. Data are not loaded."""
     size = commands.validate(file, overrides=overrides or ())
     search = f", after up to {size.num_suggestions} suggestions of the search" if size.num_suggestions else ""
     typer.echo(f"{file}: valid, up to {size.num_trials} trials{search}")

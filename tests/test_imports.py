@@ -34,6 +34,7 @@ ORDER_IN = {
     "sweeping": [
         "plan",
         "folder",
+        "first_look",
         "driver",
         "trial",
         "cluster",

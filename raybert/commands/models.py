@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybert.commands.arguments import Folder, folder_of
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, SweepError
 from raybert.files import check_frame_path, write_frame
 
 if TYPE_CHECKING:
@@ -60,10 +60,16 @@ def evaluate(
         >>> found.overall.loc["accuracy", "value"]
         0.756
     """
-    from raybert.evaluation.evaluate import Question, evaluate_target, write_model_evaluation
+    from raybert.data.first_look import look_at_unseen
+    from raybert.evaluation.find import find_target
 
     columns = _given(text=text, text_pair=text_pair, label=label, group=group, id=id)
     labelled = Path(data) if isinstance(data, str) else data
+    find_target(folder_of(model))
+    if isinstance(labelled, Path):
+        look_at_unseen(labelled, columns, split)
+    from raybert.evaluation.evaluate import Question, evaluate_target, write_model_evaluation  # and with it torch
+
     question = Question(labelled, split, columns, threshold, resamples)
     found = evaluate_target(folder_of(model), question)
     return found if output is None else write_model_evaluation(found, question, Path(output))
@@ -103,13 +109,19 @@ def predict(
     """
     if output is not None:
         check_frame_path(Path(output), "output")
+    from raybert.data.first_look import look_at_unseen
+    from raybert.evaluation.find import find_target
+
+    columns = _given(text=text, text_pair=text_pair, id=id)
+    given = Path(texts) if isinstance(texts, str) else texts
+    find_target(folder_of(model))
+    if isinstance(given, Path) and not given.is_dir():
+        look_at_unseen(given, columns)
     import pandas as pd
 
-    from raybert.evaluation.evaluate import predict_texts
+    from raybert.evaluation.evaluate import predict_texts  # and with it torch
 
-    given = Path(texts) if isinstance(texts, str) else texts
     given = given if isinstance(given, (Path, pd.DataFrame)) else list(given)
-    columns = _given(text=text, text_pair=text_pair, id=id)
     frame, notes = predict_texts(folder_of(model), given, columns=columns, threshold=threshold)
     if output is not None:
         write_frame(frame, Path(output))
@@ -148,7 +160,9 @@ def explain(
         raise ConfigError(f"split: must be train, validation or test, got '{split}'")
     if output is not None:
         check_frame_path(Path(output), "output")
-    from raybert.evaluation.explain import explain_run
+    if not folder_of(folder).is_dir():
+        raise SweepError(f"{folder_of(folder)}: must be a results folder, does not exist")
+    from raybert.evaluation.explain import explain_run  # and with it torch
 
     found = explain_run(
         folder_of(folder), trial_id=trial, split=split, rows=documents, num_documents=num_documents, num_chunks=chunks

@@ -55,29 +55,38 @@ def plan(
         >>> len(planned.trials)
         24
     """
-    from raybert.sweeping.preview import preview_sweep
+    from raybert.sweeping.first_look import look_first
+    from raybert.sweeping.plan.design import read_design
 
     loaded = load_config(config, overrides)
-    return preview_sweep(loaded, _results_folder(loaded, output), address=address, probe=probe)
+    folder = _results_folder(loaded, output)
+    look_first(read_design(loaded), folder)
+    from raybert.sweeping.preview import preview_sweep  # and with it torch
+
+    return preview_sweep(loaded, folder, address=address, probe=probe)
 
 
 def validate(config: ConfigSource, *, overrides: Overrides = ()) -> SweepSize:
-    """Check a sweep file, without loading its data, and return how much it asks for.
+    """Check a sweep file, and return how much it asks for.
+
+    Data are not loaded, but local paths, formats and columns are looked at, and local encoders.
 
     Args:
         config: a sweep file, a mapping like one, or a configuration.
         overrides: keys to override, as for `load_config`.
 
     Raises:
-        ConfigError: a key is wrong.
+        RaybertError: a key, a path or a column is wrong.
 
     Example:
         >>> raybert.validate("sweeps/strategies.yaml").num_trials
         24
     """
+    from raybert.sweeping.first_look import look_first
     from raybert.sweeping.plan.design import read_design
 
     design = read_design(load_config(config, overrides))
+    look_first(design)
     return SweepSize(design.num_trials, design.num_suggestions)
 
 

@@ -76,7 +76,11 @@ def select_subset(
     if output is not None:
         check_frame_path(Path(output), "output")
     loaded = load_config(config, overrides if budget is None else _with_budget(overrides, budget))
-    from raybert.sweeping.single.select import choose_subset, conflicts_file
+    from raybert.sweeping.first_look import look_first
+    from raybert.sweeping.plan.narrow import narrow_to_one
+
+    look_first(narrow_to_one(loaded, strategy, seed))
+    from raybert.sweeping.single.select import choose_subset, conflicts_file  # and with it torch
 
     with listening(progress) as told:
         subset = choose_subset(loaded, strategy, seed, told, address=address)

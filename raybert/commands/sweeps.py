@@ -53,21 +53,22 @@ def sweep(
         0
         >>> results.summary[["strategy", "test_accuracy_mean"]]
     """
+    from raybert.sweeping.first_look import look_first
     from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
+    from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.plan.placement import check_here
 
     if retry is not None and retry not in RETRY_CHOICES:
         raise ConfigError(f"retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
     loaded = load_config(config, overrides)
-    check_here(loaded, address)  # before the imports that take seconds
-    from raybert.sweeping.plan.design import read_design
+    folder = Path(output) if output is not None else Path("runs") / loaded.name
+    design = read_design(loaded)
+    look_first(design, folder)  # and then the imports that take seconds
+    check_here(loaded, address)
     from raybert.sweeping.runner import run_sweep
 
-    folder = Path(output) if output is not None else Path("runs") / loaded.name
     with listening(progress) as told:
-        outcome = run_sweep(
-            read_design(loaded), folder, told, source_text=text_of(config), address=address, retry=retry
-        )
+        outcome = run_sweep(design, folder, told, source_text=text_of(config), address=address, retry=retry)
     return _publish(outcome)
 
 
@@ -107,10 +108,18 @@ def train(
         >>> results = raybert.train({"data": {"source": "reviews.csv", "text": "review", "label": "stars"}})
         >>> raybert.predict(results, ["What a film!"])
     """
-    from raybert.sweeping.single.train import train_one
+    from raybert.sweeping.first_look import look_first
+    from raybert.sweeping.folder.layout import SweepFolder
+    from raybert.sweeping.plan.narrow import narrow_to_one
+    from raybert.sweeping.single.held import is_finished
 
     loaded = load_config(config, overrides)
     folder = Path(output) if output is not None else Path("runs") / f"{loaded.name}-train"
+    narrowed = narrow_to_one(loaded, strategy, seed)
+    is_finished(SweepFolder(folder), narrowed.config, resume=resume)
+    look_first(narrowed, folder)
+    from raybert.sweeping.single.train import train_one  # and with it torch
+
     with listening(progress, one_run=True) as told:
         outcome = train_one(
             loaded,
@@ -154,9 +163,11 @@ def reproduce(
         >>> raybert.reproduce("runs/strategies", results.trials["trial_id"][0]).is_identical
         True
     """
-    from raybert.sweeping.single.reproduce import find_trial, reproduce_trial
+    from raybert.sweeping.single.held import find_trial
 
     run, trial_id = find_trial(folder_of(target), trial)
+    from raybert.sweeping.single.reproduce import reproduce_trial  # and with it torch
+
     with listening(progress, one_run=True) as told:
         return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
 

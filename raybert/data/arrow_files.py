@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raybert.data.formats import format_of
 from raybert.data.raw import SPLIT_NAMES, RawTable, find_columns, first_line
 from raybert.errors import DataError
 
@@ -48,6 +49,21 @@ def read_arrow(path: Path, wanted: Mapping[str, str], optional: Collection[str])
     except _DAMAGE as error:
         raise DataError(f"data.source: '{path}' cannot be read as Arrow: {first_line(error)}") from None
     return _by_key(rows, schema, places, notes)
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the columns of a parquet or Arrow file, without reading its rows; errors as for `read_parquet`."""
+    try:
+        if format_of(path).ending == ".parquet":
+            return list(pq.read_schema(path).names)
+        with pa.OSFile(str(path)) as file:
+            is_file = file.read(6) == b"ARROW1"
+            file.seek(0)
+            with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file) as reader:
+                return list(reader.schema.names)
+    except _DAMAGE as error:
+        name = {".parquet": "parquet"}.get(format_of(path).ending, "Arrow")
+        raise DataError(f"data.source: '{path}' cannot be read as {name}: {first_line(error)}") from None
 
 
 def is_saved_folder(folder: Path) -> bool:

@@ -59,6 +59,25 @@ class _Body:
 
 
 @dataclass(frozen=True)
+class _Header:
+    """A file of which the first row is read.
+
+    Attributes:
+        body: what comes after it.
+        delimiter: between fields.
+        keys: of the columns that are there, in the order of `body.places`.
+        is_padded: whether names have blanks in front.
+        notes: what was recognised.
+    """
+
+    body: _Body
+    delimiter: str
+    keys: tuple[str, ...]
+    is_padded: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Rows:
     """The wanted fields of all rows.
 
@@ -85,8 +104,41 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
         DataError: a missing column, or rows that cannot be read for certain; says in which line.
     """
     origin = f"'{path}'"
+    header = _open(path, wanted, optional)
+    body, delimiter = header.body, header.delimiter
+    try:
+        rows, dialect = _read_recognised(body, Dialect(delimiter, skips_blanks=header.is_padded))
+    except _UnreadableError as error:
+        raise DataError(f"data.source: {origin} cannot be read as csv: {error}{_remedy(path, delimiter)}") from None
+    return RawTable(
+        pa.table(dict(zip(header.keys, rows.columns, strict=True))),
+        labels_are_text="label" in header.keys,
+        notes=(*header.notes, *dialect.notes(origin, _usual_delimiter(path)), *_notes_on(rows, origin)),
+    )
+
+
+def check_header(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> None:
+    """Refuse a file of separated values that cannot be decoded, or lacks a column; its rows are not looked at.
+
+    Raises:
+        DataError: as `read_csv`.
+    """
+    _open(path, wanted, optional)
+
+
+def _usual_delimiter(path: Path) -> str:
+    return "\t" if format_of(path).ending == ".tsv" else ","
+
+
+def _open(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> _Header:
+    """Read a file as far as the row with the names of its columns.
+
+    Raises:
+        DataError: it cannot be decoded, or a column is missing.
+    """
+    origin = f"'{path}'"
     text, notes = read_text(path)
-    usual = "\t" if format_of(path).ending == ".tsv" else ","
+    usual = _usual_delimiter(path)
     named = _SEP_LINE.match(text)
     start = named.end() if named else 0
     delimiter = named[1] if named else _choose_delimiter(text, usual, wanted, optional)
@@ -101,15 +153,7 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
     newline = _newline_of(text)
     body = _Body(text, start + length, lines + bool(named), width, len(names), list(places.values()), newline)
     is_padded = any(names[place] != wanted[key] and names[place].startswith(" ") for key, place in places.items())
-    try:
-        rows, dialect = _read_recognised(body, Dialect(delimiter, skips_blanks=is_padded))
-    except _UnreadableError as error:
-        raise DataError(f"data.source: {origin} cannot be read as csv: {error}{_remedy(path, delimiter)}") from None
-    return RawTable(
-        pa.table(dict(zip(places, rows.columns, strict=True))),
-        labels_are_text="label" in places,
-        notes=(*notes, *found, *dialect.notes(origin, usual), *_notes_on(rows, origin)),
-    )
+    return _Header(body, delimiter, tuple(places), is_padded, (*notes, *found))
 
 
 def _find_columns(

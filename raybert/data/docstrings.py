@@ -40,6 +40,7 @@ LIBRARIES = {
 }
 """Import name (the class) -> distribution name."""
 
+COLUMNS = ("text", "label", "module")
 MIN_WORDS = 4
 _PARSER_VERSION = 1
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "_tests", "externals", "_externals", "_vendor"})
@@ -105,7 +106,7 @@ def parse_libraries(folders: dict[str, Path]) -> pa.Table:
                     shared.add(text)
     rows = [(text, *place) for text, place in found.items() if text not in shared]
     columns = zip(*rows, strict=True) if rows else ([], [], [])
-    return pa.table([pa.array(column, pa.string()) for column in columns], names=["text", "label", "module"])
+    return pa.table([pa.array(column, pa.string()) for column in columns], names=[*COLUMNS])
 
 
 def _library_texts(folder: Path) -> Iterator[tuple[str, str]]:

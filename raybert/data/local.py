@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from raybert.config import suggest
-from raybert.data.arrow_files import is_saved_folder, read_arrow, read_parquet, read_saved
-from raybert.data.csv_files import read_csv
+from raybert.data.arrow_files import column_names, is_saved_folder, read_arrow, read_parquet, read_saved
+from raybert.data.csv_files import check_header, read_csv
 from raybert.data.formats import FORMATS, PACKED, describe_conversion, format_of
 from raybert.data.json_files import read_json
 from raybert.data.raw import SPLIT_NAMES, RawTable, concatenate, find_columns, to_array
@@ -33,6 +33,8 @@ _READERS: dict[str, Callable[[Path, Mapping[str, str], Collection[str]], RawTabl
 
 _FIRST_FORMATS = (".parquet", ".csv", ".jsonl")
 """What raybert 0.1 read: a file of another format beside one of these is not read, as then."""
+_SMALL = 16 << 20
+"""Bytes of a text file that take no time to look at; of larger ones nothing is looked at before they are read."""
 _NO_DATA = {
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
     b"<!doctype html": "a web page; download the file itself",
@@ -75,6 +77,42 @@ def read_local(path: Path, wanted: Mapping[str, str]) -> dict[str, RawTable]:
     return {split: _read_shards(shards, wanted, ()) for split, shards in files.items()}
 
 
+def look_at_local(path: Path, wanted: Mapping[str, str], optional: Collection[str] = (), split: str = "train") -> None:
+    """Refuse what `read_local` would, as far as it can be seen without reading the rows.
+
+    Args:
+        path: the file or folder.
+        wanted: key of the `data` section -> name of the column it asks for.
+        optional: keys that are left out where there is no such column.
+        split: that a folder must have.
+
+    Raises:
+        DataError: nothing there, a format that is not read, no such split, or a missing column.
+    """
+    _check_is_there(path)
+    if not path.is_dir():
+        _look_at_table(path, wanted, optional)
+    elif not is_saved_folder(path):
+        files = _split_files(path)
+        if split not in files:
+            besides = "; validation and test may be beside it" if split == "train" else ""
+            raise _lacks_split(path, split, besides)
+        for found in files.values():
+            _look_at_table(found.read[0], wanted, optional)
+
+
+def _look_at_table(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> None:
+    _check_is_table(path)
+    ending = format_of(path).ending
+    if ending in (".parquet", ".arrow"):
+        find_columns(column_names(path), wanted, optional, f"'{path}'")
+    elif path.stat().st_size <= _SMALL:
+        if ending in (".csv", ".tsv"):
+            check_header(path, wanted, optional)
+        else:
+            read_json(path, wanted, optional)
+
+
 def read_split(path: Path, split: str, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
     """Return the table of a file, whatever split it is, or of one split of a folder.
 
@@ -112,6 +150,19 @@ def read_table(path: Path, wanted: Mapping[str, str], optional: Collection[str] 
     Raises:
         DataError: unknown format, missing column, unreadable content, or no rows.
     """
+    _check_is_table(path)
+    table = _READERS[format_of(path).ending](path, wanted, optional)
+    if table.rows.num_rows == 0:
+        raise DataError(f"data.source: '{path}' is empty (0 rows)")
+    return replace(table, files=((path.name, table.rows.num_rows),))
+
+
+def _check_is_table(path: Path) -> None:
+    """Refuse a file of a format that is not read, an empty one, and what stands in place of a file.
+
+    Raises:
+        DataError: says what to do.
+    """
     if not format_of(path).is_read:
         got = "".join(path.suffixes[-2:]) if path.suffix in PACKED else path.suffix
         raise DataError(
@@ -129,10 +180,6 @@ def read_table(path: Path, wanted: Mapping[str, str], optional: Collection[str] 
     found = next((words for start, words in _NO_DATA.items() if beginning.startswith(start)), None)
     if found is not None:
         raise DataError(f"data.source: '{path}' must be a table, got {found}")
-    table = _READERS[format_of(path).ending](path, wanted, optional)
-    if table.rows.num_rows == 0:
-        raise DataError(f"data.source: '{path}' is empty (0 rows)")
-    return replace(table, files=((path.name, table.rows.num_rows),))
 
 
 def read_frame(frame: pd.DataFrame, wanted: Mapping[str, str], optional: Collection[str] = ()) -> RawTable:
@@ -146,11 +193,6 @@ def read_frame(frame: pd.DataFrame, wanted: Mapping[str, str], optional: Collect
         values = frame.iloc[:, place].astype(object)  # a category is what it stands for
         columns[key] = to_array(values, key, names[place], origin)
     return RawTable(pa.table(columns), notes=notes)
-
-
-def looks_like_file(name: str) -> bool:
-    """Tell whether a name ends as a file of data does."""
-    return format_of(Path(name)).is_data
 
 
 def _check_is_there(path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +14,11 @@ from raybert.config import DataConfig
 from raybert.data.columns import check_ids, check_keys, check_strings
 from raybert.data.docstrings import read_docstrings
 from raybert.data.hub import read_hub
+from raybert.data.kinds import BUILT_IN, columns_of, source_kind
 from raybert.data.labels import encode_labels, hides_labels, without_unlabelled
-from raybert.data.local import looks_like_file, read_local
+from raybert.data.local import read_local
 from raybert.data.raw import RawTable, check_columns
 from raybert.errors import DataError
-
-BUILT_IN = ("docstrings",)
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -42,23 +38,6 @@ class SourceTables:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def source_kind(source: str) -> Literal["built-in", "local", "hub"]:
-    """Return what a source's name stands for.
-
-    A built-in name wins; then whatever exists on disk or looks like a path (starts with `.`, `~` or a
-    separator, or ends like a data file) is local; what is left must have the form of a hub id.
-
-    Raises:
-        DataError: none of the three.
-    """
-    if source in BUILT_IN:
-        return "built-in"
-    looks_local = source.startswith((".", "~", os.sep)) or looks_like_file(source)
-    if looks_local or Path(source).expanduser().exists() or source.count("/") > 1:
-        return "local" if "://" not in source else _refuse(source)
-    return "hub" if _HUB_ID.fullmatch(source) else _refuse(source)
-
-
 def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
     """Return the checked examples that a `data` section names.
 
@@ -69,8 +48,7 @@ def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
     Raises:
         DataError: the source is unknown or unreadable, lacks a column, or holds what cannot be classified.
     """
-    keys = ("text", "text_pair", "label", "id", "group")
-    wanted = {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
+    wanted = columns_of(config)
     details: dict[str, Any] = {"source": config.source}
     kind = source_kind(config.source)
     if kind == "built-in":
@@ -108,9 +86,3 @@ def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split
             "check its column of labels"
         )
     return known
-
-
-def _refuse(source: str) -> Literal["hub"]:
-    raise DataError(
-        f"data.source: must be a built-in corpus ({', '.join(BUILT_IN)}), a local path, or a hub id, got '{source}'"
-    )

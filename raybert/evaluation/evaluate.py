@@ -12,12 +12,11 @@ import pandas as pd
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
 from raybert.errors import DataError
+from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
 from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.targets import (
-    Target,
     class_names_of_run,
-    find_target,
     stored_predictions_of_folds,
     targets_of_folds,
 )
@@ -123,11 +122,6 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
     parts = {part.name: getattr(evaluation, part.name) for part in fields(evaluation)}
     predictions = _frame(examples, probs, names, question.threshold)
     return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes)
-
-
-def default_folder(path: str | Path) -> Path:
-    """Return where `raybert evaluate` writes: `evaluation/` in a model's results folder, or in the working folder."""
-    return (find_target(path).run or Path.cwd()) / "evaluation"
 
 
 def write_model_evaluation(found: ModelEvaluation, question: Question, folder: Path) -> ModelEvaluation:

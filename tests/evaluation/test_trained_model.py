@@ -13,7 +13,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from raybert.errors import ConfigError, DataError, ModelError, SweepError
 from raybert.evaluation.evaluate import Question, evaluate_target, predict_texts
-from raybert.evaluation.targets import Target, find_target, stored_predictions
+from raybert.evaluation.find import Target, find_target
+from raybert.evaluation.targets import stored_predictions
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.models import load_classifier, load_tokenizer, quiet_transformers
 from raybert.models.description import DataColumns, ModelDescription, read_description, write_description

@@ -70,30 +70,6 @@ class Reproduction:
         return ExitCode.DONE if self.is_identical else ExitCode.DIFFERENT
 
 
-def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
-    """Return the results folder and the id of a trial.
-
-    Args:
-        target: `runs/x/trials/<id>`, or the results folder `runs/x`.
-        trial_id: with a results folder: the id, or its beginning.
-
-    Raises:
-        SweepError: no such trial, or several.
-    """
-    target = target.resolve()
-    if trial_id is None:
-        if target.parent.name != "trials" or not target.is_dir():
-            raise SweepError(f"{target}: must be the folder of a trial (RUN/trials/ID), or be followed by a trial's id")
-        return SweepFolder(target.parents[1]), target.name
-    found = sorted(path.name for path in (target / "trials").glob(f"{trial_id}*") if path.is_dir())
-    if len(found) != 1:
-        raise SweepError(
-            f"{target}: must have one trial whose id is or begins with '{trial_id}', got {len(found)}; "
-            "results/trials.csv lists them"
-        )
-    return SweepFolder(target), found[0]
-
-
 def reproduce_trial(
     run: SweepFolder, trial_id: str, progress: Progress, *, output: Path | None = None, address: str | None = None
 ) -> Reproduction:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from raybert.config import RaybertConfig, ResourcesConfig, SweepConfig, load_stored_config
-from raybert.errors import ConfigError, ResourceError, SweepError
+from raybert.config import RaybertConfig, ResourcesConfig
+from raybert.errors import ResourceError
 from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
@@ -16,11 +16,11 @@ from raybert.sweeping.folder.outcome import Outcome, read_outcome
 from raybert.sweeping.phases.head import write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.plan.design import Design
-from raybert.sweeping.plan.extension import describe_changes, flatten
 from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.placement import count_cores
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.runner import run_sweep
+from raybert.sweeping.single.held import is_finished
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.trial.run import run_trial
 
@@ -55,9 +55,7 @@ def train_one(
     """
     narrowed = narrow_to_one(config, strategy, seed)
     (chosen,) = narrowed.entries
-    if _is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(
-        narrowed, output, progress
-    ):
+    if is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(narrowed, output, progress):
         progress.note("finished earlier; nothing is left to do")
         return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
     if config.sweep.grid:
@@ -107,47 +105,6 @@ def _train_here(design: Design, output: Path, progress: Progress, source_text: s
         )
         opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
         return read_outcome(opened.folder, [spec])
-
-
-def _is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> bool:
-    """Tell whether the folder holds this run, complete; an unfinished one may be there only to be resumed.
-
-    Raises:
-        SweepError: the folder holds something else than what was asked for; says how to go on.
-    """
-    path = folder.path
-    if not (path / "plan.json").is_file():
-        if resume:
-            raise SweepError(f"{path}: holds no run to resume; leave `resume` out to begin one")
-        return False
-    try:
-        there, wanted = load_stored_config(path / "resolved.yaml").sweep, config.sweep
-    except ConfigError:
-        raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
-    if there != wanted:
-        raise SweepError(f"{path}: holds {_describe_other(there, wanted)}; give `output` another folder")
-    states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
-    is_finished = states == ["complete"]
-    if not resume:
-        rest = (
-            f"a finished run; see it with `raybert evaluate {path}`, or give `output` another folder"
-            if is_finished
-            else "an unfinished run; continue it with --resume (Python: `resume=True`), or give `output` another folder"
-        )
-        raise SweepError(f"{path}: holds {rest}")
-    return is_finished
-
-
-def _describe_other(there: SweepConfig, wanted: SweepConfig) -> str:
-    """Return what a folder holds in place of the run that was asked for."""
-    (asked,) = wanted.strategies
-    names = [f"strategy {sweep.strategies[0].name}, seed {sweep.seeds[0]}" for sweep in (there, wanted)]
-    if there.grid or len(there.strategies) * len(there.seeds) > 1:
-        names[0] = "a whole sweep"
-    elif names[0] == names[1]:
-        was, now = (flatten(entry.model_dump(mode="json")) for entry in (there.strategies[0], asked))
-        return f"another run of {names[0]}: {describe_changes(was, now)}"
-    return f"another run ({names[0]}) than {names[1]}"
 
 
 def check_machine(resources: ResourcesConfig) -> None:

@@ -114,7 +114,8 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
 
     from rich.console import Console
 
-    from raybert.evaluation.targets import find_target, stored_predictions
+    from raybert.evaluation.find import find_target
+    from raybert.evaluation.targets import stored_predictions
     from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.runner import run_sweep
     from raybert.sweeping.single.reproduce import reproduce_trial

@@ -21,7 +21,8 @@ from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.phases.prepare import prepare_plan
 from raybert.sweeping.plan.design import read_design
-from raybert.sweeping.single.reproduce import _changed_rule, find_trial, reproduce_trial
+from raybert.sweeping.single.held import find_trial
+from raybert.sweeping.single.reproduce import _changed_rule, reproduce_trial
 from raybert.sweeping.trial.run import run_trial
 from raybert.terminal.run_progress import RunLines
 from tests.e2e.commands import ROOT

@@ -1,0 +1,74 @@
+"""What a path on the command line stands for: a results folder, one of its trials, or the folder of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raybert.errors import SweepError
+
+_PLAN, _MODEL = "plan.json", "config.json"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A trained model, and the run that it is from.
+
+    Attributes:
+        model: its folder; it may be gone where only the predictions were kept.
+        run: results folder of a sweep or of `raybert train`; None: a model alone.
+        trial_id: of the run.
+    """
+
+    model: Path
+    run: Path | None = None
+    trial_id: str | None = None
+
+
+def find_target(path: str | Path) -> Target:
+    """Return the model that a path stands for.
+
+    Args:
+        path: a results folder (its best model), a folder below its `trials/`, or a model's folder, wherever that is.
+
+    Raises:
+        SweepError: none of these, or a results folder without a best model.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        wrong = f": '{path.name}' is a file" if path.is_file() else ", does not exist"
+        raise SweepError(f"{path}: must be a results folder, or the folder of a trial or of a model{wrong}")
+    path = path.resolve()
+    if (path / _PLAN).is_file():
+        return _best_of(path)
+    if _is_trial(path):
+        return Target(path / "checkpoint" / "best", path.parent.parent, path.name)
+    if not (path / _MODEL).is_file():
+        raise SweepError(
+            f"{path}: must be a results folder ({_PLAN}), or the folder of a trial (trials/<id>) or of a model "
+            f"({_MODEL}); has {', '.join(sorted(entry.name for entry in path.iterdir())[:6]) or 'nothing'}"
+        )
+    if path.name == "best" and _is_trial(path.parent.parent):
+        return Target(path, path.parents[3], path.parents[1].name)
+    if (path / "trial_id").is_file() and (path.parent / _PLAN).is_file():
+        return _best_of(path.parent)
+    return Target(path)
+
+
+def default_folder(path: str | Path) -> Path:
+    """Return where `raybert evaluate` writes: `evaluation/` in a model's results folder, or in the working folder."""
+    return (find_target(path).run or Path.cwd()) / "evaluation"
+
+
+def _best_of(run: Path) -> Target:
+    try:
+        trial_id = (run / "best" / "trial_id").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise SweepError(
+            f"{run}: has no best model yet; finish the sweep, or give one of its trials ({run.name}/trials/<id>)"
+        ) from None
+    return Target(run / "best", run, trial_id)
+
+
+def _is_trial(path: Path) -> bool:
+    return path.parent.name == "trials" and (path.parent.parent / _PLAN).is_file()

@@ -1,0 +1,43 @@
+"""What is wrong with a sweep that can be seen in a moment: before torch, transformers and Ray, which take seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raybert.data.first_look import look_at_source
+from raybert.errors import SweepError
+from raybert.models.first_look import look_at_encoder
+from raybert.sweeping.folder.repair import read_previous_config
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.extension import check_extension
+
+
+def look_first(design: Design, output: Path | None = None) -> None:
+    """Refuse paths, columns and folders that cannot be; what takes reading is found later.
+
+    Args:
+        design: the sweep file, expanded.
+        output: results folder; None: nothing will be written.
+
+    Raises:
+        RaybertError: in one line.
+    """
+    configs = [variant.config for variant in design.variants]
+    for data in {config.data.model_dump_json(): config.data for config in configs}.values():
+        look_at_source(data)
+    for name in dict.fromkeys(config.model.encoder for config in configs):
+        look_at_encoder(name)
+    for masked_model in dict.fromkeys(config.selection.scorers.perplexity.model for config in configs):
+        if masked_model is not None:
+            look_at_encoder(masked_model, "selection.scorers.perplexity.model")
+    if output is not None:
+        _look_at_folder(output, design)
+
+
+def _look_at_folder(output: Path, design: Design) -> None:
+    """Refuse a folder of another sweep."""
+    if output.exists() and not output.is_dir():
+        raise SweepError(f"{output}: must be a results folder, is a file; give `output` another path")
+    before = read_previous_config(output, lambda note: None)  # said when the folder is opened
+    if before is not None:
+        check_extension(before, design, search_begun=(output / "decisions.jsonl").exists())

@@ -1,0 +1,76 @@
+"""What a results folder holds, for commands on one run; read without loading anything that takes time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raybert.config import RaybertConfig, SweepConfig, load_stored_config
+from raybert.errors import ConfigError, SweepError
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.extension import describe_changes, flatten
+from raybert.sweeping.plan.roles import TRIAL
+
+
+def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
+    """Return the results folder and the id of a trial.
+
+    Args:
+        target: `runs/x/trials/<id>`, or the results folder `runs/x`.
+        trial_id: with a results folder: the id, or its beginning.
+
+    Raises:
+        SweepError: no such trial, or several.
+    """
+    target = target.resolve()
+    if trial_id is None:
+        if target.parent.name != "trials" or not target.is_dir():
+            raise SweepError(f"{target}: must be the folder of a trial (RUN/trials/ID), or be followed by a trial's id")
+        return SweepFolder(target.parents[1]), target.name
+    found = sorted(path.name for path in (target / "trials").glob(f"{trial_id}*") if path.is_dir())
+    if len(found) != 1:
+        raise SweepError(
+            f"{target}: must have one trial whose id is or begins with '{trial_id}', got {len(found)}; "
+            "results/trials.csv lists them"
+        )
+    return SweepFolder(target), found[0]
+
+
+def is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> bool:
+    """Tell whether the folder holds this run, complete; an unfinished one may be there only to be resumed.
+
+    Raises:
+        SweepError: the folder holds something else than what was asked for; says how to go on.
+    """
+    path = folder.path
+    if not (path / "plan.json").is_file():
+        if resume:
+            raise SweepError(f"{path}: holds no run to resume; leave `resume` out to begin one")
+        return False
+    try:
+        there, wanted = load_stored_config(path / "resolved.yaml").sweep, config.sweep
+    except ConfigError:
+        raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
+    if there != wanted:
+        raise SweepError(f"{path}: holds {_describe_other(there, wanted)}; give `output` another folder")
+    states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
+    is_finished = states == ["complete"]
+    if not resume:
+        rest = (
+            f"a finished run; see it with `raybert evaluate {path}`, or give `output` another folder"
+            if is_finished
+            else "an unfinished run; continue it with --resume (Python: `resume=True`), or give `output` another folder"
+        )
+        raise SweepError(f"{path}: holds {rest}")
+    return is_finished
+
+
+def _describe_other(there: SweepConfig, wanted: SweepConfig) -> str:
+    """Return what a folder holds in place of the run that was asked for."""
+    (asked,) = wanted.strategies
+    names = [f"strategy {sweep.strategies[0].name}, seed {sweep.seeds[0]}" for sweep in (there, wanted)]
+    if there.grid or len(there.strategies) * len(there.seeds) > 1:
+        names[0] = "a whole sweep"
+    elif names[0] == names[1]:
+        was, now = (flatten(entry.model_dump(mode="json")) for entry in (there.strategies[0], asked))
+        return f"another run of {names[0]}: {describe_changes(was, now)}"
+    return f"another run ({names[0]}) than {names[1]}"
