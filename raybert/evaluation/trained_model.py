@@ -116,7 +116,7 @@ class TrainedModel:
         tokenizer = _load_tokenizer(folder)
         description, notes = read_description(folder), []
         if description is None:
-            description, note = assume_description(folder, tokenizer)
+            description, note = assume_description(folder, tokenizer, model)
             notes.append(note)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         precision = description.precision

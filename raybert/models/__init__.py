@@ -13,9 +13,10 @@ if TYPE_CHECKING:
         load_backbone,
         load_classifier,
         load_model,
+        new_classifier,
         pooled_features,
     )
-    from raybert.models.encoder import Encoder, check_length, load_tokenizer, resolve_encoder
+    from raybert.models.encoder import Encoder, load_tokenizer, resolve_encoder
     from raybert.models.quiet import quiet_transformers
     from raybert.models.tiny import TINY
 else:
@@ -30,9 +31,10 @@ else:
                 "load_backbone",
                 "load_classifier",
                 "load_model",
+                "new_classifier",
                 "pooled_features",
             ),
-            "raybert.models.encoder": ("Encoder", "check_length", "load_tokenizer", "resolve_encoder"),
+            "raybert.models.encoder": ("Encoder", "load_tokenizer", "resolve_encoder"),
             "raybert.models.quiet": ("quiet_transformers",),
             "raybert.models.tiny": ("TINY",),
         },
@@ -42,7 +44,6 @@ __all__ = [
     "TINY",
     "Encoder",
     "build_classifier",
-    "check_length",
     "checkpoint_activations",
     "embed_batch",
     "keep_head_in_float32",
@@ -50,6 +51,7 @@ __all__ = [
     "load_classifier",
     "load_model",
     "load_tokenizer",
+    "new_classifier",
     "pooled_features",
     "quiet_transformers",
     "resolve_encoder",

@@ -11,8 +11,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from raybert.config import HeadConfig, ModelConfig
 from raybert.errors import ModelError
@@ -23,6 +22,7 @@ from raybert.models.iris import IrisClassifier
 from raybert.models.layers import freeze
 from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
 from raybert.models.pooled import PooledClassifier
+from raybert.models.pretrained import check_is_encoder, read_model
 from raybert.models.quiet import quiet_transformers
 
 _DROPOUT_KEYS = (
@@ -75,17 +75,30 @@ def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, 
     Raises:
         ModelError: not a BERT-like encoder, or it has fewer layers than are to be frozen.
     """
-    shape = config.model_dump_json(include={"dropout", "pooling", "head"})
+    shape = classifier_shape(config)
     key = (encoder.path, encoder.fingerprint, label_names, shape)
     if key not in _warm:
         _warm.clear()
-        load = _load_pooled if config.has_own_head else _load
-        _warm[key] = load(encoder, label_names, config)
+        _warm[key] = _load(encoder, label_names, config)
     warm = _warm[key]
     _reset(warm, seed)
+    return _freeze(warm.model, config)
+
+
+def new_classifier(encoder: Encoder, label_names: tuple[str, ...], config: ModelConfig) -> Any:
+    """Return a classifier as `build_classifier` does, one of its own that nothing keeps; its head is of no seed."""
+    return _freeze(_load(encoder, label_names, config).model.train(), config)
+
+
+def classifier_shape(config: ModelConfig) -> str:
+    """Return what a classifier depends on beside the encoder's files and the classes."""
+    return config.model_dump_json(include={"dropout", "pooling", "head"})
+
+
+def _freeze(model: Any, config: ModelConfig) -> Any:
     if config.freeze_embeddings or config.freeze_layers:
-        freeze(warm.model, embeddings=config.freeze_embeddings, num_layers=config.freeze_layers)
-    return warm.model
+        freeze(model, embeddings=config.freeze_embeddings, num_layers=config.freeze_layers)
+    return model
 
 
 def load_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> Any:
@@ -134,12 +147,8 @@ def load_model(folder: str | Path) -> Any:
 
 def load_backbone(encoder: Encoder) -> Any:
     """Return the encoder without a head, in eval mode."""
-    _check_is_encoder(encoder)
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        model = AutoModel.from_pretrained(
-            encoder.path, dtype=torch.float32, trust_remote_code=encoder.trust_remote_code
-        )
-    return model.eval()
+    check_is_encoder(encoder)
+    return read_model(AutoModel, encoder)[0].eval()
 
 
 def pooled_features(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -196,27 +205,24 @@ def keep_head_in_float32(model: Any) -> Any:
 
 
 def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
+    load = _load_pooled if settings.has_own_head else _load_own
+    return load(encoder, label_names, settings)
+
+
+def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
     """Load the architecture's own classifier."""
     config = _configure(encoder, settings.dropout)
     config.num_labels = len(label_names)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
     config.problem_type = "single_label_classification"
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        try:
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                encoder.path,
-                config=config,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                trust_remote_code=encoder.trust_remote_code,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"model.encoder: {encoder.name}: cannot be loaded: {reason}") from None
+    model, missing = read_model(AutoModelForSequenceClassification, encoder, config)
+    if model.base_model is model:  # then nothing tells the encoder's weights from those of its head
+        raise ModelError(
+            f"{encoder.label}: must say which part of its classifier is the encoder, does not; set "
+            "model.pooling: mean for a head of raybert"
+        )
     prefix = model.base_model_prefix + "."
-    missing = set(info["missing_keys"])
     head = tuple(name for name, _ in model.named_parameters() if not name.startswith(prefix) or name in missing)
     pristine = {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in head}
     return _Warm(keep_head_in_float32(model), pristine, lambda seed: _initialize(model, set(head), seed))
@@ -228,10 +234,8 @@ def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: Model
     head = settings.head or HeadConfig()
     if settings.dropout is not None and "dropout" not in head.model_fields_set:
         head = head.model_copy(update={"dropout": settings.dropout})
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        backbone = AutoModel.from_pretrained(
-            encoder.path, config=config, dtype=torch.float32, trust_remote_code=encoder.trust_remote_code
-        )
+    backbone, _ = read_model(AutoModel, encoder, config)
+    with torch.random.fork_rng(devices=[]):
         model = PooledClassifier(backbone, settings.pooling or "mean", head, label_names)
     pristine = {f"backbone.{name}": tensor.clone() for name, tensor in backbone.state_dict().items()}
     return _Warm(keep_head_in_float32(model), pristine, model.initialize)
@@ -239,7 +243,7 @@ def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: Model
 
 def _configure(encoder: Encoder, dropout: float | None) -> Any:
     """Return the encoder's configuration with every dropout overridden."""
-    config = _check_is_encoder(encoder)
+    config = check_is_encoder(encoder)
     if dropout is not None:
         for key in _DROPOUT_KEYS:
             if isinstance(getattr(config, key, None), float) or (key == "classifier_dropout" and hasattr(config, key)):
@@ -281,21 +285,6 @@ def _initialize(model: Any, names: set[str], seed: int) -> None:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
-
-
-def _check_is_encoder(encoder: Encoder) -> Any:
-    """Return the configuration of an encoder; masked-LM architectures are the BERT-like ones."""
-    try:
-        config = AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"model.encoder: {encoder.name}: its config.json cannot be read: {reason}") from None
-    is_known = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES or encoder.trust_remote_code
-    if getattr(config, "is_encoder_decoder", False) or not is_known:
-        raise ModelError(
-            f"model.encoder: {encoder.name}: must be a BERT-like encoder, got a model of type '{config.model_type}'"
-        )
-    return config
 
 
 def _last_linear(model: nn.Module) -> nn.Linear:

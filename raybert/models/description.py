@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from raybert.errors import ModelError
 from raybert.files import read_json, write_json
-from raybert.models.encoder import count_positions
+from raybert.models.capacity import longest_computed, stated_positions
 from raybert.version import __version__
 
 FILE_NAME = "raybert.json"
@@ -88,23 +89,28 @@ def read_description(folder: Path) -> ModelDescription | None:
         ) from None
 
 
-def assume_description(folder: Path, tokenizer: PreTrainedTokenizerFast) -> tuple[ModelDescription, str]:
+def assume_description(folder: Path, tokenizer: PreTrainedTokenizerFast, model: Any) -> tuple[ModelDescription, str]:
     """Return what holds for a classifier that somebody else trained, and a line that says what was assumed.
 
-    Class names are those of config.json, texts are as long as the tokenizer and the positions allow.
+    Class names are those of config.json, texts are as long as the tokenizer says and the model can compute.
+
+    Args:
+        folder: of the classifier.
+        tokenizer: its tokenizer.
+        model: the classifier, on the CPU.
 
     Raises:
         ModelError: not a classifier of two classes at least.
     """
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: its config.json cannot be read: {str(error).strip().splitlines()[0]}") from None
+    config = model.config
     names = tuple(str(name) for _, name in sorted(config.id2label.items()))
     if len(names) < 2 or getattr(config, "problem_type", None) == "multi_label_classification":
         raise ModelError(f"{folder}: must be a classifier of texts into one of two classes at least")
-    limits = [count_positions(config), tokenizer.model_max_length]
-    max_length = min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=_LONGEST)
+    limits = [stated_positions(config), tokenizer.model_max_length]
+    most = min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=_LONGEST)
+    max_length = longest_computed(model, tokenizer, most)
+    if max_length <= tokenizer.num_special_tokens_to_add():
+        raise ModelError(f"{folder}: cannot compute what its tokenizer makes of texts; they must belong together")
     note = (
         f"{folder} has no {FILE_NAME}: assumed columns 'text' and 'label', {max_length} word pieces, "
         f"and the classes of config.json ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"

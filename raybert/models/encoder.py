@@ -5,26 +5,22 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
-from raybert.errors import ConfigError, ModelError
+from raybert.errors import ModelError
 from raybert.models.tiny import TINY, build_tiny_encoder
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
-_POSITIONS_AFTER_PADDING = frozenset(
-    {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "mpnet"}
-)
-"""Model types whose first position is that after the padding piece's number."""
 _PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -37,21 +33,31 @@ class Encoder:
         path: transformers folder with config, weights and tokenizer.
         fingerprint: hex digest of these files.
         trust_remote_code: whether Python files in the folder may run.
+        key: of the sweep file, which names it.
     """
 
     name: str
     path: Path
     fingerprint: str
     trust_remote_code: bool = False
+    key: str = "model.encoder"
+
+    @property
+    def label(self) -> str:
+        """What messages begin with."""
+        return f"{self.key}: {self.name}"
 
 
-def resolve_encoder(config: ModelConfig, texts: Iterable[str], cache_folder: Path) -> Encoder:
+def resolve_encoder(
+    config: ModelConfig, texts: Iterable[str], cache_folder: Path, key: str = "model.encoder"
+) -> Encoder:
     """Return the encoder that the model section names, with its files on the local disk.
 
     Args:
         config: the model section.
         texts: the pool; `raybert-tiny` trains its tokenizer on it.
         cache_folder: where `raybert-tiny` is built.
+        key: of the sweep file, which names it.
 
     Raises:
         ModelError: no such folder or hub model, or the folder is not a transformers encoder.
@@ -62,11 +68,11 @@ def resolve_encoder(config: ModelConfig, texts: Iterable[str], cache_folder: Pat
     elif Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
     elif name.startswith((".", "~", os.sep)):
-        raise ModelError(f"model.encoder: must be an existing folder, got {name}")
+        raise ModelError(f"{key}: must be an existing folder, got {name}")
     else:
-        path = _download(config)
-    _check_folder(name, path)
-    return Encoder(name, path, fingerprint_files(path), config.trust_remote_code)
+        path = _download(config, key)
+    _check_folder(f"{key}: {name}", path)
+    return Encoder(name, path, fingerprint_files(path), config.trust_remote_code, key)
 
 
 def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
@@ -78,38 +84,10 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"model.encoder: {encoder.name}: its tokenizer cannot be loaded: {_first_line(error)}"
-        ) from None
+        raise ModelError(f"{encoder.label}: its tokenizer cannot be loaded: {explain(error)}") from None
     if not tokenizer.is_fast:
-        raise ModelError(f"model.encoder: {encoder.name}: must have a fast tokenizer (tokenizer.json)")
+        raise ModelError(f"{encoder.label}: must have a fast tokenizer (tokenizer.json)")
     return tokenizer
-
-
-def check_length(encoder: Encoder, max_length: int, key: str = "data.max_length") -> None:
-    """Refuse texts that are longer than the encoder has positions for.
-
-    Args:
-        encoder: the encoder.
-        max_length: word pieces, special ones included.
-        key: what sets it, for the error.
-
-    Raises:
-        ConfigError: says the limit.
-    """
-    limit = count_positions(AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code))
-    if limit is not None and max_length > limit:
-        raise ConfigError(f"{key}: must be <= {limit} (positions of '{encoder.name}'), got {max_length}")
-
-
-def count_positions(config: Any) -> int | None:
-    """Return how many word pieces an architecture has positions for; None: relative positions only."""
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    if limit is None or limit < 1 or not getattr(config, "position_biased_input", True):
-        return None
-    if config.model_type in _POSITIONS_AFTER_PADDING:
-        limit -= config.pad_token_id + 1
-    return limit
 
 
 def fingerprint_files(folder: Path) -> str:
@@ -128,18 +106,17 @@ def _file_digest(path: Path, size_bytes: int, modified: int) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _download(config: ModelConfig) -> Path:
+def _download(config: ModelConfig, key: str) -> Path:
     """Return the local snapshot of a hub model; with HF_HUB_OFFLINE only what is downloaded already."""
     try:
         return Path(snapshot_download(config.encoder, revision=config.revision, allow_patterns=list(_PATTERNS)))
     except HFValidationError:
-        raise ModelError(_unknown(config.encoder, "is neither a folder nor a hub id")) from None
+        raise ModelError(_unknown(key, config.encoder, "is neither a folder nor a hub id")) from None
     except (LocalEntryNotFoundError, ConnectionError, OSError) as error:
-        reason = (
-            "the hub says: " + _first_line(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
-        )
+        reason = "the hub says: " + explain(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
         raise ModelError(
             _unknown(
+                key,
                 config.encoder,
                 f"is not on this machine and {reason}; download it first where there is a network "
                 f"(`hf download {config.encoder}`), or give the path of a local folder",
@@ -147,22 +124,34 @@ def _download(config: ModelConfig) -> Path:
         ) from None
 
 
-def _unknown(name: str, problem: str) -> str:
+def _unknown(key: str, name: str, problem: str) -> str:
     near = difflib.get_close_matches(name, [TINY], n=1, cutoff=0.7)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"model.encoder: '{name}' {problem}{hint}"
+    return f"{key}: '{name}' {problem}{hint}"
 
 
-def _check_folder(name: str, path: Path) -> None:
+def _check_folder(label: str, path: Path) -> None:
     if not (path / "config.json").is_file():
-        raise ModelError(f"model.encoder: {name}: must be a transformers folder, has no config.json")
+        raise ModelError(f"{label}: must be a transformers folder, has no config.json")
     for what, patterns in (
         ("weights (model.safetensors)", _WEIGHTS),
         ("tokenizer (tokenizer.json)", _TOKENIZERS),
     ):
         if not any(next(path.glob(pattern), None) for pattern in patterns):
-            raise ModelError(f"model.encoder: {name}: must be a transformers folder, has no {what}")
+            raise ModelError(f"{label}: must be a transformers folder, has no {what}")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def explain(error: Exception) -> str:
+    """Return the first line of what an error says, or the package that has to be installed."""
+    if isinstance(error, ImportError) and (package := _missing_package(error)):
+        return f"needs the package `{package}`; install it (`pip install {package}`)"
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _missing_package(error: ImportError) -> str | None:
+    """Return the package that an import failed for; what transformers says of one it needs has several forms."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return error.name.split(".")[0]
+    found = re.search(r"pip install (?:-\S+ )*[`'\"]?([\w-]+)|requires the (\w+) library", str(error))
+    return (found[1] or found[2].lower()) if found else None

@@ -4,18 +4,16 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, RobertaConfig
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from raybert.config import ModelConfig
-from raybert.errors import ConfigError, ModelError
+from raybert.errors import ModelError
 from raybert.models import (
     Encoder,
-    check_length,
     embed_batch,
     load_classifier,
     load_model,
@@ -244,14 +242,3 @@ def test_a_hub_id_that_was_downloaded_before_is_found_without_network(tiny_bert,
     found = resolve_encoder(ModelConfig(encoder="me/my-bert"), [], tmp_path)
     assert found.path == folder / "snapshots" / revision
     assert found.fingerprint == tiny_bert.fingerprint
-
-
-def test_texts_longer_than_the_positions_of_an_encoder_are_refused(tiny_bert, tmp_path):
-    check_length(tiny_bert, 64)
-    with pytest.raises(ConfigError, match=r"data\.max_length: must be <= 64 \(positions of .*\), got 65"):
-        check_length(tiny_bert, 65)
-    RobertaConfig(max_position_embeddings=66, pad_token_id=1).save_pretrained(tmp_path)
-    roberta = replace(tiny_bert, path=tmp_path, name="roberta")
-    check_length(roberta, 64)
-    with pytest.raises(ConfigError, match="must be <= 64"):
-        check_length(roberta, 65)

@@ -1,4 +1,6 @@
+import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +25,7 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
+from raybert.config import RaybertConfig
 from raybert.errors import ConfigError, ModelError
 from raybert.models import Encoder, load_tokenizer
 from raybert.models.encoder import fingerprint_files
@@ -35,6 +38,7 @@ from raybert.selection.scorers.perplexity import (
     pseudo_perplexity,
 )
 from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
+from raybert.sweeping.phases.prepare import resolve_masked_model
 
 PAD, CLS, SEP, MASK, VOCABULARY = 0, 1, 2, 3, 50
 MASKING = Masking(MASK, PAD, frozenset({PAD, CLS, SEP}))
@@ -250,9 +254,26 @@ def test_tied_weights_and_files_of_another_format_are_no_missing_head(tmp_path):
     assert model.lm_head.decoder.weight is model.roberta.embeddings.word_embeddings.weight
 
 
-def test_a_model_with_too_few_positions_is_refused_with_its_limit(encoder_with_head):
-    with pytest.raises(ConfigError, match=r"data.max_length: must be <= 64 \(positions of 'with-head'\), got 65"):
-        PerplexityScorer(encoder_with_head, 8, 65).load(ScoringData(None, None, Arithmetic("fp32", 512)))
+def test_a_model_with_too_few_positions_is_refused_with_its_limit(encoder_with_head, tiny_bert):
+    scorers = {"perplexity": {"model": str(encoder_with_head.path)}}
+    config = RaybertConfig(data={"max_length": 65}, selection={"scorers": scorers})
+    message = (
+        r"data\.max_length: must be <= 64 \(positions of selection\.scorers\.perplexity\.model '.*'\), got 65; set"
+    )
+    with pytest.raises(ConfigError, match=message):
+        resolve_masked_model(config, tiny_bert, tiny_bert.path)
+
+
+@pytest.mark.parametrize(("token", "piece"), [("mask_token", "mask"), ("pad_token", "padding")])
+def test_a_masked_model_whose_tokenizer_lacks_a_piece_is_refused_before_anything_is_scored(
+    encoder_with_head, tiny_bert, tmp_path, token, piece
+):
+    shutil.copytree(encoder_with_head.path, tmp_path / "m")
+    path = tmp_path / "m" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {token: None}))
+    config = RaybertConfig(selection={"scorers": {"perplexity": {"model": str(tmp_path / "m")}}})
+    with pytest.raises(ModelError, match=f"must have a {piece} piece; name a masked language model"):
+        resolve_masked_model(config, tiny_bert, tmp_path)
 
 
 def test_the_pieces_of_both_texts_of_a_pair_are_predicted_from_each_other(encoder_with_head):

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from raybert.errors import ModelError
-from raybert.models import Encoder, check_length, load_tokenizer
+from raybert.models import Encoder, load_tokenizer
 from raybert.models.classifier import keep_head_in_float32
+from raybert.models.pretrained import read_config, read_model
 from raybert.models.quiet import quiet_transformers
 from raybert.selection.scorers.request import ScorerRequest
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
@@ -128,6 +129,23 @@ def count_passes(lengths: np.ndarray, mask_every: int | None) -> int:
     return int((lengths if mask_every is None else np.minimum(lengths, mask_every)).sum())
 
 
+def read_masking(tokenizer: Any, name: str) -> Masking:
+    """Return what a tokenizer calls its pieces.
+
+    Args:
+        tokenizer: of the masked language model.
+        name: of the model, for the error.
+
+    Raises:
+        ModelError: it has no mask piece, or no padding piece.
+    """
+    for piece, number in (("mask", tokenizer.mask_token_id), ("padding", tokenizer.pad_token_id)):
+        if number is None:
+            raise ModelError(f"perplexity: the tokenizer of '{name}' must have a {piece} piece; {_REMEDY}")
+    content = {tokenizer.mask_token_id, tokenizer.unk_token_id}
+    return Masking(tokenizer.mask_token_id, tokenizer.pad_token_id, frozenset(tokenizer.all_special_ids) - content)
+
+
 def check_has_masked_lm_head(encoder: Encoder) -> None:
     """Refuse an encoder whose files hold no complete masked-LM head.
 
@@ -148,7 +166,7 @@ def _names_show_head(encoder: Encoder) -> bool:
     Raises:
         ModelError: the architecture has no such head, or not one of its tensors is there.
     """
-    config = AutoConfig.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
+    config = read_config(encoder)
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise ModelError(f"perplexity: '{encoder.name}' (type {config.model_type}) has no masked-LM head; {_REMEDY}")
     names = _tensor_names(encoder)
@@ -175,14 +193,8 @@ def load_masked_model(encoder: Encoder) -> Any:
 
 def _load_complete(encoder: Encoder) -> Any:
     """Return the model of files that hold all of its weights, tied ones once."""
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        model, info = AutoModelForMaskedLM.from_pretrained(
-            encoder.path,
-            dtype=torch.float32,
-            output_loading_info=True,
-            trust_remote_code=encoder.trust_remote_code,
-        )
-    missing = sorted(info["missing_keys"])
+    model, lacking = read_model(AutoModelForMaskedLM, encoder)
+    missing = sorted(lacking)
     if missing:
         raise ModelError(f"perplexity: the files of '{encoder.name}' lack {missing[0]}; {_REMEDY}")
     return model
@@ -216,15 +228,9 @@ class PerplexityScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that tokenizes the texts of positions and scores them."""
-        check_length(self.model, self.max_length)
         model = load_masked_model(self.model).to(scoring_data.arithmetic.device)
         tokenizer = load_tokenizer(self.model)
-        if tokenizer.mask_token_id is None:
-            raise ModelError(f"perplexity: the tokenizer of '{self.model.name}' must have a mask piece; {_REMEDY}")
-        content = {tokenizer.mask_token_id, tokenizer.unk_token_id}
-        masking = Masking(
-            tokenizer.mask_token_id, tokenizer.pad_token_id, frozenset(tokenizer.all_special_ids) - content
-        )
+        masking = read_masking(tokenizer, self.model.name)
         takes_types = "token_type_ids" in tokenizer.model_input_names
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:

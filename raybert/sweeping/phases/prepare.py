@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,16 @@ from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
 from raybert.files import cache_folder
-from raybert.models import Encoder, check_length, load_tokenizer, resolve_encoder
-from raybert.selection.scorers.perplexity import check_has_masked_lm_head
+from raybert.models import (
+    Encoder,
+    load_backbone,
+    load_tokenizer,
+    new_classifier,
+    resolve_encoder,
+)
+from raybert.models.capacity import Demand, check_capacity
+from raybert.models.classifier import classifier_shape
+from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
 from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
 from raybert.sweeping.plan.design import Design
@@ -121,7 +130,9 @@ def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other:
     tokenizer = load_tokenizer(encoder)
     if config.model.kind == "iris":
         return _prepare_chunks(config, splits, encoder, tokenizer)
-    check_length(encoder, config.data.max_length)
+    demand = Demand(config.data.max_length, has_pairs=config.data.text_pair is not None)
+    build = partial(new_classifier, encoder, splits.label_names, config.model)
+    check_capacity(encoder, tokenizer, demand, build, classifier_shape(config.model))
     is_same = other is not None and other.encoder.fingerprint == encoder.fingerprint
     like = None
     if other is not None and is_same and isinstance(other.data, TokenizedData):
@@ -132,7 +143,11 @@ def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other:
 def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:
     """Return documents cut into chunks, not yet embedded."""
     iris = config.model.iris
-    check_length(encoder, iris.chunk_tokens + tokenizer.num_special_tokens_to_add(), "model.iris.chunk_tokens")
+    num_special = tokenizer.num_special_tokens_to_add()
+    chunk = Demand(iris.chunk_tokens + num_special, key="model.iris.chunk_tokens", num_reserved=num_special)
+    first_texts = [Demand(config.data.max_length)] if config.data.text_pair is not None else []
+    for demand in (chunk, *first_texts):
+        check_capacity(encoder, tokenizer, demand, partial(load_backbone, encoder), "backbone")
     settings = ChunkSettings(iris.chunk_tokens, iris.stride, iris.max_chunks)
     data = chunk_splits(splits, tokenizer, settings, config.data.max_length)
     notes = chunk_notes(data.train.lengths, iris.top_k)
@@ -149,15 +164,20 @@ def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -
     """Return the masked LM that a configuration scores perplexity with.
 
     Raises:
-        ModelError: it is missing, or has no masked-LM head.
+        ModelError: it is missing, or has no masked-LM head, or no mask piece.
+        ConfigError: it has too few positions.
     """
     settings = config.selection.scorers.perplexity
     if settings.model is None:
         model = encoder
     else:
-        model = resolve_encoder(ModelConfig(encoder=settings.model, revision=settings.revision), (), cache)
+        named = ModelConfig(encoder=settings.model, revision=settings.revision)
+        model = resolve_encoder(named, (), cache, "selection.scorers.perplexity.model")
+    tokenizer = load_tokenizer(model)
+    read_masking(tokenizer, model.name)
     check_has_masked_lm_head(model)
-    check_length(model, config.data.max_length)
+    demand = Demand(config.data.max_length, has_pairs=config.data.text_pair is not None)
+    check_capacity(model, tokenizer, demand, partial(load_backbone, model), "backbone")
     return model
 
 
