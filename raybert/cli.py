@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybert import commands, terminal
+from raybert.cli_completion import (
+    complete_results_folder,
+    complete_score_key,
+    complete_strategy,
+    complete_trial,
+    completer,
+)
 from raybert.cli_options import (
     AddressOption,
     DataOption,
@@ -53,6 +60,8 @@ app.add_typer(listing, name="ls")
 scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has computed.")
 app.add_typer(scores, name="scores")
 
+_SPLITS = ("train", "validation", "test")
+_STRATEGY = "Strategy or label of the file, or any other strategy's name."
 _python_shows = warnings.showwarning
 _CTRL_C = 130
 """What typer makes of a KeyboardInterrupt."""
@@ -78,7 +87,9 @@ def _options(
 @app.command(epilog=exit_codes("sweep"))
 def sweep(
     file: FileArgument,
-    output: Annotated[Path | None, option("Results folder; default: runs/<name of the sweep>.")] = None,
+    output: Annotated[
+        Path | None, option("Results folder; default: `runs/<name of the sweep>`.", complete_results_folder)
+    ] = None,
     overrides: SetOption = None,
     address: AddressOption = None,
     retry: RetryOption = None,
@@ -104,9 +115,11 @@ def sweep(
 @app.command(epilog=exit_codes("train"))
 def train(
     file: FileArgument,
-    strategy: Annotated[str, typer.Option(help="Strategy or label of the file, or any other strategy's name.")] = "all",
+    strategy: Annotated[str, typer.Option(help=_STRATEGY, autocompletion=complete_strategy)] = "all",
     seed: Annotated[int, typer.Option(min=0, help="Of head, order, ties and random draws.")] = 0,
-    output: Annotated[Path | None, option("Results folder; default: runs/<name of the sweep>-train.")] = None,
+    output: Annotated[
+        Path | None, option("Results folder; default: `runs/<name of the sweep>-train`.", complete_results_folder)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is in the folder.")] = False,
     overrides: SetOption = None,
     address: AddressOption = None,
@@ -131,8 +144,10 @@ def train(
 
 @app.command(epilog=exit_codes("reproduce"))
 def reproduce(
-    target: Annotated[Path, argument("Folder of a trial (FOLDER/trials/ID), or results folder (FOLDER ID).")],
-    trial: Annotated[str | None, argument("Trial id, or its beginning, in a results folder.")] = None,
+    target: Annotated[
+        Path, argument("Folder of a trial (FOLDER/trials/ID), or results folder (FOLDER ID).", complete_results_folder)
+    ],
+    trial: Annotated[str | None, argument("Trial id, or its beginning, in a results folder.", complete_trial)] = None,
     output: Annotated[Path | None, option("Folder of the new run; default: reproductions/ID of the sweep.")] = None,
     address: AddressOption = None,
 ) -> None:
@@ -149,7 +164,9 @@ def reproduce(
 def evaluate(
     target: TargetArgument,
     data: DataOption = None,
-    split: Annotated[str, typer.Option(help="Split of the sweep, or of the folder in --data.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Split of the sweep, or of the folder in --data.", autocompletion=completer(*_SPLITS))
+    ] = "test",
     text: TextOption = None,
     text_pair: TextPairOption = None,
     label: LabelOption = None,
@@ -200,7 +217,11 @@ def predict(
 def plan(
     file: FileArgument,
     output: Annotated[
-        Path | None, option("Results folder, for what is finished already; default: runs/<name of the sweep>.")
+        Path | None,
+        option(
+            "Results folder, for what is finished already; default: `runs/<name of the sweep>`.",
+            complete_results_folder,
+        ),
     ] = None,
     overrides: SetOption = None,
     address: AddressOption = None,
@@ -242,7 +263,7 @@ def schema() -> None:
 @app.command(epilog=exit_codes("select"))
 def select(
     file: FileArgument,
-    strategy: Annotated[str, option("Strategy or label of the file, or any other strategy's name.")],
+    strategy: Annotated[str, option(_STRATEGY, complete_strategy)],
     output: Annotated[Path, option("Where the subset goes: .parquet, .csv or .jsonl.")],
     budget: Annotated[str | None, option("Examples, or a fraction of the pool; default: the file's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of ties, random draws and proxies.")] = 0,
@@ -272,7 +293,7 @@ def list_scores(store: StoreOption = None) -> None:
 
 @scores.command("rm")
 def remove_scores(
-    keys: Annotated[list[str] | None, argument("Keys, or beginnings of keys.")] = None,
+    keys: Annotated[list[str] | None, argument("Keys, or beginnings of keys.", complete_score_key)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     store: StoreOption = None,
 ) -> None:
@@ -284,7 +305,7 @@ def remove_scores(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Results folder of a sweep.")]) -> None:
+def report(folder: FolderArgument) -> None:
     """Write tables and plots of a results folder again, and print the comparison."""
     results = commands.report(folder)
     terminal.print_comparison(results)
@@ -334,12 +355,12 @@ def cancel(folder: FolderArgument) -> None:
 
 @app.command()
 def explain(
-    folder: Annotated[Path, typer.Argument(help="Results folder of a sweep with `model.kind: iris`.")],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    folder: Annotated[Path, argument("Results folder of a sweep with `model.kind: iris`.", complete_results_folder)],
+    split: Annotated[str, typer.Option(help="train, validation or test.", autocompletion=completer(*_SPLITS))] = "test",
     documents: DocumentOption = None,
     num_documents: Annotated[int, typer.Option(min=1, help="How many, if no row is given.")] = 3,
     chunks: Annotated[int, typer.Option(min=1, help="Chunks printed per query.")] = 2,
-    trial: Annotated[str | None, option("Trial id; default: the best one.")] = None,
+    trial: Annotated[str | None, option("Trial id; default: the best one.", complete_trial)] = None,
     output: Annotated[Path | None, option("Where all rows go: .parquet, .csv or .jsonl.")] = None,
 ) -> None:
     """Print what the queries of an IRIS model read in documents, and which chunks of the pool each looks for."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from raybert.cli_completion import complete_key, complete_results_folder, complete_sweep_file, completer
 from raybert.errors import ExitCode
-from raybert.sweeping.folder.failure_kinds import KINDS
+from raybert.sweeping.folder.failure_kinds import KINDS, RETRY_CHOICES
 
 _BAD_INPUT = {ExitCode.BAD_INPUT: "bad input"}
 ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
@@ -47,22 +48,30 @@ def exit_codes(command: str) -> str:
     return f"Exit codes: {', '.join(f'{code.value} {words}' for code, words in ENDINGS[command].items())}."
 
 
-def argument(text: str) -> Any:
-    """Return an argument with its help, which also says what it is by default."""
-    return typer.Argument(help=text, show_default=False)
+def argument(text: str, complete: Callable[..., Any] | None = None) -> Any:
+    """Return an argument with its help, which also says what it is by default, and what completes it in a shell."""
+    return typer.Argument(help=text, show_default=False, autocompletion=complete)
 
 
-def option(text: str) -> Any:
-    """Return an option with its help, which also says what it is by default."""
-    return typer.Option(help=text, show_default=False)
+def option(text: str, complete: Callable[..., Any] | None = None) -> Any:
+    """Return an option with its help, which also says what it is by default, and what completes it in a shell."""
+    return typer.Option(help=text, show_default=False, autocompletion=complete)
 
 
-FileArgument = Annotated[Path, argument("Sweep file (YAML).")]
-FolderArgument = Annotated[Path, argument("Results folder of a sweep.")]
-TargetArgument = Annotated[Path, argument("Results folder (its best model), folder of a trial, or folder of a model.")]
+FileArgument = Annotated[Path, argument("Sweep file (YAML).", complete_sweep_file)]
+FolderArgument = Annotated[Path, argument("Results folder of a sweep.", complete_results_folder)]
+TargetArgument = Annotated[
+    Path,
+    argument("Results folder (its best model), folder of a trial, or folder of a model.", complete_results_folder),
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the file by its dotted path; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the file by its dotted path; repeatable.",
+        autocompletion=complete_key,
+    ),
 ]
 AddressOption = Annotated[
     str | None,
@@ -73,7 +82,8 @@ RetryOption = Annotated[
     typer.Option(
         help="Run failed trials again, from their last checkpoint: `failed` or `all` of them, or those of a kind: "
         + "; ".join(f"`{kind}` ({text})" for kind, text in KINDS.items())
-        + "."
+        + ".",
+        autocompletion=completer(*RETRY_CHOICES),
     ),
 ]
 StoreOption = Annotated[

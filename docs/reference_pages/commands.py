@@ -19,6 +19,9 @@ INTRODUCTION = """
 `raybert --help` and `raybert COMMAND --help` print the same, `raybert --version` the version. `raybert --debug COMMAND`
 shows tracebacks in place of one line. Behind every command is a function of the same name: [Python](python.md). Exit
 codes: [](exit_codes.md).
+
+`raybert --install-completion` lets the shell complete commands, options, sweep files, strategies and labels, keys after
+`--set`, results folders, trials and keys of the score store.
 """
 _METAVARS = {str: "TEXT", int: "WHOLE NUMBER", float: "NUMBER", Path: "PATH"}
 

@@ -120,8 +120,8 @@ def list_signals() -> list[dict[str, str]]:
 
     Returns:
         Of each its name, description, shape in letters (n examples, m proxies, t checkpoints, C classes, d numbers of
-        an embedding), dtype, runs (that train for it), reads (what it is computed from), scorer (`module:name`) and
-        price (what computing it takes with the settings at their defaults).
+        an embedding), dtype, runs (that train for it), reads (what it is computed from), scorer (`module:name`),
+        price (what computing it takes with the settings at their defaults) and parameters (of a user's own).
     """
     from raybert.selection.price import describe_signals
 

@@ -2,7 +2,7 @@
 
 from raybert.config.data import DataConfig
 from raybert.config.hints import explain_unknown, suggest_place
-from raybert.config.imports import import_attribute, installed_parts
+from raybert.config.imports import import_attribute, installed_parts, load_part
 from raybert.config.json_schema import sweep_file_schema
 from raybert.config.load import (
     ConfigSource,
@@ -64,6 +64,7 @@ __all__ = [
     "import_attribute",
     "installed_parts",
     "load_config",
+    "load_part",
     "load_stored_config",
     "sign_of",
     "suggest",

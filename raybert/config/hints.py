@@ -175,6 +175,19 @@ def section_at(model: type[BaseModel], path: str) -> type[BaseModel] | None:
     return model
 
 
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """Return the dotted path of every key of a model that is no section itself -> its description."""
+    found: dict[str, str] = {}
+    for key, field in model.model_fields.items():
+        inner = section_at(model, key)
+        if inner is not None and not field.description:
+            found |= dotted_keys(inner, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = field.description or ""
+            found |= dotted_keys(inner, f"{prefix}{key}.") if inner is not None else {}
+    return found
+
+
 @cache
 def _places() -> Mapping[str, list[str]]:
     """Return the dotted paths of every key of a sweep file by its last part, those nearest to the top first."""

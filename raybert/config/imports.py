@@ -36,6 +36,22 @@ def import_attribute(reference: str, path: str) -> Any:
     return getattr(module, attribute)
 
 
+def load_part(point: EntryPoint) -> Any:
+    """Return what an entry point names.
+
+    Raises:
+        ConfigError: its package cannot be imported; every list of names needs it, so it must be repaired or go.
+    """
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        package = point.dist.name if point.dist is not None else point.module
+        raise ConfigError(
+            f"{point.group}: '{point.value}' of the installed package '{package}' cannot be imported: {error}; repair "
+            "or uninstall it"
+        ) from None
+
+
 @cache
 def installed_parts(group: str) -> tuple[EntryPoint, ...]:
     """Return what installed packages offer under a group of entry points.

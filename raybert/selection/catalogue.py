@@ -11,6 +11,7 @@ from raybert.config import (
     explain_unknown,
     import_attribute,
     installed_parts,
+    load_part,
     suggest,
     validate_model,
 )
@@ -178,7 +179,7 @@ def _cost(strategy: type[Strategy], needs: Collection[str]) -> str:
 def _known() -> dict[str, type[Strategy]]:
     for point in installed_parts(ENTRY_POINTS):
         if point.name not in registry.strategies:
-            registry.strategies[point.name] = _checked(point.load(), point.value, ENTRY_POINTS)
+            registry.strategies[point.name] = _checked(load_part(point), point.value, ENTRY_POINTS)
     return registry.strategies
 
 

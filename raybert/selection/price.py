@@ -72,7 +72,7 @@ FREE_OF_CHARGE = "nothing"
 
 
 def describe_signals() -> list[dict[str, str]]:
-    """Return a row per signal: name, description, shape, dtype, runs (that train for it), reads, scorer, price."""
+    """Return a row per signal: name, description, shape, dtype, runs, reads, scorer, price, parameters."""
     return [
         {
             "name": signal.name,
@@ -82,10 +82,27 @@ def describe_signals() -> list[dict[str, str]]:
             "runs": signal.runs or "",
             "reads": ", ".join(signal.reads) or ("texts" if signal.text is not None else ""),
             "scorer": _scorer_of(signal),
-            "price": price_in_words(needed_signals({signal.name}, SelectionConfig())),
+            "price": price_in_words(_behind(signal)),
+            "parameters": _parameters_of(signal),
         }
         for signal in all_signals()
     ]
+
+
+def _behind(signal: Signal) -> Sequence[Signal]:
+    """Return a signal with all that it is computed from; of a user's own, that is nothing."""
+    return (signal,) if signal.is_own else needed_signals({signal.name}, SelectionConfig())
+
+
+def _parameters_of(signal: Signal) -> str:
+    """Return the parameters that a user's own signal takes in `selection.signals`, with their defaults."""
+    if not signal.is_own or signal.text is None:
+        return ""
+    fields = type(signal.text).model_fields
+    return ", ".join(
+        f"{key} (required)" if field.is_required() else f"{key}={field.get_default(call_default_factory=True)!r}"
+        for key, field in fields.items()
+    )
 
 
 def price_in_words(signals: Iterable[Signal], selection: SelectionConfig | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from raybert.config import SelectionConfig, import_attribute, installed_parts, suggest, validate_model
+from raybert.config import SelectionConfig, import_attribute, installed_parts, load_part, suggest, validate_model
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection.scorers.aflite import aflite_signal
@@ -263,7 +263,7 @@ def check_signals(needs: Collection[str], selection: SelectionConfig, path: str,
 
 def all_signals() -> tuple[Signal, ...]:
     """Return what raybert computes, then a user's own by name."""
-    own = [signal for name in sorted(_registered()) if (signal := find_signal(name)) is not None]
+    own = (of_texts(kind.model_construct()) for _, kind in sorted(_registered().items()))  # a parameter may be required
     return (*TABLE, *own)
 
 
@@ -311,7 +311,7 @@ def _registered() -> dict[str, type[TextSignal]]:
     """Return the signals of a user's own that were registered, or that installed packages have."""
     for point in installed_parts(ENTRY_POINTS):
         if point.name not in registry.text_signals:
-            registry.text_signals[point.name] = _checked(point.load(), point.value, ENTRY_POINTS)
+            registry.text_signals[point.name] = _checked(load_part(point), point.value, ENTRY_POINTS)
     taken = sorted(registry.text_signals.keys() & _BY_NAME.keys())
     if taken:
         raise ConfigError(f"signal '{taken[0]}': must have a name of its own, raybert computes one of that name")

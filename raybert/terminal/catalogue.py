@@ -9,12 +9,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from raybert.selection.catalogue import COMPOSITION
 from raybert.selection.store import StoreEntry
-from raybert.terminal.console import say
+from raybert.terminal.console import say, shorten
 
 _MIB = 2**20
+_SCORES = ("key", "scorer", "rows", "size", "seconds", "parameters")
+_WHOLE_KEY = 20
+_WORDS = 40
+"""Characters of parameters that say something."""
+_BETWEEN = 2
 
 
 def print_strategies(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -42,15 +48,27 @@ def _print_entries(console: Console, rows: Iterable[Mapping[str, Any]], headline
 
 
 def print_scores(entries: Sequence[StoreEntry], size_bytes: int, folder: Path) -> None:
-    """Print what a score store holds: key, scorer, rows, size, and what computing it took."""
+    """Print what a score store holds: key, scorer, rows, size, and what computing it took; a line a signal.
+
+    A narrow terminal shows the beginnings of keys, which `scores rm` takes, and of parameters.
+    """
     console = Console()
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for column in ("key", "scorer", "rows", "size", "seconds", "parameters"):
+    rows = [_cells(entry) for entry in entries]
+    key = _shortest_keys([entry.key for entry in entries])
+    room = console.width - key - _BETWEEN * len(_SCORES) - sum(_widths(rows)[1:-1])
+    if room >= _WHOLE_KEY - key + _WORDS:
+        room, key = room - (_WHOLE_KEY - key), _WHOLE_KEY
+    table = Table(box=None, padding=(0, _BETWEEN, 0, 0), pad_edge=False, header_style="bold")
+    for column in _SCORES:
         table.add_column(column, justify="right" if column in ("rows", "size", "seconds") else "left")
-    for entry in entries:
-        table.add_row(*_cells(entry))
+    for cells in rows:
+        table.add_row(*map(Text, [cells[0][:key], *cells[1:-1], shorten(cells[-1], max(room, _WORDS // 2))]))
     console.print(table)
     say(console, f"{len(entries)} signals, {size_bytes / _MIB:,.1f} MiB in {folder}")
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(_SCORES, *rows, strict=True)]
 
 
 def _cells(entry: StoreEntry) -> list[str]:
@@ -62,5 +80,10 @@ def _cells(entry: StoreEntry) -> list[str]:
         f"{done['num_rows']:,}" if done else "unfinished",
         f"{entry.size_bytes / _MIB:,.1f} MiB",
         f"{done['seconds']:,.1f}" if done else "",
-        json.dumps(identity),
+        ", ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in identity.items()),
     ]
+
+
+def _shortest_keys(keys: Sequence[str]) -> int:
+    """Return how many characters of each key tell them all apart, eight at least."""
+    return next((n for n in range(8, _WHOLE_KEY) if len({key[:n] for key in keys}) == len(keys)), _WHOLE_KEY)

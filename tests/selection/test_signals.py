@@ -307,3 +307,33 @@ def test_registered_signals_are_in_pools_for_tests(dense):
     values = make_pool(30).signals["compression"]
     assert values.shape == (30,)
     assert values.tolist() == make_pool(30).signals["compression"].tolist()
+
+
+def test_a_signal_with_a_required_parameter_is_listed_with_it(monkeypatch):
+    class Counted(raybert.TextSignal):
+        """Count a word."""
+
+        name = "counted"
+        word: str
+        at_most: int = 9
+
+        def compute(self, texts, labels):
+            return [text.count(self.word) for text in texts]
+
+    monkeypatch.setattr(registry, "text_signals", {"counted": Counted})
+    (row,) = [row for row in describe_signals() if row["name"] == "counted"]
+    assert (row["description"], row["shape"]) == ("Count a word.", "(n)")
+    assert row["parameters"] == "word (required), at_most=9"
+    assert row["price"] == "a pass over the texts, without a model"
+
+
+def test_an_installed_part_that_cannot_be_imported_is_one_line_that_names_it(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from raybert.config import load_part
+
+    for value in ("not_installed_here:Signal", "raybert.selection.pool:NoSuchName"):
+        with pytest.raises(
+            ConfigError, match=rf"raybert.signals: '{value}' of the installed package .* cannot be imported"
+        ):
+            load_part(EntryPoint("broken", value, "raybert.signals"))
