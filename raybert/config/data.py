@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from raybert.config.section import Section
 
@@ -49,6 +49,14 @@ class DataConfig(Section):
         description="cross-validation: all rows of the source are cut into so many folds, each is the test split once",
     )
     split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> DataConfig:
+        for key, other in (("label", "text"), ("text_pair", "text"), ("label", "text_pair")):
+            column = getattr(self, key)
+            if column is not None and column == getattr(self, other):
+                raise ValueError(f"{key}: must be another column than that of `{other}`, got '{column}' for both")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the content of a data set, folds apart, as JSON; keys of finished folders hold it."""

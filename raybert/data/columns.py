@@ -16,6 +16,8 @@ _VISIBLE = (
     r"\x{FFA0}\x{FFFD}\x{E0100}-\x{E01EF}]"
 )
 """A character that leaves a mark: no blank, no control or format character (zero width), no filler, no U+FFFD."""
+_NUMBER = r"^\s*[-+]?[\d.,:/\- ]*\d[\d.,:/\- ]*([eE][-+]?\d+)?\s*%?\s*$"
+_FEWEST = 2
 
 
 def check_strings(table: RawTable, key: str, column: str, origin: str) -> pa.Array:
@@ -24,14 +26,36 @@ def check_strings(table: RawTable, key: str, column: str, origin: str) -> pa.Arr
     Raises:
         DataError: another type, or the number of texts that are missing, blank or invisible, and their first rows.
     """
+    values, visible = texts_of(table, key, column, origin)
+    refuse_rows(pc.invert(visible), key, f"column '{column}' of {origin}", "texts", table)
+    return values
+
+
+def texts_of(table: RawTable, key: str, column: str, origin: str) -> tuple[pa.Array, pa.Array]:
+    """Return a text column as one array of strings, and of each whether there is something to see in it.
+
+    Raises:
+        DataError: another type.
+    """
     place = f"column '{column}' of {origin}"
     values = plain_array(table.rows[key], key, place)
     if not is_text(values.type):
         found = "nothing but nulls" if pa.types.is_null(values.type) else str(values.type)
         raise DataError(f"data.{key}: {place} must hold texts, got {found}")
-    visible = pc.fill_null(pc.match_substring_regex(values, _VISIBLE), False)
-    refuse_rows(pc.invert(visible), key, place, "texts", table)
-    return values
+    return values, pc.fill_null(pc.match_substring_regex(values, _VISIBLE), False)
+
+
+def notes_on_texts(values: pa.Array, key: str, column: str, origin: str) -> tuple[str, ...]:
+    """Return a note if a column of texts looks as if another one was meant: numbers or dates only, or one text."""
+    if len(values) < _FEWEST:
+        return ()
+    place, first = f"data.{key}: column '{column}' of {origin}", values[0].as_py()
+    if pc.all(pc.match_substring_regex(values, _NUMBER)).as_py():
+        return (f"{place} holds nothing but numbers or dates, such as '{first}'; is it the column of the texts?",)
+    if pc.all(pc.equal(values, values[0])).as_py():
+        shown = first if len(first) <= 40 else f"{first[:37]}..."
+        return (f"{place} holds one text only, '{shown}'; is it the column of the texts?",)
+    return ()
 
 
 def check_ids(table: RawTable, column: str, origin: str) -> pa.Array:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from raybert.data.csv_dialects import DELIMITERS, Dialect, possible_dialects
@@ -86,12 +88,14 @@ class _Rows:
         count: rows.
         num_padded: of them rows with empty fields after the last column.
         num_empty: rows at the end that have nothing but separators, and do not count.
+        lines: (count,) where each begins.
     """
 
     columns: list[pa.ChunkedArray]
     count: int
     num_padded: int
     num_empty: int
+    lines: np.ndarray
 
 
 def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
@@ -114,6 +118,7 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
         pa.table(dict(zip(header.keys, rows.columns, strict=True))),
         labels_are_text="label" in header.keys,
         notes=(*header.notes, *dialect.notes(origin, _usual_delimiter(path)), *_notes_on(rows, origin)),
+        lines=rows.lines,
     )
 
 
@@ -249,6 +254,7 @@ def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
     batches: list[list[pa.Array]] = [[] for _ in body.places]
     pending: list[list[str]] = []
     num_rows = num_padded = num_empty = 0
+    lines, empty_lines = array("q"), array("q")
     for row, line in _records(text, start, dialect, body):
         if len(row) != body.width:
             if len(row) < body.width or any(row[body.num_names :]):
@@ -256,19 +262,22 @@ def _read_rows(body: _Body, dialect: Dialect) -> _Rows:
             num_padded += len(row) > body.num_names
         if body.width > 1 and not any(row):
             num_empty += 1
+            empty_lines.append(line)
             continue
         pending += [[""] * body.width] * num_empty  # not at the end: the checks will name them
+        lines.extend((*empty_lines, line))
+        del empty_lines[:]
         num_rows, num_empty = num_rows + 1 + num_empty, 0
         pending.append(row)
         if len(pending) >= _BATCH_ROWS:
             _flush(pending, batches, body.places, stand_in)
     _flush(pending, batches, body.places, stand_in)
     columns = [pa.chunked_array(parts, pa.string()) for parts in batches]
-    return _Rows(columns, num_rows, num_padded, num_empty)
+    return _Rows(columns, num_rows, num_padded, num_empty, np.asarray(lines, np.int64))
 
 
 def _records(text: str, start: int, dialect: Dialect, body: _Body) -> Iterator[tuple[list[str], int]]:
-    """Yield every row that is not an empty line, with the line that it ends in."""
+    """Yield every row that is not an empty line, with the line that it begins in."""
     reader = csv.reader(
         _lines(text, start, body.newline),
         delimiter=dialect.delimiter,

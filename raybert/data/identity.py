@@ -10,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_Content = tuple[str, str | None, str]
+"""Text, second text, name of the class."""
+
 
 def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
     """Return the stable id of every example: the user's own, or 16 hex digits of a hash of its content.
@@ -24,24 +27,34 @@ def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
     """
     if "id" in table.column_names:
         return table["id"].combine_chunks()
-    texts = table["text"].to_pylist()
-    pairs = table["text_pair"].to_pylist() if "text_pair" in table.column_names else [None] * len(texts)
-    labels = [label_names[label] for label in table["label"].to_pylist()]
-    order: Iterable[int] = range(len(texts))
+    contents = _contents(table, label_names)
+    order: Iterable[int] = range(len(contents))
     if "group" in table.column_names:
         groups = table["group"].to_pylist()
         order = sorted(order, key=groups.__getitem__)
-    ids = [""] * len(texts)
-    seen: dict[tuple[str, str | None, str], int] = {}
+    ids = [""] * len(contents)
+    seen: dict[_Content, int] = {}
     for row in order:
-        content = (texts[row], pairs[row], labels[row])
+        content = contents[row]
         occurrence = seen.get(content, 0)
         seen[content] = occurrence + 1
         ids[row] = _content_hash(content, occurrence)
     return pa.array(ids, pa.string())
 
 
-def _content_hash(content: tuple[str, str | None, str], occurrence: int) -> str:
+def ids_of_first_copies(table: pa.Table, label_names: Sequence[str]) -> list[str]:
+    """Return of every example the id that the first one with its content has."""
+    return [_content_hash(content, 0) for content in _contents(table, label_names)]
+
+
+def _contents(table: pa.Table, label_names: Sequence[str]) -> list[_Content]:
+    texts = table["text"].to_pylist()
+    pairs = table["text_pair"].to_pylist() if "text_pair" in table.column_names else [None] * len(texts)
+    labels = [label_names[label] for label in table["label"].to_pylist()]
+    return list(zip(texts, pairs, labels, strict=True))
+
+
+def _content_hash(content: _Content, occurrence: int) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in content:
         encoded = b"" if part is None else part.encode()

@@ -35,6 +35,7 @@ class RawTable:
         notes: what was recognised in the files, for the user.
         files: the files that the rows are from, and how many rows each has; none: they are not from files.
         row_numbers: (m,) which rows of the source these are, where some were left out; None: all.
+        lines: (rows of the source,) the line of its file in which each begins; None: not known.
     """
 
     rows: pa.Table
@@ -43,6 +44,7 @@ class RawTable:
     notes: tuple[str, ...] = ()
     files: tuple[tuple[str, int], ...] = ()
     row_numbers: np.ndarray | None = None
+    lines: np.ndarray | None = None
 
     def keep(self, wanted: np.ndarray) -> RawTable:
         """Return the table with the rows of a (m,) bool mask only; messages still call them by their old numbers."""
@@ -58,8 +60,15 @@ class RawTable:
                 places, name = places[places < start + count] - start, f" of '{file}'"
                 break
             start += count
-        first = ", ".join(str(place + 1) for place in places[:5]) + (", ..." if len(places) > 5 else "")
-        return f"row{'s' if len(places) > 1 else ''} {first} (from 1){name}"
+        words = f"row{'s' if len(places) > 1 else ''} {_first(places + 1)} (from 1){name}"
+        if self.lines is None:
+            return words
+        return f"{words}, line{'s' if len(places) > 1 else ''} {_first(self.lines[places + start])}"
+
+
+def _first(numbers: np.ndarray) -> str:
+    """Return the first five of some numbers."""
+    return ", ".join(map(str, numbers[:5].tolist())) + (", ..." if len(numbers) > 5 else "")
 
 
 def concatenate(shards: Sequence[RawTable]) -> RawTable:
@@ -86,6 +95,7 @@ def concatenate(shards: Sequence[RawTable]) -> RawTable:
         all(shard.labels_are_text for shard in shards),
         tuple(dict.fromkeys(note for shard in shards for note in shard.notes)),
         tuple(file for shard in shards for file in shard.files),
+        lines=None if any(shard.lines is None for shard in shards) else np.concatenate([s.lines for s in shards]),
     )
 
 
@@ -186,9 +196,15 @@ def _mixture(values: Sequence[Any], otherwise: str) -> str:
         return otherwise
     one, other = list(kinds.items())[:2]
     return (
-        " and ".join(f"{kind.__name__} {_shown(values[row])} in row {row + 1}" for kind, row in (one, other))
+        " and ".join(f"{kind_of(values[row])} {_shown(values[row])} in row {row + 1}" for _, row in (one, other))
         + " (from 1); write all of them as strings, or all as numbers"
     )
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, in words of JSON."""
+    words = {bool: "truth value", int: "number", float: "number", str: "text", list: "list", dict: "object"}
+    return words.get(type(value), type(value).__name__)
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.columns import check_ids, check_keys, check_strings
+from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts
 from raybert.data.docstrings import read_docstrings
 from raybert.data.hub import read_hub
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
@@ -65,6 +65,9 @@ def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
     labels = encode_labels(raw, config.label, drops_unknown=config.rare_classes == "drop")
     tables = {split: _checked(table, labels.numbers[split], wanted, split) for split, table in raw.items()}
     found = dict.fromkeys(note for table in raw.values() for note in table.notes)
+    for key in ("text", "text_pair"):
+        if key in wanted:
+            notes += notes_on_texts(tables["train"][key].combine_chunks(), key, wanted[key], "train")
     return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from raybert.data.columns import check_ids, check_keys, check_strings
+from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts, texts_of
 from raybert.data.formats import FORMATS, describe_conversion, format_of
 from raybert.data.labels import match_labels, without_unlabelled
 from raybert.data.local import read_frame, read_split
-from raybert.data.raw import RawTable, to_array
+from raybert.data.raw import RawTable, kind_of, to_array
 from raybert.data.text_files import read_text
 from raybert.errors import DataError
 
@@ -33,6 +34,7 @@ class UnseenExamples:
         labels: (m,) int64, the model's class numbers, or None.
         groups: (m,), or None.
         notes: what was recognised in the file.
+        blank: (m,) bool, which rows have no text, where some of them may have none; None: all have one.
     """
 
     ids: np.ndarray
@@ -41,6 +43,7 @@ class UnseenExamples:
     labels: np.ndarray | None = None
     groups: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    blank: np.ndarray | None = None
 
 
 def read_unseen(
@@ -71,7 +74,7 @@ def read_unseen(
             raise DataError(
                 f"data.label: {origin} must have rows with labels, got -1 in all of them; predict them instead"
             )
-    texts = {key: check_strings(raw, key, columns[key], origin).to_pylist() for key in keys if key.startswith("text")}
+    texts, blank, notes = _read_texts(raw, columns, origin, may_lack="label" not in columns)
     numbers = np.arange(raw.rows.num_rows) if raw.row_numbers is None else raw.row_numbers
     return UnseenExamples(
         ids=_array(check_ids(raw, columns["id"], origin)) if "id" in keys else numbers,
@@ -79,8 +82,42 @@ def read_unseen(
         text_pairs=texts.get("text_pair"),
         labels=match_labels(raw, label_names, columns["label"], origin) if "label" in keys else None,
         groups=_array(check_keys(raw, "group", columns["group"], origin)) if "group" in keys else None,
-        notes=raw.notes,
+        notes=(*raw.notes, *notes),
+        blank=blank,
     )
+
+
+def _read_texts(
+    raw: RawTable, columns: Mapping[str, str], origin: str, *, may_lack: bool
+) -> tuple[dict[str, list[str]], np.ndarray | None, list[str]]:
+    """Return the texts by key, which rows have none, and notes.
+
+    Args:
+        raw: the rows.
+        columns: key -> name of its column.
+        origin: what to call the source.
+        may_lack: whether rows without a text are kept: of what is predicted, every row has its place.
+
+    Raises:
+        DataError: a row, or every row, has no text.
+    """
+    texts: dict[str, list[str]] = {}
+    notes: list[str] = []
+    blank = np.zeros(raw.rows.num_rows, bool)
+    for key in (key for key in ("text", "text_pair") if key in raw.rows.column_names):
+        values, visible = texts_of(raw, key, columns[key], origin)
+        blank |= ~visible.to_numpy(zero_copy_only=False)
+        if not may_lack or blank.all():
+            values = check_strings(raw, key, columns[key], origin)
+        texts[key] = pc.fill_null(values, "").to_pylist()
+        notes += notes_on_texts(values.filter(visible), key, columns[key], origin)
+    if not blank.any():
+        return texts, None, notes
+    rows = np.flatnonzero(blank)
+    notes.append(
+        f"{origin}: {len(rows):,} of {len(blank):,} rows have no text ({raw.describe_rows(rows)}) and no prediction"
+    )
+    return texts, blank, notes
 
 
 def _read_raw(
@@ -116,10 +153,11 @@ def _of_texts(texts: Sequence[str], needed: Mapping[str, str], origin: str) -> R
             )
     if not texts:
         raise DataError(f"data.source: {origin} is empty (0 texts)")
-    if not all(isinstance(text, str) for text in texts):
-        wrong = next(text for text in texts if not isinstance(text, str))
-        raise DataError(f"data.text: {origin} must hold texts, got {type(wrong).__name__} {wrong!r}")
-    return RawTable(pa.table({"text": to_array(list(texts), "text", "text", origin)}))
+    wrong = next((text for text in texts if not isinstance(text, str) and text is not None), None)
+    if wrong is not None:
+        raise DataError(f"data.text: {origin} must hold texts, got {kind_of(wrong)} {wrong!r}")
+    array = to_array(list(texts), "text", "text", origin)
+    return RawTable(pa.table({"text": array.cast(pa.string()) if pa.types.is_null(array.type) else array}))
 
 
 def _read_lines(path: Path) -> tuple[list[str], tuple[str, ...]]:

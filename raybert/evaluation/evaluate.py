@@ -15,6 +15,7 @@ from raybert.errors import DataError
 from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
 from raybert.evaluation.report import write_evaluation
+from raybert.evaluation.seen import note_on_seen, where_seen
 from raybert.evaluation.targets import (
     class_names_of_run,
     stored_predictions_of_folds,
@@ -121,6 +122,10 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
     )
     parts = {part.name: getattr(evaluation, part.name) for part in fields(evaluation)}
     predictions = _frame(examples, probs, names, question.threshold)
+    seen = None if question.data is None else where_seen(target, examples, names)
+    if seen is not None:
+        predictions.insert(1, "seen", seen)
+        notes = (*notes, *note_on_seen(seen, (predictions["predicted"] == predictions["label"]).to_numpy()))
     return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes)
 
 
@@ -174,11 +179,22 @@ def predict_texts(
     if isinstance(texts, Path) and texts.is_dir():
         raise DataError(f"{texts}: must be a file of texts, got a folder")
     examples = _read(texts, model, columns, with_labels=False)
-    probs = model.predict_probs(examples.texts, examples.text_pairs)
-    return _frame(examples, probs, model.description.label_names, threshold, with_texts=True), (
-        *model.notes,
-        *examples.notes,
-    )
+    names = model.description.label_names
+    frame = _frame(examples, _probs_of(model, examples, len(names)), names, threshold, with_texts=True)
+    if examples.blank is not None:
+        frame["predicted"] = frame["predicted"].where(~examples.blank, None)
+    return frame, (*model.notes, *examples.notes)
+
+
+def _probs_of(model: TrainedModel, examples: UnseenExamples, num_classes: int) -> np.ndarray:
+    """Return (m, C) probabilities, NaN where there is no text."""
+    if examples.blank is None:
+        return model.predict_probs(examples.texts, examples.text_pairs)
+    rows = np.flatnonzero(~examples.blank).tolist()
+    pairs = None if examples.text_pairs is None else [examples.text_pairs[row] for row in rows]
+    probs = np.full((len(examples.texts), num_classes), np.nan, np.float32)
+    probs[rows] = model.predict_probs([examples.texts[row] for row in rows], pairs)
+    return probs
 
 
 def _read(

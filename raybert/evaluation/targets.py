@@ -35,14 +35,14 @@ def stored_predictions(target: Target, split: str) -> tuple[UnseenExamples, np.n
     if rows.empty:
         known = ", ".join(frame["split"].unique())
         raise SweepError(f"split: must be one of {known} of trial {target.trial_id}, got '{split}'")
-    held_out = _held_out(target.run, target.trial_id, split)
-    if len(held_out) != len(rows):  # a run of an older raybert
-        held_out = pd.DataFrame({"example_id": rows["row"]})
+    kept = held_out(target.run, target.trial_id, split)
+    if len(kept) != len(rows):  # a run of an older raybert
+        kept = pd.DataFrame({"example_id": rows["row"]})
     examples = UnseenExamples(
-        ids=held_out["example_id"].to_numpy(),
+        ids=kept["example_id"].to_numpy(),
         texts=(),
         labels=rows["label"].to_numpy(np.int64),
-        groups=held_out["group"].to_numpy() if "group" in held_out else None,
+        groups=kept["group"].to_numpy() if "group" in kept else None,
     )
     return examples, rows.filter(regex=r"^prob_\d+$").to_numpy(np.float32)
 
@@ -82,7 +82,7 @@ def stored_predictions_of_folds(targets: Sequence[Target], split: str) -> tuple[
     return whole, np.concatenate([probs for _, probs in parts])
 
 
-def _held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
+def held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
     """Return example_id and [group] of a split of the data of a trial, in its order; nothing where it is not known."""
     path = run / "held_out.parquet"
     trials = SweepFolder(run).planned()

@@ -23,7 +23,7 @@ def _maybe(name: str, description: str) -> Column:
 
 
 _PROBABILITIES = (
-    computed("predicted", "text", "name of the predicted class"),
+    computed("predicted", "text", "name of the predicted class; empty: there is no text"),
     computed("confidence", "number32", "its probability"),
     computed("prob_<class>", "number32", "probability of a class, a column for each"),
 )
@@ -70,6 +70,10 @@ EVALUATED = Table(
     "an example of what was evaluated (`evaluation/predictions.parquet`)",
     (
         computed("example_id", "text", "id of the example, or its row number"),
+        _maybe(
+            "seen",
+            "with `data`: what it was to the run of the model: trained, pool, validation, test, or empty: new",
+        ),
         _maybe("group", "id of its group, where there are groups"),
         computed("label", "text", "name of its class"),
         *_PROBABILITIES,

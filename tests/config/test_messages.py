@@ -292,6 +292,20 @@ def test_every_argument_of_transformers_with_a_counterpart_has_a_hint():
     assert {name for name in without_hint if not without_counterpart.match(name)} == set()
 
 
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"text": "a", "label": "a"}, "data.label: must be another column than that of `text`, got 'a' for both"),
+        ({"text_pair": "text"}, "data.text_pair: must be another column than that of `text`, got 'text' for both"),
+        ({"text_pair": "label"}, "data.label: must be another column than that of `text_pair`, got 'label' for both"),
+    ],
+)
+def test_one_column_is_not_taken_for_two_things(data, line):
+    with pytest.raises(ConfigError) as refused:
+        validate_config({"data": data})
+    assert str(refused.value) == line
+
+
 def test_the_schema_for_editors_knows_the_short_ways_of_writing():
     jsonschema = pytest.importorskip("jsonschema")
     schema = sweep_file_schema()

@@ -84,7 +84,7 @@ UNREADABLE = {
     "key twice": ('{"text": "a", "text": "b", "label": 1}\n', r"line 1 is not valid JSON: 'text' is given twice"),
     "two kinds": (
         '{"text": "a", "label": 1}\n{"text": "b", "label": "x"}\n',
-        r"data\.label: .* of one kind, got int 1 in row 1 and str 'x' in row 2 \(from 1\); write all of them as strings",
+        r"data\.label: .* of one kind, got number 1 in row 1 and text 'x' in row 2 \(from 1\); write all of them as strings",
     ),
     "half a pair": (
         '{"text": "a", "label": 1}\n{"text": "b \\ud83d", "label": 0}\n',

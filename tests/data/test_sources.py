@@ -187,7 +187,7 @@ BAD_CSV = {
     "ids repeat": (
         "text,label,key\nx,0,k\ny,1,k\nz,1,j\n",
         {"id": "key"},
-        r"data\.id: .* must hold distinct ids, got 1 repeated, first 'k' \(2 times, rows 1, 2 \(from 1\) of 'rows\.csv'\); name another column",
+        r"data\.id: .* must hold distinct ids, got 1 repeated, first 'k' \(2 times, rows 1, 2 \(from 1\) of 'rows\.csv', lines 2, 3\); name another",
     ),
 }
 

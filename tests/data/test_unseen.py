@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -95,12 +96,12 @@ def test_a_folder_gives_the_split_that_is_asked_for(tmp_path):
     [
         ("x.doc", b"a", TEXT, "must be a .parquet, .csv, .*, .json, .arrow or .txt file, got '.doc'"),
         ("x.txt", b"", TEXT, r"is empty \(0 bytes\)"),
-        ("x.txt", b"a\n\nb\n", TEXT, "no empty or missing texts, got 1 of 3, in row 2"),
+        ("x.txt", b" \n\n\t\n", TEXT, r"no empty or missing texts, got 3 of 3, in rows 1, 2, 3 \(from 1\)"),
         ("x.txt", b"a\n", {**TEXT, "text_pair": "b"}, "data.text_pair: .* has one text a line and no columns"),
         ("x.txt", b"caf\xe9\n", TEXT, "must be UTF-8 text, got byte 0xe9"),
         ("x.csv", b"review\na\n", TEXT, "has no column 'text'; it has review"),
-        ("x.csv", b"text\na\n\xe2\x80\x8b\n", TEXT, "no empty or missing texts, got 1 of 2, in row 2"),
-        ("x.txt", "a\n\u2060\n".encode(), TEXT, "no empty or missing texts, got 1 of 2, in row 2"),
+        ("x.csv", b"text\n\xe2\x80\x8b\n", TEXT, "no empty or missing texts, got 1 of 1, in row 1"),
+        ("x.txt", "\u2060\n".encode(), TEXT, "no empty or missing texts, got 1 of 1, in row 1"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name, content, columns, message):
@@ -123,3 +124,48 @@ def test_predicted_files_are_recognised_and_said(tmp_path):
     examples = read_unseen(path, TEXT, required={"text"})
     assert examples.texts == ["one, two", "three"]
     assert examples.notes == (f"'{path}': read as UTF-16", f"'{path}': read as separated by semicolons")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows", "where"),
+    [
+        ("x.txt", "a\n\nb\n\u2060\n", ["a", "", "b", "\u2060"], "rows 2, 4 (from 1)"),
+        ("x.csv", 'text,n\n"a\nand b",1\n"",2\nc,3\n', ["a\nand b", "", "c"], "row 2 (from 1), line 4"),
+        ("x.jsonl", '{"text": "a"}\n{"text": null}\n{"n": 1}\n', ["a", "", ""], "rows 2, 3 (from 1)"),
+    ],
+)
+def test_what_is_predicted_may_have_rows_without_a_text_which_keep_their_place(tmp_path, name, content, rows, where):
+    path = tmp_path / name
+    path.write_text(content)
+    examples = read_unseen(path, TEXT, required={"text"})
+    assert examples.texts == rows
+    assert examples.blank.tolist() == [not text.strip("\u2060 ") for text in rows]
+    count = int(examples.blank.sum())
+    assert examples.notes == (f"'{path}': {count} of {len(rows)} rows have no text ({where}) and no prediction",)
+
+
+def test_missing_texts_of_a_list_and_a_table_keep_their_place(tmp_path):
+    assert read_unseen(["a", None, " "], TEXT, required={"text"}).blank.tolist() == [False, True, True]
+    frame = pd.DataFrame({"text": ["a", None], "label": ["x", "y"]})
+    assert read_unseen(frame, TEXT, required={"text"}).blank.tolist() == [False, True]
+    with pytest.raises(DataError, match="no empty or missing texts, got 1 of 2, in row 2"):  # which would be measured
+        read_unseen(frame, {**TEXT, "label": "label"}, required={"text", "label"}, label_names=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "note"),
+    [
+        (["12", "-3.5", "1e5"], "nothing but numbers or dates, such as '12'"),
+        (["2024-01-02", "2024-01-03"], "nothing but numbers or dates"),
+        (["12:30", "1,200"], "nothing but numbers or dates"),
+        (["50%", " 7 "], "nothing but numbers or dates"),
+        (["same", "same"], "one text only, 'same'"),
+        (["12", "three"], None),
+        (["12"], None),
+    ],
+)
+def test_a_column_that_may_be_another_one_is_noted(tmp_path, texts, note):
+    (tmp_path / "x.csv").write_text("\n".join(["text", *(f'"{text}"' for text in texts)]))
+    notes = read_unseen(tmp_path / "x.csv", TEXT, required={"text"}).notes
+    assert len(notes) == (note is not None)
+    assert not notes or (note in notes[0] and notes[0].endswith("is it the column of the texts?"))

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from raybert.data.identity import example_ids
 from raybert.errors import ConfigError, DataError, ModelError, SweepError
-from raybert.evaluation.evaluate import Question, evaluate_target, predict_texts
+from raybert.evaluation.evaluate import Question, evaluate_target, predict_texts, write_model_evaluation
 from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.targets import stored_predictions
 from raybert.evaluation.trained_model import TrainedModel
@@ -227,3 +229,63 @@ def test_pairs_are_predicted_with_their_second_texts_beside_them(copied, tmp_pat
     assert frame["text_pair"].tolist() == PAIRS
     probs = frame[[f"prob_{name}" for name in NAMES]].to_numpy()
     np.testing.assert_allclose(probs, reference(copied, TEXTS, PAIRS, 8), atol=2e-6)
+
+
+def test_rows_without_a_text_are_predicted_as_nothing_and_the_others_as_ever(model_folder):
+    texts = ["red green blue", " ", "one", None]
+    frame, notes = predict_texts(model_folder, texts)
+    alone, _ = predict_texts(model_folder, ["red green blue", "one"])
+    assert frame["predicted"].isna().tolist() == [False, True, False, True]
+    assert frame.loc[[0, 2], "predicted"].tolist() == alone["predicted"].tolist()
+    np.testing.assert_array_equal(frame.loc[[0, 2]].filter(like="prob_"), alone.filter(like="prob_"))
+    assert frame[["confidence", "prob_cold"]].isna().to_numpy()[[1, 3]].all()
+    assert notes[-1] == "the list: 2 of 4 rows have no text (rows 2, 4 (from 1)) and no prediction"
+
+
+@pytest.fixture
+def run_of_texts(run, tmp_path) -> Path:
+    """The run, trained on three of four texts of its pool, with one of validation and one of test."""
+    labels = pa.array([0, 1, 2, 0, 1, 2])
+    table = pa.table({"text": ["one", "two", "three", "red", "green", "blue"], "label": labels})
+    ids = example_ids(table, NAMES).to_pylist()
+    pd.DataFrame({"example_id": ids[:3], "position": range(3)}).to_parquet(run / "trials/t1/selection.parquet")
+    pool = pd.DataFrame({"fold": 0, "example_id": [*ids[:4], "other"], "label": 0, "length": 3})
+    pool.to_parquet(run / "pool.parquet")
+    held_out = pd.DataFrame({"example_id": ids[4:], "split": ["validation", "test"], "row": [0, 0], "data_key": "k"})
+    held_out.to_parquet(run / "held_out.parquet")
+    frame = table.to_pandas().assign(label=[NAMES[label] for label in labels.to_pylist()])
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    return run
+
+
+def test_an_evaluation_on_the_training_file_says_what_was_trained_on(run_of_texts, tmp_path):
+    found = evaluate_target(run_of_texts, Question(tmp_path / "mine.csv", num_resamples=0))
+    assert found.predictions["seen"].tolist() == ["trained"] * 3 + ["pool", "validation", "test"]
+    right = found.predictions["predicted"].iloc[5] == "hot"
+    assert found.notes == (
+        "of 6 examples 3 were trained on, 1 were in the pool that training examples were chosen from, 1 are of validation, "
+        "by which the model was chosen, 1 are of the test split: what is measured on them says little about new texts; "
+        f"accuracy on the 1 others: {right:.3f} (column `seen` of the predictions)",
+    )
+    written = write_model_evaluation(found, Question(tmp_path / "mine.csv"), tmp_path / "evaluation")
+    assert "seen" in pd.read_parquet(tmp_path / "evaluation/predictions.parquet")
+    assert json.loads((tmp_path / "evaluation/about.json").read_text())["notes"] == list(written.notes)
+
+
+def test_copies_and_another_order_are_found_and_new_texts_are_not(run_of_texts, tmp_path):
+    frame = pd.read_csv(tmp_path / "mine.csv")
+    frame = pd.concat([frame[::-1], frame[:1], frame[:1].assign(text="one two"), frame[:1].assign(label="hot")])
+    found = evaluate_target(run_of_texts, Question(frame, num_resamples=0))
+    seen = ["test", "validation", "pool", "trained", "trained", "trained", "trained", "", ""]
+    assert found.predictions["seen"].tolist() == seen
+
+
+def test_only_new_texts_and_those_of_test_are_no_matter_of_a_note(run_of_texts):
+    frame = pd.DataFrame({"text": ["blue", "something new"], "label": ["hot", "cold"]})
+    found = evaluate_target(run_of_texts, Question(frame, num_resamples=0))
+    assert (found.predictions["seen"].tolist(), found.notes) == (["test", ""], ())
+
+
+def test_a_model_moved_away_from_its_run_does_not_know(model_folder):
+    frame = pd.DataFrame({"text": ["blue", "one"], "label": ["hot", "cold"]})
+    assert "seen" not in evaluate_target(model_folder, Question(frame, num_resamples=0)).predictions

@@ -296,6 +296,7 @@ def test_all_signals_are_listed_with_what_they_are(dense):
         "reads": "texts",
         "scorer": "raybert.selection.scorers.lexical:Lexical",
         "price": "a pass over the texts, without a model",
+        "parameters": "",
         "description": "Diversity of the words (MATTR, HD-D, MTLD) and their number.",
     }
     assert rows["lengths"]["price"] == "nothing"
