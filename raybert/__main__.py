@@ -1,5 +1,43 @@
-"""`python -m raybert` is the `raybert` command."""
+"""The `raybert` command, also as `python -m raybert`: what must hold before the imports, which take a second."""
 
-from raybert.cli import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+from types import FrameType
+
+from raybert.errors import ExitCode
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C during its imports is one line, too, wherever in a library it arrives."""
+    _open_standard_streams()
+    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in the background of a script
+    if is_heard:
+        signal.signal(signal.SIGINT, _leave)
+    from raybert import cli
+    from raybert.terminal.streams import keep_standard_streams
+
+    keep_standard_streams()
+    if is_heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    cli.main()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End at once: nothing has been begun, and an exception would come out of the middle of some import."""
+    os.write(2, b"stopped at once\n")
+    os._exit(ExitCode.INTERRUPTED)
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed (`<&-`), or the next file that is opened would take its number and its output."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Stopping, pausing and going on: by Ctrl-C and SIGTERM, by another terminal (`control.json`), or when time is up."""
+"""Stopping, pausing and going on: by signals, by another terminal (`control.json`), or when time is up."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ SECONDS_BETWEEN_POLLS = 1.0
 """At `control.json` and the clock: a person waits for the answer, and the folder may lie on a network."""
 _SECONDS_BETWEEN_LOOKS = 0.1
 """At a file of another process, or at flags that signal handlers set: neither gives another sign."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_SECONDS = 60.0
 """How long a command waits for an owner that is alive; it takes one within a second or two."""
 
@@ -116,8 +117,8 @@ class Interruption:
 def interruptible(interruption: Interruption, sweep_seconds: float | None = None) -> Iterator[None]:
     """Take signals, commands and the limit of time, for the length of a `with` block.
 
-    The first Ctrl-C or SIGTERM, `raybert stop` and the limit ask trials to save and stop; a second signal and
-    `raybert cancel` raise KeyboardInterrupt.
+    The first Ctrl-C, SIGTERM or SIGHUP (a lost ssh connection), `raybert stop` and the limit ask trials to save and
+    stop; a second signal and `raybert cancel` raise KeyboardInterrupt. A signal that was ignored (`nohup`) stays so.
 
     Args:
         interruption: told of it.
@@ -134,19 +135,28 @@ def interruptible(interruption: Interruption, sweep_seconds: float | None = None
 
 @contextlib.contextmanager
 def _signals(interruption: Interruption) -> Iterator[None]:
+    is_alone = False
+
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal is_alone
         if interruption.requested:
+            # The kernel, the shell and systemd may each say that a terminal is gone, by SIGHUP and by SIGTERM.
+            if number == signal.SIGHUP or is_alone:
+                is_alone = False
+                return
             raise KeyboardInterrupt
+        is_alone = number == signal.SIGHUP
         interruption.stop()
         # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
         words = "stopping: running trials save; once more to stop at once"
         threading.Thread(target=interruption.progress.note, args=(words,)).start()
 
     try:
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, handle) for number in heard}
     except ValueError:  # not the main thread, e.g. a notebook's worker: its owner handles signals
         previous = {}
-    interruption.takes_signals = bool(previous)
+    interruption.takes_signals = signal.SIGINT in previous
     try:
         yield
     finally:

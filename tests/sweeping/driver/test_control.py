@@ -85,7 +85,7 @@ def test_cancel_ends_at_once(tmp_path):
     assert not (tmp_path / "owner.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_stops_in_order_and_a_second_one_at_once(tmp_path, number):
     with owner(tmp_path / "once") as running:
         running.send_signal(number)
@@ -101,6 +101,32 @@ def test_one_signal_stops_in_order_and_a_second_one_at_once(tmp_path, number):
         code, said = running.end()
     assert code in (1, -signal.SIGINT)
     assert "left in order" not in said
+
+
+def test_a_lost_terminal_may_be_told_of_twice(tmp_path):
+    with owner(tmp_path) as running:
+        send_command(tmp_path, "pause")
+        running.read_until("paused; continue with")
+        running.send_signal(signal.SIGSTOP)
+        running.send_signal(signal.SIGTERM)
+        running.send_signal(signal.SIGHUP)
+        running.send_signal(signal.SIGCONT)
+        running.read_until("left in order")
+        assert running.end()[0] == 0
+
+
+def own_without_hearing(folder: Path, number: int) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    own_until_told(folder, None)
+
+
+def test_what_nohup_ignores_stays_ignored(tmp_path):
+    with forked(own_without_hearing, tmp_path, signal.SIGHUP) as running:
+        running.read_until("has begun")
+        running.send_signal(signal.SIGHUP)
+        send_command(tmp_path, "stop")
+        assert not any("once more" in line for line in running.read_until("left in order"))
+        assert running.end()[0] == 0
 
 
 def test_the_limit_of_time_stops_in_order_and_says_so(tmp_path):
