@@ -7,6 +7,7 @@ import signal
 from types import FrameType
 
 from raybert.errors import ExitCode
+from raybert.machine import limit_threads
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in the background of a script
     if is_heard:
         signal.signal(signal.SIGINT, _leave)
+    limit_threads()
     from raybert import cli
     from raybert.terminal.streams import keep_standard_streams
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -169,13 +170,33 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 
 def check_frame_path(path: Path, option: str) -> None:
-    """Refuse a file type that a table cannot be written as, before anything is computed.
+    """Refuse a file that a table cannot be written to, before anything is computed.
 
     Raises:
-        ConfigError: says which types there are.
+        ConfigError: says which types there are, or what is in the way.
     """
     if path.suffix not in _FRAME_WRITERS:
         raise ConfigError(f"{option}: must end in {', '.join(_FRAME_WRITERS)}, got '{path.name}'")
+    check_place(path, option)
+    if path.is_dir():
+        raise ConfigError(f"{option}: must be a file, got {path}, which is a folder")
+
+
+def check_place(place: Path, option: str) -> None:
+    """Refuse a place that cannot be made, or in which no file can be made; makes nothing.
+
+    Raises:
+        ConfigError: says what is in the way.
+    """
+    try:
+        place.exists()
+        there = next(path for path in place.absolute().parents if path.exists())
+    except OSError as error:  # of a path: too long, or one that this user may not even look at
+        raise ConfigError(f"{option}: must be a place that can be written, got {place} ({reason_of(error)})") from None
+    if not there.is_dir():
+        raise ConfigError(f"{option}: must be a place in a folder, got {place}, where {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option}: must be a place that can be written, got {place}, where {there} cannot be")
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
@@ -228,11 +249,58 @@ def is_whole_parquet(path: Path) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return where raybert keeps what it can make again: `RAYBERT_CACHE`, or ~/.cache/raybert."""
+    """Return where raybert keeps what it can make again: `RAYBERT_CACHE`, or raybert/ in the user's cache.
+
+    That is `XDG_CACHE_HOME`, where it is an absolute path (others are to be ignored, says its specification), or
+    ~/.cache.
+
+    Raises:
+        ConfigError: there is neither, nor a home folder.
+    """
     configured = os.environ.get("RAYBERT_CACHE")
-    if configured:
-        return Path(configured)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "raybert"
+    try:
+        if configured:
+            return Path(configured).expanduser().absolute()
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        return (base if base.is_absolute() else Path.home() / ".cache") / "raybert"
+    except RuntimeError:  # of pathlib
+        raise ConfigError(
+            "RAYBERT_CACHE: must name a folder where there is no home folder (HOME is not set, and user "
+            f"{os.getuid()} has none); set RAYBERT_CACHE=/path/to/folder"
+        ) from None
+
+
+def writable_cache() -> Path:
+    """Return `cache_folder()`, there and writable.
+
+    Raises:
+        ConfigError: it cannot be written; says why, and how to have another one.
+    """
+    folder = cache_folder()
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"RAYBERT_CACHE: must be a folder that can be written, got {folder} ({reason_of(error)}); set "
+            "RAYBERT_CACHE=/path/to/folder"
+        ) from None
+    return folder
+
+
+def reason_of(error: Exception) -> str:
+    """Return what the system says of an error, without the path that is named beside it."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and see that files can be made in it.
+
+    Raises:
+        OSError: they cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _ends_with_newline(path: Path) -> bool:

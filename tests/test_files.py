@@ -1,17 +1,23 @@
 """Files and folders that are whole or not there."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
+from raybert.errors import ConfigError
 from raybert.files import (
     append_json_line,
     atomic_folder,
+    cache_folder,
+    check_frame_path,
     content_key,
     json_digest,
     previous_folder,
     read_json,
     read_json_lines,
+    writable_cache,
     write_json_lines,
 )
 
@@ -114,3 +120,83 @@ def test_what_is_no_whole_mapping_is_read_as_nothing(tmp_path, content):
     assert read_json(path) is None
     path.write_text(json.dumps({"a": 1}))
     assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"RAYBERT_CACHE": "/a/b"}, "/a/b"),
+        ({"RAYBERT_CACHE": "~/b"}, "/home/someone/b"),
+        ({"RAYBERT_CACHE": "", "XDG_CACHE_HOME": "/x"}, "/x/raybert"),
+        ({"XDG_CACHE_HOME": ""}, "/home/someone/.cache/raybert"),
+        ({"XDG_CACHE_HOME": "relative/x"}, "/home/someone/.cache/raybert"),
+        ({"XDG_CACHE_HOME": "~/x"}, "/home/someone/.cache/raybert"),
+        ({}, "/home/someone/.cache/raybert"),
+    ],
+    ids=str,
+)
+def test_the_cache_is_where_the_environment_says(environment, folder, monkeypatch):
+    for name in ("RAYBERT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/someone", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(folder)
+
+
+def test_a_relative_cache_is_that_of_the_folder_in_which_the_command_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAYBERT_CACHE", "cache")
+    assert cache_folder() == tmp_path / "cache"
+
+
+def test_without_a_home_the_cache_must_be_named(monkeypatch):
+    for name in ("RAYBERT_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)  # who is in no list of users
+    with pytest.raises(
+        ConfigError, match=r"RAYBERT_CACHE: must name a folder .* user 54321 has none\); set RAYBERT_CACHE="
+    ):
+        cache_folder()
+
+
+def make_unwritable(path: Path) -> Path:
+    """A folder in the place of which there is a file: permissions mean nothing to root."""
+    path.write_text("a file")
+    return path
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYBERT_CACHE", str(make_unwritable(tmp_path / "file") / "cache"))
+    with pytest.raises(
+        ConfigError, match=r"RAYBERT_CACHE: must be a folder that can be written, got .*\(Not a directory\)"
+    ):
+        writable_cache()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("file/subset.csv", "must be a place in a folder, got {}/file/subset.csv, where {}/file is a file"),
+        (
+            "file/deeper/subset.csv",
+            "must be a place in a folder, got {}/file/deeper/subset.csv, where {}/file is a file",
+        ),
+        ("folder.csv", "must be a file, got {}/folder.csv, which is a folder"),
+        (
+            "locked/deeper/s.csv",
+            "must be a place that can be written, got {}/locked/deeper/s.csv, where {}/locked cannot be",
+        ),
+        ("long" * 100 + "/subset.csv", "must be a place that can be written, got "),
+    ],
+)
+def test_a_file_that_could_not_be_written_is_refused_before_the_work(path, words, tmp_path, monkeypatch):
+    make_unwritable(tmp_path / "file")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "locked").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and access(path, mode))
+    with pytest.raises(ConfigError) as refused:
+        check_frame_path(tmp_path / path, "output")
+    assert str(refused.value).startswith("output: " + words.replace("{}", str(tmp_path)))
+    check_frame_path(tmp_path / "new" / "subset.csv", "output")
+    assert not (tmp_path / "new").exists()

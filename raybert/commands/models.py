@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raybert.commands.arguments import Folder, folder_of
 from raybert.errors import ConfigError, SweepError
-from raybert.files import check_frame_path, write_frame
+from raybert.files import check_frame_path, check_place, write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +60,8 @@ def evaluate(
         >>> found.overall.loc["accuracy", "value"]
         0.756
     """
+    if output is not None:
+        check_place(Path(output) / "metrics", "output")
     from raybert.data.first_look import look_at_unseen
     from raybert.evaluation.find import find_target
 

@@ -13,7 +13,7 @@ from raybert.config import load_stored_config
 from raybert.data.chunked import ChunkedData
 from raybert.errors import ConfigError, ModelError, SweepError
 from raybert.evaluation.retrieval import explain_documents, strongest_chunks
-from raybert.files import cache_folder
+from raybert.files import writable_cache
 from raybert.models import load_model
 from raybert.models.iris import IrisClassifier
 from raybert.sweeping.folder.layout import SweepFolder
@@ -122,7 +122,7 @@ def _prepare(sweep: SweepFolder, trial: TrialFolder) -> Prepared:
     config = load_stored_config(trial.path / "config.yaml")
     fold = int(trial.result()["fold"])
     variant = Variant({}, config, fold)
-    prepared = prepare_variants([variant], cache_folder())
+    prepared = prepare_variants([variant], writable_cache())
     return embed_chunks_here(
         variant.data_key, prepared[variant.data_key], config, score_store(config, sweep, num_nodes=1)
     )

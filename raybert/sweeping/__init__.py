@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # `uv run` would be repeated in every worker, and the folder uploaded
     "TOKENIZERS_PARALLELISM": "false",  # in workers; the driver tokenizes with all cores
 }
 """Must be set before ray is imported, in the driver and in every worker."""

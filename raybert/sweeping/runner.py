@@ -49,7 +49,7 @@ def run_sweep(
         RaybertError: before anything was trained; what happens to trials is in the outcome instead.
     """
     # Plans, and a run of `raybert train` in its own process, need no Ray.
-    from raybert.sweeping.cluster.connect import check_resources, connected, starts_here
+    from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes, starts_here
     from raybert.sweeping.estimate.announce import announce_estimate
     from raybert.sweeping.phases.trial_runner import make_runner
 
@@ -60,6 +60,8 @@ def run_sweep(
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
         check_resources(config.resources, first_look, config.limits.max_nodes)
         opened = stack.enter_context(open_sweep(design, output, progress))
+        for note in environment_notes(address):
+            opened.progress.note(note)
         if retry is not None:
             forget_failures(opened.folder, [spec.trial_id for spec in opened.plan.trials], retry)
         # Ray's processes would take the cores that are probed; a GPU, or another machine, is reached through them.

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from raybert.errors import ResourceError
+from raybert.machine import count_cores
 from raybert.sweeping import ENVIRONMENT
-from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials, count_cores
+from raybert.sweeping.cluster.address import check_address, is_here
+from raybert.sweeping.cluster.quiet import quiet_backend
+from raybert.sweeping.cluster.token import check_token_file, have_token
+from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials
 
-__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "starts_here"]
+__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "environment_notes", "starts_here"]
+
+_OF_OTHER_CLUSTERS = ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK")
+"""Variables that a job or a shell has for another cluster; a Ray of its own would follow them."""
+_LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path."""
+_IN_SCRATCH = len("/raybert-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 
 
 @contextmanager
@@ -28,56 +40,142 @@ def connected(address: str | None) -> Iterator[Cluster]:
     A local Ray lives in a temporary folder that is deleted afterwards. Inside a process that is connected
     already, that connection is used and left alone.
 
+    Args:
+        address: `auto` or HOST:PORT; None or `local`: this machine, whatever `RAY_ADDRESS` says.
+
     Raises:
-        ResourceError: no cluster answers at the address.
+        ResourceError: no cluster answers at the address or it refuses us, or Ray cannot be started here.
     """
     if ray.is_initialized():
         yield _describe()
         return
-    scratch = Path(tempfile.mkdtemp(prefix="raybert-", dir=_short_temporary_folder())) if address is None else None
-    try:
-        _start(address, scratch)
+    with ExitStack() as stack:
+        if address is None or is_here(address):
+            scratch = _scratch_folder()
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            stack.callback(ray.shutdown)
+            _start(scratch)
+        else:
+            check_address(address)
+            stack.callback(ray.shutdown)
+            _join(address)
+        for name in ("ray.tune", "ray.train"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield _describe()
-    finally:
-        ray.shutdown()
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def starts_here(address: str | None) -> bool:
     """Tell whether `connected` would start a Ray of its own on this machine."""
-    return address is None and not ray.is_initialized()
+    return is_here(address) and not ray.is_initialized()
 
 
-def _start(address: str | None, scratch: Path | None) -> None:
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    with _handler_of_sigterm_kept():
-        if address is None:
-            ray.init(num_cpus=count_cores(), include_dashboard=False, _temp_dir=str(scratch), **common)
-        else:
-            try:
-                ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **common)
-            except (ConnectionError, ValueError) as error:
-                raise ResourceError(f"address {address}: no Ray cluster answers there: {error}") from None
-    for name in ("ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+def environment_notes(address: str | None) -> Iterator[str]:
+    """Yield what of the environment is not followed, which who set it should know."""
+    found = os.environ.get("RAY_ADDRESS")
+    if found and starts_here(address):
+        yield (
+            f"note: RAY_ADDRESS={found} is not used, Ray is started on this machine; --address auto "
+            "(Python: `address='auto'`) joins that cluster"
+        )
+
+
+def _start(scratch: Path) -> None:
+    """Start Ray on this machine.
+
+    Raises:
+        ResourceError: it does not start; says why.
+    """
+    check_token_file()
+    have_token()
+    try:
+        with _apart_from_other_clusters(), _ready():
+            ray.init(
+                address="local",
+                num_cpus=count_cores(),
+                include_dashboard=False,
+                _temp_dir=str(scratch),
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+    except _REFUSALS as error:
+        raise ResourceError(f"Ray cannot be started on this machine: {_first_line(error)}") from error
+
+
+def _join(address: str) -> None:
+    """Join a cluster that answers.
+
+    Raises:
+        ResourceError: it cannot be joined; says why.
+    """
+    environment: dict[str, Any] = {"env_vars": dict(ENVIRONMENT)}
+    try:
+        with _ready():
+            ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
+    except _REFUSALS as error:
+        raise ResourceError(
+            f"address: the Ray cluster at {address} cannot be joined: {_first_line(error)} (a sweep is driven from "
+            "one of its nodes, with the same versions of Ray and Python)"
+        ) from error
+
+
+_REFUSALS = (ConnectionError, OSError, RuntimeError, ValueError, RayError)
+"""What `ray.init` raises where it is not to be had."""
 
 
 @contextmanager
-def _handler_of_sigterm_kept() -> Iterator[None]:
-    """Keep the handler that a sweep has set: `ray.init` puts one in its place that exits at once."""
-    ours = signal.getsignal(signal.SIGTERM)
-    yield
-    if callable(ours) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ours)
+def _ready() -> Iterator[None]:
+    """Keep the handlers of signals that a sweep has set, and Ray's processes from dying with the terminal.
+
+    `ray.init` puts a handler of SIGTERM in the place of ours that exits at once. SIGHUP goes to all processes of a
+    terminal that is lost: ignored while Ray's are started, it is ignored by them, so that trials can save.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # the others cannot set handlers
+    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)} if is_main else {}
+    if is_main:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with quiet_backend():
+            yield
+    finally:
+        for number, handler in ours.items():
+            if callable(handler) or number == signal.SIGHUP:
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _apart_from_other_clusters() -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in _OF_OTHER_CLUSTERS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _scratch_folder() -> Path:
+    """Return a new folder for a Ray of its own, whose path is short enough for Ray's sockets.
+
+    Raises:
+        ResourceError: there is no such place that can be written.
+    """
+    room = _LONGEST_SOCKET - _IN_SCRATCH
+    places = dict.fromkeys(["/tmp", os.environ.get("TMPDIR") or "/tmp", "/var/tmp", "/dev/shm"])
+    for place in places:
+        if len(os.fsencode(os.path.abspath(place))) <= room:
+            try:
+                return Path(tempfile.mkdtemp(prefix="raybert-", dir=os.path.abspath(place)))
+            except OSError:
+                continue
+    raise ResourceError(
+        f"TMPDIR: Ray needs a folder that can be written and whose path has at most {room} characters, for its "
+        f"sockets, and none of {', '.join(places)} is one; set TMPDIR=/short/path"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _describe() -> Cluster:
     alive = [node for node in ray.nodes() if node["Alive"]]
     is_local = [node["NodeID"] for node in alive] == [ray.get_runtime_context().get_node_id()]
     return Cluster.of_nodes(tuple(dict(node["Resources"]) for node in alive), is_local=is_local)
-
-
-def _short_temporary_folder() -> str | None:
-    """Return /tmp where it is: Ray's socket paths have a limit of 107 bytes that deep folders break."""
-    return "/tmp" if Path("/tmp").is_dir() else None

@@ -59,10 +59,10 @@ class Interruption:
         self.requested = True
         self._tell_trials()
 
-    def give_up(self) -> None:
-        """End, and leave the folder to the owner that has taken over; the fence stops the trials."""
+    def give_up(self, why: str) -> None:
+        """End, and leave the folder to the owner that has taken over, if it is there; the fence stops trials."""
         self.requested = True
-        self.progress.note("stopping: another process has taken over the folder")
+        self.progress.note(f"stopping: {why}")
 
     def pause(self) -> None:
         """Ask to wait: running trials save, stop, and release their resources."""
@@ -107,10 +107,11 @@ class Interruption:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _tell_trials(self) -> None:
-        if self():
-            self.folder.stop_request.touch()
-        else:
+        if not self():
             self.folder.stop_request.unlink(missing_ok=True)
+            return
+        with contextlib.suppress(FileNotFoundError):  # the folder is gone, which trials see for themselves
+            self.folder.stop_request.touch()
 
 
 @contextlib.contextmanager

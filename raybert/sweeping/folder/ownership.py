@@ -14,7 +14,7 @@ from pathlib import Path
 import filelock
 
 from raybert.errors import SweepError, TrialError
-from raybert.files import read_json, write_json, write_text
+from raybert.files import check_writable, read_json, reason_of, write_json, write_text
 from raybert.polling import repeating
 
 SECONDS_BETWEEN_BEATS = 5.0
@@ -26,7 +26,7 @@ WAIT_FOR_WRITER_SECONDS = 60.0
 
 
 class Superseded(Exception):
-    """The sweep has a newer owner: this process must write nothing more."""
+    """The sweep has a newer owner, or its folder is gone: this process must write nothing more."""
 
 
 @dataclass(frozen=True)
@@ -100,36 +100,49 @@ def current_attempt(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def own(folder: Path, note: Callable[[str], None], lost: Callable[[], None] = lambda: None) -> Iterator[int]:
+def own(folder: Path, note: Callable[[str], None], lost: Callable[[str], None] = lambda _: None) -> Iterator[int]:
     """Own a results folder for the length of a `with` block, and yield the number of this owner.
 
     Args:
         folder: of the results; made if it does not exist.
         note: told whose place is taken.
-        lost: called once, from another thread, when another owner has taken this one's place meanwhile.
+        lost: called once, from another thread, when another owner has taken this one's place meanwhile, or the folder
+            has been deleted or moved away; says which.
 
     Raises:
-        SweepError: another process owns it; says which.
+        SweepError: another process owns it, or it cannot be written; says which.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / "lock")
     try:
+        check_writable(folder)
         lock.acquire(timeout=1)  # `raybert status` holds it for a moment
     except filelock.Timeout:
         raise _in_use(folder) from None
+    except (OSError, NotImplementedError) as error:
+        reason = f"{folder} ({reason_of(error)})"
+        raise SweepError(f"output: must be a folder that can be written, got {reason}; give another one") from None
     try:
         _take_over(folder, note)
-        owner = Owner.of_this_process(_next_attempt(folder))
+        owner, place = Owner.of_this_process(_next_attempt(folder)), _place_of(folder)
         write_text(folder / "attempt", str(owner.attempt))
         _write(owner, folder)
         try:
-            with _beating(folder, owner, lost):
+            with _beating(folder, owner, place, lost):
                 yield owner.attempt
         finally:
-            if current_attempt(folder) <= owner.attempt:
+            if current_attempt(folder) <= owner.attempt and _place_of(folder) == place:
                 (folder / "owner.json").unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def is_gone(folder: Path) -> bool:
+    """Tell whether a results folder that somebody owned has been deleted or moved away.
+
+    What writes into it still may make it anew; but not the lock, which its owner has open from the beginning, nor the
+    number of the owner.
+    """
+    return not (folder / "lock").exists() and not (folder / "attempt").exists()
 
 
 @dataclass(frozen=True)
@@ -145,13 +158,17 @@ class Fence:
     attempt: int | None = None
 
     def check(self) -> None:
-        """Pass, unless the sweep has a newer owner.
+        """Pass, unless the sweep has a newer owner, or its folder is gone.
 
         Raises:
-            Superseded: it has.
+            Superseded: so it is.
         """
-        if self.attempt is not None and current_attempt(self.folder) > self.attempt:
+        if self.attempt is None:
+            return
+        if current_attempt(self.folder) > self.attempt:
             raise Superseded(f"{self.folder}: owner {self.attempt} was replaced")
+        if is_gone(self.folder):
+            raise Superseded(f"{self.folder}: deleted or moved away")
 
 
 @contextlib.contextmanager
@@ -231,12 +248,15 @@ def _write(owner: Owner, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _beating(folder: Path, owner: Owner, lost: Callable[[], None]) -> Iterator[None]:
+def _beating(folder: Path, owner: Owner, place: tuple[int, int] | None, lost: Callable[[str], None]) -> Iterator[None]:
     """Touch `owner.json` again and again from a thread, and write it anew where it was lost."""
 
     def beat() -> bool:
         if current_attempt(folder) > owner.attempt:
-            lost()
+            lost("another process has taken over the folder")
+            return True
+        if _place_of(folder) != place:
+            lost("the results folder has been deleted or moved away")
             return True
         with contextlib.suppress(OSError):  # a full disk or a slow one must not end the sweep
             _beat_once(folder, owner)
@@ -244,6 +264,15 @@ def _beating(folder: Path, owner: Owner, lost: Callable[[], None]) -> Iterator[N
 
     with repeating(beat, SECONDS_BETWEEN_BEATS, "raybert-heartbeat"):
         yield
+
+
+def _place_of(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another one of the same name; None: it is not there."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _beat_once(folder: Path, owner: Owner) -> None:

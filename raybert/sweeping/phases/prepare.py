@@ -13,7 +13,7 @@ from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokeniz
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
-from raybert.files import cache_folder
+from raybert.files import writable_cache
 from raybert.models import (
     Encoder,
     load_backbone,
@@ -59,7 +59,7 @@ def prepare_plan(design: Design) -> tuple[Plan, dict[str, Prepared]]:
     Raises:
         RaybertError: anything that is wrong with the data, the encoder or the budgets.
     """
-    prepared = prepare_design(design, cache_folder())
+    prepared = prepare_design(design, writable_cache())
     return plan_sweep(design, facts_of_pools(prepared)), prepared
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.errors import ResourceError
+from raybert.machine import count_cores
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,6 @@ def check_here(config: RaybertConfig, address: str | None) -> None:
     """
     if address is None:
         check_resources(config.resources, this_machine(), config.limits.max_nodes)
-
-
-def count_cores() -> int:
-    """Return the CPU cores that this process may use: a container or a task set may allow fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def grown(cluster: Cluster, resources: ResourcesConfig, max_nodes: int | None) -> Cluster:

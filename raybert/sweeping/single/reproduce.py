@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raybert.errors import ExitCode, SweepError
-from raybert.files import cache_folder, read_json
+from raybert.files import cache_folder, read_json, writable_cache
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
@@ -171,7 +171,7 @@ def _prepare(stored: StoredSpec, run: SweepFolder) -> Prepared:
         SweepError: source, tokenizer or encoder are not what they were.
     """
     spec, config = stored.spec, stored.spec.config
-    prepared = prepare_variants([Variant(spec.grid, config, spec.fold)], cache_folder())
+    prepared = prepare_variants([Variant(spec.grid, config, spec.fold)], writable_cache())
     (ready,) = prepared.values()
     if spec.role == REFIT:
         ready = join_validation(config, ready)

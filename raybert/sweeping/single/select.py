@@ -11,12 +11,12 @@ import pandas as pd
 from raybert.config import RaybertConfig
 from raybert.display import html_frame, html_section
 from raybert.errors import ConfigError, Interrupted, ScoringError
-from raybert.files import cache_folder, content_key
+from raybert.files import content_key, writable_cache
 from raybert.selection.choose import select_from_pool
 from raybert.selection.compose import compose
 from raybert.selection.pool import Selection
 from raybert.selection.store import SignalRef
-from raybert.sweeping.cluster.connect import check_resources, connected
+from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.phases.opening import OpenSweep
@@ -82,7 +82,7 @@ def choose_subset(
         ScoringError: a run that it reads failed.
     """
     narrowed = narrow_to_one(config, strategy, seed)
-    path = cache_folder() / "select" / content_key(narrowed.config.model_dump(mode="json"))
+    path = writable_cache() / "select" / content_key(narrowed.config.model_dump(mode="json"))
     with owned_folder(path, progress) as (folder, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
@@ -122,6 +122,8 @@ def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[Signa
         return ()
     for run in opened.plan.trials:
         folder.trial(run.trial_id).forget_failure()
+    for note in environment_notes(address):
+        opened.progress.note(note)
     with connected(address) as cluster:
         check_resources(resources, cluster, opened.design.config.limits.max_nodes)
         runner = make_runner(opened, cluster)

@@ -9,6 +9,7 @@ import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.errors import ResourceError
+from raybert.machine import count_cores
 from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
@@ -17,7 +18,6 @@ from raybert.sweeping.phases.head import write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.narrow import narrow_to_one
-from raybert.sweeping.plan.placement import count_cores
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.single.held import is_finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,7 +43,8 @@ def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequ
         size = largest_fitting(lambda size: _fits(gradients, loss, parameters, longest, size), share)
     finally:
         set_generator_states(generators, gradients.device)
-    write_json(path, {"micro_batch_size": size})
+    with contextlib.suppress(OSError):  # it is found again, where the cache of this machine cannot be written
+        write_json(path, {"micro_batch_size": size})
     return size
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import signal
 import threading
 import time
@@ -127,6 +128,18 @@ def test_what_nohup_ignores_stays_ignored(tmp_path):
         send_command(tmp_path, "stop")
         assert not any("once more" in line for line in running.read_until("left in order"))
         assert running.end()[0] == 0
+
+
+def test_a_folder_that_is_deleted_ends_the_sweep_by_its_own_line(tmp_path):
+    folder = tmp_path / "run"
+    with owner(folder) as running:
+        shutil.rmtree(folder)
+        running.send_signal(signal.SIGINT)
+        code, said = running.end()
+    assert code == 1
+    assert "SweepError: " in said
+    assert "the results folder was deleted or moved away while a process worked in it" in said
+    assert not folder.exists()
 
 
 def test_the_limit_of_time_stops_in_order_and_says_so(tmp_path):

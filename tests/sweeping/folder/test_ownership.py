@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import queue
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -140,15 +142,50 @@ def test_an_owner_that_is_replaced_in_the_middle_of_a_beat_leaves_the_files_of_t
 
 def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "SECONDS_BETWEEN_BEATS", 0.02)
-    told = threading.Event()
-    with own(tmp_path, print, lost=told.set):
+    told: queue.Queue[str] = queue.Queue()
+    with own(tmp_path, print, lost=told.put):
         (tmp_path / "attempt").write_text("2")
         leave_owner(tmp_path, attempt=2)
-        assert told.wait(10)
+        assert told.get(timeout=10) == "another process has taken over the folder"
     assert read_owner(tmp_path).attempt == 2, "the newer owner's file was deleted"
 
 
+<<<<<<< HEAD
 @pytest.mark.slow
+=======
+@pytest.mark.parametrize("then", ["deleted", "moved", "made anew"])
+def test_an_owner_whose_folder_is_gone_is_told_once_and_makes_no_other(then, tmp_path, monkeypatch):
+    monkeypatch.setattr(ownership, "SECONDS_BETWEEN_BEATS", 0.02)
+    told: queue.Queue[str] = queue.Queue()
+    folder = tmp_path / "run"
+    with own(folder, print, lost=told.put) as attempt:
+        Fence(folder, attempt).check()
+        folder.rename(tmp_path / "elsewhere")
+        if then == "deleted":
+            shutil.rmtree(tmp_path / "elsewhere")
+        if then == "made anew":
+            folder.mkdir()
+            leave_owner(folder, attempt=1)
+        assert told.get(timeout=10) == "the results folder has been deleted or moved away"
+        with pytest.raises(Superseded, match="deleted or moved away"):
+            Fence(folder, attempt).check()
+    assert folder.exists() == (then == "made anew")
+    if then == "made anew":
+        assert (folder / "owner.json").exists(), "the other owner's file was deleted"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("file", "File exists"), ("file/run", "Not a directory"), ("long" * 100, "File name too long")]
+)
+def test_a_place_that_cannot_hold_results_is_one_line(path, reason, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    words = rf"output: must be a folder that can be written, got .* \({reason}\); give"
+    with pytest.raises(SweepError, match=words), own(tmp_path / path, print):
+        pass
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+>>>>>>> 38a0195 (Look at a cluster before joining it, and start Ray on any machine)
 def test_a_trial_waits_for_the_process_that_a_killed_sweep_left_behind(tmp_path):
     with process(take_pen, tmp_path) as survivor:
         threading.Timer(0.3, survivor.send_signal, [signal.SIGKILL]).start()

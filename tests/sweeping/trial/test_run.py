@@ -135,7 +135,7 @@ def test_a_failure_is_recorded_with_its_traceback_and_a_result_is_never_made_twi
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster, prepared, tmp_path):
+def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster, prepared, tmp_path, capfd):
     import ray
 
     from raybert.models import load_backbone
@@ -153,6 +153,7 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     progress = []
     arguments = ([job], {"data": ray.put(scoring_data)}, store)
     assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=progress.append)
+    assert "MapWorker" not in capfd.readouterr().err  # Ray warns of every actor of the pool, past Python
     model = load_backbone(prepared.encoder)
     plain = Inference(model, prepared.data, "fp32").embeddings(prepared.data.train)
     np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)

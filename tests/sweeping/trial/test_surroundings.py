@@ -34,6 +34,7 @@ from tests.sweeping.planning import plan_of
 
 @pytest.fixture
 def surroundings(tmp_path):
+    (tmp_path / "attempt").write_text("3")
     sweep = SweepFolder(tmp_path, attempt=3)
     return TrialSurroundings(sweep.trial("t"), sweep.stop_request, sweep.fence, total_steps=100)
 
@@ -126,6 +127,7 @@ def test_a_trial_of_an_earlier_owner_stops_at_its_next_look_and_writes_nothing_m
 @pytest.mark.slow
 def test_a_replaced_trial_ends_as_stopped_without_a_word(prepared, tmp_path):
     folder, spec = SweepFolder(tmp_path, attempt=1), spec_of(prepared)
+    (tmp_path / "attempt").write_text("1")
 
     def replace_owner(row):
         (tmp_path / "attempt").write_text("2")

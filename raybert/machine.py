@@ -1,0 +1,68 @@
+"""What this process may use of its machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def count_cores(root: Path = Path("/")) -> int:
+    """Return the CPU cores that this process may use: a container or a task set may allow fewer than there are.
+
+    Of a quota that is no whole number (`docker run --cpus 1.5`) the part is left out: who uses it up, waits.
+
+    Args:
+        root: of the file system.
+    """
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([seen, *(int(quota) for quota in _quotas(root))]))
+
+
+def limit_threads() -> None:
+    """Let numerical libraries that are not imported yet use as many threads as there are cores, not as are seen."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count_cores() < seen:
+        os.environ.setdefault("OMP_NUM_THREADS", str(count_cores()))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the CPU quotas of the control groups that this process is in, in cores."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            for folder in _and_above(root / "sys/fs/cgroup", path):
+                yield from _quota(_words(folder / "cpu.max"))
+        elif "cpu" in controllers.split(","):
+            for folder in _and_above(root / "sys/fs/cgroup" / controllers, path):
+                yield from _quota([*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")])
+
+
+def _and_above(mount: Path, path: str) -> list[Path]:
+    """Return the folder of a group and those above it, whose quotas hold for it, too.
+
+    In a container the path may be that of the host, while the mount shows the container's own group as its root.
+    """
+    group = mount / path.strip("/")
+    return [group, *(parent for parent in group.parents if parent.is_relative_to(mount))]
+
+
+def _quota(words: list[str]) -> Iterator[float]:
+    """Yield a quota in cores, if there is one: microseconds of `max` or -1 are none."""
+    try:
+        quota, period = map(int, words)
+    except ValueError:
+        return
+    if quota > 0 and period > 0:
+        yield quota / period
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except OSError:
+        return []

@@ -1,0 +1,139 @@
+"""Looking at the address of a cluster before it is joined: `ray.init` tries a dead one for a quarter of an hour."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # of Cython; see `_ask`
+from ray.exceptions import AuthenticationError
+
+from raybert.errors import ResourceError
+from raybert.sweeping.cluster.quiet import cxx_lines_kept
+from raybert.sweeping.cluster.token import check_token_file, token_is_here
+
+SECONDS_TO_CONNECT = 5.0
+"""Until a machine has taken a connection; one that is there takes milliseconds."""
+SECONDS_TO_ANSWER = 15.0
+"""Until the head of a cluster has said its name; one that is there takes milliseconds."""
+LOCAL = "local"
+"""The address of no cluster: Ray is started on this machine, whatever the environment says."""
+
+
+def is_here(address: str | None) -> bool:
+    """Tell whether an address asks for a Ray of its own on this machine."""
+    return address is None or address == LOCAL
+
+
+def check_address(address: str) -> None:
+    """Refuse an address at which no cluster answers, or one that asks for another token, within seconds.
+
+    Raises:
+        ResourceError: says which of both it is, and how to go on.
+    """
+    host, port = _find(address)
+    check_token_file()
+    logging.getLogger(maybe_enable_token_auth_if_token_available.__module__).setLevel(logging.ERROR)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` does on a node that joins
+    try:
+        socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise ResourceError(
+            f"address: no Ray cluster answers at {_named(address, host, port)} ({reason}); see `ray status` on its "
+            "head, or leave `address` out to run on this machine"
+        ) from None
+    _ask(address, host, port)
+
+
+def _find(address: str) -> tuple[str, int]:
+    """Return the host and the port of a cluster's head.
+
+    Raises:
+        ResourceError: the address is none, or `auto` finds no cluster.
+    """
+    if "://" in address:
+        raise ResourceError(
+            f"address: must be auto, local or HOST:PORT, got {address}: a sweep is driven from a node of the cluster, "
+            "not through Ray Client; run raybert there with `--address auto`, or as a job (`ray job submit`)"
+        )
+    try:
+        found = canonicalize_bootstrap_address(address) or ""
+        host, _, port = found.rpartition(":")
+        return host.strip("[]"), int(port)
+    except ConnectionError:
+        raise ResourceError(
+            f"address: {address} finds no Ray cluster on this machine; start one with `ray start --head`, or leave "
+            "`address` out to run on this machine alone"
+        ) from None
+    except (ValueError, OSError) as error:
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise ResourceError(
+            f"address: must be auto, local or HOST:PORT of a Ray cluster, got {address!r}{reason}"
+        ) from None
+
+
+def _ask(address: str, host: str, port: int) -> None:
+    """Ask the head of a cluster for its name.
+
+    There is no public call with a limit of time: this is what `ray.init` does first, and up to twenty times.
+
+    Raises:
+        ResourceError: it does not tell, or only those who have its token.
+    """
+    where = _named(address, host, port)
+    if _is_token_wanted() and not token_is_here():
+        raise ResourceError(f"address: RAY_AUTH_MODE=token asks for a token to join {where}, but {_WITHOUT_TOKEN}")
+    answers: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            GcsClient(address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            answers.append(None)
+        except Exception as error:  # whatever it is, it is the answer
+            answers.append(error)
+
+    thread = threading.Thread(target=ask, name="raybert-ask-cluster", daemon=True)
+    with cxx_lines_kept():
+        thread.start()
+        thread.join(SECONDS_TO_ANSWER)
+    if not answers:
+        raise ResourceError(
+            f"address: what answers at {where} is no Ray cluster, or its head hangs (nothing within "
+            f"{SECONDS_TO_ANSWER:.0f} s); the port is that of `ray start --head`, by default 6379"
+        )
+    if isinstance(answers[0], AuthenticationError):
+        raise ResourceError(f"address: the Ray cluster at {where} {_refusal()}")
+    if answers[0] is not None:
+        reason = str(answers[0]).splitlines()[0]
+        raise ResourceError(f"address: the Ray cluster at {where} cannot be joined: {reason}")
+
+
+_WITHOUT_TOKEN = (
+    "there is none here; copy ~/.ray/auth_token of its head to this machine, or set RAY_AUTH_TOKEN (or "
+    "RAY_AUTH_TOKEN_PATH)"
+)
+
+
+def _refusal() -> str:
+    if not token_is_here():
+        return f"asks for a token, and {_WITHOUT_TOKEN}"
+    if not _is_token_wanted():
+        return f"asks for a token, which RAY_AUTH_MODE={os.environ.get('RAY_AUTH_MODE')} keeps back; unset that"
+    source = next((name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)), None)
+    return (
+        f"refuses the token of this machine ({source or '~/.ray/auth_token'}): it must be that of its head, which "
+        "`ray get-auth-token` prints there"
+    )
+
+
+def _named(address: str, host: str, port: int) -> str:
+    return f"{host}:{port} ({address})" if address == "auto" else address
+
+
+def _is_token_wanted() -> bool:
+    return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"

@@ -1,0 +1,236 @@
+"""What is said of a cluster that cannot be joined, and where a Ray of one's own lives; no Ray is started here."""
+
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from ray.exceptions import AuthenticationError
+
+from raybert.errors import ResourceError
+from raybert.sweeping.cluster import address as addresses
+from raybert.sweeping.cluster import connect, quiet, token
+from raybert.sweeping.cluster.address import check_address
+from raybert.sweeping.cluster.connect import connected, environment_notes, starts_here
+
+
+@pytest.fixture(autouse=True)
+def _not_connected(monkeypatch):
+    """A process of its own: not the one that is connected to the Ray of the session."""
+    monkeypatch.setattr(connect.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(connect.ray, "shutdown", lambda: None)
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(addresses, "maybe_enable_token_auth_if_token_available", _enable_nothing)
+
+
+def _enable_nothing(*, warn_if_disabled: bool) -> bool:
+    return False
+
+
+@contextlib.contextmanager
+def listener():
+    with socket.create_server(("", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def refusal(address: str) -> str:
+    with pytest.raises(ResourceError) as refused:
+        check_address(address)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_an_address_at_which_nothing_listens_is_refused_at_once():
+    with listener() as address:
+        pass
+    assert f"no Ray cluster answers at {address} (Connection refused)" in refusal(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("ray://head:10001", "not through Ray Client; run raybert there with `--address auto`"),
+        ("head", "must be auto, local or HOST:PORT of a Ray cluster, got 'head'"),
+        ("", "must be auto, local or HOST:PORT of a Ray cluster, got ''"),
+        ("head.invalid:6379", "no Ray cluster answers at head.invalid:6379"),
+    ],
+)
+def test_what_is_no_address_is_said(address, words):
+    assert words in refusal(address)
+
+
+def test_an_address_where_something_else_answers_is_refused_within_its_limit(monkeypatch):
+    silence = threading.Event()
+    monkeypatch.setattr(addresses, "SECONDS_TO_ANSWER", 0.1)
+    monkeypatch.setattr(addresses, "GcsClient", lambda address: silence.wait())
+    with listener() as address:
+        assert f"what answers at {address} is no Ray cluster, or its head hangs" in refusal(address)
+    silence.set()
+
+
+def test_auto_without_a_cluster_is_said(monkeypatch):
+    def find(address):
+        raise ConnectionError("Could not find any running Ray instance")
+
+    monkeypatch.setattr(addresses, "canonicalize_bootstrap_address", find)
+    assert "auto finds no Ray cluster on this machine; start one with `ray start --head`" in refusal("auto")
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_here", "words"),
+    [
+        ({}, False, "asks for a token, and there is none here; copy ~/.ray/auth_token of its head"),
+        ({}, True, "asks for a token, which RAY_AUTH_MODE=None keeps back"),
+        ({"RAY_AUTH_MODE": "disabled"}, True, "asks for a token, which RAY_AUTH_MODE=disabled keeps back; unset that"),
+        ({"RAY_AUTH_MODE": "token"}, True, "refuses the token of this machine (~/.ray/auth_token)"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x"}, True, "refuses the token of this machine (RAY_AUTH_TOKEN)"),
+        ({"RAY_AUTH_MODE": "token"}, False, "RAY_AUTH_MODE=token asks for a token to join"),
+    ],
+)
+def test_a_cluster_that_refuses_us_is_told_from_one_that_is_not_there(environment, is_here, words, monkeypatch):
+    def refuse(*, address):
+        raise AuthenticationError("InvalidAuthToken: Authentication token is missing or incorrect")
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(addresses, "GcsClient", refuse)
+    monkeypatch.setattr(addresses, "token_is_here", lambda: is_here)
+    with listener() as address:
+        said = refusal(address)
+    assert words in said
+    assert "no Ray cluster answers" not in said
+
+
+@pytest.mark.parametrize("content", [None, "", "  \n"])
+def test_a_file_that_holds_no_token_is_refused_before_ray_ends_the_process(content, tmp_path, monkeypatch):
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+    with pytest.raises(ResourceError, match=f"RAY_AUTH_TOKEN_PATH: must name a file .* got {path}"):
+        token.check_token_file()
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What `ray.init` is given, and the environment in which it is called."""
+    calls = []
+
+    def init(**given):
+        calls.append((given, dict(os.environ), signal.getsignal(signal.SIGHUP)))
+        raise RuntimeError("Failed to start GCS. Last 2 lines of error files:\nmore")
+
+    monkeypatch.setattr(connect.ray, "init", init)
+    monkeypatch.setattr(connect, "have_token", lambda: None)
+    return calls
+
+
+@pytest.mark.parametrize("address", [None, "local"])
+def test_without_an_address_ray_is_started_here_whatever_the_environment_says(address, started, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    handler = signal.getsignal(signal.SIGHUP)
+    assert starts_here(address)
+    with (
+        pytest.raises(ResourceError, match=r"Ray cannot be started on this machine: Failed to start GCS. Last 2 lines"),
+        connected(address),
+    ):
+        pass
+    ((given, environment, on_hangup),) = started
+    assert given["address"] == "local"
+    assert not {"RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"} & environment.keys()
+    assert environment["RAY_BACKEND_LOG_LEVEL"] == "fatal"
+    assert "RAY_BACKEND_LOG_LEVEL" not in os.environ
+    assert os.environ["RAY_ADDRESS"] == "127.0.0.1:1"
+    assert on_hangup is signal.SIG_IGN  # which Ray's processes inherit: a lost terminal does not end them
+    assert signal.getsignal(signal.SIGHUP) is handler
+    assert not Path(given["_temp_dir"]).exists()
+
+
+def test_an_address_in_the_environment_that_is_not_used_is_said(monkeypatch):
+    assert not list(environment_notes(None))
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    (note,) = environment_notes(None)
+    assert note.startswith("note: RAY_ADDRESS=head:6379 is not used, Ray is started on this machine; --address auto")
+    assert not list(environment_notes("auto"))
+
+
+def test_a_cluster_that_answers_and_cannot_be_joined_is_one_line(started, monkeypatch):
+    monkeypatch.setattr(connect, "check_address", lambda address: None)
+    with (
+        pytest.raises(ResourceError, match=r"the Ray cluster at head:6379 cannot be joined: Failed to start GCS.* \(a"),
+        connected("head:6379"),
+    ):
+        pass
+
+
+def only_in(monkeypatch, *writable: str) -> None:
+    """Let folders be made in some places only."""
+    make = tempfile.mkdtemp
+
+    def mkdtemp(prefix, dir):
+        if dir not in writable:
+            raise PermissionError(13, "Permission denied")
+        return make(prefix=prefix)
+
+    monkeypatch.setattr(connect.tempfile, "mkdtemp", mkdtemp)
+
+
+def test_a_ray_lives_in_tmp_however_long_the_temporary_folder_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 20)))
+    only_in(monkeypatch, "/tmp")
+    connect._scratch_folder().rmdir()
+
+
+@pytest.mark.parametrize("place", ["/scratch", "/var/tmp", "/dev/shm"])
+def test_where_tmp_cannot_be_written_it_lives_elsewhere(place, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    only_in(monkeypatch, place)
+    connect._scratch_folder().rmdir()
+
+
+@pytest.mark.parametrize("temporary", ["/no/such", "/" + "long" * 20])
+def test_where_no_short_place_can_be_written_that_is_one_line(temporary, monkeypatch):
+    monkeypatch.setenv("TMPDIR", temporary)
+    only_in(monkeypatch, "/" + "long" * 20)
+    with pytest.raises(ResourceError, match=r"TMPDIR: Ray needs a folder .* at most 2\d characters, .* set TMPDIR="):
+        connect._scratch_folder()
+
+
+def test_a_token_is_made_where_there_is_none_and_nothing_is_written_home(monkeypatch, tmp_path):
+    class Loader:
+        is_read = True
+
+        def has_token(self, ignore_auth_mode):
+            return False
+
+        def reset_cache(self):
+            self.is_read = False
+
+    loader = Loader()
+    monkeypatch.setattr(token, "AuthenticationTokenLoader", type("Loaders", (), {"instance": lambda: loader}))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    token.have_token()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    assert not loader.is_read
+
+
+def test_what_is_written_by_number_is_kept_and_not_shown(capfd):
+    with quiet.quiet_backend() as said:
+        os.write(2, b"core_worker.cc: MapWorker\n")
+    os.write(2, b"shown\n")
+    assert capfd.readouterr().err == "shown\n"
+    assert said.closed
+
+
+def test_who_sets_the_level_of_rays_log_sees_it(capfd, monkeypatch):
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "debug")
+    with quiet.quiet_backend():
+        assert os.environ["RAY_BACKEND_LOG_LEVEL"] == "debug"
+        os.write(2, b"shown\n")
+    assert capfd.readouterr().err == "shown\n"

@@ -1,0 +1,81 @@
+"""The cores that a process may use: those of its task set, and no more than the quotas of its control groups."""
+
+import os
+
+import pytest
+
+from raybert import machine
+from raybert.machine import count_cores, limit_threads
+
+
+def system(root, groups: str, **files: str):
+    """A file system with the control groups of this process and the files of a hierarchy."""
+    for name, text in {"proc/self/cgroup": groups, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _eight_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8))
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "max 100000\n"}, 8),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "3200000 100000\n"}, 8),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "torn"}, 8),
+        ("0::/\n", {}, 8),
+        # the limit of a slice above it holds, too
+        (
+            "0::/system.slice/job\n",
+            {
+                "sys/fs/cgroup/system.slice/cpu.max": "300000 100000",
+                "sys/fs/cgroup/system.slice/job/cpu.max": "max 100000",
+            },
+            3,
+        ),
+        # in a container without a name space of its own the path is the host's
+        ("0::/docker/abc\n", {"sys/fs/cgroup/cpu.max": "400000 100000"}, 4),
+        (
+            "5:memory:/\n3:cpu,cpuacct:/docker/abc\n",
+            {
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "250000",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            2,
+        ),
+        (
+            "1:cpu:/\n",
+            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
+            8,
+        ),
+    ],
+)
+def test_a_quota_counts_in_whole_cores(groups, files, cores, tmp_path):
+    assert count_cores(system(tmp_path, groups, **files)) == cores
+
+
+def test_without_control_groups_the_task_set_counts(tmp_path):
+    assert count_cores(tmp_path) == 8
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(2, "2"), (8, None)])
+def test_libraries_take_as_many_threads_as_there_are_cores(cores, threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "count_cores", lambda: cores)
+    limit_threads()
+    assert os.environ.get("OMP_NUM_THREADS") == threads
+
+
+def test_who_sets_the_threads_has_them(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.setattr(machine, "count_cores", lambda: 2)
+    limit_threads()
+    assert os.environ["OMP_NUM_THREADS"] == "5"
