@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-Style = Literal["", "good", "bad", "dim"]
+Style = Literal["", "good", "bad", "dim", "strong"]
 
-_CSS = {"": "", "good": "color:#1a7f37", "bad": "color:#cf222e", "dim": "opacity:0.6"}
+_CSS = {"": "", "good": "color:#1a7f37", "bad": "color:#cf222e", "dim": "opacity:0.6", "strong": "font-weight:bold"}
 _CELL = "padding:0.15em 0.7em 0.15em 0;border:none;background:none"
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+from raybert.files import cache_folder
 
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables would fight with ours for the terminal
@@ -21,4 +24,20 @@ ENVIRONMENT = {
 }
 """Must be set before ray is imported, in the driver and in every worker."""
 
+NOBODYS_HOME = "/nonexistent"
+"""Where Debian puts those who have none."""
+
+
+def _have_home() -> None:
+    """Give this process a home folder where it has none (a container's user): Ray Tune cannot be imported without.
+
+    That is the cache, which has to be named then; else one that nobody can write, which is said where it is needed.
+    """
+    try:
+        Path.home()
+    except RuntimeError:  # of pathlib
+        os.environ["HOME"] = str(cache_folder() if os.environ.get("RAYBERT_CACHE") else NOBODYS_HOME)
+
+
+_have_home()
 os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})

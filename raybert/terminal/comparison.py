@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from rich.console import Console, ConsoleOptions, Group
-from rich.table import Table
+from rich.console import Console, Group
 from rich.text import Text
 
 from raybert.analysis.results.comparison import comparison_lines
 from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.sweep import Sweep
-from raybert.display import TextTable
 from raybert.terminal.console import command_again, relative, say
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table
-
-_NAME = 18
-"""Letters below which names are not folded."""
-_STYLES = {"": "", "good": "green", "bad": "red", "dim": "dim"}
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A table of words in as many of its columns as the terminal is wide; names are folded before values are cut."""
-
-    table: TextTable
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        fitting = self.table.within(options.max_width)
-        fits = sum(fitting.widths()) + len(fitting.columns) - 1 <= options.max_width
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-        for number, column in enumerate(fitting.columns):
-            if number in fitting.left:
-                table.add_column(column, overflow="fold", min_width=min(_NAME, fitting.widths()[number]))
-            else:
-                table.add_column(column, justify="right", no_wrap=fits)
-        for row in fitting.rows:
-            styles = dict(row.styles)
-            cells = (Text(cell, _STYLES[styles.get(number, "")]) for number, cell in enumerate(row.cells))
-            table.add_row(*cells, style=_STYLES[row.style])
-        yield table
+from raybert.terminal.table import FittingTable
 
 
 def summary_table(sweep: Sweep) -> Group:
     """Return the comparison as `Sweep.comparison` has it, then what is to say of it."""
     lines = [*comparison_lines(sweep.summary, sweep.best()), *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison()
-    shown = [_Shown(table)] if table.rows else []  # no header over nothing
+    shown = [FittingTable(table)] if table.rows else []  # no header over nothing
     return Group(*shown, *(Text(line, style="dim") for line in lines))
 
 

@@ -16,9 +16,13 @@ from rich.console import Console
 def live_or_plain(
     live: Callable[[Console], AbstractContextManager[Any]], plain: Callable[[Console], Any]
 ) -> AbstractContextManager[Any]:
-    """Return the live view where standard output is a terminal, else the plain one."""
+    """Return the live view where standard output is a terminal that can draw in place, else the plain one.
+
+    `FORCE_COLOR` makes rich take a file for a terminal, to which only its colours belong.
+    """
     console = Console()
-    return live(console) if console.is_terminal else contextlib.nullcontext(plain(console))
+    is_drawn = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+    return live(console) if is_drawn else contextlib.nullcontext(plain(console))
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
+from raybert.display import Row, TextTable
 from raybert.sweeping.preview import PlannedSweep
 from raybert.terminal.console import say
+from raybert.terminal.table import FittingTable
 
 
 def print_plan(planned: PlannedSweep) -> None:
@@ -18,26 +19,26 @@ def print_plan(planned: PlannedSweep) -> None:
         say(Console(), line)
 
 
-def _plan_table(planned: PlannedSweep) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for column in ("strategy", "budget", "steps", "trials", "examples trained on", "signals"):
-        table.add_column(column, justify="left" if column in ("strategy", "signals") else "right")
-    rows = planned.table
-    for label, budget, steps, count, seen, signals in rows.itertuples(index=False, name=None):
-        table.add_row(label, f"{budget:,}", f"{steps:,}", str(count), f"{seen:,}", signals)
-    total, seen = rows["num_trials"].sum(), rows["examples_seen"].sum()
-    table.add_row("total", "", "", str(total), f"{seen:,}", "", style="bold")
-    return table
+def _plan_table(planned: PlannedSweep) -> FittingTable:
+    columns = ("strategy", "budget", "steps", "trials", "examples trained on", "signals")
+    found = planned.table
+    rows = [
+        Row((label, f"{budget:,}", f"{steps:,}", str(count), f"{seen:,}", signals))
+        for label, budget, steps, count, seen, signals in found.itertuples(index=False, name=None)
+    ]
+    total, seen = found["num_trials"].sum(), found["examples_seen"].sum()
+    rows.append(Row(("total", "", "", str(total), f"{seen:,}", ""), "strong"))
+    return FittingTable(TextTable(columns, tuple(rows), left=frozenset({0, 5}), spare=(4, 5, 2, 1)), gap=1)
 
 
-def _search_table(planned: PlannedSweep) -> Table:
+def _search_table(planned: PlannedSweep) -> FittingTable:
     """Return a row per arm: what is searched before the trials above, each run finished."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for column in ("search", "suggestions", "seeds", "steps", "examples trained on", "keys"):
-        table.add_column(column, justify="left" if column in ("search", "keys") else "right")
-    rows = planned.search
-    for name, *counts, num_keys in rows.itertuples(index=False, name=None):
-        table.add_row(name, *(f"{count:,}" for count in counts), str(num_keys))
-    runs, seen = rows["num_suggestions"].sum(), rows["examples_seen"].sum()
-    table.add_row("at most", f"{runs:,}", "", "", f"{seen:,}", "", style="bold")
-    return table
+    columns = ("search", "suggestions", "seeds", "steps", "examples trained on", "keys")
+    found = planned.search
+    rows = [
+        Row((name, *(f"{count:,}" for count in counts), str(num_keys)))
+        for name, *counts, num_keys in found.itertuples(index=False, name=None)
+    ]
+    runs, seen = found["num_suggestions"].sum(), found["examples_seen"].sum()
+    rows.append(Row(("at most", f"{runs:,}", "", "", f"{seen:,}", ""), "strong"))
+    return FittingTable(TextTable(columns, tuple(rows), left=frozenset({0, 5}), spare=(4, 5, 3, 2)), gap=1)

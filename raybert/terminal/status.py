@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
+from raybert.display import Row, TextTable
 from raybert.sweeping.driver.status import SweepStatus, status_lines
+from raybert.terminal.table import FittingTable
 
 
 def print_status(status: SweepStatus) -> None:
@@ -14,13 +15,10 @@ def print_status(status: SweepStatus) -> None:
     for line in status_lines(status):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if status.strategies:
-        table = Table(box=None, padding=(0, 1), header_style="bold")
         states = ("complete", "running", "failed", "pruned", "pending")
-        for column in ("strategy", *states):
-            table.add_column(column, justify="left" if column == "strategy" else "right")
-        for label, counts in status.strategies.items():
-            table.add_row(label, *(str(counts.get(state) or "") for state in states))
-        console.print(table)
+        counted = status.strategies.items()
+        rows = tuple(Row((label, *(str(counts.get(state) or "") for state in states))) for label, counts in counted)
+        console.print(FittingTable(TextTable(("strategy", *states), rows, spare=(4, 2, 5, 3)), gap=1))
     for group in status.errors:
         count = f"{len(group.failures)} trial{'s' if len(group.failures) > 1 else ''}"
         text = f"failed ({count}, {group.kind}): {group.message}"

@@ -9,13 +9,14 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain
+from raybert.terminal.table import FittingTable
 
 _SECONDS_BETWEEN_SCORING_LINES = 5
 
@@ -65,6 +66,7 @@ class LiveProgress(Progress):
         self._phase = ""
         self._scoring = ""
         self._tallies: Mapping[str, SearchCounts] = {}
+        self._is_over = False
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._console = console
 
@@ -73,6 +75,8 @@ class LiveProgress(Progress):
         return self
 
     def __exit__(self, *_: object) -> None:
+        # It is drawn once more as it stops, in full length, and what has left the screen cannot be taken away.
+        self._is_over = True
         self._live.stop()
 
     def follow(self, tally: Tally) -> None:
@@ -83,7 +87,7 @@ class LiveProgress(Progress):
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         if status == "failed":
-            self.note(f"{spec.label} {spec.replicate} {spec.trial_id}: failed {message}")
+            self.note(f"{self._tally.name_of(spec)} {spec.replicate} {spec.trial_id}: failed {message}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         self._scoring = f"{rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s"
@@ -95,6 +99,8 @@ class LiveProgress(Progress):
         self._console.print(text, markup=False, highlight=False)
 
     def _render(self) -> Group:
+        if self._is_over:
+            return Group()
         title = Text(f"{self._phase}  {clock(self._tally.elapsed_seconds)}{left_words(self._tally)}", style="bold")
         if self._tallies:
             return Group(title, search_counts_table(self._tallies))
@@ -103,33 +109,24 @@ class LiveProgress(Progress):
         return Group(title, *([Text(self._scoring)] if self._scoring else []), table)
 
 
-def _counts_table(tally: Tally) -> Table:
+def _counts_table(tally: Tally) -> FittingTable:
     """Return a row per strategy: trials by status, and the best value."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("strategy", no_wrap=True)
-    for column in ("done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip()):
-        table.add_column(column, justify="right")
+    columns = ("strategy", "done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip())
+    rows = []
     for label in dict.fromkeys(spec.label for spec in tally.trials.values()):
         counts = tally.counts(label)
         best = f"{tally.best[label]:.3f}" if label in tally.best else ""
-        table.add_row(
-            label,
-            str(counts["complete"]),
-            str(counts["running"] or ""),
-            Text(str(counts["failed"] or ""), style="red"),
-            str(sum(counts.values())),
-            best,
-        )
-    return table
+        numbers = (str(counts["complete"]), *(str(counts[state] or "") for state in ("running", "failed")))
+        rows.append(Row((label, *numbers, str(sum(counts.values())), best), styles=((3, "bad"),)))
+    return FittingTable(TextTable(columns, tuple(rows), spare=(5, 2, 3)), gap=1)
 
 
-def search_counts_table(tallies: Mapping[str, SearchCounts]) -> Table:
+def search_counts_table(tallies: Mapping[str, SearchCounts]) -> FittingTable:
     """Return a row per arm: suggestions by status, and the best value."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("search", no_wrap=True)
-    for column in ("done", "pruned", "failed", "running", "of", "best validation"):
-        table.add_column(column, justify="right")
+    rows = []
     for arm, tally in tallies.items():
         counts = [str(tally.counts.get(status) or "") for status in ("complete", "pruned", "failed", "running")]
-        table.add_row(arm, *counts, str(tally.total), "" if tally.best is None else f"{tally.best:.3f}")
-    return table
+        best = "" if tally.best is None else f"{tally.best:.3f}"
+        rows.append(Row((arm, *counts, str(tally.total), best)))
+    columns = ("search", "done", "pruned", "failed", "running", "of", "best validation")
+    return FittingTable(TextTable(columns, tuple(rows), spare=(6, 4, 3, 2)), gap=1)

@@ -24,6 +24,7 @@ from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
 from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
 from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
 from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.folder.configurations import labels_of
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.placement import describe_demand
 from raybert.sweeping.plan.specs import RunSpec
@@ -70,6 +71,8 @@ def run_trials(
     """
     if not specs or should_stop():
         return
+    points = labels_of(specs)
+    names = {spec.trial_id: f"{points[spec.trial_id]} {spec.replicate} {spec.trial_id}" for spec in specs}
     trainable = tune.with_parameters(_tune_function, specs=list(specs), inputs=inputs, folder=folder)
     run_tuner(
         trainable,
@@ -77,8 +80,8 @@ def run_trials(
         folder,
         cluster,
         searcher=_ListSearcher(len(specs), should_stop),
-        callback=_TrialEvents(specs, folder, progress, ended),
-        identify=lambda trial: _named(specs[trial.config["index"]]),
+        callback=_TrialEvents(specs, names, folder, progress, ended),
+        identify=lambda trial: (specs[trial.config["index"]].trial_id, names[specs[trial.config["index"]].trial_id]),
         progress=progress,
         num_samples=len(specs),
     )
@@ -174,10 +177,6 @@ def run_spec(
     return run_trial(spec, data, inputs.encoders[spec.data_key], signals, folder, report=report, **arguments)
 
 
-def _named(spec: RunSpec) -> tuple[str, str]:
-    return spec.trial_id, f"{spec.label} {spec.replicate} {spec.trial_id}"
-
-
 class _ListSearcher(StatelessSearcher):
     """Hands out list indices in order; an empty hand once the sweep is to stop."""
 
@@ -201,11 +200,12 @@ class _TrialEvents(Stateless, tune.Callback):
     def __init__(
         self,
         specs: Sequence[RunSpec],
+        names: Mapping[str, str],
         folder: SweepFolder,
         progress: Progress,
         ended: Callable[[RunSpec], None],
     ) -> None:
-        self._specs, self._folder, self._progress, self._ended = specs, folder, progress, ended
+        self._specs, self._names, self._folder, self._progress, self._ended = specs, names, folder, progress, ended
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._progress.started(self._spec(trial))
@@ -227,7 +227,7 @@ class _TrialEvents(Stateless, tune.Callback):
         folder = self._folder.trial(spec.trial_id)
         death = record_retry(trial, folder, self._progress.note)
         self._progress.note(
-            f"{spec.label} {spec.replicate} {spec.trial_id}: {death.reason}; it goes on from its last checkpoint "
+            f"{self._names[spec.trial_id]}: {death.reason}; it goes on from its last checkpoint "
             f"(retry {trial.num_failures} of {trial.max_failures})"
         )
 

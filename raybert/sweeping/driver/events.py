@@ -62,7 +62,8 @@ class EventProgress(Progress):
         self.tell(Event("phase", text))
 
     def started(self, spec: RunSpec) -> None:
-        text = f"{spec.label}: {spec.num_chosen:,} of {spec.pool_size:,} examples, {spec.total_steps:,} steps"
+        examples = f"{spec.num_chosen:,} of {spec.pool_size:,} examples"
+        text = f"{self.tally.name_of(spec)}: {examples}, {spec.total_steps:,} steps"
         done, total = self.tally.num_finished, len(self.tally.trials)
         self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
 
@@ -70,7 +71,7 @@ class EventProgress(Progress):
         self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        text = f"{spec.label} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}"
+        text = f"{self.tally.name_of(spec)} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}"
         self.tell(
             Event("evaluated", text, spec.trial_id, spec.label, int(row["step"]), spec.total_steps, row=dict(row))
         )
@@ -80,7 +81,7 @@ class EventProgress(Progress):
         done, total = tally.num_finished, len(tally.trials)
         left = left_words(tally) if status == "complete" else ""
         text = (
-            f"[{done}/{total}] {spec.label} budget {spec.num_chosen} {spec.replicate} "
+            f"[{done}/{total}] {tally.name_of(spec)} budget {spec.num_chosen} {spec.replicate} "
             f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
         )
         self.tell(Event("ended", text, spec.trial_id, spec.label, done, total, status))

@@ -13,6 +13,7 @@ from typing import Any
 
 from raybert.config import sign_of
 from raybert.sweeping.driver.time_left import Forecast, TimeLeft
+from raybert.sweeping.folder.configurations import labels_of
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -94,6 +95,7 @@ class Tally:
 
     Attributes:
         trials: id -> specification, of those that are run now.
+        names: id -> what a line calls it: its strategy, and of the grid what varies.
         status: id -> pending, running, complete, failed or stopped.
         best: label -> best validation value of its trials.
         left: estimates the time that is left.
@@ -101,6 +103,7 @@ class Tally:
     """
 
     trials: dict[str, RunSpec] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     left: TimeLeft = field(default_factory=TimeLeft)
@@ -112,6 +115,7 @@ class Tally:
         """Count other trials from now on."""
         with self.lock:
             self.trials = {spec.trial_id: spec for spec in trials}
+            self.names = labels_of(trials)
             self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
             self.best.clear()  # of the trials of an earlier phase
             self.left.begin(trials, done)
@@ -172,6 +176,10 @@ class Tally:
         """Learn how far the search is."""
         with self.lock:
             self.left.searched(sum(tally.num_pending for tally in tallies.values()))
+
+    def name_of(self, spec: RunSpec) -> str:
+        """Return what a line calls a trial."""
+        return self.names.get(spec.trial_id, spec.label)
 
     @property
     def best_metric(self) -> str:

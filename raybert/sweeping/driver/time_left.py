@@ -79,19 +79,23 @@ class TimeLeft:
     _forecast: Forecast | None = None
     _runs: dict[str, _Run] = field(default_factory=dict)
     _phases: dict[str, float] = field(default_factory=dict)
-    """Phases without trials -> what is left of them."""
+    """Phases without trials -> all of what they take."""
     _shares: dict[str, float] = field(default_factory=dict)
     """Of these phases -> the share that is left."""
     _done: float = 0.0
-    """Cost of all that has been done and is not in `_known` any more."""
+    """Cost of the work that has been done and is not in `_known` any more."""
     _known: float = 0.0
-    """Cost that was left when what is counted last changed."""
+    """Cost of the work that was left when what is counted last changed."""
     _since: float = 0.0
     _paused_at: float | None = None
     _paused_seconds: float = 0.0
     _begun: dict[str, float] = field(default_factory=dict)
     """Phase of trials -> when it began."""
     _most_pending: int = 0
+    _worked: float = 0.0
+    """Seconds of earlier stretches of work; what starts processes is none, and takes as long as it takes once."""
+    _works_since: float | None = None
+    _rested_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._since = self.now()
@@ -106,8 +110,8 @@ class TimeLeft:
             for trial_id, seconds in trials.items()
         }
         self._since, self._paused_seconds, self._done = self.now(), 0.0, 0.0
-        self._begun = {}
-        self._known = self._cost_left()
+        self._begun, self._worked, self._works_since, self._rested_at = {}, 0.0, None, 0.0
+        self._known = self._work_left()
 
     def begin(self, specs: Iterable[RunSpec], done: Mapping[str, str]) -> None:
         """Learn what is run now: the runs behind a search, the comparison, or the refit; others are over or come later.
@@ -117,6 +121,7 @@ class TimeLeft:
             done: trial id -> status, of those that have one.
         """
         self._keep_what_is_done()
+        self._rest()
         specs = list(specs)
         roles = {spec.role for spec in specs}
         before = self._runs
@@ -132,7 +137,7 @@ class TimeLeft:
             run.steps = spec.total_steps
             run.is_over = done.get(spec.trial_id, "pending") != "pending"
             self._runs[spec.trial_id] = run
-        self._known = self._cost_left()
+        self._known = self._work_left()
 
     def goes_on_from(self, trial_id: str, step: int) -> None:
         """Learn that an earlier attempt left a run at this step."""
@@ -142,7 +147,7 @@ class TimeLeft:
             if self._forecast is None:
                 run.cost = max(0.0, run.cost - step)
             run.first = run.done = min(step, run.steps)
-            self._known = self._cost_left()
+            self._known = self._work_left()
 
     def started(self, trial_id: str) -> None:
         """Learn that a run is at work."""
@@ -152,25 +157,37 @@ class TimeLeft:
             return
         if run.phase == "scored":
             self._end("score")
-        self._begun.setdefault(run.phase, self._active())
+        if run.phase not in self._begun:
+            self._rest()
+            self._begun[run.phase] = self._active()
+        if self._forecast is None:
+            self._work(0.0)
 
     def stepped(self, trial_id: str, step: int) -> None:
         """Learn how far a run is."""
         run = self._runs.get(trial_id)
         if run is not None:
+            before = run.left
             run.done = max(run.done, step)
+            self._work(before - run.left)
 
     def ended(self, trial_id: str, status: str) -> None:
         """Learn that a run has come to an end; one that was stopped goes on another time."""
         run = self._runs.get(trial_id)
-        if run is not None:
-            run.is_over = status in ("complete", "failed")
+        if run is None or status not in ("complete", "failed"):
+            return
+        before, run.is_over = run.left, True
+        self._work(before)
+        if all(other.is_over for other in self._runs.values() if other.phase == run.phase):
+            self._rest()
 
     def advanced(self, phase: str, share_left: float) -> None:
         """Learn how much of a phase without trials is left."""
         self._end("start")
         if phase in self._shares:
-            self._shares[phase] = min(self._shares[phase], share_left)
+            done = max(0.0, self._shares[phase] - share_left)
+            self._shares[phase] -= done
+            self._work(done * self._phases[phase])
 
     def searched(self, num_pending: int) -> None:
         """Learn how many suggestions of a search have no outcome yet."""
@@ -200,38 +217,53 @@ class TimeLeft:
 
     def seconds(self) -> float | None:
         """Return what is left in seconds; None: nothing was expected, and steps do not tell."""
-        left = self._cost_left()
+        left = self._work_left()
         done = self._done + self._known - left
         if self._forecast is None and (done <= 0 or left <= 0):
             return None
         weight = _WEIGHT_OF_FORECAST * (done + left) if self._forecast is not None else 0.0
-        if left <= 0:
-            return 0.0
-        return left * (self._active() + weight) / (done + weight)
+        if done + weight <= 0:
+            return self._starts_left()
+        return self._starts_left() + left * (self._work_seconds() + weight) / (done + weight)
 
     def _active(self) -> float:
         return self.now() - self._since - self.paused_seconds
 
+    def _work(self, cost: float) -> None:
+        """Note that there is work; what has been done of it, unseen, is taken to have lasted as long as expected."""
+        if self._works_since is None and (cost > 0 or self._forecast is None):
+            self._works_since = max(self._rested_at, self._active() - (cost if self._forecast is not None else 0.0))
+
+    def _rest(self) -> None:
+        """Note that nothing is worked at until the next progress: processes end and start."""
+        self._worked = self._work_seconds()
+        self._works_since, self._rested_at = None, self._active()
+
+    def _work_seconds(self) -> float:
+        return self._worked + (0.0 if self._works_since is None else self._active() - self._works_since)
+
     def _keep_what_is_done(self) -> None:
-        self._done += self._known - self._cost_left()
+        self._done += self._known - self._work_left()
 
     def _end(self, phase: str) -> None:
         if phase in self._shares:
             self._shares[phase] = 0.0
 
-    def _cost_left(self) -> float:
-        """Return what is left: seconds as they were expected, or steps."""
+    def _work_left(self) -> float:
+        """Return what is left to do: seconds as they were expected, or steps."""
         slots = self._forecast.slots if self._forecast is not None else 1
-        phases = self._phases.items()
-        rest = sum(cost * self._shares[phase] for phase, cost in phases if phase != "start") + self._start_left()
-        for phase in _PHASES_OF_TRIALS:
-            left = [run.left for run in self._runs.values() if run.phase == phase and not run.is_over]
-            if left:
-                rest += makespan(left, slots) + self._begin_left(phase)
-        return rest
+        rest = sum(cost * self._shares[phase] for phase, cost in self._phases.items() if phase != "start")
+        return rest + sum(makespan([run.left for run in runs], slots) for runs in self._open_runs().values())
 
-    def _start_left(self) -> float:
-        return max(0.0, self._phases.get("start", 0.0) * self._shares.get("start", 0.0) - max(0.0, self._active()))
+    def _starts_left(self) -> float:
+        """Return the seconds that are left until Ray, and the processes of every phase of trials, have started."""
+        start = self._phases.get("start", 0.0) * self._shares.get("start", 0.0)
+        start = max(0.0, start - max(0.0, self._active()))
+        return start + sum(self._begin_left(phase) for phase, runs in self._open_runs().items() if runs)
+
+    def _open_runs(self) -> dict[str, list[_Run]]:
+        runs = [run for run in self._runs.values() if not run.is_over]
+        return {phase: [run for run in runs if run.phase == phase] for phase in _PHASES_OF_TRIALS}
 
     def _begin_left(self, phase: str) -> float:
         """Return what is left until the processes of a phase of trials have started."""
