@@ -150,9 +150,6 @@ def test_an_owner_that_was_replaced_is_told_once(tmp_path, monkeypatch):
     assert read_owner(tmp_path).attempt == 2, "the newer owner's file was deleted"
 
 
-<<<<<<< HEAD
-@pytest.mark.slow
-=======
 @pytest.mark.parametrize("then", ["deleted", "moved", "made anew"])
 def test_an_owner_whose_folder_is_gone_is_told_once_and_makes_no_other(then, tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "SECONDS_BETWEEN_BEATS", 0.02)
@@ -185,7 +182,7 @@ def test_a_place_that_cannot_hold_results_is_one_line(path, reason, tmp_path):
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
->>>>>>> 38a0195 (Look at a cluster before joining it, and start Ray on any machine)
+@pytest.mark.slow
 def test_a_trial_waits_for_the_process_that_a_killed_sweep_left_behind(tmp_path):
     with process(take_pen, tmp_path) as survivor:
         threading.Timer(0.3, survivor.send_signal, [signal.SIGKILL]).start()
