@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -63,6 +64,11 @@ app.add_typer(scores, name="scores")
 _SPLITS = ("train", "validation", "test")
 _STRATEGY = "Strategy or label of the file, or any other strategy's name."
 _python_shows = warnings.showwarning
+_OF_THE_MACHINE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE),
+)
+"""Of files that cannot be used: no mistake of raybert's, so no traceback, wherever they are needed."""
 _CTRL_C = 130
 """What typer makes of a KeyboardInterrupt."""
 
@@ -397,6 +403,11 @@ def main() -> None:
             raise
         terminal.print_error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        if os.environ.get("RAYBERT_DEBUG") or error.errno not in _OF_THE_MACHINE or error.filename is None:
+            raise
+        terminal.print_error(f"{error.filename}: {error.strerror}")
+        sys.exit(ExitCode.BAD_INPUT)
     except SystemExit as ended:
         if ended.code != _CTRL_C:
             raise

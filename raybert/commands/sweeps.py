@@ -64,7 +64,7 @@ def sweep(
     folder = Path(output) if output is not None else Path("runs") / loaded.name
     design = read_design(loaded)
     look_first(design, folder)  # and then the imports that take seconds
-    check_here(loaded, address)
+    check_here(loaded, address, folder)
     from raybert.sweeping.runner import run_sweep
 
     with listening(progress) as told:

@@ -58,7 +58,7 @@ def run_sweep(
     with ExitStack() as stack:
         # What cannot be placed is said before data are loaded; starting Ray here takes seconds, joining one does not.
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
-        check_resources(config.resources, first_look, config.limits.max_nodes)
+        check_resources(config.resources, first_look, config.limits.max_nodes, output)
         opened = stack.enter_context(open_sweep(design, output, progress))
         for note in environment_notes(address):
             opened.progress.note(note)
@@ -70,7 +70,7 @@ def run_sweep(
             announce_estimate(opened, first_look, started)
         waited = opened.interruption.waited_seconds
         with measured(opened.folder, started, waited), connected(address) as cluster:
-            check_resources(config.resources, cluster, config.limits.max_nodes)
+            check_resources(config.resources, cluster, config.limits.max_nodes, output)
             write_head(opened, source_text, cluster)
             runner = make_runner(opened, cluster)
             if not probes_here:

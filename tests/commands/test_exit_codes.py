@@ -1,6 +1,7 @@
 """Exit codes have one table, and nothing ends with a number that is not in it."""
 
 import ast
+import errno
 import re
 import sys
 from itertools import product
@@ -72,6 +73,7 @@ def test_no_module_ends_with_a_number_of_its_own():
             "_exit_code(results)",
             "found.exit_code",
             "error.exit_code",
+            "ExitCode.BAD_INPUT",
             "ExitCode.INTERRUPTED",
         ],
     }
@@ -94,6 +96,14 @@ def ending(monkeypatch, line, error):
 def test_an_error_ends_the_command_with_its_code_on_one_line(kind, monkeypatch, capsys):
     assert ending(monkeypatch, "validate f.yaml", kind("budget: must be in 1..9, got 0")) == kind.exit_code
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_that_the_machine_refuses_is_one_line(monkeypatch, capsys):
+    error = PermissionError(errno.EACCES, "Permission denied", "/runs/x")
+    assert ending(monkeypatch, "validate f.yaml", error) == ExitCode.BAD_INPUT
+    assert capsys.readouterr().err == "error: /runs/x: Permission denied\n"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        ending(monkeypatch, "validate f.yaml", OSError(errno.EBADF, "Bad file descriptor"))
 
 
 def test_a_second_interrupt_is_an_interruption(monkeypatch, capsys):

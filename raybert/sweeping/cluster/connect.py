@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from raybert.errors import ResourceError
@@ -49,6 +50,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     if ray.is_initialized():
         yield _describe()
         return
+    _keep_uv_run_here()
     with ExitStack() as stack:
         if address is None or is_here(address):
             scratch = _scratch_folder()
@@ -169,6 +171,12 @@ def _scratch_folder() -> Path:
         f"TMPDIR: Ray needs a folder that can be written and whose path has at most {room} characters, for its "
         f"sockets, and none of {', '.join(places)} is one; set TMPDIR=/short/path"
     )
+
+
+def _keep_uv_run_here() -> None:
+    """Let `uv run` not be repeated in every worker, also where Ray was imported before raybert set its environment."""
+    if os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] == "0":
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.errors import ResourceError
@@ -44,14 +45,14 @@ def this_machine() -> Cluster:
     return Cluster.of_nodes((node,), is_local=True)
 
 
-def check_here(config: RaybertConfig, address: str | None) -> None:
+def check_here(config: RaybertConfig, address: str | None, folder: Path | None = None) -> None:
     """Refuse at once what this machine could never place, if it is the one that a sweep would run on.
 
     Raises:
         ResourceError: says what is missing.
     """
     if address is None:
-        check_resources(config.resources, this_machine(), config.limits.max_nodes)
+        check_resources(config.resources, this_machine(), config.limits.max_nodes, folder)
 
 
 def grown(cluster: Cluster, resources: ResourcesConfig, max_nodes: int | None) -> Cluster:
@@ -71,13 +72,16 @@ def grown(cluster: Cluster, resources: ResourcesConfig, max_nodes: int | None) -
     return Cluster.of_nodes((*cluster.nodes, *[best] * missing), is_local=cluster.is_local)
 
 
-def check_resources(resources: ResourcesConfig, cluster: Cluster, max_nodes: int | None = None) -> None:
+def check_resources(
+    resources: ResourcesConfig, cluster: Cluster, max_nodes: int | None = None, folder: Path | None = None
+) -> None:
     """Refuse a trial that could never be placed, before Ray waits for it for ever.
 
     Args:
         resources: of a trial.
         cluster: as it is now.
         max_nodes: `limits.max_nodes`.
+        folder: of the results; what it holds was trained with what a trial asks for.
 
     Raises:
         ResourceError: says what a trial asks for, what there is, and what is missing.
@@ -91,8 +95,15 @@ def check_resources(resources: ResourcesConfig, cluster: Cluster, max_nodes: int
         f"{resources.gpus_per_worker:g} GPU must fit on the cluster, but {workers} fit: "
         f"{_missing(resources, largest)}; there is {_describe(largest)}; lower resources.workers_per_trial, "
         "cpus_per_worker or gpus_per_worker, or join a larger cluster (limits.max_nodes says how far one that grows "
-        "by itself can grow)"
+        f"by itself can grow){_kept_words(folder)}"
     )
+
+
+def _kept_words(folder: Path | None) -> str:
+    """Say of a sweep that has begun on a larger machine how it can go on."""
+    if folder is None or not (folder / "plan.json").is_file():
+        return ""
+    return f"; what is in {folder} goes on only where there is as much, less needs another `output`"
 
 
 def count_workers(resources: ResourcesConfig, cluster: Cluster) -> int:

@@ -12,6 +12,7 @@ import pytest
 from ray.exceptions import AuthenticationError
 
 from raybert.errors import ResourceError
+from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster import address as addresses
 from raybert.sweeping.cluster import connect, quiet, token
 from raybert.sweeping.cluster.address import check_address
@@ -150,6 +151,18 @@ def test_without_an_address_ray_is_started_here_whatever_the_environment_says(ad
     assert on_hangup is signal.SIG_IGN  # which Ray's processes inherit: a lost terminal does not end them
     assert signal.getsignal(signal.SIGHUP) is handler
     assert not Path(given["_temp_dir"]).exists()
+
+
+def test_uv_run_is_not_repeated_in_workers_unless_it_is_wanted(started, monkeypatch):
+    found = []
+    for wanted in ("1", "0"):  # Ray itself has read it long ago
+        monkeypatch.setattr(connect.ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+        monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", wanted)
+        with pytest.raises(ResourceError), connected(None):
+            pass
+        found.append(connect.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV)
+    assert found == [True, False]
+    assert ENVIRONMENT["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] == "0"
 
 
 def test_an_address_in_the_environment_that_is_not_used_is_said(monkeypatch):

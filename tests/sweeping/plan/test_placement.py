@@ -84,3 +84,13 @@ def test_a_sweep_that_cannot_be_placed_ends_before_anything_is_loaded(tmp_path):
     assert done.returncode == 2
     assert "no node has 64 GPU" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_that_was_begun_on_a_larger_machine_is_told_how_it_can_go_on(tmp_path):
+    with pytest.raises(ResourceError) as fresh:
+        check_resources(ResourcesConfig(cpus_per_worker=3), TWO_OF_TWO, folder=tmp_path)
+    (tmp_path / "plan.json").touch()
+    with pytest.raises(ResourceError) as begun:
+        check_resources(ResourcesConfig(cpus_per_worker=3), TWO_OF_TWO, folder=tmp_path)
+    rest = f"; what is in {tmp_path} goes on only where there is as much, less needs another `output`"
+    assert str(begun.value) == str(fresh.value) + rest
