@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.state_file import RecordedProgress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import is_gone, own
+
+_GONE = "{}: the results folder was deleted or moved away while a process worked in it; nothing more is written"
 
 
 @contextmanager
@@ -34,10 +37,9 @@ def owned_folder(
         recorded = RecordedProgress(progress, path / "state.json", attempt)
         interruption = Interruption(folder, recorded)
         lost.append(interruption)
-        with interruptible(interruption, sweep_seconds), recorded.kept_up():
+        with _gone_is_said(path), interruptible(interruption, sweep_seconds), recorded.kept_up():
             try:
-                with _gone_is_said(path):
-                    yield folder, interruption
+                yield folder, interruption
             finally:
                 recorded.enter("stopped" if interruption.requested else "ended")
 
@@ -49,14 +51,20 @@ def _gone_is_said(path: Path) -> Iterator[None]:
     Raises:
         SweepError: it was.
     """
-    words = (
-        f"{path}: the results folder was deleted or moved away while a process worked in it; nothing more is written"
-    )
     try:
         yield
     except OSError as error:
         if is_gone(path):
-            raise SweepError(words) from error
+            _clear(path)
+            raise SweepError(_GONE.format(path)) from error
         raise
     if is_gone(path):
-        raise SweepError(words)
+        _clear(path)
+        raise SweepError(_GONE.format(path))
+
+
+def _clear(path: Path) -> None:
+    """Remove what Ray Tune and the driver have made anew of a folder that was deleted."""
+    with contextlib.suppress(OSError):
+        (path / "state.json").unlink(missing_ok=True)
+        path.rmdir()
