@@ -27,7 +27,7 @@ def print_comparison(results: Sweep) -> None:
     console = Console()
     console.print(summary_table(results))
     if results.search is not None and not results.search.best.empty:
-        console.print(search_table(results.search))
+        console.print(search_table(results.search, console.width))
     for note in results.selection_notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 

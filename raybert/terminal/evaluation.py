@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from raybert.config import METRICS
+from raybert.display import Row, TextTable
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.evaluate import ModelEvaluation
 from raybert.evaluation.measures import Evaluation
 from raybert.terminal.console import print_notes, relative, say
+from raybert.terminal.table import FittingTable
 
 _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
 _GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
@@ -60,12 +62,13 @@ def _overall_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _class_table(evaluation: Evaluation) -> Table:
-    table = _table("class", "examples", *(METRICS[name].words.split(" (")[0] for name in _CLASS_COLUMNS))
-    for row in evaluation.per_class.to_dict("records"):
-        numbers = (_number(row[name]) for name in _CLASS_COLUMNS)
-        table.add_row(Text(str(row["label"])), f"{row['num_examples']:,}", *numbers)
-    return table
+def _class_table(evaluation: Evaluation) -> FittingTable:
+    columns = ("class", "examples", *(METRICS[name].words.split(" (")[0] for name in _CLASS_COLUMNS))
+    rows = tuple(
+        Row((str(row["label"]), f"{row['num_examples']:,}", *(_number(row[name]) for name in _CLASS_COLUMNS)))
+        for row in evaluation.per_class.to_dict("records")
+    )
+    return FittingTable(TextTable(columns, rows, spare=(4, 6, 7, 1, 2, 3)))
 
 
 def _confusion_table(confusion: pd.DataFrame) -> Table:
@@ -75,13 +78,14 @@ def _confusion_table(confusion: pd.DataFrame) -> Table:
     return table
 
 
-def _group_table(groups: pd.DataFrame) -> Table:
-    table = _table("group", "examples", *(METRICS[name].words for name in _GROUP_COLUMNS))
+def _group_table(groups: pd.DataFrame) -> FittingTable:
+    columns = ("group", "examples", *(METRICS[name].words for name in _GROUP_COLUMNS))
     largest = groups.sort_values("num_examples", ascending=False, kind="stable").head(_MAX_GROUPS)
-    for row in largest.to_dict("records"):
-        numbers = (_number(row[name]) for name in _GROUP_COLUMNS)
-        table.add_row(Text(str(row["group"])), f"{row['num_examples']:,}", *numbers)
-    return table
+    rows = tuple(
+        Row((str(row["group"]), f"{row['num_examples']:,}", *(_number(row[name]) for name in _GROUP_COLUMNS)))
+        for row in largest.to_dict("records")
+    )
+    return FittingTable(TextTable(columns, rows, spare=(6, 5, 4, 1, 3)))
 
 
 def _notes(evaluation: Evaluation) -> list[str]:

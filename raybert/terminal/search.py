@@ -20,18 +20,22 @@ _NAME = 16
 """Letters of the first column, below which a long name is folded."""
 
 
-def search_table(search: Search) -> Group:
+def search_table(search: Search, width: int = _WIDTH) -> Group:
     """Return the best configuration of every strategy, best first, and whether selection changes it.
 
     `gain` is how much better it is than the median complete suggestion; `ended` counts complete + pruned + failed.
     The most important parameter has the range of all suggestions that may be the best; of the others as many are
-    shown as 80 columns hold.
+    shown as the terminal holds, in 80 columns at most.
+
+    Args:
+        search: what was found.
+        width: of the terminal.
     """
     best = search.best.sort_values("value", ascending=not search.maximize, kind="stable")
     names = arm_names(search.pruning)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("strategy", overflow="fold", min_width=_NAME)
-    columns, num_hidden = _fitting(_columns(search, best), _WIDTH - _NAME - 1)
+    columns, num_hidden = _fitting(_columns(search, best), min(width, _WIDTH) - _NAME - 1)
     for header, _ in columns:
         table.add_column(header, justify="right", no_wrap=True)
     arms = best[list(ARM_KEYS)].itertuples(index=False, name=None)
@@ -39,7 +43,7 @@ def search_table(search: Search) -> Group:
         table.add_row(names[arm], *cells)
     notes = [f"note: {note}" for note in search.notes]
     if num_hidden:
-        notes.insert(0, f"{num_hidden} more parameters: results/best_configurations.csv")
+        notes.insert(0, f"{num_hidden} more column{'s' if num_hidden > 1 else ''}: results/best_configurations.csv")
     heading = f"best configuration per strategy (validation {search.metric}, {len(search.suggestions):,} suggestions)"
     return Group(Text(heading, style="bold"), table, *(Text(note, style="dim") for note in notes))
 

@@ -298,6 +298,13 @@ def test_the_terminal_shows_values_with_intervals_and_where_the_threshold_is_fro
     assert "the 10 largest of 43 groups" in text
 
 
+def test_a_narrow_terminal_shows_whole_names_and_numbers(binary):
+    text = printed(binary, 40)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 40
+    assert all(f"\n{name} " in text for name in ("no", "yes", "q0", "class", "group"))
+
+
 def test_the_terminal_shows_names_as_they_are_and_classes_without_examples():
     labels, probs = np.array([0, 0, 1]), sample(3, 3)[1]
     text = printed(evaluate_predictions(labels, probs, ("[red]a", "b [/]", "c"), num_resamples=0))

@@ -162,6 +162,14 @@ def test_the_best_configurations_fit_into_80_columns(folder):
     assert "results/best_configurations.csv" in text
 
 
+def test_the_best_configurations_have_whole_numbers_on_a_narrow_terminal(folder):
+    search = load_sweep(folder).search
+    text = printed(search_table(search, 40), 40)
+    assert "…" not in text
+    assert all(f"{value:.4f}" in text for value in search.best["value"])
+    assert "more columns: results/best_configurations.csv" in " ".join(text.split())
+
+
 def test_the_table_stands_after_the_comparison(folder, capsys):
     print_comparison(load_sweep(folder))
     text = capsys.readouterr().out
