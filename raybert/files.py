@@ -103,6 +103,28 @@ def _move_unless_there(fresh: Path, target: Path, mark: str | None) -> None:
             raise
 
 
+_DIGESTS = "digests.json"
+
+
+def write_digests(folder: Path) -> None:
+    """Write SHA-256 of every file of a folder into `digests.json`, by which `is_as_digested` knows it again."""
+    write_json(folder / _DIGESTS, {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()})
+
+
+def is_as_digested(folder: Path) -> bool:
+    """Tell whether every file that `write_digests` saw is there with the same content."""
+    digests = read_json(folder / _DIGESTS)
+    if not digests:
+        return False
+    return all((folder / name).is_file() and file_digest(folder / name) == value for name, value in digests.items())
+
+
+def file_digest(path: Path) -> str:
+    """Return the 64 hex digits of SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def content_key(identity: Mapping[str, Any]) -> str:
     """Return 20 hex digits of everything that a thing depends on: the key of a signal, the id of a trial."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
-from raybert.files import atomic_folder
+from raybert.files import atomic_folder, is_as_digested, write_digests
 from raybert.models.quiet import quiet_transformers
 from raybert.models.wordpiece import wordpiece_vocabulary
 
@@ -42,12 +43,17 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
 
     Args:
         texts: what the vocabulary is trained on; their order does not matter.
-        cache_folder: the encoder is kept in `encoders/<hash of texts and recipe>` below it.
+        cache_folder: the encoder is kept in `encoders/<hash of texts and recipe>` below it; what is damaged there is
+            made again.
     """
     ordered = sorted(texts)
     folder = cache_folder / "encoders" / f"{TINY}-{_key(ordered)}"
-    if not (folder / _MARK).exists():
-        _publish(ordered, folder)
+    if not is_as_digested(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not is_as_digested(folder):  # another process has not made it meanwhile
+                (folder / _MARK).unlink(missing_ok=True)  # torn, or of a version that kept no digests
+                _publish(ordered, folder)
     return folder
 
 
@@ -95,6 +101,7 @@ def _publish(texts: list[str], folder: Path) -> None:
         tokenizer = train_tokenizer(texts, _RECIPE["vocabulary"])
         tokenizer.save_pretrained(fresh)
         _random_encoder(tokenizer).save_pretrained(fresh)
+        write_digests(fresh)
 
 
 def _random_encoder(tokenizer: PreTrainedTokenizerFast) -> ModernBertModel:
