@@ -10,13 +10,15 @@ import os
 import shutil
 import tempfile
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, SweepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -258,6 +260,26 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@contextlib.contextmanager
+def reading_back(path: Path, remedy: str) -> Iterator[None]:
+    """Turn whatever a damaged file raises in this block, in which raybert reads what it wrote, into one line.
+
+    Args:
+        path: the file.
+        remedy: how it is had again.
+
+    Raises:
+        SweepError: the file cannot be read, or its content is not what was written. FileNotFoundError stays what it is.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, LookupError, EOFError, BadZipFile, zlib.error) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise SweepError(f"{path}: must be as raybert wrote it, but is damaged ({reason}); {remedy}") from None
+
+
 def is_whole_parquet(path: Path) -> bool:
     """Tell whether a parquet file has both its ends; what is torn lacks the second."""
     mark = b"PAR1"
@@ -268,6 +290,15 @@ def is_whole_parquet(path: Path) -> bool:
             return False
         file.seek(-len(mark), os.SEEK_END)
         return file.read() == mark
+
+
+def is_whole_array(path: Path) -> bool:
+    """Tell whether a .npy file has its head and as many bytes as that says."""
+    try:
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def cache_folder() -> Path:

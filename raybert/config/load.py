@@ -108,13 +108,26 @@ def validate_config(document: Mapping[str, Any]) -> RaybertConfig:
     return validate_model(RaybertConfig, _with_todays_names(document))
 
 
+_LAST_SECTION = "limits"
+
+
 def load_stored_config(path: str | Path) -> RaybertConfig:
     """Return the configuration in a file that raybert itself has written, by this version or an earlier one.
 
     Raises:
-        ConfigError: the file is damaged.
+        ConfigError: the file is damaged; part of one may be valid too, and is told by its last section.
     """
-    return validate_stored_config(read_yaml(path))
+    again = "the same sweep command writes it anew"
+    if not Path(path).exists():
+        raise ConfigError(f"{path}: must be as raybert wrote it, but is missing; {again}")
+    try:
+        document = read_yaml(path)
+        if _LAST_SECTION not in document:
+            raise ConfigError(f"ends before its section '{_LAST_SECTION}'")
+        return validate_stored_config(document)
+    except ConfigError as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
+        raise ConfigError(f"{path}: must be as raybert wrote it, but is damaged ({reason}); {again}") from None
 
 
 def validate_stored_config(document: Mapping[str, Any]) -> RaybertConfig:

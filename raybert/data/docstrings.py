@@ -73,12 +73,24 @@ def read_docstrings(cache_folder: Path) -> tuple[pa.Table, dict[str, str]]:
             f"got {', '.join(versions) or 'none'}; install them or name another source"
         )
     path = cache_folder / "docstrings" / f"{_cache_key(versions)}.parquet"
-    if path.exists():
-        return pq.read_table(path), versions
+    kept = _read_kept(path)
+    if kept is not None:
+        return kept, versions
     table = parse_libraries({name: _package_folder(name) for name in versions})
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return table, versions
+
+
+def _read_kept(path: Path) -> pa.Table | None:
+    """Return the parsed corpus from the cache; None: it is not there, or damaged and to be made again."""
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    except (OSError, pa.ArrowException):
+        return None
+    return table if tuple(table.column_names) == COLUMNS else None
 
 
 def installed_versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from raybert.evaluation.retrieval import explain_documents, strongest_chunks
 from raybert.files import writable_cache
 from raybert.models import load_model
 from raybert.models.iris import IrisClassifier
+from raybert.sweeping.folder.best import read_best_id
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.embed_chunks import embed_chunks_here
@@ -73,7 +74,7 @@ def explain_run(
         ModelError: the model is no IRIS classifier, or its head is an MLP.
     """
     sweep = SweepFolder(Path(folder))
-    trial_id = trial_id or _best_trial(sweep)
+    trial_id = trial_id or read_best_id(sweep)
     trial = sweep.trial(trial_id)
     if not trial.has_model():
         raise SweepError(f"{trial.path}: must be a finished trial with its model")
@@ -108,13 +109,6 @@ def _explained(model: IrisClassifier, ready: Prepared, split: str, rows: np.ndar
     frame.insert(0, "example_id", ids[frame["position"].to_numpy()])
     frame.insert(0, "split", split)
     return frame
-
-
-def _best_trial(sweep: SweepFolder) -> str:
-    path = sweep.path / "best" / "trial_id"
-    if not path.is_file():
-        raise SweepError(f"{sweep.path}: must be the results folder of a finished sweep, has no best/trial_id")
-    return path.read_text(encoding="utf-8").strip()
 
 
 def _prepare(sweep: SweepFolder, trial: TrialFolder) -> Prepared:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raybert.errors import SweepError
+from raybert.sweeping.folder.best import read_best_id
+from raybert.sweeping.folder.layout import SweepFolder
 
 _PLAN, _MODEL = "plan.json", "config.json"
 
@@ -61,13 +63,7 @@ def default_folder(path: str | Path) -> Path:
 
 
 def _best_of(run: Path) -> Target:
-    try:
-        trial_id = (run / "best" / "trial_id").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise SweepError(
-            f"{run}: has no best model yet; finish the sweep, or give one of its trials ({run.name}/trials/<id>)"
-        ) from None
-    return Target(run / "best", run, trial_id)
+    return Target(run / "best", run, read_best_id(SweepFolder(run)))
 
 
 def _is_trial(path: Path) -> bool:

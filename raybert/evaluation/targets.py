@@ -12,9 +12,10 @@ import pandas as pd
 from raybert.data.unseen import UnseenExamples
 from raybert.errors import SweepError
 from raybert.evaluation.find import Target
-from raybert.files import read_json
+from raybert.files import read_json, reading_back
 from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_folder import REPAIR
 
 _SAME_IN_ALL_FOLDS = ("strategy", "role", "seed", "grid")
 
@@ -30,8 +31,9 @@ def stored_predictions(target: Target, split: str) -> tuple[UnseenExamples, np.n
     path = target.run / "trials" / target.trial_id / "predictions.parquet"
     if not path.is_file():
         raise SweepError(f"{path}: must be there to evaluate a trial, which has not finished; continue the sweep first")
-    frame = pd.read_parquet(path)
-    rows = frame[frame["split"] == split]
+    with reading_back(path, REPAIR):
+        frame = pd.read_parquet(path)
+        rows = frame[frame["split"] == split]
     if rows.empty:
         known = ", ".join(frame["split"].unique())
         raise SweepError(f"split: must be one of {known} of trial {target.trial_id}, got '{split}'")
@@ -92,7 +94,8 @@ def held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
     keys = [trial.get("data_key") for trial in trials if trial["trial_id"] == trial_id]
     if not path.is_file() or not keys:
         return pd.DataFrame()
-    frame = pd.read_parquet(path, filters=[("data_key", "==", keys[0]), ("split", "==", split)])
+    with reading_back(path, REPAIR):
+        frame = pd.read_parquet(path, filters=[("data_key", "==", keys[0]), ("split", "==", split)])
     return frame.sort_values("row").dropna(axis="columns")  # beside data with groups, data without has empty ones
 
 

@@ -166,6 +166,10 @@ class ScoreStore:
         folder = self.folder / key / "runs" / trial_id
         return folder if self.completion(key) is not None and (folder / "result.json").exists() else None
 
+    def forget_run(self, key: str, trial_id: str) -> None:
+        """Delete what `keep_run` kept."""
+        shutil.rmtree(self.folder / key / "runs" / trial_id, ignore_errors=True)
+
     def entries(self) -> Iterator[StoreEntry]:
         """Yield what is stored, by key."""
         if not self.folder.is_dir():

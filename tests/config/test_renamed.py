@@ -50,7 +50,7 @@ def test_an_old_key_means_what_the_new_one_means_and_is_noted(old):
 
 def test_an_old_key_in_a_file_or_an_override_is_noted(tmp_path):
     file = tmp_path / "sweep.yaml"
-    file.write_text("data: {source: glue, subset: sst2}\n")
+    file.write_text("data: {source: glue, subset: sst2}\nlimits: {}\n")
     with pytest.warns(RenamedWarning, match=r"data\.subset is called data\.config now"):
         assert load_config(file).data.config == "sst2"
     file.write_text("data: {source: glue}\n")
@@ -69,7 +69,7 @@ def test_an_override_replaces_a_key_of_the_file_by_whichever_name(tmp_path, in_f
 
 def test_what_raybert_has_written_itself_is_read_without_a_word(tmp_path):
     file = tmp_path / "resolved.yaml"
-    file.write_text("data: {source: glue, subset: sst2}\n")
+    file.write_text("data: {source: glue, subset: sst2}\nlimits: {}\n")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_stored_config(file).data.config == "sst2"
@@ -144,7 +144,7 @@ def test_the_command_line_says_an_old_name_in_a_note_of_one_line(tmp_path, capsy
     from raybert import cli
 
     file = tmp_path / "sweep.yaml"
-    file.write_text("data: {source: glue, subset: sst2}\n")
+    file.write_text("data: {source: glue, subset: sst2}\nlimits: {}\n")
     monkeypatch.setattr("sys.argv", ["raybert", "render", str(file)])
     with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
         cli.main()

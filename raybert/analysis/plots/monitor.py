@@ -27,6 +27,8 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
+from raybert.files import reading_back
+from raybert.sweeping.folder.trial_folder import REPAIR
 
 _MODEL = "model"
 _DEPTHS = "viridis"
@@ -173,7 +175,10 @@ def draw_throughput(rows: pd.DataFrame) -> Figure:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
+    if not path.exists():
+        return pd.DataFrame()
+    with reading_back(path, REPAIR):
+        return pd.read_parquet(path)
 
 
 def _by_layer(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:

@@ -25,9 +25,10 @@ from raybert.analysis.statistics.summary import summarize
 from raybert.config import METRICS
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
+from raybert.files import reading_back
 from raybert.lazy import warn_of_old_name
 from raybert.sweeping.folder.best import best_trials
-from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
 from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
 if TYPE_CHECKING:
@@ -201,15 +202,10 @@ class Sweep:
             SweepError: the file is damaged.
         """
         path = self._trial_folder(trial_id) / "pool_scores.npy"
-        try:
-            scores: np.ndarray = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
+        if not path.is_file():
             return None
-        except (ValueError, EOFError):
-            raise SweepError(
-                f"{path}: must be a whole array, but is damaged; delete the trial's folder to run it again"
-            ) from None
-        return scores
+        with reading_back(path, REPAIR):
+            return np.asarray(np.load(path, allow_pickle=False))
 
     def losses(self, trial_id: str) -> pd.DataFrame | None:
         """Return each pool example's last training loss and its pass, if kept: the columns of `raybert.tables.LOSSES`.
@@ -356,12 +352,15 @@ def _count_trials(number: int) -> str:
 
 
 def _read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame | None:
-    return pd.read_parquet(path, columns=columns) if path.is_file() else None
+    if not path.is_file():
+        return None
+    with reading_back(path, REPAIR):
+        return pd.read_parquet(path, columns=columns)
 
 
 def _read_positions(path: Path) -> np.ndarray:
     """Return the positions of a selection, without a frame around them: 0.04 ms a file instead of 0.6 ms."""
-    with pq.ParquetFile(path) as file:
+    with reading_back(path, REPAIR), pq.ParquetFile(path) as file:
         column = file.read(["position"], use_threads=False)["position"]
-    positions: np.ndarray = column.to_numpy()
-    return positions
+        positions: np.ndarray = column.to_numpy()
+        return positions

@@ -10,6 +10,7 @@ import numpy as np
 
 from raybert.data import TokenTable
 from raybert.data.nulls import null_table
+from raybert.files import reading_back
 from raybert.models import Encoder, load_backbone, load_model, load_tokenizer
 from raybert.selection.folds import assign_folds
 from raybert.selection.keys import draw_keys
@@ -226,7 +227,10 @@ class DynamicsScorer:
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
         last = _load(self.folder / "checkpoint" / "best", scoring_data)
-        earlier = [np.load(path, mmap_mode="r") for path in sorted((self.folder / "dynamics").glob("*.npy"))]
+        earlier = []
+        for path in sorted((self.folder / "dynamics").glob("*.npy")):
+            with reading_back(path, "delete the run's folder to run it again"):
+                earlier.append(np.load(path, mmap_mode="r"))
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
             probs, _ = last.probs_and_features(scoring_data.data.train, positions)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from raybert.errors import ScoringError
+from raybert.files import reading_back
 from raybert.selection.scorers.request import ScorerRequest
 from raybert.selection.scorers.scorer import ScoringData
 
@@ -54,7 +55,8 @@ def _read(path: Path) -> np.ndarray:
         ScoringError: it wrote none.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        remedy = "delete the run's folder to run it again"
+        with reading_back(path, remedy), np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays["loss"])
     except FileNotFoundError:
         raise ScoringError(

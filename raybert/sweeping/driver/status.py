@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raybert.errors import SweepError
-from raybert.files import read_json, read_json_lines
+from raybert.files import is_whole_parquet, read_json, read_json_lines
 from raybert.sweeping.driver.control import is_alive
 from raybert.sweeping.driver.progress import clock
 from raybert.sweeping.folder.failures import FailureGroup, group_failures
@@ -264,6 +264,9 @@ def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:
 def _damaged(folder: SweepFolder, states: dict[str, str]) -> Iterator[str]:
     for name in ("plan.json", "manifest.json", "state.json", "owner.json"):
         if (folder.path / name).exists() and read_json(folder.path / name) is None:
+            yield name
+    for name in ("pool.parquet", "held_out.parquet"):
+        if (folder.path / name).exists() and not is_whole_parquet(folder.path / name):
             yield name
     for trial_id, state in states.items():
         for path in folder.trial(trial_id).damaged() if state == "complete" else ():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
 from raybert.config import sign_of
+from raybert.errors import SweepError
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.roles import TRIAL
@@ -27,6 +29,25 @@ def configuration_key(trial: Mapping[str, Any]) -> str:
     """
     budget = None if trial["budget_kind"] == "none" or "selection.budget" in trial["grid"] else trial["budget"]
     return json.dumps([trial["strategy"], budget, sorted(trial["grid"].items())], sort_keys=True)
+
+
+def read_best_id(folder: SweepFolder) -> str:
+    """Return the id of the trial, or refit, whose model is in `best/`.
+
+    Raises:
+        SweepError: there is none, or the file that says it is damaged.
+    """
+    path = folder.path / "best" / "trial_id"
+    name = folder.path.name
+    try:
+        trial_id = path.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        raise SweepError(
+            f"{folder.path}: has no best model yet; finish the sweep, or give one of its trials ({name}/trials/<id>)"
+        ) from None
+    if not re.fullmatch(r"[\w-]+", trial_id):
+        raise SweepError(f"{path}: must hold the id of a trial, but is damaged; `raybert report {name}` writes it anew")
+    return trial_id
 
 
 class Ranking:

@@ -31,10 +31,8 @@ def read_previous_config(folder: Path, note: Callable[[str], None]) -> RaybertCo
     path = folder / "resolved.yaml"
     if not path.exists():
         return None
-    # Its last section: without it the file is torn, though what is left of it may be valid.
-    if "\nlimits:" in path.read_text(encoding="utf-8", errors="replace"):
-        with contextlib.suppress(ConfigError):
-            return load_stored_config(path)
+    with contextlib.suppress(ConfigError):
+        return load_stored_config(path)
     note(
         "note: resolved.yaml is damaged and written anew: whether the sweep file has changed since is not checked "
         "(trials of another file have other ids, and are not mixed up)"

@@ -6,21 +6,22 @@ import dataclasses
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 import numpy as np
 
 from raybert.errors import SweepError
 from raybert.files import (
     append_json_line,
+    is_whole_array,
     is_whole_parquet,
     read_json,
     read_json_lines,
+    reading_back,
     save_arrays,
     write_json,
     write_json_lines,
@@ -40,6 +41,10 @@ _MARKS = (
 )
 """Which file makes a trial what; the first one counts."""
 _ROWS, _OLD_ROWS = "evaluations.jsonl", "epochs.jsonl"
+
+
+REPAIR = "the same sweep command repairs it, and repeats a trial where it must"
+"""What to do about a damaged file of a results folder: every later start looks at all of them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class TrialFolder:
         path = self.path / "result.json"
         result = read_json(path)
         if result is None:
-            raise SweepError(f"{path}: damaged; delete it to run the trial again")
+            raise SweepError(f"{path}: must be as raybert wrote it, but is damaged; {REPAIR}")
         return with_new_names(result)
 
     def error(self) -> str:
@@ -151,8 +156,8 @@ class TrialFolder:
 
         Tables that were deleted are not among them: they take space, and nothing else reads them.
         """
-        tables = [self.path / name for name in ("selection.parquet", "predictions.parquet")]
-        torn = [path for path in tables if path.exists() and not is_whole_parquet(path)]
+        torn = [path for path in sorted(self.path.glob("*.parquet")) if not is_whole_parquet(path)]
+        torn += [path for path in (self.path / "pool_scores.npy",) if path.exists() and not is_whole_array(path)]
         if self.losses_path.exists() and not is_zipfile(self.losses_path):  # its directory is at the end
             torn.append(self.losses_path)
         result = read_json(self.path / "result.json")
@@ -221,15 +226,10 @@ class TrialFolder:
         Raises:
             SweepError: the file is damaged.
         """
-        try:
-            with np.load(self.losses_path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in ("loss", "loss_pass")}
-        except FileNotFoundError:
+        if not self.losses_path.is_file():
             return None
-        except (ValueError, EOFError, KeyError, BadZipFile, zlib.error):
-            raise SweepError(
-                f"{self.losses_path}: must be whole, but is damaged; delete the trial's folder to run it again"
-            ) from None
+        with reading_back(self.losses_path, REPAIR), np.load(self.losses_path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in ("loss", "loss_pass")}
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Append an evaluation to `evaluations.jsonl`; after a torn line a new one is begun."""

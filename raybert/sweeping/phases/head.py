@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raybert.config import dump_yaml
-from raybert.files import atomic_path, write_json, write_text
+from raybert.files import atomic_path, is_whole_parquet, write_json, write_text
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep
@@ -41,7 +41,8 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     # Of a search nobody knows yet what it will find: its comparison is written once it is over.
     write_plan(folder, design.config.name, replace(plan, trials=plan.proxies) if plan.arms else plan)
     write_held_out(prepared, folder.path / "held_out.parquet")
-    if not (folder.path / "pool.parquet").exists():
+    pool = folder.path / "pool.parquet"
+    if not pool.exists() or not is_whole_parquet(pool):
         first = [variant for variant in design.variants if variant.grid == design.variants[0].grid]
         write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.embed_chunks import embed_chunks
 from raybert.sweeping.phases.model_keeper import ModelKeeper
 from raybert.sweeping.phases.opening import OpenSweep
@@ -92,7 +94,7 @@ class TrialRunner:
                 readers.setdefault(run, []).append(job)
         for run, jobs in readers.items():
             folder = self.folder.trial(run)
-            kept = [self.store.kept_run(job.key, run) for job in jobs]
+            kept = [self._kept_run(job.key, run) for job in jobs]
             if folder.status() == "pending" and all(kept) and kept[0] is not None:
                 folder.adopt(kept[0])
                 num_recalled += 1
@@ -101,6 +103,16 @@ class TrialRunner:
                 folder.forget_result("its model is needed for scoring, and gone")
         if num_recalled:
             self.progress.note(f"note: {num_recalled} proxy runs are taken from the score store with their signals")
+
+    def _kept_run(self, key: str, run: str) -> Path | None:
+        """Return the folder of a run that the score store keeps; a damaged one is removed from it."""
+        kept = self.store.kept_run(key, run)
+        damaged = TrialFolder(kept).damaged() if kept is not None else []
+        if not damaged:
+            return kept
+        self.progress.note(f"note: {damaged[0]}: damaged; the run is removed from the score store, and run again")
+        self.store.forget_run(key, run)
+        return None
 
     def _scoring_data(self, key: str) -> ScoringData:
         return ScoringData(self.prepared[key].data, self.prepared[key].splits.train)
@@ -202,7 +214,10 @@ class TrialRunner:
         roles = {spec.trial_id: spec.role for spec in self.plan.trials}
         for job in jobs:
             for run in job.runs:
-                self.store.keep_run(job.key, run, self.folder.trial(run).path)
+                try:
+                    self.store.keep_run(job.key, run, self.folder.trial(run).path)
+                except OSError as error:  # the disk is full, say: other sweeps then run it again
+                    self.progress.note(f"note: run {run} is not kept in the score store: {error}")
         for run in {run for job in jobs for run in job.runs if roles[run] == PART}:
             self.folder.trial(run).remove_models()
 

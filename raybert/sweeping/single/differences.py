@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
-from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.files import reading_back
+from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
 from raybert.tables import RENAMED_COLUMNS
 
 _CLOCK = "seconds"
@@ -114,7 +115,8 @@ def _tables(what: str, first: Path, again: Path) -> Comparison | None:
 
 def _read_table(path: Path) -> pd.DataFrame:
     read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-    frame: pd.DataFrame = read(path)
+    with reading_back(path, REPAIR):
+        frame: pd.DataFrame = read(path)
     return frame.rename(columns=RENAMED_COLUMNS)
 
 
@@ -140,12 +142,17 @@ def _losses(one: dict[str, np.ndarray] | None, other: dict[str, np.ndarray] | No
 
 def _arrays(first: Path, again: Path) -> Comparison:
     name = first.stem if first.parent.name != "dynamics" else f"dynamics {first.stem}"
-    one = np.load(first, allow_pickle=False)
+    one = _read_array(first)
     size = f"{one.size:,} numbers"
     if not again.is_file():
         return Comparison(name, size, (f"{again.name} is missing",))
-    line = _column("", one, np.load(again, allow_pickle=False))
+    line = _column("", one, _read_array(again))
     return Comparison(name, size, (line,) if line else ())
+
+
+def _read_array(path: Path) -> np.ndarray:
+    with reading_back(path, REPAIR):
+        return np.asarray(np.load(path, allow_pickle=False))
 
 
 def _column(name: str, one: np.ndarray, other: np.ndarray) -> str:

@@ -35,7 +35,7 @@ def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequ
     share = max(1, -(-gradients.config.batch_size // gradients.world_size))
     path = cache_folder() / "micro_batches" / f"{_key(gradients, share)}.json"
     known = read_json(path)
-    if known is not None:
+    if known is not None and isinstance(known.get("micro_batch_size"), int):
         return int(known["micro_batch_size"])
     longest = int(np.argmax(gradients.data.train.lengths))
     generators = generator_states(gradients.device)
