@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from raybert.files import reading_back
@@ -180,12 +182,21 @@ def _weights(first: TrialFolder, again: TrialFolder) -> Comparison | None:
         return None
     lines, count = [], 0
     for path in sorted((first.checkpoints / "best").glob("*.safetensors")):
-        one, other = load_file(path), load_file(again.checkpoints / "best" / path.name)
+        one, other = _read_weights(path), _read_weights(again.checkpoints / "best" / path.name)
         count += len(one)
         for name, tensor in one.items():
             line = _column(name, tensor.float().numpy(), other[name].float().numpy()) if name in other else name
             lines += [line] if line else []
     return Comparison("weights", f"{count} tensors", tuple(lines))
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    with reading_back(path, "delete the trial's folder: the same sweep command trains it again"):
+        try:
+            weights: dict[str, torch.Tensor] = load_file(path)
+        except SafetensorError as error:  # which is no ValueError
+            raise ValueError(str(error)) from None
+        return weights
 
 
 def _timeless(row: Mapping[str, Any]) -> dict[str, Any]:
