@@ -18,7 +18,7 @@ from raybert.data.tokens import TokenTable, collate, takes_token_types, tokenize
 from raybert.errors import ConfigError, DataError, ModelError
 from raybert.models import Encoder, load_backbone, load_model, quiet_transformers
 from raybert.models.description import ModelDescription, assume_description, read_description
-from raybert.models.encoder import fingerprint_files
+from raybert.models.encoder import fingerprint_files, loading
 from raybert.models.iris import IrisClassifier
 from raybert.training.inference import Inference
 from raybert.training.optimization.precision import resolve_precision
@@ -176,11 +176,8 @@ def _make_reader(
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelError(f"{folder}: must hold a tokenizer beside the model (tokenizer.json), has none")
-    try:
-        with quiet_transformers():  # it does not know the configurations of our heads, and need not
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: its tokenizer cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+    with loading(f"{folder}: its tokenizer"), quiet_transformers():  # which need not know our heads' configurations
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: must have a fast tokenizer (tokenizer.json)")
     return tokenizer

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from raybert.config import HeadConfig, ModelConfig
 from raybert.errors import ModelError
 from raybert.files import read_json
-from raybert.models.encoder import Encoder
+from raybert.models.encoder import Encoder, loading
 from raybert.models.iris import MODEL_TYPE as IRIS_TYPE
 from raybert.models.iris import IrisClassifier
 from raybert.models.layers import freeze
@@ -128,17 +127,15 @@ def load_model(folder: str | Path) -> Any:
     if not path.is_file():
         raise ModelError(f"{folder}: must be the folder of a trained model, has no config.json")
     kind = (read_json(path) or {}).get("model_type")
-    if kind == IRIS_TYPE:
-        return IrisClassifier.from_pretrained(folder)
-    if kind == POOLED_TYPE:
-        return keep_head_in_float32(PooledClassifier.from_pretrained(folder))
-    with quiet_transformers(), torch.random.fork_rng(devices=[]):
-        try:
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"{folder}: cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+    with loading(f"{folder}:"):
+        if kind == IRIS_TYPE:
+            return IrisClassifier.from_pretrained(folder)
+        if kind == POOLED_TYPE:
+            return keep_head_in_float32(PooledClassifier.from_pretrained(folder))
+    with loading(f"{folder}:"), quiet_transformers(), torch.random.fork_rng(devices=[]):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])[0]
         raise ModelError(f"{folder}: must be a trained classifier, but has no weights of its head ({missing})")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
-from raybert.errors import ModelError
+from raybert.errors import ModelError, RaybertError
 from raybert.models.tiny import TINY, build_tiny_encoder
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -81,10 +82,8 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     Raises:
         ModelError: the tokenizer cannot be loaded, or has no fast version.
     """
-    try:
+    with loading(f"{encoder.label}: its tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{encoder.label}: its tokenizer cannot be loaded: {explain(error)}") from None
     if not tokenizer.is_fast:
         raise ModelError(f"{encoder.label}: must have a fast tokenizer (tokenizer.json)")
     return tokenizer
@@ -141,11 +140,31 @@ def _check_folder(label: str, path: Path) -> None:
             raise ModelError(f"{label}: must be a transformers folder, has no {what}")
 
 
+@contextlib.contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Turn what goes wrong in this block while a library loads `what` into one line.
+
+    Of damaged files, transformers lets KeyError, TypeError and AttributeError through, safetensors an error of its own,
+    tokenizers a bare Exception; and code that comes with a model may raise anything.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        yield
+    except RaybertError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{what} cannot be loaded: {explain(error)}") from error
+
+
 def explain(error: Exception) -> str:
     """Return the first line of what an error says, or the package that has to be installed."""
     if isinstance(error, ImportError) and (package := _missing_package(error)):
         return f"needs the package `{package}`; install it (`pip install {package}`)"
     lines = str(error).strip().splitlines()
+    if isinstance(error, LookupError | TypeError | AttributeError):  # which say what was looked for, not that it was
+        return f"a file of it is damaged, or of another kind ({type(error).__name__}: {lines[0] if lines else ''})"
     return lines[0] if lines else type(error).__name__
 
 

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from raybert.data import docstrings
@@ -107,6 +108,22 @@ def test_second_reading_comes_from_the_cache_and_is_equal(tmp_path: Path, monkey
     second, _ = read_docstrings(tmp_path)
     assert second.equals(first)
     assert [path.suffix for path in (tmp_path / "docstrings").iterdir()] == [".parquet"]
+
+
+def test_a_damaged_cache_is_read_from_the_packages_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"text": ["a text of four words", "another text of five words"], "label": ["x", "y"], "module": ["x.a", "y"]}
+    corpus = pa.table({name: pa.array(values, pa.string()) for name, values in rows.items()})
+    monkeypatch.setattr(docstrings, "parse_libraries", lambda folders: corpus)
+    read_docstrings(tmp_path)
+    (path,) = (tmp_path / "docstrings").iterdir()
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 4] ^= 0xFF
+    for damaged in (b"", whole[: len(whole) // 2], bytes(len(whole)), bytes(flipped)):
+        path.write_bytes(damaged)
+        table, _ = read_docstrings(tmp_path)
+        assert table.equals(corpus)
+        assert path.read_bytes() == whole
 
 
 def test_packages_are_found_and_parsed_without_being_imported(tmp_path: Path) -> None:

@@ -202,6 +202,20 @@ def test_the_embedded_encoder_is_the_same_in_every_process(tmp_path):
     assert tokenizer("mean", "axis")["input_ids"][0] == tokenizer.cls_token_id
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "digests.json", "COMPLETE"])
+def test_what_is_damaged_of_the_cached_encoder_is_made_again(name, tmp_path):
+    texts = [f"red green blue {i % 5}" for i in range(20)]
+    folder = build_tiny_encoder(texts, tmp_path)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    content = whole[name]
+    for damaged in (content[: len(content) // 2], content[:-9] + bytes(9), None):
+        (folder / name).unlink() if damaged is None else (folder / name).write_bytes(damaged)
+        assert build_tiny_encoder(texts, tmp_path) == folder
+        again = {path.name: path.read_bytes() for path in folder.iterdir()}
+        if name != "COMPLETE":  # whose files are whole
+            assert again == whole
+
+
 def test_merges_follow_frequency_and_ties_the_pieces():
     # ab: 4 + 3 = 7 times, then abc (4), then cd (2).
     words = Counter({"abc": 4, "ab": 3, "cd": 2, "e": 1})

@@ -61,7 +61,9 @@ def test_a_result_marks_completion_and_outweighs_an_error(trial):
 
 def test_a_damaged_result_is_said(trial):
     (trial.path / "result.json").write_text("{")
-    with pytest.raises(SweepError, match=r"result\.json: must be as raybert wrote it, but is damaged; the same sweep command"):
+    with pytest.raises(
+        SweepError, match=r"result\.json: must be as raybert wrote it, but is damaged; the same sweep command"
+    ):
         trial.result()
 
 
