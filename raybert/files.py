@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,10 @@ _FRAME_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".csv": lambda frame, path: _write_csv(frame, path),
     ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True, force_ascii=False),
 }
+
+
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Numbers of the errors where this process may only read."""
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
-from raybert.files import atomic_folder, atomic_path, write_text
+from raybert.files import NOT_WRITABLE, atomic_folder, atomic_path, write_text
 from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.tables import (
@@ -53,14 +53,28 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
 
     The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line.
 
+    In a folder that may only be read (another user's, an archive) nothing is written, and `not_written` says so; a
+    sweep that has just been run (`outcome`) must be published.
+
     Args:
         folder: of the results.
         outcome: of what has just been run there.
 
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
+        OSError: the disk is full, or what has just been run cannot be published.
     """
     sweep = replace(load_sweep(folder), outcome=outcome)
+    try:
+        _write(sweep)
+    except OSError as error:
+        if outcome is not None or error.errno not in NOT_WRITABLE:
+            raise
+        return replace(sweep, not_written=f"{error.strerror}: '{error.filename}'")
+    return sweep
+
+
+def _write(sweep: Sweep) -> None:
     _remove_old_names(sweep.folder)
     for table in (EVALUATIONS, TRIALS, SUMMARY):
         _write_table(sweep.folder, table, getattr(sweep, table.name))
@@ -74,7 +88,6 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
         _write_search(sweep, sweep.search)
     lines = [*sweep.notes, *sweep.selection_notes, *(sweep.search.notes if sweep.search is not None else [])]
     write_text(sweep.folder / "results" / "notes.txt", "".join(f"{line}\n" for line in lines))
-    return sweep
 
 
 def _write_table(folder: Path, table: Table, frame: pd.DataFrame) -> None:

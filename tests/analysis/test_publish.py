@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -55,6 +56,23 @@ def test_a_whole_sweep_is_published(tmp_path):
     notes = (folder / "results" / "notes.txt").read_text().splitlines()
     assert notes == [*sweep.notes, *sweep.selection_notes]
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
+
+
+def test_a_folder_that_may_only_be_read_is_reported_without_being_written(tmp_path, monkeypatch):
+    folder = write_small(tmp_path / "sweep", {"random": range(40), "el2n": range(20, 60)})
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def refuse(path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("raybert.analysis.publish.atomic_path", refuse)
+    sweep = publish_results(folder)
+    assert sweep.not_written == f"Read-only file system: '{folder}/results/evaluations.parquet'"
+    assert sweep.notes[-1] == f"tables and plots are not written: {sweep.not_written}"
+    assert list(sweep.summary["test_accuracy_mean"]) == [0.8, 0.8]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    with pytest.raises(OSError, match="Read-only"):
+        publish_results(folder, outcome=object())  # what has just been run must be published
 
 
 @pytest.mark.slow
@@ -193,7 +211,10 @@ def test_damaged_pool_scores_are_an_error_that_says_what_to_do(tmp_path):
     folder = write_small(tmp_path, {"a": [0, 1], "b": [1, 2]}, {"a": SCORES, "b": SCORES})
     path = folder / "trials" / "a-2-0" / "pool_scores.npy"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(SweepError, match=r"pool_scores\.npy: must be a whole array, but is damaged; delete the trial"):
+    with pytest.raises(
+        SweepError,
+        match=r"pool_scores\.npy: must be as raybert wrote it, but is damaged .*; the same sweep command repairs it",
+    ):
         publish_results(folder)
 
 
@@ -206,7 +227,10 @@ def test_losses_are_read_and_damaged_ones_are_an_error_that_says_what_to_do(tmp_
     pd.testing.assert_frame_equal(sweep.losses("a-2-0"), expected)
     assert sweep.losses("b-2-0") is None
     trial.losses_path.write_bytes(trial.losses_path.read_bytes()[:200])
-    with pytest.raises(SweepError, match=r"losses\.npz: must be whole, but is damaged; delete the trial's folder"):
+    with pytest.raises(
+        SweepError,
+        match=r"losses\.npz: must be as raybert wrote it, but is damaged .*; the same sweep command repairs it",
+    ):
         sweep.losses("a-2-0")
 
 

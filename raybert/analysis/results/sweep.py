@@ -55,6 +55,7 @@ class Sweep:
         plan: `plan.json`.
         manifest: `manifest.json`, or empty.
         outcome: how the command that ran it ended; None: it was only read.
+        not_written: why tables and plots could not be written, of a folder that is only to be read.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Sweep:
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
     outcome: Outcome | None = None
+    not_written: str | None = None
 
     @property
     def epochs(self) -> pd.DataFrame:
@@ -93,6 +95,7 @@ class Sweep:
             *notes.collapse_notes(self.trials),
             *notes.weak_notes(self.trials),
             *notes.torn_notes(torn),
+            *([f"tables and plots are not written: {self.not_written}"] if self.not_written else []),
         )
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import filelock
 
 from raybert.errors import SweepError, TrialError
-from raybert.files import check_writable, read_json, reason_of, write_json, write_text
+from raybert.files import NOT_WRITABLE, check_writable, read_json, reason_of, write_json, write_text
 from raybert.polling import repeating
 
 SECONDS_BETWEEN_BEATS = 5.0
@@ -72,9 +73,13 @@ def beat_age_seconds(folder: Path) -> float | None:
     probe = folder / f".now.{os.getpid()}.{threading.get_ident()}"
     try:
         probe.touch()
-        return max(0.0, probe.stat().st_mtime - beat)
-    finally:
-        probe.unlink(missing_ok=True)
+        now = probe.stat().st_mtime
+        probe.unlink()
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        now = time.time()  # the clock of this host, which may differ from that of the file system
+    return max(0.0, now - beat)
 
 
 def is_held(folder: Path) -> bool:
@@ -87,7 +92,21 @@ def is_held(folder: Path) -> bool:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         return True
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        return _is_held_by_another(path)
     lock.release()
+    return False
+
+
+def _is_held_by_another(path: Path) -> bool:
+    """Tell the same without a right to write: `filelock` locks by flock, which a reader may try as well."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back with the file
+        except BlockingIOError:
+            return True
     return False
 
 

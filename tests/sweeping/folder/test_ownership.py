@@ -1,6 +1,7 @@
 """One owner a results folder, one writer a trial: with real processes, killed ones among them."""
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -15,6 +16,7 @@ import pytest
 from raybert.errors import SweepError, TrialError
 from raybert.sweeping.folder import ownership
 from raybert.sweeping.folder.ownership import (
+    FRESH_SECONDS,
     Fence,
     Owner,
     Superseded,
@@ -87,6 +89,23 @@ def test_an_owner_that_left_in_order_leaves_its_number_and_nothing_to_say(tmp_pa
             assert attempt == expected
         assert not (tmp_path / "owner.json").exists()
     assert notes == []
+
+
+def test_who_may_only_read_a_folder_learns_whether_it_is_owned(tmp_path, monkeypatch):
+    def refuse(lock, **_):
+        raise OSError(errno.EROFS, "Read-only file system", str(lock.lock_file))
+
+    def touch(path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with own(tmp_path, print), monkeypatch.context() as patch:
+        patch.setattr("filelock.FileLock.acquire", refuse)
+        patch.setattr(Path, "touch", touch)
+        assert is_held(tmp_path)
+        assert 0 <= beat_age_seconds(tmp_path) < FRESH_SECONDS
+    (tmp_path / "lock").touch()
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert not is_held(tmp_path)
 
 
 def test_a_fresh_heartbeat_from_another_host_is_believed_where_locks_are_not_seen(tmp_path):

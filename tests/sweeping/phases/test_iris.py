@@ -204,10 +204,10 @@ def len_of(part):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"model": {"kind": "iris", "pooling": "mean"}}, "model: pooling: must be left out with `kind: iris`"),
-        ({"model": {"kind": "iris", "freeze_layers": 2}}, "model: freeze_layers: must be left out"),
-        ({"model": {"kind": "iris", "head": "residual"}}, "model: head: must be linear or mlp"),
-        ({"model": {"iris": {"num_queries": 4}}}, "model: iris: must be left out without `kind: iris`"),
+        ({"model": {"kind": "iris", "pooling": "mean"}}, "model.pooling: must be left out with `kind: iris`"),
+        ({"model": {"kind": "iris", "freeze_layers": 2}}, "model.freeze_layers: must be left out"),
+        ({"model": {"kind": "iris", "head": "residual"}}, "model.head: must be linear or mlp"),
+        ({"model": {"iris": {"num_queries": 4}}}, "model.iris: must be left out without `kind: iris`"),
         ({"model": {"kind": "iris", "iris": {"stride": 200}}}, r"stride: must be <= chunk_tokens \(128\), got 200"),
         (
             {"model": {"kind": "iris"}, "selection": {"embedding": {"of": "proxy"}}},

@@ -103,7 +103,7 @@ def test_it_trains_to_its_last_step_is_tested_once_and_claims_nothing_about_vali
 
 
 def test_folds_have_no_one_pool_to_refit_on():
-    with pytest.raises(ConfigError, match=r"^sweep file: sweep.refit: must be false with `data.folds`.*, got true$"):
+    with pytest.raises(ConfigError, match=r"^sweep.refit: must be false with `data.folds`.*, got true$"):
         validate_config({"data": {"folds": 3}, "sweep": {"refit": True}})
 
 
