@@ -15,7 +15,6 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
-from ray.exceptions import RayError
 
 from raybert.errors import ResourceError
 from raybert.machine import count_cores
@@ -99,8 +98,11 @@ def _start(scratch: Path) -> None:
                 log_to_driver=False,
                 logging_level="ERROR",
             )
-    except _REFUSALS as error:
-        raise ResourceError(f"Ray cannot be started on this machine: {_first_line(error)}") from error
+    except Exception as error:  # Ray raises that very class where a loaded machine takes longer than 30 s
+        raise ResourceError(
+            f"Ray cannot be started on this machine: {_first_line(error)}; try again when it is less busy, and see "
+            "what it lacks (memory, processes, files) with RAY_BACKEND_LOG_LEVEL=error"
+        ) from error
 
 
 def _join(address: str) -> None:
@@ -113,15 +115,11 @@ def _join(address: str) -> None:
     try:
         with _ready():
             ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
-    except _REFUSALS as error:
+    except Exception as error:  # of any class, as above
         raise ResourceError(
             f"address: the Ray cluster at {address} cannot be joined: {_first_line(error)} (a sweep is driven from "
             "one of its nodes, with the same versions of Ray and Python)"
         ) from error
-
-
-_REFUSALS = (ConnectionError, OSError, RuntimeError, ValueError, RayError)
-"""What `ray.init` raises where it is not to be had."""
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def check_here(config: RaybertConfig, address: str | None, folder: Path | None =
     Raises:
         ResourceError: says what is missing.
     """
-    if address is None:
+    if address in (None, "local"):
         check_resources(config.resources, this_machine(), config.limits.max_nodes, folder)
 
 

@@ -124,7 +124,7 @@ def started(monkeypatch):
 
     def init(**given):
         calls.append((given, dict(os.environ), signal.getsignal(signal.SIGHUP)))
-        raise RuntimeError("Failed to start GCS. Last 2 lines of error files:\nmore")
+        raise Exception("Failed to start GCS. Last 2 lines of error files:\nmore")  # the class that Ray raises
 
     monkeypatch.setattr(connect.ray, "init", init)
     monkeypatch.setattr(connect, "have_token", lambda: None)
