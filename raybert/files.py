@@ -320,10 +320,14 @@ def cache_folder() -> Path:
         if configured:
             return Path(configured).expanduser().absolute()
         base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        return (base if base.is_absolute() else Path.home() / ".cache") / "raybert"
-    except RuntimeError:  # of pathlib
+        if not base.is_absolute():
+            base = Path.home() / ".cache"
+        if not base.is_absolute():
+            raise RuntimeError("HOME is no absolute path")
+        return base / "raybert"
+    except RuntimeError:  # of pathlib, too
         raise ConfigError(
-            "RAYBERT_CACHE: must name a folder where there is no home folder (HOME is not set, and user "
+            "RAYBERT_CACHE: must name a folder where there is no home folder (HOME is no absolute path, and user "
             f"{os.getuid()} has none); set RAYBERT_CACHE=/path/to/folder"
         ) from None
 

@@ -149,14 +149,25 @@ def test_a_relative_cache_is_that_of_the_folder_in_which_the_command_was_given(t
     assert cache_folder() == tmp_path / "cache"
 
 
-def test_without_a_home_the_cache_must_be_named(monkeypatch):
+@pytest.mark.parametrize("home", [None, "relative/home"])
+def test_without_a_home_the_cache_must_be_named(home, monkeypatch):
     for name in ("RAYBERT_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # who is in no list of users
     with pytest.raises(
         ConfigError, match=r"RAYBERT_CACHE: must name a folder .* user 54321 has none\); set RAYBERT_CACHE="
     ):
         cache_folder()
+
+
+def test_who_names_a_cache_needs_no_home(monkeypatch):
+    for name in ("RAYBERT_CACHE", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert cache_folder() == Path("/x/raybert")
 
 
 def make_unwritable(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from raybert.errors import ConfigError
 from raybert.files import cache_folder
 
 ENVIRONMENT = {
@@ -33,10 +34,15 @@ def _have_home() -> None:
 
     That is the cache, which has to be named then; else one that nobody can write, which is said where it is needed.
     """
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # an empty one would be the root of the file system
     try:
         Path.home()
     except RuntimeError:  # of pathlib
-        os.environ["HOME"] = str(cache_folder() if os.environ.get("RAYBERT_CACHE") else NOBODYS_HOME)
+        try:
+            os.environ["HOME"] = str(cache_folder())
+        except ConfigError:
+            os.environ["HOME"] = NOBODYS_HOME
 
 
 _have_home()
