@@ -80,12 +80,15 @@ def select_subset(
     from raybert.sweeping.plan.narrow import narrow_to_one
 
     look_first(narrow_to_one(loaded, strategy, seed))
+    from raybert.data.whole_source import for_text_file
     from raybert.sweeping.single.select import choose_subset, conflicts_file  # and with it torch
 
     with listening(progress) as told:
         subset = choose_subset(loaded, strategy, seed, told, address=address)
     if output is not None:
-        write_frame(subset.frame, Path(output))
+        is_binary = Path(output).suffix == ".parquet"
+        shown = subset.frame if is_binary else for_text_file(subset.frame, nested=Path(output).suffix == ".jsonl")
+        write_frame(shown, Path(output))
         if subset.conflicts is not None and len(subset.conflicts):
             write_frame(subset.conflicts, conflicts_file(Path(output)))
     return subset

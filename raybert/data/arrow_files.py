@@ -66,6 +66,21 @@ def column_names(path: Path) -> list[str]:
         raise DataError(f"data.source: '{path}' cannot be read as {name}: {first_line(error)}") from None
 
 
+def read_all_arrow(path: Path, wanted: Mapping[str, str]) -> pa.Table:
+    """Return a parquet or Arrow file with all its columns, two of one name included; errors as for `read_parquet`."""
+    try:
+        if format_of(path).ending == ".parquet":
+            with pq.ParquetFile(path) as file:
+                return file.read()
+        with pa.OSFile(str(path)) as file:
+            is_file = file.read(6) == b"ARROW1"
+            file.seek(0)
+            with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file) as reader:
+                return reader.read_all()
+    except _DAMAGE as error:
+        raise DataError(f"data.source: '{path}' cannot be read: {first_line(error)}") from None
+
+
 def is_saved_folder(folder: Path) -> bool:
     """Tell whether a folder is one that `save_to_disk` of `datasets` wrote."""
     return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()

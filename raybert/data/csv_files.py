@@ -70,6 +70,7 @@ class _Header:
         keys: of the columns that are there, in the order of `body.places`.
         is_padded: whether names have blanks in front.
         notes: what was recognised.
+        names: of all columns.
     """
 
     body: _Body
@@ -77,6 +78,7 @@ class _Header:
     keys: tuple[str, ...]
     is_padded: bool
     notes: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,25 @@ def read_csv(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -
     )
 
 
+def read_all_csv(path: Path, wanted: Mapping[str, str]) -> pa.Table:
+    """Return a file of separated values with all its columns as strings, two of one name included.
+
+    Args:
+        path: the file.
+        wanted: what told its way of writing when it was read before.
+
+    Raises:
+        DataError: as `read_csv`.
+    """
+    header = _open(path, wanted, ("id", "group"))
+    body = replace(header.body, places=range(min(header.body.width, len(header.names))))
+    try:
+        rows, _ = _read_recognised(body, Dialect(header.delimiter, skips_blanks=header.is_padded))
+    except _UnreadableError as error:
+        raise DataError(f"data.source: '{path}' cannot be read as csv: {error}") from None
+    return pa.Table.from_arrays(rows.columns, names=[tidy(name) for name in header.names[: len(rows.columns)]])
+
+
 def check_header(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> None:
     """Refuse a file of separated values that cannot be decoded, or lacks a column; its rows are not looked at.
 
@@ -158,7 +179,7 @@ def _open(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> _
     newline = _newline_of(text)
     body = _Body(text, start + length, lines + bool(named), width, len(names), list(places.values()), newline)
     is_padded = any(names[place] != wanted[key] and names[place].startswith(" ") for key, place in places.items())
-    return _Header(body, delimiter, tuple(places), is_padded, (*notes, *found))
+    return _Header(body, delimiter, tuple(places), is_padded, (*notes, *found), tuple(names))
 
 
 def _find_columns(

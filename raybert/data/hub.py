@@ -23,10 +23,15 @@ def read_hub(config: DataConfig, wanted: Mapping[str, str], built_in: tuple[str,
     Raises:
         DataError: not reachable, not found, or without a train split or a wanted column.
     """
-    return tables_of_datasets(_load(config, built_in), wanted, (), f"hub dataset '{config.source}'")
+    return tables_of_datasets(load_hub(config, built_in), wanted, (), f"hub dataset '{config.source}'")
 
 
-def _load(config: DataConfig, built_in: tuple[str, ...]) -> Mapping[str, Any]:
+def load_hub(config: DataConfig, built_in: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the parts of a hub dataset, from the local cache of `datasets` if it is there.
+
+    Raises:
+        DataError: not reachable, or not found.
+    """
     try:
         import datasets
     except ImportError:

@@ -40,18 +40,33 @@ def read_json(path: Path, wanted: Mapping[str, str], optional: Collection[str]) 
     return RawTable(pa.table(arrays), notes=(*notes, *read_as, *found))
 
 
+def read_all_json(path: Path, wanted: Mapping[str, str]) -> pa.Table:
+    """Return a file of JSON with all its columns; one whose values are of several kinds as texts of JSON."""
+    text, _ = read_text(path)
+    columns, _ = _Document(text, f"'{path}'", None).columns()
+    return pa.table({name: _any_array(values) for name, values in columns.values.items()})
+
+
+def _any_array(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError):
+        texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+        return pa.array(texts, pa.string())
+
+
 @dataclass
 class _Columns:
     """Rows one by one become columns, of which only those that may be wanted are kept.
 
     Attributes:
-        candidates: the wanted names, tidied.
+        candidates: the wanted names, tidied; None: all are wanted.
         names: of all columns, in the order in which they come.
         values: of those that may be wanted.
         count: rows.
     """
 
-    candidates: frozenset[str]
+    candidates: frozenset[str] | None
     names: dict[str, None] = field(default_factory=dict)
     values: dict[str, list[Any]] = field(default_factory=dict)
     count: int = 0
@@ -61,7 +76,7 @@ class _Columns:
         for name in row:
             if name not in self.names:
                 self.names[name] = None
-                if tidy(name) in self.candidates:
+                if self.candidates is None or tidy(name) in self.candidates:
                     self.values[name] = [None] * self.count
         for name, values in self.values.items():
             values.append(row.get(name))
@@ -77,7 +92,7 @@ class _Document:
         candidates: the wanted names, tidied.
     """
 
-    def __init__(self, text: str, origin: str, candidates: frozenset[str]) -> None:
+    def __init__(self, text: str, origin: str, candidates: frozenset[str] | None) -> None:
         self._text, self._origin, self._candidates = text, origin, candidates
         self._decoder = json.JSONDecoder(object_pairs_hook=self._object)
 
@@ -122,11 +137,11 @@ class _Document:
     def _of_object(self, document: dict[str, Any]) -> tuple[_Columns, str]:
         """Return the columns of a file that is one object, in the ways in which pandas and others write tables so."""
         tables = [key for key, value in document.items() if _is_table(value)]
-        own = [value for name, value in document.items() if tidy(name) in self._candidates]
+        own = [value for name, value in document.items() if self._is_wanted(name)]
         columns = _Columns(self._candidates)
         if own and all(isinstance(value, (list, dict)) for value in own):
             columns.names = dict.fromkeys(document)
-            found = {name: value for name, value in document.items() if tidy(name) in self._candidates}
+            found = {name: value for name, value in document.items() if self._is_wanted(name)}
             columns.values = {name: [*(v.values() if isinstance(v, dict) else v)] for name, v in found.items()}
             keys = {tuple(value) if isinstance(value, dict) else len(value) for value in own}
             if len(keys) > 1:
@@ -143,6 +158,9 @@ class _Document:
             return self._collect(document.values()), "an object of rows"
         return self._collect([document]), "one object a line"
 
+    def _is_wanted(self, name: str) -> bool:
+        return self._candidates is None or tidy(name) in self._candidates
+
     def _decode(self, start: int) -> tuple[Any, int]:
         try:
             return self._decoder.raw_decode(self._text, start)
@@ -156,7 +174,7 @@ class _Document:
     def _object(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs if tidy(name) in self._candidates]
+            names = [name for name, _ in pairs if self._candidates is not None and self._is_wanted(name)]
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"'{twice}' is given twice in one object")

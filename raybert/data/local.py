@@ -101,6 +101,13 @@ def look_at_local(path: Path, wanted: Mapping[str, str], optional: Collection[st
             _look_at_table(found.read[0], wanted, optional)
 
 
+def train_files(path: Path) -> list[Path]:
+    """Return the files that hold the train table, in their order; none: `save_to_disk` wrote the folder."""
+    if not path.is_dir():
+        return [path]
+    return [] if is_saved_folder(path) else _split_files(path)["train"].read
+
+
 def _look_at_table(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> None:
     _check_is_table(path)
     ending = format_of(path).ending

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from raybert.analysis.plots.style import (
@@ -20,6 +20,7 @@ from raybert.analysis.plots.style import (
     add_title,
     cell_grid,
     distinct_short_names,
+    number_in_percent,
     place_legend,
     save_figure,
     short_name,
@@ -306,8 +307,8 @@ def _square() -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    number_in_percent(axes.xaxis)
+    number_in_percent(axes.yaxis)
     tidy(axes, grid="both")
     return figure, axes
 

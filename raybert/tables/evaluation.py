@@ -97,11 +97,19 @@ SUBSET = Table(
     (
         computed("rank", "whole", "1 is first"),
         computed("example_id", "text", "id of the example"),
+        computed("row", "whole", "its row in the train table of the source, from 1; shards are counted through"),
         computed("text", "text", "its text"),
         _maybe("text_pair", "its second text, of pairs"),
         _LABEL,
         computed("score", "number", "what it was chosen by; higher = harder, NaN: none"),
         computed("weight", "number", "factor of its loss"),
+        Column(
+            "<column>",
+            "any",
+            "every column of the source as it is there; `source.<column>` where its name is taken and it differs",
+            origin="tables",
+            optional=True,
+        ),
     ),
 )
 

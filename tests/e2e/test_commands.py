@@ -90,5 +90,5 @@ def test_perplexity_comes_from_another_masked_model(tmp_path, tiny_bert):
     assert "perplexity takes about" in done.out
     subset = pd.read_csv(file)
     assert len(subset) == 24
-    assert list(subset) == [column.name for column in SUBSET if not column.optional]
+    assert list(subset) == [*(column.name for column in SUBSET if not column.optional), "module"]
     assert (subset["score"] > 1).all()

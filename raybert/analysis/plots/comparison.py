@@ -18,6 +18,7 @@ from raybert.analysis.plots.style import (
     budget_colours,
     budget_entries,
     distinct_short_names,
+    in_two_lines,
     kind_entries,
     kind_of,
     number_log_ticks,
@@ -38,7 +39,8 @@ _COSTS = {
     "total_seconds": "seconds on this machine: training + selection + signals",
 }
 _LABEL = "_label"
-_LONGEST_NAME = 60
+_LONGEST_NAME = 90
+"""In two lines."""
 _USUAL_NAME = 24
 _LETTER = 0.075  # inches
 
@@ -58,15 +60,16 @@ def draw_accuracy(sweep: Sweep) -> Figure:
     colours = budget_colours(rows)
     most = int(rows.groupby(_LABEL).size().max())
     labels = _row_labels(names, rows, colours)
-    width = 7.2 + _LETTER * max(0, max(map(len, labels)) - _USUAL_NAME)
-    figure = Figure(figsize=(width, 1.8 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
+    width = 7.2 + _LETTER * max(0, max(len(line) for label in labels for line in label.split("\n")) - _USUAL_NAME)
+    height = max(0.16 + 0.1 * most, 0.34 if any("\n" in label for label in labels) else 0.0)
+    figure = Figure(figsize=(width, 1.8 + height * len(names)), layout="constrained")
     axes = figure.subplots()
     for y, name in enumerate(names):
         own = rows[rows[_LABEL] == name].sort_values("budget").to_dict("records")
         for row, shift in zip(own, _shifts(len(own)), strict=True):
             _draw_interval(axes, sweep, row, y + shift, colours[row["budget"]])
     lines = _draw_baselines(axes, rows, colours, mean)
-    axes.set_yticks(range(len(names)), labels)
+    axes.set_yticks(range(len(names)), labels, fontsize=8 if any("\n" in label for label in labels) else None)
     axes.set_ylim(-0.7, len(names) - 0.3)
     axes.set_xlabel(f"test {scale.words}\n({_what_is_drawn(rows, sweep.replicates)})")
     scale_axis(axes, "x", scale)
@@ -170,10 +173,9 @@ def _shifts(count: int) -> np.ndarray:
 
 def _row_labels(names: list[str], rows: pd.DataFrame, colours: dict[int, str]) -> list[str]:
     short = distinct_short_names(names, _LONGEST_NAME)
-    if len(colours) > 1:
-        return short
-    budget = next(iter(colours))
-    return [f"{name}  ({budget:,})" for name in short]
+    if len(colours) == 1:
+        short = [f"{name}  ({next(iter(colours)):,})" for name in short]
+    return [in_two_lines(name) for name in short]
 
 
 def _draw_baselines(axes: Axes, rows: pd.DataFrame, colours: dict[int, str], mean: str) -> list[Line2D]:

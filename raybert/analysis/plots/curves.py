@@ -17,7 +17,9 @@ from raybert.analysis.plots.style import (
     PALETTE,
     add_title,
     distinct_short_names,
+    in_two_lines,
     number_log_ticks,
+    place_legend,
     scale_axis,
     tidy,
 )
@@ -26,11 +28,14 @@ from raybert.analysis.statistics.configurations import KEY, Configurations, has_
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.scales import Scale
 
-_NAMED = 4
+_NAMED = 2
 """Strategies that one legend entry names before it counts the others."""
+_LONG_ENTRY = 50
+"""Letters from which on legend entries stand one below the other."""
 _COLOURED = 7
 """Learning curves in colour; one more is random, the others are grey."""
 _WIDE = 20.0
+_LONG_TITLE = 50
 
 
 def draw_samples_per_pass(sweep: Sweep) -> Figure:
@@ -46,19 +51,21 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
         shortest = min(len(counts) for counts in passes)
         mean = tuple(np.mean([counts[:shortest] for counts in passes], axis=0))
         budget = sweep.configurations[str(name)].budget
-        heading = f"budget {budget:,}:\n" if several and budget is not None else ""
+        heading = f"budget {budget:,}: " if several and budget is not None else ""
         lines.setdefault((heading, mean), []).append(str(name))
     names = {line: _shared_names(sweep.configurations, own, lines) for line, own in lines.items()}
-    figure = Figure(figsize=(8.4, max(4.0, 1.2 + 0.36 * len(lines))), layout="constrained")
+    labels = [heading + _named(names[heading, counts]) for heading, counts in lines]
+    columns = 1 if max(map(len, labels), default=0) > _LONG_ENTRY else 2
+    figure = Figure(figsize=(7.6, 4.2 + 0.17 * math.ceil(len(lines) / columns)), layout="constrained")
     axes = figure.subplots()
-    for i, (heading, counts) in enumerate(lines):
+    for i, ((_, counts), label) in enumerate(zip(lines, labels, strict=True)):
         axes.plot(
             np.arange(1, len(counts) + 1),
             counts,
             **_line_style(i),
             marker="o" if len(counts) <= 30 else None,
             markersize=3.5,
-            label=heading + _named(names[heading, counts]),
+            label=label,
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("pass over what the strategy chose")
@@ -66,8 +73,7 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
     _scale_counts(axes, [count for _, counts in lines for count in counts])
     add_title(axes, "How many examples does each pass train on?")
     tidy(axes, grid="y")
-    if lines:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    place_legend(figure, axes.get_lines(), columns)
     return figure
 
 
@@ -104,7 +110,7 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
     scale = Scale(metric)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
         _draw_curves(axes, panel, column, scale)
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(in_two_lines(title, _LONG_TITLE), loc="left", fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     if panels:
@@ -151,7 +157,7 @@ def _draw_curves(axes: Axes, panel: pd.DataFrame, column: str, scale: Scale) -> 
         axes.plot(curve["examples_seen"], curve[column], label=short.get(name, f"_{name}"), **style)
     num_grey = len(curves) - len(shown)
     if num_grey:
-        axes.plot([], [], color="#c9c9c9", linewidth=0.8, label=f"{num_grey} others")
+        axes.plot([], [], color="#c9c9c9", linewidth=0.8, label=f"{num_grey} other{'s' if num_grey > 1 else ''}")
     axes.legend(frameon=False, fontsize=7.5, loc="lower right" if scale.sign > 0 else "upper right")
     tidy(axes, grid="y")
 
@@ -181,5 +187,6 @@ def _scale_counts(axes: Axes, counts: list[float]) -> None:
 
 
 def _named(names: list[str]) -> str:
-    shown = names if len(names) <= _NAMED + 1 else [*names[:_NAMED], f"and {len(names) - _NAMED} more"]
-    return "\n".join(shown)
+    if len(names) <= _NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

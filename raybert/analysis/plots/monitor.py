@@ -14,13 +14,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from raybert.analysis.plots.style import (
     GREY,
     PALETTE,
     add_title,
     cell_grid,
+    number_in_percent,
     number_log_ticks,
     place_legend,
     save_figure,
@@ -124,7 +125,7 @@ def draw_activations(rows: pd.DataFrame) -> Figure:
         _draw_layers(figure if axes is grid[0, 0] else None, axes, _by_layer(rows, quantity), legend_beside=grid)
         axes.set_title(words, loc="left", fontsize=10)
         if quantity in _SHARES:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+            number_in_percent(axes.yaxis)
             axes.set_ylim(bottom=0)
         tidy(axes, grid="y")
     figure.supxlabel("step", fontsize=10)
@@ -167,7 +168,7 @@ def draw_throughput(rows: pd.DataFrame) -> Figure:
         axes.set_ylabel(_RATES[quantity])
         axes.set_ylim(bottom=0)
         if quantity in _SHARES:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+            number_in_percent(axes.yaxis)
         tidy(axes, grid="y")
     panels[-1].set_xlabel("step")
     add_title(panels[0], "How fast is training?")
@@ -245,7 +246,7 @@ def _draw_heads(axes: Axes, heads: pd.DataFrame) -> None:
 
 
 def _points(count: int) -> dict[str, Any]:
-    return {"linewidth": 1.2, "marker": "o" if count <= _FEW_POINTS else None, "markersize": 3}
+    return {"linewidth": 1.2, "marker": "o" if count <= _FEW_POINTS else None, "markersize": 3, "clip_on": False}
 
 
 def _scale_log(axes: Axes, values: pd.Series | pd.DataFrame) -> None:

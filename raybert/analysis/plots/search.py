@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from raybert.analysis.plots.style import (
     GREY,
     PALETTE,
     cell_grid,
     distinct_short_names,
+    number_in_percent,
     place_legend,
     tidy,
     write_in_cell,
@@ -98,7 +99,9 @@ def draw_search_history(search: Search) -> Figure:
 def _draw_history(axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], maximize: bool) -> None:
     complete = rows[rows["state"] == "complete"]
     inside = complete["value"].between(*limits)
-    axes.plot(complete["number"][inside], complete["value"][inside], "o", color=GREY, markersize=2.5, zorder=2)
+    shown = complete[inside]
+    (dots,) = axes.plot(shown["number"], shown["value"], "o", color=GREY, markersize=2.5, zorder=2, clip_on=False)
+    dots.set_in_layout(False)
     off, edge = complete["number"][~inside], limits[0] if maximize else limits[1]
     marker = "v" if maximize else "^"
     for number in off:
@@ -196,7 +199,7 @@ def draw_importances(search: Search) -> Figure | None:
     colour = LIGHT if (overall["p"] > UNPREDICTABLE).any() else PALETTE[0]
     bars.barh(range(len(ranked)), shown.fillna(0.0), color=colour, height=0.65)
     bars.set_yticks(range(len(ranked)), names, fontsize=8)
-    bars.xaxis.set_major_formatter(PercentFormatter(1.0))
+    number_in_percent(bars.xaxis)
     bars.set_xlabel("share of the variance", fontsize=8)
     bars.tick_params(axis="x", labelsize=8)
     bars.set_title("all strategies", loc="left", fontsize=9)

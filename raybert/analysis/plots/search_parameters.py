@@ -49,7 +49,7 @@ def draw_search_slices(search: Search) -> Figure | None:
     for axes, parameter, name in zip(grid.flat, parameters, _labels(parameters), strict=False):
         for arm in sorted(colours, key=lambda arm: colours[arm] != _OTHERS):
             own = complete[(complete["arm"] == arm[0]) & (complete["strategy"] == arm[1])]
-            _draw_slice(axes, own, parameter, colours[arm], search.maximize)
+            _draw_slice(axes, own[own["value"].between(*limits)], parameter, colours[arm], search.maximize)
         _scale(axes, parameter)
         axes.set_xlabel(name, fontsize=8.5)
         axes.tick_params(labelsize=7.5)
@@ -67,19 +67,14 @@ def _draw_slice(axes: Axes, own: pd.DataFrame, parameter: Parameter, colour: str
     own = own.dropna(subset=parameter.name)
     x = _positions(own[parameter.name], parameter)
     order = 2 if colour == _OTHERS else 3
-    axes.plot(x, own["value"], "o", color=colour, markersize=3, alpha=0.55, markeredgewidth=0, zorder=order)
+    style: dict[str, Any] = {"color": colour, "clip_on": False}  # at the ends of the axes, too
+    dots = axes.plot(x, own["value"], "o", markersize=3, alpha=0.55, markeredgewidth=0, zorder=order, **style)
     if len(own):
         best = int((own["value"] if maximize else -own["value"]).to_numpy().argmax())
-        axes.plot(
-            x[best],
-            own["value"].iloc[best],
-            "o",
-            color=colour,
-            markersize=6,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            zorder=order + 2,
-        )
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+        dots += axes.plot(x[best], own["value"].iloc[best], "o", markersize=6, zorder=order + 2, **style, **edge)
+    for dot in dots:
+        dot.set_in_layout(False)
 
 
 def draw_search_parallel(search: Search) -> Figure | None:

@@ -18,6 +18,7 @@ from raybert.analysis.plots.style import (
     budget_colours,
     budget_entries,
     cell_grid,
+    distinct_short_names,
     place_legend,
     short_name,
     tidy,
@@ -46,7 +47,7 @@ def draw_overlap(overlap: pd.DataFrame, headers: Mapping[str, str] | None = None
     """
     names = order_by_agreement(overlap)
     panels = _overlap_panels(overlap, headers or {})
-    side = _CELL * len(names) + _LETTER * max(len(short_name(name)) for name in names)
+    side = _CELL * len(names) + _LETTER * max(map(len, distinct_short_names(names)))
     has_scores = overlap["spearman"].notna().any()
     second_line = 0.2 if any(point for point, _ in panels) else 0.0
     size = max(6.4, side + 0.3), (side + 0.4 + second_line) * len(panels) + (1.9 if has_scores else 1.2)
@@ -116,7 +117,8 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
     sizes = [rows["strategy"].nunique() + 1 for rows in panels]
     longest = max((len(short_name(name)) for name in [*shares["strategy"], POOL]), default=8)
     width = max(6.4, 0.46 * len(shown) + _LETTER * longest + 1.6)
-    label_height = _LETTER * max(len(str(name)) for name in shown["label_name"])
+    shown = shown.assign(label_name=distinct_short_names([str(name) for name in shown["label_name"]]))
+    label_height = _LETTER * max(len(name) for name in shown["label_name"])
     heights = [0.24 * size + 0.8 + label_height for size in sizes]
     figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained")
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=sizes)[:, 0]
@@ -159,9 +161,9 @@ def draw_lengths(quantiles: pd.DataFrame) -> Figure:
             axes.plot([row["q05"], row["q95"]], [at, at], color=colour, linewidth=0.9, zorder=2)
             axes.plot([row["q25"], row["q75"]], [at, at], color=colour, linewidth=3.5, solid_capstyle="butt", zorder=3)
             axes.plot(row["q50"], at, "o", color="white", markeredgecolor=colour, markersize=4.5, zorder=4)
-    axes.set_yticks(range(len(names)), [short_name(name) for name in names])
+    axes.set_yticks(range(len(names)), distinct_short_names(names))
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
-    axes.set_xlabel("length in word pieces: 5-95 % (line), 25-75 % (bar), median (dot)")
+    axes.set_xlabel("length in word pieces:\n5-95 % (line), 25-75 % (bar), median (dot)")
     add_title(axes, "How long are the examples that each strategy chooses?")
     tidy(axes, grid="x")
     band = Line2D([], [], color="#dddddd", linewidth=7, label="pool: 25-75 %, 5-95 % (lighter), median (line)")
@@ -181,8 +183,9 @@ def _draw_triangles(axes: Axes, table: pd.DataFrame, names: list[str]) -> tuple[
             if not np.isnan(value):
                 write_in_cell(axes, image, x, y, value, str(round(100 * value)))
     axes.set_facecolor(_EMPTY)
-    axes.set_xticks(range(len(names)), [short_name(name) for name in names], rotation=90, fontsize=8)
-    axes.set_yticks(range(len(names)), [short_name(name) for name in names], fontsize=8)
+    short = distinct_short_names(names)
+    axes.set_xticks(range(len(names)), short, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), short, fontsize=8)
     cell_grid(axes, len(names), len(names))
     return tuple(images)
 
@@ -199,7 +202,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesI
     for (y, x), value in np.ndenumerate(share):
         write_in_cell(axes, image, x, y, float(ratio[y, x]), _percent(value))
     axes.set_xticks(range(len(labels)), classes["label_name"], rotation=90, fontsize=8)
-    axes.set_yticks(range(len(names) + 1), [*map(short_name, names), POOL], fontsize=8)
+    axes.set_yticks(range(len(names) + 1), [*distinct_short_names(names), POOL], fontsize=8)
     cell_grid(axes, len(labels), len(names) + 1)
     whole = not has_budget(rows).iloc[0]
     words = "whole pool: what its passes train on" if whole else f"budget {rows['budget'].iloc[0]:,}"

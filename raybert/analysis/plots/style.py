@@ -64,6 +64,18 @@ def distinct_short_names(names: Sequence[str], longest: int = _LONGEST_NAME) -> 
     return [f"{s} ({i + 1})" if short.count(s) > 1 else s for i, s in enumerate(short)]
 
 
+def in_two_lines(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a long name with a line break at a comma, or another gap, nearest to its middle."""
+    gaps = [i + 1 for i, letter in enumerate(name[:-1]) if letter in " ,(/_"]
+    if len(name) <= longest or not gaps:
+        return name
+    after_comma = [gap for gap in gaps if name[gap - 1] == " " and name[gap - 2] == ","]
+    middle = len(name) / 2
+    near = [gap for gap in after_comma if abs(gap - middle) < len(name) / 4]
+    at = min(near or gaps, key=lambda gap: abs(gap - middle))
+    return f"{name[:at].rstrip()}\n{name[at:].lstrip()}"
+
+
 def budget_entries(colours: dict[int, str]) -> list[Line2D]:
     """Return legend entries for the budgets."""
     return [
@@ -112,7 +124,12 @@ def scale_axis(axes: Axes, which: Literal["x", "y"], scale: Scale) -> None:
     else:
         axes.set_ylim(*ends)
     if scale.is_percent:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g} %"))
+        number_in_percent(axis)
+
+
+def number_in_percent(axis: Axis) -> None:
+    """Label an axis of shares in per cent, with as many digits as are needed."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g} %"))
 
 
 def number_log_ticks(axis: Axis) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from raybert.config import RaybertConfig
+from raybert.config import DataConfig, RaybertConfig
+from raybert.data.whole_source import as_series, read_rows, rows_in_source
 from raybert.display import html_frame, html_section
 from raybert.errors import ConfigError, Interrupted, ScoringError
 from raybert.files import content_key, writable_cache
@@ -97,7 +98,7 @@ def choose_subset(
         ready = prepared[spec.data_key]
         selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.num_chosen)
         return ChosenSubset(
-            frame=_frame(ready, selection),
+            frame=_with_source(_frame(ready, selection), spec.config.data),
             pool_size=spec.pool_size,
             refilled=selection.refilled,
             conflicts=_conflicts(ready, selection),
@@ -145,6 +146,23 @@ def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:
     frame["label"] = [ready.splits.label_names[label] for label in rows["label"].to_pylist()]
     frame["score"] = selection.scores
     frame["weight"] = 1.0 if selection.weights is None else selection.weights
+    return frame
+
+
+def _with_source(frame: pd.DataFrame, config: DataConfig) -> pd.DataFrame:
+    """Return a subset with the row of each example in the source, and all columns of the source as they are there.
+
+    A column that has the name of one of ours, and is not the same, is called `source.<name>`.
+    """
+    rows = rows_in_source(config, frame["example_id"].tolist(), writable_cache())
+    source = read_rows(config, rows, writable_cache())
+    frame.insert(2, "row", rows + 1)
+    for name, column in zip(source.column_names, source.columns, strict=True):
+        values = as_series(column)
+        if name not in frame:
+            frame[name] = values
+        elif frame[name].astype(str).tolist() != values.astype(str).tolist():
+            frame[f"source.{name}"] = values
     return frame
 
 

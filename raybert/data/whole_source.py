@@ -1,0 +1,181 @@
+"""Rows of a source with all its columns, as they are there: for what is chosen of it and used elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from raybert.config import DataConfig
+from raybert.data.arrow_files import read_all_arrow
+from raybert.data.csv_files import read_all_csv
+from raybert.data.docstrings import read_docstrings
+from raybert.data.formats import format_of
+from raybert.data.hub import load_hub
+from raybert.data.identity import example_ids
+from raybert.data.json_files import read_all_json
+from raybert.data.kinds import BUILT_IN, columns_of, source_kind
+from raybert.data.local import train_files
+from raybert.data.raw import SPLIT_NAMES
+from raybert.data.sources import read_source
+from raybert.errors import DataError
+
+_SIMPLE = (
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_boolean,
+    pa.types.is_string,
+    pa.types.is_large_string,
+)
+"""Kinds of values that every file of text has a way of writing."""
+
+
+def rows_in_source(config: DataConfig, ids: Sequence[str], cache_folder: Path) -> np.ndarray:
+    """Return (m,) in which rows of the source's train table, from 0, examples are.
+
+    Args:
+        config: the `data` section.
+        ids: of the examples.
+        cache_folder: where the parsed built-in corpus is kept.
+
+    Raises:
+        DataError: the source is not what it was a moment ago.
+    """
+    source = read_source(config, cache_folder)
+    place = {
+        name: int(row)
+        for name, row in zip(
+            example_ids(source.tables["train"], source.label_names).to_pylist(), source.train_rows, strict=True
+        )
+    }
+    if any(name not in place for name in ids):
+        raise DataError(f"data.source: the content of '{config.source}' changed while it was read; run it again")
+    return np.array([place[name] for name in ids], np.int64)
+
+
+def read_rows(config: DataConfig, rows: np.ndarray, cache_folder: Path) -> pa.Table:
+    """Return some rows of the source's train table with all its columns, in its order; types as the source has them.
+
+    Of two columns of one name the second is called `name.1`.
+
+    Args:
+        config: the `data` section.
+        rows: (m,) from 0.
+        cache_folder: where the parsed built-in corpus is kept.
+    """
+    table = _train_table(config, cache_folder)
+    columns = [_without_views(column).take(pa.array(rows)) for column in table.columns]
+    return pa.Table.from_arrays(columns, names=_distinct(table.column_names))
+
+
+def as_series(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """Return a column as a series, of its Arrow type (which parquet keeps) where pandas has none that says it."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+    if is_text or (array.null_count == 0 and any(check(array.type) for check in _SIMPLE)):
+        return pd.Series(array.to_pandas())
+    return pd.Series(array, dtype=pd.ArrowDtype(array.type))
+
+
+def for_text_file(frame: pd.DataFrame, *, nested: bool) -> pd.DataFrame:
+    """Return a table in which what a file of text has no way of writing is text.
+
+    Args:
+        frame: with columns of Arrow types among others.
+        nested: whether lists and mappings can be written as they are (JSON).
+    """
+    plain = frame.copy()
+    for name in frame:
+        dtype = frame[name].dtype
+        if not isinstance(dtype, pd.ArrowDtype):
+            continue
+        values = pa.array(frame[name].array).to_pylist()
+        kind = dtype.pyarrow_dtype
+        if nested and pa.types.is_nested(kind):
+            plain[name] = pd.Series([_as_json(value) for value in values], dtype=object)
+        elif not any(check(kind) for check in _SIMPLE):
+            plain[name] = pd.Series([_as_text(value) for value in values], dtype=object)
+    return plain
+
+
+def _train_table(config: DataConfig, cache_folder: Path) -> pa.Table:
+    kind = source_kind(config.source)
+    if kind == "built-in":
+        return read_docstrings(cache_folder)[0]
+    if kind == "hub":
+        parts = load_hub(config, BUILT_IN)
+        data = next(parts[name] for name in SPLIT_NAMES["train"] if name in parts)
+        return data.with_format("arrow")[:]
+    path = Path(config.source).expanduser()
+    files = train_files(path)
+    if not files:  # of `save_to_disk`
+        import datasets
+
+        saved = datasets.load_from_disk(str(path))
+        data = saved["train"] if isinstance(saved, datasets.DatasetDict) else saved
+        return data.with_format("arrow")[:]
+    wanted = columns_of(config)
+    readers: dict[str, Any] = {
+        ".csv": read_all_csv,
+        ".tsv": read_all_csv,
+        ".json": read_all_json,
+        ".jsonl": read_all_json,
+    }
+    tables = [readers.get(format_of(file).ending, read_all_arrow)(file, wanted) for file in files]
+    if len(tables) == 1:
+        return tables[0]
+    renamed = [table.rename_columns(_distinct(table.column_names)) for table in tables]
+    try:
+        return pa.concat_tables(renamed, promote_options="permissive")
+    except pa.ArrowException:  # a column that has other types in other shards
+        return pa.concat_tables([_all_text(table) for table in renamed], promote_options="permissive")
+
+
+def _without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of a type that rows can be taken of."""
+    kinds = ((pa.types.is_string_view, pa.large_string()), (pa.types.is_binary_view, pa.large_binary()))
+    kind = next((plain for is_view, plain in kinds if is_view(column.type)), None)
+    return column if kind is None else pa.chunked_array([pa.array(column.to_pylist(), kind)])
+
+
+def _all_text(table: pa.Table) -> pa.Table:
+    columns = [pa.array([_as_text(value) for value in column.to_pylist()], pa.string()) for column in table.columns]
+    return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    distinct: list[str] = []
+    for name in names:
+        candidate = name
+        while candidate in distinct or (candidate != name and candidate in names):
+            seen[name] += 1
+            candidate = f"{name}.{seen[name]}"
+        distinct.append(candidate)
+    return distinct
+
+
+def _as_json(value: Any) -> Any:
+    """Return a nested value with nothing in it that JSON does not have."""
+    return None if value is None else json.loads(json.dumps(value, default=_as_text))
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False, default=_as_text)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
