@@ -62,6 +62,8 @@ def show(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, BaseModel):  # a strategy that was found, where another kind is wanted
+        value = getattr(value, "name", "") or type(value).__name__
     if isinstance(value, dict):
         text = "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
     elif isinstance(value, (list, tuple, set, frozenset)):

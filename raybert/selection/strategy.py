@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from raybert.config import Section
@@ -23,6 +24,7 @@ class Strategy(Section):
     prints. When it chooses, what is dropped before it and who chooses after it is not its business (see `compose`).
     """
 
+    in_words: ClassVar[Mapping[str, str]] = {"": "a strategy: its name, or a section with `name`"}
     name: ClassVar[str] = ""
     needs: ClassVar[frozenset[str]] = frozenset()
     budget_kind: ClassVar[BudgetKind] = "distinct"

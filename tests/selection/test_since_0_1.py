@@ -1,7 +1,8 @@
 """What raybert 0.1 made of entries of a sweep file: ids of finished trials, tables and messages hang on it.
 
 `strategies_0_1.json` was written by raybert 0.1 (commit b251203): for valid entries label, identity (a part of every
-trial id), what is stored of them, signals and budget kind; for invalid ones the message; and `raybert ls strategies`.
+trial id), what is stored of them, signals and budget kind; and `raybert ls strategies`. For invalid ones it has the
+message of today: that of 0.1 had Python's and pydantic's words in it.
 """
 
 import json
@@ -24,8 +25,6 @@ from raybert.selection.strategies import RandomEpoch
 from raybert.testing import SimulatedView, make_pool
 
 HERE = Path(__file__).parent
-REWORDED = {"KCenter(schedule='once', rounds=5, pre=(), then=None, candidates=3.0)": "KCenter()"}
-"""Python's own words for an object in a message: fields that strategies have no more."""
 RECORD = json.loads((HERE / "strategies_0_1.json").read_text(encoding="utf-8"))
 CHANGED_RULES = {
     "aflite_readability",
@@ -80,13 +79,10 @@ def test_a_valid_entry_means_what_it_meant(old):
 
 
 @pytest.mark.parametrize("old", RECORD["invalid"], ids=lambda old: json.dumps(old["entry"]))
-def test_an_invalid_entry_is_refused_in_the_same_words(old):
+def test_an_invalid_entry_is_refused_in_these_words(old):
     with pytest.raises(ConfigError) as caught:
         build(old["entry"])
-    message = old["message"]
-    for before, now in REWORDED.items():
-        message = message.replace(before, now)
-    assert str(caught.value) == message
+    assert str(caught.value) == old["message"]
 
 
 CAUTIOUS = "hard{} without the hardest 30% (from 30% of the pool: hard{} without the hardest 20%)"

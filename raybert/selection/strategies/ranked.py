@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ NOISY_SHARE, NOISY_SHARE_OF_LARGE = 0.3, 0.2
 class RankedStrategy(Strategy):
     """Base of strategies that rank the pool by one score, higher = harder."""
 
+    in_words: ClassVar[Mapping[str, str]] = {"": "a strategy that ranks by a score: its name, or a section with `name`"}
     operations: ClassVar[str] = "O(n log n)"
 
     direction: Direction | None = Field(

@@ -186,7 +186,7 @@ def test_a_point_outside_the_space_is_refused(value):
 
 
 def test_nothing_is_compared_on_a_tuning_seed():
-    with pytest.raises(ConfigError, match=r"sweep: seeds: must not hold 1001, which `tune` uses"):
+    with pytest.raises(ConfigError, match=r"sweep.seeds: must not hold 1001, which `tune` uses"):
         config_of({"seeds_per_suggestion": 2}, sweep={"seeds": [0, 1001]})
 
 
