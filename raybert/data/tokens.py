@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import torch
 from tokenizers import Encoding, Tokenizer
 
+from raybert.data.cut_texts import TextCutter, batches_of
 from raybert.data.splits import SPLITS, Splits
 from raybert.errors import ConfigError, ModelError
 from raybert.files import json_digest
@@ -19,7 +20,7 @@ from raybert.files import json_digest
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_CHUNK_ROWS = 4096
+_MOST_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class TokenizedData:
         pad_id: word piece that fills short rows of a batch.
         uses_token_types: whether the encoder takes `token_type_ids`.
         fingerprint: hex digest of texts, labels, splits, tokenizer and max_length.
+        notes: what a user should know: how many texts are truncated.
     """
 
     train: TokenTable
@@ -115,6 +117,7 @@ class TokenizedData:
     pad_id: int
     uses_token_types: bool
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -150,13 +153,14 @@ def tokenize_splits(
         ConfigError: `max_length` leaves no room beside the special pieces.
     """
     definition = private_backend(tokenizer).to_str()  # without truncation: the same text for the same tokenizer
-    backend = _truncating_backend(tokenizer, max_length, has_pairs="text_pair" in splits.train.column_names)
-    side = str(tokenizer.truncation_side)
-    uses_token_types = takes_token_types(tokenizer)
+    encoder = _TextEncoder(tokenizer, max_length, has_pairs="text_pair" in splits.train.column_names)
     if like is None:
-        tables = {split: _tokenize(getattr(splits, split), backend, uses_token_types) for split in SPLITS}
+        encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
+        tables = {split: table for split, (table, _) in encoded.items()}
+        notes = _truncation_notes(np.concatenate([kept for _, kept in encoded.values()]), encoder)
     else:
-        tables = _cut_again(splits, *like)
+        tables, notes = _cut_again(splits, *like), like[1].notes  # of the same examples
+    side, uses_token_types = str(tokenizer.truncation_side), encoder.uses_token_types
     parts = [definition, max_length, side, tokenizer.pad_token_id, uses_token_types, splits.fingerprint]
     return TokenizedData(
         **tables,
@@ -165,6 +169,7 @@ def tokenize_splits(
         pad_id=int(tokenizer.pad_token_id),
         uses_token_types=uses_token_types,
         fingerprint=json_digest(parts),
+        notes=notes,
     )
 
 
@@ -197,22 +202,13 @@ def tokenize_examples(examples: pa.Table, tokenizer: PreTrainedTokenizerFast, ma
         ModelError: as `tokenize_splits`.
         ConfigError: likewise.
     """
-    backend = _truncating_backend(tokenizer, max_length, has_pairs="text_pair" in examples.column_names)
-    return _tokenize(examples, backend, takes_token_types(tokenizer))
+    has_pairs = "text_pair" in examples.column_names
+    return _TextEncoder(tokenizer, max_length, has_pairs=has_pairs).encode(examples)[0]
 
 
 def takes_token_types(tokenizer: PreTrainedTokenizerFast) -> bool:
     """Tell whether the encoder of a tokenizer takes `token_type_ids`."""
     return "token_type_ids" in tokenizer.model_input_names
-
-
-def _truncating_backend(tokenizer: PreTrainedTokenizerFast, max_length: int, *, has_pairs: bool) -> Tokenizer:
-    backend = private_backend(tokenizer)
-    num_special = backend.num_special_tokens_to_add(has_pairs)
-    if max_length <= num_special:
-        raise ConfigError(f"data.max_length: must be > {num_special} (special word pieces), got {max_length}")
-    backend.enable_truncation(max_length, strategy="longest_first", direction=str(tokenizer.truncation_side))
-    return backend
 
 
 def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
@@ -233,31 +229,99 @@ def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     return backend
 
 
-def _tokenize(table: pa.Table, backend: Tokenizer, uses_token_types: bool) -> TokenTable:
-    has_pairs = "text_pair" in table.column_names
-    ids, lengths, second_starts = [], [], []
-    for encodings in _encode(table, backend, has_pairs):
-        rows = [encoding.ids for encoding in encodings]
-        row_lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        ids.append(np.fromiter(chain.from_iterable(rows), np.int32, row_lengths.sum()))
-        lengths.append(row_lengths)
-        starts = _second_starts(encodings, row_lengths, uses_token_types) if has_pairs else row_lengths
-        second_starts.append(starts.astype(np.int32))
-    return TokenTable(
-        ids=np.concatenate(ids),
-        offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-        second_starts=np.concatenate(second_starts),
-        labels=table["label"].to_numpy().astype(np.int64),
+class _TextEncoder:
+    """Makes word pieces of texts, as the tokenizer would of the whole ones; what no piece is made of is cut before.
+
+    Args:
+        tokenizer: a fast one.
+        max_length: word pieces per example, special ones included.
+        has_pairs: whether examples have second texts.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one, or has no padding piece.
+        ConfigError: `max_length` leaves no room beside the special pieces.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int, *, has_pairs: bool) -> None:
+        self.max_length, self.has_pairs = max_length, has_pairs
+        self.uses_token_types = takes_token_types(tokenizer)
+        self._backend = private_backend(tokenizer)
+        self._room = max_length - self._backend.num_special_tokens_to_add(has_pairs)
+        if self._room < 1:
+            raise ConfigError(
+                f"data.max_length: must be > {max_length - self._room} (special word pieces), got {max_length}"
+            )
+        side = str(tokenizer.truncation_side)
+        self._cutter = TextCutter(private_backend(tokenizer), max_length, from_end=side == "left")
+        self._backend.enable_truncation(max_length, strategy="longest_first", direction=side)
+
+    def encode(self, table: pa.Table) -> tuple[TokenTable, np.ndarray]:
+        """Return the word pieces of examples, and which share of each one's pieces is kept, about: (n,), 1 is all."""
+        ids, lengths, second_starts, kept = [], [], [], []
+        for encodings, shares in self._batches(table):
+            rows = [encoding.ids for encoding in encodings]
+            row_lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+            ids.append(np.fromiter(chain.from_iterable(rows), np.int32, row_lengths.sum()))
+            lengths.append(row_lengths)
+            starts = _second_starts(encodings, row_lengths, self.uses_token_types) if self.has_pairs else row_lengths
+            second_starts.append(starts.astype(np.int32))
+            lost = np.array([sum(len(rest) for rest in encoding.overflowing) for encoding in encodings])
+            kept.append(shares * row_lengths / (row_lengths + lost))
+        tokens = TokenTable(
+            ids=np.concatenate(ids),
+            offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+            second_starts=np.concatenate(second_starts),
+            labels=table["label"].to_numpy().astype(np.int64),
+        )
+        return tokens, np.concatenate(kept)
+
+    def _batches(self, table: pa.Table) -> Iterator[tuple[list[Encoding], np.ndarray]]:
+        """Yield encodings, and which share of each one's characters was encoded."""
+        columns = ["text", *(["text_pair"] if self.has_pairs else [])]
+        for start in range(0, table.num_rows, _MOST_ROWS):
+            rows = table.slice(start, _MOST_ROWS)
+            whole = [rows[column].to_pylist() for column in columns]
+            cut = [self._cutter.cut(texts) for texts in whole]
+            if self.has_pairs:
+                self._keep_order(*whole, *cut)
+            sizes, cut_sizes = (np.sum([list(map(len, part)) for part in parts], axis=0) for parts in (whole, cut))
+            shares = cut_sizes / np.maximum(sizes, 1)
+            for places in batches_of(range(len(sizes)), cut_sizes.tolist()):
+                part = slice(places[0], places[-1] + 1)
+                texts = list(zip(*(column[part] for column in cut), strict=True)) if self.has_pairs else cut[0][part]
+                yield self._backend.encode_batch_fast(texts), np.where(sizes[part] > 0, shares[part], 1.0)
+
+    def _keep_order(self, firsts: list[str], seconds: list[str], cut: list[str], cut_seconds: list[str]) -> None:
+        """Change cut texts of pairs so that the one with more pieces still has more: it gets the odd piece of the room.
+
+        Where the other one is short, or the room is even, it makes no difference.
+        """
+        if self._room % 2 == 0:
+            return
+        for row, texts in enumerate(zip(firsts, seconds, strict=True)):
+            parts = cut[row], cut_seconds[row]
+            if parts == texts:
+                continue
+            here, there = map(self._cutter.count, parts)
+            if min(here, there) <= self._room // 2:
+                continue
+            first, second = map(self._cutter.count, texts)
+            if first > second and here <= there:
+                cut[row] = replace(self._cutter, num_pieces=there + 1).cut([texts[0]])[0]
+            elif first <= second and here > there:
+                cut_seconds[row] = replace(self._cutter, num_pieces=here).cut([texts[1]])[0]
+
+
+def _truncation_notes(kept: np.ndarray, encoder: _TextEncoder) -> tuple[str, ...]:
+    """Return a line about texts of which not all word pieces are kept, if there are some."""
+    truncated = kept[kept < 1]
+    if not len(truncated):
+        return ()
+    noun = "pairs" if encoder.has_pairs else "texts"
+    return (
+        f"{len(truncated):,} of {len(kept):,} {noun} have more than {encoder.max_length} word pieces (data.max_length) "
+        f"and are truncated: half of these keep less than about {100 * np.median(truncated):.2g} % of their pieces",
     )
-
-
-def _encode(table: pa.Table, backend: Tokenizer, has_pairs: bool) -> Iterator[list[Encoding]]:
-    for start in range(0, table.num_rows, _CHUNK_ROWS):
-        rows = table.slice(start, _CHUNK_ROWS)
-        texts: list[Any] = rows["text"].to_pylist()
-        if has_pairs:
-            texts = list(zip(texts, rows["text_pair"].to_pylist(), strict=True))
-        yield backend.encode_batch_fast(texts)
 
 
 def _second_starts(encodings: list[Encoding], lengths: np.ndarray, uses_token_types: bool) -> np.ndarray:

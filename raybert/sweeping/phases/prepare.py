@@ -137,7 +137,8 @@ def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other:
     like = None
     if other is not None and is_same and isinstance(other.data, TokenizedData):
         like = other.splits, other.data
-    return Prepared(splits, tokenize_splits(splits, tokenizer, config.data.max_length, like=like), encoder)
+    data = tokenize_splits(splits, tokenizer, config.data.max_length, like=like)
+    return Prepared(replace(splits, notes=splits.notes + data.notes), data, encoder)
 
 
 def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any) -> Prepared:
