@@ -105,8 +105,8 @@ class LiveProgress(Progress):
         if self._tallies:
             return Group(title, search_counts_table(self._tallies))
         with self._tally.lock:
-            table = _counts_table(self._tally)
-        return Group(title, *([Text(self._scoring)] if self._scoring else []), table)
+            tables = [_counts_table(self._tally)] if self._tally.trials else []  # no header over nothing
+        return Group(title, *([Text(self._scoring)] if self._scoring else []), *tables)
 
 
 def _counts_table(tally: Tally) -> FittingTable:

@@ -47,6 +47,12 @@ def test_the_live_view_has_whole_names_and_numbers_on_a_narrow_terminal(width, t
     assert ("best validation accuracy" in lines[-len(rows)]) == (width == 80)
 
 
+def test_no_header_is_drawn_before_any_trial_is_known():
+    view = LiveProgress(Console(file=io.StringIO(), width=80))
+    view.phase("prepare: load, split, tokenize")
+    assert lines_of(view._render(), 80) == ["prepare: load, split, tokenize  0:00"]
+
+
 def test_the_counts_of_a_search_have_whole_names_on_a_narrow_terminal():
     counts = SearchCounts(10, Counter(complete=3, running=2), 0.7)
     table = search_counts_table({"aflite_readability": counts, "el2n": counts})

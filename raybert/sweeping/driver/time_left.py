@@ -188,6 +188,8 @@ class TimeLeft:
             done = max(0.0, self._shares[phase] - share_left)
             self._shares[phase] -= done
             self._work(done * self._phases[phase])
+            if self._shares[phase] <= 0:
+                self._rest()
 
     def searched(self, num_pending: int) -> None:
         """Learn how many suggestions of a search have no outcome yet."""

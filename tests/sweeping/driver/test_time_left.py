@@ -164,6 +164,24 @@ def test_scoring_counts_by_its_rows(specs, clock):
     assert before - left._work_left() == pytest.approx(3)
 
 
+def test_what_starts_processes_after_scoring_is_no_pace(specs, clock):
+    left = begun(specs, clock)
+    left.started(the(specs, "random"))
+    for label in ("random", "proxy"):
+        clock.time += 20
+        left.ended(the(specs, label), "complete")
+    clock.time += 30  # until the processes that score are there
+    left.advanced("score", 0.5)
+    clock.time += 3
+    left.advanced("score", 0.0)
+    assert left.seconds() == pytest.approx(25)
+    clock.time += 60
+    assert left.seconds() == pytest.approx(25)
+    left.started(the(specs, "el2n"))
+    clock.time += 60
+    assert left.seconds() == pytest.approx(20)
+
+
 @pytest.fixture
 def views(specs, clock, tmp_path):
     """The driver's record with a live view, on a clock that is set by hand."""
