@@ -187,6 +187,11 @@ class RaybertConfig(Section):
     resources: ResourcesConfig = ResourcesConfig()
     limits: LimitsConfig = LimitsConfig()
 
+    def __repr__(self) -> str:
+        """Return the file in a line; `raybert.render` has every key."""
+        strategies, seeds = len(self.sweep.strategies), len(self.sweep.seeds)
+        return f"<RaybertConfig '{self.name}': {self.data.source}, {strategies} strategies, {seeds} seeds>"
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_kind(cls, document: Any) -> Any:

@@ -46,6 +46,9 @@ class Explanation:
     queries: pd.DataFrame
     probs: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"<Explanation of trial {self.trial_id}: {len(self.probs)} documents, {len(self.documents):,} terms>"
+
 
 def explain_run(
     folder: str | Path,

@@ -2,9 +2,12 @@
 
 import inspect
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import raybert
+from raybert.analysis.search import Search
 from raybert.commands.arguments import listening
 from raybert.sweeping.driver.progress import Progress
 from tests.e2e.commands import FILE
@@ -86,6 +89,20 @@ def test_the_package_lists_what_it_has():
         assert getattr(raybert, name) is not None
     with pytest.raises(AttributeError, match="module 'raybert' has no attribute 'swep'"):
         _ = raybert.swep
+
+
+def test_values_show_themselves_in_a_line(tmp_path):
+    frame = pd.DataFrame({"arm": list("aab"), "strategy": "x", "text": "long " * 99})
+    shown = [
+        raybert.load_config({"sweep": {"seeds": 40}}),
+        raybert.Explanation("t1", ("a", "b"), frame, frame, np.zeros((2, 2))),
+        Search("accuracy", True, {}, frame, None),
+    ]
+    assert [repr(value) for value in shown] == [
+        "<RaybertConfig 'sweep': docstrings, 2 strategies, 40 seeds>",
+        "<Explanation of trial t1: 2 documents, 3 terms>",
+        "<Search: 3 suggestions in 2 arms, by validation accuracy>",
+    ]
 
 
 @pytest.mark.parametrize("name", [n for n in raybert.__all__ if inspect.isfunction(getattr(raybert, n))])

@@ -43,6 +43,10 @@ class Search:
     suggestions: pd.DataFrame
     noise: Noise | None
 
+    def __repr__(self) -> str:
+        arms = self.suggestions[["arm", "strategy"]].drop_duplicates()
+        return f"<Search: {len(self.suggestions)} suggestions in {len(arms)} arms, by validation {self.metric}>"
+
     @cached_property
     def best(self) -> pd.DataFrame:
         """The best configuration of every arm: `tables.best_table`."""

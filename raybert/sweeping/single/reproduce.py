@@ -56,6 +56,10 @@ class Reproduction:
     error_again: str
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        found = "identical" if self.is_identical else "different"
+        return f"<Reproduction of {self.first.path}: {found}, {self.status}, in {self.again.path}>"
+
     @property
     def is_identical(self) -> bool:
         """Whether every bit that both runs left is the same, failures included."""
