@@ -221,7 +221,10 @@ def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"model.encoder: the tokenizer of '{name}' must be a fast one (tokenizer.json)")
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"model.encoder: the tokenizer of '{name}' must have a padding token; set `pad_token`")
+        raise ModelError(
+            f"model.encoder: the tokenizer of '{name}' must have a padding token; set `pad_token` in its "
+            "tokenizer_config.json"
+        )
     backend: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.encode_special_tokens = tokenizer.backend_tokenizer.encode_special_tokens
     backend.no_truncation()

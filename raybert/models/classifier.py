@@ -208,11 +208,7 @@ def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig)
 
 def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
     """Load the architecture's own classifier."""
-    config = _configure(encoder, settings.dropout)
-    config.num_labels = len(label_names)
-    config.id2label = dict(enumerate(label_names))
-    config.label2id = {name: number for number, name in enumerate(label_names)}
-    config.problem_type = "single_label_classification"
+    config = _configure(encoder, settings.dropout, label_names)
     model, missing = read_model(AutoModelForSequenceClassification, encoder, config)
     if model.base_model is model:  # then nothing tells the encoder's weights from those of its head
         raise ModelError(
@@ -227,7 +223,7 @@ def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelCon
 
 def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
     """Load the encoder alone, for a pooling and a head of ours."""
-    config = _configure(encoder, settings.dropout)
+    config = _configure(encoder, settings.dropout, label_names)
     head = settings.head or HeadConfig()
     if settings.dropout is not None and "dropout" not in head.model_fields_set:
         head = head.model_copy(update={"dropout": settings.dropout})
@@ -238,9 +234,13 @@ def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: Model
     return _Warm(keep_head_in_float32(model), pristine, model.initialize)
 
 
-def _configure(encoder: Encoder, dropout: float | None) -> Any:
-    """Return the encoder's configuration with every dropout overridden."""
+def _configure(encoder: Encoder, dropout: float | None, label_names: tuple[str, ...]) -> Any:
+    """Return the encoder's configuration for these classes, not its own ones, with every dropout overridden."""
     config = check_is_encoder(encoder)
+    config.num_labels = len(label_names)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    config.problem_type = "single_label_classification"
     if dropout is not None:
         for key in _DROPOUT_KEYS:
             if isinstance(getattr(config, key, None), float) or (key == "classifier_dropout" and hasattr(config, key)):

@@ -89,6 +89,25 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def as_trained(tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> PreTrainedTokenizerFast:
+    """Return a tokenizer as it belongs into a trained model's folder.
+
+    Truncation and padding that its tokenizer.json brought are not those of the training; who truncates without saying
+    where gets the texts that were trained on.
+
+    Args:
+        tokenizer: of the encoder; it is changed.
+        max_length: word pieces of a training text; None: as the encoder's.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    if max_length is not None:
+        tokenizer.model_max_length = max_length
+    for key in ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"):  # what loading made of them
+        tokenizer.init_kwargs.pop(key, None)
+    return tokenizer
+
+
 def fingerprint_files(folder: Path) -> str:
     """Return the sha256 of config, weights and tokenizer files, by name and content."""
     digest = hashlib.sha256()

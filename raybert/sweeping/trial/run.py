@@ -27,6 +27,7 @@ from raybert.errors import TrialError
 from raybert.files import atomic_path, save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.description import DataColumns, ModelDescription, write_description
+from raybert.models.encoder import as_trained
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.keys import draw_keys, keys_for, tie_keys
 from raybert.selection.pool import Pool, Selection
@@ -212,7 +213,9 @@ class _Trial:
         chosen = self._write_selection(folder, chosen, recorded)
         self._write_losses(folder, result)
         self._write_predictions(folder, result)
-        load_tokenizer(self.encoder).save_pretrained(folder.checkpoints / "best")
+        length = None if isinstance(self.data, ChunkedData) else spec.config.data.max_length
+        tokenizer = as_trained(load_tokenizer(self.encoder), length)
+        tokenizer.save_pretrained(folder.checkpoints / "best")
         write_description(folder.checkpoints / "best", self._describe_model())
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
