@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,7 @@ from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import read_beat, take_stall
 from raybert.sweeping.folder.trial_folder import TrialFolder
 
+_ROOM_FOR_AN_ERROR = 2**20
 _REASONS = {
     "memory": "the host ran out of memory, and Ray ended the trial's process",
     "disk": "the disk is full",
@@ -67,8 +71,14 @@ def _read_error(trial: Any) -> tuple[Exception | None, str]:
     Both are read where the driver has just written them: their copies in Tune's storage come later, or never.
     """
     error, words = None, ""
-    with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, TypeError):  # none, or cut off by a full disk
-        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    with contextlib.suppress(OSError, TypeError):  # there is none
+        path = Path(trial.pickled_error_file)
+        content = path.read_bytes()
+        try:
+            error = pickle.loads(content)
+        except (EOFError, pickle.UnpicklingError, ValueError, AttributeError, ImportError):
+            if shutil.disk_usage(path).free < _ROOM_FOR_AN_ERROR:  # so it was cut off
+                error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with contextlib.suppress(OSError, TypeError):
         words = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
     return error, words or "no reason given by Ray"

@@ -33,6 +33,12 @@ def classify(error: BaseException) -> str:
     return next((kind for kind in kinds if kind != "error"), "error")
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error says that nothing more can be written, by its number or its words."""
+    text = str(error).lower()
+    return (isinstance(error, OSError) and error.errno in _FULL) or any(words in text for words in _FULL_WORDS)
+
+
 def is_wanted(kind: str, retry: str) -> bool:
     """Tell whether `--retry` names failures of this kind."""
     return retry in ("failed", "all", kind)
@@ -47,7 +53,7 @@ def _kind_of(error: BaseException) -> str:
         return "oom" if type(error).__module__.startswith("torch") else "memory"
     if isinstance(error, MemoryError) or _KILLED_FOR_MEMORY in text:
         return "memory"
-    if (isinstance(error, OSError) and error.errno in _FULL) or any(words in text for words in _FULL_WORDS):
+    if is_disk_full(error):
         return "disk"
     return "lost" if name in _DEATHS else "error"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from raybert.errors import SweepError
 from raybert.files import append_json_line
+from raybert.sweeping.folder.failure_kinds import is_disk_full
 
 Event = dict[str, Any]
 _KINDS = {
@@ -31,8 +34,19 @@ class DecisionLog:
         self.path = path
 
     def append(self, event: Event) -> None:
-        """Write an event and wait until it is on disk."""
-        append_json_line(self.path, event, is_durable=True)
+        """Write an event and wait until it is on disk.
+
+        Raises:
+            SweepError: it cannot be written, and nothing may act on it; what is on its way is continued later.
+        """
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            append_json_line(self.path, event, is_durable=True)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # what is left of the line is cut off by the next start, too
+                os.truncate(self.path, size)
+            remedy = "make room" if is_disk_full(error) else "see to it"
+            raise SweepError(f"{self.path}: {error.strerror}; {remedy}, and run the sweep again: it goes on") from error
 
     def read(self) -> list[Event]:
         """Return all events in order. A torn last line, which nothing has acted on, is cut off.

@@ -14,6 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
+from raybert.files import NOT_WRITABLE
+from raybert.sweeping.folder.failure_kinds import is_disk_full
 
 STUDY_FILE, JOURNAL_FILE = "study.db", "study.journal"
 _LOCK_SECONDS = 60
@@ -34,6 +36,9 @@ def open_storage(tune: TuneConfig, folder: Path) -> Iterator[BaseStorage]:
         files = {"sqlite": folder / STUDY_FILE, "journal": folder / JOURNAL_FILE}
         where = files.get(tune.storage, tune.storage)
         remedy = "delete it: it is then written anew from decisions.jsonl" if where != tune.storage else "is it up?"
+        reason = why_not_stored(error)
+        if reason is not None:
+            raise SweepError(f"{where}: cannot be opened, {reason}") from error
         raise SweepError(
             f"{where}: cannot be opened as a database of studies ({type(error).__name__}); {remedy}"
         ) from error
@@ -42,6 +47,22 @@ def open_storage(tune: TuneConfig, folder: Path) -> Iterator[BaseStorage]:
     finally:
         if isinstance(storage, RDBStorage):
             storage.engine.dispose()
+
+
+def why_not_stored(error: BaseException) -> str | None:
+    """Return why nothing could be written, and what to do, where the file is not at fault; None: it may be.
+
+    Args:
+        error: of Optuna, SQLAlchemy, sqlite3 or the operating system.
+    """
+    words = f"{error} {error.__cause__ or ''}".lower()
+    if "is locked" in words:
+        return f"another program has held it for over {_LOCK_SECONDS} s; end what uses it, and run the sweep again"
+    if is_disk_full(error) or "disk is full" in words:
+        return "the disk is full; make room, and run the sweep again"
+    if "readonly" in words or (isinstance(error, OSError) and error.errno in NOT_WRITABLE):
+        return "it may only be read; give `output` another folder"
+    return None
 
 
 def _make_storage(tune: TuneConfig, folder: Path) -> BaseStorage:

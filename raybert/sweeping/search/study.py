@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import optuna
@@ -19,6 +19,7 @@ from raybert.errors import SweepError
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
 from raybert.sweeping.search.samplers import make_sampler
+from raybert.sweeping.search.storage import why_not_stored
 from raybert.sweeping.search.suggestion import Suggestion
 
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -48,13 +49,14 @@ class ArmStudy:
 
     def _open(self) -> Study:
         direction = StudyDirection.MAXIMIZE if self.arm.mode == "max" else StudyDirection.MINIMIZE
-        study = optuna.create_study(
-            storage=self._storage, study_name=self._name, direction=direction, load_if_exists=True
-        )
         arm = self.arm
         facts = {"strategy": arm.strategy, "grid": arm.grid, "metric": arm.metric, "order": arm.order, "arm": arm.name}
-        for key, value in facts.items():
-            study.set_user_attr(key, value)
+        with self._using("could not be opened"):
+            study = optuna.create_study(
+                storage=self._storage, study_name=self._name, direction=direction, load_if_exists=True
+            )
+            for key, value in facts.items():
+                study.set_user_attr(key, value)
         return study
 
     def trials(self) -> list[FrozenTrial]:
@@ -67,7 +69,8 @@ class ArmStudy:
         return [trial.user_attrs["retry_of"] for trial in waiting if "retry_of" in trial.user_attrs]
 
     def _all(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
+        with self._using("could not be read"):
+            return self.study.get_trials(deepcopy=False)
 
     def ask(self, number: int, fixed: Params | None, retry_of: int | None) -> tuple[Params, dict[str, Any]]:
         """Make the next suggestion; return its values, and what the sampler must know of it later (CMA-ES).
@@ -119,15 +122,17 @@ class ArmStudy:
             value = suggestion.value if status == "complete" else None
             self.study.tell(trial, value, state=_STATES[status])
 
+    def _writing(self, number: int) -> AbstractContextManager[None]:
+        return self._using(f"suggestion {number} could not be written")
+
     @contextmanager
-    def _writing(self, number: int) -> Iterator[None]:
+    def _using(self, what: str) -> Iterator[None]:
+        """Say in one line that the database does not answer: what is on its way is then continued from the log."""
         try:
             yield
-        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            reason = type(error.__cause__ or error).__name__
-            raise SweepError(
-                f"study '{self._name}': suggestion {number} could not be written ({reason}); run the sweep again"
-            ) from error
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
+            unknown = f"{type(error.__cause__ or error).__name__}; run the sweep again"
+            raise SweepError(f"study '{self._name}': {what}: {why_not_stored(error) or unknown}") from error
 
     def rebuild(self, suggestions: Sequence[Suggestion]) -> None:
         """Make the study say what the log says, if it does not; what it knows besides (of CMA-ES) is kept.
@@ -139,12 +144,13 @@ class ArmStudy:
         if len(known) == len(suggestions) and all(map(_says_the_same, known, suggestions)):
             return
         same = {trial.number: trial for trial, one in zip(known, suggestions, strict=False) if _is_of(trial, one)}
-        optuna.delete_study(study_name=self._name, storage=self._storage)
-        self._begun.clear()
-        self.study = self._open()
-        self.study.sampler = RandomSampler()  # all values are given
-        for suggestion in suggestions:
-            self._add(suggestion, same.get(suggestion.number))
+        with self._using("could not be written anew"):
+            optuna.delete_study(study_name=self._name, storage=self._storage)
+            self._begun.clear()
+            self.study = self._open()
+            self.study.sampler = RandomSampler()  # all values are given
+            for suggestion in suggestions:
+                self._add(suggestion, same.get(suggestion.number))
 
     def _add(self, suggestion: Suggestion, known: FrozenTrial | None) -> None:
         """Add a suggestion of the log at the end of the study."""
