@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import progress as bars
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from raybert.sweeping.driver.events import Event, EventProgress, describe_row
-from raybert.sweeping.driver.progress import Progress, SearchCounts, clock
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain, say
@@ -32,16 +32,29 @@ class _Speed(bars.ProgressColumn):
         return Text("" if not speed else f"{speed:,.1f}/s" if speed < 100 else f"{speed:,.0f}/s")
 
 
+class _TimeLeft(bars.ProgressColumn):
+    """The time that is left, by the estimate that `raybert status` shows too."""
+
+    def __init__(self, tally: Callable[[], Tally]) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def render(self, task: bars.Task) -> Text:
+        remaining = self._tally().remaining_seconds()
+        return Text("-:--" if remaining is None else clock(remaining), style="progress.remaining")
+
+
 class RunBar(Progress):
     """A bar for every run that is going on, with its last evaluation; use as a context manager."""
 
     def __init__(self, console: Console) -> None:
+        self._tally = Tally()
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(bar_width=None),
             bars.MofNCompleteColumn(),
             _Speed(),
-            bars.TimeRemainingColumn(compact=True),
+            _TimeLeft(lambda: self._tally),
             bars.TextColumn("{task.fields[status]}", markup=False),
             console=console,
             transient=True,
@@ -56,6 +69,10 @@ class RunBar(Progress):
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def follow(self, tally: Tally) -> None:
+        """Show its estimate."""
+        self._tally = tally
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Take away the bar of the preparation."""

@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from raybert.config import validate_config
-from raybert.sweeping.driver.progress import SearchCounts
+from raybert.sweeping.driver.progress import SearchCounts, clock
 from raybert.sweeping.driver.state_file import RecordedProgress
 from raybert.sweeping.plan.specs import PoolFacts
 from raybert.terminal import console as consoles
 from raybert.terminal import status as status_screen
 from raybert.terminal.console import live_or_plain
+from raybert.terminal.run_progress import RunBar
 from raybert.terminal.sweep_progress import LiveProgress, search_counts_table
 from tests.sweeping.driver.test_status import folder  # noqa: F401 - a fixture
 from tests.sweeping.planning import plan_of
@@ -45,6 +46,25 @@ def test_the_live_view_has_whole_names_and_numbers_on_a_narrow_terminal(width, t
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(" ")}
     assert {name: rows[name] for name in NAMES} == {name: ["0", "2"] for name in NAMES}
     assert ("best validation accuracy" in lines[-len(rows)]) == (width == 80)
+
+
+def test_the_bar_of_one_run_shows_the_estimate_of_status(trials, tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with RunBar(console) as bar:
+        recorded = RecordedProgress(bar, tmp_path / "state.json")
+        now = [0.0]
+        recorded.tally.left.now = lambda: now[0]
+        recorded.tally.left._since = 0.0
+        (spec, *_) = [spec for spec in trials if spec.label == "random"]
+        recorded.begin([spec], {})
+        recorded.started(spec)
+        now[0] = 30.0
+        recorded.stepped(spec, spec.total_steps // 2)
+        bar._bar.refresh()
+    odd = spec.total_steps % 2  # so many steps are left more than were done
+    seconds = 30 * (spec.total_steps // 2 + odd) / (spec.total_steps // 2)
+    assert recorded.tally.remaining_seconds() == pytest.approx(seconds)
+    assert clock(seconds) in console.file.getvalue()
 
 
 def test_no_header_is_drawn_before_any_trial_is_known():
