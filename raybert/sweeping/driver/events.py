@@ -92,7 +92,7 @@ class EventProgress(Progress):
 
     def searching(self, tallies: Mapping[str, SearchCounts], message: str = "") -> None:
         total, ended = (sum(getattr(tally, name) for tally in tallies.values()) for name in ("total", "num_ended"))
-        text = f"[{ended}/{total}] {message}" if message else ""
+        text = f"[{ended}/{total}] {message}{left_words(self.tally)}" if message else ""
         self.tell(Event("searching", text, done=ended, total=total))
 
     def note(self, text: str) -> None:
