@@ -60,7 +60,7 @@ def plan(
 
     loaded = load_config(config, overrides)
     folder = _results_folder(loaded, output)
-    look_first(read_design(loaded), folder)
+    look_first(read_design(loaded))  # a plan may be of another file than the results that are there
     from raybert.sweeping.preview import preview_sweep  # and with it torch
 
     return preview_sweep(loaded, folder, address=address, probe=probe)

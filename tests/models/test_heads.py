@@ -113,7 +113,7 @@ def test_a_head_of_ours_has_the_head_s_learning_rate(tiny_bert, tokens):
     ("model", "message"),
     [
         ({"head": "resnet"}, "model.head.name: must be one of linear, mlp, residual|model.head.name"),
-        ({"head": {"name": "linear", "sizes": [8]}}, "model.head: sizes: must be left out, it belongs to the head mlp"),
+        ({"head": {"name": "linear", "sizes": [8]}}, "model.head.sizes: must be left out, it belongs to the head mlp"),
         ({"head": {"name": "mlp", "sizes": []}}, "model.head.sizes"),
         ({"pooling": "median"}, "model.pooling"),
     ],
