@@ -20,7 +20,7 @@ import transformers
 from raybert.data.tokens import collate, takes_token_types, tokenize_examples
 from raybert.errors import ConfigError, ModelError
 from raybert.files import cache_folder, content_key
-from raybert.models.encoder import Encoder, explain
+from raybert.models.encoder import Encoder
 from raybert.models.layers import encoder_layers
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _failure(model: Any, batch: dict[str, torch.Tensor]) -> str | None:
     except (
         Exception
     ) as error:  # whatever an architecture, or code that comes with it, does about what it cannot compute
-        return f"{type(error).__name__}: {explain(error)}"
+        return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
     values = output.logits if hasattr(output, "logits") else output.last_hidden_state[:, 0]
     return None if torch.isfinite(values).all() else "what it computes is not finite"
 

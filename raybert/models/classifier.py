@@ -105,13 +105,14 @@ def load_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, d
     return build_classifier(encoder, label_names, seed, ModelConfig(dropout=dropout))
 
 
-def load_model(folder: str | Path) -> Any:
+def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
     """Return a classifier saved by a run (`best/`), of any head, in eval mode, its head in float32.
 
     `AutoModelForSequenceClassification.from_pretrained` loads those of an architecture's own head too.
 
     Args:
         folder: of the model.
+        trust_remote_code: whether Python files in the folder may run, where the model is computed by them.
 
     Returns:
         A transformers classifier: the architecture's own, or a `PooledClassifier` or `IrisClassifier` of raybert.
@@ -131,10 +132,10 @@ def load_model(folder: str | Path) -> Any:
         if kind == IRIS_TYPE:
             return IrisClassifier.from_pretrained(folder)
         if kind == POOLED_TYPE:
-            return keep_head_in_float32(PooledClassifier.from_pretrained(folder))
+            return keep_head_in_float32(PooledClassifier.from_pretrained(folder, trust_remote_code=trust_remote_code))
     with loading(f"{folder}:"), quiet_transformers(), torch.random.fork_rng(devices=[]):
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
         )
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])[0]

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
 from raybert.errors import ModelError, RaybertError
+from raybert.models.hub import WEIGHTS, code_files, download, near_name
 from raybert.models.tiny import TINY, build_tiny_encoder
 
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
-_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -71,9 +68,11 @@ def resolve_encoder(
     elif name.startswith((".", "~", os.sep)):
         raise ModelError(f"{key}: must be an existing folder, got {name}")
     else:
-        path = _download(config, key)
+        hint, code = near_name(name, TINY), config.trust_remote_code
+        path = download(name, config.revision, with_code=code, label=f"{key}: '{name}'", hint=hint)
     _check_folder(f"{key}: {name}", path)
-    return Encoder(name, path, fingerprint_files(path), config.trust_remote_code, key)
+    fingerprint = fingerprint_files(path, with_code=config.trust_remote_code)
+    return Encoder(name, path, fingerprint, config.trust_remote_code, key)
 
 
 def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
@@ -82,6 +81,8 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     Raises:
         ModelError: the tokenizer cannot be loaded, or has no fast version.
     """
+    if (package := _tokenizer_package(encoder.path)) is not None:
+        raise ModelError(f"{encoder.label}: its tokenizer {_install(package)}")
     with loading(f"{encoder.label}: its tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
     if not tokenizer.is_fast:
@@ -108,10 +109,16 @@ def as_trained(tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> Pr
     return tokenizer
 
 
-def fingerprint_files(folder: Path) -> str:
-    """Return the sha256 of config, weights and tokenizer files, by name and content."""
+def fingerprint_files(folder: Path, *, with_code: bool = False) -> str:
+    """Return the sha256 of config, weights and tokenizer files, by name and content.
+
+    Args:
+        folder: of the encoder.
+        with_code: Python files that it is computed by are part of it.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in (*_WEIGHTS, *_TOKENIZERS, "config.json") for path in folder.glob(pattern)):
+    paths = sorted(path for pattern in (*WEIGHTS, *_TOKENIZERS, "config.json") for path in folder.glob(pattern))
+    for path in [*paths, *(code_files(folder) if with_code else [])]:
         state = path.stat()
         digest.update(path.name.encode() + _file_digest(path, state.st_size, state.st_mtime_ns))
     return digest.hexdigest()
@@ -124,35 +131,11 @@ def _file_digest(path: Path, size_bytes: int, modified: int) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _download(config: ModelConfig, key: str) -> Path:
-    """Return the local snapshot of a hub model; with HF_HUB_OFFLINE only what is downloaded already."""
-    try:
-        return Path(snapshot_download(config.encoder, revision=config.revision, allow_patterns=list(_PATTERNS)))
-    except HFValidationError:
-        raise ModelError(_unknown(key, config.encoder, "is neither a folder nor a hub id")) from None
-    except (LocalEntryNotFoundError, ConnectionError, OSError) as error:
-        reason = "the hub says: " + explain(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
-        raise ModelError(
-            _unknown(
-                key,
-                config.encoder,
-                f"is not on this machine and {reason}; download it first where there is a network "
-                f"(`hf download {config.encoder}`), or give the path of a local folder",
-            )
-        ) from None
-
-
-def _unknown(key: str, name: str, problem: str) -> str:
-    near = difflib.get_close_matches(name, [TINY], n=1, cutoff=0.7)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"{key}: '{name}' {problem}{hint}"
-
-
 def _check_folder(label: str, path: Path) -> None:
     if not (path / "config.json").is_file():
         raise ModelError(f"{label}: must be a transformers folder, has no config.json")
     for what, patterns in (
-        ("weights (model.safetensors)", _WEIGHTS),
+        ("weights (model.safetensors)", WEIGHTS),
         ("tokenizer (tokenizer.json)", _TOKENIZERS),
     ):
         if not any(next(path.glob(pattern), None) for pattern in patterns):
@@ -180,11 +163,33 @@ def loading(what: str) -> Iterator[None]:
 def explain(error: Exception) -> str:
     """Return the first line of what an error says, or the package that has to be installed."""
     if isinstance(error, ImportError) and (package := _missing_package(error)):
-        return f"needs the package `{package}`; install it (`pip install {package}`)"
+        return _install(package)
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        return (
+            "it needs Python code that comes with it; read the code, then allow it with model.trust_remote_code: true"
+        )
     lines = str(error).strip().splitlines()
     if isinstance(error, LookupError | TypeError | AttributeError):  # which say what was looked for, not that it was
         return f"a file of it is damaged, or of another kind ({type(error).__name__}: {lines[0] if lines else ''})"
     return lines[0] if lines else type(error).__name__
+
+
+def _install(package: str) -> str:
+    return f"needs the package `{package}`; install it (`pip install {package}`)"
+
+
+def _tokenizer_package(folder: Path) -> str | None:
+    """Return the package that turns the only file of a tokenizer into a fast one, if it is not installed.
+
+    Without it transformers takes the file for one of another kind, and says that this is damaged.
+    """
+    if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
+        return None
+    names = [path.name for path in folder.glob("*.model")]
+    if not names:
+        return None
+    package = "tiktoken" if names == ["tiktoken.model"] else "sentencepiece"
+    return package if find_spec(package) is None else None
 
 
 def _missing_package(error: ImportError) -> str | None:

@@ -142,8 +142,8 @@ class PooledClassifier(nn.Module):
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in own.items()}, folder / _HEAD)
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> PooledClassifier:
-        """Return a saved classifier, in eval mode.
+    def from_pretrained(cls, folder: Path, *, trust_remote_code: bool = False) -> PooledClassifier:
+        """Return a saved classifier, in eval mode; its encoder may be Python files of the folder.
 
         Raises:
             ModelError: the folder holds none.
@@ -152,7 +152,9 @@ class PooledClassifier(nn.Module):
         if config.get("model_type") != MODEL_TYPE:
             raise ModelError(f"{folder}: model_type: must be '{MODEL_TYPE}', got '{config.get('model_type')}'")
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
-            backbone = AutoModel.from_pretrained(folder / _ENCODER, dtype=torch.float32)
+            backbone = AutoModel.from_pretrained(
+                folder / _ENCODER, dtype=torch.float32, trust_remote_code=trust_remote_code
+            )
             model = cls(backbone, config["pooling"], HeadConfig(**config["head"]), tuple(config["label_names"]))
         problems = model.load_state_dict(load_file(folder / _HEAD), strict=False)
         if problems.unexpected_keys or any(not name.startswith("backbone.") for name in problems.missing_keys):

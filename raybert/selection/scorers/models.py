@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import yaml
 
 from raybert.data import TokenTable
 from raybert.data.nulls import null_table
@@ -92,7 +93,7 @@ class ProxyEmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(load_model(self.checkpoint), scoring_data, self.pooling)
+        return _embedder(_load_run(self.checkpoint), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,14 @@ def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "c
 
 def _load(folder: Path, scoring_data: ScoringData) -> Inference:
     """Return what asks the model that a run has left."""
-    return _inference(load_model(folder), scoring_data)
+    return _inference(_load_run(folder), scoring_data)
+
+
+def _load_run(folder: Path) -> Any:
+    """Return the model that a run of this sweep has left; code that the run was allowed to run may run here too."""
+    configuration = folder.parents[1] / "config.yaml"
+    settings = yaml.safe_load(configuration.read_text(encoding="utf-8")) if configuration.is_file() else {}
+    return load_model(folder, trust_remote_code=bool(settings.get("model", {}).get("trust_remote_code", False)))
 
 
 def _inference(model: Any, scoring_data: ScoringData) -> Inference:
