@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 _CACHE = tempfile.TemporaryDirectory(prefix="raybert-tests-")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# As many processes as there are cores: threads that wait by spinning would take the time of the others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["RAYBERT_CACHE"] = _CACHE.name
 # Processes of pytest-xdist have a cache of their own, but the corpus is parsed by one of them for all.
 _CORPUS = Path(os.environ.setdefault("RAYBERT_TESTS_CORPUS", f"{_CACHE.name}/corpus"))

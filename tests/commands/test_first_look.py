@@ -99,6 +99,7 @@ def test_what_is_right_is_valid(place):
         assert raybert.validate({"data": {"source": str(place / name), **columns}}).num_trials == 6
 
 
+@pytest.mark.slow
 def test_no_command_waits_for_torch_to_find_such_a_mistake(place):
     """All in one process: a module that was imported once would stay."""
     wrong = {"data": {"source": str(place / "review.csv")}}

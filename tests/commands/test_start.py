@@ -11,6 +11,8 @@ import pytest
 from raybert.errors import ExitCode
 from raybert.terminal.streams import LastingStream
 
+pytestmark = pytest.mark.slow  # every one is a process of its own
+
 VALID = "name: size\nmodel: {encoder: größe}\n"
 INTERRUPTED_IMPORT = """
     import os, signal, sys

@@ -72,6 +72,7 @@ def small(monkeypatch):
     monkeypatch.setattr(cut_texts, "_KEPT_OF_RUN", 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [pytest.param("usual", marks=pytest.mark.slow), "small"])
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,6 +112,7 @@ def test_pairs_by_hand_are_those_of_the_library(side):
         assert by_hand == whole(tokenizer, list(firsts), list(seconds), length)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("kind", ["bert", "split-byte-level", "unigram", "wordless-bpe"])
 def test_both_sides_of_pairs_share_the_room_as_the_whole_ones_would(kind, side, small):
@@ -124,6 +126,7 @@ def test_both_sides_of_pairs_share_the_room_as_the_whole_ones_would(kind, side, 
         assert found == wanted, length
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.lists(

@@ -36,8 +36,8 @@ _ABSENT = -0.12
 def draw_search_slices(search: Search) -> Figure | None:
     """Return the value of every complete suggestion against each parameter, in the colour of its arm.
 
-    The best of each arm is a larger point. None without a complete suggestion. optuna's own plot has one study, and
-    colours by the number of the suggestion.
+    The best of each arm is a larger point; values far below the others are triangles at the edge. None without a
+    complete suggestion. optuna's own plot has one study, and colours by the number of the suggestion.
     """
     complete, parameters = complete_suggestions(search.suggestions), _shown(search)
     if complete.empty:
@@ -49,7 +49,7 @@ def draw_search_slices(search: Search) -> Figure | None:
     for axes, parameter, name in zip(grid.flat, parameters, _labels(parameters), strict=False):
         for arm in sorted(colours, key=lambda arm: colours[arm] != _OTHERS):
             own = complete[(complete["arm"] == arm[0]) & (complete["strategy"] == arm[1])]
-            _draw_slice(axes, own[own["value"].between(*limits)], parameter, colours[arm], search.maximize)
+            _draw_slice(axes, own, parameter, colours[arm], limits, search.maximize)
         _scale(axes, parameter)
         axes.set_xlabel(name, fontsize=8.5)
         axes.tick_params(labelsize=7.5)
@@ -63,12 +63,19 @@ def draw_search_slices(search: Search) -> Figure | None:
     return figure
 
 
-def _draw_slice(axes: Axes, own: pd.DataFrame, parameter: Parameter, colour: str, maximize: bool) -> None:
+def _draw_slice(
+    axes: Axes, own: pd.DataFrame, parameter: Parameter, colour: str, limits: tuple[float, float], maximize: bool
+) -> None:
+    """Draw the suggestions of an arm; those far below the others are triangles at the edge."""
     own = own.dropna(subset=parameter.name)
     x = _positions(own[parameter.name], parameter)
     order = 2 if colour == _OTHERS else 3
     style: dict[str, Any] = {"color": colour, "clip_on": False}  # at the ends of the axes, too
-    dots = axes.plot(x, own["value"], "o", markersize=3, alpha=0.55, markeredgewidth=0, zorder=order, **style)
+    inside = own["value"].between(*limits).to_numpy()
+    small: dict[str, Any] = {"markersize": 3, "alpha": 0.55, "markeredgewidth": 0, "zorder": order, **style}
+    dots = axes.plot(x[inside], own["value"][inside], "o", **small)
+    edge_of, marker = (limits[0], "v") if maximize else (limits[1], "^")
+    dots += axes.plot(x[~inside], np.full((~inside).sum(), edge_of), marker, **small)
     if len(own):
         best = int((own["value"] if maximize else -own["value"]).to_numpy().argmax())
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
