@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from tokenizers import Encoding, Tokenizer
 
+from raybert.data.cut_texts import batches_of
 from raybert.data.tokens import TokenTable, private_backend
 from raybert.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_ROWS_AT_ONCE = 512
 _FEW_CHUNKS = 4
 _SENTENCE_END = re.compile(
     r"""
@@ -228,8 +228,8 @@ def chunk_notes(num_chunks: np.ndarray, top_k: int) -> tuple[str, ...]:
 
 
 def _encode(texts: Sequence[str], backend: Tokenizer) -> Iterator[Encoding]:
-    for start in range(0, len(texts), _ROWS_AT_ONCE):
-        yield from backend.encode_batch(list(texts[start : start + _ROWS_AT_ONCE]), add_special_tokens=False)
+    for places in batches_of(range(len(texts)), [len(text) for text in texts]):
+        yield from backend.encode_batch([texts[place] for place in places], add_special_tokens=False)
 
 
 def _special_pieces(backend: Tokenizer) -> tuple[np.ndarray, np.ndarray]:

@@ -163,7 +163,12 @@ def draw_lengths(quantiles: pd.DataFrame) -> Figure:
             axes.plot(row["q50"], at, "o", color="white", markeredgecolor=colour, markersize=4.5, zorder=4)
     axes.set_yticks(range(len(names)), distinct_short_names(names))
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
-    axes.set_xlabel("length in word pieces:\n5-95 % (line), 25-75 % (bar), median (dot)")
+    words = "length in word pieces:\n5-95 % (line), 25-75 % (bar), median (dot)"
+    if quantiles["q05"].min() == quantiles["q95"].max():
+        # Bands and lines have no width: the dots are what there is to see, on an axis that begins where lengths do.
+        axes.set_xlim(0, 1.1 * float(pool["q50"]))
+        words = f"length in word pieces:\n{pool['q50']:,.0f} of nearly all (where texts are truncated, they end there)"
+    axes.set_xlabel(words)
     add_title(axes, "How long are the examples that each strategy chooses?")
     tidy(axes, grid="x")
     band = Line2D([], [], color="#dddddd", linewidth=7, label="pool: 25-75 %, 5-95 % (lighter), median (line)")

@@ -206,6 +206,17 @@ def test_lengths_are_sorted_by_median_beside_the_pool(sweep):
     assert "all" not in names
 
 
+def test_lengths_that_are_all_the_same_are_drawn_and_said(sweep):
+    pool = np.full(len(sweep.pool()), 64)
+    (axes,) = drawn(plots.draw_lengths(length_quantiles(sweep.subsets(), pool))).axes
+    low, high = axes.get_xlim()
+    assert (low, high > 64) == (0, True)
+    assert "64 of nearly all" in axes.get_xlabel()
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(dots) >= len(names_at(axes.yaxis)) > 1
+    assert {float(line.get_xdata()[0]) for line in dots} == {64.0}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("budgets", [(40,), (40, 80)])
 def test_one_seed_and_one_strategy_are_drawn_without_intervals(tmp_path, budgets):
