@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from raybert.config import ModelConfig
 from raybert.errors import ModelError, RaybertError
 from raybert.models.hub import WEIGHTS, code_files, download, near_name
+from raybert.models.quiet import quiet_transformers
 from raybert.models.tiny import TINY, build_tiny_encoder
 
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
@@ -83,7 +84,7 @@ def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     """
     if (package := _tokenizer_package(encoder.path)) is not None:
         raise ModelError(f"{encoder.label}: its tokenizer {_install(package)}")
-    with loading(f"{encoder.label}: its tokenizer"):
+    with loading(f"{encoder.label}: its tokenizer"), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(encoder.path, trust_remote_code=encoder.trust_remote_code)
     if not tokenizer.is_fast:
         raise ModelError(f"{encoder.label}: must have a fast tokenizer (tokenizer.json)")
@@ -166,7 +167,8 @@ def explain(error: Exception) -> str:
         return _install(package)
     if "trust_remote_code" in str(error) or "custom code" in str(error):
         return (
-            "it needs Python code that comes with it; read the code, then allow it with model.trust_remote_code: true"
+            "it needs Python code that comes with it; read the code, then allow it with model.trust_remote_code: true "
+            "(load_model: `trust_remote_code=True`)"
         )
     lines = str(error).strip().splitlines()
     if isinstance(error, LookupError | TypeError | AttributeError):  # which say what was looked for, not that it was

@@ -172,7 +172,7 @@ def test_code_of_its_own_runs_only_where_the_key_allows_it(hub, tmp_path, monkey
     name = hub(tmp_path / "own")
     refused = resolved(name)
     for load in (load_backbone, lambda encoder: load_classifier(encoder, ("x", "y"), 0)):
-        with pytest.raises(ModelError, match=r"^model\.encoder: org/name: .*model\.trust_remote_code: true$"):
+        with pytest.raises(ModelError, match=r"^model\.encoder: org/name: .*model\.trust_remote_code: true \("):
             load(refused)
     allowed = resolved(name, trust_remote_code=True)
     assert type(load_backbone(allowed)).__name__ == "OwnModel"
