@@ -115,7 +115,7 @@ def own_modules(monkeypatch):
             del sys.modules[name]
 
 
-IN_EVERY_RUN = {"README.md", "docs/tutorials/first_sweep.md"}
+IN_EVERY_RUN = {"README.md"}
 """Pages that the README's test command follows; the others are left to CI."""
 RUN = [
     pytest.param(page, id=name, marks=[] if name in IN_EVERY_RUN else pytest.mark.long)

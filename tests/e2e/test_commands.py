@@ -30,10 +30,13 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, options, message):
     assert "Traceback" not in done.err
 
 
-def test_every_sweep_file_loads_renders_and_validates(tmp_path):
+def test_every_sweep_file_loads_renders_and_validates(tmp_path, monkeypatch):
+    rows = "criterion,post,label,author\n" + "".join(f"one {i},two {i},{i % 2},writer{i}\n" for i in range(20))
+    (tmp_path / "pairs.csv").write_text(rows)  # a user's own, as imbalanced.yaml says
+    monkeypatch.chdir(tmp_path)
     for file in sorted((ROOT / "sweeps").glob("*.yaml")):
         assert file.read_text().startswith("# "), f"{file} must open with its question"
-        assert run("validate", file).code == 0
+        assert run("validate", file).code == 0, file.name
         rendered = tmp_path / file.name
         rendered.write_text(run("render", file).out)
         assert load_config(rendered) == load_config(file)

@@ -64,6 +64,7 @@ def test_its_own_command_trains_nothing_again(old):
     assert results_of(old) == before
 
 
+@pytest.mark.long
 def test_one_more_seed_runs_only_that_seed(old, expected):
     before = results_of(old)
     seeds = expected.loc[expected["role"] == "trial", "seed"].nunique() + 1

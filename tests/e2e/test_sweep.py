@@ -114,7 +114,6 @@ def test_the_same_command_again_runs_nothing_and_more_seeds_run_the_difference(u
     assert len(after) == len(before) + 1  # of the third seed
 
 
-@pytest.mark.long
 def test_a_changed_file_is_refused_with_the_change(undisturbed):
     done = sweep(undisturbed, "--set", "train.batch_size=16")
     assert done.code == 2
@@ -122,6 +121,7 @@ def test_a_changed_file_is_refused_with_the_change(undisturbed):
     assert "+train.batch_size: 16" in done.err
 
 
+@pytest.mark.long
 def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(undisturbed, address, tmp_path):
     folder = tmp_path / "run"
     with forked_command("sweep", FILE, "--output", folder, "--address", address, *SHRUNK_OPTIONS) as process:

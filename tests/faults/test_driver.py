@@ -10,7 +10,7 @@ from raybert.errors import ResourceError, SweepError
 from tests.faults.sweeps import Finished, assert_same_end, run, started
 from tests.processes import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,9 @@ def test_curves_of_one_strategy_are_named_by_what_varies(tmp_path):
     (axes,) = drawn(plots.draw_learning_curves(sweep)).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"loss {name}" for name in LOSS_NAMES[::-1]]
     (axes,) = drawn(plots.draw_accuracy(sweep)).axes
-    assert names_at(axes.yaxis) == [f"all, loss {name}  (400)" for name in LOSS_NAMES]
+    assert [name.replace("\n", "") for name in names_at(axes.yaxis)] == [
+        f"all, loss {name}  (400)" for name in LOSS_NAMES
+    ]
     costs = drawn(plots.draw_cost(sweep)).axes
     assert [{text.get_text() for text in panel.texts} for panel in costs] == [
         {f"all, loss {n}" for n in LOSS_NAMES}

@@ -214,6 +214,7 @@ def test_a_signal_reaches_a_process_by_way_of_a_task_on_its_node(ray_cluster):
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_trials_that_hang_or_die_are_tried_again_and_fail_with_their_kind(ray_cluster, tmp_path):
     from raybert.analysis import load_sweep
     from raybert.sweeping.plan.design import read_design

@@ -56,6 +56,7 @@ def undisturbed(tmp_path_factory):
     return state
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 def test_a_kill_at_every_event_changes_nothing(undisturbed, tmp_path, after):
