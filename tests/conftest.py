@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+# In the background of a script, or under nohup, signals are ignored, by whatever the tests begin as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _CACHE = tempfile.TemporaryDirectory(prefix="raybert-tests-")
 os.environ["HF_HUB_OFFLINE"] = "1"

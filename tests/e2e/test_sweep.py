@@ -117,7 +117,7 @@ def test_the_same_command_again_runs_nothing_and_more_seeds_run_the_difference(u
 def test_a_changed_file_is_refused_with_the_change(undisturbed):
     done = sweep(undisturbed, "--set", "train.batch_size=16")
     assert done.code == 2
-    assert "-train.batch_size: 32" in done.err
+    assert "train.batch_size was 32, is 16; give `output` a new folder" in done.err
     assert "+train.batch_size: 16" in done.err
 
 

@@ -41,12 +41,17 @@ def garble(path):
     path.write_bytes(bytes(range(256)) * (size // 256 + 1))
 
 
+def blank(path):
+    """As a power cut leaves a file whose length alone was written."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
 def exchange(path):
     """Valid JSON and YAML, but of another kind."""
     path.write_text("[1, 2]\n")
 
 
-DAMAGES = (halve, garble, exchange, delete)
+DAMAGES = (halve, garble, blank, exchange, delete)
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +135,14 @@ def test_readers_of_a_damaged_folder_give_the_right_result_or_one_line(sweep, tm
 def test_what_the_caches_hold_is_checked_before_it_is_used(sweep, tmp_path, monkeypatch):
     whole = sweep / "cache"
     expected = tables_of(sweep / "run")
-    kinds = itertools.cycle((halve, exchange, garble))
+    kinds = itertools.cycle((halve, exchange, garble, blank))
     with_run = next(path.parent.parent.parent for path in sorted(whole.glob("scores/*/runs/*/result.json")))
     names = ("result.json", "spec.json", "evaluations.jsonl", "selection.parquet", "predictions.parquet", "losses.npz")
     files = [path for path in with_run.iterdir() if path.is_file()]
     files += [path for name in names for path in with_run.glob(f"runs/*/{name}")]
+    files += [
+        path for path in whole.rglob("*") if path.is_file() and path.suffix != ".lock" and "scores" not in path.parts
+    ]
     assert len(files) >= 9
     for path in sorted(path.relative_to(whole) for path in files):
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
