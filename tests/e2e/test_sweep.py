@@ -118,7 +118,6 @@ def test_a_changed_file_is_refused_with_the_change(undisturbed):
     done = sweep(undisturbed, "--set", "train.batch_size=16")
     assert done.code == 2
     assert "train.batch_size was 32, is 16; give `output` a new folder" in done.err
-    assert "+train.batch_size: 16" in done.err
 
 
 @pytest.mark.long
