@@ -11,6 +11,8 @@ from raybert.analysis.plots.selected import order_by_agreement
 from raybert.analysis.statistics.subsets import class_shares, length_quantiles
 from tests.analysis.folders import FAMILIES, STRATEGIES, make_spec, write_plan, write_result, write_sample_sweep
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
@@ -52,7 +54,6 @@ def text_boxes(axes):
     return [Text.get_window_extent(label) for label in axes.texts]
 
 
-@pytest.mark.slow
 def test_accuracy_has_a_row_per_strategy_and_its_means_in_order(sweep):
     (axes,) = drawn(plots.draw_accuracy(sweep)).axes
     names = names_at(axes.yaxis)
@@ -65,7 +66,6 @@ def test_accuracy_has_a_row_per_strategy_and_its_means_in_order(sweep):
         assert any(abs(y - names.index(row["strategy"])) < 0.5 for y in at_row)
 
 
-@pytest.mark.slow
 def test_accuracy_tells_budgets_by_colour_and_kinds_by_marker(sweep):
     figure = drawn(plots.draw_accuracy(sweep))
     assert legend_of(figure) == [
@@ -80,7 +80,6 @@ def test_accuracy_tells_budgets_by_colour_and_kinds_by_marker(sweep):
     assert overlapping(boxes) == []
 
 
-@pytest.mark.slow
 def test_cost_is_training_selection_and_signals_with_one_name_per_strategy(sweep):
     examples, seconds = drawn(plots.draw_cost(sweep)).axes
     trials = sweep.trials[(sweep.trials["strategy"] == "perplexity") & (sweep.trials["budget"] == 160)]
@@ -95,7 +94,6 @@ def test_cost_is_training_selection_and_signals_with_one_name_per_strategy(sweep
     assert (examples.get_xscale(), seconds.get_xscale()) == ("linear", "log")
 
 
-@pytest.mark.slow
 def test_names_beside_points_do_not_cover_each_other(sweep):
     for axes in drawn(plots.draw_cost(sweep)).axes:
         assert overlapping(text_boxes(axes)) == []
@@ -114,7 +112,6 @@ def test_crowded_names_stay_inside_the_axes():
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 <= frame.y1 for box in boxes)
 
 
-@pytest.mark.slow
 def test_equal_passes_share_a_line(sweep):
     figure = drawn(plots.draw_samples_per_pass(sweep))
     (axes,) = figure.axes
@@ -135,7 +132,6 @@ def test_learning_curves_name_random_and_the_best(sweep):
     assert len(panels["budget 40"].lines) == len(STRATEGIES) + 1  # and the entry of the others
 
 
-@pytest.mark.slow
 def test_overlap_holds_jaccard_below_and_spearman_above(sweep):
     table = overlap_table(sweep.agreement)
     figure = drawn(plots.draw_overlap(table))
@@ -158,14 +154,12 @@ def test_families_stand_together(sweep):
         assert places == list(range(places[0], places[0] + len(places)))
 
 
-@pytest.mark.slow
 def test_overlap_without_scores_has_no_second_scale(sweep):
     table = overlap_table(sweep.agreement).assign(spearman=np.nan)
     labels = [axes.get_xlabel() for axes in drawn(plots.draw_overlap(table)).axes]
     assert [label for label in labels if label] == ["below: Jaccard of the sets, %"]
 
 
-@pytest.mark.slow
 def test_class_shares_are_written_into_the_cells(sweep):
     pool = sweep.pool()
     shares = class_shares(sweep.subsets(), pool["label"].to_numpy(), sweep.label_names)
@@ -182,7 +176,6 @@ def test_class_shares_are_written_into_the_cells(sweep):
     assert image.get_array()[rows.index("el2n"), 0] == pytest.approx(row["log2_ratio"])
 
 
-@pytest.mark.slow
 def test_many_classes_are_cut_to_the_most_frequent(tmp_path):
     shares = np.arange(60, 0, -1) / np.arange(60, 0, -1).sum()
     sweep = load_sweep(
@@ -217,7 +210,6 @@ def test_lengths_that_are_all_the_same_are_drawn_and_said(sweep):
     assert {float(line.get_xdata()[0]) for line in dots} == {64.0}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("budgets", [(40,), (40, 80)])
 def test_one_seed_and_one_strategy_are_drawn_without_intervals(tmp_path, budgets):
     sweep = load_sweep(write_sample_sweep(tmp_path / "sweep", ("el2n",), budgets, seeds=1))

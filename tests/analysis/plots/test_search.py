@@ -14,6 +14,8 @@ from raybert.analysis.search.studies import read_arms
 from tests.analysis.plots.test_plots import drawn, legend_of, names_at
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
 
+pytestmark = pytest.mark.slow
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 NO_TRIALS = pd.DataFrame({"status": [], "role": []})
 LONG = ["confidence(measure=margin, quota=0.5, direction=hard)", "confidence(measure=entropy, quota=0.5)"]
@@ -58,7 +60,6 @@ PANELS = {"history": 12, "cost": 2, "slices": 8, "parallel": 2, "importances": 2
 """Of twelve strategies and eight parameters, two of them choices or of one strategy; a scale of colours is one."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAW)
 def test_every_plot_of_many_long_names_can_be_laid_out(many, name):
     figure = drawn(DRAW[name](many))
@@ -136,7 +137,6 @@ def test_slices_have_the_scale_of_the_space_and_all_complete_values(three):
     assert legend_of(figure) == ["all", "random", "el2n"]
 
 
-@pytest.mark.slow
 def test_of_many_arms_the_best_are_in_colour(many):
     figure = drawn(plots.draw_search_slices(many))
     best = many.best.sort_values("value", ascending=False)["strategy"].head(7)
@@ -157,7 +157,6 @@ def test_a_line_runs_through_every_shared_parameter_to_the_value(three):
     assert "not set" in [text.get_text() for text in axes.texts]
 
 
-@pytest.mark.slow
 def test_importances_of_all_strategies_alone_fill_the_figure_and_are_grey_where_not_predicted(three):
     table = three.importances
     alone = table[table["strategy"] == "(overall)"]

@@ -12,6 +12,8 @@ from raybert.analysis import load_sweep, publish_results
 from raybert.terminal.comparison import summary_table
 from tests.analysis.folders import make_spec, write_error, write_plan, write_result, write_sample_sweep
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(html: str) -> list[list[str]]:
     """The cells of every row of the first table; also proves that the HTML is well-formed."""

@@ -8,6 +8,8 @@ from optuna.importance import FanovaImportanceEvaluator
 from raybert.analysis.search.importances import OVERALL, importances_table
 from raybert.analysis.search.tables import Parameter
 
+pytestmark = pytest.mark.slow
+
 X, Y, RATE = Parameter("x", 0.0, 1.0), Parameter("y", 0.0, 1.0), Parameter("rate", 1e-5, 1e-1, log=True)
 SCHEDULE = Parameter("schedule", choices=("linear", "cosine"))
 
@@ -58,7 +60,6 @@ def test_a_logarithmic_parameter_is_judged_by_its_logarithm():
     assert shares["rate"] > 0.8
 
 
-@pytest.mark.slow
 def test_a_planted_parameter_comes_first_for_each_strategy_and_overall():
     noise = np.random.default_rng(1).normal(0, 0.02, 24)
     one, other = draw(strategy="by x"), draw(strategy="by y", seed=2)
@@ -73,7 +74,6 @@ def test_a_planted_parameter_comes_first_for_each_strategy_and_overall():
     assert own.loc["x", "p"] < 0.001
 
 
-@pytest.mark.slow
 def test_what_strategies_differ_by_is_no_effect_of_a_parameter():
     good, bad = draw(strategy="good"), draw(strategy="bad", seed=2)
     good["x"], bad["x"] = 0.5 + good["x"] / 2, bad["x"] / 2  # a strategy is told by its x
@@ -82,7 +82,6 @@ def test_what_strategies_differ_by_is_no_effect_of_a_parameter():
     assert shares["y"] > 0.9
 
 
-@pytest.mark.slow
 def test_the_arms_of_a_strategy_are_centred_one_by_one():
     small, large = draw(strategy="a"), draw(strategy="a", seed=2).assign(arm="a budget=1")
     small["value"], large["value"] = small["y"], 5 + large["y"]
@@ -95,7 +94,6 @@ def test_nothing_but_noise_is_told_by_its_p():
     assert (by_parameter(rows)["p"] > 0.05).all()
 
 
-@pytest.mark.slow
 def test_a_conditional_parameter_is_judged_where_it_is_set():
     rows = draw(48, schedule=["linear", "cosine"] * 24)
     is_set = rows["schedule"] == "linear"
@@ -107,7 +105,6 @@ def test_a_conditional_parameter_is_judged_where_it_is_set():
     assert table.loc["y", "importance"] > 0.9
 
 
-@pytest.mark.slow
 def test_a_parameter_of_one_strategy_is_in_its_own_rows_only():
     one, other = draw(), draw(strategy="b", seed=2).drop(columns="y")
     one["value"], other["value"] = one["y"], other["x"]
@@ -134,7 +131,6 @@ def test_too_little_is_said_instead_of_a_number(change, why):
     assert set(table["strategy"]) == {OVERALL, "a"}
 
 
-@pytest.mark.slow
 def test_pruned_suggestions_do_not_count():
     rows = draw()
     rows["value"] = rows["x"]

@@ -6,6 +6,8 @@ import pytest
 
 from tests.sweeping.search.driving import config_of, run_whole
 
+pytestmark = pytest.mark.slow
+
 FAST, SLOW = "random", "random_stratified"
 
 

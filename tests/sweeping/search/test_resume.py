@@ -12,6 +12,8 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.search.log import DecisionLog
 from tests.sweeping.search.driving import Killed, config_of, drive, events, opened, run_whole, rungs, study_rows
 
+pytestmark = pytest.mark.slow
+
 CONFIG = config_of({"suggestions_per_strategy": 3, "startup_suggestions": 2, "seeds_per_suggestion": 2})
 
 
@@ -57,7 +59,6 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 def test_a_kill_at_every_event_changes_nothing(undisturbed, tmp_path, after):
     """With one slot: suggestions, decisions, studies, rungs are those of the undisturbed search, in the same order."""
@@ -92,7 +93,6 @@ def test_a_torn_last_line_is_cut_off_and_decided_again(undisturbed, tmp_path):
         assert state_of(search, tmp_path) == undisturbed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("line", ['{"event": "report", "arm"', '{"event": "guess", "arm": "random", "number": 0}', "7"])
 def test_a_damaged_line_is_an_error_that_says_what_to_do(tmp_path, line):
     killed_at(tmp_path, 8)
@@ -149,7 +149,6 @@ def test_a_log_without_the_suggestion_of_its_decisions_is_refused(tmp_path):
         pass
 
 
-@pytest.mark.slow
 def test_with_several_slots_values_and_rungs_are_those_that_were_reported(tmp_path):
     for at in (3, 11, 20):
         folder = tmp_path / str(at)
@@ -194,7 +193,6 @@ def test_a_driver_that_is_killed_while_it_starts_is_followed_by_another(undistur
         assert state_of(search, tmp_path / "b") == undisturbed
 
 
-@pytest.mark.slow
 def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(tmp_path):
     """The values of all seeds are in it: the paired test of what follows reads them."""
     config = config_of({"suggestions_per_strategy": 4, "seeds_per_suggestion": 3, "asha": None})
@@ -218,7 +216,6 @@ def test_a_log_that_was_written_anew_from_the_studies_serves_every_later_start(t
     assert values == {key: one.value for key, one in undisturbed.suggestions.items()}
 
 
-@pytest.mark.slow
 def test_a_study_that_lost_the_begin_of_a_queued_point_takes_it_from_the_log(tmp_path):
     """A power cut may take the last commits of the database away, but not lines of the log."""
     points = [{"train.learning_rate": rate} for rate in (1e-4, 2e-4, 3e-4)]

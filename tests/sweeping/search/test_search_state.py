@@ -25,6 +25,8 @@ from tests.sweeping.search.driving import (
     study_rows,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def by_rate(spec):
     """Better with a higher rate, rising over ten evaluations; each seed has its own level."""
@@ -97,7 +99,6 @@ def test_examples_of_a_run_count_short_batches_as_they_are():
     assert examples_of_run(arm.readers[0]) == 3 * 100 + 64
 
 
-@pytest.mark.slow
 def test_stopped_suggestions_are_pruned_and_complete_ones_carry_the_best_value(tmp_path):
     def falling(spec):
         """The best evaluation is not the last one."""
@@ -271,7 +272,6 @@ def test_points_to_evaluate_come_first_and_fill_in_what_they_leave_open(tmp_path
     assert len({params["train.learning_rate"] for params in suggested}) == 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp", "cmaes"])
 def test_samplers_by_name_suggest_inside_the_space(sampler, tmp_path):
     if sampler == "cmaes":
@@ -301,7 +301,6 @@ def test_an_equal_suggestion_waits_for_the_runs_of_the_first_one(tmp_path):
         assert (second.number, second.params) == (1, first.params)
 
 
-@pytest.mark.slow
 def test_more_suggestions_go_on_where_the_search_ended(tmp_path):
     run_whole(config_of({"suggestions_per_strategy": 6, "startup_suggestions": 2}), tmp_path / "whole", by_rate)
     run_whole(config_of({"suggestions_per_strategy": 4, "startup_suggestions": 2}), tmp_path / "parts", by_rate)
