@@ -9,7 +9,7 @@ import raybert
 from raybert.errors import SweepError
 from tests.faults.sweeps import Finished, assert_same_end, assert_same_tables, kept_files, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 
 @pytest.fixture(autouse=True)

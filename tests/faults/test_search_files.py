@@ -8,7 +8,7 @@ from raybert.errors import SweepError
 from tests.faults.search_state import assert_consistent, decisions, studies
 from tests.faults.sweeps import Finished, assert_same_end, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 PER_ARM = 3
 
