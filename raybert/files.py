@@ -274,13 +274,13 @@ def reading_back(path: Path, remedy: str) -> Iterator[None]:
         remedy: how it is had again.
 
     Raises:
-        SweepError: the file cannot be read, or its content is not what was written. FileNotFoundError stays what it is.
+        SweepError: its content is not what was written. That it is not there, or may not be read, stays what it is.
     """
     try:
         yield
-    except FileNotFoundError:
-        raise
     except (OSError, ValueError, TypeError, LookupError, EOFError, BadZipFile, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, *NOT_WRITABLE):
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise SweepError(f"{path}: must be as raybert wrote it, but is damaged ({reason}); {remedy}") from None
 
@@ -301,7 +301,7 @@ def is_whole_array(path: Path) -> bool:
     """Tell whether a .npy file has its head and as many bytes as that says."""
     try:
         np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (ValueError, EOFError):
         return False
     return True
 

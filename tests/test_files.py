@@ -1,22 +1,26 @@
 """Files and folders that are whole or not there."""
 
+import errno
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, SweepError
 from raybert.files import (
     append_json_line,
     atomic_folder,
     cache_folder,
     check_frame_path,
     content_key,
+    is_whole_array,
     json_digest,
     previous_folder,
     read_json,
     read_json_lines,
+    reading_back,
     writable_cache,
     write_json_lines,
 )
@@ -211,3 +215,24 @@ def test_a_file_that_could_not_be_written_is_refused_before_the_work(path, words
     assert str(refused.value).startswith("output: " + words.replace("{}", str(tmp_path)))
     check_frame_path(tmp_path / "new" / "subset.csv", "output")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "scores.npy"
+    for number in (errno.EACCES, errno.ENOENT):
+        with pytest.raises(OSError, match=os.strerror(number)), reading_back(path, "make it anew"):
+            raise OSError(number, os.strerror(number), str(path))
+    said = pytest.raises(SweepError, match=r"scores\.npy: .* damaged \(cut off\); make it anew$")
+    with said, reading_back(path, "make it anew"):
+        raise ValueError("cut off")
+    np.save(path, np.arange(4.0))
+    assert is_whole_array(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not is_whole_array(path)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(PermissionError):
+        is_whole_array(path)  # or a trial would be set aside, and run again

@@ -14,7 +14,9 @@ from raybert.data.identity import example_ids, ids_of_first_copies
 from raybert.data.unseen import UnseenExamples
 from raybert.evaluation.find import Target
 from raybert.evaluation.targets import held_out
+from raybert.files import reading_back
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_folder import REPAIR
 
 _WORDS = {
     "trained": "were trained on",
@@ -96,7 +98,8 @@ def _ids(frame: pd.DataFrame) -> Sequence[str]:
 def _ids_in(path: Path, fold: int | None = None) -> frozenset[str]:
     if not path.is_file():
         return frozenset()
-    frame = pd.read_parquet(path)
+    with reading_back(path, REPAIR):
+        frame = pd.read_parquet(path)
     if fold is not None and "fold" in frame:
         frame = frame[frame["fold"] == fold]
     return frozenset(map(str, _ids(frame)))

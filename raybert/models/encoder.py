@@ -16,11 +16,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
 from raybert.errors import ModelError, RaybertError
-from raybert.models.hub import WEIGHTS, code_files, download, near_name
+from raybert.files import file_digest
+from raybert.models.first_look import TOKENIZERS, WEIGHTS, check_folder
+from raybert.models.hub import code_files, download, near_name
 from raybert.models.quiet import quiet_transformers
 from raybert.models.tiny import TINY, build_tiny_encoder
-
-_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def resolve_encoder(
     else:
         hint, code = near_name(name, TINY), config.trust_remote_code
         path = download(name, config.revision, with_code=code, label=f"{key}: '{name}'", hint=hint)
-    _check_folder(f"{key}: {name}", path)
+    check_folder(f"{key}: {name}", path)
     fingerprint = fingerprint_files(path, with_code=config.trust_remote_code)
     return Encoder(name, path, fingerprint, config.trust_remote_code, key)
 
@@ -118,7 +118,7 @@ def fingerprint_files(folder: Path, *, with_code: bool = False) -> str:
         with_code: Python files that it is computed by are part of it.
     """
     digest = hashlib.sha256()
-    paths = sorted(path for pattern in (*WEIGHTS, *_TOKENIZERS, "config.json") for path in folder.glob(pattern))
+    paths = sorted(path for pattern in (*WEIGHTS, *TOKENIZERS, "config.json") for path in folder.glob(pattern))
     for path in [*paths, *(code_files(folder) if with_code else [])]:
         state = path.stat()
         digest.update(path.name.encode() + _file_digest(path, state.st_size, state.st_mtime_ns))
@@ -128,19 +128,7 @@ def fingerprint_files(folder: Path, *, with_code: bool = False) -> str:
 @lru_cache(maxsize=256)
 def _file_digest(path: Path, size_bytes: int, modified: int) -> bytes:
     """Hash a file once per process; size and time tell whether it is still the same."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _check_folder(label: str, path: Path) -> None:
-    if not (path / "config.json").is_file():
-        raise ModelError(f"{label}: must be a transformers folder, has no config.json")
-    for what, patterns in (
-        ("weights (model.safetensors)", WEIGHTS),
-        ("tokenizer (tokenizer.json)", _TOKENIZERS),
-    ):
-        if not any(next(path.glob(pattern), None) for pattern in patterns):
-            raise ModelError(f"{label}: must be a transformers folder, has no {what}")
+    return bytes.fromhex(file_digest(path))
 
 
 @contextlib.contextmanager

@@ -11,11 +11,9 @@ from raybert.errors import ModelError
 
 _BUILT_IN = ModelConfig.model_fields["encoder"].default
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_PARTS = {
-    "weights (model.safetensors)": ("*.safetensors", "*.bin"),
-    "tokenizer (tokenizer.json)": ("tokenizer*", "vocab*", "*.model", "*.spm"),
-}
-"""What a folder must hold besides config.json; which of these can be loaded is found out when they are."""
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+"""Files of which a folder must hold one beside config.json; whether it can be loaded is found out when it is."""
 
 
 def look_at_encoder(name: str, key: str = "model.encoder") -> None:
@@ -32,7 +30,7 @@ def look_at_encoder(name: str, key: str = "model.encoder") -> None:
     if name == _BUILT_IN:
         return
     if path.is_dir():
-        _check_folder(name, path, key)
+        check_folder(f"{key}: {name}", path)
     elif path.is_file():
         raise ModelError(f"{key}: must be a folder, '{name}' is a file; give the folder that it is in")
     elif name.startswith((".", "~", os.sep)):
@@ -43,11 +41,20 @@ def look_at_encoder(name: str, key: str = "model.encoder") -> None:
         raise ModelError(f"{key}: must be {_BUILT_IN}, an existing folder, or a hub id, got '{name}'{near}")
 
 
-def _check_folder(name: str, path: Path, key: str) -> None:
+def check_folder(label: str, path: Path) -> None:
+    """Refuse a folder without config.json, weights or tokenizer.
+
+    Args:
+        label: what the message begins with.
+        path: the folder.
+
+    Raises:
+        ModelError: says what is missing.
+    """
     if not (path / "config.json").is_file():
         inner = next((entry for entry in sorted(path.iterdir()) if (entry / "config.json").is_file()), None)
         hint = f"; did you mean '{inner}'?" if inner else ""
-        raise ModelError(f"{key}: {name}: must be a transformers folder, has no config.json{hint}")
-    for what, patterns in _PARTS.items():
+        raise ModelError(f"{label}: must be a transformers folder, has no config.json{hint}")
+    for what, patterns in (("weights (model.safetensors)", WEIGHTS), ("tokenizer (tokenizer.json)", TOKENIZERS)):
         if not any(next(path.glob(pattern), None) for pattern in patterns):
-            raise ModelError(f"{key}: {name}: must be a transformers folder, has no {what}")
+            raise ModelError(f"{label}: must be a transformers folder, has no {what}")

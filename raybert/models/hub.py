@@ -11,8 +11,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from raybert.errors import ModelError
 from raybert.files import read_json
+from raybert.models.first_look import WEIGHTS
 
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _FILES = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.bpe", "*.spm", "*.vocab")
 _CODE = "*.py"
 

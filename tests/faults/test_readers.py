@@ -101,6 +101,8 @@ def readers_of(name: str) -> tuple[str, ...]:
     """The commands that read a file."""
     if name.startswith("best/"):
         return ("predict", "evaluate") if name == "best/trial_id" else ("predict",)
+    if name in ("pool.parquet", "trials/<id>/selection.parquet"):
+        return ("report", "evaluate --data")
     if name in ("plan.json", "manifest.json", "held_out.parquet", "trials/<id>/predictions.parquet"):
         return ("report", "evaluate")
     return ("report",)
@@ -109,9 +111,12 @@ def readers_of(name: str) -> tuple[str, ...]:
 def test_readers_of_a_damaged_folder_give_the_right_result_or_one_line(sweep, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("red one two\nblue three\n")
+    labelled = tmp_path / "labelled.csv"
+    labelled.write_text("text,label\nred one two,0\nblue three,1\n")
     whole, damaged = sweep / "run", tmp_path / "run"
     further = {
         "evaluate": ("--output", tmp_path / "evaluation"),
+        "evaluate --data": ("--data", labelled, "--output", tmp_path / "evaluation"),
         "predict": (texts, "--output", tmp_path / "predicted.csv"),
     }
     assert run("predict", whole, *further["predict"]).code == 0
@@ -123,7 +128,7 @@ def test_readers_of_a_damaged_folder_give_the_right_result_or_one_line(sweep, tm
             shutil.rmtree(damaged, ignore_errors=True)
             shutil.copytree(whole, damaged)
             damage(damaged / path)
-            done = run(command, damaged, *further.get(command, ()))
+            done = run(command.split()[0], damaged, *further.get(command, ()))
             is_line = done.code == 2 and len(re.findall("^error: ", done.said, re.MULTILINE)) == 1
             if "Traceback" in done.said or not (done.code == 0 or is_line):
                 wrong.append(f"{command} with {name} ({damage.__name__}): {done.code} {done.said[-300:]}")

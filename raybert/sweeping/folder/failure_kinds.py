@@ -21,7 +21,7 @@ RETRY_CHOICES = ("failed", "all", *KINDS)
 """Values of `--retry`."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FULL_WORDS = ("no space left on device", "disk quota exceeded")
+_FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full")
 _DEATHS = ("ActorDiedError", "ActorUnavailableError", "RayActorError", "WorkerCrashedError", "NodeDiedError")
 _KILLED_FOR_MEMORY = "low on memory"
 """In Ray's message about a process that its memory monitor killed, whatever the exception around it."""

@@ -74,11 +74,13 @@ def beat_age_seconds(folder: Path) -> float | None:
     try:
         probe.touch()
         now = probe.stat().st_mtime
-        probe.unlink()
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
             raise
         now = time.time()  # the clock of this host, which may differ from that of the file system
+    finally:
+        with contextlib.suppress(OSError):  # a file system that may only be read refuses even what is not there
+            probe.unlink(missing_ok=True)
     return max(0.0, now - beat)
 
 

@@ -58,7 +58,7 @@ def why_not_stored(error: BaseException) -> str | None:
     words = f"{error} {error.__cause__ or ''}".lower()
     if "is locked" in words:
         return f"another program has held it for over {_LOCK_SECONDS} s; end what uses it, and run the sweep again"
-    if is_disk_full(error) or "disk is full" in words:
+    if any(is_disk_full(one) for one in (error, error.__cause__) if one is not None):
         return "the disk is full; make room, and run the sweep again"
     if "readonly" in words or (isinstance(error, OSError) and error.errno in NOT_WRITABLE):
         return "it may only be read; give `output` another folder"
