@@ -114,6 +114,9 @@ TRIALS = Table(
     ),
 )
 
+PLANNED = tuple(column.name for column in TRIALS if column.origin == "plan")
+"""Columns of runs that stand in `plan.json`: what `RunSpec.summary` writes."""
+
 EVALUATIONS = Table(
     "evaluations",
     "an evaluation on validation, of any run that has begun",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,27 @@ def value_limits(search: Search) -> tuple[float, float]:
     low, high = (worst, values.max()) if search.maximize else (values.min(), worst)
     pad = 0.08 * (high - low) or 0.01 * abs(high) or 0.5
     return float(low - pad), float(high + pad)
+
+
+def plot_values(
+    axes: Axes, x: np.ndarray, values: np.ndarray, limits: tuple[float, float], *, maximize: bool, **style: Any
+) -> None:
+    """Draw values as points, and those off the axis as triangles at its bad end; neither changes the layout.
+
+    Args:
+        axes: where.
+        x: (n,) places.
+        values: (n,) heights.
+        limits: ends of the axis of values.
+        maximize: whether low values are the bad ones.
+        style: of points and triangles.
+    """
+    inside = (values >= limits[0]) & (values <= limits[1])
+    edge, marker = (limits[0], "v") if maximize else (limits[1], "^")
+    marks = axes.plot(x[inside], values[inside], "o", clip_on=False, **style)
+    marks += axes.plot(x[~inside], np.full((~inside).sum(), edge), marker, clip_on=False, **style)
+    for mark in marks:
+        mark.set_in_layout(False)
 
 
 def panel_grid(count: int) -> tuple[int, int]:
@@ -98,15 +120,8 @@ def draw_search_history(search: Search) -> Figure:
 
 def _draw_history(axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], maximize: bool) -> None:
     complete = rows[rows["state"] == "complete"]
-    inside = complete["value"].between(*limits)
-    shown = complete[inside]
-    (dots,) = axes.plot(shown["number"], shown["value"], "o", color=GREY, markersize=2.5, zorder=2, clip_on=False)
-    dots.set_in_layout(False)
-    off, edge = complete["number"][~inside], limits[0] if maximize else limits[1]
-    marker = "v" if maximize else "^"
-    for number in off:
-        (mark,) = axes.plot(number, edge, marker, color=GREY, markersize=4, clip_on=False, zorder=3)
-        mark.set_in_layout(False)
+    number, value = complete["number"].to_numpy(), complete["value"].to_numpy()
+    plot_values(axes, number, value, limits, maximize=maximize, color=GREY, markersize=3, zorder=2)
     axes.step(rows["number"], rows["best_value"], where="post", color=PALETTE[0], linewidth=1.6, zorder=4)
     for state in ("pruned", "failed"):
         numbers = rows.loc[rows["state"] == state, "number"]

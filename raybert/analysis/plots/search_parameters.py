@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from raybert.analysis.plots.search import arm_labels, value_limits
+from raybert.analysis.plots.search import arm_labels, plot_values, value_limits
 from raybert.analysis.plots.style import PALETTE, distinct_short_names, number_log_ticks, place_legend, tidy
 from raybert.analysis.search import Parameter, Search
 from raybert.analysis.search.labels import Arm, short_parameter_names
@@ -70,18 +70,13 @@ def _draw_slice(
     own = own.dropna(subset=parameter.name)
     x = _positions(own[parameter.name], parameter)
     order = 2 if colour == _OTHERS else 3
-    style: dict[str, Any] = {"color": colour, "clip_on": False}  # at the ends of the axes, too
-    inside = own["value"].between(*limits).to_numpy()
-    small: dict[str, Any] = {"markersize": 3, "alpha": 0.55, "markeredgewidth": 0, "zorder": order, **style}
-    dots = axes.plot(x[inside], own["value"][inside], "o", **small)
-    edge_of, marker = (limits[0], "v") if maximize else (limits[1], "^")
-    dots += axes.plot(x[~inside], np.full((~inside).sum(), edge_of), marker, **small)
+    values = own["value"].to_numpy()
+    small: dict[str, Any] = {"markersize": 3, "alpha": 0.55, "markeredgewidth": 0, "zorder": order}
+    plot_values(axes, x, values, limits, maximize=maximize, color=colour, **small)
     if len(own):
-        best = int((own["value"] if maximize else -own["value"]).to_numpy().argmax())
-        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
-        dots += axes.plot(x[best], own["value"].iloc[best], "o", markersize=6, zorder=order + 2, **style, **edge)
-    for dot in dots:
-        dot.set_in_layout(False)
+        best = [int((values if maximize else -values).argmax())]
+        large: dict[str, Any] = {"markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+        plot_values(axes, x[best], values[best], limits, maximize=maximize, color=colour, zorder=order + 2, **large)
 
 
 def draw_search_parallel(search: Search) -> Figure | None:

@@ -19,7 +19,10 @@ from raybert.config import load_stored_config
 from raybert.errors import SweepError
 from raybert.files import read_json
 from raybert.sweeping.folder.trial_folder import TrialFolder
-from raybert.tables import EVALUATIONS, TRIAL_KEYS, TRIALS, with_new_names
+from raybert.tables import EVALUATIONS, PLANNED, TRIAL_KEYS, TRIALS, with_new_names
+
+_ABSENT = {"seed": 0, "fold": 0, "role": "trial"}
+"""What a line of the plan says by leaving a key out."""
 
 
 def load_sweep(folder: str | Path) -> Sweep:
@@ -77,14 +80,9 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
     records = []
     for spec in specs:
         outcome = _outcome(folder / "trials" / str(spec["trial_id"]))
-        role = spec.get("role", "trial")
         records.append(
             {key: _plain(value) for key, value in outcome.items()}
-            | {
-                key: _plain(spec.get(key))
-                for key in ("trial_id", "budget", "pool_size", "budget_kind", "total_steps", "grid")
-            }
-            | {"seed": spec.get("seed", 0), "fold": spec.get("fold", 0), "role": role}
+            | {name: _plain(spec.get(name, _ABSENT.get(name))) for name in PLANNED}
             | {"strategy": table_name(spec)}
             | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
         )

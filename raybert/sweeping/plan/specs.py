@@ -106,7 +106,7 @@ class RunSpec:
         return f"seed {self.seed}" + (f" fold {self.fold}" if self.config.data.folds else "")
 
     def summary(self) -> dict[str, Any]:
-        """Return its line of `plan.json`."""
+        """Return its line of `plan.json`, the columns `PLANNED`."""
         return {
             "trial_id": self.trial_id,
             "role": self.role,

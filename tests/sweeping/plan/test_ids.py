@@ -11,6 +11,7 @@ from raybert.sweeping.phases.refit import plan_refit
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.specs import PoolFacts
 from raybert.sweeping.search.phase import tuned_plan
+from raybert.tables import PLANNED
 from tests.sweeping.planning import plan_of, pools_of
 
 DATA = {"max_length": 32}
@@ -54,6 +55,10 @@ def whole():
 
 def rows(trials):
     return [(spec.label, spec.num_chosen, spec.trial_id) for spec in trials]
+
+
+def test_a_line_of_the_plan_holds_the_planned_columns_of_the_tables(whole):
+    assert all(set(spec.summary()) == set(PLANNED) for spec in whole)
 
 
 def test_every_kind_of_strategy_and_run_has_its_old_id(whole):
