@@ -237,3 +237,10 @@ def test_names_that_are_imported_on_first_use_are_those_of_the_typing_imports(pa
         assert f"{package}.{name}" not in NAMES, "the module would take the place of the name"
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
         _ = module.nothing
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (PACKAGE.parent / "tests" / "benchmarks").glob("[a-z]*.py"))
+)
+def test_every_benchmark_can_be_found_as_the_documentation_runs_it(name):
+    assert importlib.import_module(f"tests.benchmarks.{name}").__doc__

@@ -46,6 +46,11 @@ class Encoder:
         """What messages begin with."""
         return f"{self.key}: {self.name}"
 
+    @property
+    def is_of_hub(self) -> bool:
+        """Whether the name is one of a model hub, whose content may be another one tomorrow."""
+        return self.name != TINY and not Path(self.name).expanduser().is_dir()
+
 
 def resolve_encoder(
     config: ModelConfig, texts: Iterable[str], cache_folder: Path, key: str = "model.encoder"

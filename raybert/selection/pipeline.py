@@ -55,6 +55,7 @@ class ScoringJob:
         arithmetic: on what the last bits of a model's outputs depend.
         depends: keys of the signals that it reads, for scorers of the whole pool.
         block_rows: rows of a block.
+        code: digest of code of a user's own by which the runs behind it were trained; None: there is none.
     """
 
     scorer: Scorer | PoolScorer
@@ -64,6 +65,7 @@ class ScoringJob:
     arithmetic: Arithmetic
     depends: tuple[str, ...] = ()
     block_rows: int = BLOCK_ROWS
+    code: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -77,6 +79,8 @@ class ScoringJob:
             identity["arithmetic"] = list(dataclasses.astuple(self.arithmetic))
         if self.depends:
             identity["reads"] = list(self.depends)
+        if self.code is not None:
+            identity["code"] = self.code
         return identity
 
     @property

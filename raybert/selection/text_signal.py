@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from raybert.config import Section
+from raybert.config.own_code import code_digest
 from raybert.errors import ConfigError, SelectionError
 
 
@@ -24,8 +22,8 @@ class TextSignal(Section):
     columns: ClassVar[tuple[str, ...]] = ()
     """Of a signal of several numbers per text, (n, columns); without, it is (n,)."""
     version: ClassVar[str] = ""
-    """What stands for the code in the key of stored values; by default the source of the class's module does. To be
-    raised where functions of other modules change what is computed."""
+    """What stands for the code in the key of stored values; by default the source of the class's module does, and of
+    the modules of its package or folder that it imports. To be raised where others change what is computed."""
 
     def compute(self, texts: Sequence[str], labels: np.ndarray) -> Any:
         """Return a number (or a row of `columns`) for each text, NaN where there is none.
@@ -66,27 +64,17 @@ class TextSignal(Section):
         Raises:
             ConfigError: the code cannot be read and has no `version`.
         """
-        code = {"version": self.version} if self.version else {"source": source_digest(type(self))}
+        code = {"version": self.version} if self.version else {"source": self._code()}
         return {"scorer": self.name, "parameters": self.model_dump(mode="json"), **code}
 
-
-def source_digest(kind: type) -> str:
-    """Return 16 hex digits of the source of the modules that a class and its bases are defined in, raybert's left out.
-
-    Raises:
-        ConfigError: it cannot be read, as in a notebook.
-    """
-    bases = [base for base in kind.__mro__ if not base.__module__.startswith(("raybert.", "pydantic", "builtins"))]
-    digest = hashlib.sha256()
-    for module in dict.fromkeys(base.__module__ for base in bases):
-        try:
-            digest.update(inspect.getsource(sys.modules[module]).encode())
-        except (OSError, TypeError, KeyError):
+    def _code(self) -> str:
+        digest = code_digest(type(self))
+        if digest is None:
             raise ConfigError(
-                f"signal '{kind.__name__}': must have a `version`, because the source of '{module}' cannot be read to "
-                "tell when it changes"
-            ) from None
-    return digest.hexdigest()[:16]
+                f"signal '{type(self).__name__}': must have a `version`, because the source of "
+                f"'{type(self).__module__}' cannot be read to tell when it changes"
+            )
+        return digest
 
 
 def _described(values: np.ndarray) -> str:

@@ -4,7 +4,7 @@ One epoch of the whole train split (67,347 phrases), batches of 32, AdamW at 5e-
 .01, bf16 autocast, clipping at 1; both end with their last weights; accuracy on the test split. Both sides run at the same
 time, a process of one thread each. Needs the real datasets (RAYBERT_DATA).
 
-    python tests/benchmarks/accuracy.py [--examples 67347] [--seeds 1]
+    python -m tests.benchmarks.accuracy [--examples 67347] [--seeds 1]
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
-from material import dataset, minilm
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from raybert.config import DataConfig, ModelConfig, TrainConfig
@@ -29,6 +28,7 @@ from raybert.files import cache_folder
 from raybert.models import load_classifier, load_tokenizer, resolve_encoder
 from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, fit
 from raybert.training.memory.allocator import keep_memory
+from tests.benchmarks.material import dataset, minilm
 
 BATCH, LEARNING_RATE = 32, 5e-5
 

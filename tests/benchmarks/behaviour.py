@@ -4,7 +4,7 @@ Sweeps of all-MiniLM-L6-v2 over the real datasets (RAYBERT_DATA), 3 seeds, the s
 strategy, beside random, random_stratified, the proxy and all. Then 20 % flipped labels (TREC): how well label_errors,
 el2n, aum and the irreducible loss find them (ROC-AUC); and every text twice: does semdedup keep each once?
 
-    python tests/benchmarks/behaviour.py [--datasets sst2 trec sms_spam agnews] [--output runs/behaviour]
+    python -m tests.benchmarks.behaviour [--datasets sst2 trec sms_spam agnews] [--output runs/behaviour]
 
 The command again continues where it stopped. `perplexity` is left out: MiniLM has no masked-LM head.
 """
@@ -24,12 +24,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import pandas as pd
 import yaml
-from material import ROOT, dataset, minilm
 from sklearn.metrics import roc_auc_score
 
 import raybert
 from raybert.files import cache_folder
 from raybert.selection.store import ScoreStore
+from tests.benchmarks.material import ROOT, dataset, minilm
 
 LENGTHS = {"sst2": 64, "trec": 32, "sms_spam": 64, "agnews": 64}
 

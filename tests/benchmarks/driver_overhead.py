@@ -3,7 +3,7 @@
 Trials copy the files of a real one and report its evaluations, so that what is left is planning, scheduling, progress,
 keeping the best models, and reading results. Three sizes show whether any of it grows faster than the sweep.
 
-    python tests/benchmarks/driver_overhead.py [--trials 100 500 2000] [--profile]
+    python -m tests.benchmarks.driver_overhead [--trials 100 500 2000] [--profile]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time greedy k-center against the products it replaces and against a scikit-learn loop.
 
-    python tests/benchmarks/geometry.py                       # 5,000, 25,000 and 100,000 MiniLM sentences
-    python tests/benchmarks/geometry.py --sizes 25000 --data clusters --fractions 0.1 0.3
+    python -m tests.benchmarks.geometry                       # 5,000, 25,000 and 100,000 MiniLM sentences
+    python -m tests.benchmarks.geometry --sizes 25000 --data clusters --fractions 0.1 0.3
 
 `products` is k bare products of (n, d) with (d,), by numpy or torch, whichever is faster: no plain loop can be
 below it. `loop` is the loop as one writes it with scikit-learn: `pairwise_distances` to the new centre, minimum,

@@ -3,7 +3,7 @@
 Accuracies of seeds are drawn from a beta distribution and rounded to a test split of 1,000 examples; of every family the
 95 % intervals are asked whether they hold the mean. No training, about 10 seconds.
 
-    python tests/benchmarks/intervals.py
+    python -m tests.benchmarks.intervals
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from Sci/Tech. Training, validation and test share no news. Beside it: logistic 
 (its C chosen on the validation documents), the share of positives in which the best query's top chunk is the planted
 one, and the time of a training step. Needs the real datasets (RAYBERT_DATA).
 
-    python tests/benchmarks/iris.py [--documents 1600] [--temperatures 0.1 1.0] [--seeds 3]
+    python -m tests.benchmarks.iris [--documents 1600] [--temperatures 0.1 1.0] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import pandas as pd
 import torch
-from material import dataset, minilm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
@@ -33,6 +32,7 @@ from raybert.files import cache_folder
 from raybert.models import load_backbone, load_tokenizer, resolve_encoder
 from raybert.models.iris import IrisClassifier, IrisSettings
 from raybert.training import Inference
+from tests.benchmarks.material import dataset, minilm
 
 NUM_CHUNKS, PLANTED_TOPIC, BATCH = 40, 1, 32
 NEWS = {"train": 4000, "validation": 1000, "test": 2000}

@@ -3,7 +3,7 @@
 SMS spam (13 % positive) and WikiQA (5 % positive, pairs, no question in two folds) of RAYBERT_DATA, every loss on the same
 folds, by `raybert sweep` with `data.folds: 5`.
 
-    python tests/benchmarks/losses.py [--datasets sms_spam wikiqa] [--examples 4000] [--output runs/losses]
+    python -m tests.benchmarks.losses [--datasets sms_spam wikiqa] [--examples 4000] [--output runs/losses]
 
 The command again continues where it stopped.
 """
@@ -22,10 +22,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pandas as pd
 import yaml
-from material import dataset, minilm
 from sklearn.metrics import average_precision_score, f1_score
 
 import raybert
+from tests.benchmarks.material import dataset, minilm
 
 LOSSES: dict[str, dict[str, Any]] = {
     "cross entropy": {},

@@ -1,6 +1,6 @@
 """What each monitor adds to a training step: CPU seconds of steps with it, beside the same without it, one thread.
 
-    python tests/benchmarks/monitoring.py [--steps 20] [--models raybert-tiny minilm] [--length 64]
+    python -m tests.benchmarks.monitoring [--steps 20] [--models raybert-tiny minilm] [--length 64]
 
 Random word pieces in batches of 32, half to whole `--length` long; steps with and without alternate, so that both see
 the same machine, and medians are compared. Measured is every step; with an interval of 10 a monitored step costs the
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from material import minilm
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from raybert.config import MonitorConfig
@@ -25,6 +24,7 @@ from raybert.data import TokenizedData, TokenTable
 from raybert.models import quiet_transformers
 from raybert.training.monitor import Monitor, MonitoredModel, NoMonitor
 from raybert.training.optimization.precision import resolve_precision
+from tests.benchmarks.material import minilm
 
 BATCH = 32
 KEYS = (

@@ -4,7 +4,7 @@ Both embed the same rows with the same encoder in length-sorted batches, one thr
 first finished block (its workers have loaded their models then) to its last, and as a whole. Memory is the peak of the
 sum of PSS over the driver, Ray and all workers.
 
-    python tests/benchmarks/scoring.py [--rows 20000] [--memory-rows 20000 200000] [--encoder FOLDER]
+    python -m tests.benchmarks.scoring [--rows 20000] [--memory-rows 20000 200000] [--encoder FOLDER]
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each process of the loop does what people's scripts do: import, load the data, tokenize, train, evaluate. Same encoder
 (`raybert-tiny`, built once for both), data, steps, batch size, learning rate and precision; a random 10 % by its own seed.
 
-    python tests/benchmarks/sweep_vs_scripts.py [--trials 24] [--scripts 4]
+    python -m tests.benchmarks.sweep_vs_scripts [--trials 24] [--scripts 4]
 
 `--scripts N` runs only N of the processes and scales their time up to all trials; the default runs all.
 """

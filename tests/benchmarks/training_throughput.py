@@ -4,7 +4,7 @@ Both fine-tune all-MiniLM-L6-v2 in bf16 autocast on one thread, without evaluati
 own, set up as that side's users have it: ours as a trial's. The Trainer runs as people use it (dynamic padding) and with
 its own grouping by length. Needs the real datasets (RAYBERT_DATA).
 
-    python tests/benchmarks/training_throughput.py [--steps 60] [--datasets sst2 imdb]
+    python -m tests.benchmarks.training_throughput [--steps 60] [--datasets sst2 imdb]
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
-from material import dataset, minilm
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from raybert.config import DataConfig, ModelConfig, TrainConfig
@@ -32,6 +31,7 @@ from raybert.training import FitRequest, FixedPasses, LocalSurroundings, fit
 from raybert.training.memory.allocator import keep_memory
 from raybert.training.optimization.optimizer import build_optimizer
 from raybert.training.optimization.precision import resolve_precision
+from tests.benchmarks.material import dataset, minilm
 
 MAX_LENGTH = {"sst2": 128, "imdb": 256}
 BATCH = 32

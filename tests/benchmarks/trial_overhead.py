@@ -3,7 +3,7 @@
 Turnaround is all that a trial takes besides its own training and evaluation: scheduling, model, selection, files. The
 first trial of each slot pays the imports and is left out. Alternatives train the same trial by the same code.
 
-    python tests/benchmarks/trial_overhead.py [--trials 16] [--trainers 2]
+    python -m tests.benchmarks.trial_overhead [--trials 16] [--trainers 2]
 """
 
 from __future__ import annotations

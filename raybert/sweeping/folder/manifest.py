@@ -35,7 +35,7 @@ def describe_run(cluster: Cluster | None) -> dict[str, Any]:
     return {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": installed_versions(),
         "git": _git_revision(),
         "hardware": {
             "machine": platform.machine(),
@@ -45,6 +45,11 @@ def describe_run(cluster: Cluster | None) -> dict[str, Any]:
             **{f"cluster_{name}": count for name, count in size.items()},
         },
     }
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Return the versions of raybert and of the packages that results depend on."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _version(name: str) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class StoredSpec:
         data_fingerprint: of the token tables that it was trained on.
         encoder_fingerprint: of the encoder's files.
         signals: what it read from the score store.
+        code: key -> digest of the code of a user's own that it ran.
     """
 
     spec: RunSpec
     data_fingerprint: str
     encoder_fingerprint: str
     signals: tuple[SignalRef, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_spec(folder: Path, stored: StoredSpec) -> None:
@@ -46,6 +49,7 @@ def write_spec(folder: Path, stored: StoredSpec) -> None:
         "data_fingerprint": stored.data_fingerprint,
         "encoder_fingerprint": stored.encoder_fingerprint,
         "signals": [signal.to_json() for signal in stored.signals],
+        **({"code": dict(stored.code)} if stored.code else {}),
     }
     write_json(folder / FILE_NAME, document)
 
@@ -68,6 +72,7 @@ def read_spec(folder: Path) -> StoredSpec:
             data_fingerprint=str(document["data_fingerprint"]),
             encoder_fingerprint=str(document["encoder_fingerprint"]),
             signals=tuple(SignalRef.from_json(signal) for signal in document["signals"]),
+            code=document.get("code", {}),
         )
     except (ValueError, KeyError, TypeError, RaybertError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -205,6 +205,13 @@ class TrialFolder:
         note_restart(self.path, None, why)
         forget_beat(self.path)
 
+    def forget_training(self) -> None:
+        """Make an unfinished trial begin from its start."""
+        for folder in (self.checkpoints, self.path / "dynamics", self.path / "epoch_plans"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in (_ROWS, _OLD_ROWS, self.losses_path.name):
+            (self.path / name).unlink(missing_ok=True)
+
     def adopt(self, kept: Path) -> None:
         """Take over what the same run left elsewhere, `result.json` last."""
         self.path.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.unchanged import describe_contents
+from raybert.sweeping.plan.own_code import digests
 from raybert.sweeping.plan.placement import Cluster
 from raybert.tables import HELD_OUT, POOL
 
@@ -34,6 +36,7 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     prepared = {key: opened.prepared[key] for key in sources}
     manifest = describe_run(cluster)
     manifest["data"] = {key: describe_data(ready, sources[key]) for key, ready in prepared.items()}
+    manifest["code"] = digests(opened.code)
     resolved = dump_yaml(design.config)
     write_text(folder.path / "sweep.yaml", source_text or resolved)
     write_text(folder.path / "resolved.yaml", resolved)
@@ -56,9 +59,8 @@ def describe_data(ready: Prepared, source: str) -> dict[str, Any]:
     """
     return {
         "source": source,
-        "fingerprint": ready.data.fingerprint,
         "encoder": ready.encoder.name,
-        "encoder_fingerprint": ready.encoder.fingerprint,
+        **describe_contents(ready),
         "label_names": list(ready.data.label_names),
         "notes": list(ready.splits.notes),
         "details": ready.splits.details,

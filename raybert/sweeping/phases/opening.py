@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raybert.errors import SweepError
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
+from raybert.sweeping.phases.unchanged import changed_versions, check_code, check_data
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
+from raybert.sweeping.plan.own_code import OwnCode, code_of_design
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import RunSpec
@@ -35,6 +36,7 @@ class OpenSweep:
         prepared: their data, by key.
         interruption: tells whether the user asked to stop.
         progress: told about every event, and keeps `state.json`.
+        code: of a user's own, that its runs run.
     """
 
     folder: SweepFolder
@@ -43,6 +45,7 @@ class OpenSweep:
     prepared: dict[str, Prepared]
     interruption: Interruption
     progress: Progress
+    code: tuple[OwnCode, ...]
 
 
 @contextmanager
@@ -58,7 +61,12 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
         progress.phase("prepare: load, split, tokenize")
         _check_same_sweep(folder, design, progress)
         plan, prepared = prepare_plan(design)
-        _check_same_data(folder, prepared, progress)
+        manifest = read_or_note(folder.path / "manifest.json", progress.note) or {}
+        check_data(folder, manifest, prepared)
+        for note in changed_versions(manifest):
+            progress.note(note)
+        code = code_of_design(design)
+        check_code(folder, code, progress.note)
         for note in changed_rules([line for line in folder.planned() if _is_complete(folder, line)], plan.trials):
             progress.note(note)
         set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
@@ -70,7 +78,7 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
             progress.note(
                 f"note: '{label}' reads nothing of the current model: its last round has selected what `once` selects"
             )
-        yield OpenSweep(folder, design, plan, prepared, interruption, progress)
+        yield OpenSweep(folder, design, plan, prepared, interruption, progress, tuple(code))
 
 
 def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -> None:
@@ -82,22 +90,6 @@ def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -
     before = read_previous_config(folder.path, progress.note)
     if before is not None:
         check_extension(before, design, search_begun=folder.decisions.exists())
-
-
-def _check_same_data(folder: SweepFolder, prepared: Mapping[str, Prepared], progress: Progress) -> None:
-    """Refuse to mix results of two contents of the same source.
-
-    Raises:
-        SweepError: the data or the encoder changed since the folder was begun.
-    """
-    manifest: dict[str, Any] = read_or_note(folder.path / "manifest.json", progress.note) or {}
-    known = manifest.get("data", {})
-    for key, ready in prepared.items():
-        if key in known and known[key]["fingerprint"] != ready.data.fingerprint:
-            raise SweepError(
-                f"{folder.path}: the content of data.source '{known[key]['source']}' (or the tokenizer) changed "
-                "since this folder was begun; give `output` a new folder"
-            )
 
 
 def changed_rules(finished: Sequence[Mapping[str, Any]], specs: Sequence[RunSpec]) -> list[str]:

@@ -22,6 +22,7 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
+from raybert.sweeping.plan.own_code import changed, code_of_run
 from raybert.sweeping.plan.roles import REFIT, TRIAL, TUNE
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 from raybert.sweeping.single.differences import Comparison, compare_trials
@@ -120,7 +121,7 @@ def reproduce_trial(
         comparisons=tuple(compare_trials(first, again)),
         error=error,
         error_again=again_error,
-        notes=(*_changed_rule(stored), *_changed_surroundings(run)),
+        notes=(*_changed_rule(stored), *_changed_code(stored), *_changed_surroundings(run)),
     )
 
 
@@ -247,6 +248,13 @@ def _changed_rule(stored: StoredSpec) -> list[str]:
     if identified(spec, facts).trial_id == spec.trial_id:
         return []
     return [f"'{spec.label}' has another rule since the trial ran (see the changelog); differences are expected"]
+
+
+def _changed_code(stored: StoredSpec) -> list[str]:
+    return [
+        f"{one.what} changed since the trial ran; differences are expected"
+        for one in changed(code_of_run(stored.spec), stored.code)
+    ]
 
 
 def _changed_surroundings(run: SweepFolder) -> list[str]:

@@ -25,6 +25,7 @@ from raybert.sweeping.phases.prepare import Prepared, prepare_plan
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.phases.trial_runner import make_runner
 from raybert.sweeping.plan.narrow import narrow_to_one
+from raybert.sweeping.plan.own_code import code_of_design, digests
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import make_pool
@@ -83,7 +84,9 @@ def choose_subset(
         ScoringError: a run that it reads failed.
     """
     narrowed = narrow_to_one(config, strategy, seed)
-    path = writable_cache() / "select" / content_key(narrowed.config.model_dump(mode="json"))
+    code = tuple(code_of_design(narrowed))
+    known = {**narrowed.config.model_dump(mode="json"), **({"code": digests(code)} if code else {})}
+    path = writable_cache() / "select" / content_key(known)
     with owned_folder(path, progress) as (folder, interruption):
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
@@ -93,7 +96,7 @@ def choose_subset(
                 f"strategy: must choose once, before training; '{spec.label}' has the schedule "
                 f"{schedule} and decides while a model trains: run it in a sweep"
             )
-        opened = OpenSweep(folder, narrowed, plan, prepared, interruption, interruption.progress)
+        opened = OpenSweep(folder, narrowed, plan, prepared, interruption, interruption.progress, code)
         refs = _score(opened, spec, address)
         ready = prepared[spec.data_key]
         selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.num_chosen)

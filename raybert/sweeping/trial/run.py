@@ -41,6 +41,7 @@ from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.own_code import begin_with_own_code
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -98,21 +99,29 @@ def run_trial(
             if folder.status() == "complete":  # by the process that was waited for
                 return "complete"
             write_text(folder.path / "config.yaml", spec.to_yaml())
-            write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals))
+            code = begin_with_own_code(spec, folder, sweep)
+            write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals, code.digests))
             with _trial_log(folder.path / "log.txt") as log:
                 trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
-                return _run_recorded(trial)
+                return _run_recorded(trial, code.problem)
     except Superseded:
         return "stopped"
 
 
-def _run_recorded(trial: _Trial) -> str:
-    """Run a trial, and record its failure; return its status."""
+def _run_recorded(trial: _Trial, problem: str) -> str:
+    """Run a trial, and record its failure; return its status.
+
+    Args:
+        trial: to run.
+        problem: for which it must not begin; empty: there is none.
+    """
     prepare_process(trial.spec)
     folder = trial.surroundings.folder
     take_stall(folder.path)
     folder.take_new_names()
     try:
+        if problem:
+            raise TrialError(problem)
         inputs = _training_inputs(trial.spec, trial.data, trial.encoder)
         return "complete" if replace(trial, data=inputs).run() else "stopped"
     except Superseded:
