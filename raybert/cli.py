@@ -40,7 +40,7 @@ from raybert.cli_options import (
     exit_codes,
     option,
 )
-from raybert.errors import ExitCode, RaybertError, RenamedWarning
+from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
 from raybert.version import __version__
 
@@ -424,8 +424,8 @@ def _after_cancelling() -> str:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
-    """Print that a name is an old one as a note, and every other warning as Python does."""
-    if issubclass(category, RenamedWarning):
+    """Print as a note that a name is an old one or a cache cannot be written, every other warning as Python does."""
+    if issubclass(category, (CacheWarning, RenamedWarning)):
         print(f"note: {message}", file=sys.stderr)
     else:
         _python_shows(message, category, *where)

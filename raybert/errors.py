@@ -52,6 +52,10 @@ class RenamedWarning(FutureWarning):
     """A key, column or attribute is called by a name that the next release will not know any more."""
 
 
+class CacheWarning(UserWarning):
+    """Something cannot be kept for another time, and is made again then."""
+
+
 class ConfigError(RaybertError):
     """A key of the configuration is unknown, of the wrong type, or out of range."""
 

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written beside their place, synced, then renamed; keys of contents."""
+"""JSON, logs, tables and arrays as files, written by way of `durable`; keys and digests of contents; the cache."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-import uuid
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from raybert.errors import ConfigError, SweepError
+from raybert.durable import atomic_path, make_folder, sync_folder
+from raybert.errors import CacheWarning, ConfigError, SweepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,83 +33,9 @@ _FRAME_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
 
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Numbers of the errors where this process may only read."""
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; what is written there becomes `path` on leaving.
-
-    Readers see the old file or the new one, never a part of it, even after a power cut. The folder is made
-    if it does not exist; an exception inside the block leaves `path` as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(target: Path, *, mark: str | None = None, keeps_existing: bool = False) -> Iterator[Path]:
-    """Yield a new temporary folder beside `target`; what is written there becomes `target` on leaving.
-
-    A process that is killed between the two renames of a replacement leaves the old folder at `previous_folder`.
-    An exception inside the block leaves `target` as it was.
-
-    Args:
-        target: a folder, there already or not.
-        mark: name of an empty file that is written last and says that the folder is whole.
-        keeps_existing: a whole folder that is there already (another process was faster) stays, in place of being
-            replaced.
-    """
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for path in temporary.rglob("*"):
-            _sync(path)
-        if mark is not None:
-            (temporary / mark).touch()
-        if keeps_existing:
-            _move_unless_there(temporary, target, mark)
-        else:
-            _swap(temporary, target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def previous_folder(target: Path) -> Path:
-    """Return where `atomic_folder` puts what it is about to replace, for a moment."""
-    return target.with_name(f".{target.name}.previous")
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    previous = previous_folder(target)
-    shutil.rmtree(previous, ignore_errors=True)
-    if target.exists():
-        target.rename(previous)
-    fresh.rename(target)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _move_unless_there(fresh: Path, target: Path, mark: str | None) -> None:
-    def is_whole() -> bool:
-        return target.is_dir() if mark is None else (target / mark).exists()
-
-    if target.exists() and not is_whole():
-        shutil.rmtree(target)
-    try:
-        fresh.rename(target)
-    except OSError:  # not empty: another process was faster
-        if not is_whole():
-            raise
-
-
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors where a disk or a quota is full."""
+_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _DIGESTS = "digests.json"
 
 
@@ -173,12 +99,15 @@ def append_json_line(path: Path, row: Mapping[str, Any], *, is_durable: bool = F
         is_durable: wait until it is on disk, so that not even a power cut loses it.
     """
     with path.open("ab") as file:
-        if file.tell() and not _ends_with_newline(path):
+        is_new = file.tell() == 0
+        if not is_new and not _ends_with_newline(path):
             file.write(b"\n")
         file.write(json.dumps(dict(row)).encode() + b"\n")
         if is_durable:
             file.flush()
             os.fsync(file.fileno())
+    if is_durable and is_new:
+        sync_folder(path.parent)
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -245,20 +174,36 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Return the mapping in a JSON file; None: there is no file, or it is damaged."""
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (*_NO_FILE, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
+def of_types(document: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    """Return a document without the keys whose values are of another type than they are written with.
+
+    Args:
+        document: as it was read.
+        types: of the keys that are known; a bool is no number.
+    """
+    return {key: value for key, value in document.items() if value is None or _is_of(value, types.get(key, object))}
+
+
+def _is_of(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and (not isinstance(value, bool) or kind in (bool, object))
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Return the rows of an append-only log, without a torn last line; no file: no rows."""
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except _NO_FILE:
         return []
     rows = []
-    for line in path.read_bytes().split(b"\n"):
+    for line in content.split(b"\n"):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)
@@ -333,7 +278,7 @@ def cache_folder() -> Path:
 
 
 def writable_cache() -> Path:
-    """Return `cache_folder()`, there and writable.
+    """Return `cache_folder()`, there and writable, unless its disk is full.
 
     Raises:
         ConfigError: it cannot be written; says why, and how to have another one.
@@ -342,11 +287,31 @@ def writable_cache() -> Path:
     try:
         check_writable(folder)
     except OSError as error:
+        if error.errno in FULL:  # what is there can be read, and the rest is made without being kept
+            return folder
         raise ConfigError(
             f"RAYBERT_CACHE: must be a folder that can be written, got {folder} ({reason_of(error)}); set "
             "RAYBERT_CACHE=/path/to/folder"
         ) from None
     return folder
+
+
+@contextlib.contextmanager
+def kept_if_possible(what: str, folder: Path) -> Iterator[None]:
+    """Write into a cache in this block; where that cannot be done it is said, and whatever needs it goes on.
+
+    Args:
+        what: is kept, in words.
+        folder: of the cache.
+    """
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(
+            f"{what} cannot be kept in {folder} ({reason_of(error)}), and is made again next time",
+            CacheWarning,
+            stacklevel=3,
+        )
 
 
 def reason_of(error: Exception) -> str:
@@ -360,7 +325,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         OSError: they cannot.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
@@ -369,11 +334,3 @@ def _ends_with_newline(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raybert.errors import ConfigError, SweepError
+from raybert.errors import CacheWarning, ConfigError, SweepError
 from raybert.files import (
     append_json_line,
-    atomic_folder,
     cache_folder,
     check_frame_path,
     content_key,
     is_whole_array,
     json_digest,
-    previous_folder,
+    kept_if_possible,
     read_json,
     read_json_lines,
     reading_back,
@@ -38,70 +37,6 @@ def test_keys_depend_on_content_and_not_on_the_order_of_words():
 def test_keys_of_today_are_those_of_every_store_and_folder_there_is():
     assert content_key({"b": [2, "ä"], "a": 1.5}) == "73b7e1512e364272e8cc"
     assert json_digest({"b": [2, "ä"], "a": 1.5})[:20] == "701c50c1c29b9421a14c"
-
-
-def test_a_folder_appears_whole_with_its_mark_and_leaves_nothing_beside_it(tmp_path):
-    target = tmp_path / "checkpoint" / "last"
-    with atomic_folder(target, mark="COMPLETE") as fresh:
-        (fresh / "deep").mkdir()
-        (fresh / "deep" / "weights").write_text("1")
-        assert not target.exists()
-    assert names(target) == ["COMPLETE", "deep"]
-    assert names(target.parent) == ["last"]
-
-
-def test_a_folder_replaces_the_one_before_it(tmp_path):
-    for content in ("old", "new"):
-        with atomic_folder(tmp_path / "best") as fresh:
-            (fresh / content).touch()
-    assert names(tmp_path / "best") == ["new"]
-    assert names(tmp_path) == ["best"]
-
-
-def test_an_error_leaves_the_folder_before_as_it_was(tmp_path):
-    with atomic_folder(tmp_path / "best") as fresh:
-        (fresh / "old").touch()
-    with pytest.raises(OSError, match="disk"), atomic_folder(tmp_path / "best") as fresh:
-        raise OSError("disk is full")
-    assert names(tmp_path) == ["best"]
-    assert names(tmp_path / "best") == ["old"]
-
-
-def test_a_kill_between_the_two_renames_leaves_the_old_folder_where_it_is_looked_for(tmp_path, monkeypatch):
-    target = tmp_path / "last"
-    with atomic_folder(target) as fresh:
-        (fresh / "old").touch()
-    rename = type(target).rename
-
-    def killed(path, to):
-        if to == target:
-            raise KeyboardInterrupt
-        return rename(path, to)
-
-    monkeypatch.setattr(type(target), "rename", killed)
-    with pytest.raises(KeyboardInterrupt), atomic_folder(target) as fresh:
-        (fresh / "new").touch()
-    assert names(previous_folder(target)) == ["old"]
-
-
-@pytest.mark.parametrize("mark", ["COMPLETE", None])
-def test_of_two_makers_of_one_folder_the_first_wins(tmp_path, mark):
-    target = tmp_path / "encoder"
-    with atomic_folder(target, mark=mark, keeps_existing=True) as slow:
-        (slow / "slow").touch()
-        with atomic_folder(target, mark=mark, keeps_existing=True) as fast:
-            (fast / "fast").touch()
-    assert names(target) == sorted(filter(None, [mark, "fast"]))
-    assert names(tmp_path) == ["encoder"]
-
-
-def test_a_folder_without_its_mark_makes_room_for_a_whole_one(tmp_path):
-    target = tmp_path / "encoder"
-    target.mkdir()
-    (target / "torn").touch()
-    with atomic_folder(target, mark="COMPLETE", keeps_existing=True) as fresh:
-        (fresh / "weights").touch()
-    assert names(target) == ["COMPLETE", "weights"]
 
 
 def test_a_log_is_read_without_its_torn_line_and_goes_on_after_it(tmp_path):
@@ -236,3 +171,28 @@ def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "load", refuse)
     with pytest.raises(PermissionError):
         is_whole_array(path)  # or a trial would be set aside, and run again
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_cache_whose_disk_is_full_is_no_reason_to_refuse(tmp_path, monkeypatch, number):
+    def full(folder):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setenv("RAYBERT_CACHE", str(tmp_path))
+    monkeypatch.setattr("raybert.files.check_writable", full)
+    assert writable_cache() == tmp_path
+
+
+def test_what_cannot_be_kept_is_said(tmp_path):
+    said = pytest.warns(CacheWarning, match=r"the corpus cannot be kept in .* \(No space left on device\), and is made")
+    with said, kept_if_possible("the corpus", tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "null", "1"])
+def test_json_of_another_kind_or_depth_is_nothing(tmp_path, content):
+    (tmp_path / "plan.json").write_text(content)
+    (tmp_path / "folder.json").mkdir()
+    for path in (tmp_path / "plan.json", tmp_path / "folder.json", tmp_path / "plan.json" / "below"):
+        assert read_json(path) is None
+        assert read_json_lines(path) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
-BOTTOM = ["errors", "version", "machine", "lazy", "polling", "files", "display", "config", "tables"]
+BOTTOM = ["errors", "version", "machine", "lazy", "polling", "durable", "files", "display", "config", "tables"]
 ORDER = [
     BOTTOM,
     ["data", "models"],

@@ -22,8 +22,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raybert.durable import atomic_path
 from raybert.errors import DataError
-from raybert.files import atomic_path, json_digest
+from raybert.files import json_digest, kept_if_possible
 
 LIBRARIES = {
     "fsspec": "fsspec",
@@ -77,7 +78,7 @@ def read_docstrings(cache_folder: Path) -> tuple[pa.Table, dict[str, str]]:
     if kept is not None:
         return kept, versions
     table = parse_libraries({name: _package_folder(name) for name in versions})
-    with atomic_path(path) as temporary:
+    with kept_if_possible("the built-in corpus", cache_folder), atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return table, versions
 

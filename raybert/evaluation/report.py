@@ -6,9 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from raybert.durable import atomic_path
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.measures import Evaluation
-from raybert.files import atomic_path, write_json
+from raybert.files import write_json
 from raybert.tables.evaluation import CONFUSION, PER_CLASS, PER_GROUP, THRESHOLDS
 
 

@@ -19,7 +19,7 @@ import transformers
 
 from raybert.data.tokens import collate, takes_token_types, tokenize_examples
 from raybert.errors import ConfigError, ModelError
-from raybert.files import cache_folder, content_key
+from raybert.files import cache_folder, content_key, kept_if_possible
 from raybert.models.encoder import Encoder
 from raybert.models.layers import encoder_layers
 
@@ -82,8 +82,7 @@ def check_capacity(
     limit = longest_computed(model, tokenizer, demand.max_length, has_pairs=demand.has_pairs)
     if limit < demand.max_length:
         _refuse_length(encoder, demand, limit)
-    # A cache that cannot be written to is no reason not to train: the model is asked again next time.
-    with contextlib.suppress(OSError):
+    with kept_if_possible("what the encoder can compute", mark.parent):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
 

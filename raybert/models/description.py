@@ -84,8 +84,10 @@ def read_description(folder: Path) -> ModelDescription | None:
         names = tuple(document.pop("label_names"))
         return ModelDescription(label_names=names, columns=columns, **document)
     except (TypeError, KeyError):
+        version = str(document.get("raybert_version", __version__))
+        by = "" if version == __version__ else f" (it is of raybert {version}, this is {__version__})"
         raise ModelError(
-            f"{path}: must be as raybert wrote it; delete it to go on with what config.json says"
+            f"{path}: must be as raybert wrote it{by}; delete it to go on with what config.json says"
         ) from None
 
 

@@ -7,11 +7,15 @@ classifier pools by mean, which learns from random weights much faster than a CL
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import re
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +24,8 @@ from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
-from raybert.files import atomic_folder, is_as_digested, write_digests
+from raybert.durable import atomic_folder, make_folder, remove_leftovers
+from raybert.files import is_as_digested, kept_if_possible, write_digests
 from raybert.models.quiet import quiet_transformers
 from raybert.models.wordpiece import wordpiece_vocabulary
 
@@ -55,13 +60,31 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
             made again.
     """
     ordered = sorted(texts)
-    folder = cache_folder / "encoders" / f"{TINY}-{_key(ordered)}"
+    name = f"{TINY}-{_key(ordered)}"
+    folder = cache_folder / "encoders" / name
     if not is_as_digested(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if not is_as_digested(folder):  # another process has not made it meanwhile
-                (folder / _MARK).unlink(missing_ok=True)  # torn, or of a version that kept no digests
-                _publish(ordered, folder)
+        with kept_if_possible("the embedded encoder", folder.parent):
+            _make(ordered, folder)
+            return folder
+        folder = _scratch() / name
+        _make(ordered, folder)
+    return folder
+
+
+def _make(ordered_texts: list[str], folder: Path) -> None:
+    make_folder(folder.parent)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not is_as_digested(folder):  # another process has not made it meanwhile
+            remove_leftovers(folder.parent)
+            (folder / _MARK).unlink(missing_ok=True)  # torn, or of a version that kept no digests
+            _publish(ordered_texts, folder)
+
+
+@cache
+def _scratch() -> Path:
+    """Return a folder that goes with this process, for encoders that the cache has no room for."""
+    folder = Path(tempfile.mkdtemp(prefix="raybert-encoders-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

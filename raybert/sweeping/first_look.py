@@ -8,6 +8,8 @@ from raybert.data.first_look import look_at_source
 from raybert.errors import SweepError
 from raybert.models.first_look import look_at_encoder
 from raybert.sweeping.folder.repair import read_previous_config
+from raybert.sweeping.folder.versions import check_version
+from raybert.sweeping.folder.whose import check_results_folder
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
 
@@ -22,6 +24,8 @@ def look_first(design: Design, output: Path | None = None) -> None:
     Raises:
         RaybertError: in one line.
     """
+    if output is not None:
+        _look_at_folder(output, design)
     configs = [variant.config for variant in design.variants]
     for data in {config.data.model_dump_json(): config.data for config in configs}.values():
         look_at_source(data)
@@ -30,14 +34,14 @@ def look_first(design: Design, output: Path | None = None) -> None:
     for masked_model in dict.fromkeys(config.selection.scorers.perplexity.model for config in configs):
         if masked_model is not None:
             look_at_encoder(masked_model, "selection.scorers.perplexity.model")
-    if output is not None:
-        _look_at_folder(output, design)
 
 
 def _look_at_folder(output: Path, design: Design) -> None:
-    """Refuse a folder of another sweep."""
+    """Refuse a folder of another sweep, or of somebody else."""
     if output.exists() and not output.is_dir():
         raise SweepError(f"{output}: must be a results folder, is a file; give `output` another path")
+    check_results_folder(output)
+    check_version(output)
     before = read_previous_config(output, lambda note: None)  # said when the folder is opened
     if before is not None:
         check_extension(before, design, search_begun=(output / "decisions.jsonl").exists())

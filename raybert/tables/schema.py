@@ -44,6 +44,13 @@ TYPE_WORDS: Mapping[Kind, str] = {
     "any": "number or text",
 }
 """What a dictionary of columns says of each kind."""
+_OF_JSON: Mapping[Kind, type | tuple[type, ...]] = {
+    "text": str,
+    "flag": bool,
+    **dict.fromkeys(("whole", "whole32", "count", "count32", "number", "number32"), (int, float)),
+    **dict.fromkeys(("texts", "counts", "numbers"), list),
+}
+"""What values of a kind are once they are read from JSON; any: not said."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,13 @@ class Column:
     def dtype(self) -> str:
         """The type of the column in pandas."""
         return DTYPES[self.kind]
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether a value that was read from JSON may stand in the column; what is missing may."""
+        known = _OF_JSON.get(self.kind)
+        if value is None or known is None:
+            return True
+        return isinstance(value, known) and isinstance(value, bool) == (known is bool)
 
 
 def computed(name: str, kind: Kind, description: str, unit: str = "") -> Column:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from raybert.durable import atomic_folder, previous_folder
 from raybert.errors import TrialError
-from raybert.files import atomic_folder, previous_folder, read_json, write_json
+from raybert.files import read_json, write_json
 from raybert.models import quiet_transformers
 
 _MARK = "COMPLETE"
@@ -73,10 +75,18 @@ def read_limit(folder: Path) -> int | None:
     return None if found is None else int(found["micro_batch_size"])
 
 
-def save_best(folder: Path, model: Any) -> None:
-    """Write `best`: a plain transformers folder with the model's weights and configuration."""
+def save_best(folder: Path, model: Any, complete: Callable[[Path], None] | None = None) -> None:
+    """Write `best`: a plain transformers folder with the model's weights and configuration.
+
+    Args:
+        folder: `checkpoint/` of a trial.
+        model: with its best weights.
+        complete: adds what belongs beside them, before the folder counts as whole; default: nothing.
+    """
     with atomic_folder(folder / "best", mark=_MARK) as fresh, quiet_transformers():
         model.save_pretrained(fresh)
+        if complete is not None:
+            complete(fresh)
 
 
 def remove_last(folder: Path) -> None:

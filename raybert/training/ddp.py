@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +16,7 @@ from torch import nn
 
 from raybert.config import ResourcesConfig
 from raybert.data import TokenizedData
-from raybert.files import atomic_path
+from raybert.durable import atomic_path, make_folder, remove_leftovers, scratch_folder
 from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
@@ -80,7 +78,8 @@ def fit_distributed(
         ray.train.TrainingFailedError: workers failed again and again; its cause is the error of `fit`.
     """
     folder = surroundings.checkpoint_folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    remove_leftovers(folder)
     (folder / _RESULT).unlink(missing_ok=True)
     arguments = {
         "model": ray.put(model.cpu()),
@@ -90,26 +89,25 @@ def fit_distributed(
         "surroundings": surroundings,
         "threads": resources.cpus_per_worker,
     }
-    scratch = Path(tempfile.mkdtemp(prefix=".train-", dir=folder))
     try:
-        trainer = ray.train.torch.TorchTrainer(
-            _worker,
-            train_loop_config=arguments,
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=resources.workers_per_trial,
-                use_gpu=resources.gpus_per_worker > 0,
-                resources_per_worker=_resources(resources),
-            ),
-            run_config=ray.train.RunConfig(
-                name="fit",
-                storage_path=str(scratch),
-                failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
-            ),
-        )
-        _fit_followed(trainer, surroundings)
+        with scratch_folder(folder, ".train-") as scratch:
+            trainer = ray.train.torch.TorchTrainer(
+                _worker,
+                train_loop_config=arguments,
+                scaling_config=ray.train.ScalingConfig(
+                    num_workers=resources.workers_per_trial,
+                    use_gpu=resources.gpus_per_worker > 0,
+                    resources_per_worker=_resources(resources),
+                ),
+                run_config=ray.train.RunConfig(
+                    name="fit",
+                    storage_path=str(scratch),
+                    failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
+                ),
+            )
+            _fit_followed(trainer, surroundings)
         result: FitResult = pickle.loads((folder / _RESULT).read_bytes())
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         (folder / _RESULT).unlink(missing_ok=True)
     surroundings.forward(result.rows)
     return result

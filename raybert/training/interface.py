@@ -36,6 +36,9 @@ class Surroundings(Protocol):
     def stepped(self, step: int) -> None:
         """Learn that optimizer step 1, 2, ... is done; must be quick. Rank 0 only."""
 
+    def complete_model(self, folder: Path) -> None:
+        """Add to the folder of the best model what belongs beside its weights; it counts as whole afterwards."""
+
 
 @dataclass
 class LocalSurroundings:
@@ -56,6 +59,9 @@ class LocalSurroundings:
 
     def stepped(self, step: int) -> None:
         """Ignore it."""
+
+    def complete_model(self, folder: Path) -> None:
+        """Leave the weights alone in their folder."""
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,8 @@ class _Run:
                 test_metrics = classification_metrics(np.asarray(self.data.test.labels), test_probs)
             self.state.evaluation_seconds += time.monotonic() - started
             if self.surroundings.checkpoint_folder is not None:
-                checkpoint.save_best(self.surroundings.checkpoint_folder, self.model)
+                folder, complete = self.surroundings.checkpoint_folder, self.surroundings.complete_model
+                checkpoint.save_best(folder, self.model, complete)
                 checkpoint.remove_last(self.surroundings.checkpoint_folder)
         state = self.state
         return FitResult(

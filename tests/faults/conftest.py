@@ -8,9 +8,6 @@ import pytest
 
 from raybert.models import Encoder
 from tests.faults.sweeps import Ground, run
-from tests.faults.table import fault, faults
-
-__all__ = ["fault", "faults"]
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from raybert.config import ModelConfig
-from raybert.errors import ModelError
+from raybert.errors import CacheWarning, ModelError
 from raybert.models import (
     Encoder,
     embed_batch,
@@ -21,6 +22,7 @@ from raybert.models import (
     pooled_features,
     quiet_transformers,
     resolve_encoder,
+    tiny,
 )
 from raybert.models.encoder import fingerprint_files
 from raybert.models.tiny import build_tiny_encoder, train_tokenizer
@@ -214,6 +216,22 @@ def test_what_is_damaged_of_the_cached_encoder_is_made_again(name, tmp_path):
         again = {path.name: path.read_bytes() for path in folder.iterdir()}
         if name != "COMPLETE":  # whose files are whole
             assert again == whole
+
+
+@pytest.mark.fault("disk of the cache full")
+def test_an_encoder_that_the_cache_has_no_room_for_is_the_same_elsewhere(tmp_path, monkeypatch, fault):
+    texts = [f"red green blue {i % 5}" for i in range(20)]
+    expected = fingerprint_files(build_tiny_encoder(texts, tmp_path / "roomy"))
+    publish = tiny._publish
+
+    def full(texts, folder):
+        if folder.is_relative_to(tmp_path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        publish(texts, folder)
+
+    monkeypatch.setattr(tiny, "_publish", full)
+    with fault.once(), pytest.warns(CacheWarning, match="the embedded encoder cannot be kept in .*No space left"):
+        assert fingerprint_files(build_tiny_encoder(texts, tmp_path / "full")) == expected
 
 
 def test_merges_follow_frequency_and_ties_the_pieces():

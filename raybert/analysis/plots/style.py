@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.scales import Scale
-from raybert.files import atomic_path
+from raybert.durable import atomic_path
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 """Okabe & Ito's colours that colour-blind readers can tell apart, the strong ones first."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +19,7 @@ from raybert.machine import count_cores
 from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster.address import check_address, is_here
 from raybert.sweeping.cluster.quiet import quiet_backend
+from raybert.sweeping.cluster.scratch import ray_scratch
 from raybert.sweeping.cluster.token import check_token_file, have_token
 from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials
 
@@ -28,9 +27,6 @@ __all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "envi
 
 _OF_OTHER_CLUSTERS = ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK")
 """Variables that a job or a shell has for another cluster; a Ray of its own would follow them."""
-_LONGEST_SOCKET = 107
-"""Bytes of a Unix socket's path."""
-_IN_SCRATCH = len("/raybert-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 
 
 @contextmanager
@@ -52,8 +48,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     _keep_uv_run_here()
     with ExitStack() as stack:
         if address is None or is_here(address):
-            scratch = _scratch_folder()
-            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            scratch = stack.enter_context(ray_scratch())
             stack.callback(ray.shutdown)
             _start(scratch)
         else:
@@ -149,26 +144,6 @@ def _apart_from_other_clusters() -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
-
-
-def _scratch_folder() -> Path:
-    """Return a new folder for a Ray of its own, whose path is short enough for Ray's sockets.
-
-    Raises:
-        ResourceError: there is no such place that can be written.
-    """
-    room = _LONGEST_SOCKET - _IN_SCRATCH
-    places = dict.fromkeys(["/tmp", os.environ.get("TMPDIR") or "/tmp", "/var/tmp", "/dev/shm"])
-    for place in places:
-        if len(os.fsencode(os.path.abspath(place))) <= room:
-            try:
-                return Path(tempfile.mkdtemp(prefix="raybert-", dir=os.path.abspath(place)))
-            except OSError:
-                continue
-    raise ResourceError(
-        f"TMPDIR: Ray needs a folder that can be written and whose path has at most {room} characters, for its "
-        f"sockets, and none of {', '.join(places)} is one; set TMPDIR=/short/path"
-    )
 
 
 def _keep_uv_run_here() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from raybert.config.schema import LimitsConfig
+from raybert.durable import make_folder, remove_unless_held, scratch_folder
 from raybert.errors import ScoringError
 from raybert.files import write_text
 from raybert.polling import repeating
@@ -63,9 +63,11 @@ def hung_blocks_ended(store: ScoreStore, limits: LimitsConfig, note: Callable[[s
         limits: how long a silence is a stall, and how often a block is tried again.
         note: told in one line of every stall.
     """
-    store.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".watch-", dir=store.folder, ignore_cleanup_errors=True) as name:
-        hung = _HungBlocks(Path(name), HangDetector(limits.stall_seconds, None), limits.retries, note)
+    make_folder(store.folder)
+    for stale in store.folder.glob(".watch-*"):  # of a sweep that was killed while it scored
+        remove_unless_held(stale)
+    with scratch_folder(store.folder, ".watch-") as folder:
+        hung = _HungBlocks(folder, HangDetector(limits.stall_seconds, None), limits.retries, note)
         with repeating(hung.look, hung.detector.seconds_between_looks, "raybert-hung-scoring"):
             yield BlockSigns(hung.folder)
 

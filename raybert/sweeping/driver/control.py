@@ -17,6 +17,7 @@ from raybert.errors import SweepError
 from raybert.files import read_json, write_json
 from raybert.polling import repeating, wait_until
 from raybert.sweeping.folder.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
+from raybert.sweeping.folder.whose import check_is_results_folder
 
 if TYPE_CHECKING:
     from raybert.sweeping.driver.state_file import RecordedProgress
@@ -211,6 +212,7 @@ def send_command(folder: Path, command: Command) -> None:
     Raises:
         SweepError: nobody owns the folder, or the owner does not answer.
     """
+    check_is_results_folder(folder)
     if not is_alive(folder):
         raise SweepError(f"{folder}: no sweep runs in it; see `raybert status {folder}`")
     path = folder / "control.json"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from raybert.durable import remove_leftovers
 from raybert.errors import SweepError
 from raybert.sweeping.driver.control import Interruption, interruptible
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.state_file import RecordedProgress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import is_gone, own
+from raybert.sweeping.folder.whose import check_results_folder
 
 _GONE = "{}: the results folder was deleted or moved away while a process worked in it; nothing more is written"
 
@@ -29,10 +32,12 @@ def owned_folder(
         sweep_seconds: after which it is interrupted.
 
     Raises:
-        SweepError: another process owns it, or it was deleted meanwhile.
+        SweepError: it holds other files than raybert's, another process owns it, or it was deleted meanwhile.
     """
+    check_results_folder(path)
     lost: list[Interruption] = []
     with own(path, progress.note, lost=lambda why: lost[0].give_up(why)) as attempt:
+        _clear_up(path)
         folder = SweepFolder(path, attempt)
         recorded = RecordedProgress(progress, path / "state.json", attempt)
         interruption = Interruption(folder, recorded)
@@ -42,6 +47,12 @@ def owned_folder(
                 yield folder, interruption
             finally:
                 recorded.enter("stopped" if interruption.requested else "ended")
+
+
+def _clear_up(path: Path) -> None:
+    """Remove what earlier owners, killed or with their machine, have left half written."""
+    remove_leftovers(path)
+    shutil.rmtree(path / ".tune", ignore_errors=True)  # scratch of Ray Tune, and nobody tunes here now
 
 
 @contextmanager

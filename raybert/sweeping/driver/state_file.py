@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybert.files import replace_json
+from raybert.files import replace_json, write_json
 from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
 from raybert.sweeping.driver.time_left import Forecast
@@ -146,5 +146,7 @@ class RecordedProgress(Progress):
                 "remaining_seconds": self.tally.remaining_seconds(),
                 "is_paused": self.tally.left.is_paused,
             }
+            # A phase stays: after a power cut `raybert status` says how a sweep ended. Counts are written again.
+            write = write_json if force else replace_json
             with contextlib.suppress(OSError):  # a full disk must not end the sweep for this
-                replace_json(self.path, state)
+                write(self.path, state)

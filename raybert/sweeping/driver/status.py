@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raybert.durable import current_folder
 from raybert.errors import SweepError
-from raybert.files import is_whole_parquet, read_json, read_json_lines
+from raybert.files import is_whole_parquet, of_types, read_json, read_json_lines
 from raybert.sweeping.driver.control import is_alive
 from raybert.sweeping.driver.progress import clock
 from raybert.sweeping.folder.failures import FailureGroup, group_failures
@@ -19,10 +20,20 @@ from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import beat_age_seconds, current_attempt, read_owner
 from raybert.sweeping.folder.restarts import read_restarts
+from raybert.sweeping.folder.trial_folder import damaged_model_files
+from raybert.sweeping.folder.versions import check_version
+from raybert.sweeping.folder.whose import check_is_results_folder
 
 _MOST_RESTARTED = 10
 """Lines of the screen; a driver that was killed restarts all that it had running."""
 _STATES_AT_REST = ("stopped", "ended")
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "phase": str,
+    "running": list,
+    "is_paused": bool,
+    **dict.fromkeys(("since", "written", "remaining_seconds"), (int, float)),
+}
+"""Of what `state.json` says, for one that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +127,17 @@ def read_status(path: Path) -> SweepStatus:
     """Return how the sweep in a results folder stands.
 
     Raises:
-        SweepError: it is no results folder.
+        SweepError: it is no results folder, or a later raybert wrote it.
     """
-    plan, state = read_json(path / "plan.json"), read_json(path / "state.json") or {}
+    check_is_results_folder(path)
+    check_version(path)
+    plan, state = SweepFolder(path).plan(), of_types(read_json(path / "state.json") or {}, _TYPES)
     owner = read_owner(path)
     if plan is None and not state and owner is None and not (path / "trials").is_dir():
         raise SweepError(f"{path}: must be the results folder of a sweep, but has no plan.json")
     alive = is_alive(path)
     trials = list((plan or {}).get("trials") or [])
-    at_work = set(state.get("running") or []) if alive else set()
+    at_work = set(map(str, state.get("running") or [])) if alive else set()
     folder = SweepFolder(path)
     states = {str(trial["trial_id"]): _state_of(folder, str(trial["trial_id"]), at_work) for trial in trials}
     others = [run for run in folder.unplanned() if run["trial_id"] not in states]
@@ -203,7 +216,7 @@ def _phase(state: dict[str, Any], *, alive: bool) -> str:
 def _remaining(state: dict[str, Any]) -> float | None:
     """Return what is left of the estimate; while the sweep waits, no time passes."""
     remaining = state.get("remaining_seconds")
-    if remaining is None:
+    if remaining is None or state.get("written") is None:
         return None
     passed = 0.0 if state.get("is_paused") else time.time() - float(state["written"])
     return max(0.0, float(remaining) - passed)
@@ -240,7 +253,7 @@ def _restarted(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[s
 
 
 def _restarts_of(path: Path) -> tuple[str, ...]:
-    return tuple(f"{line['time']}: {line['why']}" for line in read_restarts(path))
+    return tuple(f"{line.get('time')}: {line.get('why')}" for line in read_restarts(path))
 
 
 def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -263,11 +276,15 @@ def _search(path: Path, plan: dict[str, Any]) -> dict[str, dict[str, int]]:
 
 def _damaged(folder: SweepFolder, states: dict[str, str]) -> Iterator[str]:
     for name in ("plan.json", "manifest.json", "state.json", "owner.json"):
-        if (folder.path / name).exists() and read_json(folder.path / name) is None:
+        read = folder.plan() if name == "plan.json" else read_json(folder.path / name)
+        if (folder.path / name).exists() and read is None:
             yield name
     for name in ("pool.parquet", "held_out.parquet"):
         if (folder.path / name).exists() and not is_whole_parquet(folder.path / name):
             yield name
     for trial_id, state in states.items():
         for path in folder.trial(trial_id).damaged() if state == "complete" else ():
+            yield str(path.relative_to(folder.path))
+    for model in (current_folder(folder.path / "best"), *(folder.trial(id_).checkpoints / "best" for id_ in states)):
+        for path in damaged_model_files(model):
             yield str(path.relative_to(folder.path))

@@ -29,6 +29,9 @@ def announce_estimate(opened: OpenSweep, cluster: Cluster, started: float) -> No
         opened.progress.note(f"note: no estimate, {error}")
         return
     if estimate is not None:
-        write_estimate(opened.folder, estimate, time.monotonic() - started)
+        try:
+            write_estimate(opened.folder, estimate, time.monotonic() - started)
+        except OSError as error:
+            opened.progress.note(f"note: the estimate is not kept: {error}")
         opened.progress.note(describe_estimate(estimate)[0])
         opened.progress.expect(estimate.forecast)

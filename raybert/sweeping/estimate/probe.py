@@ -140,6 +140,9 @@ class _Stopwatch:
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
 
+    def complete_model(self, folder: Path) -> None:
+        """Add nothing: no model is kept."""
+
     def should_stop(self) -> bool:
         """Tell whether enough is measured."""
         timed = len(self.times) - WARM_UP_STEPS - 1

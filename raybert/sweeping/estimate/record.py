@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def write_estimate(folder: SweepFolder, estimate: Estimate, spent_seconds: float
         spent_seconds: since the command was given.
     """
     path = folder.path / FILE_NAME
-    known = read_json(path)
+    known = _read(path)
     if known is not None and set(estimate.trial_ids) <= set(known["trial_ids"]):
         # Of a process that was killed nobody knows how long it ran.
         write_json(path, known | {"is_running": True, "is_whole": known["is_whole"] and not known["is_running"]})
@@ -71,7 +72,15 @@ def measured(folder: SweepFolder, started: float, waited: Callable[[], float] = 
         yield
     finally:
         path: Path = folder.path / FILE_NAME
-        known = read_json(path)
+        known = _read(path)
         if known is not None and known["is_running"]:
             spent = known["spent_seconds"] + time.monotonic() - started - waited()
-            write_json(path, known | {"is_running": False, "spent_seconds": spent})
+            with contextlib.suppress(OSError):  # a full disk must not end the sweep for this
+                write_json(path, known | {"is_running": False, "spent_seconds": spent})
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return an estimate; None: there is none, or it is damaged."""
+    found = read_json(path) or {}
+    is_whole = isinstance(found.get("trial_ids"), list) and isinstance(found.get("spent_seconds"), int | float)
+    return found if is_whole and {"is_running", "is_whole"} <= found.keys() else None

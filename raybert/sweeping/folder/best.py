@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from raybert.config import sign_of
+from raybert.durable import current_folder
 from raybert.errors import SweepError
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
@@ -37,7 +38,7 @@ def read_best_id(folder: SweepFolder) -> str:
     Raises:
         SweepError: there is none, or the file that says it is damaged.
     """
-    path = folder.path / "best" / "trial_id"
+    path = current_folder(folder.path / "best") / "trial_id"
     name = folder.path.name
     try:
         trial_id = path.read_text(encoding="utf-8", errors="replace").strip()

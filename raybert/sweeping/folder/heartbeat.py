@@ -15,13 +15,20 @@ from typing import Any
 
 import psutil
 
-from raybert.files import read_json, replace_json, write_json
+from raybert.files import of_types, read_json, replace_json, write_json
 from raybert.polling import Throttle
 
 SECONDS_BETWEEN_BEATS = 1.0
 """`raybert status` and the detector of hangs look no more often, and a step may take a millisecond."""
 _SECONDS_OF_DOUBT = 1.0
 """How far two readings of when a process began may differ: psutil adds the boot time, which drifts with the clock."""
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("pid", "step", "total_steps", "attempt"), int),
+    **dict.fromkeys(("seconds", "started", "process_started"), (int, float)),
+    **dict.fromkeys(("host", "node_id"), str),
+    "ended": bool,
+}
+"""Of what a beat says, for whoever reads one that is damaged."""
 STACK_SIGNAL = signal.SIGUSR2
 """Makes a trial's process write `stack.txt`; Tune has taken SIGUSR1."""
 
@@ -87,7 +94,7 @@ class Heart:
 
 def read_beat(folder: Path) -> dict[str, Any]:
     """Return the last heartbeat of a trial; empty: there is none."""
-    return read_json(folder / "heartbeat.json") or {}
+    return of_types(read_json(folder / "heartbeat.json") or {}, _TYPES)
 
 
 def last_beat_ns(folder: Path) -> int:

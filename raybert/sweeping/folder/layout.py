@@ -7,14 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raybert.files import (
-    read_json,
-)
+from raybert.files import of_types, read_json
 from raybert.sweeping.folder.failure_kinds import is_wanted
 from raybert.sweeping.folder.failures import FailedRun
 from raybert.sweeping.folder.ownership import Fence
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.roles import REFIT, TUNE
+
+_OF_EVERY_LINE: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("trial_id", "strategy"), str),
+}
+_OF_MANY_LINES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("seed", "fold", "budget", "pool_size", "pool", "total_steps"), (int, float)),
+    **dict.fromkeys(("role", "budget_kind"), str),
+    "grid": dict,
+}
+
+
+def is_plan(document: Mapping[str, Any]) -> bool:
+    """Tell whether JSON is what `write_plan` writes, also of raybert 0.1: a line of every trial says what it is."""
+    trials = document.get("trials")
+    return isinstance(trials, list) and all(isinstance(line, dict) and _is_line(line) for line in trials)
+
+
+def _is_line(line: dict[str, Any]) -> bool:
+    whole = of_types(line, _OF_EVERY_LINE | _OF_MANY_LINES)
+    return len(whole) == len(line) and all(line.get(key) is not None for key in _OF_EVERY_LINE)
 
 
 @dataclass(frozen=True)
@@ -53,16 +71,22 @@ class SweepFolder:
         """Return the folder of one trial."""
         return TrialFolder(self.path / "trials" / trial_id)
 
+    def plan(self) -> dict[str, Any] | None:
+        """Return `plan.json`; None: there is none, or it is damaged."""
+        found = read_json(self.path / "plan.json")
+        return found if found is not None and is_plan(found) else None
+
     def planned(self) -> list[dict[str, Any]]:
         """Return the trials as `plan.json` lists them; empty: there is no plan, or it is damaged."""
-        return list((read_json(self.path / "plan.json") or {}).get("trials") or [])
+        plan = self.plan()
+        return [] if plan is None else list(plan["trials"])
 
     def unplanned(self) -> Iterator[dict[str, Any]]:
         """Yield the runs of a search, and of a refit, that have begun, as a plan would list them."""
         for path in sorted((self.path / "trials").glob("*/spec.json")):
-            spec = (read_json(path) or {}).get("spec", {})
-            if spec.get("role") in (TUNE, REFIT):
-                yield {**spec, "strategy": f"{spec['label']} ({spec['role']})"}
+            spec = (read_json(path) or {}).get("spec")
+            if isinstance(spec, dict) and spec.get("role") in (TUNE, REFIT) and "trial_id" in spec:
+                yield {**spec, "strategy": f"{spec.get('label')} ({spec['role']})"}
 
     def failed(self, runs: Iterable[Mapping[str, Any]]) -> Iterator[FailedRun]:
         """Yield those of some runs that failed; each is given by its line of `plan.json`."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import filelock
 
+from raybert.durable import make_folder, sync_folder
 from raybert.errors import SweepError, TrialError
 from raybert.files import NOT_WRITABLE, check_writable, read_json, reason_of, write_json, write_text
 from raybert.polling import repeating
@@ -153,6 +154,8 @@ def own(folder: Path, note: Callable[[str], None], lost: Callable[[str], None] =
         finally:
             if current_attempt(folder) <= owner.attempt and _place_of(folder) == place:
                 (folder / "owner.json").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # else a power cut would bring it back
+                    sync_folder(folder)
     finally:
         lock.release()
 
@@ -208,7 +211,7 @@ def sole_writer(
         TrialError: it did not end in time.
         Superseded: a newer owner of the sweep came meanwhile.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = filelock.FileLock(folder / name)
     try:
         lock.acquire(timeout=wait_seconds)

@@ -14,7 +14,7 @@ RESTARTS_FILE, ATTEMPTS_FILE = "restarts.jsonl", "attempts.jsonl"
 
 def read_restarts(folder: Path) -> list[dict[str, Any]]:
     """Return `time`, `why`, `step` that it went on from, and `owner` of the sweep, of every restart, oldest first."""
-    return read_json_lines(folder / RESTARTS_FILE)
+    return [line for line in read_json_lines(folder / RESTARTS_FILE) if isinstance(line.get("failed_attempts"), int)]
 
 
 def note_restart(folder: Path, owner: int | None, why: str | None = None) -> None:
@@ -30,14 +30,14 @@ def note_restart(folder: Path, owner: int | None, why: str | None = None) -> Non
     if why is not None:
         step = int(read_beat(folder).get("step") or 0)
         line = {"time": time.strftime("%F %T"), "owner": owner, "step": step, "failed_attempts": num_failed, "why": why}
-        append_json_line(folder / RESTARTS_FILE, line)
+        append_json_line(folder / RESTARTS_FILE, line, is_durable=True)
 
 
 def _how_it_was_left(folder: Path, num_failed: int) -> str | None:
     beat, restarts = read_beat(folder), read_restarts(folder)
     if num_failed > (restarts[-1]["failed_attempts"] if restarts else 0):
         last = read_json_lines(folder / ATTEMPTS_FILE)[-1]
-        return f"attempt {num_failed} failed ({last['kind']}): {last['message']}"
+        return f"attempt {num_failed} failed ({last.get('kind')}): {last.get('message')}"
     if not beat:
         return None
     if beat.get("ended"):

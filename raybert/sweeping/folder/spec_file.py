@@ -15,8 +15,10 @@ from raybert.selection.catalogue import build_strategy
 from raybert.selection.identity import strategy_entry
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.store import SignalRef
+from raybert.sweeping.folder.versions import WRITTEN_BY, is_later, version_of, words
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.version import __version__
 
 FILE_NAME = "spec.json"
 _RENAMED = {"sources": "signal_runs", "pool": "pool_size"}
@@ -45,6 +47,7 @@ class StoredSpec:
 def write_spec(folder: Path, stored: StoredSpec) -> None:
     """Write `spec.json` into a trial's folder."""
     document = {
+        WRITTEN_BY: __version__,
         "spec": spec_document(stored.spec),
         "data_fingerprint": stored.data_fingerprint,
         "encoder_fingerprint": stored.encoder_fingerprint,
@@ -66,6 +69,9 @@ def read_spec(folder: Path) -> StoredSpec:
         raise SweepError(f"{path}: no such file: the trial has never begun, or is of an older raybert")
     if document is None:
         raise SweepError(f"{path}: must be as this version of raybert writes it: it is damaged")
+    version = str(document[WRITTEN_BY]) if WRITTEN_BY in document else version_of(folder.parent.parent)
+    if version is not None and is_later(version):
+        raise SweepError(f"{path}: {words(version)}")
     try:
         return StoredSpec(
             spec=spec_of(document["spec"]),
@@ -76,7 +82,8 @@ def read_spec(folder: Path) -> StoredSpec:
         )
     except (ValueError, KeyError, TypeError, RaybertError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SweepError(f"{path}: must be as this version of raybert writes it: {reason}") from None
+        by = "" if version in (None, __version__) else f"; it {words(version)}"
+        raise SweepError(f"{path}: must be as this version of raybert writes it: {reason}{by}") from None
 
 
 def spec_document(spec: RunSpec) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from zipfile import is_zipfile
 
 import numpy as np
 
+from raybert.durable import make_folder, sync_tree
 from raybert.errors import SweepError
 from raybert.files import (
     append_json_line,
@@ -31,7 +32,7 @@ from raybert.sweeping.folder.failure_kinds import KINDS
 from raybert.sweeping.folder.failures import Failure, because_of, cause_in_words
 from raybert.sweeping.folder.heartbeat import forget_beat
 from raybert.sweeping.folder.restarts import ATTEMPTS_FILE, note_restart
-from raybert.tables import with_new_names
+from raybert.tables import EVALUATIONS, TRIALS, with_new_names
 
 _MARKS = (
     ("result.json", "complete"),
@@ -41,10 +42,28 @@ _MARKS = (
 )
 """Which file makes a trial what; the first one counts."""
 _ROWS, _OLD_ROWS = "evaluations.jsonl", "epochs.jsonl"
+_SYNCED_OR_PASSING = ("checkpoint", "dynamics", "heartbeat.json")
+"""Published whole by themselves, or of no use to a run that is complete."""
 
 
 REPAIR = "the same sweep command repairs it, and repeats a trial where it must"
 """What to do about a damaged file of a results folder: every later start looks at all of them."""
+
+
+def damaged_model_files(model: Path) -> list[Path]:
+    """Return the files of a model's folder that are empty, as a power cut leaves what was not on disk."""
+    if not model.is_dir():
+        return []
+    return [path for path in sorted(model.iterdir()) if path.name != "COMPLETE" and _is_empty(path)]
+
+
+def _is_evaluation(row: Mapping[str, Any]) -> bool:
+    is_numbered = isinstance(row.get("evaluation"), int)
+    return is_numbered and all(EVALUATIONS[name].fits(value) for name, value in row.items() if name in EVALUATIONS)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
 
 
 @dataclass(frozen=True)
@@ -76,11 +95,19 @@ class TrialFolder:
         Raises:
             SweepError: the file is damaged.
         """
-        path = self.path / "result.json"
-        result = read_json(path)
+        result = self.whole_result()
         if result is None:
-            raise SweepError(f"{path}: must be as raybert wrote it, but is damaged; {REPAIR}")
-        return with_new_names(result)
+            raise SweepError(f"{self.path / 'result.json'}: must be as raybert wrote it, but is damaged; {REPAIR}")
+        return result
+
+    def whole_result(self) -> dict[str, Any] | None:
+        """Return what the finished trial measured; None: it is not finished, or the file is damaged."""
+        result = read_json(self.path / "result.json")
+        if result is None:
+            return None
+        result = with_new_names(result)
+        own = ((TRIALS[name], value) for name, value in result.items() if name in TRIALS)
+        return result if all(column.fits(value) for column, value in own if column.origin == "run") else None
 
     def error(self) -> str:
         """Return the recorded failure: `ErrorType: message`, then the traceback; what a damaged file still holds."""
@@ -110,7 +137,9 @@ class TrialFolder:
         return read_json_lines(self.path / ATTEMPTS_FILE)
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Mark the trial complete."""
+        """Mark the trial complete, once everything that it leaves is on disk: its log of evaluations, for example."""
+        make_folder(self.path)
+        sync_tree(self.path, without=_SYNCED_OR_PASSING)
         write_json(self.path / "result.json", dict(result))
         self.forget_failure()
 
@@ -141,9 +170,10 @@ class TrialFolder:
         return self._add_attempt(Failure(kind, message, node or os.uname().nodename))
 
     def _add_attempt(self, failure: Failure) -> Failure:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         failure = dataclasses.replace(failure, attempts=len(self.attempts()) + 1)
-        append_json_line(self.path / ATTEMPTS_FILE, {**dataclasses.asdict(failure), "time": time.strftime("%F %T")})
+        line = {**dataclasses.asdict(failure), "time": time.strftime("%F %T")}
+        append_json_line(self.path / ATTEMPTS_FILE, line, is_durable=True)
         return failure
 
     def forget_failure(self) -> None:
@@ -160,7 +190,7 @@ class TrialFolder:
         torn += [path for path in (self.path / "pool_scores.npy",) if path.exists() and not is_whole_array(path)]
         if self.losses_path.exists() and not is_zipfile(self.losses_path):  # its directory is at the end
             torn.append(self.losses_path)
-        result = read_json(self.path / "result.json")
+        result = self.whole_result()
         if result is None:
             return [self.path / "result.json", *torn]
         if "optimizer_steps" in result and not self._has_rows_until(result["optimizer_steps"]):
@@ -171,7 +201,7 @@ class TrialFolder:
         """Tell whether no evaluation is missing; the last one is after the last step."""
         rows = self.rows()
         numbers = [row["evaluation"] for row in rows]
-        return bool(rows) and numbers == [*range(1, len(rows) + 1)] and rows[-1]["step"] == last_step
+        return bool(rows) and numbers == [*range(1, len(rows) + 1)] and rows[-1].get("step") == last_step
 
     def prune(self, why: str) -> None:
         """Mark a run that is not finished on purpose, unless it has an outcome."""
@@ -214,8 +244,9 @@ class TrialFolder:
 
     def adopt(self, kept: Path) -> None:
         """Take over what the same run left elsewhere, `result.json` last."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         shutil.copytree(kept, self.path, ignore=shutil.ignore_patterns("result.json"), dirs_exist_ok=True)
+        sync_tree(self.path, without=_SYNCED_OR_PASSING)
         write_text(self.path / "result.json", (kept / "result.json").read_text(encoding="utf-8"))
 
     def remove_models(self) -> None:
@@ -250,7 +281,7 @@ class TrialFolder:
     def rows(self) -> list[dict[str, Any]]:
         """Return the evaluations; of one that was repeated after a restart, the last."""
         rows = map(with_new_names, read_json_lines(self._rows_path))
-        return list({row["evaluation"]: row for row in rows}.values())
+        return list({row["evaluation"]: row for row in rows if _is_evaluation(row)}.values())
 
     def take_new_names(self) -> None:
         """Rename what a run of raybert 0.1 left, before today's goes on with it; its owner alone may do so."""

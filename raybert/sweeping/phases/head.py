@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from raybert.config import dump_yaml
-from raybert.files import atomic_path, is_whole_parquet, write_json, write_text
+from raybert.durable import atomic_path
+from raybert.files import is_whole_parquet, write_json, write_text
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raybert.durable import sync_tree
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweeping.folder.trial_folder import damaged_model_files
+from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
 from raybert.sweeping.phases.unchanged import changed_versions, check_code, check_data
 from raybert.sweeping.plan.comparison import Plan
@@ -23,6 +27,7 @@ from raybert.sweeping.plan.own_code import OwnCode, code_of_design
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.companions import are_companions, model_companions
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
         for note in changed_rules([line for line in folder.planned() if _is_complete(folder, line)], plan.trials):
             progress.note(note)
         set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
+        _mend_models(folder, plan.trials, prepared, progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
         for note in run_notes(plan.trials, facts_of_pools(prepared)):
@@ -87,9 +93,30 @@ def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -
     Raises:
         SweepError: with the lines that differ.
     """
+    check_version(folder.path)
     before = read_previous_config(folder.path, progress.note)
     if before is not None:
         check_extension(before, design, search_begun=folder.decisions.exists())
+
+
+def _mend_models(
+    folder: SweepFolder, specs: Sequence[RunSpec], prepared: Mapping[str, Prepared], note: Callable[[str], None]
+) -> None:
+    """Write anew what a power cut has emptied beside the weights of finished trials; a model without weights goes."""
+    for spec in specs:
+        model = folder.trial(spec.trial_id).checkpoints / "best"
+        damaged = damaged_model_files(model) if folder.trial(spec.trial_id).status() == "complete" else []
+        if not damaged:
+            continue
+        names = ", ".join(path.name for path in damaged)
+        if are_companions(damaged):
+            ready = prepared[spec.data_key]
+            model_companions(spec, ready.data, ready.encoder)(model)
+            sync_tree(model)
+            note(f"note: trials/{spec.trial_id}: {names} of its model were empty and are written anew")
+        else:
+            shutil.rmtree(model, ignore_errors=True)
+            note(f"note: trials/{spec.trial_id}: {names} of its model were empty; the model is lost, its results stand")
 
 
 def changed_rules(finished: Sequence[Mapping[str, Any]], specs: Sequence[RunSpec]) -> list[str]:

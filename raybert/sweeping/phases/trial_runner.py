@@ -31,6 +31,11 @@ from raybert.sweeping.plan.roles import PART, PROXY, READER
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.training.measures.chance import is_weak
 
+_MOST_ROUNDS = 3
+"""Somebody may empty the score store while trials read it, but not each time by chance."""
+_READ_OF_A_RUN = frozenset(("optimizer_steps", "train_seconds", "selection_seconds", "examples_scored"))
+"""What the price of a signal is made of, and what tells whether all evaluations are there."""
+
 
 @dataclass(kw_only=True)
 class TrialRunner:
@@ -48,7 +53,25 @@ class TrialRunner:
     title: str = "compare"
 
     def run(self, *, only_score: bool = False) -> None:
-        """Run what is pending; with `only_score`, stop before the trials that read signals."""
+        """Run what is pending; with `only_score`, stop before the trials that read signals.
+
+        What somebody deletes of the score store meanwhile is computed again for the trials that read it.
+        """
+        for _ in range(_MOST_ROUNDS):
+            lost = self._without_signals(self._run_once(only_score=only_score))
+            if not lost:
+                return
+            self.progress.note(
+                f"note: the score store {self.store.folder} has lost signals that {len(lost)} runs read; they are "
+                "computed again"
+            )
+        self.progress.note(
+            f"note: the score store {self.store.folder} loses again and again what is written there; the same command "
+            "goes on, with selection.store on another disk if need be"
+        )
+
+    def _run_once(self, *, only_score: bool) -> list[RunSpec]:
+        """Run what is pending, and return what read signals or is to read them."""
         self._recall_runs()
         trials = [spec for spec in self.plan.trials if spec.role != READER]
         self.keeper = ModelKeeper(self.folder, self.design.config, trials, self.progress.note)
@@ -56,7 +79,7 @@ class TrialRunner:
         self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
         pending = self._pending()
         if not pending:
-            return
+            return []
         self.data = {key: share(self._scoring_data(key)) for key in {spec.data_key: None for spec in self.plan.trials}}
         scored = [spec for spec in pending if self.planner.jobs(spec)]
         first = [spec for spec in pending if spec not in scored]
@@ -69,13 +92,24 @@ class TrialRunner:
             self._run_trials(first)
         scored = self._without_failed_runs(scored)
         if not scored or self.interruption():
-            return
+            return []
         self.progress.phase("score: signals of the pool")
         self._warn_of_weak_proxies(scored)
         scored = self._score(scored)
         if scored and not self.interruption() and not only_score:
             self.progress.phase(f"{self.title}: scored strategies")
             self._run_trials(scored)
+        return scored
+
+    def _without_signals(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Return those of some runs that have not been run because signals that were computed are gone, or damaged."""
+        if self.interruption():
+            return []
+        waiting = [spec for spec in specs if self.folder.trial(spec.trial_id).status() == "pending"]
+        jobs = {job.key: job for job in self.planner.unique_jobs(waiting)}
+        gone = {key for key, job in jobs.items() if self.store.check_blocks(key, job.num_blocks)[0]}
+        gone |= {key for key in jobs if self.store.completion(key) is None}
+        return [spec for spec in waiting if any(job.key in gone for job in self.planner.jobs(spec))]
 
     def _pending(self) -> list[RunSpec]:
         """Return the trials without an outcome."""
@@ -96,20 +130,31 @@ class TrialRunner:
             folder = self.folder.trial(run)
             kept = [self._kept_run(job.key, run) for job in jobs]
             if folder.status() == "pending" and all(kept) and kept[0] is not None:
-                folder.adopt(kept[0])
-                num_recalled += 1
+                num_recalled += self._adopt(run, kept[0])
             is_needed = any(self.store.completion(job.key) is None for job in jobs)
             if folder.status() == "complete" and is_needed and not folder.has_model():
                 folder.forget_result("its model is needed for scoring, and gone")
         if num_recalled:
             self.progress.note(f"note: {num_recalled} proxy runs are taken from the score store with their signals")
 
+    def _adopt(self, run: str, kept: Path) -> bool:
+        """Take over a run that the score store keeps, and return whether that was possible."""
+        try:
+            self.folder.trial(run).adopt(kept)
+        except OSError as error:  # somebody has emptied the store meanwhile, or it cannot be read
+            self.progress.note(f"note: run {run} cannot be taken from the score store ({error}); it is run again")
+            return False
+        return True
+
     def _kept_run(self, key: str, run: str) -> Path | None:
         """Return the folder of a run that the score store keeps; a damaged one is removed from it."""
         kept = self.store.kept_run(key, run)
-        damaged = TrialFolder(kept).damaged() if kept is not None else []
-        if not damaged:
+        if kept is None:
+            return None
+        damaged, result = TrialFolder(kept).damaged(), TrialFolder(kept).whole_result()
+        if not damaged and result is not None and result.keys() >= _READ_OF_A_RUN:
             return kept
+        damaged = damaged or [kept / "result.json"]
         self.progress.note(f"note: {damaged[0]}: damaged; the run is removed from the score store, and run again")
         self.store.forget_run(key, run)
         return None
@@ -120,7 +165,9 @@ class TrialRunner:
     def _run_trials(self, specs: list[RunSpec]) -> None:
         encoders = {key: ready.encoder for key, ready in self.prepared.items()}
         inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
-        run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption, self.keeper.ended)
+        specs = [spec for spec in specs if len(inputs.signals[spec.trial_id]) == len(self.planner.jobs(spec))]
+        if specs:
+            run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption, self.keeper.ended)
 
     def _without_failed_runs(self, specs: list[RunSpec]) -> list[RunSpec]:
         """Fail the trials that read a failed run, and return the others whose runs are complete."""
@@ -215,6 +262,7 @@ class TrialRunner:
         for job in jobs:
             for run in job.runs:
                 try:
+                    self._kept_run(job.key, run)  # a damaged one would stay
                     self.store.keep_run(job.key, run, self.folder.trial(run).path)
                 except OSError as error:  # the disk is full, say: other sweeps then run it again
                     self.progress.note(f"note: run {run} is not kept in the score store: {error}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from raybert.errors import SweepError
+from raybert.selection.store import SignalRef
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.cluster.tune_run import TrialInputs
 from raybert.sweeping.folder.failures import FailedRun, Failure
@@ -94,7 +96,27 @@ def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) 
             message = runner.folder.trial(failed[0].trial_id).failure().message
             runner.progress.note(f"note: '{arm.name}' is not searched: {message}")
     encoders = {key: ready.encoder for key, ready in runner.prepared.items()}
-    return TrialInputs(scorer.data, encoders, runner.planner.refs(list(readers.values()), runner.store))
+    signals = runner.planner.refs(list(readers.values()), runner.store)
+    _check_signals(
+        runner, [reader for arm in search.arms if arm.name not in search.blocked for reader in arm.readers], signals
+    )
+    return TrialInputs(scorer.data, encoders, signals)
+
+
+def _check_signals(
+    runner: TrialRunner, readers: Sequence[RunSpec], signals: Mapping[str, tuple[SignalRef, ...]]
+) -> None:
+    """Refuse to search without signals that have been computed: every suggestion would fail.
+
+    Raises:
+        SweepError: somebody has deleted them meanwhile.
+    """
+    for reader in readers:
+        if len(signals[reader.trial_id]) != len(runner.planner.jobs(reader)) and not runner.interruption():
+            raise SweepError(
+                f"{runner.store.folder}: has lost signals that '{reader.label}' reads; the same command computes them "
+                "again, and goes on"
+            )
 
 
 def _outcome(search: SearchState, runs: tuple[RunSpec, ...]) -> SearchOutcome:

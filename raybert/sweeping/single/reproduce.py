@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -12,13 +13,14 @@ from typing import Any
 
 from raybert.errors import ExitCode, SweepError
 from raybert.files import cache_folder, read_json, writable_cache
-from raybert.selection.store import ScoreStore, SignalRef
+from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.spec_file import StoredSpec, read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
@@ -94,6 +96,7 @@ def reproduce_trial(
     Raises:
         SweepError: the trial never began, its signals are gone, or data or encoder are not what they were.
     """
+    check_version(run.path)
     first = run.trial(trial_id)
     stored = _read(first)
     spec, error = _without_limits(stored.spec), _error(first)
@@ -159,7 +162,8 @@ def _find(signal: SignalRef, first: TrialFolder, run: SweepFolder) -> SignalRef:
         SweepError: it is gone; says how to compute it again.
     """
     for store in (signal.store, ScoreStore(run.signals), ScoreStore(cache_folder() / "scores")):
-        if store.completion(signal.key) is not None:
+        with contextlib.suppress(SignalGone):
+            store.load(signal.key)  # damaged is as good as gone
             return replace(signal, store=store)
     place = signal.store.folder
     raise SweepError(

@@ -9,7 +9,7 @@
 6. It reads its signals, chooses, trains on from `checkpoint/last` if that is there, and evaluates; with several workers
    inside Ray Train (`training/ddp.py`). What it chose in every pass is recorded (`records.py`).
 7. It ends as
-   - complete: tables and `best` model first, `result.json` last;
+   - complete: `best` model and tables first, `result.json` last, once all of it is on disk;
    - failed: `failure.json`, `error.txt` and a line of `attempts.jsonl` say why (`folder/failures.py`); where its
      process died or was ended for hanging, the driver writes them (`cluster/deaths.py`, `cluster/hung_trials.py`);
    - stopped: Ctrl-C, `raybert stop` or `pause`, or a limit asked it to save (`driver/control.py`); still pending;

@@ -23,16 +23,15 @@ from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData, without_test
 from raybert.data.nulls import null_table, with_nulls
+from raybert.durable import atomic_path
 from raybert.errors import TrialError
-from raybert.files import atomic_path, save_array, write_text
+from raybert.files import save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
-from raybert.models.description import DataColumns, ModelDescription, write_description
-from raybert.models.encoder import as_trained
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.keys import draw_keys, keys_for, tie_keys
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.schedule import make_pass_planner
-from raybert.selection.store import ScoreStore, SignalRef
+from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.layout import SweepFolder
@@ -41,6 +40,7 @@ from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.companions import model_companions
 from raybert.sweeping.trial.own_code import begin_with_own_code
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
@@ -126,6 +126,9 @@ def _run_recorded(trial: _Trial, problem: str) -> str:
         return "complete" if replace(trial, data=inputs).run() else "stopped"
     except Superseded:
         raise
+    except SignalGone as error:  # no failure of the trial's: whoever runs it computes the signal again
+        trial.log.warning("not begun: %s", error)
+        return "stopped"
     except Exception as error:
         trial.log.exception("failed")
         kind = classify(error)
@@ -212,6 +215,7 @@ class _Trial:
         recorded = RecordedPasses(planner, folder.path / "epoch_plans")  # as raybert 0.1 called it
         selection_seconds = time.monotonic() - started
         model = self._build_model().to(_device(spec))
+        self.surroundings.model_files = model_companions(spec, self.data, self.encoder)
         result = self.fit_function(model, self.data, recorded, _fit_request(spec), self.surroundings)
         if result.stopped:
             self._check_time(result)
@@ -222,17 +226,13 @@ class _Trial:
         chosen = self._write_selection(folder, chosen, recorded)
         self._write_losses(folder, result)
         self._write_predictions(folder, result)
-        length = None if isinstance(self.data, ChunkedData) else spec.config.data.max_length
-        tokenizer = as_trained(load_tokenizer(self.encoder), length)
-        tokenizer.save_pretrained(folder.checkpoints / "best")
-        write_description(folder.checkpoints / "best", self._describe_model())
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
-        folder.finish(row)
         if result.micro_batch_size is not None:
             self.log.info("micro-batches of at most %d examples", result.micro_batch_size)
         metric = spec.config.train.best_metric
         self.log.info("complete: validation %s %.4f", metric, result.best_row[f"validation_{metric}"])
+        folder.finish(row)  # after the last line of the log, which is on disk then
         return True
 
     def _check_time(self, result: FitResult) -> None:
@@ -303,24 +303,6 @@ class _Trial:
                 parts.append(part)
         with atomic_path(folder.path / "predictions.parquet") as temporary:
             pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
-
-    def _describe_model(self) -> ModelDescription:
-        spec, data = self.spec, self.spec.config.data
-        iris = vars(self.data.settings) if isinstance(self.data, ChunkedData) else None
-        return ModelDescription(
-            label_names=tuple(self.data.label_names),
-            max_length=data.max_length,
-            columns=DataColumns(data.text, data.text_pair, data.label, data.id, data.group),
-            precision=spec.config.train.precision,
-            encoder=self.encoder.name,
-            encoder_fingerprint=self.encoder.fingerprint,
-            encoder_path=str(self.encoder.path) if iris is not None else None,
-            chunking=iris,
-            trial_id=spec.trial_id,
-            strategy=spec.label,
-            seed=spec.seed,
-            budget=spec.num_chosen,
-        )
 
     def _result(
         self,

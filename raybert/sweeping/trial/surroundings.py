@@ -43,6 +43,7 @@ class TrialSurroundings:
         world_size: number of workers.
         report_step: tells whoever follows the trial step by step in this process.
         heart: heartbeats of this process, where it is the one that trains.
+        model_files: adds to a folder what belongs beside the weights of the best model; goes to the workers.
     """
 
     folder: TrialFolder
@@ -55,6 +56,7 @@ class TrialSurroundings:
     world_size: int = 1
     report_step: ReportStep | None = None
     heart: Heart | None = None
+    model_files: Callable[[Path], None] | None = None
     looks: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_LOOKS))
     answer: bool = False
     forwarded: set[int] = field(default_factory=set)
@@ -88,6 +90,11 @@ class TrialSurroundings:
             self.heart.beat(step)
         if self.report_step is not None:
             self.report_step(step)
+
+    def complete_model(self, folder: Path) -> None:
+        """Add what belongs beside the weights of the best model, such as the tokenizer."""
+        if self.model_files is not None:
+            self.model_files(folder)
 
     def is_out_of_time(self) -> bool:
         """Tell whether all attempts together have taken longer than the limit."""

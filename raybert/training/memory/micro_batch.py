@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from raybert.files import cache_folder, json_digest, read_json, write_json
+from raybert.files import cache_folder, json_digest, kept_if_possible, read_json, write_json
 from raybert.training.measures.losses import Loss
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.state import generator_states, set_generator_states
@@ -43,7 +42,7 @@ def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequ
         size = largest_fitting(lambda size: _fits(gradients, loss, parameters, longest, size), share)
     finally:
         set_generator_states(generators, gradients.device)
-    with contextlib.suppress(OSError):  # it is found again, where the cache of this machine cannot be written
+    with kept_if_possible("the size of micro-batches that fits", path.parent):
         write_json(path, {"micro_batch_size": size})
     return size
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raybert.files import atomic_path
+from raybert.durable import atomic_path
 from raybert.tables import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.arrow import arrow_schema
 

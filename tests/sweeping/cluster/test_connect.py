@@ -14,9 +14,10 @@ from ray.exceptions import AuthenticationError
 from raybert.errors import ResourceError
 from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster import address as addresses
-from raybert.sweeping.cluster import connect, quiet, token
+from raybert.sweeping.cluster import connect, quiet, scratch, token
 from raybert.sweeping.cluster.address import check_address
 from raybert.sweeping.cluster.connect import connected, environment_notes, starts_here
+from raybert.sweeping.cluster.scratch import ray_scratch
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,11 @@ def _enable_nothing(*, warn_if_disabled: bool) -> bool:
 def listener():
     with socket.create_server(("", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def enter_scratch() -> None:
+    with ray_scratch():
+        pass
 
 
 def refusal(address: str) -> str:
@@ -191,20 +197,20 @@ def only_in(monkeypatch, *writable: str) -> None:
             raise PermissionError(13, "Permission denied")
         return make(prefix=prefix)
 
-    monkeypatch.setattr(connect.tempfile, "mkdtemp", mkdtemp)
+    monkeypatch.setattr(scratch.tempfile, "mkdtemp", mkdtemp)
 
 
 def test_a_ray_lives_in_tmp_however_long_the_temporary_folder_is(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 20)))
     only_in(monkeypatch, "/tmp")
-    connect._scratch_folder().rmdir()
+    enter_scratch()
 
 
 @pytest.mark.parametrize("place", ["/scratch", "/var/tmp", "/dev/shm"])
 def test_where_tmp_cannot_be_written_it_lives_elsewhere(place, monkeypatch):
     monkeypatch.setenv("TMPDIR", "/scratch")
     only_in(monkeypatch, place)
-    connect._scratch_folder().rmdir()
+    enter_scratch()
 
 
 @pytest.mark.parametrize("temporary", ["/no/such", "/" + "long" * 20])
@@ -212,7 +218,21 @@ def test_where_no_short_place_can_be_written_that_is_one_line(temporary, monkeyp
     monkeypatch.setenv("TMPDIR", temporary)
     only_in(monkeypatch, "/" + "long" * 20)
     with pytest.raises(ResourceError, match=r"TMPDIR: Ray needs a folder .* at most 2\d characters, .* set TMPDIR="):
-        connect._scratch_folder()
+        enter_scratch()
+
+
+@pytest.mark.fault("scratch folders of a Ray whose driver was killed")
+def test_scratch_folders_of_the_dead_are_removed_and_those_of_the_living_are_not(monkeypatch, fault):
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        monkeypatch.setattr(scratch, "_places", lambda: [place])
+        for name in ("raybert-deadbeef", "raybert-of_mine_"):
+            (Path(place) / name / "session_1").mkdir(parents=True)
+        (Path(place) / "raybert-deadbeef" / scratch._MARK).touch()
+        with fault.once(), ray_scratch() as living, ray_scratch() as second:
+            assert sorted(path.name for path in Path(place).iterdir()) == sorted(
+                ["raybert-of_mine_", living.name, second.name]
+            )
+        assert [path.name for path in Path(place).iterdir()] == ["raybert-of_mine_"]
 
 
 def test_a_token_is_made_where_there_is_none_and_nothing_is_written_home(monkeypatch, tmp_path):

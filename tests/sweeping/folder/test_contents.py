@@ -20,6 +20,7 @@ ELSEWHERE = {
     "best.safetensors",
     "complete.json",  # of the score store
     "given-up.txt",  # likewise
+    "config.json",  # of a model
     "micro_batch_limit.json",  # in `checkpoint/`
 }
 CONFIG = {
