@@ -27,12 +27,14 @@ import torch
 from raybert.errors import ScoringError
 from raybert.files import content_key
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
-from raybert.selection.store import ScoreStore
+from raybert.selection.store import ScoreStore, SignalGone
 from raybert.training.memory.allocator import keep_memory
 
 BLOCK_ROWS = 1024
 ROOM_FOR_TASKS = 0.2
 """CPU share that no scoring actor takes: an actor pool that holds every CPU starves Ray Data's own tasks."""
+_MOST_ROUNDS = 3
+"""Somebody may empty a store while it is filled (`raybert scores rm`), but not each time by chance."""
 
 
 Guard = Callable[[str, int], contextlib.AbstractContextManager[None]]
@@ -159,12 +161,18 @@ def run_scoring(
         guard: entered by the process that computes a block of a job (-1: its whole pool).
 
     Raises:
-        ScoringError: a job failed.
+        ScoringError: a job failed, or the store loses again and again what is written there.
     """
-    try:
-        return _run_jobs(jobs, data, store, (cpus, gpus, gpus_per_actor), progress, note, should_stop, guard)
-    except ray.exceptions.RayError as error:
-        failure = str(error)
+    for _ in range(_MOST_ROUNDS):
+        try:
+            return _run_jobs(jobs, data, store, (cpus, gpus, gpus_per_actor), progress, note, should_stop, guard)
+        except SignalGone as error:
+            failure = str(error)
+        except ray.exceptions.RayError as error:
+            failure = str(error)
+            if not isinstance(getattr(error, "cause", None), SignalGone):
+                break
+        note(f"note: the score store {store.folder} lost what scoring reads or has written; it is computed again")
     gc.collect()  # the error and Ray Data's executor hold each other, and so the CPUs of its actors
     raise _error_of(jobs, failure)
 

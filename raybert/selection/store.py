@@ -5,7 +5,10 @@ Only blocks need pyarrow, so it is imported with them: listing a store does not 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raybert.durable import atomic_folder, atomic_path, remove_leftovers
 from raybert.errors import DataError
-from raybert.files import atomic_folder, atomic_path, read_json, write_json
+from raybert.files import read_json, write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SECONDS = "seconds"
 POSITION = "position"
+_KEY, _BLOCK = re.compile("[0-9a-f]{20}"), re.compile(r"block-[0-9]{5,}\.parquet")
 
 
-class DamagedBlock(DataError):
+class SignalGone(DataError):
+    """A signal is not in the store, or not any more: computing it again has it back."""
+
+
+class DamagedBlock(SignalGone):
     """A stored block cannot be read, or its checksum does not fit."""
 
 
@@ -41,6 +50,7 @@ class ScoreStore:
 
     def begin(self, key: str, identity: Mapping[str, Any]) -> None:
         """Say what a key stands for, before its first block."""
+        remove_leftovers(self.folder / key, is_shared=True)
         path = self.folder / key / "identity.json"
         if not path.exists():
             write_json(path, dict(identity))
@@ -116,8 +126,19 @@ class ScoreStore:
         return missing, damaged
 
     def finish(self, key: str, num_blocks: int, num_rows: int) -> None:
-        """Mark a signal complete, with the compute seconds of its blocks, whoever computed them."""
-        seconds = sum(self._block_seconds(key, block) for block in range(num_blocks))
+        """Mark a signal complete, with the compute seconds of its blocks, whoever computed them.
+
+        Raises:
+            SignalGone: something of it was deleted while it was computed.
+        """
+        import pyarrow as pa
+
+        try:
+            seconds = sum(self._block_seconds(key, block) for block in range(num_blocks))
+        except (OSError, pa.ArrowException) as error:
+            raise SignalGone(f"{self.folder / key}: changed while it was computed ({error})") from None
+        if not (self.folder / key / "identity.json").exists():
+            raise SignalGone(f"{self.folder / key}: changed while it was computed (identity.json is gone)")
         write_json(
             self.folder / key / "complete.json",
             {"num_blocks": num_blocks, "num_rows": num_rows, "seconds": round(seconds, 3)},
@@ -130,19 +151,25 @@ class ScoreStore:
         return float(metadata.get(_SECONDS.encode(), 0.0))
 
     def completion(self, key: str) -> dict[str, Any] | None:
-        """Return `num_blocks`, `num_rows` and `seconds` of a complete signal, else None."""
-        return read_json(self.folder / key / "complete.json")
+        """Return `num_blocks`, `num_rows` and `seconds` of a complete signal whose blocks are all there, else None."""
+        try:
+            found = read_json(self.folder / key / "complete.json")
+            blocks = range(found["num_blocks"]) if found is not None else ()
+            if found is None or not all(self.block_path(key, block).exists() for block in blocks):
+                return None
+            return {**found, "num_rows": int(found["num_rows"]), "seconds": float(found["seconds"])}
+        except (OSError, KeyError, TypeError, ValueError):  # JSON of another kind, or something that is no file
+            return None
 
     def load(self, key: str) -> dict[str, np.ndarray]:
         """Return the arrays of a complete signal in pool order.
 
         Raises:
-            DamagedBlock: a block is damaged; scoring it again repairs the signal.
-            DataError: the signal is not complete.
+            SignalGone: the signal is not complete, or a block is damaged; the command that needs it repairs that.
         """
         record = self.completion(key)
         if record is None:
-            raise DataError(f"{self.folder / key}: signal is not complete; run the sweep again to score it")
+            raise SignalGone(f"{self.folder / key}: signal is not complete; the same command computes it again")
         arrays: dict[str, np.ndarray] = {}
         for block in range(record["num_blocks"]):
             positions, values = self.read_block(key, block)
@@ -155,10 +182,10 @@ class ScoreStore:
     def keep_run(self, key: str, trial_id: str, folder: Path) -> None:
         """Keep what a training run behind a signal measured, without its models, so that no sweep repeats it."""
         target = self.folder / key / "runs" / trial_id
-        if target.is_dir():
+        if (target / "result.json").exists():
             return
-        without_models = shutil.ignore_patterns("checkpoint", "dynamics", "epoch_plans")
-        with atomic_folder(target, keeps_existing=True) as fresh:
+        without_models = shutil.ignore_patterns("checkpoint", "dynamics", "epoch_plans", ".*")
+        with atomic_folder(target) as fresh:  # in the place of what is left of an older one
             shutil.copytree(folder, fresh, ignore=without_models, dirs_exist_ok=True)
 
     def kept_run(self, key: str, trial_id: str) -> Path | None:
@@ -171,14 +198,12 @@ class ScoreStore:
         shutil.rmtree(self.folder / key / "runs" / trial_id, ignore_errors=True)
 
     def entries(self) -> Iterator[StoreEntry]:
-        """Yield what is stored, by key."""
+        """Yield what is stored, by key; of a damaged entry what is still known."""
         if not self.folder.is_dir():
             return
         for folder in sorted(self.folder.iterdir()):
-            identity = folder / "identity.json"
-            if identity.exists():
-                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                yield StoreEntry(folder.name, read_json(identity) or {}, size, self.completion(folder.name))
+            if _is_entry(folder):
+                yield StoreEntry(folder.name, _identity(folder), _size_bytes(folder), self.completion(folder.name))
 
     def remove(self, key: str) -> None:
         """Delete a signal.
@@ -187,7 +212,7 @@ class ScoreStore:
             DataError: there is no such key.
         """
         folder = self.folder / key
-        if not (folder / "identity.json").exists():
+        if not _is_entry(folder):
             raise DataError(f"{key}: no such signal in {self.folder}")
         shutil.rmtree(folder)
 
@@ -232,6 +257,33 @@ class StoreEntry:
     identity: dict[str, Any]
     size_bytes: int
     completion: dict[str, Any] | None
+
+
+def _is_entry(folder: Path) -> bool:
+    """Tell whether a folder is that of a signal, whole or damaged; what else lies in a store is left alone."""
+    if "scorer" in _identity(folder):
+        return True
+    try:
+        names = os.listdir(folder) if _KEY.fullmatch(folder.name) else []
+    except OSError:  # no folder, or one that may not be read
+        return False
+    return any(name in ("identity.json", "complete.json") or _BLOCK.fullmatch(name) for name in names)
+
+
+def _identity(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / "identity.json") or {}
+    except OSError:  # a folder in its place, say
+        return {}
+
+
+def _size_bytes(folder: Path) -> int:
+    """Return the size of all files of a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat(follow_symlinks=False).st_size if path.is_file() else 0
+    return total
 
 
 def _to_column(array: np.ndarray) -> pa.Array:

@@ -3,7 +3,8 @@ import pytest
 
 from raybert.errors import DataError
 from raybert.selection.scorers.scorer import Arithmetic
-from raybert.selection.store import DamagedBlock, ScoreStore
+from raybert.selection.store import DamagedBlock, ScoreStore, SignalGone
+from tests.e2e.commands import run
 
 PROBS = np.random.default_rng(0).random((7, 2, 3)).astype(np.float32)
 LOSS = np.random.default_rng(1).random(7).astype(np.float32)
@@ -130,3 +131,76 @@ def fingerprint_of(splits) -> str:
 
     tables = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     return content_fingerprint(tables, splits.label_names)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1]", "{}", '{"num_blocks": "two"}', '{"num_blocks": 2, "num_rows": [], "seconds": 1}']
+)
+def test_a_signal_whose_record_is_damaged_is_not_complete(store, content):
+    store.finish("k", 2, 7)
+    (store.folder / "k" / "complete.json").write_text(content)
+    assert store.completion("k") is None
+    with pytest.raises(SignalGone, match="the same command computes it again"):
+        store.load("k")
+
+
+def test_a_signal_that_lacks_a_block_is_not_complete_however_it_went(store):
+    store.finish("k", 2, 7)
+    store.block_path("k", 0).unlink()
+    assert store.completion("k") is None
+    with pytest.raises(SignalGone, match="changed while it was computed"):
+        store.finish("k", 2, 7)
+
+
+def test_a_signal_whose_identity_was_deleted_meanwhile_is_not_finished(store):
+    (store.folder / "k" / "identity.json").unlink()
+    with pytest.raises(SignalGone, match=r"identity\.json is gone"):
+        store.finish("k", 2, 7)
+    store.begin("k", {"scorer": "test"})
+    store.finish("k", 2, 7)
+    np.testing.assert_array_equal(store.load("k")["loss"], LOSS)
+
+
+def test_a_kept_run_that_is_not_whole_is_replaced(store, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "result.json").write_text("{}")
+    torn = store.folder / "k" / "runs" / "abc"
+    torn.mkdir(parents=True)
+    (torn / "evaluations.jsonl").write_text("torn")
+    store.keep_run("k", "abc", run)
+    assert [path.name for path in torn.iterdir()] == ["result.json"]
+
+
+@pytest.mark.fault("damaged entries of a score store")
+def test_damaged_entries_are_listed_and_removed_and_nothing_else_is(tmp_path, fault):
+    key = "0123456789abcdef012"
+    for number, (name, content) in enumerate(
+        [
+            ("identity.json", "[1, 2]"),
+            ("identity.json", ""),
+            ("identity.json", "\x00" * 40),
+            ("complete.json", '{"num_blocks": 1}'),
+            ("block-00000.parquet", "torn"),
+            ("identity.json/", ""),
+        ]
+    ):
+        folder = tmp_path / f"{key}{number}"
+        folder.mkdir()
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).write_text(content)
+    (tmp_path / f"{key}9").write_text("a file")
+    for other in ("notes", ".watch-abc"):
+        (tmp_path / other).mkdir()
+        (tmp_path / other / "identity.json").write_text('{"who": "somebody else"}')
+    with fault.once():
+        done = run("scores", "ls", "--store", tmp_path)
+        assert done.code == 0, done.said
+        assert done.out.count("unfinished") == 6
+        assert "6 signals" in done.out
+        done = run("scores", "rm", "--all", "--store", tmp_path)
+        assert done.code == 0, done.said
+        left = sorted(path.name for path in tmp_path.iterdir())
+        assert left == [".watch-abc", f"{key}9", "notes"]
+    done = run("scores", "ls", "--store", tmp_path / f"{key}9")
+    assert done.code == 2
+    assert "store: must be a folder" in done.err
