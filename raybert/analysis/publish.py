@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
-from raybert.files import NOT_WRITABLE, atomic_folder, atomic_path, write_text
+from raybert.durable import atomic_folder, atomic_path
+from raybert.files import NOT_WRITABLE, write_text
 from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.spec_file import read_spec
 from raybert.tables import (
     BEST_CONFIGURATIONS,
     EQUAL_COST,
@@ -46,6 +48,23 @@ from raybert.tables import (
 
 if TYPE_CHECKING:
     from raybert.sweeping.folder.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """Whose model `best/` holds.
+
+    Attributes:
+        trial_id: of the run.
+        refit: what `refit.json` says, if that run is the refit.
+    """
+
+    trial_id: str
+    refit: Mapping[str, Any] | None = None
+
+    def has_spec(self, sweep: Sweep) -> bool:
+        """Tell whether its folder says what the run was; results of an older raybert do not."""
+        return (sweep.folder / "trials" / self.trial_id / "spec.json").exists()
 
 
 def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep:
@@ -75,6 +94,7 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
 
 
 def _write(sweep: Sweep) -> None:
+    model = _best_model(sweep)  # what of it cannot be read is said before anything is written
     _remove_old_names(sweep.folder)
     for table in (EVALUATIONS, TRIALS, SUMMARY):
         _write_table(sweep.folder, table, getattr(sweep, table.name))
@@ -83,7 +103,7 @@ def _write(sweep: Sweep) -> None:
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep)
-        _write_best(sweep)
+        _write_best(sweep, model)
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
     lines = [*sweep.notes, *sweep.selection_notes, *(sweep.search.notes if sweep.search is not None else [])]
@@ -165,35 +185,46 @@ def _write_selected(sweep: Sweep) -> None:
         plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
 
 
-def _write_best(sweep: Sweep) -> None:
-    """Publish the best trial of the best configuration, both chosen on validation; draw what it measured.
+def _best_model(sweep: Sweep) -> BestModel | None:
+    """Return whose model `best/` is to hold: of the best configuration, by validation, the best trial that has one.
 
-    In place of the trial, the configuration's refit on train and validation, if there is one.
+    In place of the trial, the configuration's refit on train and validation, if there is one. None: no trial is
+    complete, the metric is undefined in all of them, or no model was kept.
+
+    Raises:
+        SweepError: what its run was cannot be read.
     """
+    if not (sweep.trials["status"] == "complete").any():
+        return None
+    folder, refit = SweepFolder(sweep.folder), read_refit(SweepFolder(sweep.folder))
+    found: BestModel | None = None
+    if refit is not None and refit["of"] in sweep.best_trials and folder.trial(refit["trial_id"]).has_model():
+        found = BestModel(refit["trial_id"], refit)
+    else:  # `sweep.keep_best` may have deleted some
+        kept = [trial_id for trial_id in sweep.best_trials if folder.trial(trial_id).has_model()]
+        found = BestModel(kept[0]) if kept else None
+    if found is not None and found.has_spec(sweep):
+        read_spec(folder.trial(found.trial_id).path)
+    return found
+
+
+def _write_best(sweep: Sweep, model: BestModel | None) -> None:
+    """Publish the best model, and draw what the best trial measured."""
     from raybert.analysis.plots.monitor import write_monitor_plots
 
-    ordered = sweep.best_trials
-    if not ordered:  # the metric is undefined in all of them
-        return
-    write_monitor_plots(sweep.folder / "trials" / ordered[0], sweep.folder / "plots" / "monitor")
-    folder = SweepFolder(sweep.folder)
-    refit = read_refit(folder)
-    if refit is not None and refit["of"] in ordered and folder.trial(refit["trial_id"]).has_model():
-        _publish_model(sweep, refit["trial_id"], refit)
-        return
-    # `sweep.keep_best` may have deleted some.
-    kept = [trial_id for trial_id in ordered if folder.trial(trial_id).has_model()]
-    if kept:
-        _publish_model(sweep, kept[0])
+    if sweep.best_trials:  # else the metric is undefined in all of them
+        write_monitor_plots(sweep.folder / "trials" / sweep.best_trials[0], sweep.folder / "plots" / "monitor")
+    if model is not None:
+        _publish_model(sweep, model)
 
 
-def _publish_model(sweep: Sweep, trial_id: str, refit: Mapping[str, Any] | None = None) -> None:
+def _publish_model(sweep: Sweep, model: BestModel) -> None:
     """Swap a trial's best model into `best/`, with a model card."""
     from raybert.analysis.model_card import write_model_card  # which loads torch
 
-    trial = sweep.folder / "trials" / trial_id
+    trial = SweepFolder(sweep.folder).trial(model.trial_id)
     with atomic_folder(sweep.folder / "best") as fresh:
-        shutil.copytree(trial / "checkpoint" / "best", fresh, dirs_exist_ok=True)
-        (fresh / "trial_id").write_text(trial_id + "\n", encoding="utf-8")
-        if (trial / "spec.json").exists():  # results of an older raybert have none
-            write_model_card(fresh, sweep, trial_id, refit)
+        shutil.copytree(trial.checkpoints / "best", fresh, dirs_exist_ok=True)
+        (fresh / "trial_id").write_text(model.trial_id + "\n", encoding="utf-8")
+        if model.has_spec(sweep):
+            write_model_card(fresh, sweep, model.trial_id, model.refit)

@@ -61,7 +61,10 @@ def evaluate(
         0.756
     """
     if output is not None:
+        from raybert.evaluation.find import check_evaluation_folder
+
         check_place(Path(output) / "metrics", "output")
+        check_evaluation_folder(Path(output))
     from raybert.data.first_look import look_at_unseen
     from raybert.evaluation.find import find_target
 
@@ -164,6 +167,9 @@ def explain(
         check_frame_path(Path(output), "output")
     if not folder_of(folder).is_dir():
         raise SweepError(f"{folder_of(folder)}: must be a results folder, does not exist")
+    from raybert.sweeping.folder.versions import check_version
+
+    check_version(folder_of(folder))
     from raybert.evaluation.explain import explain_run  # and with it torch
 
     found = explain_run(

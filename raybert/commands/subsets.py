@@ -143,4 +143,6 @@ def _with_budget(overrides: Overrides, budget: float | str) -> Overrides:
 def _store(folder: str | Path | None) -> ScoreStore:
     from raybert.selection.store import ScoreStore
 
+    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+        raise ConfigError(f"store: must be a folder, got {folder}, which is a file")
     return ScoreStore(cache_folder() / "scores" if folder is None else Path(folder))

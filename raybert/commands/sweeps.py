@@ -110,12 +110,16 @@ def train(
     """
     from raybert.sweeping.first_look import look_first
     from raybert.sweeping.folder.layout import SweepFolder
+    from raybert.sweeping.folder.versions import check_version
+    from raybert.sweeping.folder.whose import check_results_folder
     from raybert.sweeping.plan.narrow import narrow_to_one
     from raybert.sweeping.single.held import is_finished
 
     loaded = load_config(config, overrides)
     folder = Path(output) if output is not None else Path("runs") / f"{loaded.name}-train"
     narrowed = narrow_to_one(loaded, strategy, seed)
+    check_results_folder(folder)
+    check_version(folder)
     is_finished(SweepFolder(folder), narrowed.config, resume=resume)
     look_first(narrowed, folder)
     from raybert.sweeping.single.train import train_one  # and with it torch

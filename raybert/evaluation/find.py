@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from raybert.durable import current_folder
 from raybert.errors import SweepError
+from raybert.files import read_json
 from raybert.sweeping.folder.best import read_best_id
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.whose import refuse_others
 
 _PLAN, _MODEL = "plan.json", "config.json"
 
@@ -44,7 +47,7 @@ def find_target(path: str | Path) -> Target:
     if (path / _PLAN).is_file():
         return _best_of(path)
     if _is_trial(path):
-        return Target(path / "checkpoint" / "best", path.parent.parent, path.name)
+        return Target(current_folder(path / "checkpoint" / "best"), path.parent.parent, path.name)
     if not (path / _MODEL).is_file():
         raise SweepError(
             f"{path}: must be a results folder ({_PLAN}), or the folder of a trial (trials/<id>) or of a model "
@@ -62,8 +65,22 @@ def default_folder(path: str | Path) -> Path:
     return (find_target(path).run or Path.cwd()) / "evaluation"
 
 
+def check_evaluation_folder(folder: Path) -> None:
+    """Refuse to put an evaluation among files that are not one of raybert's; makes nothing.
+
+    Raises:
+        SweepError: the folder is neither empty nor one of an evaluation; says what is in it.
+    """
+
+    def is_own(place: Path, names: set[str]) -> bool:
+        found = [(read_json(place / name) or {}).keys() for name in ("metrics.json", "about.json")]
+        return "intervals" in found[0] or "trial_id" in found[1]  # metrics are written first of all
+
+    refuse_others(folder, is_own, "a folder of `raybert evaluate`")
+
+
 def _best_of(run: Path) -> Target:
-    return Target(run / "best", run, read_best_id(SweepFolder(run)))
+    return Target(current_folder(run / "best"), run, read_best_id(SweepFolder(run)))
 
 
 def _is_trial(path: Path) -> bool:

@@ -29,18 +29,21 @@ def estimate_table(sweep: Sweep) -> pd.DataFrame:
     document = read_json(sweep.folder / "estimate.json")
     if document is None:
         return typed_frame([], ESTIMATE)
-    measured = _measure(sweep, document)
-    rows = [
-        {
-            "quantity": name,
-            "estimated": span["expected"],
-            "low": span["low"],
-            "high": span["high"],
-            "measured": measured.get(name, math.nan),
-        }
-        for name, span in document["quantities"].items()
-    ]
-    return typed_frame(rows, ESTIMATE)
+    try:
+        measured = _measure(sweep, document)
+        rows = [
+            {
+                "quantity": name,
+                "estimated": span["expected"],
+                "low": span["low"],
+                "high": span["high"],
+                "measured": measured.get(name, math.nan),
+            }
+            for name, span in document["quantities"].items()
+        ]
+        return typed_frame(rows, ESTIMATE)
+    except (KeyError, TypeError, ValueError, AttributeError):  # JSON of another kind: nothing is known of an estimate
+        return typed_frame([], ESTIMATE)
 
 
 def estimate_line(sweep: Sweep) -> str | None:

@@ -17,12 +17,21 @@ from raybert.analysis.statistics.equal_cost import FORWARD_PASSES_OF_A_STEP
 from raybert.analysis.statistics.summary import summarize
 from raybert.config import load_stored_config
 from raybert.errors import SweepError
-from raybert.files import read_json
+from raybert.files import of_types, read_json
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.versions import check_version
+from raybert.sweeping.folder.whose import check_is_results_folder
 from raybert.tables import EVALUATIONS, PLANNED, TRIAL_KEYS, TRIALS, with_new_names
 
 _ABSENT = {"seed": 0, "fold": 0, "role": "trial"}
 """What a line of the plan says by leaving a key out."""
+
+_OF_A_SOURCE: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("source", "fingerprint", "encoder", "encoder_fingerprint"), str),
+    **dict.fromkeys(("label_names", "notes"), list),
+    "details": dict,
+}
 
 
 def load_sweep(folder: str | Path) -> Sweep:
@@ -35,13 +44,15 @@ def load_sweep(folder: str | Path) -> Sweep:
         Tables `trials`, `evaluations` and `summary`, and what the trials kept.
 
     Raises:
-        SweepError: the folder has no readable plan.
+        SweepError: the folder has no readable plan, or a later raybert wrote it.
 
     Example:
         >>> results = raybert.load_sweep("runs/strategies")
         >>> results.trials.groupby("strategy")["test_accuracy"].mean()
     """
     folder = Path(folder)
+    check_is_results_folder(folder)
+    check_version(folder)
     plan = _read_plan(folder)
     specs = plan["trials"]
     grid_columns = tuple(dict.fromkeys(key for spec in specs for key in spec.get("grid") or {}))
@@ -60,8 +71,17 @@ def load_sweep(folder: str | Path) -> Sweep:
         configurations=configurations,
         metric=metric,
         plan=plan,
-        manifest=read_json(folder / "manifest.json") or {},
+        manifest=_read_manifest(folder),
     )
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what the results belong to; of a damaged file what is still as it was written."""
+    manifest = of_types(read_json(folder / "manifest.json") or {}, {"data": dict, "versions": dict, "hardware": dict})
+    if not manifest:
+        return {}
+    sources = {key: source for key, source in (manifest.get("data") or {}).items() if isinstance(source, dict)}
+    return manifest | {"data": {key: of_types(source, _OF_A_SOURCE) for key, source in sources.items()}}
 
 
 def _read_plan(folder: Path) -> dict[str, Any]:
@@ -70,8 +90,8 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         inside = sorted(p.parent.name for p in folder.glob("*/plan.json")) if folder.is_dir() else []
         hint = f"; sweeps in it: {', '.join(inside[:8])}" if inside else ""
         raise SweepError(f"{folder}: must be the results folder of a sweep, but has no plan.json{hint}")
-    plan = read_json(path)
-    if plan is None or not isinstance(plan.get("trials"), list):
+    plan = SweepFolder(folder).plan()
+    if plan is None:
         raise SweepError(f"{path}: must hold a list of trials; run the sweep again to write it anew")
     return plan | {"trials": [with_new_names(spec) for spec in plan["trials"]]}
 
@@ -110,11 +130,12 @@ def _signal_examples(folder: Path, trial_id: str, seen: Mapping[str, Any]) -> in
         trial_id: of the run.
         seen: trial id -> examples_seen, of the runs of the plan.
     """
-    document = read_json(folder / "trials" / trial_id / "spec.json")
-    if document is None:
+    document = read_json(folder / "trials" / trial_id / "spec.json") or {}
+    try:
+        spec = document["spec"]
+        read = [str(run) for signal in spec.get("signal_runs") or spec.get("sources") or [] for run in signal["runs"]]
+    except (KeyError, TypeError, AttributeError):  # there is none, or it is damaged
         return None
-    spec = document["spec"]
-    read = [run for signal in spec.get("signal_runs") or spec.get("sources") or [] for run in signal["runs"]]
     total = 0
     for run in dict.fromkeys(read):
         examples = seen.get(run)
@@ -138,9 +159,9 @@ def _budgets(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.Series[int
 def _outcome(folder: Path) -> dict[str, Any]:
     """Return the result of a trial, or its error, or that it is pending."""
     path = folder / "result.json"
-    result = read_json(path)
+    result = TrialFolder(folder).whole_result()
     if result is not None:
-        return {"status": "complete", **with_new_names(result)}
+        return {"status": "complete", **result}
     if path.exists():
         return {
             "status": "failed",
