@@ -48,7 +48,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary, lock = _begin(path, _new_file)
     try:
         yield temporary
-        _sync_file(temporary)
+        sync_file(temporary)
         temporary.replace(path)
         sync_folder(path.parent)
     finally:
@@ -77,7 +77,7 @@ def atomic_folder(target: Path, *, mark: str | None = None, keeps_existing: bool
         sync_tree(temporary)
         if mark is not None:
             (temporary / mark).touch()
-            _sync_file(temporary / mark)
+            sync_file(temporary / mark)
             sync_folder(temporary)
         if keeps_existing:
             _move_unless_there(temporary, target, mark)
@@ -154,8 +154,17 @@ def sync_tree(folder: Path, without: Container[str] = ()) -> None:
                 if entry.is_dir(follow_symlinks=False):
                     sync_tree(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
-                    _sync_file(Path(entry.path))
+                    sync_file(Path(entry.path))
     sync_folder(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -319,11 +328,3 @@ def _move_unless_there(fresh: Path, target: Path, mark: str | None) -> None:
     except OSError:  # not empty: another process was faster
         if not is_whole():
             raise
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

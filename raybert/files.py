@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from raybert.durable import atomic_path, make_folder, sync_folder
+from raybert.durable import atomic_path, make_folder, sync_file, sync_folder
 from raybert.errors import CacheWarning, ConfigError, SweepError
 
 if TYPE_CHECKING:
@@ -80,12 +80,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def replace_json(path: Path, value: Any) -> None:
-    """Write a JSON file that readers see whole but that a power cut may lose: cheap enough for heartbeats."""
+def replace_json(path: Path, value: Any, *, is_durable: bool = False) -> None:
+    """Write a JSON file that readers see whole but that a power cut may lose: cheap enough for heartbeats.
+
+    Args:
+        path: in a folder that is there.
+        value: of the file.
+        is_durable: so that not even a power cut loses it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(json.dumps(value), encoding="utf-8")
+        if is_durable:
+            sync_file(temporary)
         temporary.replace(path)
+        if is_durable:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybert.files import replace_json, write_json
+from raybert.files import replace_json
 from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
 from raybert.sweeping.driver.time_left import Forecast
@@ -147,6 +147,5 @@ class RecordedProgress(Progress):
                 "is_paused": self.tally.left.is_paused,
             }
             # A phase stays: after a power cut `raybert status` says how a sweep ended. Counts are written again.
-            write = write_json if force else replace_json
             with contextlib.suppress(OSError):  # a full disk must not end the sweep for this
-                write(self.path, state)
+                replace_json(self.path, state, is_durable=force)
