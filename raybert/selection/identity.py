@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from raybert.config import Section
+from raybert.config.code_digest import is_own
 from raybert.selection import registry
 from raybert.selection.compose import Composed, compose
 from raybert.selection.strategy import Strategy
@@ -54,6 +56,17 @@ def strategy_entry(strategy: Strategy) -> dict[str, Any]:
         written = _as_json(section, strategy_entry)
         entry |= {key: value for key, value in written.items() if key in section.model_fields_set}
     return entry
+
+
+def own_classes(section: Section) -> Iterator[type[Strategy]]:
+    """Yield the strategies and filters of a user's own in a strategy: itself, what is around it, what it asks."""
+    if isinstance(section, Strategy) and is_own(type(section)):
+        yield type(section)
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(part, Section):
+                yield from own_classes(part)
 
 
 def _as_json(section: Section, of_strategy: Any) -> dict[str, Any]:

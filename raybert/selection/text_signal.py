@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from raybert.config import Section
-from raybert.config.own_code import code_digest
+from raybert.config.code_digest import code_digest
 from raybert.errors import ConfigError, SelectionError
 
 

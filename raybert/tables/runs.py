@@ -1,7 +1,7 @@
 """The tables with rows of single runs: `trials`, `evaluations`, and what each run keeps of its examples.
 
 A new column is a line here, and its value where the row is made: `raybert.sweeping.trial.run` makes those of trials,
-`raybert.training.loop` those of evaluations.
+`raybert.training.loop` those of evaluations, `RunSpec.summary` those of the plan, `raybert.analysis.results` the rest.
 """
 
 from __future__ import annotations

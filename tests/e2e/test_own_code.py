@@ -108,8 +108,9 @@ def test_what_is_broken_may_be_mended_and_what_other_code_began_is_trained_from_
     (trial,) = finished()
     rows = [json.loads(line) for line in Path(f"run/trials/{trial}/evaluations.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
-    restarts = Path(f"run/trials/{trial}/restarts.jsonl").read_text()
-    assert "changed: it is trained from its start" in restarts
+    restarts = [json.loads(line) for line in Path(f"run/trials/{trial}/restarts.jsonl").read_text().splitlines()]
+    why = "the code of train.loss.name 'own_parts:loss' changed: it is trained from its start"
+    assert [line["why"] for line in restarts] == [why]
     Path("run").rename("first")
     assert train(WHOLE, *often)[0] == 0
     pair = [raybert.load_sweep(name).trials.filter(regex="accuracy|f1|_loss") for name in ("first", "run")]

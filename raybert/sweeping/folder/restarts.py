@@ -13,7 +13,7 @@ RESTARTS_FILE, ATTEMPTS_FILE = "restarts.jsonl", "attempts.jsonl"
 
 
 def read_restarts(folder: Path) -> list[dict[str, Any]]:
-    """Return `time`, `why`, `step` that it went on from, and `owner` of the sweep, of every restart, oldest first."""
+    """Return of every restart, oldest first, `time`, `why`, the last `step` reported, and `owner` of the sweep."""
     return [line for line in read_json_lines(folder / RESTARTS_FILE) if isinstance(line.get("failed_attempts"), int)]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raybert.config import SelectionConfig, import_attribute
-from raybert.config.own_code import code_digest
-from raybert.selection.own_code import own_classes
+from raybert.config.code_digest import code_digest
+from raybert.selection.identity import own_classes
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.plan.design import Design

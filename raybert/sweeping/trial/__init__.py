@@ -16,5 +16,5 @@
    - superseded: a newer owner has the folder, and this process must write nothing more; still pending;
    - pruned: a search has seen enough of it.
 8. What is pending is run again from its last checkpoint: at once after a death or a hang (`limits.retries`), by the
-   same command after a stop, by `--retry` after a failure of its own; `restarts.jsonl` and `raybert status` say which.
+   same command after a stop, by `--retry` after a failure of its own; `restarts.jsonl` and `raybert status` say why.
 """

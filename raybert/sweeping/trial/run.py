@@ -40,8 +40,8 @@ from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
-from raybert.sweeping.trial.own_code import begin_with_own_code
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -95,11 +95,13 @@ def run_trial(
         report_step=report_step,
     )
     try:
-        with surroundings.alive():
+        code = check_code(spec, folder, sweep)
+        with surroundings.alive(why=code.why_anew):
             if folder.status() == "complete":  # by the process that was waited for
                 return "complete"
             write_text(folder.path / "config.yaml", spec.to_yaml())
-            code = begin_with_own_code(spec, folder, sweep)
+            if code.begun_by_other:
+                folder.forget_training()
             write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals, code.digests))
             with _trial_log(folder.path / "log.txt") as log:
                 trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)

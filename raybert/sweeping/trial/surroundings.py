@@ -104,8 +104,12 @@ class TrialSurroundings:
         return seconds >= self.trial_seconds
 
     @contextmanager
-    def alive(self, lock: str = _TRIAL_LOCK) -> Iterator[None]:
+    def alive(self, lock: str = _TRIAL_LOCK, why: str | None = None) -> Iterator[None]:
         """Be the trial's only writer, with heartbeats, for the length of a `with` block.
+
+        Args:
+            lock: of this process.
+            why: the trial begins anew; default: what its files say.
 
         Raises:
             TrialError: another process does not let go of the folder.
@@ -114,7 +118,7 @@ class TrialSurroundings:
         path = self.folder.path
         with sole_writer(path, self.fence, lock), stack_on_request(path):
             if lock == _TRIAL_LOCK and self.folder.status() != "complete":
-                note_restart(path, self.fence.attempt)
+                note_restart(path, self.fence.attempt, why)
             self.heart = Heart.begin(path, self.fence.attempt, self.total_steps)
             try:
                 with heard_by(self.heart.beat):

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from raybert.config import import_attribute
-from raybert.config.own_code import code_digest
+from raybert.config.code_digest import code_digest
 
 RULE = '''
 """What it is."""

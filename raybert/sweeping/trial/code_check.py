@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from raybert.errors import ConfigError
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.restarts import note_restart
 from raybert.sweeping.folder.spec_file import FILE_NAME
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.own_code import changed, code_of_run, digests
@@ -21,15 +21,22 @@ class CodeOfTrial:
 
     Attributes:
         digests: by key.
+        begun_by_other: what has changed since an earlier attempt at the trial, in words; empty: nothing.
         problem: why the trial must not run it; empty: it may.
     """
 
     digests: Mapping[str, str]
+    begun_by_other: str = ""
     problem: str = ""
 
+    @property
+    def why_anew(self) -> str | None:
+        """Why the trial begins from its start, for `restarts.jsonl`; None: it does not."""
+        return f"{self.begun_by_other} changed: it is trained from its start" if self.begun_by_other else None
 
-def begin_with_own_code(spec: RunSpec, folder: TrialFolder, sweep: SweepFolder) -> CodeOfTrial:
-    """Return the code of a trial that is about to begin; what other code has trained of it is forgotten.
+
+def check_code(spec: RunSpec, folder: TrialFolder, sweep: SweepFolder) -> CodeOfTrial:
+    """Return the code of a trial that is about to begin.
 
     Args:
         spec: of the trial.
@@ -39,20 +46,18 @@ def begin_with_own_code(spec: RunSpec, folder: TrialFolder, sweep: SweepFolder) 
     try:
         code = code_of_run(spec)
     except ConfigError:  # of a loss: the trial fails by it, and records it
+        code = []
+    if not code:
         return CodeOfTrial({})
-    other = changed(code, _known(folder, FILE_NAME)) if code else []
-    if other:
-        note_restart(folder.path, sweep.attempt, f"{other[0].what} changed: it is trained from its start")
-        folder.forget_training()
-    newer = changed(code, _known(sweep, "manifest.json")) if code else []
-    if not newer:
-        return CodeOfTrial(digests(code))
-    return CodeOfTrial(
-        digests(code),
+    begun, newer = (changed(code, _known(each)) for each in (folder.path / FILE_NAME, sweep.path / "manifest.json"))
+    problem = (
         f"{newer[0].what} changed while the sweep ran; bring the old one back and try again with --retry failed "
-        "(Python: `retry='failed'`), or give `output` a new folder",
+        "(Python: `retry='failed'`), or give `output` a new folder"
+        if newer
+        else ""
     )
+    return CodeOfTrial(digests(code), begun[0].what if begun else "", problem)
 
 
-def _known(folder: TrialFolder | SweepFolder, name: str) -> Mapping[str, str]:
-    return (read_json(folder.path / name) or {}).get("code") or {}
+def _known(path: Path) -> Mapping[str, str]:
+    return (read_json(path) or {}).get("code") or {}
