@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         SelectionError,
         SweepError,
         TrialError,
+        UntrustedCode,
     )
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.explain import Explanation
@@ -139,6 +140,7 @@ _HOMES = {
         "SweepError",
         "Interrupted",
         "TrialError",
+        "UntrustedCode",
     ),
 }
 if not TYPE_CHECKING:
@@ -202,6 +204,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "SweepError",
     "Interrupted",
     "TrialError",
+    "UntrustedCode",
 ]
 
 

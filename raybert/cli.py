@@ -40,12 +40,13 @@ from raybert.cli_options import (
     exit_codes,
     option,
 )
-from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning
+from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, UntrustedCode
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
 from raybert.version import __version__
 
 if TYPE_CHECKING:
     from raybert.analysis import Sweep
+    from raybert.sweeping.single.reproduce import Reproduction
 
 app = typer.Typer(
     name="raybert",
@@ -75,7 +76,7 @@ _CTRL_C = 130
 
 def _show_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"raybert {__version__}")
+        terminal.echo(f"raybert {__version__}")
         raise typer.Exit
 
 
@@ -156,12 +157,24 @@ def reproduce(
     trial: Annotated[str | None, argument("Trial id, or its beginning, in a results folder.", complete_trial)] = None,
     output: Annotated[Path | None, option("Folder of the new run; default: reproductions/ID of the sweep.")] = None,
     address: AddressOption = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Let code run that the folder names; without it you are asked, or it ends.")
+    ] = False,
 ) -> None:
     """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
 
     A failed trial should fail with the same error, a proxy is a trial like any other.
     """
-    found = commands.reproduce(target, trial, output=output, address=address, progress="auto")
+
+    def again(*, trust: bool) -> Reproduction:
+        return commands.reproduce(target, trial, output=output, address=address, trust=trust, progress="auto")
+
+    try:
+        found = again(trust=trust)
+    except UntrustedCode as error:
+        if not terminal.is_trusted(error.names):
+            raise
+        found = again(trust=True)
     terminal.print_reproduction(found)
     raise typer.Exit(found.exit_code)
 
@@ -247,11 +260,17 @@ def plan(
 
 
 @app.command()
-def validate(file: FileArgument, overrides: SetOption = None) -> None:
+def validate(
+    file: FileArgument,
+    overrides: SetOption = None,
+    no_import: Annotated[
+        bool, typer.Option("--no-import", help="Check all but `module:attribute`, of which no code runs.")
+    ] = False,
+) -> None:
     """Check a sweep file: its keys, and the paths, columns and local encoder that it names. Data are not loaded."""
-    size = commands.validate(file, overrides=overrides or ())
+    size = commands.validate(file, overrides=overrides or (), imports=not no_import)
     search = f", after up to {size.num_suggestions} suggestions of the search" if size.num_suggestions else ""
-    typer.echo(f"{file}: valid, up to {size.num_trials} trials{search}")
+    terminal.echo(f"{file}: valid, up to {size.num_trials} trials{search}")
 
 
 @app.command()
@@ -307,13 +326,18 @@ def remove_scores(
     if bool(keys) == everything:
         raise typer.BadParameter("give keys, or --all")
     removed = commands.remove_scores(keys or (), everything=everything, store=store)
-    typer.echo(f"{len(removed.entries)} signals removed, {removed.size_bytes / 2**20:,.1f} MiB freed")
+    terminal.echo(f"{len(removed.entries)} signals removed, {removed.size_bytes / 2**20:,.1f} MiB freed")
 
 
 @app.command()
-def report(folder: FolderArgument) -> None:
-    """Write tables and plots of a results folder again, and print the comparison."""
-    results = commands.report(folder)
+def report(
+    folder: FolderArgument,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")
+    ] = False,
+) -> None:
+    """Write tables and plots of a results folder again, and print the comparison. No code that it names runs."""
+    results = commands.report(folder, trust=trust)
     terminal.print_comparison(results)
     terminal.print_failures(results)
 
@@ -335,28 +359,28 @@ def status(
 def pause(folder: FolderArgument) -> None:
     """Make a running sweep wait: its trials save and release their resources. `raybert resume` goes on."""
     commands.pause(folder)
-    typer.echo(f"pausing; continue with:  raybert resume {folder}")
+    terminal.echo(f"pausing; continue with:  raybert resume {folder}")
 
 
 @app.command()
 def resume(folder: FolderArgument) -> None:
     """Make a paused sweep go on."""
     commands.resume(folder)
-    typer.echo("resumed")
+    terminal.echo("resumed")
 
 
 @app.command()
 def stop(folder: FolderArgument) -> None:
     """End a running sweep: its trials save, and the command that started it continues it another time."""
     commands.stop(folder)
-    typer.echo("stopping: running trials save")
+    terminal.echo("stopping: running trials save")
 
 
 @app.command()
 def cancel(folder: FolderArgument) -> None:
     """End a running sweep at once; running trials lose what they did since their last checkpoint."""
     commands.cancel(folder)
-    typer.echo("cancelled")
+    terminal.echo("cancelled")
 
 
 @app.command()
@@ -375,7 +399,7 @@ def explain(
     )
     terminal.print_explanation(found, chunks)
     if output is not None:
-        typer.echo(f"{len(found.documents):,} rows: {output}")
+        terminal.echo(f"{len(found.documents):,} rows: {output}")
 
 
 @listing.command("strategies")
@@ -411,7 +435,7 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code != _CTRL_C:
             raise
-        print(_after_cancelling(), file=sys.stderr)
+        terminal.echo(_after_cancelling(), to_stderr=True)
         sys.exit(ExitCode.INTERRUPTED)
 
 
@@ -426,7 +450,7 @@ def _after_cancelling() -> str:
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
     """Print as a note that a name is an old one or a cache cannot be written, every other warning as Python does."""
     if issubclass(category, (CacheWarning, RenamedWarning)):
-        print(f"note: {message}", file=sys.stderr)
+        terminal.print_note(str(message))
     else:
         _python_shows(message, category, *where)
 

@@ -30,7 +30,7 @@ ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
     "reproduce": {
         ExitCode.DONE: "bit-identical (or the same error)",
         ExitCode.DIFFERENT: "different",
-        **_BAD_INPUT,
+        ExitCode.BAD_INPUT: "bad input, or code that is not trusted",
         ExitCode.INTERRUPTED: "interrupted",
     },
     "select": {

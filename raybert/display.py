@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from raybert.plain import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,6 +50,12 @@ class TextTable:
     rows: tuple[Row, ...]
     left: frozenset[int] = frozenset({0})
     spare: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Let no name or value act on a terminal, before widths are counted."""
+        rows = tuple(replace(row, cells=tuple(map(printable, row.cells))) for row in self.rows)
+        object.__setattr__(self, "columns", tuple(map(printable, self.columns)))
+        object.__setattr__(self, "rows", rows)
 
     def within(self, width: int) -> TextTable:
         """Return the table with as many of its columns as fit into so many letters."""

@@ -8,6 +8,7 @@ RaybertError
 ├── ScoringError     a signal that could not be computed
 ├── ResourceError    a trial that this cluster can never place
 ├── SweepError       a results folder: of another sweep, locked, or damaged
+│   ├── UntrustedCode  somebody's results name code that would have to run
 │   └── Interrupted  stopped on request before there was an outcome to tell of
 └── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...
 
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 from typing import ClassVar
+
+from raybert.plain import cut_lines, hide
 
 
 class ExitCode(IntEnum):
@@ -43,9 +46,12 @@ class ExitCode(IntEnum):
 
 
 class RaybertError(Exception):
-    """Base of every error that a user of raybert can cause."""
+    """Base of every error that a user of raybert can cause; its message has no passwords and no endless lines."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.BAD_INPUT
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(cut_lines(hide(str(message))))
 
 
 class RenamedWarning(FutureWarning):
@@ -92,6 +98,18 @@ class ResourceError(RaybertError):
 
 class SweepError(RaybertError):
     """A results folder belongs to another sweep, is in use, or is damaged."""
+
+
+class UntrustedCode(SweepError):
+    """Somebody's results name code that would have to run, and nobody has said that it may.
+
+    Attributes:
+        names: of that code.
+    """
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 class Interrupted(SweepError):

@@ -13,7 +13,21 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raybert"
-BOTTOM = ["errors", "version", "machine", "lazy", "polling", "durable", "files", "display", "config", "tables"]
+BOTTOM = [
+    "plain",
+    "errors",
+    "version",
+    "machine",
+    "lazy",
+    "polling",
+    "durable",
+    "files",
+    "links",
+    "private",
+    "display",
+    "config",
+    "tables",
+]
 ORDER = [
     BOTTOM,
     ["data", "models"],
@@ -45,7 +59,7 @@ ORDER_IN = {
         "preview",
         "single",
     ],
-    "analysis": ["statistics", "search", "results", "plots", "model_card", "publish"],
+    "analysis": ["statistics", "search", "results", "plots", "markdown", "model_card", "publish"],
 }
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = (

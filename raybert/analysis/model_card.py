@@ -12,12 +12,14 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
+from raybert.analysis.markdown import block, code, words
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.config.metrics import TRIAL_METRICS
 from raybert.models import TINY
+from raybert.plain import printable
 from raybert.selection.identity import strategy_entry
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
@@ -87,7 +89,8 @@ def write_model_card(folder: Path, sweep: Sweep, trial_id: str, refit: Mapping[s
 
 def model_card(facts: CardFacts) -> str:
     """Return a card in the format of the Hugging Face hub: YAML metadata, then Markdown."""
-    title = f"{facts.sweep.name}: {facts.config.model.encoder} fine-tuned on {_source(facts)}"
+    encoder, data = words(facts.config.model.encoder), words(_source(facts))
+    title = f"{words(facts.sweep.name)}: {encoder} fine-tuned on {data}"
     sections = [
         f"# {title}",
         _summary(facts),
@@ -97,7 +100,7 @@ def model_card(facts: CardFacts) -> str:
         "## Use\n\n" + _use(facts),
         "## Limitations\n\n" + "\n".join(f"- {line}" for line in _limitations(facts)),
         f"## Versions\n\n{_versions(facts)}",
-        f"## Configuration\n\n```yaml\n{dump_yaml(facts.config, without={'sweep', 'limits'})}```",
+        "## Configuration\n\n" + block(dump_yaml(facts.config, without={"sweep", "limits"}), "yaml"),
     ]
     return f"---\n{_metadata(facts).to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
@@ -112,7 +115,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
         EvalResult(
             task_type="text-classification",
             dataset_type=config.data.source if data_from_hub else "text",
-            dataset_name=_source(facts),
+            dataset_name=printable(_source(facts)),
             dataset_split="test",
             metric_type=name,
             metric_value=round(float(facts.result[f"test_{name}"]), 4),
@@ -122,11 +125,11 @@ def _metadata(facts: CardFacts) -> ModelCardData:
     return ModelCardData(
         library_name="transformers" if config.model.kind == "encoder" else "raybert",
         pipeline_tag="text-classification",
-        tags=["raybert", "data-selection", str(strategy_entry(facts.spec.strategy)["name"])],
+        tags=["raybert", "data-selection", printable(str(strategy_entry(facts.spec.strategy)["name"]))],
         base_model=encoder if is_from_hub else None,
         datasets=[config.data.source] if data_from_hub else None,
         metrics=names,
-        model_name=facts.sweep.name,
+        model_name=printable(facts.sweep.name),
         eval_results=results,
         ignore_metadata_errors=False,
     )
@@ -134,9 +137,9 @@ def _metadata(facts: CardFacts) -> ModelCardData:
 
 def _summary(facts: CardFacts) -> str:
     spec = facts.spec
-    chosen = f"the strategy `{spec.label}` chose {spec.num_chosen:,} of {spec.pool_size:,} training examples"
+    chosen = f"the strategy {code(spec.label)} chose {spec.num_chosen:,} of {spec.pool_size:,} training examples"
     if spec.budget is None:
-        chosen = f"the strategy `{spec.label}` has the whole pool of {spec.pool_size:,} examples"
+        chosen = f"the strategy {code(spec.label)} has the whole pool of {spec.pool_size:,} examples"
     how = (
         f"It is the model of seed {spec.seed} of the configuration with the best mean validation "
         f"{facts.config.train.best_metric} over all replicates of the sweep."
@@ -155,34 +158,36 @@ def _summary(facts: CardFacts) -> str:
 def _data_lines(facts: CardFacts) -> Iterator[str]:
     data, section = facts.data, facts.config.data
     details = data.get("details") or {}
-    yield f"- source: `{section.source}`" + (f", configuration `{section.config}`" if section.config else "")
+    yield f"- source: {code(section.source)}" + (f", configuration {code(section.config)}" if section.config else "")
     rows = details.get("rows") or {}
     if rows:
         joined = " (the validation examples are among the train examples)" if facts.refit is not None else ""
-        yield "- examples: " + ", ".join(f"{count:,} {split}" for split, count in rows.items()) + joined
+        yield "- examples: " + ", ".join(f"{count:,} {words(split)}" for split, count in rows.items()) + joined
     counts = (details.get("class_counts") or {}).get("train") or {}
     if counts:
-        yield "- classes (training examples): " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        yield "- classes (training examples): " + ", ".join(
+            f"{words(name)} {count:,}" for name, count in counts.items()
+        )
     yield f"- at most {section.max_length} word pieces of a text"
-    yield f"- fingerprint of the token tables: `{data.get('fingerprint', 'unknown')}`"
+    yield f"- fingerprint of the token tables: {code(data.get('fingerprint', 'unknown'))}"
     for note in data.get("notes") or ():
-        yield f"- note: {note}"
+        yield f"- note: {words(note)}"
 
 
 def _selection_lines(facts: CardFacts) -> Iterator[str]:
     spec, result = facts.spec, facts.result
     parameters = {key: value for key, value in strategy_entry(spec.strategy).items() if key != "name"}
-    yield f"- strategy: `{spec.label}`" + (f", parameters `{json.dumps(parameters)}`" if parameters else "")
+    yield f"- strategy: {code(spec.label)}" + (f", parameters {code(json.dumps(parameters))}" if parameters else "")
     if spec.strategy.citation:
-        yield f"- source: {spec.strategy.citation}"
+        yield f"- source: {words(spec.strategy.citation)}"
     yield f"- budget: {spec.num_chosen:,} of {spec.pool_size:,} examples"
     done, planned = result["optimizer_steps"], spec.total_steps
     yield f"- training: {done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
     if facts.configuration is not None:
-        yield f"- configuration: {facts.configuration[KEY]}"
+        yield f"- configuration: {words(facts.configuration[KEY])}"
     if spec.grid:
-        yield f"- grid point: `{json.dumps(spec.grid)}`"
-    yield f"- seed {spec.seed}, run `{spec.trial_id}`"
+        yield f"- grid point: {code(json.dumps(spec.grid))}"
+    yield f"- seed {spec.seed}, run {code(spec.trial_id)}"
 
 
 def _metrics(facts: CardFacts) -> str:
@@ -262,20 +267,20 @@ def _limitations(facts: CardFacts) -> Iterator[str]:
     counts = (facts.data.get("details") or {}).get("class_counts", {}).get("train") or {}
     rare = [name for name, count in counts.items() if count < 20]
     if rare:
-        yield f"Fewer than 20 training examples of: {', '.join(map(str, rare))}."
+        yield f"Fewer than 20 training examples of: {', '.join(map(words, rare))}."
     tried = int((facts.sweep.summary["role"] == "trial").sum())
     if tried > 1:
         yield f"Chosen among {tried} configurations by validation: its validation metrics flatter it."
     notes = facts.result.get("notes")
     if isinstance(notes, str) and notes:
-        yield from notes.split("; ")
+        yield from map(words, notes.split("; "))
     yield "Nothing was checked about biases of the data, texts of other kinds, or other languages."
 
 
 def _versions(facts: CardFacts) -> str:
     manifest = facts.sweep.manifest
     versions = {"python": manifest.get("python"), **(manifest.get("versions") or {})}
-    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    return ", ".join(f"{words(name)} {words(version)}" for name, version in versions.items() if version)
 
 
 def _configuration(sweep: Sweep, trial_id: str) -> Mapping[Any, Any] | None:

@@ -22,6 +22,8 @@ from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
 from raybert.durable import atomic_folder, atomic_path
 from raybert.files import NOT_WRITABLE, write_text
+from raybert.links import refuse_links, without_links
+from raybert.plain import csv_frame, printable
 from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import read_spec
@@ -67,7 +69,7 @@ class BestModel:
         return (sweep.folder / "trials" / self.trial_id / "spec.json").exists()
 
 
-def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep:
+def publish_results(folder: str | Path, outcome: Outcome | None = None, *, trust: bool = False) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
     The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line.
@@ -78,12 +80,13 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
     Args:
         folder: of the results.
         outcome: of what has just been run there.
+        trust: ask a database that the folder names for the search, as is done after a run.
 
     Raises:
         SweepError: the folder is not a sweep's, or a file of a trial is damaged.
         OSError: the disk is full, or what has just been run cannot be published.
     """
-    sweep = replace(load_sweep(folder), outcome=outcome)
+    sweep = replace(load_sweep(folder, trust=trust or outcome is not None), outcome=outcome)
     try:
         _write(sweep)
     except OSError as error:
@@ -94,6 +97,7 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None) -> Sweep
 
 
 def _write(sweep: Sweep) -> None:
+    refuse_links(sweep.folder)
     model = _best_model(sweep)  # what of it cannot be read is said before anything is written
     _remove_old_names(sweep.folder)
     for table in (EVALUATIONS, TRIALS, SUMMARY):
@@ -107,7 +111,7 @@ def _write(sweep: Sweep) -> None:
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
     lines = [*sweep.notes, *sweep.selection_notes, *(sweep.search.notes if sweep.search is not None else [])]
-    write_text(sweep.folder / "results" / "notes.txt", "".join(f"{line}\n" for line in lines))
+    write_text(sweep.folder / "results" / "notes.txt", "".join(f"{printable(line)}\n" for line in lines))
 
 
 def _write_table(folder: Path, table: Table, frame: pd.DataFrame) -> None:
@@ -116,7 +120,7 @@ def _write_table(folder: Path, table: Table, frame: pd.DataFrame) -> None:
             if suffix == ".parquet":
                 pq.write_table(arrow_table(frame, table), temporary)
             else:
-                frame.to_csv(temporary, index=False)
+                csv_frame(frame).to_csv(temporary, index=False)
 
 
 def _remove_old_names(folder: Path) -> None:
@@ -224,7 +228,7 @@ def _publish_model(sweep: Sweep, model: BestModel) -> None:
 
     trial = SweepFolder(sweep.folder).trial(model.trial_id)
     with atomic_folder(sweep.folder / "best") as fresh:
-        shutil.copytree(trial.checkpoints / "best", fresh, dirs_exist_ok=True)
+        shutil.copytree(trial.checkpoints / "best", fresh, ignore=without_links(), dirs_exist_ok=True)
         (fresh / "trial_id").write_text(model.trial_id + "\n", encoding="utf-8")
         if model.has_spec(sweep):
             write_model_card(fresh, sweep, model.trial_id, model.refit)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, load_config, sweep_file_schema
+from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, importing, load_config, sweep_file_schema
 
 if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
@@ -66,7 +66,7 @@ def plan(
     return preview_sweep(loaded, folder, address=address, probe=probe)
 
 
-def validate(config: ConfigSource, *, overrides: Overrides = ()) -> SweepSize:
+def validate(config: ConfigSource, *, overrides: Overrides = (), imports: bool = True) -> SweepSize:
     """Check a sweep file, and return how much it asks for.
 
     Data are not loaded, but local paths, formats and columns are looked at, and local encoders.
@@ -74,6 +74,8 @@ def validate(config: ConfigSource, *, overrides: Overrides = ()) -> SweepSize:
     Args:
         config: a sweep file, a mapping like one, or a configuration.
         overrides: keys to override, as for `load_config`.
+        imports: whether `module:Class` strategies and signals are imported, which runs their code; without them
+            everything else is checked, their parameters are not.
 
     Raises:
         RaybertError: a key, a path or a column is wrong.
@@ -85,7 +87,8 @@ def validate(config: ConfigSource, *, overrides: Overrides = ()) -> SweepSize:
     from raybert.sweeping.first_look import look_first
     from raybert.sweeping.plan.design import read_design
 
-    design = read_design(load_config(config, overrides))
+    with importing("all" if imports else "labels"):
+        design = read_design(load_config(config, overrides))
     look_first(design)
     return SweepSize(design.num_trials, design.num_suggestions)
 

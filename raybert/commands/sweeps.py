@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
-from raybert.config import ConfigSource, Overrides, load_config
+from raybert.config import ConfigSource, Overrides, importing, load_config
 from raybert.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,17 +144,20 @@ def reproduce(
     *,
     output: str | Path | None = None,
     address: str | None = None,
+    trust: bool = False,
     progress: Listener = None,
 ) -> Reproduction:
     """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
 
-    A failed trial should fail with the same error; a proxy is a trial like any other.
+    A failed trial should fail with the same error; a proxy is a trial like any other. Strategies, losses and signals of
+    somebody's own, and code that comes with a model, run only if they are trusted.
 
     Args:
         target: folder of a trial; or a sweep or its results folder, followed by a trial's id.
         trial: the id, or its beginning.
         output: folder of the new run; default: reproductions/<id> in the results folder.
         address: of a Ray cluster, for a trial of several workers.
+        trust: whether code that the folder names (`UntrustedCode.names`) may run.
         progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
 
     Returns:
@@ -162,25 +165,31 @@ def reproduce(
 
     Raises:
         SweepError: no such trial, it never began, or data or encoder are not what they were.
+        UntrustedCode: the folder names code, and `trust` was not given.
 
     Example:
         >>> raybert.reproduce("runs/strategies", results.trials["trial_id"][0]).is_identical
         True
     """
-    from raybert.sweeping.single.held import find_trial
+    from raybert.sweeping.single.held import check_trust, find_trial
 
     run, trial_id = find_trial(folder_of(target), trial)
+    if not trust:
+        check_trust(run, trial_id)
     from raybert.sweeping.single.reproduce import reproduce_trial  # and with it torch
 
-    with listening(progress, one_run=True) as told:
+    with listening(progress, one_run=True) as told, importing("all" if trust else "nothing"):
         return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
 
 
-def report(folder: Folder) -> Sweep:
+def report(folder: Folder, *, trust: bool = False) -> Sweep:
     """Write tables and plots of a results folder again, and return the results.
+
+    Nothing that the folder names is imported: whoever wrote it cannot run code here.
 
     Args:
         folder: a sweep or its results folder, finished or not.
+        trust: ask a database that the folder names (`sweep.tune.storage`) for the search.
 
     Returns:
         The results, as `load_sweep` returns them.
@@ -190,7 +199,7 @@ def report(folder: Folder) -> Sweep:
     """
     from raybert.analysis import publish_results
 
-    return publish_results(folder_of(folder))
+    return publish_results(folder_of(folder), trust=trust)
 
 
 def status(folder: Folder) -> SweepStatus:

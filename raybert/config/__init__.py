@@ -2,7 +2,15 @@
 
 from raybert.config.data import DataConfig
 from raybert.config.hints import explain_unknown, suggest_place
-from raybert.config.imports import import_attribute, installed_parts, load_part
+from raybert.config.imports import (
+    are_labels_enough,
+    import_attribute,
+    importing,
+    imports_are_refused,
+    installed_parts,
+    load_part,
+    loaded_attribute,
+)
 from raybert.config.json_schema import sweep_file_schema
 from raybert.config.load import (
     ConfigSource,
@@ -59,13 +67,17 @@ __all__ = [
     "TrainConfig",
     "TuneConfig",
     "apply_overrides",
+    "are_labels_enough",
     "dump_yaml",
     "explain_unknown",
     "import_attribute",
+    "importing",
+    "imports_are_refused",
     "installed_parts",
     "load_config",
     "load_part",
     "load_stored_config",
+    "loaded_attribute",
     "sign_of",
     "suggest",
     "suggest_place",

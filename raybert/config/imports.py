@@ -1,39 +1,101 @@
-"""Objects of a user's own: those that a sweep file names as `module:attribute`, and those of installed packages."""
+"""Objects of a user's own: those that a sweep file names as `module:attribute`, and those of installed packages.
+
+A name that is imported is code that runs. So it is imported where a sweep file of the user's own is run, checked or
+planned, and nowhere else: `importing` says how names are taken in a block, `RAYBERT_IMPORTS=0` refuses all of them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from raybert.config.load import suggest
 from raybert.errors import ConfigError
 
+VARIABLE = "RAYBERT_IMPORTS"
+Imports = Literal["all", "labels", "nothing"]
+"""all: names are imported; labels: what they name is left out, its label is enough; nothing: a name is an error."""
+_imports: ContextVar[Imports] = ContextVar("imports", default="all")
+_OWN = "raybert."
+
+
+@contextlib.contextmanager
+def importing(what: Imports) -> Iterator[None]:
+    """Say how names of a user's own objects are taken in this block."""
+    before = _imports.set(what)
+    try:
+        yield
+    finally:
+        _imports.reset(before)
+
+
+def are_labels_enough() -> bool:
+    """Tell whether nothing is imported here because the labels of things are enough: reports, checks."""
+    return _imports.get() == "labels"
+
+
+def imports_are_refused() -> bool:
+    """Tell whether `RAYBERT_IMPORTS=0` forbids code that a file names.
+
+    Raises:
+        ConfigError: the variable is neither 0 nor 1.
+    """
+    value = os.environ.get(VARIABLE, "1")
+    if value not in ("0", "1", ""):
+        raise ConfigError(f"{VARIABLE}: must be 0 (no code that a file names is imported) or 1, got '{value}'")
+    return value == "0"
+
 
 def import_attribute(reference: str, path: str) -> Any:
-    """Return what `module:attribute` names; modules beside the working directory are found too.
+    """Return what `module:attribute` names; modules in the working directory are found too.
 
     Args:
         reference: e.g. `my_package.losses:robust`.
         path: dotted path in the sweep file, for the error.
 
     Raises:
-        ConfigError: the module cannot be imported, or has no such attribute.
+        ConfigError: the module cannot be imported, has no such attribute, or must not be imported.
     """
     module_name, _, attribute = reference.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # a module beside the sweep file; Ray's workers inherit the path
+    if not module_name.startswith(_OWN):
+        _check_allowed(reference, path)
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)  # last: no module of it takes the place of an installed one; Ray's workers inherit it
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: of an empty name
         raise ConfigError(f"{path}: '{reference}': module cannot be imported: {error}") from None
     if not hasattr(module, attribute):
         raise ConfigError(f"{path}: '{reference}': the module has no '{attribute}'{suggest(attribute, vars(module))}")
     return getattr(module, attribute)
+
+
+def loaded_attribute(reference: str) -> Any:
+    """Return what `module:attribute` names if its module is loaded already, so that no code runs; else None."""
+    module_name, _, attribute = reference.partition(":")
+    module = sys.modules.get(module_name)
+    return None if module is None else vars(module).get(attribute)
+
+
+def _check_allowed(reference: str, path: str) -> None:
+    """Refuse to import here.
+
+    Raises:
+        ConfigError: says why.
+    """
+    if imports_are_refused():
+        raise ConfigError(f"{path}: '{reference}' must not be imported: {VARIABLE}=0 is set; unset it to run its code")
+    if _imports.get() != "all":
+        raise ConfigError(f"{path}: '{reference}' must not be imported: it is named by results, which are only read")
 
 
 def load_part(point: EntryPoint) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -17,31 +16,11 @@ from raybert.config.messages import describe_errors
 from raybert.config.renamed import RENAMED_KEYS, describe_renaming, rename_keys
 from raybert.config.schema import RaybertConfig
 from raybert.config.section import shorthand_key
+from raybert.config.yaml_text import parse_yaml
 from raybert.errors import ConfigError, RenamedWarning
+from raybert.plain import hide
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which `2e-5` is a float and a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, (str, int, float, bool, type(None))):
-                raise yaml.constructor.ConstructorError(None, None, "keys must be words", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
-    list("-+0123456789."),
-)
 
 
 ConfigSource = str | Path | Mapping[str, Any] | RaybertConfig
@@ -89,7 +68,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: must be a sweep file, got a folder") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    document = _parse_yaml(text, str(path))
+    document = parse_yaml(text, str(path))
     if document is None:
         raise ConfigError(f"{path}: is empty; write at least `data: {{source: FILE}}`, or {{}} for a sweep of defaults")
     if not isinstance(document, dict):
@@ -171,7 +150,7 @@ def apply_overrides(document: dict[str, Any], overrides: Overrides) -> dict[str,
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ConfigError(f"override '{override}': must be dotted.key=value")
-        document = with_value(document, _todays_name(key.strip()), _parse_yaml(text, f"override of {key}"))
+        document = with_value(document, _todays_name(key.strip()), parse_yaml(text, f"override of {key}"))
     return document
 
 
@@ -231,7 +210,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def dump_yaml(config: BaseModel, without: Collection[str] = ()) -> str:
     """Return a configuration as YAML that reads back to an equal one, or what is left of it without some sections."""
     document = config.model_dump(mode="json", exclude=set(without))
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return hide(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -246,16 +225,6 @@ def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(float, _represent_float)
-
-
-def _parse_yaml(text: str, origin: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{where}: not valid YAML: {problem}") from None
 
 
 def _similar_files(path: Path) -> str:

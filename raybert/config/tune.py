@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from raybert.config.metrics import METRICS, MetricName, words_of_lower
 from raybert.config.section import Section
+from raybert.private import keep_password
 
 Number = int | float
 Mode = Literal["max", "min"]
@@ -123,9 +124,20 @@ class TuneConfig(Section):
     storage: str = Field(
         "sqlite",
         min_length=1,
-        pattern=r"^(sqlite|journal|[a-z0-9+]+://.+)$",
-        description="of the studies: sqlite (study.db), journal (study.journal), or the URL of a database",
+        pattern=r"^(sqlite|journal|[a-z0-9+]+://.+|\$\{\w+\}.*)$",
+        description="of the studies: sqlite (study.db), journal (study.journal), or the URL of a database, in which "
+        "`${NAME}` is filled in from the environment and a password is hidden",
     )
+
+    @field_validator("storage")
+    @classmethod
+    def _without_its_password(cls, storage: str) -> str:
+        return keep_password(storage)
+
+    @property
+    def in_database(self) -> bool:
+        """Whether the studies are in a database, which other sweeps may share, and not in a file of the folder."""
+        return self.storage not in ("sqlite", "journal")
 
     @model_validator(mode="after")
     def _conditions_name_earlier_keys(self) -> TuneConfig:

@@ -117,6 +117,10 @@ def _explained(model: IrisClassifier, ready: Prepared, split: str, rows: np.ndar
 def _prepare(sweep: SweepFolder, trial: TrialFolder) -> Prepared:
     """Return the data that the trial was trained on, embedded."""
     config = load_stored_config(trial.path / "config.yaml")
+    if config.model.trust_remote_code:  # somebody else's word for it does not count
+        raise ModelError(
+            f"{trial.path}: its encoder is computed by Python code that comes with it, which is not run here"
+        )
     fold = int(trial.result()["fold"])
     variant = Variant({}, config, fold)
     prepared = prepare_variants([variant], writable_cache())

@@ -8,6 +8,7 @@ from pathlib import Path
 from raybert.durable import current_folder
 from raybert.errors import SweepError
 from raybert.files import read_json
+from raybert.links import check_no_link
 from raybert.sweeping.folder.best import read_best_id
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.whose import refuse_others
@@ -62,7 +63,11 @@ def find_target(path: str | Path) -> Target:
 
 def default_folder(path: str | Path) -> Path:
     """Return where `raybert evaluate` writes: `evaluation/` in a model's results folder, or in the working folder."""
-    return (find_target(path).run or Path.cwd()) / "evaluation"
+    run = find_target(path).run
+    folder = (run or Path.cwd()) / "evaluation"
+    if run is not None:
+        check_no_link([folder])
+    return folder
 
 
 def check_evaluation_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from raybert.durable import atomic_path
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.measures import Evaluation
 from raybert.files import write_json
+from raybert.plain import csv_frame
 from raybert.tables.evaluation import CONFUSION, PER_CLASS, PER_GROUP, THRESHOLDS
 
 
@@ -33,7 +34,7 @@ def write_evaluation(evaluation: Evaluation, folder: str | Path) -> list[Path]:
             path.unlink(missing_ok=True)  # of an earlier evaluation of other data
             continue
         with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
+            csv_frame(table).to_csv(temporary, index=False)
         paths.append(path)
     return paths
 

@@ -177,7 +177,7 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelError(f"{folder}: must hold a tokenizer beside the model (tokenizer.json), has none")
     with loading(f"{folder}: its tokenizer"), quiet_transformers():  # which need not know our heads' configurations
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # None would ask
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: must have a fast tokenizer (tokenizer.json)")
     return tokenizer

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from raybert.config import ModelConfig
+from raybert.config import ModelConfig, imports_are_refused
 from raybert.errors import ModelError, RaybertError
 from raybert.files import file_digest
 from raybert.models.first_look import TOKENIZERS, WEIGHTS, check_folder
@@ -67,6 +67,10 @@ def resolve_encoder(
         ModelError: no such folder or hub model, or the folder is not a transformers encoder.
     """
     name = config.encoder
+    if config.trust_remote_code and imports_are_refused():
+        raise ModelError(
+            f"{key}: '{name}' must do without code of its own (model.trust_remote_code): RAYBERT_IMPORTS=0 is set"
+        )
     if name == TINY:
         path = build_tiny_encoder(texts, cache_folder)
     elif Path(name).expanduser().is_dir():

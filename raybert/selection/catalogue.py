@@ -8,10 +8,12 @@ from typing import Any
 from raybert.config import (
     SelectionConfig,
     StrategyConfig,
+    are_labels_enough,
     explain_unknown,
     import_attribute,
     installed_parts,
     load_part,
+    loaded_attribute,
     suggest,
     validate_model,
 )
@@ -24,11 +26,10 @@ from raybert.selection.identity import in_words
 from raybert.selection.price import price_in_words
 from raybert.selection.registry import WHOLE_POOL
 from raybert.selection.signals import needed_signals
+from raybert.selection.stand_in import StandIn, stand_in
 from raybert.selection.strategies.mixed import EntropyDiversity
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Strategy
-
-ENTRY_POINTS = "raybert.strategies"
 
 
 def strategy_names() -> list[str]:
@@ -39,8 +40,10 @@ def strategy_names() -> list[str]:
 def find_strategy(name: str, path: str = "strategy") -> type[Strategy]:
     """Return the strategy of a name, or of `module:Class`.
 
+    Where labels are enough (`importing`), a class that is not loaded yet is not imported: a `StandIn` is returned.
+
     Args:
-        name: registered name, or an importable class; modules beside the working directory are found too.
+        name: registered name, or an importable class; modules in the working directory are found too.
         path: dotted path in the sweep file, for the error.
 
     Raises:
@@ -51,18 +54,26 @@ def find_strategy(name: str, path: str = "strategy") -> type[Strategy]:
         return known[name]
     if name in registry.filters:
         return registry.filters[name]
-    if ":" in name:
-        return _checked(import_attribute(name, path), name, path)
-    raise ConfigError(f"{path}: unknown '{name}'{suggest(name, known)}")
+    if ":" not in name:
+        raise ConfigError(f"{path}: unknown '{name}'{suggest(name, known)}")
+    if are_labels_enough():
+        there = loaded_attribute(name)
+        return there if isinstance(there, type) and issubclass(there, Strategy) else stand_in(name)
+    return _checked(import_attribute(name, path), name, path)
 
 
-def build_strategy(config: StrategyConfig, path: str = "strategy") -> Composed:
+def build_strategy(config: StrategyConfig, path: str = "strategy", *, kind: type[Strategy] | None = None) -> Composed:
     """Return the strategy that an entry of the sweep file describes, with what is around it.
+
+    Args:
+        config: the entry.
+        path: dotted path in the sweep file, for errors.
+        kind: its class; default: that of its name.
 
     Raises:
         ConfigError: unknown name or parameter, or a value that is not allowed or makes no sense.
     """
-    kind = find_strategy(config.name, path)
+    kind = find_strategy(config.name, path) if kind is None else kind
     around: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for key, value in config.parameters.items():
@@ -88,6 +99,8 @@ def _check_keys(kind: type[Strategy], own: Mapping[str, Any], path: str, name: s
     Raises:
         ConfigError: says why, or names the nearest one.
     """
+    if issubclass(kind, StandIn):
+        return
     unknown = [key for key in own if key not in kind.model_fields]
     for key in sorted(_RANKING_ONLY.keys() & set(unknown)):
         raise ConfigError(f"{path}.{key}: must be left out, '{name}' {_RANKING_ONLY[key]}")
@@ -177,9 +190,9 @@ def _cost(strategy: type[Strategy], needs: Collection[str]) -> str:
 
 
 def _known() -> dict[str, type[Strategy]]:
-    for point in installed_parts(ENTRY_POINTS):
+    for point in installed_parts(registry.ENTRY_POINTS):
         if point.name not in registry.strategies:
-            registry.strategies[point.name] = _checked(load_part(point), point.value, ENTRY_POINTS)
+            registry.strategies[point.name] = _checked(load_part(point), point.value, registry.ENTRY_POINTS)
     return registry.strategies
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from raybert.selection.filter import Filter, keep_by_all, refill
 from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool, Selection
+from raybert.selection.stand_in import StandIn
 from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
 
@@ -49,7 +50,7 @@ class Composed(Strategy):
     @model_validator(mode="after")
     def _filters_drop(self) -> Composed:
         for i, part in enumerate(self.pre):
-            if not isinstance(part, Filter):
+            if not isinstance(part, Filter | StandIn):
                 raise ValueError(
                     f"pre[{i}]: must be a filter (semdedup, label_errors, drop_hardest), got '{part.title}', which "
                     "has no rule for what to drop; to choose in two steps write it first and name the other in `then`"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from raybert.config import Section
+from raybert.config import Section, installed_parts
 from raybert.config.code_digest import is_own
 from raybert.selection import registry
 from raybert.selection.compose import Composed, compose
 from raybert.selection.strategy import Strategy
+
+_UNKNOWN = object()
+"""The default of a parameter of a strategy that is not imported."""
 
 
 def strategy_label(strategy: Strategy) -> str:
@@ -50,8 +53,7 @@ def strategy_entry(strategy: Strategy) -> dict[str, Any]:
     """Return the entry of a sweep file that `build_strategy` makes an equal strategy of."""
     composed = compose(strategy)
     kind = type(composed.inner)
-    is_known = kind in (registry.strategies.get(kind.name), registry.filters.get(kind.name))
-    entry = {"name": kind.name if is_known else _path(kind)}
+    entry = {"name": kind.name if _is_known_everywhere(kind) else _path(kind)}
     for section in (composed, composed.inner):
         written = _as_json(section, strategy_entry)
         entry |= {key: value for key, value in written.items() if key in section.model_fields_set}
@@ -69,6 +71,14 @@ def own_classes(section: Section) -> Iterator[type[Strategy]]:
                 yield from own_classes(part)
 
 
+def _is_known_everywhere(kind: type[Strategy]) -> bool:
+    """Tell whether a process that has imported nothing but raybert knows a strategy by its name."""
+    if kind not in (registry.strategies.get(kind.name), registry.filters.get(kind.name)):
+        return False
+    is_installed = kind.name in {point.name for point in installed_parts(registry.ENTRY_POINTS)}
+    return is_installed or kind.__module__.startswith("raybert.") or "<" in kind.__qualname__
+
+
 def _as_json(section: Section, of_strategy: Any) -> dict[str, Any]:
     """Return the parameters of a section as JSON, the strategies among them by a function."""
     document: dict[str, Any] = section.model_dump(mode="json", exclude=_not_keys(section))
@@ -81,7 +91,8 @@ def _as_json(section: Section, of_strategy: Any) -> dict[str, Any]:
 
 
 def _values(section: Section) -> dict[str, Any]:
-    return {key: getattr(section, key) for key in type(section).model_fields if key not in _not_keys(section)}
+    own = {key: getattr(section, key) for key in type(section).model_fields if key not in _not_keys(section)}
+    return own | (section.model_extra or {})
 
 
 def _not_keys(section: Section) -> set[str]:
@@ -91,6 +102,8 @@ def _not_keys(section: Section) -> set[str]:
 def _default(section: Section, key: str) -> Any:
     if isinstance(section, Composed) and key == "schedule":
         return section.inner.schedules[0]
+    if key in (section.model_extra or {}):
+        return _UNKNOWN
     return type(section).model_fields[key].get_default(call_default_factory=True)
 
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 from raybert.selection.strategy import Strategy
 from raybert.selection.text_signal import TextSignal
 
+ENTRY_POINTS = "raybert.strategies"
+"""The group of entry points by which installed packages offer strategies."""
 WHOLE_POOL = "pool"
 """In place of a strategy's name: no selection at all (`of` of curriculum)."""
 

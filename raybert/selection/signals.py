@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from raybert.config import SelectionConfig, import_attribute, installed_parts, load_part, suggest, validate_model
+from raybert.config import (
+    SelectionConfig,
+    are_labels_enough,
+    import_attribute,
+    installed_parts,
+    load_part,
+    loaded_attribute,
+    suggest,
+    validate_model,
+)
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection.scorers.aflite import aflite_signal
@@ -254,6 +263,8 @@ def check_signals(needs: Collection[str], selection: SelectionConfig, path: str,
     """
     known = {*_BY_NAME, *_given_signals(selection), *_registered()}
     unknown = sorted(set(needs) - known)
+    if are_labels_enough() and any(_is_left_out(entry.name) for entry in selection.signals):
+        return  # it may be among those that are not imported
     if unknown:
         raise ConfigError(
             f"{path}: '{strategy}' needs the signal '{unknown[0]}', which a sweep does not compute"
@@ -288,11 +299,18 @@ def _given_signals(selection: SelectionConfig | None) -> dict[str, TextSignal]:
     given: dict[str, TextSignal] = {}
     for i, entry in enumerate(selection.signals if selection is not None else ()):
         path = f"selection.signals[{i}]"
+        if _is_left_out(entry.name):
+            continue
         signal = validate_model(_find_kind(entry.name, path), entry.parameters, path)
         if signal.name in given:
             raise ConfigError(f"{path}: must be there once, got '{signal.name}' twice")
         given[signal.name] = signal
     return given
+
+
+def _is_left_out(name: str) -> bool:
+    """Tell whether a signal of `module:Class` is not imported here."""
+    return ":" in name and are_labels_enough() and loaded_attribute(name) is None
 
 
 def _find_kind(name: str, path: str) -> type[TextSignal]:
@@ -303,7 +321,8 @@ def _find_kind(name: str, path: str) -> type[TextSignal]:
     if name in known:
         return known[name]
     if ":" in name:
-        return _checked(import_attribute(name, path), name, path)
+        found = loaded_attribute(name) if are_labels_enough() else import_attribute(name, path)
+        return _checked(found, name, path)
     raise ConfigError(f"{path}: unknown '{name}'{suggest(name, known)}")
 
 

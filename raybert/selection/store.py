@@ -20,6 +20,7 @@ import numpy as np
 from raybert.durable import atomic_folder, atomic_path, remove_leftovers
 from raybert.errors import DataError
 from raybert.files import read_json, write_json
+from raybert.links import leads_outside, remove_tree, without_links
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,9 +50,19 @@ class ScoreStore:
     folder: Path
 
     def begin(self, key: str, identity: Mapping[str, Any]) -> None:
-        """Say what a key stands for, before its first block."""
+        """Say what a key stands for, before its first block.
+
+        Raises:
+            DataError: somebody has put a link in its place, through which it would be written elsewhere.
+        """
+        if leads_outside(self.folder, self.folder / key):
+            raise DataError(
+                f"{self.folder / key}: must be a folder of the score store, but is a symbolic link; delete it"
+            )
         remove_leftovers(self.folder / key, is_shared=True)
         path = self.folder / key / "identity.json"
+        if leads_outside(self.folder, path.parent):
+            raise DataError(f"{path.parent}: must be a folder of the score store, but is a symbolic link; delete it")
         if not path.exists():
             write_json(path, dict(identity))
 
@@ -93,6 +104,8 @@ class ScoreStore:
         import pyarrow.parquet as pq
 
         path = self.block_path(key, block)
+        if leads_outside(self.folder, path):
+            raise DamagedBlock(f"{path}: must be a whole score block, but is a symbolic link")
         try:
             table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
             metadata = table.schema.metadata or {}
@@ -113,7 +126,7 @@ class ScoreStore:
         missing, damaged = [], []
         for block in range(num_blocks):
             path = self.block_path(key, block)
-            if path.exists():
+            if path.exists() or path.is_symlink():
                 try:
                     self.read_block(key, block)
                     continue
@@ -152,8 +165,11 @@ class ScoreStore:
 
     def completion(self, key: str) -> dict[str, Any] | None:
         """Return `num_blocks`, `num_rows` and `seconds` of a complete signal whose blocks are all there, else None."""
+        path = self.folder / key / "complete.json"
+        if leads_outside(self.folder, path):
+            return None
         try:
-            found = read_json(self.folder / key / "complete.json")
+            found = read_json(path)
             blocks = range(found["num_blocks"]) if found is not None else ()
             if found is None or not all(self.block_path(key, block).exists() for block in blocks):
                 return None
@@ -182,16 +198,18 @@ class ScoreStore:
     def keep_run(self, key: str, trial_id: str, folder: Path) -> None:
         """Keep what a training run behind a signal measured, without its models, so that no sweep repeats it."""
         target = self.folder / key / "runs" / trial_id
-        if (target / "result.json").exists():
+        if (target / "result.json").exists() or leads_outside(self.folder, target):
             return
-        without_models = shutil.ignore_patterns("checkpoint", "dynamics", "epoch_plans", ".*")
+        without_models = without_links("checkpoint", "dynamics", "epoch_plans", ".*")
         with atomic_folder(target) as fresh:  # in the place of what is left of an older one
             shutil.copytree(folder, fresh, ignore=without_models, dirs_exist_ok=True)
 
     def kept_run(self, key: str, trial_id: str) -> Path | None:
         """Return the folder that `keep_run` made, if the signal is complete."""
         folder = self.folder / key / "runs" / trial_id
-        return folder if self.completion(key) is not None and (folder / "result.json").exists() else None
+        if self.completion(key) is None or leads_outside(self.folder, folder / "result.json"):
+            return None
+        return folder if (folder / "result.json").exists() else None
 
     def forget_run(self, key: str, trial_id: str) -> None:
         """Delete what `keep_run` kept."""
@@ -202,19 +220,19 @@ class ScoreStore:
         if not self.folder.is_dir():
             return
         for folder in sorted(self.folder.iterdir()):
-            if _is_entry(folder):
+            if _is_entry(folder) and not folder.is_symlink():
                 yield StoreEntry(folder.name, _identity(folder), _size_bytes(folder), self.completion(folder.name))
 
     def remove(self, key: str) -> None:
-        """Delete a signal.
+        """Delete a signal; of a link in its place only the link.
 
         Raises:
             DataError: there is no such key.
         """
         folder = self.folder / key
-        if not _is_entry(folder):
+        if not (folder.is_symlink() or _is_entry(folder)):
             raise DataError(f"{key}: no such signal in {self.folder}")
-        shutil.rmtree(folder)
+        remove_tree(folder)
 
     def block_path(self, key: str, block: int) -> Path:
         """Return the file of one block."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
+from raybert.private import holds_password
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.estimate.record import measured
 from raybert.sweeping.folder.layout import forget_failures
@@ -60,7 +61,7 @@ def run_sweep(
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
         check_resources(config.resources, first_look, config.limits.max_nodes, output)
         opened = stack.enter_context(open_sweep(design, output, progress))
-        for note in environment_notes(address):
+        for note in (*environment_notes(address), *_password_notes(design)):
             opened.progress.note(note)
         if retry is not None:
             forget_failures(opened.folder, [spec.trial_id for spec in opened.plan.trials], retry)
@@ -83,6 +84,18 @@ def run_sweep(
 
             opened.interruption.run_unless_paused(run)
             return outcomes[-1]
+
+
+def _password_notes(design: Design) -> list[str]:
+    """Return what to know of a password that the sweep file has in clear."""
+    tune = design.config.sweep.tune
+    if tune is None or not holds_password(tune.storage):
+        return []
+    return [
+        "note: sweep.tune.storage has a password in clear; it is hidden in the results folder, so its copy of the file "
+        "cannot continue the sweep, and sweep.yaml and resolved.yaml are readable by you alone; write ${NAME} in its "
+        "place and set NAME"
+    ]
 
 
 def _search_and_compare(runner: TrialRunner, retry: str | None) -> Outcome:

@@ -9,7 +9,7 @@ from raybert.lazy import names_on_first_use
 if TYPE_CHECKING:
     from raybert.terminal.catalogue import print_scores, print_signals, print_strategies
     from raybert.terminal.comparison import print_comparison, print_results
-    from raybert.terminal.console import command_again, print_error
+    from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
     from raybert.terminal.evaluation import print_evaluation, print_predictions
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
@@ -31,7 +31,10 @@ _HOMES = {
     ),
     "raybert.terminal.console": (
         "command_again",
+        "echo",
+        "is_trusted",
         "print_error",
+        "print_note",
     ),
     "raybert.terminal.evaluation": (
         "print_evaluation",
@@ -50,11 +53,14 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "command_again",
+    "echo",
+    "is_trusted",
     "print_comparison",
     "print_error",
     "print_evaluation",
     "print_explanation",
     "print_failures",
+    "print_note",
     "print_plan",
     "print_predictions",
     "print_reproduction",

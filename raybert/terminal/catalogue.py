@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from raybert.selection.catalogue import COMPOSITION
 from raybert.selection.store import StoreEntry
-from raybert.terminal.console import say, shorten
+from raybert.terminal.console import Console, say, shorten, text
 
 _MIB = 2**20
 _SCORES = ("key", "scorer", "rows", "size", "seconds", "parameters")
@@ -27,21 +26,23 @@ def print_strategies(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print every selection strategy: what it does, needs, costs and takes."""
     console = Console()
     _print_entries(console, rows, "summary")
-    console.print("\nStrategies of budget kind distinct that choose once or in rounds also take:", highlight=False)
-    for key, text in COMPOSITION.items():
-        say(console, f"    {key}: {text}")
+    console.print()
+    say(console, "Strategies of budget kind distinct that choose once or in rounds also take:")
+    for key, words in COMPOSITION.items():
+        say(console, f"    {key}: {words}")
 
 
 def print_signals(rows: Iterable[Mapping[str, str]]) -> None:
     """Print every signal: what it is, the runs that train for it, its scorer, its price."""
     console = Console()
     _print_entries(console, rows, "description")
-    say(console, "\nshapes: n examples, m proxies, t checkpoints, C classes, d numbers of an embedding")
+    console.print()
+    say(console, "shapes: n examples, m proxies, t checkpoints, C classes, d numbers of an embedding")
 
 
 def _print_entries(console: Console, rows: Iterable[Mapping[str, Any]], headline: str) -> None:
     for row in rows:
-        console.print(f"[bold]{row['name']}[/bold]  {row[headline]}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(text(row["name"], "bold"), "  ", text(row[headline])), soft_wrap=True)
         for key, value in row.items():
             if key not in ("name", headline) and value:
                 say(console, f"    {key}: {value}")
@@ -62,7 +63,7 @@ def print_scores(entries: Sequence[StoreEntry], size_bytes: int, folder: Path) -
     for column in _SCORES:
         table.add_column(column, justify="right" if column in ("rows", "size", "seconds") else "left")
     for cells in rows:
-        table.add_row(*map(Text, [cells[0][:key], *cells[1:-1], shorten(cells[-1], max(room, _WORDS // 2))]))
+        table.add_row(*map(text, [cells[0][:key], *cells[1:-1], shorten(cells[-1], max(room, _WORDS // 2))]))
     console.print(table)
     say(console, f"{len(entries)} signals, {size_bytes / _MIB:,.1f} MiB in {folder}")
 

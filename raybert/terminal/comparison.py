@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console, Group
-from rich.text import Text
+from rich.console import Group
 
 from raybert.analysis.results.comparison import comparison_lines
 from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.sweep import Sweep
-from raybert.terminal.console import command_again, relative, say
+from raybert.terminal.console import Console, command_again, relative, say, text
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table
 from raybert.terminal.table import FittingTable
@@ -19,7 +18,7 @@ def summary_table(sweep: Sweep) -> Group:
     lines = [*comparison_lines(sweep.summary, sweep.best()), *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison()
     shown = [FittingTable(table)] if table.rows else []  # no header over nothing
-    return Group(*shown, *(Text(line, style="dim") for line in lines))
+    return Group(*shown, *(text(line, "dim") for line in lines))
 
 
 def print_comparison(results: Sweep) -> None:
@@ -29,7 +28,7 @@ def print_comparison(results: Sweep) -> None:
     if results.search is not None and not results.search.best.empty:
         console.print(search_table(results.search, console.width))
     for note in results.selection_notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"note: {note}")
 
 
 def print_results(results: Sweep) -> None:
@@ -40,17 +39,13 @@ def print_results(results: Sweep) -> None:
     for name in ("accuracy.png", "cost.png", "overlap.png", "samples_per_pass.png"):
         plot = outcome.folder / "plots" / name
         if plot.exists():
-            console.print(f"plot: {relative(plot)}", highlight=False, soft_wrap=True)
-    console.print(f"results: {relative(outcome.folder)}", highlight=False, soft_wrap=True)
+            say(console, f"plot: {relative(plot)}")
+    say(console, f"results: {relative(outcome.folder)}")
     line = estimate_line(results)
     if line is not None:
         say(console, line, None)
     print_failures(results)
     if outcome.num_failed:
-        console.print(f"run the failed trials again:  {command_again()} --retry failed", markup=False, soft_wrap=True)
+        say(console, f"run the failed trials again:  {command_again()} --retry failed")
     if outcome.num_pending:
-        console.print(
-            f"{outcome.num_pending} trials are left; continue with:  {command_again()}",
-            markup=False,
-            soft_wrap=True,
-        )
+        say(console, f"{outcome.num_pending} trials are left; continue with:  {command_again()}")

@@ -1,20 +1,71 @@
-"""What the screens share: lines as they are, paths as the user would type them, the command to go on with."""
+"""What the screens share: a console that takes no value for a command, lines as they are, the command to go on with."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console
+import rich.console
+from rich.segment import Segment
+from rich.style import StyleType
+from rich.text import Text
+
+from raybert.plain import hide, printable
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleOptions, RenderableType
+
+
+class Console(rich.console.Console):
+    """A console on which nothing that is shown acts: no markup, no control characters, no passwords.
+
+    Labels, columns, classes, ids, paths and errors come from files of other people. Whatever rich makes of a value goes
+    through `render`, so that no screen can forget it; `text` and `TextTable` do it before widths are counted.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
+
+    @property
+    def file(self) -> IO[str]:
+        """The stream; the standard ones without their own filter, which would stop colours and a live view."""
+        found = super().file
+        return getattr(found, "unfiltered", found)
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return what rich makes of a text, in which it would leave some control characters out."""
+        return super().render_str(harmless(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is to be written, harmless."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+def harmless(text: str) -> str:
+    """Return what may be shown of a text of several lines."""
+    return "\n".join(map(printable, hide(text).split("\n")))
+
+
+def text(line: str, style: StyleType = "") -> Text:
+    """Return a line for the parts of a screen, in which a line end is shown and does not end it."""
+    return Text(printable(hide(line)), style)
+
+
+_INDENT = "    "
 
 
 def live_or_plain(
-    live: Callable[[Console], AbstractContextManager[Any]], plain: Callable[[Console], Any]
+    live: Callable[[rich.console.Console], AbstractContextManager[Any]], plain: Callable[[rich.console.Console], Any]
 ) -> AbstractContextManager[Any]:
     """Return the live view where standard output is a terminal that can draw in place, else the plain one.
 
@@ -31,14 +82,41 @@ def print_notes(notes: Iterable[str]) -> None:
         say(Console(), f"note: {note}")
 
 
-def say(console: Console, line: str, style: str | None = None) -> None:
-    """Print a line as it is: no markup, no emoji, no wrapping."""
-    console.print(line, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+def say(console: rich.console.Console, line: str, style: str | None = None) -> None:
+    r"""Print one line as it is: no markup, no emoji, no wrapping; a line end in it is shown as `\n`."""
+    console.print(text(line), style=style, soft_wrap=True)
+
+
+def say_lines(console: rich.console.Console, lines: str, style: str | None = None) -> None:
+    """Print a message that may have several lines; all but the first are indented, so that none looks like another."""
+    for number, line in enumerate(lines.split("\n")):
+        say(console, f"{_INDENT if number else ''}{line}", style)
+
+
+def echo(line: str, *, to_stderr: bool = False) -> None:
+    """Print a line on standard output, or on standard error."""
+    say(Console(stderr=to_stderr), line)
 
 
 def print_error(message: str) -> None:
     """Print a mistake of the user's on standard error."""
-    say(Console(stderr=True), f"error: {message}", "red")
+    say_lines(Console(stderr=True), f"error: {message}", "red")
+
+
+def print_note(message: str) -> None:
+    """Print on standard error what the user should know."""
+    say_lines(Console(stderr=True), f"note: {message}")
+
+
+def is_trusted(names: Sequence[str]) -> bool:
+    """Ask whether code of somebody else's may run; nobody at a terminal: it may not."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    echo("This folder names code that would run here:")
+    for name in names:
+        echo(f"    {name}")
+    echo("Have you read it, and may it run? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def shorten(line: str, length: int) -> str:

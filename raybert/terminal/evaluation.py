@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +16,7 @@ from raybert.display import Row, TextTable
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.evaluate import ModelEvaluation
 from raybert.evaluation.measures import Evaluation
-from raybert.terminal.console import print_notes, relative, say
+from raybert.terminal.console import Console, print_notes, relative, say, text
 from raybert.terminal.table import FittingTable
 
 _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
@@ -51,14 +51,14 @@ def format_evaluation(evaluation: Evaluation) -> Group:
         parts += [Text(), _confusion_table(evaluation.confusion)]
     if evaluation.per_group is not None:
         parts += [Text(), _group_table(evaluation.per_group)]
-    return Group(*parts, *(Text(f"note: {note}", style="dim") for note in _notes(evaluation)))
+    return Group(*parts, *(text(f"note: {note}", "dim") for note in _notes(evaluation)))
 
 
 def _overall_table(evaluation: Evaluation) -> Table:
     table = _table(f"{len(evaluation.labels):,} examples", "value", f"[{100 * LEVEL:.0f} %]")
     for row in evaluation.overall.reset_index().to_dict("records"):
         interval = "" if math.isnan(row["low"]) else f"{row['low']:.3f} .. {row['high']:.3f}"
-        table.add_row(METRICS[row["metric"]].words, _number(row["value"]), interval)
+        table.add_row(METRICS[row["metric"]].words, _number(row["value"]), text(interval))
     return table
 
 
@@ -74,7 +74,7 @@ def _class_table(evaluation: Evaluation) -> FittingTable:
 def _confusion_table(confusion: pd.DataFrame) -> Table:
     table = _table("label \\ predicted", *map(str, confusion.columns))
     for name, counts in zip(confusion.index, confusion.to_numpy(), strict=True):
-        table.add_row(Text(str(name)), *(f"{count:,}" for count in counts))
+        table.add_row(text(str(name)), *(f"{count:,}" for count in counts))
     return table
 
 
@@ -111,9 +111,9 @@ def _notes(evaluation: Evaluation) -> list[str]:
 
 def _table(first: str, *columns: str) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column(first, overflow="fold", min_width=12)
+    table.add_column(text(first), overflow="fold", min_width=12)
     for column in columns:
-        table.add_column(Text(column), justify="right", min_width=5)
+        table.add_column(text(column), justify="right", min_width=5)
     return table
 
 

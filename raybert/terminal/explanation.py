@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
-from rich.console import Console
 
 from raybert.evaluation.explain import Explanation
-from raybert.terminal.console import say
+from raybert.terminal.console import Console, say
 
 _SHOWN = 110
 

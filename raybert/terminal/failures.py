@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from raybert.analysis.results.failures import end_of_log, find_failures, reproduce_command
 from raybert.analysis.results.sweep import Sweep
 from raybert.sweeping.folder.failures import FailureGroup
-from raybert.terminal.console import relative, say, shorten
+from raybert.terminal.console import Console, relative, say, shorten, text
 
 _ERROR_LENGTH = 400
 """Most of an error that the first screen shows."""
@@ -53,9 +52,9 @@ def _failure_lines(group: FailureGroup, folder: Path) -> list[Text]:
     where = relative(folder / "trials" / first.trial_id)
     width = Console().width - 8
     return [
-        Text(shorten(group.message, _ERROR_LENGTH), "red"),
-        Text(f"    in {trials}: {shorten(labels, 2 * width)}"),
-        Text(", ".join([f"    first: {first.strategy} seed {first.seed}{fold}, {where}", *filter(None, facts)])),
-        *(Text(f"      | {shorten(line, width)}", "dim") for line in end_of_log(folder, first)),
-        Text(f"    again: {reproduce_command(relative(folder), first)}"),
+        text(shorten(group.message, _ERROR_LENGTH), "red"),
+        text(f"    in {trials}: {shorten(labels, 2 * width)}"),
+        text(", ".join([f"    first: {first.strategy} seed {first.seed}{fold}, {where}", *filter(None, facts)])),
+        *(text(f"      | {shorten(line, width)}", "dim") for line in end_of_log(folder, first)),
+        text(f"    again: {reproduce_command(relative(folder), first)}"),
     ]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from raybert.display import Row, TextTable
 from raybert.sweeping.preview import PlannedSweep
-from raybert.terminal.console import say
+from raybert.terminal.console import Console, say
 from raybert.terminal.table import FittingTable
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from raybert.errors import ExitCode
 from raybert.sweeping.single.reproduce import Reproduction
-from raybert.terminal.console import relative, say
+from raybert.terminal.console import Console, relative, say
 
 _LAST_LINES = 8
 """Of a traceback."""
@@ -16,9 +14,7 @@ def print_reproduction(found: Reproduction) -> None:
     """Print whether two runs of a trial left the same bits, and what differs."""
     console = Console()
     spec = found.spec
-    console.print(
-        f"{spec.label} budget {spec.num_chosen:,} {spec.replicate} {spec.trial_id}", style="bold", highlight=False
-    )
+    say(console, f"{spec.label} budget {spec.num_chosen:,} {spec.replicate} {spec.trial_id}", "bold")
     for part in found.comparisons:
         verdict = "; ".join(part.differences) if part.differences else "bit-identical"
         style = "red" if part.differences else None

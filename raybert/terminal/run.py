@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from rich.console import Console
-
 from raybert.analysis.results.run_summary import run_lines
 from raybert.analysis.results.sweep import Sweep
-from raybert.terminal.console import command_again, relative, say
+from raybert.terminal.console import Console, command_again, relative, say
 from raybert.terminal.failures import print_failures
 
 

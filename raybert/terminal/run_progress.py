@@ -14,7 +14,8 @@ from raybert.sweeping.driver.events import Event, EventProgress, describe_row
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.terminal.console import live_or_plain, say
+from raybert.terminal.console import live_or_plain, say_lines
+from raybert.terminal.console import text as shown
 
 
 @contextlib.contextmanager
@@ -81,13 +82,13 @@ class RunBar(Progress):
     def phase(self, text: str) -> None:
         """Show that something goes on, without an end in sight."""
         self._end("phase")
-        self._tasks["phase"] = self._bar.add_task(text, total=None, status="")
+        self._tasks["phase"] = self._bar.add_task(shown(text).plain, total=None, status="")
 
     def started(self, spec: RunSpec) -> None:
         """Begin a bar."""
         self._end("phase")
         name = "train" if spec.role == TRIAL else spec.label
-        self._tasks[spec.trial_id] = self._bar.add_task(name, total=spec.total_steps, status="")
+        self._tasks[spec.trial_id] = self._bar.add_task(shown(name).plain, total=spec.total_steps, status="")
 
     def stepped(self, spec: RunSpec, step: int) -> None:
         """Advance it."""
@@ -114,7 +115,7 @@ class RunBar(Progress):
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_lines(self._bar.console, text)
 
     def _end(self, name: str) -> None:
         task = self._tasks.pop(name, None)
@@ -144,4 +145,4 @@ class RunLines(EventProgress):
 
     def _print(self, event: Event) -> None:
         if event.text:
-            say(self._console, f"{clock(self.tally.elapsed_seconds)} {event.text}")
+            say_lines(self._console, f"{clock(self.tally.elapsed_seconds)} {event.text}")

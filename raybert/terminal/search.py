@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
 from raybert.analysis.search import Search
 from raybert.analysis.search.importances import OVERALL
 from raybert.analysis.search.labels import arm_names, short_parameter_names
 from raybert.tables.search import ARM_KEYS
+from raybert.terminal.console import text
 
 _WIDTH = 80
 _NAME = 16
@@ -37,15 +37,15 @@ def search_table(search: Search, width: int = _WIDTH) -> Group:
     table.add_column("strategy", overflow="fold", min_width=_NAME)
     columns, num_hidden = _fitting(_columns(search, best), min(width, _WIDTH) - _NAME - 1)
     for header, _ in columns:
-        table.add_column(header, justify="right", no_wrap=True)
+        table.add_column(text(header), justify="right", no_wrap=True)
     arms = best[list(ARM_KEYS)].itertuples(index=False, name=None)
     for arm, *cells in zip(arms, *(cells for _, cells in columns), strict=True):
-        table.add_row(names[arm], *cells)
+        table.add_row(*map(text, (names[arm], *cells)))
     notes = [f"note: {note}" for note in search.notes]
     if num_hidden:
         notes.insert(0, f"{num_hidden} more column{'s' if num_hidden > 1 else ''}: results/best_configurations.csv")
     heading = f"best configuration per strategy (validation {search.metric}, {len(search.suggestions):,} suggestions)"
-    return Group(Text(heading, style="bold"), table, *(Text(note, style="dim") for note in notes))
+    return Group(text(heading, "bold"), table, *(text(note, "dim") for note in notes))
 
 
 Column = tuple[str, list[str]]

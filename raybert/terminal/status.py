@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from raybert.display import Row, TextTable
 from raybert.sweeping.driver.status import SweepStatus, status_lines
+from raybert.terminal.console import Console, say
 from raybert.terminal.table import FittingTable
 
 
@@ -13,7 +12,7 @@ def print_status(status: SweepStatus) -> None:
     """Print how a sweep stands, as seen from another terminal."""
     console = Console()
     for line in status_lines(status):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     if status.strategies:
         states = ("complete", "running", "failed", "pruned", "pending")
         counted = status.strategies.items()
@@ -22,4 +21,4 @@ def print_status(status: SweepStatus) -> None:
     for group in status.errors:
         count = f"{len(group.failures)} trial{'s' if len(group.failures) > 1 else ''}"
         text = f"failed ({count}, {group.kind}): {group.message}"
-        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        say(console, text, "red")

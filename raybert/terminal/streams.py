@@ -1,4 +1,4 @@
-"""Standard streams that outlive their reader: a closed pipe or a lost terminal ends what is printed, nothing else."""
+"""Standard streams that outlive their reader, and to which nothing is written that would act on a terminal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ import os
 import sys
 from typing import Any, TextIO, cast
 
+from raybert.plain import hide, printable
+
 _NO_READER = (errno.EPIPE, errno.EIO)
 """The pipe was closed (`| head`); the terminal is gone (ssh was lost)."""
+_LINE_UP = "\x1b[A"
+"""Of bars of several lines (tqdm)."""
 
 
 def keep_standard_streams() -> None:
-    """Let nothing fail for want of a reader, or for a letter that the encoding of the terminal does not have."""
+    """Let nothing fail for want of a reader, or for a letter that the encoding of the terminal does not have.
+
+    What anybody prints (errors of libraries, warnings, tracebacks) is made harmless; screens of rich go by that, they
+    have made their values harmless themselves (`raybert.terminal.console`).
+    """
+    os.environ.setdefault("PYTHON_COLORS", "0")  # or the colours of a traceback would be shown as letters
     sys.stdout, sys.stderr = (cast("TextIO", _kept(stream)) for stream in (sys.stdout, sys.stderr))
+
+
+def _harmless(text: str) -> str:
+    """Return what may be written of a text: bars of other libraries go back to the beginning of their line."""
+    head = text[: len(text) - len(text.lstrip("\r"))]
+    rest = text[len(head) :]
+    if not rest.strip("\n ") or rest == _LINE_UP * (len(rest) // len(_LINE_UP)):
+        return text
+    return head + "\n".join(map(printable, hide(rest).split("\n")))
 
 
 def _kept(stream: TextIO | None) -> LastingStream:
@@ -26,15 +44,21 @@ def _kept(stream: TextIO | None) -> LastingStream:
 
 
 class LastingStream:
-    """A text stream whose words go nowhere once it has no reader."""
+    """A text stream whose words go nowhere once it has no reader.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Attributes:
+        unfiltered: the same without a filter, for who colours and draws.
+    """
+
+    def __init__(self, stream: TextIO, *, is_filtered: bool = True) -> None:
+        self._stream, self._is_filtered = stream, is_filtered
+        self.unfiltered = LastingStream(stream, is_filtered=False) if is_filtered else self
+        self.rich_proxied_file = self.unfiltered  # the name by which rich looks for it (help texts)
 
     def write(self, text: str) -> int:
         """Write, or do not."""
         try:
-            self._stream.write(text)
+            self._stream.write(_harmless(text) if self._is_filtered else text)
         except OSError as error:
             self._give_up(error)
         return len(text)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from raybert.sweeping.single.select import ChosenSubset, conflicts_file
-from raybert.terminal.console import say
+from raybert.terminal.console import Console, say
 
 
 def print_subset(subset: ChosenSubset, output: Path) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.text import Text
 
 from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.terminal.console import live_or_plain
+from raybert.terminal.console import live_or_plain, say_lines
+from raybert.terminal.console import text as shown
 from raybert.terminal.table import FittingTable
 
 _SECONDS_BETWEEN_SCORING_LINES = 5
@@ -52,10 +52,8 @@ class PlainProgress(EventProgress):
         if event.text:
             self._line(event.text)
 
-    def _line(self, text: str) -> None:
-        self._console.print(
-            f"{clock(self.tally.elapsed_seconds)} {text}", markup=False, highlight=False, soft_wrap=True
-        )
+    def _line(self, line: str) -> None:
+        say_lines(self._console, f"{clock(self.tally.elapsed_seconds)} {line}")
 
 
 class LiveProgress(Progress):
@@ -96,17 +94,17 @@ class LiveProgress(Progress):
         self._tallies = tallies
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        say_lines(self._console, text)
 
     def _render(self) -> Group:
         if self._is_over:
             return Group()
-        title = Text(f"{self._phase}  {clock(self._tally.elapsed_seconds)}{left_words(self._tally)}", style="bold")
+        title = shown(f"{self._phase}  {clock(self._tally.elapsed_seconds)}{left_words(self._tally)}", "bold")
         if self._tallies:
             return Group(title, search_counts_table(self._tallies))
         with self._tally.lock:
             tables = [_counts_table(self._tally)] if self._tally.trials else []  # no header over nothing
-        return Group(title, *([Text(self._scoring)] if self._scoring else []), *tables)
+        return Group(title, *([shown(self._scoring)] if self._scoring else []), *tables)
 
 
 def _counts_table(tally: Tally) -> FittingTable:

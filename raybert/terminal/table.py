@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions
 from rich.table import Table
-from rich.text import Text
 
 from raybert.display import TextTable
+from raybert.terminal.console import text
 
 _NAME = 18
 """Letters below which names are not folded."""
@@ -35,11 +35,11 @@ class FittingTable:
         table = Table(box=None, padding=(0, 1, 0, self.gap), pad_edge=self.gap > 0, header_style="bold")
         for number, column in enumerate(fitting.columns):
             if number in fitting.left:
-                table.add_column(column, overflow="fold", min_width=min(_NAME, fitting.widths()[number]))
+                table.add_column(text(column), overflow="fold", min_width=min(_NAME, fitting.widths()[number]))
             else:
-                table.add_column(column, justify="right", no_wrap=fits)
+                table.add_column(text(column), justify="right", no_wrap=fits)
         for row in fitting.rows:
             styles = dict(row.styles)
-            cells = (Text(cell, _STYLES[styles.get(number, "")]) for number, cell in enumerate(row.cells))
+            cells = (text(cell, _STYLES[styles.get(number, "")]) for number, cell in enumerate(row.cells))
             table.add_row(*cells, style=_STYLES[row.style])
         yield table

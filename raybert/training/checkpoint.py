@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -56,7 +57,14 @@ def load_last(folder: Path, run_key: str) -> tuple[Tensors, Tensors | None, dict
             state = torch.load(candidate / _STATE, weights_only=True)
             weights = load_file(candidate / _WEIGHTS)
             best = load_file(candidate / _BEST) if (candidate / _BEST).exists() else None
-        except (OSError, RuntimeError, EOFError, ValueError, SafetensorError):
+        except (
+            OSError,
+            RuntimeError,
+            EOFError,
+            ValueError,
+            SafetensorError,
+            UnpicklingError,
+        ):  # no code of a file runs
             continue
         if state.pop("run_key") != run_key:
             raise TrialError(f"{candidate}: belongs to a run with other settings; delete it to start anew")

@@ -23,7 +23,7 @@ from raybert.training.memory.allocator import keep_memory
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
 
-_RESULT = "fit_result.pickle"
+_RESULT = "answer"
 _SECONDS_BETWEEN_LOOKS = 1.0
 """At the rows of a trial that other processes write."""
 MAX_RESTARTS = 5
@@ -80,7 +80,6 @@ def fit_distributed(
     folder = surroundings.checkpoint_folder
     make_folder(folder)
     remove_leftovers(folder)
-    (folder / _RESULT).unlink(missing_ok=True)
     arguments = {
         "model": ray.put(model.cpu()),
         "data": ray.put(data),
@@ -89,26 +88,25 @@ def fit_distributed(
         "surroundings": surroundings,
         "threads": resources.cpus_per_worker,
     }
-    try:
-        with scratch_folder(folder, ".train-") as scratch:
-            trainer = ray.train.torch.TorchTrainer(
-                _worker,
-                train_loop_config=arguments,
-                scaling_config=ray.train.ScalingConfig(
-                    num_workers=resources.workers_per_trial,
-                    use_gpu=resources.gpus_per_worker > 0,
-                    resources_per_worker=_resources(resources),
-                ),
-                run_config=ray.train.RunConfig(
-                    name="fit",
-                    storage_path=str(scratch),
-                    failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
-                ),
-            )
-            _fit_followed(trainer, surroundings)
-        result: FitResult = pickle.loads((folder / _RESULT).read_bytes())
-    finally:
-        (folder / _RESULT).unlink(missing_ok=True)
+    with scratch_folder(folder, ".train-") as scratch:
+        # Only its owner may write there, and nobody knew its name: what is unpickled is what rank 0 has left.
+        answer = scratch / _RESULT
+        trainer = ray.train.torch.TorchTrainer(
+            _worker,
+            train_loop_config={**arguments, "answer": answer},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=resources.workers_per_trial,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker=_resources(resources),
+            ),
+            run_config=ray.train.RunConfig(
+                name="fit",
+                storage_path=str(scratch),
+                failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
+            ),
+        )
+        _fit_followed(trainer, surroundings)
+        result: FitResult = pickle.loads(answer.read_bytes())
     surroundings.forward(result.rows)
     return result
 
@@ -139,7 +137,7 @@ def _worker(arguments: dict[str, Any]) -> None:
             surroundings,
         )
         if rank == 0:
-            with atomic_path(surroundings.checkpoint_folder / _RESULT) as temporary:
+            with atomic_path(arguments["answer"]) as temporary:
                 temporary.write_bytes(pickle.dumps(result))
 
 

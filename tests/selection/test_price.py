@@ -65,7 +65,7 @@ def test_as_many_runs_are_planned_as_the_price_says(planned):
 
 def request(planned, null=None):
     runs = tuple(runs for (kind, with_null), runs in planned.items() if kind != "proxy" or with_null == null)
-    model = SimpleNamespace(fingerprint="")
+    model = SimpleNamespace(fingerprint="", trust_remote_code=False)
     return ScorerRequest(SELECTION, 64, model, model, False, 0, runs, Path, Path, Path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 
-from raybert.analysis.plots.style import GREY
+from raybert.analysis.plots.style import GREY, make_plain
 
 _DISTANCES = (5, 11, 18, 26, 36, 48, 62, 78)  # points
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202, 67, 293, 113, 247])
@@ -38,6 +38,7 @@ def label_points(
     labels = [_label(axes, point, name, fontsize) for point, name in zip(points, names, strict=True)]
     if not labels:
         return
+    make_plain(axes.get_figure(root=True))  # type: ignore[arg-type]  # it is in one
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     scale = axes.figure.dpi / 72
     centres = axes.transData.transform(np.asarray(points))  # (m, 2) pixels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, NullFormatter
 
 from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.scales import Scale
 from raybert.durable import atomic_path
+from raybert.plain import printable_lines
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 """Okabe & Ito's colours that colour-blind readers can tell apart, the strong ones first."""
@@ -164,8 +166,32 @@ def cell_grid(axes: Axes, columns: int, rows: int) -> None:
     axes.spines[:].set_visible(False)
 
 
+def make_plain(figure: Figure) -> None:
+    """Let every name in a figure be shown as it is: `$x$` in a label is no mathematics, and may not be valid as such.
+
+    Powers of ten at a logarithmic axis are matplotlib's own mathematics, and stay.
+    """
+    powers: set[int] = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        formatters = (axis.get_major_formatter(), axis.get_minor_formatter())
+        if any(isinstance(formatter, LogFormatter) for formatter in formatters):
+            powers |= {id(label) for label in axis.findobj(Text)} - {id(axis.label)}
+        for formatter in formatters:
+            if isinstance(formatter, FuncFormatter):  # names at an axis, too
+                formatter.func = _printed(formatter.func)
+    for label in figure.findobj(Text):
+        if isinstance(label, Text) and id(label) not in powers:
+            label.set_parse_math(False)
+            label.set_text(printable_lines(label.get_text()))
+
+
+def _printed(words: Callable[..., str]) -> Callable[..., str]:
+    return lambda *place: printable_lines(str(words(*place)))
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as .png, atomically."""
+    make_plain(figure)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
 

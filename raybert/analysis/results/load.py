@@ -18,7 +18,7 @@ from raybert.analysis.statistics.summary import summarize
 from raybert.config import load_stored_config
 from raybert.errors import SweepError
 from raybert.files import of_types, read_json
-from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.layout import SweepFolder, check_trial_id
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
@@ -34,11 +34,14 @@ _OF_A_SOURCE: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def load_sweep(folder: str | Path) -> Sweep:
+def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
     """Return the results in a folder that `raybert sweep` writes, also while it still runs.
+
+    Nothing that the folder names is imported, and nothing in it is unpickled.
 
     Args:
         folder: of the results.
+        trust: ask a database that the folder names (`sweep.tune.storage`) for the search.
 
     Returns:
         Tables `trials`, `evaluations` and `summary`, and what the trials kept.
@@ -72,6 +75,7 @@ def load_sweep(folder: str | Path) -> Sweep:
         metric=metric,
         plan=plan,
         manifest=_read_manifest(folder),
+        trust=trust,
     )
 
 
@@ -93,6 +97,8 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     plan = SweepFolder(folder).plan()
     if plan is None:
         raise SweepError(f"{path}: must hold a list of trials; run the sweep again to write it anew")
+    for spec in plan["trials"]:
+        check_trial_id(str(spec.get("trial_id") if isinstance(spec, dict) else None), folder)
     return plan | {"trials": [with_new_names(spec) for spec in plan["trials"]]}
 
 

@@ -162,3 +162,11 @@ def _listed(names: Iterable[str], at_most: int = 1000) -> str:
     if len(shown) > at_most:
         shown[at_most - 1 :] = [f"{len(shown) - at_most + 1} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def foreign_database_note(url: str) -> str:
+    """Say why there is no search in the results of a folder that names a database."""
+    return (
+        f"the search is in a database that this folder names ({url}) and that is not asked unless you trust it: "
+        "`raybert report --trust` (Python: `trust=True`)"
+    )

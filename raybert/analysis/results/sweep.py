@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from raybert.analysis.results import notes
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
 from raybert.analysis.results.held_out import add_held_out, unreadable_predictions
-from raybert.analysis.search import Search, load_search
+from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
 from raybert.analysis.statistics.overlap import compare_subsets
@@ -56,6 +56,7 @@ class Sweep:
         manifest: `manifest.json`, or empty.
         outcome: how the command that ran it ended; None: it was only read.
         not_written: why tables and plots could not be written, of a folder that is only to be read.
+        trust: whether a database that the folder names is asked for the search.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Sweep:
     manifest: Mapping[str, Any]
     outcome: Outcome | None = None
     not_written: str | None = None
+    trust: bool = False
 
     @property
     def epochs(self) -> pd.DataFrame:
@@ -84,7 +86,7 @@ class Sweep:
         Raises:
             SweepError: its studies cannot be read.
         """
-        return load_search(self.folder, self.trials)
+        return load_search(self.folder, self.trials, trust=self.trust)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,7 +98,12 @@ class Sweep:
             *notes.weak_notes(self.trials),
             *notes.torn_notes(torn),
             *([f"tables and plots are not written: {self.not_written}"] if self.not_written else []),
+            *([notes.foreign_database_note(self._foreign_database)] if self._foreign_database else []),
         )
+
+    @cached_property
+    def _foreign_database(self) -> str | None:
+        return None if self.trust else foreign_database(self.folder)
 
     @cached_property
     def selection_notes(self) -> tuple[str, ...]:

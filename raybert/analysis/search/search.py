@@ -82,18 +82,19 @@ class Search:
         return [*describe_near_best(self.near_best, grids, self.noise), *why]
 
 
-def load_search(folder: Path, trials: pd.DataFrame) -> Search | None:
+def load_search(folder: Path, trials: pd.DataFrame, *, trust: bool = False) -> Search | None:
     """Return the search of a results folder, also while it runs, or None where nothing is suggested yet.
 
     Args:
         folder: of the results.
         trials: `Sweep.trials`: the comparison tells the noise where a suggestion has one seed.
+        trust: connect to a database that the folder names; else there is no search where `foreign_database` is one.
 
     Raises:
         SweepError: the studies cannot be read.
     """
     storage, name = _find_storage(folder)
-    studies = open_studies(folder, storage)
+    studies = open_studies(folder, storage) if trust or not _is_foreign(storage) else None
     arms = [arm for arm in read_arms(studies, name) if arm.trials] if studies is not None else []
     return make_search(arms, trials) if arms else None
 
@@ -112,9 +113,24 @@ def make_search(arms: Sequence[StudiedArm], trials: pd.DataFrame) -> Search:
     return Search(metric, maximize, parameters, suggestions, noise)
 
 
+def foreign_database(folder: Path) -> str | None:
+    """Return the URL of the database that a folder names for its studies, if it is another machine's, or may be.
+
+    Whoever wrote the folder chose it: reading results must not send anything there, values of the environment least.
+    """
+    storage, _ = _find_storage(folder)
+    return storage if _is_foreign(storage) else None
+
+
+def _is_foreign(storage: str) -> bool:
+    return storage not in ("sqlite", "journal") and not storage.startswith("sqlite")
+
+
 def _find_storage(folder: Path) -> tuple[str, str | None]:
     """Return `sweep.tune.storage` of the resolved file, and the sweep's name if other sweeps may be there too."""
     resolved = folder / "resolved.yaml"
     config = load_stored_config(resolved) if resolved.exists() else RaybertConfig()
-    storage = config.sweep.tune.storage if config.sweep.tune is not None else "sqlite"
-    return storage, config.name if "://" in storage else None
+    tune = config.sweep.tune
+    if tune is None:
+        return "sqlite", None
+    return tune.storage, config.name if tune.in_database else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from raybert.errors import SweepError
+from raybert.private import whole
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -96,7 +97,7 @@ def open_studies(folder: Path, storage: str = "sqlite") -> BaseStorage | None:
         return _copy_sqlite(folder / _FILES[storage])
     if storage != "journal":
         with _as_sweep_error(storage):
-            return RDBStorage(storage, skip_table_creation=True)
+            return RDBStorage(whole(storage, "sweep.tune.storage"), skip_table_creation=True)
     path = folder / _FILES[storage]
     with _as_sweep_error(str(path)):
         return JournalStorage(JournalFileBackend(str(path)))

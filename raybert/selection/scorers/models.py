@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from raybert.data import TokenTable
 from raybert.data.nulls import null_table
@@ -81,6 +80,7 @@ class ProxyEmbeddingScorer:
     run: str
     checkpoint: Path
     pooling: Literal["mean", "cls"]
+    trust: bool = False  # whether code that comes with the encoder may run
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class ProxyEmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(_load_run(self.checkpoint), scoring_data, self.pooling)
+        return _embedder(load_model(self.checkpoint, trust_remote_code=self.trust), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class ProxyScorer:
     checkpoints: tuple[Path, ...]
     null: Literal["empty", "mask"] | None = None
     encoder: Encoder | None = None
+    trust: bool = False  # whether code that comes with the encoder may run
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -127,7 +128,10 @@ class ProxyScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
-        proxies, table = [_load(folder, scoring_data) for folder in self.checkpoints], scoring_data.data.train
+        proxies, table = (
+            [_load(folder, scoring_data, trust=self.trust) for folder in self.checkpoints],
+            scoring_data.data.train,
+        )
         nulls: TokenTable | None = None
         if self.null is not None:
             assert self.encoder is not None
@@ -162,6 +166,7 @@ class HeldoutScorer:
     checkpoints: tuple[Path, ...]
     num_folds: int
     seed: int
+    trust: bool = False  # whether code that comes with the encoder may run
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -179,7 +184,7 @@ class HeldoutScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs on every position the proxies of its fold."""
-        proxies = [_load(folder, scoring_data) for folder in self.checkpoints]
+        proxies = [_load(folder, scoring_data, trust=self.trust) for folder in self.checkpoints]
         data = scoring_data.data
         folds = assign_folds(np.asarray(data.train.labels), draw_keys(data.example_ids, self.seed), self.num_folds)
 
@@ -215,6 +220,7 @@ class DynamicsScorer:
 
     run: str
     folder: Path
+    trust: bool = False  # whether code that comes with the encoder may run
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -227,11 +233,11 @@ class DynamicsScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
-        last = _load(self.folder / "checkpoint" / "best", scoring_data)
+        last = _load(self.folder / "checkpoint" / "best", scoring_data, trust=self.trust)
         earlier = []
         for path in sorted((self.folder / "dynamics").glob("*.npy")):
             with reading_back(path, "delete the run's folder to run it again"):
-                earlier.append(np.load(path, mmap_mode="r"))
+                earlier.append(np.load(path, mmap_mode="r", allow_pickle=False))
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
             probs, _ = last.probs_and_features(scoring_data.data.train, positions)
@@ -248,7 +254,7 @@ def embedding_scorer(request: ScorerRequest) -> Scorer:
     if embedding.of == "encoder":
         return EmbeddingScorer(request.encoder, embedding.pooling)
     run = request.runs("proxy").runs[0]
-    return ProxyEmbeddingScorer(run, request.model_of(run), embedding.pooling)
+    return ProxyEmbeddingScorer(run, request.model_of(run), embedding.pooling, _trust(request))
 
 
 def proxy_scorer(request: ScorerRequest) -> Scorer:
@@ -256,7 +262,7 @@ def proxy_scorer(request: ScorerRequest) -> Scorer:
     runs = request.runs("proxy")
     if runs.num_folds is not None:
         return _heldout("probs", runs, request)
-    return ProxyScorer(runs.runs, request.models(runs), runs.null, request.encoder)
+    return ProxyScorer(runs.runs, request.models(runs), runs.null, request.encoder, _trust(request))
 
 
 def heldout_scorer(request: ScorerRequest) -> Scorer:
@@ -272,12 +278,18 @@ def irreducible_scorer(request: ScorerRequest) -> Scorer:
 def dynamics_scorer(request: ScorerRequest) -> Scorer:
     """Return what gathers the probabilities at the checkpoints of a trial's run behind the dynamics."""
     (run,) = request.runs("dynamics").runs
-    return DynamicsScorer(run, request.folder_of(run))
+    return DynamicsScorer(run, request.folder_of(run), _trust(request))
 
 
 def _heldout(signal: HeldoutSignal, runs: SignalRuns, request: ScorerRequest) -> HeldoutScorer:
     assert runs.num_folds is not None
-    return HeldoutScorer(signal, runs.runs, request.models(runs), runs.num_folds, request.cross_fit_seed)
+    models = request.models(runs)
+    return HeldoutScorer(signal, runs.runs, models, runs.num_folds, request.cross_fit_seed, _trust(request))
+
+
+def _trust(request: ScorerRequest) -> bool:
+    """Return what the sweep's own file says of code that comes with the encoder, whatever a run's folder says."""
+    return request.encoder.trust_remote_code
 
 
 def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "cls"]) -> ScoreFunction:
@@ -285,16 +297,9 @@ def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "c
     return lambda positions: {"embeddings": inference.embeddings(table, positions, pooling)}
 
 
-def _load(folder: Path, scoring_data: ScoringData) -> Inference:
+def _load(folder: Path, scoring_data: ScoringData, *, trust: bool) -> Inference:
     """Return what asks the model that a run has left."""
-    return _inference(_load_run(folder), scoring_data)
-
-
-def _load_run(folder: Path) -> Any:
-    """Return the model that a run of this sweep has left; code that the run was allowed to run may run here too."""
-    configuration = folder.parents[1] / "config.yaml"
-    settings = yaml.safe_load(configuration.read_text(encoding="utf-8")) if configuration.is_file() else {}
-    return load_model(folder, trust_remote_code=bool(settings.get("model", {}).get("trust_remote_code", False)))
+    return _inference(load_model(folder, trust_remote_code=trust), scoring_data)
 
 
 def _inference(model: Any, scoring_data: ScoringData) -> Inference:

@@ -18,9 +18,10 @@ from raybert.errors import ResourceError
 from raybert.machine import count_cores
 from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster.address import check_address, is_here
+from raybert.sweeping.cluster.loopback import is_on_this_machine_only, this_machine_only
 from raybert.sweeping.cluster.quiet import quiet_backend
 from raybert.sweeping.cluster.scratch import ray_scratch
-from raybert.sweeping.cluster.token import check_token_file, have_token
+from raybert.sweeping.cluster.token import check_token_file, forget_token, make_token
 from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials
 
 __all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "environment_notes", "starts_here"]
@@ -49,9 +50,13 @@ def connected(address: str | None) -> Iterator[Cluster]:
     with ExitStack() as stack:
         if address is None or is_here(address):
             scratch = stack.enter_context(ray_scratch())
+            stack.callback(forget_token, scratch)
+            stack.enter_context(this_machine_only())
             stack.callback(ray.shutdown)
             _start(scratch)
         else:
+            if is_on_this_machine_only(address):
+                stack.enter_context(this_machine_only())
             check_address(address)
             stack.callback(ray.shutdown)
             _join(address)
@@ -76,20 +81,26 @@ def environment_notes(address: str | None) -> Iterator[str]:
 
 
 def _start(scratch: Path) -> None:
-    """Start Ray on this machine.
+    """Start Ray on this machine, for this user alone.
+
+    Ray lets everybody write into its folder (0777): it lies in one that only this user may enter, beside its token.
+    Its ports are those of this machine's own address, which no other machine reaches.
+
+    Args:
+        scratch: a new folder of mode 0700.
 
     Raises:
         ResourceError: it does not start; says why.
     """
     check_token_file()
-    have_token()
+    make_token(scratch)
     try:
         with _apart_from_other_clusters(), _ready():
             ray.init(
                 address="local",
                 num_cpus=count_cores(),
                 include_dashboard=False,
-                _temp_dir=str(scratch),
+                _temp_dir=str(scratch / "ray"),
                 log_to_driver=False,
                 logging_level="ERROR",
             )

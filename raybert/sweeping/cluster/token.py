@@ -9,7 +9,10 @@ from pathlib import Path
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of Cython, where `ray start` looks, too
 
 from raybert.errors import ResourceError
+from raybert.private import write_private_text
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
+
+_PATH = "RAY_AUTH_TOKEN_PATH"
 
 
 def token_is_here() -> bool:
@@ -24,18 +27,32 @@ def check_token_file() -> None:
     Raises:
         ResourceError: says so.
     """
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = os.environ.get(_PATH)
     if path and not os.environ.get("RAY_AUTH_TOKEN") and not _holds_something(Path(path)):
         raise ResourceError(f"RAY_AUTH_TOKEN_PATH: must name a file with the token of a Ray cluster, got {path}")
 
 
-def have_token() -> None:
-    """Give this process a token where it has none: Ray would write one into the home folder, which may not be there.
+def make_token(folder: Path) -> None:
+    """Give a Ray that is started here a token of its own, in a file that only this user may read, and name that file.
 
-    It stays for processes that join this Ray, which inherit the environment.
+    Ray would write one into the home folder, which may not be there, for every Ray of this user and readable by
+    everybody (0644). One that the environment names is taken. Processes that join this Ray inherit the environment.
+
+    Args:
+        folder: that only this user may enter.
     """
-    if not token_is_here():
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get(_PATH):
+        return
+    path = folder / "token"
+    write_private_text(path, secrets.token_hex(32))
+    os.environ[_PATH] = str(path)
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def forget_token(folder: Path) -> None:
+    """Let this process not name a token of `make_token` any more."""
+    if os.environ.get(_PATH) == str(folder / "token"):
+        del os.environ[_PATH]
         AuthenticationTokenLoader.instance().reset_cache()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raybert.durable import remove_leftovers
 from raybert.errors import SweepError
+from raybert.links import refuse_links
 from raybert.sweeping.driver.control import Interruption, interruptible
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.state_file import RecordedProgress
@@ -32,10 +33,12 @@ def owned_folder(
         sweep_seconds: after which it is interrupted.
 
     Raises:
-        SweepError: it holds other files than raybert's, another process owns it, or it was deleted meanwhile.
+        SweepError: it holds other files than raybert's or symbolic links, another process owns it, or it was deleted
+            meanwhile.
     """
     check_results_folder(path)
     lost: list[Interruption] = []
+    refuse_links(path)
     with own(path, progress.note, lost=lambda why: lost[0].give_up(why)) as attempt:
         _clear_up(path)
         folder = SweepFolder(path, attempt)

@@ -90,8 +90,7 @@ TRIAL = (
     _passing("stop-requested", "there while this run alone is to save and stop"),
     _passing("monitor/", "measurements that are not yet in `monitor*.parquet`"),
     _passing("epoch_plans/", "what each pass trained on, until it is in `selection.parquet`"),
-    _passing("fit_result.pickle", "what the workers of a trial give back to it"),
-    _passing(".train-<name>/", "scratch of Ray Train"),
+    _passing(".train-<name>/", "scratch of Ray Train, and what the workers of a trial give back to it"),
 )
 PLOTS = (
     Content("plots/accuracy.png", "test accuracy of every strategy, with intervals"),

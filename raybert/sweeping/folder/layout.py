@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raybert.errors import SweepError
 from raybert.files import of_types, read_json
 from raybert.sweeping.folder.failure_kinds import is_wanted
 from raybert.sweeping.folder.failures import FailedRun
@@ -68,7 +70,12 @@ class SweepFolder:
         return self.path / "stop-requested"
 
     def trial(self, trial_id: str) -> TrialFolder:
-        """Return the folder of one trial."""
+        """Return the folder of one trial.
+
+        Raises:
+            SweepError: what a file gives as its id is none, but a path.
+        """
+        check_trial_id(trial_id, self.path)
         return TrialFolder(self.path / "trials" / trial_id)
 
     def plan(self) -> dict[str, Any] | None:
@@ -100,6 +107,16 @@ class SweepFolder:
                     seed=int(run.get("seed") or 0),
                     fold=int(run.get("fold") or 0),
                 )
+
+
+def check_trial_id(trial_id: str, folder: Path) -> None:
+    """Refuse an id that would lead out of the results folder that names it.
+
+    Raises:
+        SweepError: it is no name.
+    """
+    if trial_id in ("", ".", "..") or re.search(r"[/\0]", trial_id):
+        raise SweepError(f"{folder}: must name its trials by ids, got the path '{trial_id}'")
 
 
 def forget_failures(folder: SweepFolder, trial_ids: Iterable[str], retry: str) -> None:

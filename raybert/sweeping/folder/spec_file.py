@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raybert.config import StrategyConfig, validate_stored_config
-from raybert.errors import RaybertError, SweepError
+from raybert.config import StrategyConfig, importing, validate_stored_config
+from raybert.errors import ConfigError, RaybertError, SweepError
 from raybert.files import read_json, write_json
-from raybert.selection.catalogue import build_strategy
+from raybert.selection.catalogue import build_strategy, find_strategy
+from raybert.selection.compose import compose
 from raybert.selection.identity import strategy_entry
 from raybert.selection.scorers.request import SignalRuns
+from raybert.selection.stand_in import StandIn, facts_of, stand_in
 from raybert.selection.store import SignalRef
+from raybert.selection.strategy import Strategy
 from raybert.sweeping.folder.versions import WRITTEN_BY, is_later, version_of, words
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.specs import RunSpec
@@ -23,6 +28,7 @@ from raybert.version import __version__
 FILE_NAME = "spec.json"
 _RENAMED = {"sources": "signal_runs", "pool": "pool_size"}
 """Keys of raybert 0.1 -> today's."""
+_REFERENCE = re.compile(r"[^\s:]+:[^\s:]+")
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,17 @@ def write_spec(folder: Path, stored: StoredSpec) -> None:
         "encoder_fingerprint": stored.encoder_fingerprint,
         "signals": [signal.to_json() for signal in stored.signals],
         **({"code": dict(stored.code)} if stored.code else {}),
+        "strategy_facts": facts_of(type(compose(stored.spec.strategy).inner)),
     }
     write_json(folder / FILE_NAME, document)
 
 
-def read_spec(folder: Path) -> StoredSpec:
+def read_spec(folder: Path, *, trust: bool = False) -> StoredSpec:
     """Return what `write_spec` wrote into a trial's folder.
+
+    Args:
+        folder: of the trial.
+        trust: import a strategy of somebody's own that it names; else its label stands in for it, and it cannot choose.
 
     Raises:
         SweepError: there is no such file, or it cannot be read any more.
@@ -73,8 +84,10 @@ def read_spec(folder: Path) -> StoredSpec:
     if version is not None and is_later(version):
         raise SweepError(f"{path}: {words(version)}")
     try:
+        with nullcontext() if trust else importing("labels"):
+            spec = spec_of(document["spec"], None if trust else document.get("strategy_facts") or {})
         return StoredSpec(
-            spec=spec_of(document["spec"]),
+            spec=spec,
             data_fingerprint=str(document["data_fingerprint"]),
             encoder_fingerprint=str(document["encoder_fingerprint"]),
             signals=tuple(SignalRef.from_json(signal) for signal in document["signals"]),
@@ -97,10 +110,16 @@ def spec_document(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def spec_of(document: dict[str, Any]) -> RunSpec:
-    """Return the specification that `spec_document` described."""
+def spec_of(document: dict[str, Any], facts: dict[str, Any] | None = None) -> RunSpec:
+    """Return the specification that `spec_document` described.
+
+    Args:
+        document: the description.
+        facts: of its strategy, if that is not imported and may be one that nothing here knows.
+    """
     document = {_RENAMED.get(key, key): value for key, value in document.items()}
-    strategy = build_strategy(StrategyConfig(**document["strategy"]))
+    entry = StrategyConfig(**document["strategy"])
+    strategy = build_strategy(entry, kind=_kind_of(entry.name, facts))
     signal_runs = [SignalRuns(**{**entry, "runs": tuple(entry["runs"])}) for entry in document["signal_runs"]]
     fields = document | {
         "strategy": strategy,
@@ -109,3 +128,48 @@ def spec_of(document: dict[str, Any]) -> RunSpec:
         "signal_runs": tuple(signal_runs),
     }
     return RunSpec(**fields)
+
+
+def code_named_by(folder: Path) -> tuple[str, ...]:
+    """Return the code of somebody's own that running a trial again would run, as its folder names it.
+
+    That is every `module:attribute` of strategy, loss and signals, and code that comes with a model.
+    """
+    spec = (read_json(folder / FILE_NAME) or {}).get("spec")
+    if not isinstance(spec, dict):
+        return ()
+    config = _section(spec, "config")
+    model = _section(config, "model")
+    named = [
+        *_references(spec.get("strategy")),
+        *_references(_section(config, "train").get("loss")),
+        *_references(_section(config, "selection").get("signals")),
+    ]
+    if model.get("trust_remote_code"):
+        named.append(f"code that comes with the model {model.get('encoder')}")
+    return tuple(dict.fromkeys(named))
+
+
+def _kind_of(name: str, facts: dict[str, Any] | None) -> type[Strategy] | None:
+    """Return the class of a strategy that is read for its label; None: that of its name."""
+    if facts is None:
+        return None
+    try:
+        found = find_strategy(name)
+    except ConfigError:  # it was registered by a module that is not imported
+        return stand_in(name, facts)
+    return stand_in(name, facts) if issubclass(found, StandIn) else found
+
+
+def _references(value: Any) -> list[str]:
+    """Return every text of a document that names an attribute of a module."""
+    if isinstance(value, dict):
+        return [name for key, item in value.items() if key != "label" for name in _references(item)]
+    if isinstance(value, list):
+        return [name for item in value for name in _references(item)]
+    return [value] if isinstance(value, str) and _REFERENCE.fullmatch(value) else []
+
+
+def _section(document: dict[str, Any], key: str) -> dict[str, Any]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}

@@ -28,6 +28,8 @@ from raybert.files import (
     write_json_lines,
     write_text,
 )
+from raybert.links import without_links
+from raybert.plain import hide
 from raybert.sweeping.folder.failure_kinds import KINDS
 from raybert.sweeping.folder.failures import Failure, because_of, cause_in_words
 from raybert.sweeping.folder.heartbeat import forget_beat
@@ -152,7 +154,7 @@ class TrialFolder:
             node: host where it happened; default: this one.
         """
         if self.status() != "complete":
-            self._fail(self.add_attempt(kind, text, node), text)
+            self._fail(self.add_attempt(kind, text, node), hide(text))
 
     def fail_because(self, run_id: str, failure: Failure) -> Failure:
         """Record that this run never begins, because it reads one that failed; return its own failure."""
@@ -166,7 +168,7 @@ class TrialFolder:
 
     def add_attempt(self, kind: str, text: str, node: str | None = None) -> Failure:
         """Record an attempt that failed, whether or not another one follows; return it."""
-        message = (text.strip().splitlines() or ["unknown error"])[0]
+        message = (hide(text).strip().splitlines() or ["unknown error"])[0]
         return self._add_attempt(Failure(kind, message, node or os.uname().nodename))
 
     def _add_attempt(self, failure: Failure) -> Failure:
@@ -245,7 +247,7 @@ class TrialFolder:
     def adopt(self, kept: Path) -> None:
         """Take over what the same run left elsewhere, `result.json` last."""
         make_folder(self.path)
-        shutil.copytree(kept, self.path, ignore=shutil.ignore_patterns("result.json"), dirs_exist_ok=True)
+        shutil.copytree(kept, self.path, ignore=without_links("result.json"), dirs_exist_ok=True)
         sync_tree(self.path, without=_SYNCED_OR_PASSING)
         write_text(self.path / "result.json", (kept / "result.json").read_text(encoding="utf-8"))
 

@@ -14,6 +14,8 @@ import pyarrow as pa
 from raybert.config import dump_yaml
 from raybert.durable import atomic_path
 from raybert.files import is_whole_parquet, write_json, write_text
+from raybert.plain import hide
+from raybert.private import holds_password, write_private_text
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep
@@ -39,8 +41,11 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     manifest["data"] = {key: describe_data(ready, sources[key]) for key, ready in prepared.items()}
     manifest["code"] = digests(opened.code)
     resolved = dump_yaml(design.config)
-    write_text(folder.path / "sweep.yaml", source_text or resolved)
-    write_text(folder.path / "resolved.yaml", resolved)
+    # The user's own text may have a password where nobody looks for one; what is resolved has none.
+    tune = design.config.sweep.tune
+    write = write_private_text if tune is not None and holds_password(tune.storage) else write_text
+    write(folder.path / "sweep.yaml", hide(source_text or resolved))
+    write(folder.path / "resolved.yaml", resolved)
     write_json(folder.path / "manifest.json", manifest)
     # Of a search nobody knows yet what it will find: its comparison is written once it is over.
     write_plan(folder, design.config.name, replace(plan, trials=plan.proxies) if plan.arms else plan)

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from raybert.config import RaybertConfig, TuneConfig
+from raybert.config import RaybertConfig, TuneConfig, importing
 from raybert.errors import SweepError
+from raybert.private import without_credentials
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.entries import read_entries
 from raybert.sweeping.plan.search_space import strategy_of
@@ -47,13 +48,19 @@ def check_extension(old: RaybertConfig, new: Design, *, search_begun: bool = Tru
     _check_same(_comparable(old), _comparable(new.config), "strategies, seeds and grid values")
     begun, wanted = old.sweep.tune, new.config.sweep.tune
     if search_begun and begun is not None and wanted is not None:
-        labels = [tuple(entry.label for entry in entries) for entries in (read_entries(old), new.entries)]
+        labels = [_labels_of_old(old), tuple(entry.label for entry in new.entries)]
         before, after = (_comparable_search(tune, *labels) for tune in (begun, wanted))
         if begun.shared:  # its study chooses among them
             before, after = (
                 {**keys, "sweep.strategies": list(names)} for keys, names in zip((before, after), labels, strict=True)
             )
         _check_same(before, after, "suggestions_per_strategy (of sweep.tune)")
+
+
+def _labels_of_old(old: RaybertConfig) -> tuple[str, ...]:
+    """Return the labels of a folder's own file: what that names, and the new file does not, is not imported."""
+    with importing("labels"):
+        return tuple(entry.label for entry in read_entries(old))
 
 
 def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -79,6 +86,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 def _comparable_search(tune: TuneConfig, *labels: tuple[str, ...]) -> dict[str, Any]:
     """Return the keys of a search; those of strategies that only one of the files has are left out."""
     document = tune.model_dump(mode="json", exclude=set(_FREE_IN_A_SEARCH))
+    document["storage"] = without_credentials(tune.storage)
     document["space"] = {
         key: domain
         for key, domain in document["space"].items()

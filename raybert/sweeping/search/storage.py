@@ -15,8 +15,10 @@ from optuna.storages.journal import JournalFileBackend
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
 from raybert.files import NOT_WRITABLE
+from raybert.private import whole
 from raybert.sweeping.folder.failure_kinds import is_disk_full
 
+KEY = "sweep.tune.storage"
 STUDY_FILE, JOURNAL_FILE = "study.db", "study.journal"
 _LOCK_SECONDS = 60
 """How long a write waits for readers of the SQLite file, such as a dashboard that polls."""
@@ -69,7 +71,7 @@ def _make_storage(tune: TuneConfig, folder: Path) -> BaseStorage:
     if tune.storage == "journal":
         _cut_torn_line(folder / JOURNAL_FILE)
         return JournalStorage(JournalFileBackend(str(folder / JOURNAL_FILE)))  # reads all of it
-    storage = RDBStorage(tune.storage) if tune.storage != "sqlite" else _open_sqlite(folder / STUDY_FILE)
+    storage = RDBStorage(whole(tune.storage, KEY)) if tune.in_database else _open_sqlite(folder / STUDY_FILE)
     storage.get_all_studies()  # a damaged file shows here
     return storage
 
@@ -104,4 +106,4 @@ def _open_sqlite(path: Path) -> RDBStorage:
 def study_name(config: RaybertConfig, arm_name: str) -> str:
     """Return the name of an arm's study: that of the arm; in a database of many sweeps, behind the sweep's."""
     assert config.sweep.tune is not None
-    return f"{config.name}: {arm_name}" if "://" in config.sweep.tune.storage else arm_name
+    return f"{config.name}: {arm_name}" if config.sweep.tune.in_database else arm_name

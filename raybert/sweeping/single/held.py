@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from raybert.config import RaybertConfig, SweepConfig, load_stored_config
-from raybert.errors import ConfigError, SweepError
+from raybert.errors import ConfigError, SweepError, UntrustedCode
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.spec_file import code_named_by
 from raybert.sweeping.plan.extension import describe_changes, flatten
 from raybert.sweeping.plan.roles import TRIAL
 
@@ -33,6 +34,22 @@ def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
             "results/trials.csv lists them"
         )
     return SweepFolder(target), found[0]
+
+
+def check_trust(run: SweepFolder, trial_id: str) -> None:
+    """Refuse to run code that a trial's folder names: whoever wrote the folder chose it.
+
+    Raises:
+        UntrustedCode: with the names, and how to allow it.
+    """
+    folder = run.trial(trial_id).path
+    names = code_named_by(folder)
+    if names:
+        raise UntrustedCode(
+            f"{folder}: names code that running the trial again would run here: {', '.join(names)}; read it, and allow "
+            "it with --trust (Python: `trust=True`)",
+            names,
+        )
 
 
 def is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> bool:

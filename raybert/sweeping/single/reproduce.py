@@ -13,6 +13,7 @@ from typing import Any
 
 from raybert.errors import ExitCode, SweepError
 from raybert.files import cache_folder, read_json, writable_cache
+from raybert.links import check_no_link
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
@@ -98,6 +99,8 @@ def reproduce_trial(
     """
     check_version(run.path)
     first = run.trial(trial_id)
+    if output is None:
+        check_no_link([run.path / FOLDER, run.path / FOLDER / trial_id])
     stored = _read(first)
     spec, error = _without_limits(stored.spec), _error(first)
     path = (output or run.path / FOLDER / trial_id).resolve()
@@ -135,7 +138,7 @@ def _read(first: TrialFolder) -> StoredSpec:
         SweepError: there is none; says which run to reproduce instead.
     """
     try:
-        return read_spec(first.path)
+        return read_spec(first.path, trust=True)  # where it may not be trusted, an import in this block is an error
     except SweepError:
         proxy = first.failure().caused_by if first.status() == "failed" else None
         if proxy is None:

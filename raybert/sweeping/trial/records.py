@@ -52,7 +52,7 @@ class RecordedPasses:
         """Return the number and the plan of every pass so far."""
         plans = []
         for path in sorted(self.folder.glob("*.npz")):
-            with np.load(path) as arrays:
+            with np.load(path, allow_pickle=False) as arrays:
                 record = {name.removeprefix("record_"): arrays[name] for name in arrays if name.startswith("record_")}
                 plan = PassPlan(arrays["positions"], arrays.get("weights"), record=record)
                 plans.append((int(path.stem), plan))

@@ -133,7 +133,7 @@ def started(monkeypatch):
         raise Exception("Failed to start GCS. Last 2 lines of error files:\nmore")  # the class that Ray raises
 
     monkeypatch.setattr(connect.ray, "init", init)
-    monkeypatch.setattr(connect, "have_token", lambda: None)
+    monkeypatch.setattr(connect, "make_token", lambda folder: None)
     return calls
 
 
@@ -248,9 +248,13 @@ def test_a_token_is_made_where_there_is_none_and_nothing_is_written_home(monkeyp
     loader = Loader()
     monkeypatch.setattr(token, "AuthenticationTokenLoader", type("Loaders", (), {"instance": lambda: loader}))
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")
-    token.have_token()
-    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    token.make_token(tmp_path)
+    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "token")
+    assert len((tmp_path / "token").read_text()) == 64
     assert not loader.is_read
+    token.forget_token(tmp_path)
+    assert "RAY_AUTH_TOKEN_PATH" not in os.environ
 
 
 def test_what_is_written_by_number_is_kept_and_not_shown(capfd):
