@@ -230,7 +230,7 @@ def test_a_results_folder_has_no_password_in_it(storage, mode, tmp_path, prepare
     plan = plan_sweep(design, facts_of_pools(ready))
     text = f"# {URL}\n" + yaml.safe_dump(sweep_file(storage))
     with fault.once():
-        write_head(OpenSweep(SweepFolder(tmp_path), design, plan, ready, None, None), text, None)
+        write_head(OpenSweep(SweepFolder(tmp_path), design, plan, ready, None, None, ()), text, None)
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
         assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("sweep.yaml", "resolved.yaml")} == {mode}

@@ -140,7 +140,7 @@ def test_what_libraries_print_is_made_harmless_too(value, fault):
     stream = LastingStream(said)
     with fault.once():
         stream.write(f"WARNING {value}\n")
-        warnings.showwarning(value, UserWarning, "file.py", 1, stream)
+        stream.write(warnings.formatwarning(value, UserWarning, "file.py", 1))
         assert not acts(said.getvalue())
         assert "WARNING" in said.getvalue()
 
