@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from raybert.selection.store import ScoreStore
 from raybert.sweeping.phases import trial_runner
 from raybert.sweeping.phases.trial_runner import TrialRunner
 from tests.e2e.commands import run as command
@@ -27,27 +28,35 @@ def test_what_is_deleted_of_a_store_between_scoring_and_trials_is_computed_again
 ):
     store, whole = tmp_path / "store", tmp_path / "whole"
     assert run(write(ground, tmp_path / "whole.yaml", tmp_path / "other"), whole).outcome.exit_code == 0
-    score, trials, deleted = TrialRunner._score, trial_runner.run_trials, []
+    score, trials, finish, deleted = TrialRunner._score, trial_runner.run_trials, ScoreStore.finish, []
+
+    def cut_while_scoring(self, key, num_blocks, num_rows):
+        if not deleted:
+            blocks(store)[0].unlink()
+            deleted.append("block")
+        finish(self, key, num_blocks, num_rows)
 
     def emptied_after_scoring(self, specs):
         found = score(self, specs)
-        if not deleted:
+        if deleted == ["block"]:
             shutil.rmtree(store)
             deleted.append("store")
         return found
 
     def cut_before_trials(specs, *arguments):
-        if deleted == ["store"] and blocks(store):
+        if deleted == ["block", "store"] and blocks(store):
             blocks(store)[0].unlink()
-            deleted.append("block")
+            deleted.append("last")
         trials(specs, *arguments)
 
+    monkeypatch.setattr(ScoreStore, "finish", cut_while_scoring)
     monkeypatch.setattr(TrialRunner, "_score", emptied_after_scoring)
     monkeypatch.setattr(trial_runner, "run_trials", cut_before_trials)
     with fault.once():
         ended = run(write(ground, tmp_path / "sweep.yaml", store), tmp_path / "run")
-        assert deleted == ["store", "block"]
+        assert deleted == ["block", "store", "last"]
         assert ended.outcome.exit_code == 0, ended.said
+        assert f"note: the score store {store} lost what scoring reads or has written; it is computed" in ended.said
         assert ended.said.count(f"note: the score store {store} has lost signals that 1 runs read") == 2
         assert_same_tables(tmp_path / "run", whole)
 

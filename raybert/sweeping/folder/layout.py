@@ -84,9 +84,10 @@ class SweepFolder:
         return found if found is not None and is_plan(found) else None
 
     def planned(self) -> list[dict[str, Any]]:
-        """Return the trials as `plan.json` lists them; empty: there is no plan, or it is damaged."""
-        plan = self.plan()
-        return [] if plan is None else list(plan["trials"])
+        """Return the trials as `plan.json` lists them, as far as it is not damaged."""
+        trials = (read_json(self.path / "plan.json") or {}).get("trials")
+        lines = trials if isinstance(trials, list) else []
+        return [line for line in lines if isinstance(line, dict) and isinstance(line.get("trial_id"), str)]
 
     def unplanned(self) -> Iterator[dict[str, Any]]:
         """Yield the runs of a search, and of a refit, that have begun, as a plan would list them."""

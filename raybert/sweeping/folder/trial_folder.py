@@ -44,8 +44,10 @@ _MARKS = (
 )
 """Which file makes a trial what; the first one counts."""
 _ROWS, _OLD_ROWS = "evaluations.jsonl", "epochs.jsonl"
-_SYNCED_OR_PASSING = ("checkpoint", "dynamics", "heartbeat.json")
-"""Published whole by themselves, or of no use to a run that is complete."""
+_PASSING = ("heartbeat.json", ".lock", ".worker.lock")
+"""Of no use to a run that is complete."""
+_PUBLISHED = (".parquet", ".npz", ".npy", ".csv", ".json", ".yaml", "checkpoint", "dynamics")
+"""Ends of the names of what is on disk as soon as it has its name: to sync it again takes a millisecond or two each."""
 
 
 REPAIR = "the same sweep command repairs it, and repeats a trial where it must"
@@ -141,7 +143,10 @@ class TrialFolder:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Mark the trial complete, once everything that it leaves is on disk: its log of evaluations, for example."""
         make_folder(self.path)
-        sync_tree(self.path, without=_SYNCED_OR_PASSING)
+        sync_tree(
+            self.path,
+            without={path.name for path in self.path.iterdir() if path.name.endswith((*_PUBLISHED, *_PASSING))},
+        )
         write_json(self.path / "result.json", dict(result))
         self.forget_failure()
 
@@ -248,7 +253,7 @@ class TrialFolder:
         """Take over what the same run left elsewhere, `result.json` last."""
         make_folder(self.path)
         shutil.copytree(kept, self.path, ignore=without_links("result.json"), dirs_exist_ok=True)
-        sync_tree(self.path, without=_SYNCED_OR_PASSING)
+        sync_tree(self.path, without=_PASSING)
         write_text(self.path / "result.json", (kept / "result.json").read_text(encoding="utf-8"))
 
     def remove_models(self) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raybert.durable import sync_tree
+from raybert.errors import SweepError
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
+from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import damaged_model_files
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
@@ -72,10 +74,13 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
             progress.note(note)
         code = code_of_design(design)
         check_code(folder, code, progress.note)
-        for note in changed_rules([line for line in folder.planned() if _is_complete(folder, line)], plan.trials):
+        finished = [line for line in folder.planned() if _is_complete(folder, line)]
+        # What a search compares in the end has ids that nobody knows yet, but the folder does.
+        for note in changed_rules(finished, plan.trials) if not plan.arms else ():
             progress.note(note)
-        set_aside_damaged_results(folder, [spec.trial_id for spec in plan.trials], progress.note)
-        _mend_models(folder, plan.trials, prepared, progress.note)
+        ids = dict.fromkeys((*(spec.trial_id for spec in plan.trials), *(line["trial_id"] for line in finished)))
+        set_aside_damaged_results(folder, ids, progress.note)
+        _mend_models(folder, ids, {spec.trial_id: spec for spec in plan.trials}, prepared, progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
         for note in run_notes(plan.trials, facts_of_pools(prepared)):
@@ -100,23 +105,34 @@ def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -
 
 
 def _mend_models(
-    folder: SweepFolder, specs: Sequence[RunSpec], prepared: Mapping[str, Prepared], note: Callable[[str], None]
+    folder: SweepFolder,
+    trial_ids: Iterable[str],
+    specs: Mapping[str, RunSpec],
+    prepared: Mapping[str, Prepared],
+    note: Callable[[str], None],
 ) -> None:
     """Write anew what a power cut has emptied beside the weights of finished trials; a model without weights goes."""
-    for spec in specs:
-        model = folder.trial(spec.trial_id).checkpoints / "best"
-        damaged = damaged_model_files(model) if folder.trial(spec.trial_id).status() == "complete" else []
+    for trial_id in trial_ids:
+        trial = folder.trial(trial_id)
+        model = trial.checkpoints / "best"
+        damaged = damaged_model_files(model) if trial.status() == "complete" else []
         if not damaged:
             continue
         names = ", ".join(path.name for path in damaged)
-        if are_companions(damaged):
+        if not are_companions(damaged):
+            shutil.rmtree(model, ignore_errors=True)
+            note(f"note: trials/{trial_id}: {names} of its model were empty; the model is lost, its results stand")
+            continue
+        try:
+            spec = specs.get(trial_id) or read_spec(trial.path).spec
+        except SweepError as error:
+            note(f"note: trials/{trial_id}: {names} of its model are empty, and are not written anew: {error}")
+            continue
+        if spec.data_key in prepared:
             ready = prepared[spec.data_key]
             model_companions(spec, ready.data, ready.encoder)(model)
             sync_tree(model)
-            note(f"note: trials/{spec.trial_id}: {names} of its model were empty and are written anew")
-        else:
-            shutil.rmtree(model, ignore_errors=True)
-            note(f"note: trials/{spec.trial_id}: {names} of its model were empty; the model is lost, its results stand")
+            note(f"note: trials/{trial_id}: {names} of its model were empty and are written anew")
 
 
 def changed_rules(finished: Sequence[Mapping[str, Any]], specs: Sequence[RunSpec]) -> list[str]:

@@ -53,11 +53,12 @@ class JobPlanner:
         jobs = {spec.trial_id: self.jobs(spec) for spec in specs}
         users = Counter(job.key for own in jobs.values() for job in own)
         users.update(run for own in jobs.values() for run in {run for job in own for run in job.runs})
+        records = {key: store.completion(key) for key in {job.key for own in jobs.values() for job in own}}
         refs: dict[str, tuple[SignalRef, ...]] = {}
         for trial_id, own in jobs.items():
             found, paid = [], set[str]()
             for job in own:
-                record = store.completion(job.key)
+                record = records[job.key]
                 if record is not None:
                     # A run behind two signals is paid once.
                     prices = {run: self._price(run) for run in job.runs if run not in paid}

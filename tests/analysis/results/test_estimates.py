@@ -23,8 +23,9 @@ def write_sweep(folder, **state):
         write_result(folder, spec, 0.8)
     resources = {"workers_per_trial": 2, "cpus_per_worker": 3}
     (folder / "resolved.yaml").write_text(dump_yaml(validate_config({"resources": resources})))
-    ScoreStore(folder / "store").finish("ab", 0, 0)
-    (folder / "store" / "ab" / "complete.json").write_text('{"seconds": 24.0}')
+    ScoreStore(folder / "store").begin("ab", {"scorer": "test"})
+    record = {"num_blocks": 0, "num_rows": 0, "seconds": 24.0}
+    (folder / "store" / "ab" / "complete.json").write_text(json.dumps(record))
     document = {
         "trial_ids": [spec["trial_id"] for spec in specs],
         "done_before": [],
