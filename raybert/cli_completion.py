@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from raybert.errors import RaybertError
+from raybert.plain import printable
 
 _SWEEP_FILES = (".yaml", ".yml")
 _MOST_CHOICES = 200
@@ -82,6 +83,8 @@ def _paths(incomplete: str, is_wanted: Any) -> Iterator[Choice]:
         return
     prefix = f"{head}/" if head or incomplete.startswith("/") else ""
     for path in sorted(folder.iterdir()):
+        if path.name != printable(path.name):  # a shell would write it as it is
+            continue
         if not path.name.startswith(tail) or (path.name.startswith(".") and not tail.startswith(".")):
             continue
         if path.is_dir():
@@ -115,4 +118,5 @@ def _describe(trial: dict[str, Any]) -> str:
 
 
 def _beginning(incomplete: str, choices: dict[str, str]) -> list[Choice]:
-    return [(word, text) for word, text in choices.items() if word.startswith(incomplete)][:_MOST_CHOICES]
+    found = [(word, printable(text)) for word, text in choices.items() if word.startswith(incomplete)]
+    return [(word, text) for word, text in found if word == printable(word)][:_MOST_CHOICES]

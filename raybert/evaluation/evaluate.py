@@ -24,6 +24,7 @@ from raybert.evaluation.targets import (
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.files import write_frame, write_json
 from raybert.models.description import DataColumns, read_description
+from raybert.plain import printable_lines
 
 _TEXT_KEYS = ("text", "text_pair")
 
@@ -69,7 +70,8 @@ class ModelEvaluation(Evaluation):
 
     def __str__(self) -> str:
         tables = [self.overall.to_string(), self.per_class.to_string(index=False), self.confusion.to_string()]
-        return "\n".join([f"{self.target.model}: {', '.join(self._facts())}", *tables, *self.notes])
+        lines = [f"{self.target.model}: {', '.join(self._facts())}", *tables, *self.notes]
+        return printable_lines("\n".join(lines))
 
     def _repr_html_(self) -> str:
         """Show metrics, classes and confusions in a notebook."""

@@ -14,6 +14,7 @@ import pandas as pd
 from raybert.config import RaybertConfig
 from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
+from raybert.plain import printable_lines
 from raybert.sweeping.estimate.describe import describe_estimate
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
@@ -102,7 +103,8 @@ class PlannedSweep:
 
     def __str__(self) -> str:
         tables = [table.to_string(index=False) for table in self._tables()]
-        return "\n".join([f"{self.config.name}: {len(self.trials)} trials", *tables, *self._shown_lines()])
+        lines = [f"{self.config.name}: {len(self.trials)} trials", *tables, *self._shown_lines()]
+        return printable_lines("\n".join(lines))
 
     def _repr_html_(self) -> str:
         """Show trials, search, data and estimate in a notebook."""

@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 import pty
+import re
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -17,6 +19,7 @@ from raybert import commands
 from raybert.config import dump_yaml, importing, load_config, load_stored_config
 from raybert.errors import ConfigError, ModelError, SweepError, UntrustedCode
 from raybert.models.encoder import resolve_encoder
+from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.spec_file import code_named_by, read_spec
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
@@ -337,3 +340,29 @@ def test_names_are_refused_where_nothing_may_be_imported(trap):
     with importing("nothing"), pytest.raises(ConfigError, match="named by results, which are only read"):
         import_attribute(trap.reference, "x")
     assert not trap.has_run
+
+
+@pytest.mark.fault("git repository that starts programs")
+@pytest.mark.parametrize("how", ["core.fsmonitor", "filter.evil.clean"])
+def test_a_repository_around_results_starts_nothing(how, tmp_path, monkeypatch, fault):
+    script = tmp_path / "evil.sh"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path / 'mark'}\ncat\n")
+    script.chmod(0o755)
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for command in (
+        ("init", "-q"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"),
+        ("config", how, str(script)),
+    ):
+        subprocess.run(["git", *command], check=True)
+    (folder / ".gitattributes").write_text("* filter=evil\n")
+    (folder / "file").write_text("x")
+    subprocess.run(["git", "-c", "filter.evil.clean=cat", "-c", "core.fsmonitor=false", "add", "."], check=True)
+    (folder / "file").write_text("y")
+    with fault.once():
+        assert re.fullmatch("[0-9a-f]{12}", str(describe_run(None)["git"]))
+        assert not (tmp_path / "mark").exists()
+    subprocess.run(["git", "status"], check=True, capture_output=True)
+    assert (tmp_path / "mark").exists()  # it would have

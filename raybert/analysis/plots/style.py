@@ -182,6 +182,7 @@ def make_plain(figure: Figure) -> None:
     for label in figure.findobj(Text):
         if isinstance(label, Text) and id(label) not in powers:
             label.set_parse_math(False)
+            label.set_usetex(False)  # which a matplotlibrc of the working folder may have set
             label.set_text(printable_lines(label.get_text()))
 
 

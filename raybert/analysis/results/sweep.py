@@ -27,6 +27,7 @@ from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.files import reading_back
 from raybert.lazy import warn_of_old_name
+from raybert.plain import printable_lines
 from raybert.sweeping.folder.best import best_trials
 from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
 from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
@@ -297,7 +298,7 @@ class Sweep:
 
     def __str__(self) -> str:
         lines = [f"{self.name} ({self.folder}): {self._progress()}", str(self.comparison()), *self._lines()]
-        return "\n".join(lines)
+        return printable_lines("\n".join(lines))
 
     def _repr_pretty_(self, printer: Any, is_cycle: bool) -> None:
         """Show the comparison in IPython's terminal, too."""

@@ -13,6 +13,7 @@ from typing import Any
 from raybert.durable import current_folder
 from raybert.errors import SweepError
 from raybert.files import is_whole_parquet, of_types, read_json, read_json_lines
+from raybert.plain import printable
 from raybert.sweeping.driver.control import is_alive
 from raybert.sweeping.driver.progress import clock
 from raybert.sweeping.folder.failures import FailureGroup, group_failures
@@ -120,7 +121,7 @@ class SweepStatus:
         return {**dataclasses.asdict(self), "folder": str(self.folder), "errors": errors}
 
     def __str__(self) -> str:
-        return "\n".join(status_lines(self))
+        return "\n".join(map(printable, status_lines(self)))
 
 
 def read_status(path: Path) -> SweepStatus:

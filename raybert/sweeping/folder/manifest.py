@@ -29,6 +29,10 @@ _PACKAGES = (
 )
 
 
+_PROGRAMS = r"^(filter\..*\.(clean|process)|core\.fsmonitor|extensions\..*)$"
+"""Keys of a repository's own configuration by which looking at its files starts programs, or reads further ones."""
+
+
 def describe_run(cluster: Cluster | None) -> dict[str, Any]:
     """Return versions, revision and hardware as JSON; None: without a cluster, in this process."""
     size = {} if cluster is None else {"cpus": cluster.cpus, "gpus": cluster.gpus, "nodes": len(cluster.nodes)}
@@ -60,15 +64,19 @@ def _version(name: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """Return the commit of the folder that the command was given in, with `+` for uncommitted changes."""
+    """Return the commit of the folder that the command was given in, with `+` for uncommitted changes.
+
+    A repository that somebody else has packed may have git run programs of his choice. Whether files have changed is
+    then not asked, for which git would start them.
+    """
+    dirty = [] if _git("config", "--local", "--includes", "--get-regexp", _PROGRAMS) else ["--dirty=+"]
+    return _git("-c", "core.fsmonitor=false", "describe", "--always", "--abbrev=12", *dirty)
+
+
+def _git(*arguments: str) -> str | None:
     try:
         result = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=Path.cwd(),
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
+            ["git", *arguments], cwd=Path.cwd(), capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
