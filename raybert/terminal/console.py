@@ -16,6 +16,7 @@ from rich.style import StyleType
 from rich.text import Text
 
 from raybert.plain import hide, printable
+from raybert.polling import repeating
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
@@ -63,6 +64,8 @@ def text(line: str, style: StyleType = "") -> Text:
 
 _INDENT = "    "
 
+_SECONDS_BETWEEN_DRAWINGS = 0.25
+
 
 def live_or_plain(
     live: Callable[[rich.console.Console], AbstractContextManager[Any]], plain: Callable[[rich.console.Console], Any]
@@ -74,6 +77,19 @@ def live_or_plain(
     console = Console()
     is_drawn = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
     return live(console) if is_drawn else contextlib.nullcontext(plain(console))
+
+
+def redrawn(draw: Callable[[], None], note: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Draw a live view again and again, for the length of a `with` block; what goes wrong is noted once.
+
+    rich has a thread for that as well, which ends, with its traceback in the middle of the view, at the first error.
+    """
+
+    def redraw() -> bool:
+        draw()
+        return False
+
+    return repeating(redraw, _SECONDS_BETWEEN_DRAWINGS, "drawing progress", note)
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from raybert.sweeping.driver.events import Event, EventProgress, describe_row
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.terminal.console import live_or_plain, say_lines
+from raybert.terminal.console import live_or_plain, redrawn, say_lines
 from raybert.terminal.console import text as shown
 
 
@@ -60,16 +60,18 @@ class RunBar(Progress):
             console=console,
             transient=True,
             expand=True,
-            refresh_per_second=4,
+            auto_refresh=False,
         )
+        self._stack = contextlib.ExitStack()
         self._tasks: dict[str, bars.TaskID] = {}
 
     def __enter__(self) -> RunBar:
-        self._bar.start()
+        self._stack.enter_context(self._bar)
+        self._stack.enter_context(redrawn(self._bar.refresh, self.note))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._stack.close()
 
     def follow(self, tally: Tally) -> None:
         """Show its estimate."""

@@ -14,7 +14,7 @@ from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.terminal.console import live_or_plain, say_lines
+from raybert.terminal.console import live_or_plain, redrawn, say_lines
 from raybert.terminal.console import text as shown
 from raybert.terminal.table import FittingTable
 
@@ -65,17 +65,19 @@ class LiveProgress(Progress):
         self._scoring = ""
         self._tallies: Mapping[str, SearchCounts] = {}
         self._is_over = False
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live = Live(console=console, get_renderable=self._render, auto_refresh=False, transient=True)
         self._console = console
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> LiveProgress:
-        self._live.start()
+        self._stack.enter_context(self._live)
+        # It is drawn once more as it stops, in full length, and what has left the screen cannot be taken away.
+        self._stack.callback(setattr, self, "_is_over", True)
+        self._stack.enter_context(redrawn(self._live.refresh, self.note))
         return self
 
     def __exit__(self, *_: object) -> None:
-        # It is drawn once more as it stops, in full length, and what has left the screen cannot be taken away.
-        self._is_over = True
-        self._live.stop()
+        self._stack.close()
 
     def follow(self, tally: Tally) -> None:
         self._tally = tally

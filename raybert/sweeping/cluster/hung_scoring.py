@@ -13,10 +13,11 @@ from raybert.config.schema import LimitsConfig
 from raybert.durable import make_folder, remove_unless_held, scratch_folder
 from raybert.errors import ScoringError
 from raybert.files import write_text
-from raybert.polling import repeating
+from raybert.polling import Guard, repeating
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.cluster.hang_detector import Hang, HangDetector
 from raybert.sweeping.folder.heartbeat import Heart, stack_on_request
+from raybert.sweeping.folder.signs import Sign, sign_of
 from raybert.training.pulse import heard_by
 
 _LAST_END = "ended"
@@ -68,7 +69,7 @@ def hung_blocks_ended(store: ScoreStore, limits: LimitsConfig, note: Callable[[s
         remove_unless_held(stale)
     with scratch_folder(store.folder, ".watch-") as folder:
         hung = _HungBlocks(folder, HangDetector(limits.stall_seconds, None), limits.retries, note)
-        with repeating(hung.look, hung.detector.seconds_between_looks, "raybert-hung-scoring"):
+        with repeating(hung.look, hung.detector.seconds_between_looks, "looking after scoring", note):
             yield BlockSigns(hung.folder)
 
 
@@ -79,6 +80,9 @@ class _HungBlocks:
     retries: int
     note: Callable[[str], None]
     num_ended: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard("giving a block up", self.note, OSError)
 
     def look(self) -> bool:
         """Look once; return that it is not the last time."""
@@ -100,10 +104,10 @@ class _HungBlocks:
             count = self.num_ended[hang.key]
             if count > self.retries:
                 attempts = f"{count} attempt{'s' if count > 1 else ''}"
-                write_text(hang.folder / "given-up.txt", f"{hang.message}; {attempts}")
+                text = f"{hang.message}; {attempts}"
+                self.guard(lambda: write_text(hang.folder / "given-up.txt", text), None)
             self.note(f"scoring block {hang.key}: {hang.message}; its process is ended")
         hang.end()
 
-    def _last_end(self) -> int:
-        path = self.folder / _LAST_END
-        return path.stat().st_mtime_ns if path.exists() else 0
+    def _last_end(self) -> Sign | None:
+        return sign_of(self.folder / _LAST_END)

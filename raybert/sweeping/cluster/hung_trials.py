@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raybert.polling import Throttle
+from raybert.polling import Guard, Throttle
 from raybert.sweeping.cluster.hang_detector import Hang, HangDetector
 from raybert.sweeping.cluster.stateless import Stateless
 from raybert.sweeping.driver.progress import Progress
@@ -38,11 +38,14 @@ class HungTrialsCallback(Stateless, tune.Callback):
         self._folder, self._progress, self._demand, self._identify = folder, progress, demand, identify
         self._detector = HangDetector(stall_seconds, folder.attempt)
         self._looks = Throttle(self._detector.seconds_between_looks)
+        self._guard = Guard("looking after trials", progress.note, OSError)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._looks.is_due():
             running = dict(self._identify(trial) for trial in trials if trial.status == "RUNNING")
-            self.look(running, sum(trial.status == "PENDING" for trial in trials))
+            num_waiting = sum(trial.status == "PENDING" for trial in trials)
+            # Raised in the middle of Tune's loop, it would end all trials.
+            self._guard(lambda: self.look(running, num_waiting), None)
 
     def look(self, running: Mapping[str, str], num_waiting: int) -> None:
         """End the processes of trials that hang, and say so if nothing at all is placed.
@@ -62,7 +65,8 @@ class HungTrialsCallback(Stateless, tune.Callback):
 
     def _end(self, hang: Hang, name: str) -> None:
         if hang.has_begun:
-            write_stall(hang.folder, hang.message, hang.stack)
+            # Where that cannot be written, the process is ended all the same.
+            self._guard(lambda: write_stall(hang.folder, hang.message, hang.stack), None)
             self._progress.note(f"{name}: {hang.message}; its process is ended")
         else:
             seconds = hang.silent_seconds

@@ -4,7 +4,7 @@
 2. It is pending until its folder has `result.json`, `error.txt` or `pruned.json` (`folder/trial_folder.py`).
 3. Ray Tune gives it a warm actor (`cluster/tune_run.py`); `raybert train` and `reproduce` run it in their own process.
 4. `run_trial` (`run.py`) waits until it is the folder's only writer, and until the process of an earlier owner is gone
-   (`folder/ownership.py`). If it began before, it says why in `restarts.jsonl` (`folder/restarts.py`).
+   (`folder/fence.py`). If it began before, it says why in `restarts.jsonl` (`folder/restarts.py`).
 5. From then on it sends heartbeats and looks whether to stop (`surroundings.py`, `folder/heartbeat.py`).
 6. It reads its signals, chooses, trains on from `checkpoint/last` if that is there, and evaluates; with several workers
    inside Ray Train (`training/ddp.py`). What it chose in every pass is recorded (`records.py`).

@@ -33,9 +33,9 @@ from raybert.selection.pool import Pool, Selection
 from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.folder.failure_kinds import classify
+from raybert.sweeping.folder.fence import Superseded
 from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.ownership import Superseded
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
@@ -50,7 +50,7 @@ from raybert.sweeping.trial.records import (
     join_rounds,
     selection_frame,
 )
-from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings
+from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings, trial_log
 from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
 from raybert.training.memory.allocator import keep_memory, return_memory
@@ -373,7 +373,7 @@ def _load_signal(store: ScoreStore, key: str) -> dict[str, np.ndarray]:
 @contextmanager
 def _trial_log(path: Path) -> Iterator[logging.Logger]:
     """Log to the trial's own file; the handler is gone afterwards, so that a reused process does not leak it."""
-    log = logging.getLogger(f"raybert.trial.{path.parent.name}")
+    log = trial_log(path.parent)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)

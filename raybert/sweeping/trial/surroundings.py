@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from raybert.polling import Throttle
+from raybert.polling import Guard, Throttle
+from raybert.sweeping.folder.fence import Fence, Superseded, sole_writer
 from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
-from raybert.sweeping.folder.ownership import Fence, Superseded, sole_writer
 from raybert.sweeping.folder.restarts import note_restart
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.training.pulse import heard_by
@@ -60,6 +61,11 @@ class TrialSurroundings:
     looks: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_LOOKS))
     answer: bool = False
     forwarded: set[int] = field(default_factory=set)
+    guard: Guard = field(init=False)
+    """A file server that is away for a moment does not fail a trial that only looks at it."""
+
+    def __post_init__(self) -> None:
+        self.guard = Guard("looking at requests", trial_log(self.folder.path).warning, OSError)
 
     @property
     def checkpoint_folder(self) -> Path:
@@ -68,7 +74,7 @@ class TrialSurroundings:
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Append the row to the trial's file, then tell the driver."""
-        self.fence.check()
+        self.guard(self.fence.check, None)
         self.folder.append_row(row)
         self.report_row(row)
 
@@ -79,10 +85,12 @@ class TrialSurroundings:
             Superseded: the sweep has a newer owner; nothing more must be written.
         """
         if self.looks.is_due():
-            self.fence.check()
-            stops = self.stop_request.exists() or self.folder.is_asked_to_stop()
-            self.answer = stops or self.is_out_of_time()
+            self.answer = self.guard(self._look, self.answer)
         return self.answer
+
+    def _look(self) -> bool:
+        self.fence.check()
+        return self.stop_request.exists() or self.folder.is_asked_to_stop() or self.is_out_of_time()
 
     def stepped(self, step: int) -> None:
         """Send a heartbeat, and tell whoever follows the trial step by step in this process."""
@@ -148,10 +156,20 @@ class TrialSurroundings:
                 self.report_row(row)
 
     def written_rows(self) -> list[dict[str, Any]]:
-        """Return the rows that are in the trial's file."""
-        return self.folder.rows()
+        """Return the rows that are in the trial's file; none, where it cannot be read now."""
+        return self.guard(self.folder.rows, [])
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what belongs to this process: a worker has its own heart, and no line to the driver."""
         own = {"report_row": no_report, "report_step": None, "heart": None, "looks": Throttle(SECONDS_BETWEEN_LOOKS)}
-        return {**vars(self), **own}
+        return {**vars(self), **own, "guard": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Have what belongs to this process."""
+        vars(self).update(state)
+        self.__post_init__()
+
+
+def trial_log(folder: Path) -> logging.Logger:
+    """Return what a trial logs to: `log.txt` of its folder, while it runs in this process."""
+    return logging.getLogger(f"raybert.trial.{folder.name}")

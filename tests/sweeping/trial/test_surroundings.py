@@ -1,6 +1,7 @@
 """What a trial shows of itself while it runs, and when it stops: by signals of real processes where they matter."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -14,17 +15,19 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.sweeping.folder import heartbeat
+from raybert.sweeping.folder.fence import Superseded
 from raybert.sweeping.folder.heartbeat import (
     STACK_SIGNAL,
     Heart,
-    last_beat_ns,
+    last_beat,
     read_beat,
     send_signal,
     stack_on_request,
 )
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.ownership import Superseded, own
+from raybert.sweeping.folder.ownership import own
 from raybert.sweeping.folder.restarts import read_restarts
+from raybert.sweeping.folder.signs import identity_of
 from raybert.sweeping.trial.run import run_trial
 from raybert.sweeping.trial.surroundings import TrialSurroundings
 from raybert.training.pulse import pulse
@@ -84,10 +87,8 @@ def test_the_time_of_all_attempts_counts(tmp_path):
 
 def test_a_signal_reaches_only_the_process_that_wrote_the_beat():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    import psutil
-
-    beat = {"pid": child.pid, "process_started": psutil.Process(child.pid).create_time()}
-    assert not send_signal({**beat, "process_started": beat["process_started"] - 100}, 9), "the number of a dead one"
+    beat = {"pid": child.pid, "process": identity_of(child.pid)}
+    assert not send_signal({**beat, "process": beat["process"] + "0"}, 9), "the number of a dead one"
     assert not send_signal({}, 9)
     assert child.poll() is None
     assert send_signal(beat, 9)
@@ -175,6 +176,45 @@ def test_a_process_that_outlives_its_sweep_lets_go_and_the_next_one_goes_on_exac
     ]
 
 
+@pytest.mark.fault("file server away for a moment")
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ETIMEDOUT])
+def test_a_file_server_that_is_away_for_a_moment_fails_no_trial(surroundings, tmp_path, monkeypatch, caplog, number):
+    read, failed = Path.read_text, []
+
+    def away(path, **options):
+        if path.name == "attempt" and len(failed) < 3:
+            failed.append(1)
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path, **options)
+
+    with surroundings.alive():
+        monkeypatch.setattr(Path, "read_text", away)
+        for is_asked in (False, False, True):
+            surroundings.looks.last = -math.inf
+            assert not surroundings.should_stop()
+            if is_asked:
+                surroundings.stop_request.touch()
+        surroundings.report({"evaluation": 1})
+        surroundings.looks.last = -math.inf
+        assert surroundings.should_stop()
+    assert surroundings.folder.rows() == [{"evaluation": 1}]
+    assert len([record for record in caplog.records if os.strerror(number) in record.message]) == 1
+
+
+@pytest.mark.fault("disk full at a heartbeat")
+def test_a_heartbeat_that_finds_no_room_is_seen_all_the_same(surroundings, monkeypatch):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    path = surroundings.folder.path
+    with surroundings.alive():
+        os.utime(path / "heartbeat.json", (1, 1))
+        before = last_beat(path)
+        monkeypatch.setattr(heartbeat, "replace_json", full)
+        surroundings.heart.beat(7, force=True)
+        assert last_beat(path) != before
+
+
 def test_surroundings_travel_without_what_belongs_to_this_process(surroundings):
     with surroundings.alive():
         away = pickle.loads(pickle.dumps(surroundings)).at_rank(0, 2)
@@ -205,12 +245,12 @@ def test_a_trial_that_has_used_up_its_time_fails_and_a_larger_limit_continues_it
 
 def test_between_two_beats_a_step_writes_nothing(surroundings):
     with surroundings.alive():
-        beats, written = surroundings.heart.beats, last_beat_ns(surroundings.folder.path)
+        beats, written = surroundings.heart.beats, last_beat(surroundings.folder.path)
         beats.now = lambda: beats.last + heartbeat.SECONDS_BETWEEN_BEATS / 2
         for step in range(100):
             surroundings.stepped(step)
             pulse()
-        assert last_beat_ns(surroundings.folder.path) == written
+        assert last_beat(surroundings.folder.path) == written
         beats.now = lambda: beats.last + heartbeat.SECONDS_BETWEEN_BEATS
         surroundings.stepped(100)
-        assert last_beat_ns(surroundings.folder.path) > written
+        assert last_beat(surroundings.folder.path) != written
