@@ -20,12 +20,12 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
 from raybert.durable import atomic_folder, make_folder, remove_leftovers
 from raybert.files import is_as_digested, kept_if_possible, write_digests
+from raybert.locks import locked
 from raybert.models.quiet import quiet_transformers
 from raybert.models.wordpiece import wordpiece_vocabulary
 
@@ -73,7 +73,7 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
 
 def _make(ordered_texts: list[str], folder: Path) -> None:
     make_folder(folder.parent)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with locked(folder.with_name(f".{folder.name}.lock")):
         if not is_as_digested(folder):  # another process has not made it meanwhile
             remove_leftovers(folder.parent)
             (folder / _MARK).unlink(missing_ok=True)  # torn, or of a version that kept no digests

@@ -17,7 +17,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybert import version
-from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, last_beat_ns, read_beat, read_stack, send_signal
+from raybert.sweeping.folder.heartbeat import STACK_SIGNAL, last_beat, read_beat, read_stack, send_signal
+from raybert.sweeping.folder.signs import Sign
 
 SECONDS_FOR_STACK = 2.0
 """After these a process that was asked has written its stack, if it can: it takes milliseconds on an idle machine."""
@@ -66,8 +67,8 @@ class Hang:
 
 @dataclass
 class _Silence:
-    beat: int
-    """Time of the last heartbeat by the file system's clock: only that it changes matters."""
+    beat: Sign | None
+    """Only that it changes matters."""
     since: float
     asked_at: float | None = None
     was_ended: bool = False
@@ -77,22 +78,35 @@ class _Silence:
 class HangDetector:
     """Finds processes that hang, by their heartbeats; asks each for its stack before it is named.
 
+    Only time counts in which it looks: a machine that was suspended has not been watched, and what runs on it has not
+    hung. So of the time between two looks no more counts than half of a stall.
+
     Attributes:
         stall_seconds: without a heartbeat; None: nothing is ever found.
         attempt: owner of the sweep that started the processes; what others wrote is no heartbeat of theirs.
-        now: the clock.
+        clock: of this machine, which nobody sets.
     """
 
     stall_seconds: float | None
     attempt: int | None
-    now: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.monotonic
     silences: dict[str, _Silence] = field(default_factory=dict)
     idle: _Silence | None = None
+    _read_at: float | None = None
+    _watched: float = 0.0
 
     @property
     def seconds_between_looks(self) -> float:
         """How often to look: a quarter of a stall at least."""
         return min(_MOST_SECONDS_BETWEEN_LOOKS, (self.stall_seconds or math.inf) / 4)
+
+    def now(self) -> float:
+        """Return how many seconds have been watched."""
+        time_now = self.clock()
+        passed = time_now - (time_now if self._read_at is None else self._read_at)
+        self._read_at = time_now
+        self._watched += min(passed, (self.stall_seconds or math.inf) / 2)
+        return self._watched
 
     def look(self, working: Mapping[str, Path]) -> Iterator[Hang]:
         """Yield every process that hangs; again after another stall where none has taken its place. Quick.
@@ -102,14 +116,14 @@ class HangDetector:
         """
         self.silences = {key: silence for key, silence in self.silences.items() if key in working}
         for key, folder in working.items():
-            silence = self._silence(self.silences.get(key), last_beat_ns(folder))
+            silence = self._silence(self.silences.get(key), last_beat(folder))
             self.silences[key] = silence
             hang = self._find(key, folder, silence) if self._is_stall(silence) else None
             if hang is not None:
                 self.silences[key] = _Silence(silence.beat, self.now(), was_ended=bool(hang.beat))
                 yield hang
 
-    def idle_seconds(self, is_busy: bool, sign: int = 0) -> float | None:
+    def idle_seconds(self, is_busy: bool, sign: Sign | None = None) -> float | None:
         """Return for how long nothing has been worked at, every time that a stall is full; else None.
 
         Args:
@@ -122,7 +136,7 @@ class HangDetector:
         seconds, self.idle = self.now() - self.idle.since, None
         return seconds
 
-    def _silence(self, before: _Silence | None, beat: int) -> _Silence:
+    def _silence(self, before: _Silence | None, beat: Sign | None) -> _Silence:
         return before if before is not None and before.beat == beat else _Silence(beat, self.now())
 
     def _is_stall(self, silence: _Silence) -> bool:

@@ -14,8 +14,9 @@ from raybert.links import refuse_links
 from raybert.sweeping.driver.control import Interruption, interruptible
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.state_file import RecordedProgress
+from raybert.sweeping.folder.fence import is_gone
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.ownership import is_gone, own
+from raybert.sweeping.folder.ownership import own
 from raybert.sweeping.folder.whose import check_results_folder
 
 _GONE = "{}: the results folder was deleted or moved away while a process worked in it; nothing more is written"

@@ -14,6 +14,7 @@ from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
 from raybert.sweeping.driver.time_left import Forecast
 from raybert.sweeping.folder.heartbeat import read_beat
+from raybert.sweeping.folder.signs import Watch
 
 if TYPE_CHECKING:
     from raybert.sweeping.plan.specs import RunSpec
@@ -39,9 +40,11 @@ class RecordedProgress(Progress):
     attempt: int | None = None
     tally: Tally = field(default_factory=Tally)
     current_phase: str = "begin"
-    since: float = field(default_factory=time.time)
+    since: float = field(default_factory=time.monotonic)
     writes: Throttle = field(default_factory=lambda: Throttle(_SECONDS_BETWEEN_WRITES))
     is_behind: bool = False
+    watches: dict[str, Watch] = field(default_factory=dict)
+    """Trials at work -> their heartbeats, as seen from here."""
 
     def __post_init__(self) -> None:
         self.inner.follow(self.tally)
@@ -68,7 +71,7 @@ class RecordedProgress(Progress):
 
     def enter(self, phase: str) -> None:
         """Record a phase that is not worth a word on the terminal."""
-        self.current_phase, self.since = phase, time.time()
+        self.current_phase, self.since = phase, time.monotonic()
         self._write(force=True)
 
     @contextlib.contextmanager
@@ -118,12 +121,15 @@ class RecordedProgress(Progress):
             self.catch_up()
             return False
 
-        with repeating(look, _SECONDS_BETWEEN_WRITES, "raybert-state"):
+        with repeating(look, _SECONDS_BETWEEN_WRITES, "following the trials", self.note):
             yield
 
     def catch_up(self) -> None:
         """Look how far running trials are, and write what has not been written; called from a thread."""
-        for trial_id in self.tally.running:
+        running = self.tally.running
+        self.watches = {trial_id: self.watches.get(trial_id) or self._watch(trial_id) for trial_id in running}
+        for trial_id in running:
+            self.watches[trial_id].look()
             beat = self._beat(trial_id)
             if beat.get("attempt") == self.attempt:
                 self.tally.stepped(trial_id, int(beat.get("step") or 0))
@@ -133,6 +139,14 @@ class RecordedProgress(Progress):
     def _beat(self, trial_id: str) -> dict[str, Any]:
         return read_beat(self.path.parent / "trials" / trial_id)
 
+    def _watch(self, trial_id: str) -> Watch:
+        return Watch(self.path.parent / "trials" / trial_id / "heartbeat.json")
+
+    def _silent_seconds(self) -> dict[str, float]:
+        """Return for how long no heartbeat has come from each trial at work, as seen from here."""
+        now = time.monotonic()
+        return {trial_id: round(now - watch.since, 1) for trial_id, watch in self.watches.items()}
+
     def _write(self, *, force: bool = False) -> None:
         with self.tally.lock:  # events come from the driver, `catch_up` from a thread
             self.is_behind = not self.writes.is_due(force=force)
@@ -140,9 +154,9 @@ class RecordedProgress(Progress):
                 return
             state = {
                 "phase": self.current_phase,
-                "since": self.since,
-                "written": time.time(),
+                "phase_seconds": time.monotonic() - self.since,
                 "running": self.tally.running,
+                "silent_seconds": self._silent_seconds(),
                 "remaining_seconds": self.tally.remaining_seconds(),
                 "is_paused": self.tally.left.is_paused,
             }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from raybert.durable import current_folder
 from raybert.errors import SweepError
 from raybert.files import is_whole_parquet, of_types, read_json, read_json_lines
 from raybert.plain import printable
-from raybert.sweeping.driver.control import is_alive
 from raybert.sweeping.driver.progress import clock
 from raybert.sweeping.folder.failures import FailureGroup, group_failures
 from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.ownership import beat_age_seconds, current_attempt, read_owner
+from raybert.sweeping.folder.owner import current_attempt, is_alive, read_owner
 from raybert.sweeping.folder.restarts import read_restarts
+from raybert.sweeping.folder.signs import age_seconds
 from raybert.sweeping.folder.trial_folder import damaged_model_files
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
@@ -32,9 +31,12 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "phase": str,
     "running": list,
     "is_paused": bool,
-    **dict.fromkeys(("since", "written", "remaining_seconds"), (int, float)),
+    "silent_seconds": dict,
+    **dict.fromkeys(("phase_seconds", "remaining_seconds"), (int, float)),
 }
 """Of what `state.json` says, for one that is damaged."""
+_MOST_SECONDS_BEHIND = 10.0
+"""How old `state.json` of a driver at work can be: it writes every five seconds. A clock that was set says more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class SweepStatus:
         left_by: who ran it and ended without leaving, if so.
         owner_silent_seconds: since the owner's last heartbeat.
         phase: what it is doing, or how it ended.
-        phase_seconds: for how long.
+        phase_seconds: for how long; None: it is over.
         remaining_seconds: estimate of the phase, if there is one.
         strategies: label -> number of trials by state.
         running: trials at work.
@@ -147,17 +149,19 @@ def read_status(path: Path) -> SweepStatus:
     for trial in trials:
         label = "proxy" if trial.get("role") == "proxy" else str(trial["strategy"])
         counts.setdefault(label, Counter())[states[str(trial["trial_id"])]] += 1
-    since = state.get("since")
+    behind = min(age_seconds(path / "state.json") or 0.0, _MOST_SECONDS_BEHIND)
     return SweepStatus(
         folder=path,
         owner=(str(owner) if owner else "a process that owner.json does not name") if alive else None,
         left_by=str(owner) if owner and not alive else None,
-        owner_silent_seconds=beat_age_seconds(path),
+        owner_silent_seconds=age_seconds(path / "owner.json"),
         phase=_phase(state, alive=alive),
-        phase_seconds=time.time() - float(since) if since else None,
-        remaining_seconds=_remaining(state) if alive else None,
+        phase_seconds=float(state.get("phase_seconds") or 0.0) + behind if alive else None,
+        remaining_seconds=_remaining(state, behind) if alive else None,
         strategies={label: dict(counter) for label, counter in counts.items()},
-        running=tuple(_running(folder, [*trials, *others], states | outside)),
+        running=tuple(
+            _running(folder, [*trials, *others], states | outside, state.get("silent_seconds") or {}, behind)
+        ),
         restarted=tuple(_restarted(folder, [*trials, *others], states | outside)),
         errors=group_failures(folder.failed([*trials, *others])),
         search=_search(path, plan or {}),
@@ -214,23 +218,30 @@ def _phase(state: dict[str, Any], *, alive: bool) -> str:
     return phase if alive or phase in _STATES_AT_REST else f"ended in the middle of: {phase}"
 
 
-def _remaining(state: dict[str, Any]) -> float | None:
+def _remaining(state: dict[str, Any], behind: float) -> float | None:
     """Return what is left of the estimate; while the sweep waits, no time passes."""
     remaining = state.get("remaining_seconds")
-    if remaining is None or state.get("written") is None:
+    if remaining is None:
         return None
-    passed = 0.0 if state.get("is_paused") else time.time() - float(state["written"])
-    return max(0.0, float(remaining) - passed)
+    return max(0.0, float(remaining) - (0.0 if state.get("is_paused") else behind))
 
 
-def _running(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str, str]) -> Iterator[RunningTrial]:
+def _running(
+    folder: SweepFolder,
+    trials: list[dict[str, Any]],
+    states: dict[str, str],
+    silences: dict[str, float],
+    behind: float,
+) -> Iterator[RunningTrial]:
     for trial in trials:
         trial_id = str(trial["trial_id"])
         if states[trial_id] != "running":
             continue
         path = folder.trial(trial_id).path
-        beat, beat_file = read_beat(path), path / "heartbeat.json"
-        silent = max(0.0, time.time() - beat_file.stat().st_mtime) if beat else None
+        beat, silent = read_beat(path), None
+        if beat:  # the driver counts silences by a clock that nobody sets
+            seen = silences.get(trial_id)
+            silent = age_seconds(path / "heartbeat.json") if seen is None else seen + behind
         step, total = int(beat.get("step") or 0), int(trial.get("total_steps") or 0)
         restarts = _restarts_of(path)
         yield RunningTrial(

@@ -13,19 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from raybert.files import of_types, read_json, replace_json, write_json
 from raybert.polling import Throttle
+from raybert.sweeping.folder.signs import Sign, identity_of, send_signal_to, sign_of
 
 SECONDS_BETWEEN_BEATS = 1.0
 """`raybert status` and the detector of hangs look no more often, and a step may take a millisecond."""
-_SECONDS_OF_DOUBT = 1.0
-"""How far two readings of when a process began may differ: psutil adds the boot time, which drifts with the clock."""
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("pid", "step", "total_steps", "attempt"), int),
-    **dict.fromkeys(("seconds", "started", "process_started"), (int, float)),
-    **dict.fromkeys(("host", "node_id"), str),
+    **dict.fromkeys(("seconds", "started"), (int, float)),
+    **dict.fromkeys(("process", "host", "node_id"), str),
     "ended": bool,
 }
 """Of what a beat says, for whoever reads one that is damaged."""
@@ -58,15 +55,14 @@ class Heart:
     def begin(cls, folder: Path, attempt: int | None, total_steps: int) -> Heart:
         """Return the heart of this process, which goes on counting where an earlier attempt stopped."""
         before = read_beat(folder)
-        process = psutil.Process()
         heart = cls(folder, attempt, total_steps, float(before.get("seconds") or 0.0), int(before.get("step") or 0))
         heart.identity = {
-            "pid": process.pid,
-            "process_started": process.create_time(),
+            "pid": os.getpid(),
+            "process": identity_of(os.getpid()),
             "host": os.uname().nodename,
             "node_id": _node_id(),
             "attempt": attempt,
-            "started": time.time(),
+            "started": time.time(),  # for people; nothing is counted from it
         }
         heart.beat(force=True)
         return heart
@@ -84,12 +80,19 @@ class Heart:
 
     def end(self) -> None:
         """Say that the process has left the trial; a worker of it may have counted further steps."""
-        self._write({"step": max(self.step, int(read_beat(self.folder).get("step") or 0)), "ended": True})
+        known = 0
+        with contextlib.suppress(OSError):  # what ended the trial is to be told, not this
+            known = int(read_beat(self.folder).get("step") or 0)
+        self._write({"step": max(self.step, known), "ended": True})
 
     def _write(self, state: dict[str, Any]) -> None:
         record = {**self.identity, "total_steps": self.total_steps, "seconds": round(self.seconds, 3), **state}
-        with contextlib.suppress(OSError):  # a full disk fails what matters, not this
-            replace_json(self.folder / "heartbeat.json", record)
+        path = self.folder / "heartbeat.json"
+        try:
+            replace_json(path, record)
+        except OSError:  # a full disk fails what matters, not this; and to touch a file takes no room
+            with contextlib.suppress(OSError):
+                os.utime(path)
 
 
 def read_beat(folder: Path) -> dict[str, Any]:
@@ -97,12 +100,9 @@ def read_beat(folder: Path) -> dict[str, Any]:
     return of_types(read_json(folder / "heartbeat.json") or {}, _TYPES)
 
 
-def last_beat_ns(folder: Path) -> int:
-    """Return when the last heartbeat was written, by the clock of the file system; 0: there is none."""
-    try:
-        return (folder / "heartbeat.json").stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+def last_beat(folder: Path) -> Sign | None:
+    """Return what changes with every heartbeat of a trial; None: there is none."""
+    return sign_of(folder / "heartbeat.json")
 
 
 def forget_beat(folder: Path) -> None:
@@ -136,13 +136,9 @@ def send_signal(beat: dict[str, Any], number: int) -> bool:
     A process that has taken over the number of a dead one is left alone.
     """
     try:
-        process = psutil.Process(int(beat["pid"]))
-        if abs(process.create_time() - float(beat["process_started"])) > _SECONDS_OF_DOUBT:
-            return False
-        process.send_signal(number)
-    except (psutil.Error, KeyError):
+        return send_signal_to(int(beat["pid"]), str(beat["process"]), number)
+    except (KeyError, TypeError, ValueError):  # of raybert 0.1, or torn
         return False
-    return True
 
 
 def write_stall(folder: Path, message: str, stack: str) -> None:

@@ -12,7 +12,7 @@ from raybert.errors import SweepError
 from raybert.files import of_types, read_json
 from raybert.sweeping.folder.failure_kinds import is_wanted
 from raybert.sweeping.folder.failures import FailedRun
-from raybert.sweeping.folder.ownership import Fence
+from raybert.sweeping.folder.fence import Fence
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.roles import REFIT, TUNE
 

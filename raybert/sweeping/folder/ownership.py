@@ -1,124 +1,31 @@
-"""Who may write: one process a results folder, one process a trial's folder, and nobody whom a newer owner replaced."""
+"""Who owns a results folder: one process, which takes the place of one that died.
+
+A lock decides, where the file system passes locks on. Where it does not (another host, no locks at all), and where the
+lock is held by nobody who is known to live, a heartbeat decides: whether it changes while one looks (`signs`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
-from raybert.durable import make_folder, sync_folder
-from raybert.errors import SweepError, TrialError
-from raybert.files import NOT_WRITABLE, check_writable, read_json, reason_of, write_json, write_text
-from raybert.polling import repeating
+from raybert.durable import sync_folder
+from raybert.errors import SweepError
+from raybert.files import check_writable, read_json, reason_of, write_json, write_text
+from raybert.locks import Lock, NoLocks
+from raybert.polling import Guard, repeating
+from raybert.sweeping.folder.owner import Owner, OwnerWatch, as_soon_as_known, current_attempt, read_owner
 
 SECONDS_BETWEEN_BEATS = 5.0
 FRESH_SECONDS = 30.0
-"""An owner on another host whose heartbeat is younger than this is alive, whatever the lock says. Six beats: a network
-file system may show a change of time several seconds late."""
-WAIT_FOR_WRITER_SECONDS = 60.0
-"""A process that outlives its killed sweep ends within seconds: its stop takes one step and one checkpoint."""
-
-
-class Superseded(Exception):
-    """The sweep has a newer owner, or its folder is gone: this process must write nothing more."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The process that runs a sweep (`owner.json`, whose time of change is its heartbeat).
-
-    Attributes:
-        pid: its process.
-        host: where that is.
-        since: when it began.
-        attempt: counts the owners of the folder; what an earlier one started must not write any more.
-    """
-
-    pid: int
-    host: str
-    since: str
-    attempt: int
-
-    def __str__(self) -> str:
-        return f"pid {self.pid} on {self.host}, since {self.since}"
-
-    @classmethod
-    def of_this_process(cls, attempt: int) -> Owner:
-        """Describe this process."""
-        return cls(os.getpid(), os.uname().nodename, time.strftime("%F %T"), attempt)
-
-
-def read_owner(folder: Path) -> Owner | None:
-    """Return who owns a results folder, or ended without leaving it; None: nobody, or the file is damaged."""
-    found = read_json(folder / "owner.json")
-    try:
-        return None if found is None else Owner(**found)
-    except TypeError:
-        return None
-
-
-def beat_age_seconds(folder: Path) -> float | None:
-    """Return the age of the owner's heartbeat by the clock of the file system; None: there is none."""
-    try:
-        beat = (folder / "owner.json").stat().st_mtime
-    except FileNotFoundError:
-        return None
-    probe = folder / f".now.{os.getpid()}.{threading.get_ident()}"
-    try:
-        probe.touch()
-        now = probe.stat().st_mtime
-    except OSError as error:
-        if error.errno not in NOT_WRITABLE:
-            raise
-        now = time.time()  # the clock of this host, which may differ from that of the file system
-    finally:
-        with contextlib.suppress(OSError):  # a file system that may only be read refuses even what is not there
-            probe.unlink(missing_ok=True)
-    return max(0.0, now - beat)
-
-
-def is_held(folder: Path) -> bool:
-    """Tell whether a living process holds the lock of a results folder."""
-    path = folder / "lock"
-    if not path.exists():
-        return False
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return True
-    except OSError as error:
-        if error.errno not in NOT_WRITABLE:
-            raise
-        return _is_held_by_another(path)
-    lock.release()
-    return False
-
-
-def _is_held_by_another(path: Path) -> bool:
-    """Tell the same without a right to write: `filelock` locks by flock, which a reader may try as well."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back with the file
-        except BlockingIOError:
-            return True
-    return False
-
-
-def current_attempt(folder: Path) -> int:
-    """Return the number of the newest owner of a results folder; 0: unknown."""
-    try:
-        return int((folder / "attempt").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return 0
+"""An owner whose heartbeat does not change for so long is dead. Six beats: a network file system may show a change
+several seconds late."""
+SETTLE_SECONDS = 2.0
+"""Without locks, two processes that begin at once have both written by then, and the first sees the second's name."""
 
 
 @contextlib.contextmanager
@@ -134,126 +41,98 @@ def own(folder: Path, note: Callable[[str], None], lost: Callable[[str], None] =
     Raises:
         SweepError: another process owns it, or it cannot be written; says which.
     """
-    lock = filelock.FileLock(folder / "lock")
+    lock = Lock(folder / "lock")
     try:
-        check_writable(folder)
-        lock.acquire(timeout=1)  # `raybert status` holds it for a moment
-    except filelock.Timeout:
-        raise _in_use(folder) from None
-    except (OSError, NotImplementedError) as error:
-        reason = f"{folder} ({reason_of(error)})"
-        raise SweepError(f"output: must be a folder that can be written, got {reason}; give another one") from None
-    try:
-        _take_over(folder, note)
+        try:
+            check_writable(folder)
+            decides = _take(lock, folder, note)
+        except OSError as error:
+            reason = f"{folder} ({reason_of(error)})"
+            raise SweepError(f"output: must be a folder that can be written, got {reason}; give another one") from None
         owner, place = Owner.of_this_process(_next_attempt(folder)), _place_of(folder)
         write_text(folder / "attempt", str(owner.attempt))
         _write(owner, folder)
+        if not decides:
+            _settle(owner, folder, lock)
         try:
-            with _beating(folder, owner, place, lost):
+            with _beating(folder, owner, place, lost, note):
                 yield owner.attempt
         finally:
-            if current_attempt(folder) <= owner.attempt and _place_of(folder) == place:
-                (folder / "owner.json").unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # else a power cut would bring it back
-                    sync_folder(folder)
+            Guard("leaving the results folder", note, OSError)(lambda: _leave(folder, owner, place), None)
     finally:
         lock.release()
 
 
-def is_gone(folder: Path) -> bool:
-    """Tell whether a results folder that somebody owned has been deleted or moved away.
-
-    What writes into it still may make it anew; but not the lock, which its owner has open from the beginning, nor the
-    number of the owner.
-    """
-    return not (folder / "lock").exists() and not (folder / "attempt").exists()
-
-
-@dataclass(frozen=True)
-class Fence:
-    """Keeps what an earlier owner of a sweep started from writing into it.
-
-    Attributes:
-        folder: of the results.
-        attempt: the owner that started this process; None: nobody can replace it.
-    """
-
-    folder: Path
-    attempt: int | None = None
-
-    def check(self) -> None:
-        """Pass, unless the sweep has a newer owner, or its folder is gone.
-
-        Raises:
-            Superseded: so it is.
-        """
-        if self.attempt is None:
-            return
-        if current_attempt(self.folder) > self.attempt:
-            raise Superseded(f"{self.folder}: owner {self.attempt} was replaced")
-        if is_gone(self.folder):
-            raise Superseded(f"{self.folder}: deleted or moved away")
-
-
-@contextlib.contextmanager
-def sole_writer(
-    folder: Path, fence: Fence, name: str = ".lock", wait_seconds: float = WAIT_FOR_WRITER_SECONDS
-) -> Iterator[None]:
-    """Be the only process that writes a trial's folder; one that a killed sweep left behind is waited for.
-
-    Args:
-        folder: of the trial.
-        fence: of its sweep, checked once the folder is free.
-        name: of the lock; a trial of several workers has a second one, for the worker that writes.
-        wait_seconds: how long the other process may take.
+def _take(lock: Lock, folder: Path, note: Callable[[str], None]) -> bool:
+    """Take the place of whoever had the folder, and return whether a lock now keeps others out.
 
     Raises:
-        TrialError: it did not end in time.
-        Superseded: a newer owner of the sweep came meanwhile.
+        SweepError: somebody alive has it.
     """
-    make_folder(folder)
-    lock = filelock.FileLock(folder / name)
     try:
-        lock.acquire(timeout=wait_seconds)
-    except filelock.Timeout:
-        beat = read_json(folder / "heartbeat.json") or {}
-        raise TrialError(
-            f"{folder}: must be written by one process, but another (pid {beat.get('pid', 'unknown')} on "
-            f"{beat.get('host', 'an unknown host')}) still does after {wait_seconds:g} s; end it, then try again "
-            "with --retry lost (Python: `retry='lost'`)",
-            kind="lost",
-        ) from None
-    try:
-        fence.check()
-        yield
-    finally:
+        is_mine, why_none = lock.take(1.0), ""  # `raybert status` holds it for a moment
+    except NoLocks as error:
+        is_mine, why_none = False, str(error)
+    before, is_left = read_owner(folder), (folder / "owner.json").exists()
+    if why_none:
+        note(f"note: {folder} lies on a file system without locks ({why_none}): heartbeats decide who owns it")
+    if is_mine and (not is_left or before is None or before.is_here):
+        if is_left:
+            note(_taken_over(before, "which ended without leaving"))
+        return True
+    if not is_mine and before is not None and before.is_seen:
+        raise _in_use(folder)
+    if is_left or not why_none:
+        _wait_for_sign(folder, before, note)
+        note(_taken_over(before, f"which has sent no heartbeat for {FRESH_SECONDS:.0f} s"))
+    if is_mine:
+        return True
+    # A lock of a host that died may stay held for ever: a new file takes its place, which who comes later locks.
+    if not why_none and not lock.replace():
+        raise _in_use(folder)
+    return False
+
+
+def _wait_for_sign(folder: Path, before: Owner | None, note: Callable[[str], None]) -> None:
+    """See that no heartbeat comes.
+
+    Raises:
+        SweepError: one came.
+    """
+    note(f"note: looking for {FRESH_SECONDS:.0f} s whether {before or 'an unknown owner'} is alive")
+    if as_soon_as_known(OwnerWatch(folder, FRESH_SECONDS).has_beaten):
+        raise _in_use(folder)
+
+
+def _taken_over(before: Owner | None, why: str) -> str:
+    return f"note: taken over from {before or 'an unknown owner (owner.json is damaged)'}, {why}"
+
+
+def _settle(owner: Owner, folder: Path, lock: Lock) -> None:
+    """Give way to a process that began at the same time, where no lock keeps it out: the last one stays.
+
+    Raises:
+        SweepError: there is one.
+    """
+    time.sleep(SETTLE_SECONDS)
+    if read_owner(folder) not in (owner, None):
+        raise _in_use(folder)
+    if not lock.is_in_place():  # the one that gave way had put its own file there
         lock.release()
+        with contextlib.suppress(NoLocks):
+            lock.take(SETTLE_SECONDS)
+
+
+def _leave(folder: Path, owner: Owner, place: tuple[int, int] | None) -> None:
+    if read_owner(folder) in (owner, None) and _place_of(folder) == place:
+        (folder / "owner.json").unlink(missing_ok=True)
+        sync_folder(folder)  # else a power cut would bring it back
 
 
 def _in_use(folder: Path) -> SweepError:
     return SweepError(
         f"{folder}: in use by another raybert process ({read_owner(folder) or 'unknown'}); wait for it, end it with "
         f"`raybert stop {folder}`, or give `output` another folder"
-    )
-
-
-def _take_over(folder: Path, note: Callable[[str], None]) -> None:
-    """Say whose place is taken; on another host the lock may not be seen, so a fresh heartbeat is believed.
-
-    Raises:
-        SweepError: that owner is alive.
-    """
-    before, age = read_owner(folder), beat_age_seconds(folder)
-    if age is None:
-        return
-    if before is not None and before.host != os.uname().nodename and age < FRESH_SECONDS:
-        raise SweepError(
-            f"{folder}: in use by another raybert process ({before}; last heartbeat {age:.0f} s ago, and the file "
-            f"system does not pass locks on); wait for it; if it is dead, try again in {FRESH_SECONDS:.0f} s"
-        )
-    note(
-        f"note: taken over from {before or 'an unknown owner (owner.json is damaged)'}, which ended without leaving "
-        f"(last heartbeat {age:.0f} s ago)"
     )
 
 
@@ -272,29 +151,44 @@ def _write(owner: Owner, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _beating(folder: Path, owner: Owner, place: tuple[int, int] | None, lost: Callable[[str], None]) -> Iterator[None]:
+def _beating(
+    folder: Path,
+    owner: Owner,
+    place: tuple[int, int] | None,
+    lost: Callable[[str], None],
+    note: Callable[[str], None],
+) -> Iterator[None]:
     """Touch `owner.json` again and again from a thread, and write it anew where it was lost."""
 
     def beat() -> bool:
-        if current_attempt(folder) > owner.attempt:
+        if _is_replaced(folder, owner):
             lost("another process has taken over the folder")
             return True
         if _place_of(folder) != place:
             lost("the results folder has been deleted or moved away")
             return True
-        with contextlib.suppress(OSError):  # a full disk or a slow one must not end the sweep
-            _beat_once(folder, owner)
+        _beat_once(folder, owner)
         return False
 
-    with repeating(beat, SECONDS_BETWEEN_BEATS, "raybert-heartbeat"):
+    with repeating(beat, SECONDS_BETWEEN_BEATS, "the heartbeat", note):
         yield
 
 
+def _is_replaced(folder: Path, owner: Owner) -> bool:
+    """Tell whether another owner has come; without locks two may have the same number, and the last one stays."""
+    known, named = current_attempt(folder), read_owner(folder)
+    return known > owner.attempt or (named not in (owner, None) and known == owner.attempt)
+
+
 def _place_of(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from another one of the same name; None: it is not there."""
+    """Return what tells a folder from another one of the same name; None: it is not there.
+
+    Raises:
+        OSError: nobody knows, because its file server does not answer, say.
+    """
     try:
         found = folder.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 

@@ -14,7 +14,7 @@ from typing import Any
 from raybert.durable import is_leftover
 from raybert.errors import SweepError
 from raybert.files import read_json
-from raybert.sweeping.folder.ownership import current_attempt, read_owner
+from raybert.sweeping.folder.owner import current_attempt, read_owner
 from raybert.sweeping.folder.versions import version_of
 
 _OF_THE_SYSTEM = frozenset(

@@ -1,11 +1,14 @@
 """Trials that hang or die: found, named, ended, tried again; on one Ray with real processes."""
 
+import errno
 import io
 import json
+import math
 import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -16,8 +19,9 @@ from raybert.config import validate_config
 from raybert.sweeping.cluster import hang_detector
 from raybert.sweeping.cluster.hang_detector import HangDetector, innermost_frame, signal_process
 from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
-from raybert.sweeping.folder.heartbeat import Heart, stack_on_request, take_stall, write_stall
+from raybert.sweeping.folder.heartbeat import Heart, send_signal, stack_on_request, take_stall, write_stall
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.signs import identity_of
 from raybert.terminal.sweep_progress import PlainProgress
 from tests.processes import forked, wait_until
 
@@ -105,8 +109,7 @@ def test_a_process_is_asked_first_then_found_and_found_again_where_none_takes_it
     detector = HangDetector(10.0, 1, clock)
     beat(tmp_path, 1, attempt=1, pid=7)
     assert list(detector.look({"t": tmp_path})) == []
-    clock.time += 10.0
-    assert list(detector.look({"t": tmp_path})) == []
+    assert look_for(detector, tmp_path, clock, 5.0, 5.0) == [[], []]
     assert sent == [(7, signal.SIGUSR2)]
     clock.time += hang_detector.SECONDS_FOR_STACK
     (hang,) = detector.look({"t": tmp_path})
@@ -114,13 +117,108 @@ def test_a_process_is_asked_first_then_found_and_found_again_where_none_takes_it
     hang.end()
     assert sent[1:] == [(7, signal.SIGKILL)]
     assert list(detector.look({"t": tmp_path})) == []
-    clock.time += 10.0
-    (again,) = detector.look({"t": tmp_path})
+    _, (again,) = look_for(detector, tmp_path, clock, 5.0, 5.0)
     assert (again.has_begun, again.was_ended) == (False, True)
     beat(tmp_path, 2, attempt=1, pid=8)
-    clock.time += 9.0
-    assert list(detector.look({"t": tmp_path})) == []
+    assert look_for(detector, tmp_path, clock, 5.0, 4.0) == [[], []]
     assert len(sent) == 2
+
+
+def look_for(detector, path, clock, *seconds):
+    """Look after so many seconds each, and return what was found each time."""
+    found = []
+    for passed in seconds:
+        clock.time += passed
+        found.append(list(detector.look({"t": path})))
+    return found
+
+
+@pytest.mark.fault("suspended machine")
+def test_a_machine_that_was_suspended_has_not_been_watched(tmp_path, monkeypatch):
+    sent, clock = [], Clock()
+    monkeypatch.setattr(hang_detector, "signal_process", lambda beat, number: sent.append(number))
+    detector = HangDetector(600.0, 1, clock)
+    beat(tmp_path, 1, attempt=1, pid=7)
+    # A step of 200 s, an hour of sleep in its middle: by its clock, if it goes on, or not.
+    assert look_for(detector, tmp_path, clock, 0.0, *[5.0] * 20, 3600.0, *[5.0] * 20) == [[]] * 42
+    assert sent == []
+
+
+@pytest.mark.fault("clock set while trials run")
+@pytest.mark.parametrize("step", [-3600.0, 3600.0, -2.0])
+def test_a_file_servers_clock_that_is_set_is_no_heartbeat_missed_and_none_come(step, tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(hang_detector, "signal_process", lambda beat, number: None)
+    detector = HangDetector(10.0, 1, clock)
+    at = 10**9 * 10**6
+    for number in range(8):  # every beat is seen, also where the second half is written earlier than the first
+        beat(tmp_path, at + int((number + step * (number > 3)) * 10**9), attempt=1, pid=7)
+        assert look_for(detector, tmp_path, clock, 4.0) == [[]]
+    found = [hang for looked in look_for(detector, tmp_path, clock, 4.0, 4.0, 4.0, 2.0) for hang in looked]
+    assert [hang.silent_seconds for hang in found] == [14.0]
+
+
+@pytest.mark.fault("clock set while trials run")
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [-3600.0, 3600.0, 2.0])
+def test_a_process_that_hangs_is_ended_though_the_clock_was_set_meanwhile(step, tmp_path, monkeypatch):
+    folder, progress = SweepFolder(tmp_path, attempt=1), Lines()
+    with forked(begin_and_hang, folder.trial("t").path) as child:
+        child.read_until("mine")
+        now, boot = time.time, psutil.boot_time()
+        monkeypatch.setattr(time, "time", lambda: now() + step)
+        monkeypatch.setattr("psutil.boot_time", lambda: boot + step)
+        monkeypatch.setattr("psutil._psplatform.boot_time", lambda: boot + step)
+        trials = hung_trials(folder, 0.2, progress)
+        wait_until(lambda: trials.look({"t": "t"}, 0) or not child.is_alive(), "the process that hangs is ended", 60)
+        assert child.end()[0] == -9
+    assert len(progress.lines) == 1
+
+
+def test_a_process_of_the_same_number_is_left_alone():
+    me = {"pid": os.getpid(), "process": identity_of(os.getpid())}
+    assert send_signal(me, 0)
+    for other in ({"process": "another boot/1"}, {"process": None}, {"pid": 2**22 + 1}):
+        assert not send_signal({**me, **other}, 9)
+    assert not send_signal({"pid": os.getpid(), "process_started": 1.0}, 9)  # of raybert 0.1
+
+
+@pytest.mark.fault("disk full while a trial hangs")
+def test_what_cannot_be_written_of_a_hang_does_not_save_its_process(tmp_path, monkeypatch):
+    sent, clock, progress = [], Clock(), Lines()
+    monkeypatch.setattr(hang_detector, "signal_process", lambda beat, number: sent.append(number))
+    monkeypatch.setattr("raybert.sweeping.cluster.hung_trials.write_stall", full_disk)
+    folder = SweepFolder(tmp_path, attempt=1)
+    trials = hung_trials(folder, 4.0, progress)
+    trials._detector.clock = clock
+    beat(folder.trial("t").path, 1, attempt=1, pid=7)
+    for _ in range(4):
+        trials.look({"t": "random t"}, 0)
+        clock.time += 2.0
+    assert sent == [signal.SIGUSR2, signal.SIGKILL]
+    assert any("No space left on device" in line for line in progress.lines)
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.fault("file server away for a moment")
+def test_a_file_server_that_is_away_ends_no_tune_run(tmp_path, monkeypatch):
+    progress = Lines()
+    trials = hung_trials(SweepFolder(tmp_path, attempt=1), 10.0, progress)
+
+    def away(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    monkeypatch.setattr(hang_detector, "last_beat", away)
+    running = SimpleNamespace(status="RUNNING")
+    for _ in range(3):
+        trials._looks.last = -math.inf
+        trials._identify = lambda trial: ("t", "t")
+        trials.on_step_end(1, [running])
+    assert [line for line in progress.lines if "Stale file handle" in line] == progress.lines
+    assert len(progress.lines) == 1
 
 
 def test_idleness_is_told_once_a_stall_and_ends_with_any_sign(tmp_path):
@@ -128,25 +226,25 @@ def test_idleness_is_told_once_a_stall_and_ends_with_any_sign(tmp_path):
     detector = HangDetector(10.0, None, clock)
     told = []
     for is_busy, sign in [
-        (False, 0),
-        (False, 0),
-        (False, 1),
-        (False, 1),
-        (False, 1),
-        (True, 1),
-        (False, 1),
-        (False, 1),
+        (False, None),
+        (False, None),
+        (False, (1,)),
+        (False, (1,)),
+        (False, (1,)),
+        (True, (1,)),
+        (False, (1,)),
+        (False, (1,)),
     ]:
         told.append(detector.idle_seconds(is_busy, sign))
-        clock.time += 6.0
-    assert told == [None, None, None, None, 12.0, None, None, None]
+        clock.time += 5.0
+    assert told == [None, None, None, None, 10.0, None, None, None]
 
 
 def test_a_process_that_never_began_is_said_and_nobody_is_hurt(tmp_path):
     folder, progress = SweepFolder(tmp_path, attempt=2), Lines()
-    me = psutil.Process()
+    me = identity_of(os.getpid())
     # Of an earlier owner: whose number it now is.
-    beat(folder.trial("t").path, 1, attempt=1, pid=me.pid, process_started=me.create_time(), host=os.uname().nodename)
+    beat(folder.trial("t").path, 1, attempt=1, pid=os.getpid(), process=me, host=os.uname().nodename)
     trials = hung_trials(folder, 0.01, progress)
 
     def is_said() -> bool:
@@ -207,8 +305,8 @@ def test_a_signal_reaches_a_process_by_way_of_a_task_on_its_node(ray_cluster):
 
     node_id = ray.get_runtime_context().get_node_id()
     with forked(hang) as child:
-        started = psutil.Process(child.pid).create_time()
-        signal_process({"host": "elsewhere", "node_id": node_id, "pid": child.pid, "process_started": started}, 9)
+        process = identity_of(child.pid)
+        signal_process({"host": "elsewhere", "node_id": node_id, "pid": child.pid, "process": process}, 9)
         assert child.end(60)[0] == -9
 
 

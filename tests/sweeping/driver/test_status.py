@@ -13,6 +13,7 @@ import pytest
 
 from raybert.errors import SweepError
 from raybert.files import write_json
+from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.state_file import RecordedProgress
 from raybert.sweeping.driver.status import RunningTrial, read_status, status_lines
 from raybert.sweeping.folder.layout import SweepFolder
@@ -50,9 +51,9 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
         folder.path / "state.json",
         {
             "phase": "compare",
-            "since": time.time() - 90,
-            "written": time.time(),
+            "phase_seconds": 90.0,
             "running": ["random2"],
+            "silent_seconds": {"random2": 3.0},
             "remaining_seconds": 61.0,
         },
     )
@@ -68,7 +69,7 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
     assert dataclasses.replace(running, silent_seconds=None, restarted="") == RunningTrial(
         "random2", "random", 2, 40, 100, None, "node-a"
     )
-    assert running.silent_seconds < 60
+    assert 3.0 <= running.silent_seconds < 13.1
     lines = list(status_lines(status))
     assert lines[0].startswith("running: pid")
     assert "phase: compare, for 1:30, about 1:0" in lines[1]
@@ -83,7 +84,7 @@ def test_a_running_sweep_is_seen_with_owner_phase_counts_and_trials_at_work(fold
 
 
 def test_a_sweep_whose_owner_died_is_told_from_one_that_ended(folder):
-    write_json(folder.path / "state.json", {"phase": "compare", "since": 0.0, "written": 0.0, "running": ["random2"]})
+    write_json(folder.path / "state.json", {"phase": "compare", "phase_seconds": 0.0, "running": ["random2"]})
     write_json(folder.path / "owner.json", {"pid": 1, "host": os.uname().nodename, "since": "then", "attempt": 1})
     status = read_status(folder.path)
     assert status.owner is None
@@ -91,15 +92,43 @@ def test_a_sweep_whose_owner_died_is_told_from_one_that_ended(folder):
     assert status.strategies["random"]["pending"] == 1
     assert next(status_lines(status)).startswith("not running: pid 1 on")
     (folder.path / "owner.json").unlink()
-    write_json(folder.path / "state.json", {"phase": "stopped", "since": 0.0, "written": 0.0})
+    write_json(folder.path / "state.json", {"phase": "stopped", "phase_seconds": 0.0})
     assert list(status_lines(read_status(folder.path))) == ["not running", "phase: stopped"]
 
 
-def test_an_owner_on_another_host_is_believed_by_its_heartbeat(folder):
-    write_json(folder.path / "owner.json", {"pid": 1, "host": "elsewhere", "since": "then", "attempt": 1})
-    assert read_status(folder.path).owner == "pid 1 on elsewhere, since then"
-    os.utime(folder.path / "owner.json", (0, 0))
-    assert read_status(folder.path).owner is None
+@pytest.mark.fault("clock set while trials run")
+@pytest.mark.parametrize("step", [-3600, 3600, 0])
+def test_a_clock_that_is_set_changes_nothing_that_is_shown_of_a_running_sweep(folder, step):
+    run_of(folder, "random2")
+    state = {"phase": "compare", "phase_seconds": 90.0, "running": ["random2"], "silent_seconds": {"random2": 3.0}}
+    with own(folder.path, print):
+        write_json(folder.path / "state.json", {**state, "remaining_seconds": 61.0})
+        for path in (folder.path / "state.json", folder.trial("random2").path / "heartbeat.json"):
+            written = path.stat().st_mtime + step  # the clock was other by so much when it was written
+            os.utime(path, (written, written))
+        status = read_status(folder.path)
+    assert status.owner is not None
+    assert 90.0 <= status.phase_seconds <= 100.0
+    assert 51.0 <= status.remaining_seconds <= 61.0
+    (running,) = status.running
+    assert 3.0 <= running.silent_seconds <= 13.0
+
+
+@pytest.mark.fault("clock set while trials run")
+def test_the_driver_counts_silences_by_its_own_clock(folder, monkeypatch):
+    recorded = RecordedProgress(Progress(), folder.path / "state.json", attempt=1)
+    recorded.tally.status["random2"] = "running"
+    run_of(folder, "random2", attempt=1)
+    now = time.monotonic()
+    for passed, beats in ((0.0, 1), (2.0, 2), (40.0, 2)):
+        monkeypatch.setattr(time, "monotonic", lambda passed=passed: now + passed)
+        for watch in recorded.watches.values():
+            watch.now = time.monotonic
+        if beats != 2 or passed == 2.0:  # by a clock that goes back
+            os.utime(folder.trial("random2").path / "heartbeat.json", (5000 - 1000 * beats,) * 2)
+        recorded.catch_up()
+        recorded._write(force=True)
+    assert json.loads((folder.path / "state.json").read_text())["silent_seconds"] == {"random2": 38.0}
 
 
 def test_the_search_is_counted_from_its_decisions(folder):
