@@ -9,20 +9,26 @@ from types import FrameType
 from raybert.errors import ExitCode
 from raybert.machine import limit_threads
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_USUAL = (signal.default_int_handler, signal.SIG_DFL)
+
 
 def main() -> None:
-    """Run the command line; Ctrl-C during its imports is one line, too, wherever in a library it arrives."""
+    """Run the command line; Ctrl-C during its imports is one line, too, wherever in a library it arrives.
+
+    SIGTERM and SIGHUP are what Ctrl-C is, also before a sweep has begun and after it has ended.
+    """
     _open_standard_streams()
-    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in the background of a script
-    if is_heard:
-        signal.signal(signal.SIGINT, _leave)
+    heard = [number for number in _SIGNALS if signal.getsignal(number) in _USUAL]  # nohup, scripts: some are ignored
+    for number in heard:
+        signal.signal(number, _leave)
     limit_threads()
     from raybert import cli
     from raybert.terminal.streams import keep_standard_streams
 
     keep_standard_streams()
-    if is_heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in heard:
+        signal.signal(number, signal.default_int_handler)
     cli.main()
 
 

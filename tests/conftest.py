@@ -33,7 +33,13 @@ from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from raybert.config import DataConfig, ModelConfig, RaybertConfig  # noqa: E402
-from tests.faults.table import fault, faults, pytest_configure, pytest_terminal_summary  # noqa: E402, F401
+from tests.faults.table import (  # noqa: E402, F401
+    fault,
+    faults,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 
 if TYPE_CHECKING:
     # Imported where they are used: pytest-xdist's own process runs no test, and one of a light file needs no torch.

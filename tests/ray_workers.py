@@ -28,10 +28,12 @@ case "$*" in *default_worker.py*) exec {python} -I -S {asking} {door} "$@" ;; es
 exec {python} "$@"
 """
 _ASKING = """
-import json, os, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as door:
     door.connect(sys.argv[1])
-    door.sendall(json.dumps([sys.argv[2:], dict(os.environ), os.getcwd()]).encode())
+    blocked = sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    ignored = [int(number) for number in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(number) == signal.SIG_IGN]
+    door.sendall(json.dumps([sys.argv[2:], dict(os.environ), os.getcwd(), blocked, ignored]).encode())
     door.shutdown(socket.SHUT_WR)
     door.recv(1)  # until the worker has begun
 """
@@ -80,8 +82,16 @@ def _fork_workers(door: Path) -> None:
                     os._exit(0)
 
 
-def _be_worker(arguments: list[str], environment: dict[str, str], folder: str) -> None:
-    """Do what `python ARGUMENTS` would do in a folder and an environment: the setup of a worker, and its work."""
+def _be_worker(
+    arguments: list[str], environment: dict[str, str], folder: str, blocked: list[int], ignored: list[int]
+) -> None:
+    """Do what `python ARGUMENTS` would do in a folder and an environment: the setup of a worker, and its work.
+
+    It does not hear the signals that the process did not hear that asked for it.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

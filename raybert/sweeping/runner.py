@@ -51,6 +51,7 @@ def run_sweep(
     """
     # Plans, and a run of `raybert train` in its own process, need no Ray.
     from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes, starts_here
+    from raybert.sweeping.cluster.processes import ray_looked_after
     from raybert.sweeping.estimate.announce import announce_estimate
     from raybert.sweeping.phases.trial_runner import make_runner
 
@@ -70,7 +71,11 @@ def run_sweep(
         if probes_here:
             announce_estimate(opened, first_look, started)
         waited = opened.interruption.waited_seconds
-        with measured(opened.folder, started, waited), connected(address) as cluster:
+        with (
+            measured(opened.folder, started, waited),
+            connected(address) as cluster,
+            ray_looked_after(opened.interruption),
+        ):
             check_resources(config.resources, cluster, config.limits.max_nodes, output)
             write_head(opened, source_text, cluster)
             runner = make_runner(opened, cluster)

@@ -21,17 +21,18 @@ INTERRUPTED_IMPORT = """
     class Interrupting:
         def find_spec(self, name, *rest):
             if name == "typer":
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.NUMBER)
 
     sys.meta_path.insert(0, Interrupting())
     start.main()
 """
 
 
-def test_ctrl_c_during_the_imports_is_one_line():
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(INTERRUPTED_IMPORT)], capture_output=True, text=True, check=False
-    )
+@pytest.mark.fault("signal during the imports")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_during_the_imports_is_one_line(number):
+    script = textwrap.dedent(INTERRUPTED_IMPORT).replace("NUMBER", number)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (ExitCode.INTERRUPTED, "stopped at once\n", "")
 
 

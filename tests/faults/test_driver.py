@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import psutil
 import pytest
 
 from raybert.errors import ResourceError, SweepError
@@ -30,27 +31,70 @@ def assert_resumes(file, folder, undisturbed, fault):
     return ended
 
 
+def only_the_driver(driver, trial):
+    return [driver.pid]
+
+
+def everyone(driver, trial):
+    """All processes of a sweep, in the order in which the kernel may tell them: Ray's, the trials, the driver."""
+    begun = psutil.Process(driver.pid).children(recursive=True)
+    scratch = {word for one in begun for word in one.cmdline() if word.startswith("--session-dir=")}
+    workers = [one for one in psutil.process_iter(["cmdline"]) if scratch & set(one.info["cmdline"] or ())]
+    assert {"raylet", "gcs_server"} <= {one.name() for one in begun}
+    return list(dict.fromkeys([*(one.pid for one in (*begun, *workers)), trial, driver.pid]))
+
+
 @pytest.mark.parametrize(
-    "number",
+    ("number", "whom"),
     [
-        pytest.param(signal.SIGINT, marks=pytest.mark.fault("Ctrl-C once")),
-        pytest.param(signal.SIGTERM, marks=pytest.mark.fault("SIGTERM")),
+        pytest.param(signal.SIGINT, only_the_driver, marks=pytest.mark.fault("Ctrl-C once")),
+        pytest.param(signal.SIGTERM, only_the_driver, marks=pytest.mark.fault("SIGTERM")),
+        pytest.param(signal.SIGTERM, everyone, marks=pytest.mark.fault("SIGTERM to every process")),
+        pytest.param(signal.SIGHUP, everyone, marks=pytest.mark.fault("SIGHUP to every process")),
     ],
 )
 def test_a_signal_lets_running_trials_save_and_leaves_a_resumable_folder(
-    ground, file, undisturbed, tmp_path, fault, number
+    ground, file, undisturbed, tmp_path, fault, number, whom
 ):
     ground.traps.lay("gate")
     with fault.once(), started(file, tmp_path) as driver:
-        ground.traps.wait_for_trial()
-        driver.send_signal(number)
+        trial = ground.traps.wait_for_trial()
+        for pid in whom(driver, trial):
+            os.kill(pid, number)
         wait_until((tmp_path / "stop-requested").exists, "the request to stop")
         ground.traps.open()
         code, said = driver.end()
         assert code == 3, said
+        assert "Traceback" not in said
+        assert not psutil.pid_exists(trial) or psutil.Process(trial).status() == "zombie"
         assert "are left; continue with:  raybert sweep" in said
         assert not list(tmp_path.glob("trials/*/attempts.jsonl"))
         assert list(tmp_path.glob("trials/*/checkpoint/last/COMPLETE"))
+        assert_resumes(file, tmp_path, undisturbed, fault)
+
+
+@pytest.mark.parametrize(
+    ("name", "saves"),
+    [
+        pytest.param("raylet", False, marks=pytest.mark.fault("SIGKILL of the raylet")),
+        pytest.param("gcs_server", True, marks=pytest.mark.fault("SIGKILL of the GCS")),
+    ],
+)
+def test_a_ray_that_loses_a_process_ends_the_sweep_in_one_line_and_it_is_continued(
+    ground, file, undisturbed, tmp_path, fault, name, saves
+):
+    ground.traps.lay("gate")
+    with fault.once(), started(file, tmp_path) as driver:
+        ground.traps.wait_for_trial()
+        (needed,) = [one for one in psutil.Process(driver.pid).children() if one.name() == name]
+        needed.kill()
+        wait_until((tmp_path / "stop-requested").exists, "the request to stop")
+        ground.traps.open()
+        code, said = driver.end()
+        assert code == 3, said
+        assert "Traceback" not in said
+        assert "has ended in the middle of the sweep" in said
+        assert bool(list(tmp_path.glob("trials/*/checkpoint/last/COMPLETE"))) or not saves
         assert_resumes(file, tmp_path, undisturbed, fault)
 
 

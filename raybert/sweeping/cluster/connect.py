@@ -11,15 +11,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray._private import ray_constants
 
 from raybert.errors import ResourceError
-from raybert.machine import count_cores
+from raybert.machine import check_address_space, count_cores
 from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster.address import check_address, is_here
 from raybert.sweeping.cluster.loopback import is_on_this_machine_only, this_machine_only
-from raybert.sweeping.cluster.quiet import quiet_backend
+from raybert.sweeping.cluster.processes import deaf_to_sigterm, end_ray
+from raybert.sweeping.cluster.quiet import errors_unsaid, quiet_backend
 from raybert.sweeping.cluster.scratch import ray_scratch
 from raybert.sweeping.cluster.token import check_token_file, forget_token, make_token
 from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials
@@ -48,11 +50,12 @@ def connected(address: str | None) -> Iterator[Cluster]:
         return
     _keep_uv_run_here()
     with ExitStack() as stack:
+        stack.enter_context(errors_unsaid())
         if address is None or is_here(address):
             scratch = stack.enter_context(ray_scratch())
             stack.callback(forget_token, scratch)
             stack.enter_context(this_machine_only())
-            stack.callback(ray.shutdown)
+            stack.callback(end_ray, scratch)
             _start(scratch)
         else:
             if is_on_this_machine_only(address):
@@ -94,8 +97,9 @@ def _start(scratch: Path) -> None:
     """
     check_token_file()
     make_token(scratch)
+    check_address_space(_space_of_ray(), "Ray, which maps its whole object store")
     try:
-        with _apart_from_other_clusters(), _ready():
+        with _apart_from_other_clusters(), deaf_to_sigterm(), _ready():
             ray.init(
                 address="local",
                 num_cpus=count_cores(),
@@ -155,6 +159,12 @@ def _apart_from_other_clusters() -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
+
+
+def _space_of_ray() -> float:
+    """Return the address space that Ray's processes need: their own, and that of the object store."""
+    store: float = psutil.virtual_memory().total * ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION
+    return store + 6 * 2**30
 
 
 def _keep_uv_run_here() -> None:

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from ray._private import worker
+
 _LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
 
@@ -31,6 +33,24 @@ def quiet_backend() -> Iterator[IO[bytes]]:
             yield said
     finally:
         del os.environ[_LEVEL]
+
+
+@contextlib.contextmanager
+def errors_unsaid() -> Iterator[None]:
+    """Let this process not print what Ray's other processes publish as errors, for the length of a `with` block.
+
+    Of a raylet that dies it is half a page with the end of its log, from a thread, where raybert has a line of its own.
+    There is no switch: `log_to_driver=False` is about what workers print. Who sets `RAY_BACKEND_LOG_LEVEL` sees it.
+    """
+    if os.environ.get(_LEVEL):
+        yield
+        return
+    printed = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printed
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from raybert.errors import SweepError
 from raybert.files import read_json, write_json
-from raybert.polling import repeating, wait_until
-from raybert.sweeping.folder.ownership import FRESH_SECONDS, beat_age_seconds, is_held, read_owner
+from raybert.polling import Guard, repeating, wait_until
+from raybert.sweeping.folder.owner import OwnerWatch, is_alive, read_owner
 from raybert.sweeping.folder.whose import check_is_results_folder
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ SECONDS_BETWEEN_POLLS = 1.0
 _SECONDS_BETWEEN_LOOKS = 0.1
 """At a file of another process, or at flags that signal handlers set: neither gives another sign."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECONDS_OF_REPEATS = 5.0
+"""The kernel, the shell, systemd, `timeout` and SLURM may each say the same, by SIGHUP and by SIGTERM, and twice."""
 PATIENCE_SECONDS = 60.0
 """How long a command waits for an owner that is alive; it takes one within a second or two."""
 
@@ -44,6 +45,7 @@ class Interruption:
         requested: whether the sweep is to end.
         is_paused: whether it is to wait.
         takes_signals: whether Ctrl-C reaches this process's own handler, which can end it at once.
+        has_given_up: whether the folder is another owner's now, or gone.
     """
 
     folder: SweepFolder
@@ -51,6 +53,11 @@ class Interruption:
     requested: bool = False
     is_paused: bool = False
     takes_signals: bool = False
+    has_given_up: bool = False
+
+    def __post_init__(self) -> None:
+        # A stop that cannot be told (the disk is full, say) is told again and again by `catch_up`.
+        self._telling = Guard("telling trials to save", self.progress.note, OSError)
 
     def __call__(self) -> bool:
         return self.requested or self.is_paused
@@ -62,7 +69,7 @@ class Interruption:
 
     def give_up(self, why: str) -> None:
         """End, and leave the folder to the owner that has taken over, if it is there; the fence stops trials."""
-        self.requested = True
+        self.requested = self.has_given_up = True
         self.progress.note(f"stopping: {why}")
 
     def pause(self) -> None:
@@ -107,12 +114,21 @@ class Interruption:
             self.requested = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
+    def catch_up(self) -> None:
+        """Tell trials again, if they could not be told; called from a thread."""
+        if not self.has_given_up:
+            self._tell_trials()
+
     def _tell_trials(self) -> None:
-        if not self():
+        self._telling(self._write_request, None)
+
+    def _write_request(self) -> None:
+        is_told = self.folder.stop_request.exists()
+        if is_told and not self():
             self.folder.stop_request.unlink(missing_ok=True)
-            return
-        with contextlib.suppress(FileNotFoundError):  # the folder is gone, which trials see for themselves
-            self.folder.stop_request.touch()
+        if self() and not is_told:
+            with contextlib.suppress(FileNotFoundError):  # the folder is gone, which trials see for themselves
+                self.folder.stop_request.touch()
 
 
 @contextlib.contextmanager
@@ -120,7 +136,8 @@ def interruptible(interruption: Interruption, sweep_seconds: float | None = None
     """Take signals, commands and the limit of time, for the length of a `with` block.
 
     The first Ctrl-C, SIGTERM or SIGHUP (a lost ssh connection), `raybert stop` and the limit ask trials to save and
-    stop; a second signal and `raybert cancel` raise KeyboardInterrupt. A signal that was ignored (`nohup`) stays so.
+    stop; a second Ctrl-C, a SIGTERM that comes seconds after the first signal, and `raybert cancel` raise
+    KeyboardInterrupt. A signal that was ignored (`nohup`) stays so.
 
     Args:
         interruption: told of it.
@@ -132,26 +149,28 @@ def interruptible(interruption: Interruption, sweep_seconds: float | None = None
         with _signals(interruption), _polls(interruption, sweep_seconds):
             yield
     finally:
-        interruption.folder.stop_request.unlink(missing_ok=True)
+        clearing = Guard("clearing the request to stop", interruption.progress.note, OSError)
+        clearing(lambda: interruption.folder.stop_request.unlink(missing_ok=True), None)
 
 
 @contextlib.contextmanager
 def _signals(interruption: Interruption) -> Iterator[None]:
-    is_alone = False
+    first, heard_at = 0, 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal is_alone
-        if interruption.requested:
-            # The kernel, the shell and systemd may each say that a terminal is gone, by SIGHUP and by SIGTERM.
-            if number == signal.SIGHUP or is_alone:
-                is_alone = False
-                return
+        nonlocal first, heard_at
+        is_of_a_person = number == signal.SIGINT
+        is_repeated = first != signal.SIGINT and time.monotonic() - heard_at < _SECONDS_OF_REPEATS
+        if not interruption.requested:
+            first, heard_at = number, time.monotonic()
+            interruption.stop()
+            # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
+            words = "stopping: running trials save; once more to stop at once"
+            threading.Thread(target=interruption.progress.note, args=(words,)).start()
+        elif not first and not is_of_a_person:  # it stops already, by a command or a limit
+            first, heard_at = number, time.monotonic()
+        elif is_of_a_person or not (number == signal.SIGHUP or is_repeated):
             raise KeyboardInterrupt
-        is_alone = number == signal.SIGHUP
-        interruption.stop()
-        # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
-        words = "stopping: running trials save; once more to stop at once"
-        threading.Thread(target=interruption.progress.note, args=(words,)).start()
 
     try:
         heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
@@ -170,9 +189,12 @@ def _signals(interruption: Interruption) -> Iterator[None]:
 def _polls(interruption: Interruption, sweep_seconds: float | None) -> Iterator[None]:
     """Look for commands and at the clock from a thread: the driver may be waiting, scoring, or searching."""
     deadline = None if sweep_seconds is None else time.monotonic() + sweep_seconds
+    # Apart from the clock, which has to be looked at also where control.json cannot be.
+    taking = Guard("looking for commands", interruption.progress.note, OSError)
 
     def look() -> bool:
-        command = _take_command(interruption)
+        interruption.catch_up()
+        command = taking(lambda: _take_command(interruption), None)
         if command is not None:
             interruption.obey(command)
         if deadline is not None and time.monotonic() >= deadline and not interruption.requested:
@@ -183,7 +205,7 @@ def _polls(interruption: Interruption, sweep_seconds: float | None) -> Iterator[
             interruption.stop()
         return False
 
-    with repeating(look, SECONDS_BETWEEN_POLLS, "raybert-control"):
+    with repeating(look, SECONDS_BETWEEN_POLLS, "commands and limits", interruption.progress.note):
         yield
 
 
@@ -200,12 +222,6 @@ def _take_command(interruption: Interruption) -> str | None:
     return None
 
 
-def is_alive(folder: Path) -> bool:
-    """Tell whether a process owns a results folder: by its lock, or on another host by its heartbeat."""
-    age = beat_age_seconds(folder)
-    return is_held(folder) or (age is not None and age < FRESH_SECONDS and not _is_local(folder))
-
-
 def send_command(folder: Path, command: Command) -> None:
     """Give a command to the process that owns a results folder, and wait until it has taken it.
 
@@ -215,20 +231,19 @@ def send_command(folder: Path, command: Command) -> None:
     check_is_results_folder(folder)
     if not is_alive(folder):
         raise SweepError(f"{folder}: no sweep runs in it; see `raybert status {folder}`")
-    path = folder / "control.json"
+    path, owner = folder / "control.json", OwnerWatch(folder)
     write_json(path, {"command": command})
 
     def is_taken() -> bool:
-        if path.exists() and not is_alive(folder):
+        if path.exists() and owner.is_alive() is False:
             path.unlink(missing_ok=True)
             raise SweepError(f"{folder}: the sweep in it ended before it took the command")
         return not path.exists()
 
     if not wait_until(is_taken, _SECONDS_BETWEEN_LOOKS, PATIENCE_SECONDS):
         path.unlink(missing_ok=True)
-        raise SweepError(f"{folder}: {read_owner(folder)} must take a command within {PATIENCE_SECONDS:g} s")
-
-
-def _is_local(folder: Path) -> bool:
-    owner = read_owner(folder)
-    return owner is not None and owner.host == os.uname().nodename
+        silent = read_owner(folder)
+        remedy = (
+            f"; if it hangs, `kill -9 {silent.pid}` on {silent.host} ends it, and its command goes on" if silent else ""
+        )
+        raise SweepError(f"{folder}: {silent} must take a command within {PATIENCE_SECONDS:g} s{remedy}")

@@ -1,7 +1,10 @@
 """Stop, pause, resume, cancel, signals and the limit of time, on a real process that owns a folder."""
 
 import contextlib
+import errno
+import io
 import json
+import os
 import shutil
 import signal
 import threading
@@ -16,7 +19,7 @@ from raybert.sweeping.driver import control
 from raybert.sweeping.driver.control import send_command
 from raybert.sweeping.driver.session import owned_folder
 from raybert.terminal.sweep_progress import PlainProgress
-from tests.processes import forked
+from tests.processes import forked, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +117,79 @@ def test_a_lost_terminal_may_be_told_of_twice(tmp_path):
         running.send_signal(signal.SIGCONT)
         running.read_until("left in order")
         assert running.end()[0] == 0
+
+
+@pytest.mark.fault("SIGTERM said twice")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_asks_twice_at_once_is_one_request(tmp_path, number, monkeypatch):
+    """`timeout`, `srun` and slurmstepd send SIGTERM to a process and to its group; a person presses Ctrl-C again."""
+    now = time.monotonic()
+    with own_here(tmp_path) as interruption:
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        for again in (number, signal.SIGTERM, signal.SIGHUP):
+            signal.raise_signal(again)
+        assert interruption.requested
+        monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_the_system_asks_for_while_a_sweep_stops_already_does_not_end_it_at_once(tmp_path):
+    with own_here(tmp_path) as interruption:
+        interruption.obey("stop")
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def own_here(folder):
+    with owned_folder(folder, PlainProgress(Console(file=io.StringIO()))) as (_, interruption):
+        yield interruption
+
+
+@pytest.mark.fault("disk full at the request to stop")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ESTALE, errno.EIO])
+def test_a_request_that_cannot_be_written_is_written_later(tmp_path, monkeypatch, number):
+    said, touch, failed = io.StringIO(), Path.touch, []
+
+    def full(path, *arguments, **options):
+        if path.name == "stop-requested" and len(failed) < 2:
+            failed.append(1)
+            raise OSError(number, os.strerror(number), str(path))
+        touch(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "touch", full)
+    monkeypatch.setattr(control, "SECONDS_BETWEEN_POLLS", 0.01)
+    with owned_folder(tmp_path, PlainProgress(Console(file=said, width=200))) as (folder, interruption):
+        signal.raise_signal(signal.SIGTERM)
+        wait_until(folder.stop_request.exists, "the request to stop")
+        assert interruption.requested
+    assert said.getvalue().count(os.strerror(number)) == 1
+    assert len(failed) == 2
+
+
+@pytest.mark.fault("file server away for a moment")
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ETIMEDOUT])
+def test_commands_and_limits_are_seen_after_a_file_server_was_away(tmp_path, monkeypatch, number):
+    said, read, failed = io.StringIO(), control.read_json, []
+
+    def away(path):
+        if len(failed) < 3:
+            failed.append(1)
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path)
+
+    monkeypatch.setattr(control, "read_json", away)
+    monkeypatch.setattr(control, "SECONDS_BETWEEN_POLLS", 0.01)
+    with owned_folder(tmp_path, PlainProgress(Console(file=said, width=200)), sweep_seconds=0.5) as (_, interruption):
+        send_command(tmp_path, "pause")
+        assert interruption.is_paused
+        wait_until(lambda: interruption.requested, "the limit of time")
+    assert said.getvalue().count(os.strerror(number)) == 1
 
 
 def own_without_hearing(folder: Path, number: int) -> None:

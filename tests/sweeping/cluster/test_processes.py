@@ -1,0 +1,89 @@
+"""Ray's processes without Ray: what does not hear SIGTERM, and a sweep that ends because one of them is gone."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from rich.console import Console
+
+from raybert.errors import Interrupted
+from raybert.sweeping.cluster import processes
+from raybert.sweeping.cluster.processes import deaf_to_sigterm, ray_looked_after
+from raybert.sweeping.driver.session import owned_folder
+from raybert.sweeping.folder.signs import identity_of
+from raybert.terminal.sweep_progress import PlainProgress
+
+_BLOCKED = "import signal; print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+
+
+def hears_not() -> str:
+    """What a process, and one that it has begun, say of SIGTERM."""
+    both = (
+        f"import subprocess, sys; {_BLOCKED}; sys.stdout.flush(); subprocess.run([sys.executable, '-c', '{_BLOCKED}'])"
+    )
+    return subprocess.run([sys.executable, "-c", both], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_sigterm_passes_by_what_is_begun_meanwhile_and_what_that_begins():
+    with deaf_to_sigterm():
+        assert hears_not() == "True\nTrue\n"
+    assert hears_not() == "False\nFalse\n"
+
+
+@pytest.mark.fault("loss of a process of Ray, while the driver waits")
+@pytest.mark.parametrize("ends", ["by itself", "not in time"])
+def test_a_process_of_ray_that_is_gone_lets_trials_save_then_interrupts_whatever_waits(ends, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(processes, "SECONDS_TO_SAVE", 30.0 if ends == "by itself" else 0.2)
+    said = io.StringIO()
+    needed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    monkeypatch.setattr(processes, "_needed_here", lambda: [processes._Needed("raylet", needed.pid)])
+    beat = tmp_path / "run" / "trials" / "t" / "heartbeat.json"
+
+    def wait_for_ray(folder):
+        """Wait as Ray's C++ does, while a trial saves, or does not."""
+        at_work = {"pid": os.getpid(), "process": identity_of(os.getpid()), "host": os.uname().nodename}
+        beat.parent.mkdir(parents=True)
+        beat.write_text(json.dumps({**at_work, "attempt": folder.attempt}))
+        needed.kill()
+        while True:
+            time.sleep(0.01)
+            if folder.stop_request.exists() and ends == "by itself":
+                beat.write_text(json.dumps({**at_work, "attempt": folder.attempt, "ended": True}))
+
+    with (
+        pytest.raises(Interrupted, match="Ray's raylet has ended in the middle of the sweep"),
+        owned_folder(tmp_path / "run", PlainProgress(Console(file=said, width=200))) as (folder, interruption),
+        ray_looked_after(interruption),
+    ):
+        wait_for_ray(folder)
+    needed.wait()
+    assert "stopping: Ray's raylet has ended; trials that still run save" in said.getvalue()
+    assert interruption.requested
+    assert not (tmp_path / "run" / "stop-requested").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_gcs_elsewhere_is_gone_when_nobody_answers_again_and_again():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gcs = processes._Elsewhere("GCS", f"127.0.0.1:{server.getsockname()[1]}")
+        gcs.looks.seconds = 0.0
+        assert not any(gcs.is_gone for _ in range(5))
+    assert [gcs.is_gone for _ in range(3)] == [False, False, True]
+
+
+def test_a_ray_that_lives_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_needed_here", lambda: [processes._Needed("raylet", os.getpid())])
+    with owned_folder(tmp_path, PlainProgress(Console(file=io.StringIO()))) as (_, interruption):
+        with ray_looked_after(interruption):
+            assert processes._Watch(interruption, processes._needed_here()).look() is False
+        with pytest.raises(KeyError), ray_looked_after(interruption):
+            raise KeyError("of its own")
+    assert not interruption.requested
