@@ -10,11 +10,13 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig
+from raybert.errors import RaybertError
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import SignalRef
@@ -147,8 +149,18 @@ def run_tuner(
             tuner.fit()
     except (OSError, EOFError) as error:
         progress.note(f"note: Ray Tune's own files cannot be read or written ({error}); what ran is in the results")
+    except TuneError as error:
+        raise _behind(error) or error from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    """Return what a searcher, a scheduler or a callback of ours raised; Tune makes an error of its own of the text."""
+    seen = error.__context__
+    while seen is not None and not isinstance(seen, (RaybertError, OSError)):
+        seen = seen.__context__
+    return seen
 
 
 def _tune_function(config: dict[str, int], specs: list[RunSpec], inputs: TrialInputs, folder: SweepFolder) -> None:

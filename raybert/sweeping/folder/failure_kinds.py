@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Mapping
 
 from raybert.errors import TrialError
@@ -21,7 +22,12 @@ RETRY_CHOICES = ("failed", "all", *KINDS)
 """Values of `--retry`."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full")
+_FULL_WORDS = re.compile(
+    r"no space left on device|dis[ck] quota exceeded|quotaexceeded|disk (is )?full|storagefull|outofdisk"
+    r"|\[errno (28|122)\]|\(os error (28|122)\)"  # of Python and of Rust, whatever the words of the locale
+    r"|pytorchstreamwriter failed"  # torch tells no reason
+    r"|\b\d+ requested and \d+ written"  # numpy neither
+)
 _DEATHS = ("ActorDiedError", "ActorUnavailableError", "RayActorError", "WorkerCrashedError", "NodeDiedError")
 _KILLED_FOR_MEMORY = "low on memory"
 """In Ray's message about a process that its memory monitor killed, whatever the exception around it."""
@@ -30,13 +36,20 @@ _KILLED_FOR_MEMORY = "low on memory"
 def classify(error: BaseException) -> str:
     """Return the kind of a failure from its exception and those that caused it, of Ray's workers too."""
     kinds = [_kind_of(one) for one in _causes(error)]
-    return next((kind for kind in kinds if kind != "error"), "error")
+    found = next((kind for kind in kinds if kind != "error"), "error")
+    # What cleans up after a full disk may fail as well, and then hides it.
+    return "disk" if found == "error" and any(map(is_disk_full, _causes(error, with_contexts=True))) else found
+
+
+def kind_in_words(text: str) -> str:
+    """Return the kind of a failure of which only words are left, such as the traceback of another process."""
+    return classify(RuntimeError(text))
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error says that nothing more can be written, by its number or its words."""
-    text = str(error).lower()
-    return (isinstance(error, OSError) and error.errno in _FULL) or any(words in text for words in _FULL_WORDS)
+    has_number = isinstance(error, OSError) and error.errno in _FULL
+    return has_number or _FULL_WORDS.search(f"{type(error).__name__} {error}".lower()) is not None
 
 
 def is_wanted(kind: str, retry: str) -> bool:
@@ -58,8 +71,13 @@ def _kind_of(error: BaseException) -> str:
     return "lost" if name in _DEATHS else "error"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, what it was raised from, and what Ray Train's workers raised."""
+def _causes(error: BaseException, *, with_contexts: bool = False) -> Iterator[BaseException]:
+    """Yield an exception, what it was raised from, and what Ray Train's workers raised.
+
+    Args:
+        error: the last one.
+        with_contexts: also what was being handled when another one came, which need not be its cause.
+    """
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -71,3 +89,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         workers = getattr(one, "worker_failures", None)
         waiting += [one.__cause__, getattr(one, "cause", None), getattr(one, "_base_exc", None)]
         waiting += list(workers.values()) if isinstance(workers, Mapping) else []
+        waiting += getattr(one, "exceptions", ())  # of a group
+        waiting += [one.__context__] if with_contexts else []

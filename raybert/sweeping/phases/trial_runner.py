@@ -18,6 +18,7 @@ from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.folder.failure_kinds import kind_in_words
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.phases.embed_chunks import embed_chunks
@@ -270,7 +271,7 @@ class TrialRunner:
             self.folder.trial(run).remove_models()
 
     def _fail(self, spec: RunSpec, text: str) -> None:
-        self.folder.trial(spec.trial_id).fail(text)
+        self.folder.trial(spec.trial_id).fail(text, kind_in_words(text))
         self.progress.ended(spec, "failed", text.splitlines()[0])
 
 

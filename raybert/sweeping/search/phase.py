@@ -9,6 +9,7 @@ from raybert.errors import SweepError
 from raybert.selection.store import SignalRef
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.cluster.tune_run import TrialInputs
+from raybert.sweeping.folder.failure_kinds import kind_in_words
 from raybert.sweeping.folder.failures import FailedRun, Failure
 from raybert.sweeping.folder.layout import forget_failures
 from raybert.sweeping.folder.outcome import SuggestionCounts
@@ -122,7 +123,9 @@ def _check_signals(
 def _outcome(search: SearchState, runs: tuple[RunSpec, ...]) -> SearchOutcome:
     ended = [one for one in search.suggestions.values() if one.status is not None]
     failures = [
-        FailedRun(one.current_run.trial_id if one.runs else one.name, Failure("error", one.why), one.arm.name)
+        FailedRun(
+            one.current_run.trial_id if one.runs else one.name, Failure(kind_in_words(one.why), one.why), one.arm.name
+        )
         for one in search.failed()
     ]
     for arm, reader in search.blocked.items():

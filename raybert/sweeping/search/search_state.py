@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from raybert.config import TuneConfig
+from raybert.errors import SweepError
 from raybert.sweeping.driver.progress import SearchCounts
-from raybert.sweeping.folder.failure_kinds import is_wanted
+from raybert.sweeping.folder.failure_kinds import is_wanted, kind_in_words
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
@@ -178,9 +179,15 @@ class SearchState:
         return str(event["decision"])
 
     def end_run(self, suggestion: Suggestion, seed: int, status: str) -> str:
-        """Learn that the run of a seed is complete or has failed; return whether the next one is wanted."""
+        """Learn that the run of a seed is complete or has failed; return whether the next one is wanted.
+
+        Raises:
+            SweepError: it failed for want of room on the disk, which says nothing of what was suggested.
+        """
         if suggestion.status is not None:
             return STOP
+        if status == "failed":
+            self._check_room(suggestion)
         if seed not in suggestion.ended_runs:
             value = suggestion.best.get(seed, math.nan)
             event: Event = {
@@ -196,6 +203,22 @@ class SearchState:
                 event |= {"decision": STOP, "why": "clearly worse than the best suggestion on the same seeds"}
             self.record(event)
         return self.settle(suggestion)
+
+    def _check_room(self, suggestion: Suggestion) -> None:
+        """Leave a suggestion unfinished whose run failed because the disk is full: its failure is none of its values.
+
+        Raises:
+            SweepError: so it did.
+        """
+        run = self.folder.trial(suggestion.current_run.trial_id)
+        failure = run.failure()
+        if failure.kind != "disk":
+            return
+        run.forget_failure()  # `attempts.jsonl` has it
+        raise SweepError(
+            f"{self.folder.path}: the disk is full ({suggestion.name}: {failure.message}); make room, and run the "
+            "sweep again: the search goes on where it was"
+        )
 
     def settle(self, suggestion: Suggestion) -> str:
         """End a suggestion if what is known of it says so; return whether it goes on."""
@@ -330,4 +353,5 @@ class SearchState:
     def _is_wanted(self, suggestion: Suggestion, retry: str) -> bool:
         runs = [self.folder.trial(spec.trial_id) for spec in suggestion.runs]
         kinds = [run.failure().kind for run in runs if run.status() == "failed"]
-        return any(is_wanted(kind, retry) for kind in kinds or ("error",))
+        # Of a run whose failure could not be recorded, because the disk was full, the log has the words.
+        return any(is_wanted(kind, retry) for kind in kinds or (kind_in_words(suggestion.why),))

@@ -1,5 +1,6 @@
 import errno
 import pickle
+import sqlite3
 
 import pytest
 import torch
@@ -11,6 +12,16 @@ from raybert.sweeping.folder.failure_kinds import KINDS, classify, is_wanted
 def chain(outer: Exception, inner: Exception) -> Exception:
     outer.__cause__ = inner
     return outer
+
+
+def handled(first: Exception, then: Exception) -> Exception:
+    try:
+        try:
+            raise first
+        except Exception:
+            raise then  # noqa: B904 - it only happens to come while the first one is handled
+    except Exception as error:
+        return error
 
 
 def worker_group_error(inner: Exception) -> Exception:
@@ -41,6 +52,24 @@ def ray_error(name: str, *arguments: object) -> Exception:
         (lambda: OSError(errno.ENOENT, "no such file"), "error"),
         (lambda: RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk"),
         (lambda: chain(RuntimeError("outer"), OSError(errno.ENOSPC, "full")), "disk"),
+        (lambda: handled(OSError(errno.ENOSPC, "full"), KeyError("while tidying up")), "disk"),
+        (lambda: handled(torch.cuda.OutOfMemoryError("CUDA out of memory"), KeyError("later")), "error"),
+        (lambda: sqlite3.OperationalError("database or disk is full"), "disk"),
+        (
+            lambda: chain(
+                RuntimeError("An exception is raised during the commit."),
+                sqlite3.OperationalError("database or disk is full"),
+            ),
+            "disk",
+        ),
+        (lambda: OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"), "disk"),
+        (lambda: OSError("[Errno 122] Kontingent"), "disk"),
+        (lambda: RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "disk"),
+        (lambda: OSError("1000 requested and 12 written"), "disk"),
+        (lambda: RuntimeError('IoError(Os { code: 122, kind: QuotaExceeded, message: "voll" })'), "disk"),
+        (lambda: ray_error("OutOfDiskError", "Local disk is full"), "disk"),
+        (lambda: ExceptionGroup("of a pool", [ValueError("a"), OSError(errno.EDQUOT, "quota")]), "disk"),
+        (lambda: RuntimeError("429: quota exceeded for this hub"), "error"),
         (lambda: ray_error("ActorDiedError"), "lost"),
         (lambda: worker_group_error(TrialError("no", kind="nan")), "nan"),
         (lambda: worker_group_error(ray_error("ActorDiedError")), "lost"),

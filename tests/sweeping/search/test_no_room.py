@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import pickle
 import sqlite3
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from raybert.errors import SweepError
+from raybert.sweeping.cluster import tune_run
 from raybert.sweeping.cluster.deaths import read_death
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.search import log, storage
@@ -28,6 +30,7 @@ def held(path):
         yield
 
 
+@pytest.mark.fault("study.db held for over 60 s")
 def test_studies_that_another_program_holds_are_said_and_nothing_is_lost(tmp_path, monkeypatch):
     undisturbed = state_of(run_whole(CONFIG, tmp_path / "undisturbed", planted), tmp_path / "undisturbed")
     monkeypatch.setattr(storage, "_LOCK_SECONDS", 0.1)
@@ -44,6 +47,7 @@ def test_studies_that_another_program_holds_are_said_and_nothing_is_lost(tmp_pat
     assert state_of(run_whole(CONFIG, folder, planted), folder) == undisturbed
 
 
+@pytest.mark.fault("disk full at the log of a search")
 @pytest.mark.parametrize("at", [0, 5, 12])
 def test_a_full_disk_at_the_log_of_decisions_is_said_and_nothing_is_lost(at, tmp_path, monkeypatch):
     config = config_of({"suggestions_per_strategy": 2})
@@ -68,6 +72,75 @@ def test_a_full_disk_at_the_log_of_decisions_is_said_and_nothing_is_lost(at, tmp
             drive(search, planted)
     assert len(events(folder)) == at
     assert state_of(run_whole(config, folder, planted), folder) == undisturbed
+
+
+@pytest.mark.fault("disk full in a run of a search")
+@pytest.mark.parametrize("retry", [None, "disk"])
+def test_a_run_that_fails_for_want_of_room_is_no_failed_suggestion(retry, tmp_path, monkeypatch):
+    undisturbed = state_of(run_whole(CONFIG, tmp_path / "undisturbed", planted), tmp_path / "undisturbed")
+    folder, full, begun = tmp_path / "run", [], []
+    folder.mkdir()
+    fail = TrialFolder.fail
+
+    def planted_until_full(spec):
+        begun.append(spec)
+        if len(begun) != 4:
+            return planted(spec)
+        full.append(spec.trial_id)
+        return [math.nan]
+
+    def fail_for_want_of_room(trial, text, kind="error", node=None):
+        if trial.path.name in full:
+            text, kind = "OSError: [Errno 28] No space left on device", "disk"
+        fail(trial, text, kind, node)
+
+    with monkeypatch.context() as patch, opened(CONFIG, folder) as search:
+        patch.setattr(TrialFolder, "fail", fail_for_want_of_room)
+        with pytest.raises(SweepError, match=r"the disk is full \(.*No space left on device\); make room, and run the"):
+            drive(search, planted_until_full)
+    (run,) = full
+    trial = TrialFolder(folder / "trials" / run)
+    assert (trial.status(), [attempt["kind"] for attempt in trial.attempts()]) == ("pending", ["disk"])
+    with opened(CONFIG, folder) as search:
+        if retry is not None:
+            assert search.retry_failed(retry) == 0  # it has not failed, and goes on by itself
+        drive(search, planted)
+        assert state_of(search, folder) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("why", "retry", "count"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk", 1),
+        ("OSError: [Errno 28] No space left on device", "error", 0),
+        ("ValueError: too steep", "disk", 0),
+        ("ValueError: too steep", "error", 1),
+    ],
+)
+def test_a_suggestion_whose_failure_could_not_be_recorded_is_tried_again_by_what_the_log_says(
+    why, retry, count, tmp_path
+):
+    config = config_of({"suggestions_per_strategy": 1, "startup_suggestions": 1})
+    with opened(config, tmp_path) as search:
+        search.end(search.next(), "failed", why)
+        assert search.retry_failed(retry) == count
+
+
+def test_what_a_callback_of_ours_raises_comes_out_of_tunes_text():
+    from ray.tune import TuneError
+
+    def raised(first):
+        try:
+            try:
+                raise first
+            except Exception:
+                raise TuneError("Traceback ...")  # noqa: B904 - as Tune does
+        except TuneError as error:
+            return error
+
+    for ours in (SweepError("no room"), OSError(errno.EIO, "away")):
+        assert tune_run._behind(raised(ours)) is ours
+    assert tune_run._behind(raised(KeyError("not ours"))) is None
 
 
 def test_an_error_that_a_full_disk_cut_off_is_of_the_kind_disk(tmp_path, monkeypatch):
