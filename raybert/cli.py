@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -41,6 +40,7 @@ from raybert.cli_options import (
     option,
 )
 from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, UntrustedCode
+from raybert.refusals import refusal_in_words
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
 from raybert.version import __version__
 
@@ -65,11 +65,6 @@ app.add_typer(scores, name="scores")
 _SPLITS = ("train", "validation", "test")
 _STRATEGY = "Strategy or label of the file, or any other strategy's name."
 _python_shows = warnings.showwarning
-_OF_THE_MACHINE = (
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
-    *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE),
-)
-"""Of files that cannot be used: no mistake of raybert's, so no traceback, wherever they are needed."""
 _CTRL_C = 130
 """What typer makes of a KeyboardInterrupt."""
 
@@ -427,10 +422,11 @@ def main() -> None:
             raise
         terminal.print_error(str(error))
         sys.exit(error.exit_code)
-    except OSError as error:
-        if os.environ.get("RAYBERT_DEBUG") or error.errno not in _OF_THE_MACHINE or error.filename is None:
+    except (OSError, MemoryError, RuntimeError) as error:
+        words = refusal_in_words(error)  # no mistake of raybert's, so no traceback, wherever it comes from
+        if os.environ.get("RAYBERT_DEBUG") or words is None:
             raise
-        terminal.print_error(f"{error.filename}: {error.strerror}")
+        terminal.print_error(words)
         sys.exit(ExitCode.BAD_INPUT)
     except SystemExit as ended:
         if ended.code != _CTRL_C:

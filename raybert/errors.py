@@ -39,7 +39,13 @@ class ExitCode(IntEnum):
 
     DONE = 0, "done"
     DIFFERENT = 1, "a repeated run is not the same; with a traceback: an error that raybert does not know"
-    BAD_INPUT = 2, "bad input: a wrong option, a wrong key of the sweep file, unreadable data, a folder in use"
+    BAD_INPUT = (
+        2,
+        (
+            "bad input: a wrong option, a wrong key of the sweep file, unreadable data, a folder in use; or what the "
+            "system refuses: a disk that is full, a file server that does not answer, memory"
+        ),
+    )
     INTERRUPTED = 3, "stopped on request or by a limit; the same command continues"
     SOME_FAILED = 4, "some trials failed, the others are complete"
     FAILED = 5, "everything failed that was to be computed"

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
+
+from raybert.errors import ResourceError
+
+SPACE_OF_TORCH = 5 * 2**30
+"""Address space that a process needs which trains; with 3 GiB it dies of a signal, with 6 it does not (measured)."""
+_NUMBERS_OF_THREADS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")
+"""Of torch, numpy and Arrow; of tokenizers."""
 
 
 def count_cores(root: Path = Path("/")) -> int:
@@ -20,10 +28,34 @@ def count_cores(root: Path = Path("/")) -> int:
 
 
 def limit_threads() -> None:
-    """Let numerical libraries that are not imported yet use as many threads as there are cores, not as are seen."""
+    """Let libraries that are not imported yet use as many threads as there are cores, not as are seen."""
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if count_cores() < seen:
-        os.environ.setdefault("OMP_NUM_THREADS", str(count_cores()))
+        for name in _NUMBERS_OF_THREADS:
+            os.environ.setdefault(name, str(count_cores()))
+
+
+def check_address_space(num_bytes: float, what: str) -> None:
+    """Refuse a limit of address space (`ulimit -v`) below what is mapped, of which little is used.
+
+    Where it is exceeded, libraries print pages of their own, or end the process.
+
+    Args:
+        num_bytes: that are mapped.
+        what: maps them.
+
+    Raises:
+        ResourceError: the limit is lower, and cannot be raised.
+    """
+    limit, highest = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit != highest:
+        resource.setrlimit(resource.RLIMIT_AS, (highest, highest))
+        limit = highest
+    if limit != resource.RLIM_INFINITY and limit < num_bytes:
+        raise ResourceError(
+            f"ulimit -v: must be unlimited, or at least {num_bytes / 1024:.0f}, for {what}, got {limit / 1024:.0f}: "
+            "limit memory by a container or a control group instead"
+        )
 
 
 def _quotas(root: Path) -> Iterator[float]:
@@ -33,12 +65,16 @@ def _quotas(root: Path) -> Iterator[float]:
     except OSError:  # not Linux
         return
     for line in groups:
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         if not controllers:
             for folder in _and_above(root / "sys/fs/cgroup", path):
                 yield from _quota(_words(folder / "cpu.max"))
         elif "cpu" in controllers.split(","):
-            for folder in _and_above(root / "sys/fs/cgroup" / controllers, path):
+            mounts = [root / "sys/fs/cgroup" / name for name in (controllers, "cpu")]  # or a link of that name
+            mount = next((found for found in mounts if found.is_dir()), mounts[0])
+            for folder in _and_above(mount, path):
                 yield from _quota([*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")])
 
 

@@ -1,10 +1,13 @@
 """The cores that a process may use: those of its task set, and no more than the quotas of its control groups."""
 
+import contextlib
 import os
+import resource
 
 import pytest
 
 from raybert import machine
+from raybert.errors import ResourceError
 from raybert.machine import count_cores, limit_threads
 
 
@@ -52,6 +55,12 @@ def _eight_cores(monkeypatch):
             2,
         ),
         (
+            "3:cpuacct,cpu:/job\n",
+            {"sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "300000", "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        ("torn\n0::/job\n", {"sys/fs/cgroup/job/cpu.max": "300000 100000"}, 3),
+        (
             "1:cpu:/\n",
             {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
             8,
@@ -68,10 +77,33 @@ def test_without_control_groups_the_task_set_counts(tmp_path):
 
 @pytest.mark.parametrize(("cores", "threads"), [(2, "2"), (8, None)])
 def test_libraries_take_as_many_threads_as_there_are_cores(cores, threads, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    names = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(machine, "count_cores", lambda: cores)
     limit_threads()
-    assert os.environ.get("OMP_NUM_THREADS") == threads
+    assert [os.environ.get(name) for name in names] == [threads, threads]
+
+
+@pytest.mark.fault("ulimit -v")
+@pytest.mark.parametrize(
+    ("limits", "refused", "then"),
+    [
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), False, None),
+        ((6 * 2**30, 6 * 2**30), False, None),
+        ((3 * 2**30, 3 * 2**30), True, None),
+        ((3 * 2**30, 8 * 2**30), False, 8 * 2**30),  # it may be raised
+        ((3 * 2**30, 4 * 2**30), True, 4 * 2**30),
+    ],
+)
+def test_too_little_address_space_is_said_before_a_library_dies_of_it(limits, refused, then, monkeypatch):
+    raised = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, now: raised.append(now[0]))
+    said = pytest.raises(ResourceError, match=r"ulimit -v: must be unlimited, or at least 5242880, for training, got")
+    with said if refused else contextlib.nullcontext():
+        machine.check_address_space(machine.SPACE_OF_TORCH, "training")
+    assert raised == ([] if then is None else [then])
 
 
 def test_who_sets_the_threads_has_them(monkeypatch):

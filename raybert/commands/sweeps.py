@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
 from raybert.config import ConfigSource, Overrides, importing, load_config
 from raybert.errors import ConfigError
+from raybert.machine import SPACE_OF_TORCH, check_address_space
 
 if TYPE_CHECKING:
     from raybert.analysis.results.sweep import Sweep
@@ -64,6 +65,7 @@ def sweep(
     folder = Path(output) if output is not None else Path("runs") / loaded.name
     design = read_design(loaded)
     look_first(design, folder)  # and then the imports that take seconds
+    check_address_space(SPACE_OF_TORCH, "training")
     check_here(loaded, address, folder)
     from raybert.sweeping.runner import run_sweep
 
@@ -122,6 +124,7 @@ def train(
     check_version(folder)
     is_finished(SweepFolder(folder), narrowed.config, resume=resume)
     look_first(narrowed, folder)
+    check_address_space(SPACE_OF_TORCH, "training")
     from raybert.sweeping.single.train import train_one  # and with it torch
 
     with listening(progress, one_run=True) as told:

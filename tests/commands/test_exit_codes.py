@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import os
 import re
 import sys
 from itertools import product
@@ -99,12 +100,58 @@ def test_an_error_ends_the_command_with_its_code_on_one_line(kind, monkeypatch, 
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_file_that_the_machine_refuses_is_one_line(monkeypatch, capsys):
-    error = PermissionError(errno.EACCES, "Permission denied", "/runs/x")
+def refused(number, *path):
+    return OSError(number, os.strerror(number), *path)
+
+
+def caused(outer, inner):
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.fault("what the system refuses, in one line")
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (refused(errno.EACCES, "/runs/x"), "/runs/x: Permission denied; give another place"),
+        (refused(errno.ENOSPC, "/runs/x"), "/runs/x: No space left on device; make room, and give the same command"),
+        (refused(errno.ENOSPC), "No space left on device; make room"),
+        (refused(errno.ESTALE, "/nfs/x"), "/nfs/x: Stale file handle; the disk or the file server does not answer"),
+        (refused(errno.EIO, b"/disk/\xff"), "/disk/\\xff: Input/output error; the disk or the file server"),
+        (refused(errno.EMFILE, "/x"), "/x: Too many open files; raise the limit on open files (`ulimit -n 4096`)"),
+        (refused(errno.EBADF), "Bad file descriptor"),
+        (refused(errno.EXDEV, "/a", None, "/b"), "/a -> /b: Invalid cross-device link"),
+        (OSError("[Errno 28] Error writing bytes to file. Detail: No space left"), "[Errno 28] Error writing bytes"),
+        (
+            caused(OSError("could not be written\nat all"), refused(errno.ENOSPC, "/x")),
+            "/x: could not be written; make",
+        ),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
+        (MemoryError(), "memory: none is left; give it more memory, or raise the limit (`ulimit -v`"),
+        (RuntimeError("can't start new thread"), "memory: can't start new thread; give it more memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+            "memory: [enforce fail] DefaultCPUAllocator: not enough memory",
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_system_refuses_is_one_line_with_its_path_and_a_remedy(error, line, monkeypatch, capsys):
     assert ending(monkeypatch, "validate f.yaml", error) == ExitCode.BAD_INPUT
-    assert capsys.readouterr().err == "error: /runs/x: Permission denied\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {line}")
+    assert said.count("\n") == 1
+
+
+def test_what_it_refuses_keeps_its_traceback_for_who_looks_for_it(monkeypatch):
+    monkeypatch.setenv("RAYBERT_DEBUG", "1")
     with pytest.raises(OSError, match="Bad file descriptor"):
-        ending(monkeypatch, "validate f.yaml", OSError(errno.EBADF, "Bad file descriptor"))
+        ending(monkeypatch, "validate f.yaml", refused(errno.EBADF))
+
+
+def test_a_mistake_of_raybert_keeps_its_traceback(monkeypatch):
+    with pytest.raises(RuntimeError, match="ours"):
+        ending(monkeypatch, "validate f.yaml", RuntimeError("ours"))
 
 
 def test_a_second_interrupt_is_an_interruption(monkeypatch, capsys):
