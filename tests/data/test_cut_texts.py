@@ -208,7 +208,6 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["words", "word", "space"])
 @pytest.mark.parametrize("kind", ["bert", "byte-level", "wordless-unigram"])
-@pytest.mark.long
 def test_ten_megabytes_of_text_take_less_than_twenty_times_their_size(kind, name):
     done = subprocess.run([sys.executable, "-c", SCRIPT, kind, name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from raybert.terminal.search import search_table
 from tests.analysis.folders import make_spec, write_plan, write_result, write_sample_sweep
 from tests.analysis.studies import RATE, suggestion, write_arm, write_sample_search
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 PICTURES = {
