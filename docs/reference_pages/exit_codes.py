@@ -30,9 +30,9 @@ def exit_codes_page() -> str:
         "## Errors",
         "The errors of `raybert.errors`, which Python users catch, and the exit code that each gives the command line:",
         table(["error", "is raised when", "exit code"], [_row(kind) for kind in error_kinds()]),
-        f"What the system refuses is an `OSError` (or `MemoryError`) in Python, as it comes; the command line says it in "
-        f"one line, with the path and what to do about it, and ends with {ExitCode.BAD_INPUT.value}. `--debug` shows the "
-        "traceback of any error.",
+        "What the system refuses is an `OSError` (or `MemoryError`) in Python, as it comes; the command line says it "
+        "in one line, with the path and what to do about it, and ends with "
+        f"{ExitCode.BAD_INPUT.value}. `--debug` shows the traceback of any error.",
     )
 
 
