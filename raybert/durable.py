@@ -277,8 +277,10 @@ def _lock(descriptor: int) -> None:
 
 
 def _swap(fresh: Path, target: Path) -> None:
-    """Put a folder into the place of another one, in one step where the file system can."""
+    """Put a folder into the place of another one, in one step where the file system can; of a link, of the link."""
     restore_folder(target)
+    if target.is_symlink():
+        target.unlink()
     if not target.exists():
         fresh.rename(target)
     elif not _exchange(fresh, target):
@@ -321,6 +323,8 @@ def _move_unless_there(fresh: Path, target: Path, mark: str | None) -> None:
     def is_whole() -> bool:
         return target.is_dir() if mark is None else (target / mark).exists()
 
+    if target.is_symlink():
+        target.unlink()
     if target.exists() and not is_whole():
         shutil.rmtree(target)
     try:

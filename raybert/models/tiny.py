@@ -62,7 +62,7 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
     ordered = sorted(texts)
     name = f"{TINY}-{_key(ordered)}"
     folder = cache_folder / "encoders" / name
-    if not is_as_digested(folder):
+    if folder.is_symlink() or not is_as_digested(folder):
         with kept_if_possible("the embedded encoder", folder.parent):
             _make(ordered, folder)
             return folder
@@ -74,6 +74,8 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
 def _make(ordered_texts: list[str], folder: Path) -> None:
     make_folder(folder.parent)
     with locked(folder.with_name(f".{folder.name}.lock")):
+        if folder.is_symlink():  # what it leads to is not the cache's
+            folder.unlink()
         if not is_as_digested(folder):  # another process has not made it meanwhile
             remove_leftovers(folder.parent)
             (folder / _MARK).unlink(missing_ok=True)  # torn, or of a version that kept no digests

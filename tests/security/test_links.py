@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from raybert import commands
+from raybert.durable import atomic_folder
 from raybert.errors import DataError, SweepError
 from raybert.evaluation.find import default_folder
 from raybert.links import leads_outside, refuse_links, remove_tree, without_links
@@ -98,6 +99,25 @@ def test_a_kept_run_is_not_adopted_through_a_link(store, outside, tmp_path, faul
     with fault.once():
         SweepFolder(tmp_path / "run").trial("t2").adopt(kept)
         assert {path.name for path in (tmp_path / "run" / "trials" / "t2").iterdir()} == {"result.json"}
+
+
+@pytest.mark.fault("link in a cache")
+@pytest.mark.parametrize("keeps_existing", [False, True])
+@pytest.mark.parametrize("is_dangling", [False, True])
+def test_a_folder_takes_the_place_of_a_link_and_not_of_what_it_leads_to(
+    keeps_existing, is_dangling, outside, tmp_path, fault
+):
+    before = content(outside)
+    target = tmp_path / "cache" / "made"
+    target.parent.mkdir()
+    target.symlink_to(tmp_path / "nowhere" if is_dangling else outside)
+    with fault.once():
+        with atomic_folder(target, mark="COMPLETE", keeps_existing=keeps_existing) as fresh:
+            (fresh / "file").write_text("new")
+        assert not target.is_symlink()
+        assert {path.name for path in target.iterdir()} == {"file", "COMPLETE"}
+        assert {path.name for path in target.parent.iterdir()} == {"made"}
+        assert content(outside) == before
 
 
 @pytest.mark.slow
