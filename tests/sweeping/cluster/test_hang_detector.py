@@ -85,7 +85,7 @@ def test_a_process_that_hangs_is_named_with_its_place_and_ended(tmp_path):
 
         wait_until(is_ended, "the process that hangs is ended", 60)
         assert child.end()[0] == -9
-    (line,) = progress.lines
+    line = progress.lines[0]  # a busy machine may take longer than a stall to end it, which is another line
     assert line.startswith("random seed 0 t: no heartbeat for ")
     assert line.endswith("its process is ended")
     message, stack = take_stall(folder.trial("t").path)
@@ -172,7 +172,7 @@ def test_a_process_that_hangs_is_ended_though_the_clock_was_set_meanwhile(step, 
         trials = hung_trials(folder, 0.2, progress)
         wait_until(lambda: trials.look({"t": "t"}, 0) or not child.is_alive(), "the process that hangs is ended", 60)
         assert child.end()[0] == -9
-    assert len(progress.lines) == 1
+    assert [line for line in progress.lines if "is ended" in line] == progress.lines[:1]
 
 
 def test_a_process_of_the_same_number_is_left_alone():

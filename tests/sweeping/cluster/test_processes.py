@@ -42,7 +42,7 @@ def test_sigterm_passes_by_what_is_begun_meanwhile_and_what_that_begins():
 def test_a_process_of_ray_that_is_gone_lets_trials_save_then_interrupts_whatever_waits(ends, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "_SECONDS_BETWEEN_LOOKS", 0.01)
     monkeypatch.setattr(processes, "SECONDS_TO_SAVE", 30.0 if ends == "by itself" else 0.2)
-    said = io.StringIO()
+    said, before = io.StringIO(), signal.getsignal(signal.SIGTERM)
     needed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     monkeypatch.setattr(processes, "_needed_here", lambda: [processes._Needed("raylet", needed.pid)])
     beat = tmp_path / "run" / "trials" / "t" / "heartbeat.json"
@@ -68,7 +68,7 @@ def test_a_process_of_ray_that_is_gone_lets_trials_save_then_interrupts_whatever
     assert "stopping: Ray's raylet has ended; trials that still run save" in said.getvalue()
     assert interruption.requested
     assert not (tmp_path / "run" / "stop-requested").exists()
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_gcs_elsewhere_is_gone_when_nobody_answers_again_and_again():
