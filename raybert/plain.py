@@ -37,7 +37,9 @@ _OTHER = re.compile(
 _TOKEN = re.compile(r"(?P<head>\bhttps?://)(?P<secret>[^\s:/@'\"]+)@", re.IGNORECASE)
 _NAMES = r"[\w-]*(?:token|password|passwd|pwd|secret|api[_-]?key|access[_-]?key|credential|signature|\bsig)[\w-]*"
 _QUERY = re.compile(rf"(?P<head>[?&;]{_NAMES}=)(?P<secret>[^\s&;'\"#]+)", re.IGNORECASE)
-_KEYWORD = re.compile(r"(?P<head>\b(?:password|passwd|pwd)=)(?P<secret>[^\s&;'\",)]+)", re.IGNORECASE)
+_KEYS = r"\w*(?:password|passwd|pwd|secret|api_key|access_key|auth_token|access_token)\w*"
+_KEYWORD = re.compile(rf"(?P<head>\b{_KEYS}=)(?P<secret>[^\s&;'\",)]+)", re.IGNORECASE)
+_QUOTED = re.compile(rf"(?P<head>\b{_KEYS}[\"']?\s*[:=]\s*(?P<quote>[\"']))(?P<secret>.+?)(?P=quote)", re.IGNORECASE)
 _secrets: dict[str, re.Pattern[str]] = {}
 _SHORTEST_SECRET = 4
 
@@ -60,6 +62,8 @@ def hide(text: str) -> str:
     if "://" in text:
         text = _OTHER.sub(_without_secret, _WEB.sub(_without_secret, text))
         text = _TOKEN.sub(_without_secret, text)
+    if '"' in text or "'" in text:
+        text = _QUOTED.sub(_without_secret, text)
     if "=" in text:
         text = _KEYWORD.sub(_without_secret, _QUERY.sub(_without_secret, text))
     for pattern in _secrets.values():

@@ -14,6 +14,8 @@ from raybert.plain import HIDDEN, hide, remember_secret
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@]*@")
 _SECRET = re.compile(r"://[^:/@]*:(?P<secret>.*)@")
+_WHOLE_URL = re.compile(r"(?s)\A([A-Za-z][\w+.-]*://[^:/@]*:)(.+)(@[^@]*)\Z")
+"""A value that is a URL and nothing else: its password may have blanks and quotes."""
 _ASSIGNED = re.compile(r"[?&;][\w-]+=(?P<secret>[^&;#]+)")
 _kept: dict[str, str] = {}
 """Values with a hidden password -> the whole, of this process."""
@@ -22,7 +24,7 @@ PRIVATE = 0o600
 
 def keep_password(value: str) -> str:
     """Return a value of a sweep file without its password, which only this process still knows: see `whole`."""
-    hidden = hide(value)
+    hidden = hide(_WHOLE_URL.sub(_hidden, value))
     if hidden != value:
         _kept[hidden] = value
         _remember(value)
@@ -73,6 +75,11 @@ def write_private_text(path: Path, text: str) -> None:
         temporary.touch()
         temporary.chmod(PRIVATE)  # before anything is in it
         temporary.write_text(text, encoding="utf-8")
+
+
+def _hidden(match: re.Match[str]) -> str:
+    is_reference = not _REFERENCE.sub("", match[2])
+    return match[0] if is_reference else f"{match[1]}{HIDDEN}{match[3]}"
 
 
 def _fill(text: str, path: str, *, is_encoded: bool = False) -> str:

@@ -50,6 +50,9 @@ def file(tmp_path, monkeypatch):
         ("https://h/x?a=1&X-Amz-Signature=abc", "https://h/x?a=1&X-Amz-Signature=***"),
         ("redis://h:6379/0?password=p%40ss", "redis://h:6379/0?password=***"),
         ("invalid dsn: host=h password=abc dbname=x", "invalid dsn: host=h password=*** dbname=x"),
+        ("PGPASSWORD=abc psql", "PGPASSWORD=*** psql"),
+        ("aws_secret_access_key=abc", "aws_secret_access_key=***"),
+        ("{'password': 'a b', \"user\": 1}", "{'password': '***', \"user\": 1}"),
         # what is none
         ("https://h:8080/x@v1", "https://h:8080/x@v1"),
         ("postgresql://me@h/d", "postgresql://me@h/d"),
@@ -75,6 +78,16 @@ def test_a_password_is_hidden_wherever_it_stands_alone(fault):
         assert hide("swo rt7s") == "swo rt7s"
         remember_secret("abc")
         assert hide("abc") == "abc"  # so short that it would be found everywhere
+
+
+@pytest.mark.fault("password in a URL")
+@pytest.mark.parametrize("password", ["a b", "a'b\"c", "a@b/c:d", "***x", "${A}b", "\x1b[31m", "pässword"])
+def test_a_password_may_have_any_letter(password, fault):
+    url = f"postgresql://me:{password}@h/d"
+    with fault.once():
+        storage = load_config(sweep_file(url)).sweep.tune.storage
+        assert storage == "postgresql://me:***@h/d"
+        assert private._kept[storage] == url
 
 
 @pytest.mark.fault("password in the sweep file")
