@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Container, Iterator
 from functools import cache
@@ -191,9 +190,10 @@ def remove_leftovers(folder: Path, *, is_shared: bool = False) -> None:
         folder: there or not.
         is_shared: other hosts may write in it, whose locks this one may not see.
     """
+    now = _clock_of(folder) if is_shared else None
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            if _LEFTOVER.fullmatch(name) and not (is_shared and _may_be_of_another_host(Path(place, name))):
+            if _LEFTOVER.fullmatch(name) and not (is_shared and _may_be_of_another_host(Path(place, name), now)):
                 remove_unless_held(Path(place, name))
         previous = [name for name in folders if re.fullmatch(r"\..+\.previous", name)]
         for name in previous:
@@ -232,12 +232,21 @@ def is_leftover(name: str) -> bool:
     return _LEFTOVER.fullmatch(name) is not None or re.fullmatch(r"\..+\.previous", name) is not None
 
 
-def _may_be_of_another_host(path: Path) -> bool:
+def _clock_of(folder: Path) -> float | None:
+    """Return the time of the file system, whose clock dates what other hosts write; None: it cannot be asked."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
+    except OSError:
+        return None
+
+
+def _may_be_of_another_host(path: Path, now: float | None) -> bool:
     """Tell whether something is written on another host, as far as its name and its age say."""
     if f".{_of_this_host()}" in path.name:
         return False
     try:
-        return time.time() - path.stat(follow_symlinks=False).st_mtime < _SECONDS_OF_DOUBT
+        return now is None or now - path.stat(follow_symlinks=False).st_mtime < _SECONDS_OF_DOUBT
     except OSError:
         return True
 

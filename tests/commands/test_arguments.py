@@ -44,7 +44,7 @@ def test_overriding_a_configuration_leaves_defaults_to_follow_from_other_keys():
         (lambda: raybert.predict("nowhere", ["text"], output="x.txt"), "output: must end in"),
         (lambda: raybert.explain("nowhere", split="dev"), "split: must be train, validation or test, got 'dev'"),
         (lambda: raybert.status("nowhere"), "nowhere: must be the results folder of a sweep"),
-        (lambda: raybert.stop("nowhere"), "nowhere: no sweep runs in it"),
+        (lambda: raybert.stop("nowhere"), "nowhere: must be the results folder of a sweep, but does not exist"),
         (lambda: raybert.report("nowhere"), "nowhere: must be the results folder of a sweep"),
         (lambda: raybert.remove_scores(), "keys: must be given"),
     ],
