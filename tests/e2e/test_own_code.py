@@ -89,7 +89,7 @@ def test_changed_code_is_refused_with_what_changed_and_its_author_may_declare_it
         assert (code, err.count("\n")) == (2, 1), err
         assert f"the code of {what} changed since a trial of this folder finished; give `output` a new folder" in err
     assert (finished(), Path(f"run/trials/{trial}/result.json").read_bytes()) == ([trial], before)
-    again = commands.run("reproduce", f"run/trials/{trial}")
+    again = commands.run("reproduce", f"run/trials/{trial}", "--trust")
     assert "the code of train.loss.name 'own_parts:loss' changed since the trial ran" in again.out + again.err
 
 

@@ -64,6 +64,7 @@ class Interruption:
 
     def stop(self) -> None:
         """Ask for the end: running trials save and stop."""
+        self._telling(self._write_request_to_stop, None)  # first: who sees the flag may look for the request
         self.requested = True
         self._tell_trials()
 
@@ -74,6 +75,7 @@ class Interruption:
 
     def pause(self) -> None:
         """Ask to wait: running trials save, stop, and release their resources."""
+        self._telling(self._write_request_to_stop, None)
         self.is_paused = True
         self._tell_trials()
 
@@ -127,8 +129,11 @@ class Interruption:
         if is_told and not self():
             self.folder.stop_request.unlink(missing_ok=True)
         if self() and not is_told:
-            with contextlib.suppress(FileNotFoundError):  # the folder is gone, which trials see for themselves
-                self.folder.stop_request.touch()
+            self._write_request_to_stop()
+
+    def _write_request_to_stop(self) -> None:
+        with contextlib.suppress(FileNotFoundError):  # the folder is gone, which trials see for themselves
+            self.folder.stop_request.touch()
 
 
 @contextlib.contextmanager

@@ -66,8 +66,8 @@ class RecordedProgress(Progress):
         self._write(force=True)
 
     def phase(self, text: str) -> None:
+        self.enter(text)  # first: who reads the line may ask for the state
         self.inner.phase(text)
-        self.enter(text)
 
     def enter(self, phase: str) -> None:
         """Record a phase that is not worth a word on the terminal."""

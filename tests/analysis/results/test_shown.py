@@ -64,7 +64,7 @@ def test_one_line_says_what_it_is(sweep):
 
 
 def test_what_users_wrote_is_escaped(tmp_path):
-    specs = [make_spec("<b>mine</b>"), make_spec("[red]x[/red]")]
+    specs = [make_spec("<b>mine</b>", trial_id="a"), make_spec("[red]x[/red]", trial_id="b")]
     folder = write_plan(tmp_path / "<i>run</i>", specs)
     write_result(folder, specs[0], 0.8)
     write_error(folder, specs[1], "ValueError: <script>alert(1)</script>")

@@ -166,7 +166,9 @@ def test_what_is_finished_or_kept_in_the_store_is_not_estimated(prepared, tmp_pa
             kept = store.folder / job.key / "runs" / run
             kept.mkdir(parents=True)
             (kept / "result.json").write_text("{}")
-        (store.folder / job.key / "complete.json").write_text(json.dumps({"num_rows": 300, "seconds": 1.0}))
+        (store.folder / job.key / "complete.json").write_text(
+            json.dumps({"num_blocks": 0, "num_rows": 300, "seconds": 1.0})
+        )
     rest, work = estimate_of(prepared, tmp_path, config)
     assert not work.jobs
     assert {spec.role for spec in work.trials} == {"trial"}
@@ -221,7 +223,7 @@ class Notes:
 def test_a_model_that_cannot_be_probed_is_a_note_and_a_mistake_of_the_estimate_is_none(prepared, tmp_path):
     config = config_for(train={"batch_size": 16, "loss": {"name": f"{__name__}:broken_loss"}})
     plan, notes = plan_for(prepared, config), Notes()
-    opened = OpenSweep(SweepFolder(tmp_path), read_design(config), plan, prepared_for(plan, prepared), None, notes)
+    opened = OpenSweep(SweepFolder(tmp_path), read_design(config), plan, prepared_for(plan, prepared), None, notes, ())
     announce_estimate(opened, TWO, started=0.0)
     (line,) = notes.lines
     assert line.startswith("note: no estimate, the probe failed (")
