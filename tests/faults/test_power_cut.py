@@ -10,7 +10,7 @@ from tests.e2e.commands import run
 from tests.faults.sweeps import Finished, assert_same_tables, kept_files
 from tests.faults.syncs import Synced, recorded
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("no_pixels")]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.ray, pytest.mark.usefixtures("no_pixels")]
 
 MAY_BE_LOST = {"heartbeat.json", "stack.txt", ".lock", "lock", "study.db"}
 """Of no use to what has ended; of a search, what SQLite syncs by itself, and `decisions.jsonl` knows. Plots are none."""

@@ -10,7 +10,7 @@ from raybert.sweeping.phases.trial_runner import TrialRunner
 from tests.e2e.commands import run as command
 from tests.faults.sweeps import Finished, assert_same_tables, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("no_pixels")]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.ray, pytest.mark.usefixtures("no_pixels")]
 
 
 def write(ground, path, store, **changes):
