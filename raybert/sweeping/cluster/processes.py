@@ -33,6 +33,8 @@ _SECONDS_BETWEEN_CALLS, _CALLS = 3.0, 3
 """To a GCS on another machine, before it counts as gone: Ray itself gives up after a minute, and ends the process."""
 SECONDS_TO_SAVE = 10.0
 """How long trials may take to save where Ray has lost one of its processes; they look twice a second."""
+_SECONDS_TO_DIE = 5.0
+"""A process that was killed has its memory freed first."""
 _NEEDED = {"raylet": "raylet", "gcs_server": "GCS"}
 """Names of processes without which nothing goes on -> what Ray calls them."""
 
@@ -66,6 +68,7 @@ def end_ray(scratch: Path) -> None:
     for process in begun:
         with contextlib.suppress(psutil.Error):
             process.kill()  # psutil leaves a later process of the same number alone
+    psutil.wait_procs(begun, timeout=_SECONDS_TO_DIE)
 
 
 def _begun_by_ray(scratch: Path) -> list[psutil.Process]:
@@ -132,11 +135,15 @@ def _needed_here() -> list[_Needed | _Elsewhere]:
     node = worker._global_node
     if node is None:
         return []
-    marks = {"raylet": node.raylet_socket_name, "gcs_server": node.get_session_dir_path()}
+    # Whole words: the socket of another node on this machine begins with the name of ours.
+    marks = {
+        "raylet": f"--raylet_socket_name={node.raylet_socket_name}",
+        "gcs_server": f"--session-dir={node.get_session_dir_path()}",
+    }
     found: list[_Needed | _Elsewhere] = []
     for process in psutil.process_iter(["name", "cmdline"]):
         name, words = process.info["name"], process.info["cmdline"] or []
-        if name in marks and any(str(marks[name]) in word for word in words):
+        if name in marks and marks[name] in words:
             found.append(_Needed(_NEEDED[name], process.pid))
     if not any(one.name == "GCS" for one in found):
         found.append(_Elsewhere("GCS", str(node.gcs_address)))
