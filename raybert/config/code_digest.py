@@ -22,13 +22,16 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+_RAYBERT = "raybert"
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _SOURCES: WeakKeyDictionary[ModuleType, _Source | None] = WeakKeyDictionary()
+_DIGESTS: WeakKeyDictionary[ModuleType, dict[str, str]] = WeakKeyDictionary()
+"""Of what has been imported, by name: every run of a sweep asks for them again."""
 
 
 def is_own(kind: type) -> bool:
     """Tell whether a class is a user's own, not raybert's."""
-    return kind.__module__.partition(".")[0] != "raybert"
+    return kind.__module__.partition(".")[0] != _RAYBERT
 
 
 def code_digest(own: Any, reference: str = "") -> str | None:
@@ -50,8 +53,11 @@ def code_digest(own: Any, reference: str = "") -> str | None:
     source = _source_of(module)
     if source is None or module.partition(".")[0] in sys.stdlib_module_names:
         return _digest_of_own_source(own)
-    parts = sorted(_reached(module, name if name in source.bindings else None, _place_of(module, source.path)))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    known = _DIGESTS.setdefault(sys.modules[module], {}) if module in sys.modules else {}
+    if name not in known:
+        parts = sorted(_reached(module, name if name in source.bindings else None, _place_of(module, source.path)))
+        known[name] = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return known[name]
 
 
 def _digest_of_own_source(own: Any) -> str | None:
@@ -130,7 +136,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _reached(module: str, name: str | None, place: Path) -> Iterator[str]:
-    """Yield the code that a definition reaches, statement by statement.
+    """Yield the code that a definition reaches, every statement once; raybert's own is left out.
 
     Args:
         module: of the definition.
@@ -138,16 +144,20 @@ def _reached(module: str, name: str | None, place: Path) -> Iterator[str]:
         place: folder of the modules that are followed.
     """
     known: set[tuple[str, str | None]] = set()
+    done: set[ast.stmt] = set()
     waiting: list[tuple[str, str | None]] = [(module, name)]
     while waiting:
         here = waiting.pop()
-        source = _source_of(here[0]) if here not in known else None
-        if source is None or not _is_in(source.path, place):
+        if here in known or here[0].partition(".")[0] == _RAYBERT:
             continue
         known.add(here)
-        statements = source.always + source.bindings.get(here[1] or "", [])
-        if here[1] is None:
-            statements = [*source.always, *(one for bound in source.bindings.values() for one in bound)]
+        source = _source_of(here[0])
+        if source is None or not _is_in(source.path, place):
+            continue
+        names = source.bindings if here[1] is None else (here[1],)
+        found = [*source.always, *(one for bound in names for one in source.bindings.get(bound, ()))]
+        statements = [one for one in dict.fromkeys(found) if one not in done]
+        done.update(statements)
         package = here[0] if source.path.name == "__init__.py" else here[0].rpartition(".")[0]
         for statement in statements:
             yield f"{here[0]}: {_unparsed(statement)}"
@@ -194,8 +204,7 @@ def _library_folders() -> frozenset[Path]:
 
 def _unparsed(statement: ast.stmt) -> str:
     """Return a statement without comments, docstrings and layout."""
-    lines = ast.unparse(_Bare().visit(ast.parse(ast.unparse(statement))))
-    return lines.strip()
+    return ast.unparse(_Bare().visit(ast.parse(ast.unparse(statement))))  # of a copy: the tree is kept
 
 
 class _Bare(ast.NodeTransformer):

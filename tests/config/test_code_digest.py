@@ -3,9 +3,12 @@
 import functools
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import raybert
+from raybert.config import code_digest as code_digests
 from raybert.config import import_attribute
 from raybert.config.code_digest import code_digest
 
@@ -102,6 +105,13 @@ def test_bases_of_a_class_in_other_modules_count_and_so_does_what_an_object_is_m
         False,
         False,
     ]
+
+
+def test_raybert_itself_is_never_read_even_where_it_lies_in_the_same_folder(project):
+    beside = Path(raybert.__file__).parents[1]
+    project("rules:loss", rules="import raybert\ndef loss(a, b):\n    return raybert.Pool\n")
+    reached = list(code_digests._reached("rules", "loss", beside.parents[-1]))
+    assert reached == ["rules: def loss(a, b):\n    return raybert.Pool", "rules: import raybert"]
 
 
 def test_a_wrapped_function_is_known_by_what_it_wraps(project):
