@@ -25,7 +25,7 @@ BOTTOM = [
     "files",
     "links",
     "locks",
-    "private",
+    "passwords",
     "display",
     "config",
     "tables",

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from raybert.config.metrics import METRICS, MetricName, words_of_lower
 from raybert.config.section import Section
-from raybert.private import keep_password
+from raybert.passwords import keep_password
 
 Number = int | float
 Mode = Literal["max", "min"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
-from raybert.private import holds_password
+from raybert.passwords import holds_password
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.estimate.record import measured
 from raybert.sweeping.folder.layout import forget_failures

@@ -6,11 +6,11 @@ import stat
 import pytest
 import yaml
 
-from raybert import commands, private
+from raybert import commands, passwords
 from raybert.config import dump_yaml, load_config, load_stored_config
 from raybert.errors import ConfigError, RaybertError, SweepError
+from raybert.passwords import holds_password, keep_password, whole, write_private_text
 from raybert.plain import hide, remember_secret
-from raybert.private import holds_password, keep_password, whole, write_private_text
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
@@ -87,7 +87,7 @@ def test_a_password_may_have_any_letter(password, fault):
     with fault.once():
         storage = load_config(sweep_file(url)).sweep.tune.storage
         assert storage == "postgresql://me:***@h/d"
-        assert private._kept[storage] == url
+        assert passwords._kept[storage] == url
 
 
 @pytest.mark.fault("password in the sweep file")
@@ -206,7 +206,7 @@ def test_another_password_is_the_same_sweep_and_a_copy_says_what_it_lacks(file, 
             check_extension(old, read_design(load_config(sweep_file(storage))))
         with pytest.raises(SweepError, match="sweep.tune.storage was"):
             check_extension(old, read_design(load_config(sweep_file("postgresql://me:x@elsewhere/studies"))))
-        monkeypatch.setattr(private, "_kept", {})  # another process
+        monkeypatch.setattr(passwords, "_kept", {})  # another process
         with pytest.raises(
             ConfigError, match=r"^sweep\.tune\.storage: its password is hidden here \(\*\*\*\), as in every copy"
         ):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from raybert.errors import SweepError
-from raybert.private import whole
+from raybert.passwords import whole
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -9,7 +9,7 @@ from pathlib import Path
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of Cython, where `ray start` looks, too
 
 from raybert.errors import ResourceError
-from raybert.private import write_private_text
+from raybert.passwords import write_private_text
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
 
 _PATH = "RAY_AUTH_TOKEN_PATH"

@@ -14,8 +14,8 @@ import pyarrow as pa
 from raybert.config import dump_yaml
 from raybert.durable import atomic_path
 from raybert.files import is_whole_parquet, write_json, write_text
+from raybert.passwords import holds_password, write_private_text
 from raybert.plain import hide
-from raybert.private import holds_password, write_private_text
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep

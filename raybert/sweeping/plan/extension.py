@@ -9,7 +9,7 @@ import yaml
 
 from raybert.config import RaybertConfig, TuneConfig, importing
 from raybert.errors import SweepError
-from raybert.private import without_credentials
+from raybert.passwords import without_credentials
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.entries import read_entries
 from raybert.sweeping.plan.search_space import strategy_of

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from raybert.config import RaybertConfig, TuneConfig
 from raybert.errors import SweepError
 from raybert.files import NOT_WRITABLE
-from raybert.private import whole
+from raybert.passwords import whole
 from raybert.sweeping.folder.failure_kinds import is_disk_full
 
 KEY = "sweep.tune.storage"
