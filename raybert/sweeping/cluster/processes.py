@@ -21,7 +21,7 @@ import psutil
 import ray
 from ray._private import worker
 
-from raybert.errors import Interrupted
+from raybert.errors import ExitCode, Interrupted
 from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.folder.heartbeat import read_beat
@@ -33,6 +33,8 @@ _SECONDS_BETWEEN_CALLS, _CALLS = 3.0, 3
 """To a GCS on another machine, before it counts as gone: Ray itself gives up after a minute, and ends the process."""
 SECONDS_TO_SAVE = 10.0
 """How long trials may take to save where Ray has lost one of its processes; they look twice a second."""
+_SECONDS_TO_HEAR = 20.0
+"""How long the main thread may take to leave what it does: it may be writing tables, or in a call of Ray for good."""
 _SECONDS_TO_DIE = 5.0
 """A process that was killed has its memory freed first."""
 _NEEDED = {"raylet": "raylet", "gcs_server": "GCS"}
@@ -154,8 +156,9 @@ def _needed_here() -> list[_Needed | _Elsewhere]:
 def ray_looked_after(interruption: Interruption) -> Iterator[None]:
     """End a sweep in order if a process that Ray needs dies, for the length of a `with` block.
 
-    Without a raylet or a GCS nothing returns any more, or only after a minute, when Ray's C++ aborts the process.
-    Trials that still live are asked to save; then the main thread is interrupted, wherever it waits.
+    Without a raylet or a GCS nothing returns any more, or only after a minute, when Ray's C++ ends the process with 1.
+    So the main thread is interrupted at once, before its next call, and trials that still live are waited for here.
+    A main thread that is inside of such a call already hears nothing; then this process is ended from here, with 3.
 
     Raises:
         Interrupted: one has died; says which.
@@ -166,9 +169,11 @@ def ray_looked_after(interruption: Interruption) -> Iterator[None]:
             yield
     except BaseException as error:
         if watch.lost and not isinstance(error, Interrupted):
+            watch.wait_for_trials()
             raise Interrupted(watch.message) from error
         raise
     if watch.lost:
+        watch.wait_for_trials()
         raise Interrupted(watch.message)
 
 
@@ -177,6 +182,7 @@ class _Watch:
     interruption: Interruption
     needed: list[_Needed | _Elsewhere]
     lost: str = ""
+    lost_at: float = 0.0
 
     @property
     def message(self) -> str:
@@ -187,26 +193,43 @@ class _Watch:
 
     def look(self) -> bool:
         """Look once; return whether it is over."""
+        if self.lost:
+            if time.monotonic() - self.lost_at > _SECONDS_TO_HEAR:
+                self._end_from_here()
+            return False
         gone = [process.name for process in self.needed if process.is_gone]
         if not gone:
             return False
-        self.lost = gone[0]
+        self.lost, self.lost_at = gone[0], time.monotonic()
         self.interruption.progress.note(f"stopping: Ray's {self.lost} has ended; trials that still run save")
         self.interruption.stop()
-        self._wait_for_trials()
-        if self.interruption.takes_signals:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        return True
+        if not self.interruption.takes_signals:
+            return True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return False
 
-    def _wait_for_trials(self) -> None:
+    def wait_for_trials(self) -> None:
         """Wait until the trials of this owner have saved or died, or for as long as that may take."""
         folder = self.interruption.folder
         working = [
             path.parent for path in folder.path.glob("trials/*/heartbeat.json") if _is_at_work(path.parent, folder)
         ]
-        deadline = time.monotonic() + SECONDS_TO_SAVE
+        deadline = self.lost_at + SECONDS_TO_SAVE
         while any(_is_at_work(path, folder) for path in working) and time.monotonic() < deadline:
             time.sleep(0.1)
+
+    def _end_from_here(self) -> None:
+        """End this process from a thread, and Ray's with it; locks go with it, and folders are as after a kill."""
+        self.wait_for_trials()
+        self.interruption.progress.note(f"error: {self.message}")
+        with contextlib.suppress(OSError):
+            self.interruption.progress.enter("stopped")
+            self.interruption.folder.stop_request.unlink(missing_ok=True)
+        begun = [child for child in psutil.Process().children() if child.name() in _NEEDED]
+        for process in [*chain.from_iterable(child.children(recursive=True) for child in begun), *begun]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        os._exit(ExitCode.INTERRUPTED)
 
 
 def _is_at_work(trial: Path, folder: SweepFolder) -> bool:

@@ -18,6 +18,7 @@ from raybert.sweeping.cluster.processes import deaf_to_sigterm, ray_looked_after
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.signs import identity_of
 from raybert.terminal.sweep_progress import PlainProgress
+from tests.processes import forked
 
 _BLOCKED = "import signal; print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
@@ -69,6 +70,34 @@ def test_a_process_of_ray_that_is_gone_lets_trials_save_then_interrupts_whatever
     assert interruption.requested
     assert not (tmp_path / "run" / "stop-requested").exists()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def wait_deaf(path, needed):
+    """Own a folder, and wait as a call of Ray's C++ does that asks a dead GCS: no signal ends it."""
+    processes._SECONDS_BETWEEN_LOOKS = processes._SECONDS_TO_HEAR = 0.01
+    processes._needed_here = lambda: [processes._Needed("GCS", needed)]
+    with (
+        owned_folder(path, PlainProgress(Console(file=sys.stderr, width=200))) as (_, interruption),
+        ray_looked_after(interruption),
+    ):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.kill(needed, signal.SIGKILL)
+        time.sleep(600)
+
+
+@pytest.mark.fault("loss of a process of Ray, while the driver is deaf")
+def test_a_main_thread_that_hears_nothing_is_ended_with_one_line_and_3(tmp_path, fault):
+    needed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with fault.once(), forked(wait_deaf, tmp_path, needed.pid) as driver:
+        needed.wait()
+        code, said = driver.end()
+        assert code == 3, said
+        assert "error: Ray's GCS has ended in the middle of the sweep" in said
+        assert "Traceback" not in said
+        assert json.loads((tmp_path / "state.json").read_text())["phase"] == "stopped"
+        assert not (tmp_path / "stop-requested").exists()
+        with owned_folder(tmp_path, PlainProgress(Console(file=io.StringIO()))) as (folder, _):
+            assert folder.attempt == 2
 
 
 def test_a_gcs_elsewhere_is_gone_when_nobody_answers_again_and_again():
