@@ -166,7 +166,7 @@ def _signals(interruption: Interruption) -> Iterator[None]:
         nonlocal first, heard_at
         is_of_a_person = number == signal.SIGINT
         is_repeated = first != signal.SIGINT and time.monotonic() - heard_at < _SECONDS_OF_REPEATS
-        if not interruption.requested:
+        if not interruption.requested and not first:  # the next may come before the first is taken down
             first, heard_at = number, time.monotonic()
             interruption.stop()
             # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.

@@ -145,6 +145,19 @@ def test_what_the_system_asks_for_while_a_sweep_stops_already_does_not_end_it_at
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_second_signal_counts_while_the_first_one_is_still_being_taken_down(tmp_path, monkeypatch):
+    with own_here(tmp_path) as interruption:
+        write = interruption._write_request_to_stop
+
+        def interrupted() -> None:
+            monkeypatch.setattr(interruption, "_write_request_to_stop", write)
+            signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(interruption, "_write_request_to_stop", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def own_here(folder):
     with owned_folder(folder, PlainProgress(Console(file=io.StringIO()))) as (_, interruption):
