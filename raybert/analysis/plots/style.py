@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,8 +178,9 @@ def make_plain(figure: Figure) -> None:
         if any(isinstance(formatter, LogFormatter) for formatter in formatters):
             powers |= {id(label) for label in axis.findobj(Text)} - {id(axis.label)}
         for formatter in formatters:
-            if isinstance(formatter, FuncFormatter):  # names at an axis, too
-                formatter.func = _printed(formatter.func)
+            # Names at an axis, too. Axes that share a scale share its formatter, and a figure may come here twice.
+            if isinstance(formatter, FuncFormatter) and not isinstance(formatter.func, _Printed):
+                formatter.func = _Printed(formatter.func)
     for label in figure.findobj(Text):
         if isinstance(label, Text) and id(label) not in powers:
             label.set_parse_math(False)
@@ -186,8 +188,14 @@ def make_plain(figure: Figure) -> None:
             label.set_text(printable_lines(label.get_text()))
 
 
-def _printed(words: Callable[..., str]) -> Callable[..., str]:
-    return lambda *place: printable_lines(str(words(*place)))
+@dataclass(frozen=True)
+class _Printed:
+    """What an axis writes, without characters that cannot be printed."""
+
+    words: Callable[..., str]
+
+    def __call__(self, *place: Any) -> str:
+        return printable_lines(str(self.words(*place)))
 
 
 def save_figure(figure: Figure, path: Path) -> None:
