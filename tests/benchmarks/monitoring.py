@@ -100,7 +100,7 @@ class Trainer:
 def added_fraction(trainer: Trainer, config: MonitorConfig, rounds: int) -> tuple[float, float]:
     """Return the added share of a monitored step at interval 1, and seconds of a step without a monitor."""
     with tempfile.TemporaryDirectory() as folder:
-        monitor = Monitor(config, trainer.watched, Path(folder))
+        monitor = Monitor(config, trainer.monitored, Path(folder))
         monitor.begin(0)
         pairs = [(trainer.step(NoMonitor(), i), trainer.step(monitor, i)) for i in range(1, rounds + 1)]
         monitor.close()
