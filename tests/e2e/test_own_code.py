@@ -98,6 +98,7 @@ STOPS = """pathlib.Path("calls").open("a").write(".")
         raise ValueError("third")"""
 
 
+@pytest.mark.long
 def test_what_is_broken_may_be_mended_and_what_other_code_began_is_trained_from_its_start(train):
     often = ("--set", "train.checkpoint_seconds=0.001")
     code, out, _ = train(RULE.replace("BROKEN", STOPS), *often)
@@ -117,6 +118,7 @@ def test_what_is_broken_may_be_mended_and_what_other_code_began_is_trained_from_
     pd.testing.assert_frame_equal(*pair)
 
 
+@pytest.mark.long
 def test_a_rule_of_another_version_is_run_again_beside_the_old_one(train):
     assert train(WHOLE)[0] == 0
     (old,) = finished()

@@ -351,6 +351,7 @@ def test_bad_input_is_one_line_and_exit_code_2(trained, place, tmp_path, monkeyp
     assert not (tmp_path / "x.csv").exists()
 
 
+@pytest.mark.long
 def test_a_model_moved_away_predicts_as_before_without_ray_installed(trained, place, tmp_path):
     shutil.copytree(trained / "best", tmp_path / "model")
     assert run("predict", trained, place / "new.csv", "--output", tmp_path / "here.csv")[0] == 0

@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("ray_cl
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run_apart("sweep", FILE, "--output", folder, *SHRUNK_OPTIONS)
+    done = sweep(folder)
     assert done.code == 0, done.said
     (folder / "stdout.txt").write_text(done.out)
     return folder
@@ -121,6 +121,13 @@ def test_a_changed_file_is_refused_with_the_change(undisturbed):
 
 
 @pytest.mark.long
+def test_a_process_and_a_ray_of_its_own_and_two_trials_at_once_change_nothing(undisturbed, tmp_path):
+    done = run_apart("sweep", FILE, "--output", tmp_path / "run", *SHRUNK_OPTIONS)
+    assert done.code == 0, done.said
+    assert_same_tables(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.long
 def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(undisturbed, address, tmp_path):
     folder = tmp_path / "run"
     with forked_command("sweep", FILE, "--output", folder, "--address", address, *SHRUNK_OPTIONS) as process:
@@ -133,6 +140,10 @@ def test_kill_9_in_the_middle_and_the_same_command_give_the_undisturbed_tables(u
     done = sweep(folder)
     assert done.code == 0, done.said
     assert {path: path.read_bytes() for path in survivors} == stamps
-    one, other = raybert.load_sweep(undisturbed), raybert.load_sweep(folder)
-    pd.testing.assert_frame_equal(timeless(one.trials), timeless(other.trials))
-    pd.testing.assert_frame_equal(timeless(one.evaluations), timeless(other.evaluations))
+    assert_same_tables(undisturbed, folder)
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    expected, found = raybert.load_sweep(one), raybert.load_sweep(other)
+    pd.testing.assert_frame_equal(timeless(found.trials), timeless(expected.trials))
+    pd.testing.assert_frame_equal(timeless(found.evaluations), timeless(expected.evaluations))

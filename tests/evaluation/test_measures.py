@@ -359,7 +359,9 @@ def plots():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_classes", [2, 6, 30])
+@pytest.mark.parametrize(
+    "num_classes", [2, pytest.param(6, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.long)]
+)
 def test_all_figures_are_written_and_lay_out_without_warnings(plots, num_classes, tmp_path):
     labels, probs = sample(num_classes, 600)
     names = [f"{'a name that is much too long for a plot ' * (c % 2)}{c}" for c in range(num_classes)]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.sweeps import Finished, assert_same_end, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.ray]
 
 NUM_BYTES = 8 * 2**20
 

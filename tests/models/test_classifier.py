@@ -180,6 +180,7 @@ def test_a_folder_without_weights_says_what_is_missing(tmp_path):
         resolve_encoder(ModelConfig(encoder=str(tmp_path)), [], tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_embedded_encoder_is_the_same_in_every_process(tmp_path):
     texts = [f"compute the mean of array {i % 7} along axis {i}" for i in range(60)]

@@ -134,8 +134,14 @@ def fit_all(model, tokens, config, steps, rows=64):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(
+    ("head", "precision"),
+    [
+        *((head, "fp32") for head in HEADS),
+        *(pytest.param(head, kind, marks=pytest.mark.long) for kind in ("bf16", "fp16") for head in HEADS[:-1]),
+        *((HEADS[-1], kind) for kind in ("bf16", "fp16")),
+    ],
+)
 def test_every_head_learns_64_examples_by_heart_in_every_precision(tiny_bert, tokens, head, precision):
     model = classifier(tiny_bert, tokens.label_names, head=head, dropout=0.0)
     config = TrainConfig(batch_size=16, learning_rate=3e-3, precision=precision, weight_decay=0.0, eval_every=120)

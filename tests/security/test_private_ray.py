@@ -68,7 +68,7 @@ def test_a_token_that_the_user_names_is_taken(tmp_path, no_token, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.fault("token that others may read")
-@pytest.mark.parametrize("umask", ["000", "077"])
+@pytest.mark.parametrize("umask", ["000", pytest.param("077", marks=pytest.mark.long)])
 def test_a_local_ray_is_its_users_alone(umask, no_token, fault):
     with fault.once():
         done = subprocess.run(

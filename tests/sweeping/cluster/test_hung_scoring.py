@@ -46,6 +46,7 @@ def test_a_block_that_hangs_is_named_and_computed_by_another_process(score, prep
     assert arrays["lexical"].tolist() == lexical_statistics(prepared.splits.train["text"].to_pylist()).tolist()
 
 
+@pytest.mark.long
 def test_a_block_that_hangs_again_and_again_is_given_up(score):
     with pytest.raises(ScoringError, match=r"scoring lexical failed: .*in hang_on_purpose \(.*; 1 attempt$"):
         score(9, 0, True)

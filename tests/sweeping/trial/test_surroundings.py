@@ -153,6 +153,7 @@ def train_slowly(prepared, spec, path: Path) -> None:
     print(run_trial(spec, prepared.data, prepared.encoder, (), folder, lambda row: None, report_step=wait))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_process_that_outlives_its_sweep_lets_go_and_the_next_one_goes_on_exactly(prepared, tmp_path):
     spec, path = spec_of(prepared, steps=120), tmp_path / "run"
