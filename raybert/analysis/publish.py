@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
+from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
@@ -137,8 +138,10 @@ def _write_comparison(sweep: Sweep) -> None:
 
     table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric)
     _write_table(sweep.folder, EQUAL_COST, table)
+    shown, left_out = at_best_points(sweep)
     for name in ("accuracy", "cost", "samples_per_pass", "learning_curves"):
-        plots.save_figure(getattr(plots, f"draw_{name}")(sweep), sweep.folder / "plots" / f"{name}.png")
+        figure = getattr(plots, f"draw_{name}")(shown)
+        plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", left_out)
 
 
 def _write_search(sweep: Sweep, search: Search) -> None:
@@ -185,8 +188,11 @@ def _write_selected(sweep: Sweep) -> None:
     _write_table(sweep.folder, SELECTED_LENGTHS, length_histogram(subsets, lengths))
     _write_table(sweep.folder, SELECTED_LENGTH_QUANTILES, quantiles)
     if (shares["strategy"] != "all").any():  # which is the pool itself
-        plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png")
-        plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png")
+        shown, left_out = at_best_points(sweep)
+        if left_out:
+            shares, quantiles = shown.class_shares, length_quantiles(list(shown.subsets(of_pools=pools)), lengths)
+        plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png", left_out)
+        plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png", left_out)
 
 
 def _best_model(sweep: Sweep) -> BestModel | None:

@@ -17,6 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.scales import Scale
@@ -36,6 +37,8 @@ KINDS = {
 }
 """Marker and words of each budget kind, and of proxies."""
 _LONGEST_NAME = 34
+_HEAD = 0.25
+"""Inches of a line above a figure."""
 
 
 def kind_of(row: dict[Any, Any]) -> str:
@@ -198,11 +201,21 @@ class _Printed:
         return printable_lines(str(self.words(*place)))
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as .png, atomically."""
+def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
+    """Write a figure as .png, atomically.
+
+    Args:
+        figure: laid out when it is written.
+        path: of the file.
+        left_out: what it does not show, for a line above it.
+    """
+    width, height = figure.get_size_inches()
+    head = _HEAD if left_out else 0.0
+    # Above the figure: its layout places titles and legends at its very ends.
+    figure.text(0.1 / width, 1 + 0.3 * head / height, left_out, fontsize=8, color=WHOLE_POOL)
     make_plain(figure)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+        figure.savefig(temporary, dpi=150, format="png", bbox_inches=Bbox.from_extents(0, 0, width, height + head))
 
 
 def _budget_words(budget: int, colour: str) -> str:
