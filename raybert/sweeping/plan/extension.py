@@ -45,7 +45,7 @@ def check_extension(old: RaybertConfig, new: Design, *, search_begun: bool = Tru
     Raises:
         SweepError: with the keys that differ, their old and new values.
     """
-    _check_same(_comparable(old), _comparable(new.config), "strategies, seeds and grid values")
+    _check_same(comparable(old), comparable(new.config), "strategies, seeds and grid values")
     begun, wanted = old.sweep.tune, new.config.sweep.tune
     if search_begun and begun is not None and wanted is not None:
         labels = [_labels_of_old(old), tuple(entry.label for entry in new.entries)]
@@ -104,8 +104,14 @@ def _check_same(before: Mapping[str, Any], after: Mapping[str, Any], free: str) 
         )
 
 
-def _comparable(config: RaybertConfig) -> dict[str, Any]:
+def comparable(config: RaybertConfig) -> dict[str, Any]:
+    """Return what finished trials of a folder depend on, by dotted key: keys that say the same have the same value."""
     flat = flatten(config.model_dump(mode="json"))
+    length = config.train.length
+    if length.steps is not None:
+        flat["train.length.min_steps"] = None
+    else:
+        flat["train.length.epochs"] = length.num_epochs
     return {
         key: value
         for key, value in sorted(flat.items())

@@ -8,7 +8,7 @@ from raybert.config import RaybertConfig, SweepConfig, load_stored_config
 from raybert.errors import ConfigError, SweepError, UntrustedCode
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import code_named_by
-from raybert.sweeping.plan.extension import describe_changes, flatten
+from raybert.sweeping.plan.extension import comparable, describe_changes, flatten
 from raybert.sweeping.plan.roles import TRIAL
 
 
@@ -64,11 +64,11 @@ def is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> 
             raise SweepError(f"{path}: holds no run to resume; leave `resume` out to begin one")
         return False
     try:
-        there, wanted = load_stored_config(path / "resolved.yaml").sweep, config.sweep
+        there = load_stored_config(path / "resolved.yaml")
     except ConfigError:
         raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
-    if there != wanted:
-        raise SweepError(f"{path}: holds {_describe_other(there, wanted)}; give `output` another folder")
+    if there.sweep != config.sweep:
+        raise SweepError(f"{path}: holds {_describe_other(there.sweep, config.sweep)}; give `output` another folder")
     states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
     is_finished = states == ["complete"]
     if not resume:
@@ -78,7 +78,28 @@ def is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> 
             else "an unfinished run; continue it with --resume (Python: `resume=True`), or give `output` another folder"
         )
         raise SweepError(f"{path}: holds {rest}")
+    _check_unchanged(path, there, config, is_finished=is_finished)
     return is_finished
+
+
+def _check_unchanged(path: Path, there: RaybertConfig, wanted: RaybertConfig, *, is_finished: bool) -> None:
+    """Refuse to go on with a run by another file: its results would be those of neither.
+
+    Raises:
+        SweepError: with the keys that differ, and the way out.
+    """
+    before, after = comparable(there), comparable(wanted)
+    changes = describe_changes(before, after)
+    if not changes:
+        return
+    state = "a finished" if is_finished else "an unfinished"
+    remedy = "give `output` a new folder, or undo the change"
+    if any(key.startswith("train.length.") and before[key] != after[key] for key in before):
+        # T is in every learning rate (steps done / T), in the warm-up and in the points of evaluation and averaging.
+        remedy += "; a run of another length has other learning rates from its first step on, so none is made longer"
+        if is_finished:
+            remedy += f" (`model.encoder: {path / 'best'}` begins a new one with the encoder that this one has trained)"
+    raise SweepError(f"{path}: holds {state} run of another file: {changes}; {remedy}")
 
 
 def _describe_other(there: SweepConfig, wanted: SweepConfig) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raybert.config import RaybertConfig, ResourcesConfig
+from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
 from raybert.errors import ResourceError
 from raybert.machine import count_cores
 from raybert.selection.signals import FREE
@@ -57,6 +57,10 @@ def train_one(
     (chosen,) = narrowed.entries
     if is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(narrowed, output, progress):
         progress.note("finished earlier; nothing is left to do")
+        if load_stored_config(output / "resolved.yaml").monitor != config.monitor:
+            progress.note(
+                "note: `monitor` has changed since; only a run that trains can be measured: give another output"
+            )
         return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
     if config.sweep.grid:
         keys = ", ".join(config.sweep.grid)
