@@ -79,7 +79,7 @@ def select_subset(
     from raybert.sweeping.first_look import look_first
     from raybert.sweeping.plan.narrow import narrow_to_one
 
-    look_first(narrow_to_one(loaded, strategy, seed))
+    look_first(narrow_to_one(loaded, strategy, seed), only_scores=True)
     from raybert.data.whole_source import for_text_file
     from raybert.sweeping.single.select import choose_subset, conflicts_file  # and with it torch
 

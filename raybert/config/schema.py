@@ -162,12 +162,16 @@ class MonitorConfig(Section):
         description="k: record steps whose mean loss is above median + k * MAD of the 100 before, with their examples; "
         "looks at every step, nothing more is computed on the device; 10 is a good start",
     )
-    tensorboard: bool = Field(False, description="also write TensorBoard events; needs `pip install raybert[monitor]`")
+    tensorboard: bool = Field(
+        False,
+        description="write TensorBoard events: loss and learning rate of every step, the metrics of every evaluation, "
+        "and what else is measured; needs `pip install raybert[monitor]`",
+    )
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is measured."""
-        return any(value is not None for name, value in self if name != "tensorboard")
+        """Whether anything is measured, or written besides the tables of the run."""
+        return self.tensorboard or any(value is not None for name, value in self if name != "tensorboard")
 
 
 class RaybertConfig(Section):

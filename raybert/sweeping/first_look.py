@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
 from raybert.errors import SweepError
 from raybert.models.first_look import look_at_encoder
@@ -14,18 +15,21 @@ from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
 
 
-def look_first(design: Design, output: Path | None = None) -> None:
-    """Refuse paths, columns and folders that cannot be; what takes reading is found later.
+def look_first(design: Design, output: Path | None = None, *, only_scores: bool = False) -> None:
+    """Refuse paths, columns, folders and missing packages that cannot be; what takes reading is found later.
 
     Args:
         design: the sweep file, expanded.
         output: results folder; None: nothing will be written.
+        only_scores: no trial will run, so that what its monitors need does not matter.
 
     Raises:
         RaybertError: in one line.
     """
     if output is not None:
         _look_at_folder(output, design)
+    if not only_scores:
+        check_packages(design.config)
     configs = [variant.config for variant in design.variants]
     for data in {config.data.model_dump_json(): config.data for config in configs}.values():
         look_at_source(data)

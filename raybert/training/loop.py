@@ -162,7 +162,7 @@ class _Run:
         self.state.batch += 1
         self.state.examples_seen += len(batch)
         self.average.update(self.state.step, self.request.total_steps)
-        self.monitor.after_step(self.state.step, batch, parts, started)
+        self.monitor.after_step(self.state.step, batch, parts, started, factor * self.config.learning_rate)
         self.state.train_seconds += time.monotonic() - started
         if self.rank == 0:
             self.surroundings.stepped(self.state.step)
@@ -198,6 +198,7 @@ class _Run:
                 metrics = validation_metrics(np.asarray(self.data.validation.labels), probs, wanted)
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
+                self.monitor.evaluated(self.state.rows[-1])
             self.surroundings.report(self.state.rows[-1])
         is_end = self.state.step == self.request.end
         interrupted, patience, due = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)

@@ -90,7 +90,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        monitor.after_step(number, self.positions, [self.positions], started)
+        monitor.after_step(number, self.positions, [self.positions], started, 1e-3)
         monitor.add_losses(self.positions, losses.detach().numpy(), np.full(BATCH, number))
         if number % 10 == 0:
             monitor.state()

@@ -99,6 +99,26 @@ def test_what_is_right_is_valid(place):
         assert raybert.validate({"data": {"source": str(place / name), **columns}}).num_trials == 6
 
 
+def test_tensorboard_that_is_not_installed_is_said_before_anything_is_loaded(place, monkeypatch, tmp_path):
+    data = {"source": str(place / "reviews.csv"), "text": "review", "label": "stars"}
+    file = {"data": data, "monitor": {"tensorboard": True}}
+    assert raybert.validate(file).num_trials == 6
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    for call in (
+        lambda: raybert.validate(file),
+        lambda: raybert.plan(file),
+        lambda: raybert.sweep(file, output=tmp_path / "sweep"),
+        lambda: raybert.train(file, output=tmp_path / "train"),
+    ):
+        with pytest.raises(RaybertError) as refused:
+            call()
+        assert refused.value.exit_code == 2
+        assert str(refused.value) == (
+            "monitor.tensorboard: needs the package tensorboard; `pip install raybert[monitor]`, or set it to false"
+        )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_no_command_waits_for_torch_to_find_such_a_mistake(place):
     """All in one process: a module that was imported once would stay."""

@@ -86,7 +86,7 @@ def train(model, tokens, monitor, num_steps=4, *, first=1, precision=FP32, micro
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        monitor.after_step(step, batch, parts, started)
+        monitor.after_step(step, batch, parts, started, 1e-2)
         of_step = torch.cat(losses[-len(parts) :]).numpy()
         monitor.add_losses(batch, of_step, np.full(len(batch), step))
     return torch.cat(losses)
@@ -566,6 +566,39 @@ def test_tensorboard_has_the_same_numbers(tokens, tmp_path):
     assert last.num == sum(table[table["layer"] == "layer.1"]["counts"].iloc[-1])
 
 
+def scalars(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize("stop", [None, 5])
+def test_tensorboard_alone_has_losses_rates_and_metrics_also_of_a_run_that_was_interrupted(tokens, tmp_path, stop):
+    config = MonitorConfig(tensorboard=True)
+    if stop is not None:
+        interrupted = StopAt(tmp_path / "checkpoint", stop)
+        assert fit_small(tokens, tmp_path, config, surroundings=interrupted)[0].optimizer_steps == stop
+    result, _ = fit_small(tokens, tmp_path, config)
+    found = scalars(tmp_path)
+    # T = 9, one step of warm-up, then a straight line to 0, at a peak of 0.001
+    rates = {1: 0.0, **{step: 1e-3 * (10 - step) / 8 for step in range(2, 10)}}
+    assert found["train/learning_rate"] == pytest.approx(rates)
+    assert set(found["train/loss"]) == set(range(1, 10))
+    for row in result.rows:
+        step = row["step"]
+        assert found["train/mean_loss"][step] == pytest.approx(row["train_loss"])
+        assert found["train/accuracy"][step] == pytest.approx(row["train_accuracy"])
+        metrics = {name.removeprefix("validation_"): row[name] for name in row if name.startswith("validation_")}
+        assert {"loss", "accuracy", "macro_f1"} <= set(metrics)
+        assert {name: found[f"validation/{name}"][step] for name in metrics} == pytest.approx(metrics)
+    assert set(found["validation/loss"]) == {4, 8, 9}
+    of_four = [found["train/loss"][step] for step in range(1, 5)]  # batches of 16 each
+    assert np.mean(of_four) == pytest.approx(result.rows[0]["train_loss"])
+    assert not list(tmp_path.glob("monitor*"))
+
+
 def test_tensorboard_that_is_not_installed_is_one_line(tokens, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r"monitor\.tensorboard: needs the package tensorboard; `pip install raybert"):
@@ -575,7 +608,7 @@ def test_tensorboard_that_is_not_installed_is_one_line(tokens, tmp_path, monkeyp
 def test_nothing_is_measured_unless_asked_on_rank_0_with_a_folder(tokens, tmp_path):
     view = watched(small_bert(), tokens)
     assert not MonitorConfig().is_active
-    assert not MonitorConfig(tensorboard=True).is_active
+    assert MonitorConfig(tensorboard=True).is_active
     assert not Monitor.create(MonitorConfig(), view, tmp_path, 0).is_active
     assert not Monitor.create(EVERYTHING, view, tmp_path, 1).is_active
     assert Monitor.create(EVERYTHING, view, tmp_path / "checkpoint", 0).is_active

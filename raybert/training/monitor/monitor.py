@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,9 @@ class NoMonitor:
     def before_update(self, step: int) -> None:
         """Look at complete, unscaled gradients before they are clipped, and at the weights."""
 
-    def after_step(self, step: int, batch: np.ndarray, micro_batches: Sequence[np.ndarray], started: float) -> None:
+    def after_step(
+        self, step: int, batch: np.ndarray, micro_batches: Sequence[np.ndarray], started: float, learning_rate: float
+    ) -> None:
         """Look at the new weights, and at the time.
 
         Args:
@@ -95,7 +97,11 @@ class NoMonitor:
             batch: positions of all ranks.
             micro_batches: positions of this rank's forward passes.
             started: `time.monotonic()` when the step began.
+            learning_rate: of the step.
         """
+
+    def evaluated(self, row: Mapping[str, Any]) -> None:
+        """Look at the row of an evaluation, after the last step that it is of."""
 
     def add_losses(self, positions: np.ndarray, losses: np.ndarray, steps: np.ndarray) -> None:
         """Look at the losses of all ranks' examples and the steps they are of, each (m,); later calls have later steps.
@@ -187,7 +193,10 @@ class Monitor(NoMonitor):
         if _is_due(self.config.weights, step):
             self._before = [[p.detach().clone() for p in parameters] for parameters in self.layers.values()]
 
-    def after_step(self, step: int, batch: np.ndarray, micro_batches: Sequence[np.ndarray], started: float) -> None:
+    def after_step(
+        self, step: int, batch: np.ndarray, micro_batches: Sequence[np.ndarray], started: float, learning_rate: float
+    ) -> None:
+        self.log.add_events(step, {"train/learning_rate": learning_rate})
         if self.meter is not None:
             self._measure_time(step, batch, micro_batches, started)
         if self._before is not None:
@@ -201,12 +210,22 @@ class Monitor(NoMonitor):
         if self.log.is_full:
             self.log.flush()
 
+    def evaluated(self, row: Mapping[str, Any]) -> None:
+        values = {
+            f"validation/{name.removeprefix('validation_')}": value
+            for name, value in row.items()
+            if name.startswith("validation_") and value is not None
+        }
+        means = {"train/mean_loss": row["train_loss"], "train/accuracy": row["train_accuracy"]}
+        self.log.add_events(row["step"], {**values, **means})
+
     def add_losses(self, positions: np.ndarray, losses: np.ndarray, steps: np.ndarray) -> None:
         spikes = []
         for step in np.unique(steps):
             of_step = steps == step
             ids = self.monitored.data.example_ids[positions[of_step]]
             loss = float(losses[of_step].mean(dtype=np.float64))
+            self.log.add_events(int(step), {"train/loss": loss})
             if not np.isfinite(loss):
                 write_nan_report(self.log.folder, int(step), ids, losses[of_step])
                 break

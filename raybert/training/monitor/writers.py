@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from raybert.config.packages import NO_TENSORBOARD
 from raybert.errors import ConfigError
 from raybert.tables import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.training.monitor.statistics import Histogram
@@ -106,6 +107,17 @@ class MonitorLog:
             for spike in spikes:
                 self._events.add_scalar("loss_spike/model", spike.loss, spike.step)
 
+    def add_events(self, step: int, values: Mapping[str, float]) -> None:
+        """Write numbers to TensorBoard alone, where it is asked for: the tables of the run have them already.
+
+        Args:
+            step: optimizer steps done.
+            values: by tag.
+        """
+        if self._events is not None:
+            for tag, value in values.items():
+                self._events.add_scalar(tag, value, step)
+
     @property
     def is_full(self) -> bool:
         """Whether so much is pending that it should be written."""
@@ -165,7 +177,5 @@ def _summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ConfigError(
-            "monitor.tensorboard: needs the package tensorboard; `pip install raybert[monitor]`, or set it to false"
-        ) from None
+        raise ConfigError(NO_TENSORBOARD) from None
     return SummaryWriter
