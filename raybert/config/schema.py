@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -88,8 +88,24 @@ class ResourcesConfig(Section):
 
     workers_per_trial: int = Field(1, ge=1, description="data-parallel workers of a trial")
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores (and torch threads) of a worker")
-    gpus_per_worker: float = Field(0, ge=0, description="GPUs of a worker; a fraction shares one GPU")
+    gpus_per_worker: int | float | Literal["auto"] = Field(
+        "auto",
+        description="GPUs of a worker; a fraction shares one GPU, 0 trains on the CPU; auto: 1 where the cluster has "
+        "any, else 0, and in a folder that was begun what it was begun with",
+    )
     concurrent_trials: int | None = Field(None, ge=1, description="upper bound; default: what fits")
+
+    @property
+    def num_gpus(self) -> float:
+        """GPUs of a worker; 0 of `auto`, as long as nobody has looked at a cluster (`raybert.sweeping.plan.gpus`)."""
+        return 0 if self.gpus_per_worker == "auto" else self.gpus_per_worker
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _gpus_not_negative(cls, gpus: float | str) -> float | str:
+        if not isinstance(gpus, str) and gpus < 0:
+            raise ValueError(f"must be >= 0 or auto, got {gpus:g}")
+        return gpus
 
 
 class LimitsConfig(Section):

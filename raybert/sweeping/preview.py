@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,11 @@ from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.plain import printable_lines
 from raybert.sweeping.estimate.describe import describe_estimate
+from raybert.sweeping.phases.gpus import settle_gpus
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import read_design
+from raybert.sweeping.plan.placement import Cluster, this_machine
 from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import RunSpec
 
@@ -130,9 +133,13 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     Raises:
         RaybertError: anything that is wrong with the file, the data or the encoder.
     """
-    plan, prepared = prepare_plan(read_design(config))
+    with _cluster_at(address) as cluster:
+        design, notes_on_gpus = settle_gpus(read_design(config), output, cluster)
+    config = design.config
+    plan, prepared = prepare_plan(design)
     found = dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes)
     notes = (*found, *run_notes(plan.trials, facts_of_pools(prepared)))
+    notes += tuple(note.removeprefix("note: ") for note in notes_on_gpus)
     data = tuple(_describe_sizes(ready) for ready in prepared.values())
     if not probe:
         return PlannedSweep(config, plan, data, notes, is_probed=False)
@@ -143,6 +150,18 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     except ResourceError as problem:  # the plan is worth seeing all the same
         return PlannedSweep(config, plan, data, notes, is_probed=True, problem=problem)
     return PlannedSweep(config, plan, data, notes, is_probed=True, estimate=estimate)
+
+
+@contextmanager
+def _cluster_at(address: str | None) -> Iterator[Callable[[], Cluster]]:
+    """Enter what tells, on request, where a sweep would run: Ray is joined only where it must be asked."""
+    if address in (None, "local"):
+        yield this_machine
+        return
+    from raybert.sweeping.cluster.connect import connected
+
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(connected(address))
 
 
 def _examples_seen(spec: RunSpec) -> int:

@@ -15,7 +15,8 @@ from raybert.sweeping.estimate.record import measured
 from raybert.sweeping.folder.layout import forget_failures
 from raybert.sweeping.folder.outcome import Outcome, read_outcome
 from raybert.sweeping.folder.plan_file import write_plan
-from raybert.sweeping.phases.head import write_head
+from raybert.sweeping.phases.gpus import settle_gpus
+from raybert.sweeping.phases.head import note_devices, write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.phases.prepare import facts_of_pools
 from raybert.sweeping.plan.design import Design
@@ -56,18 +57,19 @@ def run_sweep(
     from raybert.sweeping.phases.trial_runner import make_runner
 
     started = time.monotonic()
-    config = design.config
     with ExitStack() as stack:
         # What cannot be placed is said before data are loaded; starting Ray here takes seconds, joining one does not.
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
+        design, notes_on_gpus = settle_gpus(design, output, lambda: first_look)
+        config = design.config
         check_resources(config.resources, first_look, config.limits.max_nodes, output)
         opened = stack.enter_context(open_sweep(design, output, progress))
-        for note in (*environment_notes(address), *_password_notes(design)):
+        for note in (*environment_notes(address), *_password_notes(design), *notes_on_gpus):
             opened.progress.note(note)
         if retry is not None:
             forget_failures(opened.folder, [spec.trial_id for spec in opened.plan.trials], retry)
         # Ray's processes would take the cores that are probed; a GPU, or another machine, is reached through them.
-        probes_here = first_look.is_local and not config.resources.gpus_per_worker
+        probes_here = first_look.is_local and not config.resources.num_gpus
         if probes_here:
             announce_estimate(opened, first_look, started)
         waited = opened.interruption.waited_seconds
@@ -88,6 +90,7 @@ def run_sweep(
                 outcomes.append(phases(runner, None if outcomes else retry))
 
             opened.interruption.run_unless_paused(run)
+            note_devices(opened.folder)
             return outcomes[-1]
 
 

@@ -5,7 +5,7 @@ from raybert.tables.dictionary import TABLES, Entry, describe_columns
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.renamed import RENAMED_COLUMNS, RENAMED_PLOTS, RENAMED_TABLES, with_new_names
 from raybert.tables.reports import ERRORS, ESTIMATE
-from raybert.tables.runs import EVALUATIONS, LOSSES, PLANNED, PREDICTIONS, SELECTION, TRIAL_KEYS, TRIALS
+from raybert.tables.runs import EVALUATIONS, LOSSES, PLANNED, PREDICTIONS, RAN_ON, SELECTION, TRIAL_KEYS, TRIALS
 from raybert.tables.schema import Column, Table
 from raybert.tables.search import BEST_CONFIGURATIONS, HISTORY, IMPORTANCES, NEAR_BEST, PRUNING, SUGGESTIONS
 from raybert.tables.subsets import (
@@ -41,6 +41,7 @@ __all__ = [
     "POOL",
     "PREDICTIONS",
     "PRUNING",
+    "RAN_ON",
     "RENAMED_COLUMNS",
     "RENAMED_PLOTS",
     "RENAMED_TABLES",

@@ -104,6 +104,11 @@ TRIALS = Table(
     grid_after="error",
     suffixes=(".parquet", ".csv"),
     further=(
+        # What ran before raybert knew them has none.
+        Column("device", "text", "name of the GPU that it was trained on, or cpu", optional=True),
+        Column("precision", "text", "number format of training: what `train.precision: auto` became", optional=True),
+        Column("attention", "text", "implementation of attention in the encoder, e.g. sdpa", optional=True),
+        Column("micro_batch_size", "count", "most examples of a forward pass; missing: whole batches", optional=True),
         *(metric_column("validation", name, _BEST, optional=True) for name in _FURTHER),
         # Where `best_metric` names one, it is measured from the kept predictions.
         *(
@@ -113,6 +118,9 @@ TRIALS = Table(
         ),
     ),
 )
+
+RAN_ON = ("device", "precision", "attention", "micro_batch_size")
+"""Columns of `trials` that say on what a run was trained, and how; no results, though results depend on them."""
 
 PLANNED = tuple(column.name for column in TRIALS if column.origin == "plan")
 """Columns of runs that stand in `plan.json`: what `RunSpec.summary` writes."""

@@ -96,7 +96,7 @@ def fit_distributed(
             train_loop_config={**arguments, "answer": answer},
             scaling_config=ray.train.ScalingConfig(
                 num_workers=resources.workers_per_trial,
-                use_gpu=resources.gpus_per_worker > 0,
+                use_gpu=resources.num_gpus > 0,
                 resources_per_worker=_resources(resources),
             ),
             run_config=ray.train.RunConfig(
@@ -143,6 +143,6 @@ def _worker(arguments: dict[str, Any]) -> None:
 
 def _resources(resources: ResourcesConfig) -> dict[str, float]:
     wanted = {"CPU": float(resources.cpus_per_worker)}
-    if resources.gpus_per_worker:
-        wanted["GPU"] = resources.gpus_per_worker
+    if resources.num_gpus:
+        wanted["GPU"] = resources.num_gpus
     return wanted

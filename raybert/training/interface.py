@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from raybert.lazy import old_names
+
+if TYPE_CHECKING:
+    from raybert.training.ran_on import RanOn
 
 
 class Surroundings(Protocol):
@@ -29,6 +32,9 @@ class Surroundings(Protocol):
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Take the row of one evaluation."""
+
+    def begun(self, ran_on: RanOn) -> None:
+        """Learn on what and how the run computes, before its first step. Rank 0 only."""
 
     def should_stop(self) -> bool:
         """Tell whether to stop now, resumable; asked between any two steps."""
@@ -52,6 +58,9 @@ class LocalSurroundings:
     def report(self, row: Mapping[str, Any]) -> None:
         """Collect a row."""
         self.rows.append(dict(row))
+
+    def begun(self, ran_on: RanOn) -> None:
+        """Ignore it."""
 
     def should_stop(self) -> bool:
         """Never stop early."""

@@ -29,6 +29,7 @@ from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.optimization.optimizer import build_optimizer, set_step
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
+from raybert.training.ran_on import RanOn
 from raybert.training.ranks import broadcast_object, gather_objects
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
@@ -72,6 +73,8 @@ def fit(
     run = _Run(model, data, planner, request, surroundings)
     with contextlib.closing(run.monitor):
         run.restore()
+        if run.rank == 0:
+            surroundings.begun(run.ran_on)
         while run.state.step < request.end:
             run.begin_pass()
             while run.batches_left():
@@ -122,6 +125,11 @@ class _Run:
         check_metrics(config, data.num_classes)
         self.current_pass = CurrentPass(data, request, self.device)
         self.average = WeightAverage(model, config.averaging)
+
+    @property
+    def ran_on(self) -> RanOn:
+        """On what it computes, and how; the micro-batch that fits is found in `restore`."""
+        return RanOn.of(self.model, self.precision, self.state.micro_batch_size)
 
     # The steps of `fit`.
 
@@ -251,6 +259,7 @@ class _Run:
             selection_seconds=state.selection_seconds,
             notes=(*self.current_pass.notes, *memory_notes(state)),
             micro_batch_size=state.micro_batch_size,
+            ran_on=self.ran_on,
         )
 
     # Checkpoints.

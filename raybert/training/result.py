@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raybert.training.ran_on import RanOn
 from raybert.training.state import Row
 
 
@@ -31,6 +32,7 @@ class FitResult:
         selection_seconds: in the pass planner.
         notes: what a user should know of the run.
         micro_batch_size: examples per forward pass at the end, where they were limited.
+        ran_on: device, precision and attention; None: made by somebody else's `fit`.
     """
 
     rows: list[Row]
@@ -50,3 +52,4 @@ class FitResult:
     selection_seconds: float
     notes: tuple[str, ...] = ()
     micro_batch_size: int | None = None
+    ran_on: RanOn | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 from sklearn.metrics import accuracy_score, roc_auc_score
 
@@ -20,6 +21,7 @@ import raybert
 from raybert.config import load_config
 from raybert.sweeping.single.train import train_one
 from raybert.terminal.run_progress import RunBar, RunLines
+from raybert.training.optimization.precision import resolve_precision
 from tests.e2e import commands
 
 pytestmark = pytest.mark.slow
@@ -92,6 +94,37 @@ def test_a_run_is_a_folder_as_a_sweeps_without_ray(trained):
     assert (trained / "plots" / "learning_curves.png").is_file()
     assert (trained / "results" / "trials.parquet").is_file()
     assert "cluster_cpus" not in sweep.manifest["hardware"]
+
+
+def test_a_run_says_on_what_it_is_trained_and_how(trained):
+    """Line by line the same in the terminal, the log of the trial, its result, the table and the manifest."""
+    precision = resolve_precision("auto", torch.device("cpu")).name
+    line = f"on the CPU in {precision}, sdpa attention"
+    printed = (trained / "stdout.txt").read_text()
+    assert f"trains {line}\n" in printed
+    assert printed.index("trains on") < printed.index("step ")  # before the first evaluation
+    (log,) = trained.glob("trials/*/log.txt")
+    assert f"INFO runs {line}\n" in log.read_text()
+    ran_on = {"device": "cpu", "precision": precision, "attention": "sdpa", "micro_batch_size": None}
+    assert ran_on.items() <= result_of(trained).items()
+    sweep = raybert.load_sweep(trained)
+    assert sweep.manifest["trained_on"] == [{**ran_on, "num_runs": 1}]
+    assert sweep.trials[["device", "precision", "attention"]].values.tolist() == [["cpu", precision, "sdpa"]]
+    assert "gpus_per_worker: 0\n" in (trained / "resolved.yaml").read_text()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_run_takes_the_gpu_by_itself_and_a_folder_of_the_cpu_does_not(place, tmp_path):
+    code, out, err = run("train", place / "file.yaml", "--output", tmp_path / "gpu")
+    assert code == 0, out + err
+    assert f"trains on {torch.cuda.get_device_name()} in " in out
+    assert result_of(tmp_path / "gpu")["device"] == torch.cuda.get_device_name()
+    options = ("--output", tmp_path / "cpu")
+    assert run("train", place / "file.yaml", *options, "--set", "resources.gpus_per_worker=0")[0] == 0
+    assert result_of(tmp_path / "cpu")["device"] == "cpu"
+    code, out, _ = run("train", place / "file.yaml", *options, "--resume")
+    assert (code, "finished earlier" in out) == (0, True)
     assert (trained / "best" / "raybert.json").is_file()
     assert raybert.load_model(trained / "best").config.id2label == {0: "neg", 1: "pos"}
 

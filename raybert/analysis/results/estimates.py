@@ -75,14 +75,14 @@ def _measure(sweep: Sweep, document: Mapping[str, Any]) -> dict[str, float]:
     resources = load_stored_config(sweep.folder / "resolved.yaml").resources
     folders = [sweep.folder / "trials" / trial_id for trial_id in ids] + list(_searched(sweep.folder))
     seconds = sum(map(_seconds_of, folders)) * _per_trial(resources) + _scoring_seconds(document["signals"])
-    hours = "gpu_hours" if resources.gpus_per_worker else "cpu_hours"
+    hours = "gpu_hours" if resources.num_gpus else "cpu_hours"
     sizes = _sizes([sweep.folder / "trials", sweep.folder / "best"])
     measured = {hours: seconds / 3600, "disk_bytes": float(sizes)}
     return measured | ({"wall_seconds": float(document["spent_seconds"])} if document["is_whole"] else {})
 
 
 def _per_trial(resources: ResourcesConfig) -> float:
-    return resources.workers_per_trial * (resources.gpus_per_worker or resources.cpus_per_worker)
+    return resources.workers_per_trial * (resources.num_gpus or resources.cpus_per_worker)
 
 
 def _searched(folder: Path) -> Iterable[Path]:

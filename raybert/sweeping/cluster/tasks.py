@@ -22,7 +22,7 @@ def run_as_trial(function: Callable[..., Result], *arguments: Any, resources: Re
 
     In a process of its own: when it has ended, the GPU's memory is free again.
     """
-    cpus, gpus = resources.cpus_per_worker, resources.gpus_per_worker
+    cpus, gpus = resources.cpus_per_worker, resources.num_gpus
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=0)(function)
     result: Result = ray.get(task.remote(*arguments))
     return result

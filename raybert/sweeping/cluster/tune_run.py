@@ -122,7 +122,7 @@ def run_tuner(
         # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
         shape: dict[str, float] = {"cpu": 0, "memory": 1}
     else:
-        shape = {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+        shape = {"cpu": resources.cpus_per_worker, "gpu": resources.num_gpus}
     scratch = folder.path / ".tune"
     hung_trials = HungTrialsCallback(
         folder, config.limits.stall_seconds, progress, describe_demand(resources), identify

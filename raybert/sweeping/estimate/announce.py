@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from raybert.errors import TrialError
-from raybert.sweeping.estimate.describe import describe_estimate
+from raybert.sweeping.estimate.describe import describe_devices, describe_estimate
 from raybert.sweeping.estimate.planning import estimate_rest
 from raybert.sweeping.estimate.record import write_estimate
 from raybert.sweeping.phases.opening import OpenSweep
@@ -33,5 +33,6 @@ def announce_estimate(opened: OpenSweep, cluster: Cluster, started: float) -> No
             write_estimate(opened.folder, estimate, time.monotonic() - started)
         except OSError as error:
             opened.progress.note(f"note: the estimate is not kept: {error}")
-        opened.progress.note(describe_estimate(estimate)[0])
+        for line in (describe_estimate(estimate)[0], *describe_devices(estimate)):
+            opened.progress.note(line)
         opened.progress.expect(estimate.forecast)

@@ -99,7 +99,7 @@ class Costs:
         return measured * (units / probe.batch_units) * UNPROBED
 
     def _crowding(self, spec: RunSpec) -> Span:
-        on_cpu = spec.config.resources.gpus_per_worker == 0
+        on_cpu = spec.config.resources.num_gpus == 0
         return CROWDING if self.is_crowded and on_cpu else Span.exactly(1.0)
 
 

@@ -46,7 +46,12 @@ def describe_estimate(estimate: Estimate) -> list[str]:
             f"{len(probe.step_seconds)} steps), {1 / Span.of_times(probe.forward_seconds).expected:,.0f} word pieces/s "
             f"in evaluation, {probe.best_bytes / 1e6:,.1f} MB a model"
         )
-    return lines
+    return [*lines, *describe_devices(estimate)]
+
+
+def describe_devices(estimate: Estimate) -> list[str]:
+    """Return on what trials run, and how, as their probes did."""
+    return [f"trains {ran_on}" for ran_on in dict.fromkeys(p.ran_on for p in estimate.probes.values()) if ran_on]
 
 
 def duration(seconds: float) -> str:

@@ -237,7 +237,7 @@ def estimate_work(
         "refit": _refit([costs.trial(spec) for spec in work.trials if spec.role == TRIAL], config),
     }
     begun = {name: span + PROCESS_SECONDS for name, span in phases.items() if span != NOTHING}
-    per_trial = resources.workers_per_trial * (resources.gpus_per_worker or resources.cpus_per_worker)
+    per_trial = resources.workers_per_trial * (resources.num_gpus or resources.cpus_per_worker)
     each = total([*seconds.values(), *search, phases["refit"]]) * float(per_trial)
     labels = {shape.key: shape.label for shape in shapes}
     return Estimate(
@@ -250,7 +250,7 @@ def estimate_work(
         trial_seconds={trial_id: span.expected for trial_id, span in seconds.items()},
         scored_ids=frozenset(spec.trial_id for spec in work.scored),
         num_steps=sum(spec.total_steps for spec in work.trials),
-        unit="GPU-hours" if resources.gpus_per_worker else "CPU-hours",
+        unit="GPU-hours" if resources.num_gpus else "CPU-hours",
         hours=(each + jobs) * (1 / 3600),
         disk_bytes=_disk(work, costs, config, prepared, slots),
         store=work.store,

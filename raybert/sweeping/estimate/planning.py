@@ -35,7 +35,7 @@ def estimate_plan(
         ResourceError: a trial could never be placed.
     """
     with ExitStack() as stack:
-        uses_ray = address is not None or config.resources.gpus_per_worker > 0
+        uses_ray = address is not None or config.resources.num_gpus > 0
         cluster = stack.enter_context(connected(address)) if uses_ray else this_machine()
         check_resources(config.resources, cluster, config.limits.max_nodes)
         return estimate_rest(config, plan, prepared, SweepFolder(output), cluster)
@@ -56,7 +56,7 @@ def estimate_rest(
     work = find_work(plan, JobPlanner(prepared, folder), store, folder)
     if not work.specs:
         return None
-    here = cluster.is_local and config.resources.gpus_per_worker == 0
+    here = cluster.is_local and config.resources.num_gpus == 0
     prober = _local(prepared) if here else _remote(prepared, config.resources)
     return estimate_work(work, prober, config, prepared, cluster)
 

@@ -29,6 +29,7 @@ from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import prepare_process
 from raybert.training import FitRequest, FixedPasses, Inference, checkpoint, fit
 from raybert.training.memory.allocator import return_memory
+from raybert.training.ran_on import RanOn
 
 WARM_UP_STEPS = 2
 """Not counted: the first step allocates, and on a GPU chooses kernels."""
@@ -54,6 +55,7 @@ class Probe:
         last_bytes: size of `checkpoint/last`.
         embed_seconds: per word piece, of the frozen encoder (IRIS); else None.
         seconds: that probing took.
+        ran_on: device, precision, attention and micro-batch.
     """
 
     step_seconds: tuple[float, ...]
@@ -65,6 +67,7 @@ class Probe:
     last_bytes: int
     embed_seconds: float | None
     seconds: float
+    ran_on: RanOn | None = None
 
 
 def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: float) -> Probe:
@@ -86,13 +89,13 @@ def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: floa
         started = time.perf_counter()
         model = _build(spec, data, encoder)
         build_seconds = time.perf_counter() - started
-        steps = _time_steps(model, spec, data, seconds)
+        watch = _time_steps(model, spec, data, seconds)
         forward = _time_forward(model, spec, data)
         save_seconds, best_bytes = _time_saving(model)
         trained = sum(p.numel() * 4 for p in model.parameters() if p.requires_grad)
         del model
     return Probe(
-        step_seconds=tuple(steps),
+        step_seconds=tuple(float(seconds) for seconds in np.diff(watch.times)[WARM_UP_STEPS:]),
         batch_units=spec.config.train.batch_size * float(data.train.lengths.mean()),
         forward_seconds=tuple(forward),
         build_seconds=build_seconds,
@@ -101,6 +104,7 @@ def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: floa
         last_bytes=2 * best_bytes + 2 * trained,  # weights now and at their best, two moments of AdamW
         embed_seconds=embed,
         seconds=time.perf_counter() - began,
+        ran_on=watch.ran_on,
     )
 
 
@@ -130,6 +134,7 @@ class _Stopwatch:
     world_size: int = 1
     checkpoint_folder: Path | None = None
     times: list[float] = field(default_factory=list)
+    ran_on: RanOn | None = None
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Ignore it: nothing is evaluated."""
@@ -143,6 +148,10 @@ class _Stopwatch:
     def complete_model(self, folder: Path) -> None:
         """Add nothing: no model is kept."""
 
+    def begun(self, ran_on: RanOn) -> None:
+        """Note what `auto` became."""
+        self.ran_on = ran_on
+
     def should_stop(self) -> bool:
         """Tell whether enough is measured."""
         timed = len(self.times) - WARM_UP_STEPS - 1
@@ -151,8 +160,8 @@ class _Stopwatch:
         return timed >= MOST_STEPS or self.times[-1] - self.times[0] >= self.seconds
 
 
-def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) -> list[float]:
-    """Run the training loop itself, on batches of real texts cut as in a trial."""
+def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) -> _Stopwatch:
+    """Run the training loop itself, on batches of real texts cut as in a trial; return the watch that was with it."""
     size = spec.config.train.batch_size // spec.config.resources.workers_per_trial or 1
     generator = np.random.default_rng(0)
     n = len(data.train)
@@ -174,7 +183,7 @@ def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) ->
         FitRequest(spec.config.train.model_copy(update=changes), endless, seed=0, evaluate_test=False),
         watch,
     )
-    return [float(seconds) for seconds in np.diff(watch.times)[WARM_UP_STEPS:]]
+    return watch
 
 
 def _time_forward(model: Any, spec: RunSpec, data: ExampleData) -> list[float]:
@@ -237,7 +246,7 @@ def _build(spec: RunSpec, data: ExampleData, encoder: Encoder) -> Any:
         model: Any = IrisClassifier(settings, 0)
     else:
         model = build_classifier(encoder, data.label_names, 0, config)
-    return model.to(torch.device("cuda" if spec.config.resources.gpus_per_worker > 0 else "cpu"))
+    return model.to(torch.device("cuda" if spec.config.resources.num_gpus > 0 else "cpu"))
 
 
 Prober = Callable[[Shape, float], Probe]

@@ -38,7 +38,7 @@ def _passing(path: str, description: str) -> Content:
 SWEEP = (
     Content("sweep.yaml", "the file as it was given"),
     Content("resolved.yaml", "the file with every key resolved"),
-    Content("manifest.json", "versions, git, hardware, command, and what the data are"),
+    Content("manifest.json", "versions, git, hardware, what the data are, and on what its runs were trained"),
     Content("plan.json", "the runs with their ids"),
     Content("pool.parquet", "the examples that may be selected"),
     Content("held_out.parquet", "the examples of validation and test"),

@@ -79,7 +79,7 @@ def embed_chunks(
             store,
             cpus=cluster.cpus,
             gpus=cluster.gpus,
-            gpus_per_actor=config.resources.gpus_per_worker,
+            gpus_per_actor=config.resources.num_gpus,
             progress=lambda p: progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
             note=progress.note,
             should_stop=interruption,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ import pyarrow as pa
 
 from raybert.config import dump_yaml
 from raybert.durable import atomic_path
-from raybert.files import is_whole_parquet, write_json, write_text
+from raybert.files import is_whole_parquet, read_json, write_json, write_text
 from raybert.passwords import holds_password, write_private_text
 from raybert.plain import hide
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.opening import OpenSweep
@@ -23,7 +25,7 @@ from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.unchanged import describe_contents
 from raybert.sweeping.plan.own_code import digests
 from raybert.sweeping.plan.placement import Cluster
-from raybert.tables import HELD_OUT, POOL
+from raybert.tables import HELD_OUT, POOL, RAN_ON
 
 
 def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> None:
@@ -54,6 +56,22 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     if not pool.exists() or not is_whole_parquet(pool):
         first = [variant for variant in design.variants if variant.grid == design.variants[0].grid]
         write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
+
+
+def note_devices(folder: SweepFolder) -> None:
+    """Add to the manifest on what the trials that are complete have run, and how: `trained_on`, a line for each kind.
+
+    On a cluster of unlike nodes they may be several, and only who has run knows what `auto` became there.
+    """
+    results = (folder.trial(line["trial_id"]).whole_result() for line in folder.planned())
+    kinds = Counter(
+        tuple(result.get(name) for name in RAN_ON) for result in results if result is not None and "device" in result
+    )
+    path = folder.path / "manifest.json"
+    manifest = read_json(path)
+    if manifest is not None:
+        lines = [dict(zip(RAN_ON, kind, strict=True)) | {"num_runs": count} for kind, count in kinds.items()]
+        write_json(path, manifest | {"trained_on": lines})
 
 
 def describe_data(ready: Prepared, source: str) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def arithmetic(config: RaybertConfig, precision: str | None = None) -> Arithmeti
     What `auto` means on a GPU is known only where it is.
     """
     precision = config.train.precision if precision is None else precision
-    device = "cuda" if config.resources.gpus_per_worker > 0 else "cpu"
+    device = "cuda" if config.resources.num_gpus > 0 else "cpu"
     if device == "cpu":
         precision = resolve_precision(precision, torch.device("cpu")).name
     return Arithmetic(precision, config.selection.scoring_batch_tokens, device)

@@ -250,7 +250,7 @@ class TrialRunner:
                 self.store,
                 cpus=self.cluster.cpus,
                 gpus=self.cluster.gpus,
-                gpus_per_actor=spec.config.resources.gpus_per_worker,
+                gpus_per_actor=spec.config.resources.num_gpus,
                 progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
                 note=self.progress.note,
                 should_stop=self.interruption,

@@ -45,7 +45,7 @@ def check_extension(old: RaybertConfig, new: Design, *, search_begun: bool = Tru
     Raises:
         SweepError: with the keys that differ, their old and new values.
     """
-    _check_same(comparable(old), comparable(new.config), "strategies, seeds and grid values")
+    _check_same(*compared(old, new.config), "strategies, seeds and grid values")
     begun, wanted = old.sweep.tune, new.config.sweep.tune
     if search_begun and begun is not None and wanted is not None:
         labels = [_labels_of_old(old), tuple(entry.label for entry in new.entries)]
@@ -104,8 +104,17 @@ def _check_same(before: Mapping[str, Any], after: Mapping[str, Any], free: str) 
         )
 
 
-def comparable(config: RaybertConfig) -> dict[str, Any]:
-    """Return what finished trials of a folder depend on, by dotted key: keys that say the same have the same value."""
+def compared(old: RaybertConfig, new: RaybertConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return of two files what finished trials depend on, by dotted key: what says the same has the same value."""
+    before, after = _comparable(old), _comparable(new)
+    asked = new.resources
+    if asked.gpus_per_worker == "auto" or bool(asked.num_gpus) == bool(old.resources.num_gpus):
+        # `auto` is what the folder has; how much of a GPU a worker holds changes none of its results.
+        after["resources.gpus_per_worker"] = before["resources.gpus_per_worker"]
+    return before, after
+
+
+def _comparable(config: RaybertConfig) -> dict[str, Any]:
     flat = flatten(config.model_dump(mode="json"))
     length = config.train.length
     if length.steps is not None:

@@ -92,7 +92,7 @@ def check_resources(
         return
     raise ResourceError(
         f"resources: {resources.workers_per_trial} worker(s) per trial of {resources.cpus_per_worker} CPU and "
-        f"{resources.gpus_per_worker:g} GPU must fit on the cluster, but {workers} fit: "
+        f"{resources.num_gpus:g} GPU must fit on the cluster, but {workers} fit: "
         f"{_missing(resources, largest)}; there is {_describe(largest)}; lower resources.workers_per_trial, "
         "cpus_per_worker or gpus_per_worker, or join a larger cluster (limits.max_nodes says how far one that grows "
         f"by itself can grow){_kept_words(folder)}"
@@ -127,12 +127,12 @@ def makespan(durations: Iterable[float], slots: int) -> float:
 
 def describe_demand(resources: ResourcesConfig) -> str:
     """Return what one trial asks for, in words."""
-    gpus = f" and {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
+    gpus = f" and {resources.num_gpus:g} GPU" if resources.num_gpus else ""
     return f"{resources.workers_per_trial} x {resources.cpus_per_worker} CPU{gpus}"
 
 
 def _wanted(resources: ResourcesConfig) -> dict[str, float]:
-    wanted = {"CPU": float(resources.cpus_per_worker), "GPU": resources.gpus_per_worker}
+    wanted = {"CPU": float(resources.cpus_per_worker), "GPU": resources.num_gpus}
     return {kind: amount for kind, amount in wanted.items() if amount > 0}
 
 

@@ -152,7 +152,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
-        "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker > 0],
+        "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])
 

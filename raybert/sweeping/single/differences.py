@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from raybert.files import reading_back
 from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
-from raybert.tables import RENAMED_COLUMNS
+from raybert.tables import RAN_ON, RENAMED_COLUMNS
 
 _CLOCK = "seconds"
 """In the name of everything that a clock measured."""
@@ -200,7 +200,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _timeless(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if _CLOCK not in key}
+    return {key: value for key, value in row.items() if _CLOCK not in key and key not in RAN_ON}
 
 
 def _size(difference: float) -> str:

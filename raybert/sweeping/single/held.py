@@ -8,7 +8,7 @@ from raybert.config import RaybertConfig, SweepConfig, load_stored_config
 from raybert.errors import ConfigError, SweepError, UntrustedCode
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import code_named_by
-from raybert.sweeping.plan.extension import comparable, describe_changes, flatten
+from raybert.sweeping.plan.extension import compared, describe_changes, flatten
 from raybert.sweeping.plan.roles import TRIAL
 
 
@@ -88,7 +88,7 @@ def _check_unchanged(path: Path, there: RaybertConfig, wanted: RaybertConfig, *,
     Raises:
         SweepError: with the keys that differ, and the way out.
     """
-    before, after = comparable(there), comparable(wanted)
+    before, after = compared(there, wanted)
     changes = describe_changes(before, after)
     if not changes:
         return

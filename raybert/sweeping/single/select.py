@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from raybert.selection.choose import select_from_pool
 from raybert.selection.compose import compose
 from raybert.selection.pool import Selection
 from raybert.selection.store import SignalRef
-from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes
+from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes, starts_here
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
+from raybert.sweeping.phases.gpus import settle_gpus
 from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared, prepare_plan
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.phases.trial_runner import make_runner
 from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.own_code import code_of_design, digests
+from raybert.sweeping.plan.placement import this_machine
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import make_pool
@@ -83,11 +86,18 @@ def choose_subset(
         Interrupted: stopped on request.
         ScoringError: a run that it reads failed.
     """
-    narrowed = narrow_to_one(config, strategy, seed)
-    code = tuple(code_of_design(narrowed))
-    known = {**narrowed.config.model_dump(mode="json"), **({"code": digests(code)} if code else {})}
-    path = writable_cache() / "select" / content_key(known)
-    with owned_folder(path, progress) as (folder, interruption):
+    with ExitStack() as stack:
+        narrowed, notes_on_gpus = settle_gpus(
+            narrow_to_one(config, strategy, seed),
+            None,
+            lambda: this_machine() if starts_here(address) else stack.enter_context(connected(address)),
+        )
+        code = tuple(code_of_design(narrowed))
+        known = {**narrowed.config.model_dump(mode="json"), **({"code": digests(code)} if code else {})}
+        path = writable_cache() / "select" / content_key(known)
+        folder, interruption = stack.enter_context(owned_folder(path, progress))
+        for note in notes_on_gpus:
+            progress.note(note)
         plan, prepared = prepare_plan(narrowed)
         (spec,) = (spec for spec in plan.trials if spec.role == TRIAL)
         schedule = compose(spec.strategy).schedule

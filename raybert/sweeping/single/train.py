@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.outcome import Outcome, read_outcome
-from raybert.sweeping.phases.head import write_head
+from raybert.sweeping.phases.gpus import settle_gpus
+from raybert.sweeping.phases.head import note_devices, write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.narrow import narrow_to_one
+from raybert.sweeping.plan.placement import this_machine
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.single.held import is_finished
@@ -55,7 +58,8 @@ def train_one(
     """
     narrowed = narrow_to_one(config, strategy, seed)
     (chosen,) = narrowed.entries
-    if is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(narrowed, output, progress):
+    design, notes_on_gpus = settle_gpus(narrowed, output, this_machine)
+    if is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(design, output, progress):
         progress.note("finished earlier; nothing is left to do")
         if load_stored_config(output / "resolved.yaml").monitor != config.monitor:
             progress.note(
@@ -71,9 +75,11 @@ def train_one(
         return run_sweep(
             narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None
         )
+    resources = design.config.resources
     check_machine(resources)
-    _give_hints(resources, progress)
-    return _train_here(narrowed, output, progress, source_text)
+    for note in notes_on_gpus or _hints(resources):
+        progress.note(note)
+    return _train_here(design, output, progress, source_text)
 
 
 def _is_still_valid(design: Design, output: Path, progress: Progress) -> bool:
@@ -106,8 +112,10 @@ def _train_here(design: Design, output: Path, progress: Progress, source_text: s
             opened.folder,
             report=partial(opened.progress.evaluated, spec),
             report_step=partial(opened.progress.stepped, spec),
+            report_start=lambda ran_on: opened.progress.note(f"trains {ran_on}"),
         )
         opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
+        note_devices(opened.folder)
         return read_outcome(opened.folder, [spec])
 
 
@@ -122,20 +130,20 @@ def check_machine(resources: ResourcesConfig) -> None:
         raise ResourceError(
             f"resources.cpus_per_worker: must be <= {cores} (CPU cores here), got {resources.cpus_per_worker}"
         )
-    if resources.gpus_per_worker and not torch.cuda.is_available():
+    if resources.num_gpus and not torch.cuda.is_available():
         raise ResourceError(
-            f"resources.gpus_per_worker: must be 0 where torch finds no GPU, got {resources.gpus_per_worker:g}"
+            f"resources.gpus_per_worker: must be 0 where torch finds no GPU, got {resources.num_gpus:g}"
         )
 
 
-def _give_hints(resources: ResourcesConfig, progress: Progress) -> None:
-    """Say what of the machine lies idle: the resources of a sweep are those of one of many trials."""
-    if resources.gpus_per_worker:
+def _hints(resources: ResourcesConfig) -> Iterator[str]:
+    """Yield what of the machine lies idle: the resources of a sweep are those of one of many trials."""
+    if resources.num_gpus:
         return
     if torch.cuda.is_available():
-        progress.note("note: trains on the CPU; `resources.gpus_per_worker: 1` trains on the GPU")
+        yield "note: trains on the CPU, as resources.gpus_per_worker says; `auto` or 1 trains on the GPU"
     elif resources.cpus_per_worker < (cores := count_cores()):
-        progress.note(
+        yield (
             f"note: trains with {resources.cpus_per_worker} of {cores} CPU cores; "
             f"`resources.cpus_per_worker: {cores}` takes all"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 import traceback
@@ -50,7 +51,7 @@ from raybert.sweeping.trial.records import (
     join_rounds,
     selection_frame,
 )
-from raybert.sweeping.trial.surroundings import Report, ReportStep, TrialSurroundings, trial_log
+from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings, trial_log
 from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
 from raybert.training.memory.allocator import keep_memory, return_memory
@@ -73,6 +74,7 @@ def run_trial(
     report: Report,
     fit_function: FitFunction = fit,
     report_step: ReportStep | None = None,
+    report_start: ReportStart | None = None,
 ) -> str:
     """Run a trial to its end and return `complete`, `failed` or `stopped`; its own failure is no exception.
 
@@ -93,6 +95,7 @@ def run_trial(
         report,
         spec.config.limits.trial_seconds,
         report_step=report_step,
+        report_start=report_start,
     )
     try:
         code = check_code(spec, folder, sweep)
@@ -230,8 +233,8 @@ class _Trial:
         self._write_predictions(folder, result)
         notes = (*result.notes, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
-        if result.micro_batch_size is not None:
-            self.log.info("micro-batches of at most %d examples", result.micro_batch_size)
+        if spec.config.resources.workers_per_trial > 1 or result.micro_batch_size is not None:
+            self.log.info("ran %s", result.ran_on)  # of other processes, and with the micro-batch that did fit
         metric = spec.config.train.best_metric
         self.log.info("complete: validation %s %.4f", metric, result.best_row[f"validation_{metric}"])
         folder.finish(row)  # after the last line of the log, which is on disk then
@@ -329,6 +332,7 @@ class _Trial:
             "samples_per_pass": list(result.samples_per_pass),
             "examples_scored": result.examples_scored + sum(ref.examples_scored for ref in self.signals),
             **({"notes": "; ".join(notes)} if notes else {}),
+            **({} if result.ran_on is None else result.ran_on.columns()),
             "refilled": chosen.refilled if chosen is not None else 0,
             "train_seconds": result.train_seconds,
             "evaluation_seconds": result.evaluation_seconds,
@@ -357,8 +361,20 @@ def _fit_request(spec: RunSpec) -> FitRequest:
 
 
 def _device(spec: RunSpec) -> torch.device:
-    wants_gpu = spec.config.resources.gpus_per_worker > 0
-    return torch.device("cuda" if wants_gpu else "cpu")
+    """Return where a run's model is made; that of several workers is sent to them from here, where no GPU may be.
+
+    Raises:
+        TrialError: torch has no use for the GPU that this process was given.
+    """
+    resources = spec.config.resources
+    if not resources.num_gpus or resources.workers_per_trial > 1:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise TrialError(
+            f"resources.gpus_per_worker: torch {torch.__version__} finds no GPU on {os.uname().nodename}, got "
+            f"{resources.num_gpus:g}; install a torch for its GPU there, or set 0 (with another `output`)"
+        )
+    return torch.device("cuda")
 
 
 @lru_cache(maxsize=4)

@@ -15,9 +15,11 @@ from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
 from raybert.sweeping.folder.restarts import note_restart
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.training.pulse import heard_by
+from raybert.training.ran_on import RanOn
 
 Report = Callable[[Mapping[str, Any]], None]
 ReportStep = Callable[[int], None]
+ReportStart = Callable[[RanOn], None]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """The loop asks after every step; the files may lie on a shared disk."""
@@ -43,6 +45,7 @@ class TrialSurroundings:
         rank: of the worker.
         world_size: number of workers.
         report_step: tells whoever follows the trial step by step in this process.
+        report_start: tells whoever follows the trial in this process on what it runs.
         heart: heartbeats of this process, where it is the one that trains.
         model_files: adds to a folder what belongs beside the weights of the best model; goes to the workers.
     """
@@ -56,6 +59,7 @@ class TrialSurroundings:
     rank: int = 0
     world_size: int = 1
     report_step: ReportStep | None = None
+    report_start: ReportStart | None = None
     heart: Heart | None = None
     model_files: Callable[[Path], None] | None = None
     looks: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_LOOKS))
@@ -77,6 +81,12 @@ class TrialSurroundings:
         self.guard(self.fence.check, None)
         self.folder.append_row(row)
         self.report_row(row)
+
+    def begun(self, ran_on: RanOn) -> None:
+        """Log on what and how the trial runs, and tell whoever follows it in this process."""
+        trial_log(self.folder.path).info("runs %s", ran_on)
+        if self.report_start is not None:
+            self.report_start(ran_on)
 
     def should_stop(self) -> bool:
         """Tell whether the sweep's owner asked its trials to stop, or the trial's time is used up.
@@ -161,8 +171,8 @@ class TrialSurroundings:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what belongs to this process: a worker has its own heart, and no line to the driver."""
-        own = {"report_row": no_report, "report_step": None, "heart": None, "looks": Throttle(SECONDS_BETWEEN_LOOKS)}
-        return {**vars(self), **own, "guard": None}
+        own = {"report_row": no_report, "report_step": None, "report_start": None, "heart": None}
+        return {**vars(self), **own, "looks": Throttle(SECONDS_BETWEEN_LOOKS), "guard": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Have what belongs to this process."""

@@ -29,6 +29,7 @@ from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.placement import Cluster
+from raybert.training.ran_on import RanOn
 from tests.sweeping.planning import plan_of
 
 PROBE = Probe((0.1, 0.2, 0.3), 320.0, (1e-3,), 0.5, 0.25, 1000, 5000, None, 1.0)
@@ -204,6 +205,12 @@ def test_only_the_largest_shapes_are_probed(prepared, tmp_path):
     estimate = estimate_work(work, probe, config, prepared_for(plan, prepared), TWO)
     assert (len(probed), estimate.num_shapes) == (MOST_SHAPES, len(sizes))
     assert "probed in 4.0 s: 4 model shapes of 6" in describe_estimate(estimate)
+    devices = [RanOn("NVIDIA L4", "bf16", "sdpa", size) for size in (16, None)]
+    probes = {label: replace(PROBE, ran_on=devices[i > 0]) for i, label in enumerate(estimate.probes)}
+    assert describe_estimate(replace(estimate, probes=probes))[-2:] == [
+        "trains on NVIDIA L4 in bf16, sdpa attention, micro-batches of at most 16 examples",
+        "trains on NVIDIA L4 in bf16, sdpa attention",
+    ]
 
 
 def broken_loss(logits, labels):

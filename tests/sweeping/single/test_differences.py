@@ -49,6 +49,12 @@ def test_the_same_bits_are_the_same_whatever_the_clock_says(first, tmp_path):
     ]
 
 
+def test_the_machine_is_no_result(first, tmp_path):
+    """Runs of earlier versions do not say what they were trained on; what differs by it is among the results."""
+    machine = {"device": "NVIDIA H200", "precision": "bf16", "attention": "sdpa", "micro_batch_size": 8}
+    assert differences(first, write_trial(tmp_path / "again", result=machine))["result"] == ()
+
+
 def test_evaluations_say_where_they_part_and_by_how_much(first, tmp_path):
     rows = [ROWS[0], {**ROWS[1], "train_loss": 0.5 + 2**-20}]
     found = differences(first, write_trial(tmp_path / "again", rows))

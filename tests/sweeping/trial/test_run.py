@@ -13,7 +13,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.single.differences import compare_trials
 from raybert.sweeping.trial import surroundings
 from raybert.sweeping.trial.run import run_trial
-from raybert.tables import EVALUATIONS, LOSSES, PREDICTIONS, SELECTION, TRIALS
+from raybert.tables import EVALUATIONS, LOSSES, PREDICTIONS, RAN_ON, SELECTION, TRIALS
 from tests.processes import called
 from tests.raybert_01 import age_checkpoint, age_trial
 from tests.sweeping.planning import plan_of
@@ -104,7 +104,8 @@ def test_what_a_trial_writes_has_the_declared_columns(prepared, tmp_path):
     spec = plan_for(prepared).trials[0]
     run_here(prepared, spec, tmp_path)
     trial = SweepFolder(tmp_path).trial(spec.trial_id)
-    assert {c.name for c in TRIALS.columns if c.origin != "tables"} == {*trial.result(), "notes"}
+    own = {c.name for c in TRIALS.columns if c.origin != "tables"}
+    assert {*own, *RAN_ON} == {*trial.result(), "notes"}
     assert spec.summary().keys() == {c.name for c in TRIALS.columns if c.origin == "plan"}
     assert all(set(row) == {c.name for c in EVALUATIONS.columns if c.origin == "run"} for row in trial.rows())
     selection = pd.read_parquet(trial.path / "selection.parquet")

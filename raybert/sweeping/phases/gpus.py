@@ -1,0 +1,73 @@
+"""What `resources.gpus_per_worker: auto` is, decided once and before anything is planned: ids of trials depend on it.
+
+A folder that has begun goes on as it began, on whatever machine. A new one takes a GPU a worker where the cluster has
+any, and says it where it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from raybert.config import ResourcesConfig
+from raybert.sweeping.folder.repair import read_previous_config
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.placement import Cluster, count_workers, grown
+
+
+def settle_gpus(design: Design, output: Path | None, cluster: Callable[[], Cluster]) -> tuple[Design, tuple[str, ...]]:
+    """Return a design with a number in the place of `auto`, and what is to be said about it.
+
+    Args:
+        design: the sweep file, expanded.
+        output: results folder, whose trials decide if there are any; None: there is none.
+        cluster: returns where trials will run; asked only if somebody has to decide.
+    """
+    resources = design.config.resources
+    if resources.gpus_per_worker != "auto":
+        return design, ()
+    before = None if output is None else read_previous_config(output, lambda note: None)  # said when it is opened
+    if before is not None:
+        gpus = before.resources.num_gpus
+        return _with_gpus(design, gpus), _notes_of_a_folder(output, gpus, cluster)
+    there = cluster()
+    gpus, notes = _one_if_it_fits(resources, there, design.config.limits.max_nodes)
+    return _with_gpus(design, gpus), notes
+
+
+def _with_gpus(design: Design, gpus: float) -> Design:
+    """Return the design with a number of GPUs, in every point of its grid."""
+    config = design.config
+    resources = config.resources.model_copy(update={"gpus_per_worker": gpus})
+    variants = tuple(
+        replace(variant, config=variant.config.model_copy(update={"resources": resources}))
+        for variant in design.variants
+    )
+    return replace(design, config=config.model_copy(update={"resources": resources}), variants=variants)
+
+
+def _notes_of_a_folder(output: Path | None, gpus: float, cluster: Callable[[], Cluster]) -> tuple[str, ...]:
+    """Say of a folder that was begun without GPUs why it does not use those that are here; too few are an error."""
+    if gpus or cluster().gpus < 1:
+        return ()
+    return (
+        f"note: {output} was begun without GPUs and goes on so: trials of CPUs and GPUs are not mixed; another "
+        "`output` uses the GPUs that are here",
+    )
+
+
+def _one_if_it_fits(resources: ResourcesConfig, cluster: Cluster, max_nodes: int | None) -> tuple[int, tuple[str, ...]]:
+    """Return 1 where a trial fits with a GPU a worker, else 0, and why although there are some."""
+    if cluster.gpus < 1:
+        return 0, ()
+    with_gpus = resources.model_copy(update={"gpus_per_worker": 1})
+    workers = count_workers(with_gpus, grown(cluster, with_gpus, max_nodes))
+    if workers >= resources.workers_per_trial:
+        return 1, ()
+    return 0, (
+        f"note: trains on CPUs although there are {cluster.gpus:g} GPUs: {workers} of the "
+        f"{resources.workers_per_trial} worker(s) of a trial would find one beside {resources.cpus_per_worker} CPU on "
+        "its node; lower resources.workers_per_trial or cpus_per_worker, or let workers share one: "
+        "`resources.gpus_per_worker: 0.5`",
+    )
