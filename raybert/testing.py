@@ -15,6 +15,7 @@ Each check takes the strategy, and optionally a pool with the signals that it re
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -273,6 +274,20 @@ class SimulatedView:
     pool: Pool
     step: int
     total_steps: int
+
+    @property
+    def position(self) -> float:
+        """The steps done: the length of the run is in steps."""
+        return self.step
+
+    @property
+    def passes(self) -> float | None:
+        """None: the run does not end after so many."""
+        return None
+
+    def steps_to(self, position: float, num_examples: int) -> int:
+        """Return the steps from here to a position."""
+        return math.ceil(position) - self.step
 
     @property
     def train_losses(self) -> np.ndarray:

@@ -182,7 +182,8 @@ def _selection_lines(facts: CardFacts) -> Iterator[str]:
         yield f"- source: {words(spec.strategy.citation)}"
     yield f"- budget: {spec.num_chosen:,} of {spec.pool_size:,} examples"
     done, planned = result["optimizer_steps"], spec.total_steps
-    yield f"- training: {done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
+    passes = f"{spec.passes:g} passes over what the strategy kept, " if spec.passes is not None else ""
+    yield f"- training: {passes}{done:,} of {planned:,} optimizer steps, {result['examples_seen']:,} examples seen"
     if facts.configuration is not None:
         yield f"- configuration: {words(facts.configuration[KEY])}"
     if spec.grid:

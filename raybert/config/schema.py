@@ -34,6 +34,12 @@ class SweepConfig(Section):
         description="names, or mappings of a name and its parameters",
     )
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="how many (0, 1, ...), or a list of seeds")
+    equal: Literal["auto", "steps", "passes", "examples"] = Field(
+        "auto",
+        description="what the trials of a budget have in common: steps (T optimizer steps), passes (`train.length."
+        "epochs` passes over whatever a strategy keeps), examples (as many as `random`, or `all`, sees in T steps); "
+        "auto: passes for strategies without a budget that plan every pass (loss_threshold, infobatch), else steps",
+    )
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted key -> values; every combination is run"
     )
@@ -242,6 +248,15 @@ class RaybertConfig(Section):
     def _a_refit_has_one_pool(self) -> RaybertConfig:
         if self.sweep.refit and self.data.folds is not None:
             raise ValueError("sweep.refit: must be false with `data.folds`: every fold has its own pool, got true")
+        return self
+
+    @model_validator(mode="after")
+    def _passes_are_given(self) -> RaybertConfig:
+        if self.sweep.equal == "passes" and self.train.length.steps is not None:
+            raise ValueError(
+                f"sweep.equal: must not be passes with `train.length.steps` ({self.train.length.steps}), which says "
+                "how many steps are trained; give `train.length.epochs` in its place, or leave `equal` out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from raybert.selection.compose import Composed, compose
 from raybert.selection.filter import Filter
 from raybert.selection.identity import in_words
 from raybert.selection.price import price_in_words
-from raybert.selection.registry import WHOLE_POOL
+from raybert.selection.registry import TRAINING_LOSSES, WHOLE_POOL
 from raybert.selection.signals import needed_signals
 from raybert.selection.stand_in import StandIn, stand_in
 from raybert.selection.strategies.mixed import EntropyDiversity
@@ -113,7 +113,7 @@ def _build_parts(key: str, value: Any, path: str) -> Any:
     """Return the strategies that the value of a key describes; anything else is left to the validation of its field."""
     if key in ("then", "of"):
         return _build_part(value, path)
-    if key == "score":
+    if key == "score" and value != TRAINING_LOSSES:
         return _alone(_build_part(value, path), path, "only its score is read")
     if key == "pre":
         parts = [value] if isinstance(value, (str, dict)) else value

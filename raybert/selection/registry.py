@@ -11,6 +11,8 @@ ENTRY_POINTS = "raybert.strategies"
 """The group of entry points by which installed packages offer strategies."""
 WHOLE_POOL = "pool"
 """In place of a strategy's name: no selection at all (`of` of curriculum)."""
+TRAINING_LOSSES = "losses"
+"""In place of a strategy's name: the losses that training records (`score` of curriculum)."""
 
 strategies: dict[str, type[Strategy]] = {}
 filters: dict[str, type[Strategy]] = {}

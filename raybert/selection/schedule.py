@@ -15,6 +15,9 @@ from raybert.selection.pool import Pool, Selection
 from raybert.selection.strategy import Strategy
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
+_ROUNDING = 1e-9
+"""What a position may be off by, where it is a sum of shares of passes."""
+
 
 def make_pass_planner(
     strategy: Strategy,
@@ -89,7 +92,7 @@ class RoundSchedule:
     def next_pass(self, number: int, previous: PassPlan | None, view: PoolView) -> PassPlan:
         """Return all that is selected so far, up to the end of the current round."""
         ends = round_ends(self.total_steps, self.strategy.rounds)
-        current = int(np.searchsorted(ends, view.step, side="right"))
+        current = int(np.searchsorted(ends, view.position + _ROUNDING, side="right"))
         target = round_targets(self.budget, self.strategy.rounds)[current]
         positions = previous.positions if previous is not None else np.empty(0, np.int64)
         weights = previous.weights if previous is not None else None
@@ -104,7 +107,7 @@ class RoundSchedule:
                 pool = refresh_signals(pool, view, self.strategy.all_signals(), self.proxy_pooling)
             chosen = select_from_pool(self.strategy, pool, target, final_budget=self.budget)
             positions, weights = chosen.positions, chosen.weights
-        steps = int(ends[current] - view.step)
+        steps = max(1, view.steps_to(int(ends[current]), len(positions)))
         return PassPlan(positions, weights, steps, record=_record(chosen, current) if chosen else {})
 
 

@@ -62,7 +62,7 @@ TRIALS = Table(
         Column("examples_scored", "count", "forward passes for scores, those behind signals included", "examples"),
         Column("refilled", "count", "chosen examples taken back from what filters had dropped", "examples"),
         Column("samples_per_pass", "counts", "examples of each pass", "examples"),
-        Column("total_steps", "whole", "planned optimizer steps T", "steps", origin="plan"),
+        Column("total_steps", "whole", "planned optimizer steps T; of a run by passes at most", "steps", origin="plan"),
         Column("grid", "text", "the varied hyperparameters, as JSON", origin="plan"),
         Column("signal_seconds_shared", "number", "its signals, shared by the runs of the sweep that read them", "s"),
         Column("notes", "text", "what a user should know of the run, joined by `; `", optional=True),

@@ -25,6 +25,7 @@ class CurrentPass:
     Attributes:
         plan: of this pass, or of the one before where the next has not begun; None: before the first.
         batches: positions of every optimizer step; none where no pass is under way.
+        num_whole: how many batches there were before the plan cut it.
         weights: (n,) float32 example weights by pool position; None: all 1.
         loss: what is minimised.
         notes: what a user should know of the losses so far, each once.
@@ -33,6 +34,7 @@ class CurrentPass:
     def __init__(self, data: ExampleData, request: FitRequest, device: torch.device) -> None:
         self.plan: PassPlan | None = None
         self.batches: list[np.ndarray] = []
+        self.num_whole = 0
         self.weights: np.ndarray | None = None
         self.notes: dict[str, None] = {}
         self._data, self._request, self._device = data, request, device
@@ -54,7 +56,8 @@ class CurrentPass:
         self.plan = plan
         generator = np.random.default_rng([self._request.seed, number])
         size = self._request.config.batch_size
-        self.batches = training_batches(self._data.train.lengths, plan.positions, size, generator)[: plan.max_steps]
+        batches = training_batches(self._data.train.lengths, plan.positions, size, generator)
+        self.batches, self.num_whole = batches[: plan.max_steps], len(batches)
         if self._request.config.loss.weights_from == "selection":
             self._weigh_classes(self._labels[plan.positions])
         self.weights = None
@@ -64,7 +67,7 @@ class CurrentPass:
 
     def end(self) -> None:
         """Leave it; the plan stays for the planner to look back on."""
-        self.batches = []
+        self.batches, self.num_whole = [], 0
 
     def _weigh_classes(self, labels: np.ndarray) -> None:
         """Build the loss, whose classes may be weighted by how often they are among some labels."""

@@ -13,7 +13,12 @@ from raybert.training.state import Row, RunState
 
 
 def evaluation_row(
-    metrics: dict[str, float], state: RunState, history: LossHistory, request: FitRequest, num_batches: int
+    metrics: dict[str, float],
+    state: RunState,
+    history: LossHistory,
+    request: FitRequest,
+    passes: float,
+    position: float,
 ) -> Row:
     """Return the row of an evaluation; it ends the window of the training loss.
 
@@ -22,13 +27,14 @@ def evaluation_row(
         state: of the run.
         history: of its losses.
         request: of the run.
-        num_batches: of the current pass.
+        passes: done, with the share of the current one.
+        position: on the schedule, before the last step.
     """
     train_loss, train_accuracy = history.close_window()
-    factor = learning_rate_factor(request.config, state.step - 1, request.total_steps)
+    factor = learning_rate_factor(request.config, position, request.total_steps)
     values = {
         "evaluation": len(state.rows) + 1,
-        "pass": round(state.passes + state.batch / max(1, num_batches), 4),
+        "pass": round(passes, 4),
         "step": state.step,
         "examples_seen": state.examples_seen,
         "samples": state.samples_per_pass[-1],

@@ -40,7 +40,7 @@ class Surroundings(Protocol):
         """Tell whether to stop now, resumable; asked between any two steps."""
 
     def stepped(self, step: int) -> None:
-        """Learn that optimizer step 1, 2, ... is done; must be quick. Rank 0 only."""
+        """Learn that step 1, 2, ... of T is done (the position, rounded down); must be quick. Rank 0 only."""
 
     def complete_model(self, folder: Path) -> None:
         """Add to the folder of the best model what belongs beside its weights; it counts as whole afterwards."""
@@ -99,7 +99,21 @@ class PoolView(Protocol):
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps T of the whole run."""
+        """Optimizer steps T of the whole run; of one that is as long as its passes the length of its schedule."""
+
+    @property
+    def position(self) -> float:
+        """Where the run stands on its schedule, from 0 to T: position / T is the share that is done.
+
+        That is the steps done where the length of the run is in steps, and the share of passes or examples elsewhere.
+        """
+
+    @property
+    def passes(self) -> float | None:
+        """E, if the run ends after so many passes over whatever is planned; None: it does not."""
+
+    def steps_to(self, position: float, num_examples: int) -> int:
+        """Return after how many steps of passes over so many examples the run stands at a position; <= 0: it does."""
 
     @property
     def train_losses(self) -> np.ndarray:

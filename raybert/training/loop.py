@@ -1,4 +1,4 @@
-"""The training loop: T optimizer steps over what a pass planner chooses, evaluated, resumable, the same on N ranks."""
+"""The training loop: steps over what a pass planner chooses, evaluated, resumable, the same on N ranks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _STEPS_BETWEEN_AGREEMENTS = 10
 def fit(
     model: nn.Module, data: ExampleData, planner: PassPlanner, request: FitRequest, surroundings: Surroundings
 ) -> FitResult:
-    """Train a classifier for T optimizer steps and leave the weights of its best evaluation in it.
+    """Train a classifier for T optimizer steps (or passes, or examples) and leave its best evaluation's weights in it.
 
     The loss of a step is sum(w_i * l_i) / sum(c_i) over the examples of the whole batch (all micro-batches, all ranks):
     w_i are example weights, l_i losses with the weight c_i of their class, all 1 by default. So accumulation and ranks
@@ -75,7 +75,7 @@ def fit(
         run.restore()
         if run.rank == 0:
             surroundings.begun(run.ran_on)
-        while run.state.step < request.end:
+        while not run.is_over:
             run.begin_pass()
             while run.batches_left():
                 run.train_step()
@@ -125,6 +125,19 @@ class _Run:
         check_metrics(config, data.num_classes)
         self.current_pass = CurrentPass(data, request, self.device)
         self.average = WeightAverage(model, config.averaging)
+        self.length = request.length
+        self.position_before = 0.0
+        """Where the last step began."""
+
+    @property
+    def position(self) -> float:
+        """Where the run stands on its schedule, from 0 to T."""
+        return self.length.position(self.state, self.current_pass.num_whole)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its length is trained."""
+        return self.position >= self.request.end
 
     @property
     def ran_on(self) -> RanOn:
@@ -148,15 +161,15 @@ class _Run:
         self.current_pass.begin(plan, number)
 
     def batches_left(self) -> bool:
-        return self.state.batch < len(self.current_pass.batches) and self.state.step < self.request.end
+        return self.state.batch < len(self.current_pass.batches) and not self.is_over
 
     def train_step(self) -> None:
         """Do one optimizer step on the next batch."""
         started = time.monotonic()
-        batch = self.current_pass.batches[self.state.batch]
-        step, total = self.state.step, self.request.total_steps
-        factor = learning_rate_factor(self.config, step, total)
-        set_step(self.optimizer, factor, weight_decay_at(self.config, step, total))
+        batch = self.current_pass.batches[self.state.batch][: self.length.examples_left(self.state)]
+        step, position, total = self.state.step, self.position, self.request.total_steps
+        factor = learning_rate_factor(self.config, position, total)
+        set_step(self.optimizer, factor, weight_decay_at(self.config, position, total))
         parts = self._accumulate(batch)
         if self.config.max_grad_norm is not None or self.monitor.wants_gradients(step + 1):
             self.scaler.unscale_(self.optimizer)
@@ -169,11 +182,12 @@ class _Run:
         self.state.step += 1
         self.state.batch += 1
         self.state.examples_seen += len(batch)
-        self.average.update(self.state.step, self.request.total_steps)
+        self.position_before = position
+        self.average.update(self.position, total)
         self.monitor.after_step(self.state.step, batch, parts, started, factor * self.config.learning_rate)
         self.state.train_seconds += time.monotonic() - started
         if self.rank == 0:
-            self.surroundings.stepped(self.state.step)
+            self.surroundings.stepped(int(self.position))
 
     def look_around(self) -> Verdict:
         """Between evaluations: save what is due, and stop if asked to."""
@@ -188,12 +202,13 @@ class _Run:
         return "interrupted" if stop else "go on"
 
     def evaluation_is_due(self) -> bool:
-        every, step = self.config.eval_every, self.state.step
-        if step == self.request.end:
+        every = self.config.eval_every
+        if self.is_over:
             return True
         if every == "epoch":
             return self.state.batch == len(self.current_pass.batches)
-        return step % (every or max(1, math.ceil(self.request.total_steps / 10))) == 0
+        every = every or max(1, math.ceil(self.request.total_steps / 10))
+        return self.position // every > self.position_before // every
 
     def evaluate(self) -> Verdict:
         """Evaluate on validation, report, save; return whether and why to stop before T."""
@@ -208,7 +223,7 @@ class _Run:
                 self._add_row(metrics)
                 self.monitor.evaluated(self.state.rows[-1])
             self.surroundings.report(self.state.rows[-1])
-        is_end = self.state.step == self.request.end
+        is_end = self.is_over
         interrupted, patience, due = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)
         if not is_end and (interrupted or due):
             self.save()
@@ -220,6 +235,7 @@ class _Run:
         self.history.read()
         if self.state.batch >= len(self.current_pass.batches):
             self.state.passes += 1
+            self.state.whole_passes += len(self.current_pass.batches) / self.current_pass.num_whole
             self.state.batch = 0
             self.current_pass.end()
 
@@ -341,11 +357,14 @@ class _Run:
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
         state = self.state
-        row = evaluation_row(metrics, state, self.history, self.request, len(self.current_pass.batches))
+        passes = state.passes + state.batch / len(self.current_pass.batches)
+        if self.length.passes is not None:
+            passes = state.whole_passes + state.batch / self.current_pass.num_whole
+        row = evaluation_row(metrics, state, self.history, self.request, passes, self.position_before)
         if is_better(row, state.best_row, self.config.best_metric):
             state.best = len(state.rows)
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
         state.rows.append(row)
 
     def _view(self) -> ModelView:
-        return ModelView(self.inference, self.data.train, self.request.total_steps, self.state, self.history)
+        return ModelView(self.inference, self.data.train, self.length, self.state, self.history)

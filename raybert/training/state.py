@@ -23,7 +23,8 @@ class RunState:
 
     Attributes:
         step: optimizer steps done.
-        passes: done.
+        passes: done, those that their plan cut short among them.
+        whole_passes: done, those that were cut by the share of their batches that was trained on.
         batch: batches of the current pass that are done.
         examples_seen: forward and backward, repetitions included.
         examples_scored: forward passes that the pass planner asked for.
@@ -39,6 +40,7 @@ class RunState:
 
     step: int = 0
     passes: int = 0
+    whole_passes: float = 0.0
     batch: int = 0
     examples_seen: int = 0
     examples_scored: int = 0

@@ -10,6 +10,7 @@ import numpy as np
 from raybert.data.examples import ExampleTable
 from raybert.lazy import warn_of_old_name
 from raybert.training.inference import Inference
+from raybert.training.length import RunLength
 from raybert.training.measures.history import LossHistory
 from raybert.training.state import RunState
 
@@ -21,14 +22,14 @@ class ModelView:
     Attributes:
         inference: of the model that trains.
         pool: the table that is scored.
-        total_steps: T of the run.
+        length: of the run.
         state: of the run.
         history: of the run.
     """
 
     inference: Inference
     pool: ExampleTable
-    total_steps: int
+    length: RunLength
     state: RunState
     history: LossHistory
 
@@ -36,6 +37,25 @@ class ModelView:
     def step(self) -> int:
         """Optimizer steps done."""
         return self.state.step
+
+    @property
+    def total_steps(self) -> int:
+        """T of the run."""
+        return self.length.total_steps
+
+    @property
+    def position(self) -> float:
+        """Where the run stands on its schedule, from 0 to T."""
+        return self.length.position(self.state, 0)
+
+    @property
+    def passes(self) -> float | None:
+        """E, if the run ends after so many passes."""
+        return self.length.passes
+
+    def steps_to(self, position: float, num_examples: int) -> int:
+        """Return after how many steps of passes over so many examples the run stands at a position."""
+        return self.length.steps_to(position, num_examples, self.state)
 
     @property
     def train_losses(self) -> np.ndarray:

@@ -30,6 +30,7 @@ VARIANTS = [
     {"name": "curriculum", "of": "k_center", "score": "forgetting", "growth": "linear"},
     {"name": "curriculum", "of": "pool"},
     {"name": "infobatch", "prune": 0.9},
+    {"name": "curriculum", "score": "losses"},
     {"name": "loss_threshold", "rule": "quantile", "threshold": 0.5, "min_keep": 5},
 ]
 

@@ -90,4 +90,6 @@ def test_every_signal_and_every_strategy_has_a_price():
         "1 proxy trained on the whole pool (1 epoch; `selection.proxy`); 2 twins trained on one half of the pool "
         "(3 epochs each; `selection.scorers.irreducible`); 2 forward passes over the pool; choosing is O(n log n)"
     )
-    assert rows["loss_threshold"]["cost"].startswith("at most `scorings` (10) forward passes over the pool in training")
+    assert rows["loss_threshold"]["cost"].startswith(
+        "0 (with `refresh: m` one every m passes) forward passes over the pool in training"
+    )

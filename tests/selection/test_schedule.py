@@ -25,6 +25,18 @@ class View:
     train_losses: np.ndarray = field(default_factory=lambda: np.full(N, np.nan))
     train_loss_passes: np.ndarray = field(default_factory=lambda: np.full(N, -1))
     calls: int = 0
+    passes: float | None = None
+    passes_done: int = 0
+
+    @property
+    def position(self):
+        return self.step if self.passes is None else self.passes_done * self.total_steps / self.passes
+
+    def steps_to(self, position, num_examples):
+        if self.passes is None:
+            return math.ceil(position) - self.step
+        left = position * self.passes / self.total_steps - self.passes_done
+        return math.ceil(left * math.ceil(num_examples / 4))
 
     def predict(self, positions=None):
         self.calls += 1
@@ -133,13 +145,82 @@ def test_the_epoch_schedule_uses_the_current_model_after_the_first_pass():
 def test_loss_threshold_trains_on_all_then_on_losses_above_it(entry, expected):
     pool = make_pool()
     view = View(make_pool(7).signals["probs"])
-    source, _ = source_of(pool, name="loss_threshold", **entry)
+    losses = -np.log(view.probs[np.arange(N), pool.labels])
+    source, _ = source_of(pool, name="loss_threshold", refresh=1, **entry)
     first = source.next_pass(0, None, view)
     assert (len(first.positions), view.calls) == (N, 0)
     view.step = 10
     second = source.next_pass(1, first, view)
-    losses = -np.log(view.probs[np.arange(N), pool.labels])
     assert set(second.positions) == set(np.flatnonzero(expected(losses)))
+    view.train_losses, calls = losses.astype(np.float32), view.calls
+    source, _ = source_of(pool, name="loss_threshold", **entry)
+    recorded = source.next_pass(1, first, view)
+    assert (recorded.positions.tolist(), view.calls) == (second.positions.tolist(), calls)
+
+
+def test_loss_threshold_drops_by_recorded_losses_and_only_a_rescoring_brings_back():
+    pool, everything = make_pool(), PassPlan(np.arange(N))
+    losses = np.full(N, 0.1)
+    losses[:10] = [0.9, 0.8, 0.51, 0.5, 0.49, 2.0, 0.6, 0.2, np.nan, 0.7]  # the ninth was never trained on
+    view = View(pool.signals["probs"], total_steps=30, passes=3.0, passes_done=1, train_losses=losses)
+    source, _ = source_of(pool, name="loss_threshold")
+    kept = source.next_pass(1, everything, view)
+    assert kept.positions.tolist() == [8, 5, 0, 1, 9, 6, 2]  # highest first
+    assert kept.max_steps is None
+    losses[[8, 5, 0, 1]] = [0.4, 1.0, 0.3, 0.6]  # trained on since; 3 and 4 keep what they had, and stay out
+    again = source.next_pass(2, kept, view)
+    assert again.positions.tolist() == [5, 9, 1, 6, 2]
+    losses[:] = 0.0
+    assert len(source.next_pass(2, kept, view).positions) == 4  # a batch, though nothing is above
+    assert view.calls == 0
+    source, _ = source_of(pool, name="loss_threshold", refresh=2)
+    view.probs = np.full((N, 2), 0.5)  # the model has forgotten everything
+    assert len(source.next_pass(3, again, view).positions) == N
+    assert source.next_pass(2, again, view) is again
+    assert view.calls == 1
+
+
+@pytest.mark.parametrize(("passes_done", "size"), [(1, 20), (2, 31), (3, N)])
+def test_a_curriculum_over_passes_grows_to_all_in_the_last_one_and_cuts_none(passes_done, size):
+    # 20 of each class; 4 passes: c = sqrt(.0625 + .9375 t) is .545 after one, .729 after two.
+    signals = {"probs": np.random.default_rng(0).dirichlet(np.ones(2), N)}
+    pool = Pool(np.arange(N) % 2, 2, tie_keys(np.arange(N).astype(str), 0), signals, np.random.default_rng(0))
+    source, _ = source_of(pool, budget=N, name="curriculum", of="pool")
+    plan = source.next_pass(passes_done, None, View(signals["probs"], passes=4.0, passes_done=passes_done))
+    expected = {20: 2 * math.ceil(20 * math.sqrt(0.0625 + 0.9375 / 4)), 31: 2 * math.ceil(20 * math.sqrt(0.53125))}
+    assert len(plan.positions) == expected.get(size, size)
+    assert plan.max_steps is None
+
+
+def test_a_curriculum_by_training_s_own_losses_ranks_each_class_anew_after_a_first_pass_over_all():
+    pool = Pool(np.arange(N) % 2, 2, tie_keys(np.arange(N).astype(str), 0), {}, np.random.default_rng(0))
+    source, _ = source_of(pool, budget=N, name="curriculum", of="pool", score="losses", growth="linear", start=0.2)
+    view = View(np.empty(0), passes=4.0)
+    assert len(source.next_pass(0, None, view).positions) == N
+    view.passes_done, view.train_losses = 1, np.arange(N)[::-1].astype(np.float32)
+    # 0.2 + 0.8 / 4 of 20 in each class are 8: the last 16 rows have the lowest losses.
+    assert source.next_pass(1, None, view).positions.tolist() == list(range(24, 40))
+    view.train_losses[[38, 39]] = [50.0, np.nan]  # forgotten, and not known: hardest
+    assert source.next_pass(1, None, view).positions.tolist() == list(range(22, 38))
+    view.passes_done = 3
+    assert len(source.next_pass(3, None, view).positions) == N
+
+
+@pytest.mark.parametrize(("passes_done", "is_full"), [(0, True), (1, False), (2, False), (3, True)])
+def test_infobatch_over_passes_prunes_whole_ones_until_its_share_is_done(passes_done, is_full):
+    pool = make_pool()
+    view = View(pool.signals["probs"], passes=4.0, passes_done=passes_done, train_losses=np.arange(N, dtype=float))
+    source, _ = source_of(pool, name="infobatch", anneal_from=0.75, prune=0.9)
+    plan = source.next_pass(passes_done, None, view)
+    assert (len(plan.positions) == N, plan.max_steps) == (is_full, None)
+
+
+def test_rounds_over_passes_end_at_their_share_of_them():
+    pool = make_pool()
+    source, _ = source_of(pool, name="el2n", schedule="rounds", rounds=2)  # 6 of 12 examples, then all
+    view = View(make_pool(7).signals["probs"], passes=3.0)
+    first = source.next_pass(0, None, view)
+    assert (len(first.positions), first.max_steps) == (6, 3)  # 1.5 passes of 2 batches
 
 
 def test_loss_threshold_keeps_at_least_a_batch_of_the_highest_losses():
@@ -155,7 +236,7 @@ def test_loss_threshold_does_not_score_before_every_tiny_pass():
     probs = np.full((N, 2), 1e-3)
     probs[np.arange(N), pool.labels] = 0.999  # everything is learnt: passes are one batch
     view = View(probs, total_steps=100)
-    source, _ = source_of(pool, name="loss_threshold")
+    source, _ = source_of(pool, name="loss_threshold", refresh=1)
     plan = source.next_pass(0, None, view)
     view.step = 10
     for epoch in range(1, 91):

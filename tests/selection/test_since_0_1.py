@@ -51,6 +51,8 @@ def as_of_today(identity):
     version = {"rule_version": 2} if identity.get("name") in CHANGED_RULES else {}
     if identity.get("name") == "entropy_diversity":
         version |= {"direction": None}
+    if identity.get("name") == "loss_threshold":
+        version |= {"refresh": None}  # 1: the pool was scored anew, where now training's own losses decide
     return {key: as_of_today(value) for key, value in identity.items()} | version
 
 
@@ -90,6 +92,7 @@ SAFER = {
     "forgetting": [("direction=hard", "direction=" + CAUTIOUS.format("", ""))],
     "cartography": [("direction=hard", "direction=" + CAUTIOUS.format("", ""))],
     "ifd": [("direction=hard up to a score of 1", "direction=" + CAUTIOUS.format(*[" up to a score of 1"] * 2))],
+    "loss_threshold": [("refresh=1", "refresh=None")],
     "entropy_diversity": [
         ("beta=3.0", "beta=3.0, direction=middle (from 30% of the pool: hard without the hardest 20%)")
     ],

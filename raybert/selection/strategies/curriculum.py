@@ -24,7 +24,13 @@ from raybert.training.interface import PassPlan
 class Curriculum(Strategy):
     """Every pass takes the easiest part of a selection (or of the pool), growing to all of it in the last pass.
 
-    Rule: a pass takes the easiest c of each class, t = steps done / T; sqrt: c = sqrt(c0^2 + (1 - c0^2) t).
+    Rule: a pass takes the easiest c of each class, t = share of the run done; sqrt: c = sqrt(c0^2 + (1 - c0^2) t).
+
+    With `score: losses` the order is that of training's own losses, anew before every pass, and no proxy is trained.
+    The first pass then takes all, so that all have one. What a pass leaves out keeps its last loss.
+
+    The last pass takes all. Of a run that is as long as its passes that is the last of them; else the pass before it is
+    cut where a whole one still fits.
     """
 
     name: ClassVar[str] = "curriculum"
@@ -36,8 +42,10 @@ class Curriculum(Strategy):
     of: SerializeAsAny[Strategy] | Literal["pool"] = Field(
         Random(), description="strategy that chooses the budget, or `pool`: all examples"
     )
-    score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score says what is easy")
-    growth: Literal["sqrt", "linear"] = Field("sqrt", description="of the part over the steps done / T")
+    score: SerializeAsAny[RankedStrategy] | Literal["losses"] = Field(
+        El2n(), description="strategy whose score says what is easy, or `losses`: those of training itself"
+    )
+    growth: Literal["sqrt", "linear"] = Field("sqrt", description="of the part over the share of the run that is done")
     start: float = Field(0.25, gt=0, le=1, description="part of the first pass")
 
     @model_validator(mode="after")
@@ -48,7 +56,7 @@ class Curriculum(Strategy):
 
     def required_signals(self) -> frozenset[str]:
         base = self.of.all_signals() if isinstance(self.of, Strategy) else frozenset()
-        return base | self.score.required_signals()
+        return base if isinstance(self.score, str) else base | self.score.required_signals()
 
     def spends(self) -> BudgetKind:
         return "none" if self.of == WHOLE_POOL else "distinct"
@@ -61,16 +69,20 @@ class Curriculum(Strategy):
     def plan_pass(self, request: PassRequest) -> PassPlan:
         view, positions = request.view, request.base().positions
         full_pass = math.ceil(len(positions) / request.batch_size)
-        left = view.total_steps - view.step
+        left = view.steps_to(view.total_steps, len(positions))
         if left <= full_pass:
             return PassPlan(positions)
+        cut = left - full_pass if view.passes is None else None
+        if isinstance(self.score, str) and request.number == 0:
+            return PassPlan(positions, max_steps=cut)
+        scores = view.train_losses if isinstance(self.score, str) else self.score.scores(request.pool)
         easiest = easiest_part(
-            self.score.scores(request.pool)[positions],
+            scores[positions],
             request.pool.labels[positions],
-            competence(view.step / view.total_steps, self.start, self.growth),
+            competence(view.position / view.total_steps, self.start, self.growth),
             request.pool.tie_keys[positions],
         )
-        return PassPlan(positions[easiest], max_steps=left - full_pass)
+        return PassPlan(positions[easiest], max_steps=cut)
 
 
 def competence(progress: float, start: float, growth: Any) -> float:

@@ -19,28 +19,46 @@ from raybert.training.interface import PassPlan
 
 @register
 class LossThreshold(Strategy):
-    """First pass on everything, later ones on what the current model still has a loss above a threshold on.
+    """First pass on everything, later ones on what still has a loss above a threshold.
 
-    Rule: a pass trains on all i with -ln p_y > threshold under the current model; the first one on all.
+    Rule: a pass trains on all i with -ln p_y > threshold; the first one on all.
 
-    Once passes have shrunk to a batch, scoring the whole pool before each would cost far more than training. So the
-    pool is scored before a pass at most `scorings` times in a training run, at equal distances in steps; passes
-    in between repeat the last choice.
+    The losses are those that training itself has recorded, with dropout, when it last trained on an example: they cost
+    nothing. They are stale by up to a pass for what the last pass has trained on. What it left out keeps the loss for
+    which it was left out: with the rule `absolute` it never comes back, with `quantile` and `mean` only when the limit
+    falls below it. `refresh: m` has the whole pool scored by the current model before every m-th pass instead, which
+    costs as many forward passes over the pool, and lets forgotten examples return; passes in between repeat the last
+    choice.
+
+    Where a run is as long as its steps, passes shrink to a batch, and scoring the pool before each would cost far more
+    than training. There `refresh` scores at most `scorings` times, at equal distances in steps.
     """
 
     name: ClassVar[str] = "loss_threshold"
     operations: ClassVar[str] = "O(n log n) for every scoring"
-    passes_in_training: ClassVar[str] = "at most `scorings` (10)"
+    passes_in_training: ClassVar[str] = "0 (with `refresh: m` one every m passes)"
     budget_kind: ClassVar[BudgetKind] = "none"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
     uses_seed: ClassVar[bool] = False
+    weakness: ClassVar[str] = (
+        "what it leaves out never comes back, forgotten or not, unless `refresh` scores the pool anew"
+    )
 
     rule: Literal["absolute", "quantile", "mean"] = Field(
         "absolute", description="threshold is a loss, a quantile of the pool's losses, or their mean"
     )
     threshold: float = Field(0.5, ge=0, description="loss in nats, or quantile in [0, 1)")
-    refresh: int = Field(1, ge=1, description="passes between two scorings of the pool")
-    scorings: int = Field(10, ge=1, description="most scorings of the pool in a run, evenly over its steps")
+    refresh: int | None = Field(
+        None,
+        ge=1,
+        description="passes between two scorings of the pool by the current model; default: never, the losses of "
+        "training itself decide",
+    )
+    scorings: int = Field(
+        10,
+        ge=1,
+        description="with `refresh`, where a run is as long as its steps: most scorings in a run, evenly over these",
+    )
     min_keep: int | None = Field(
         None, ge=1, description="least examples of a pass, those of highest loss; default: one batch"
     )
@@ -60,14 +78,21 @@ class LossThreshold(Strategy):
             return PassPlan(np.arange(len(pool)))
         if previous is not None and request.number > 1 and not self._is_due(request, len(previous.positions)):
             return previous
-        losses = cross_entropy(request.view.predict(), pool.labels)
+        if self.refresh is None:
+            losses = recorded_losses(request.view.train_losses)
+        else:
+            losses = cross_entropy(request.view.predict(), pool.labels)
         least = self.min_keep or request.batch_size
         return PassPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
 
     def _is_due(self, request: PassRequest, previous_size: int) -> bool:
-        """Tell whether a stretch of T / scorings steps ended in the last `refresh` passes, and they are over."""
+        """Tell whether to choose anew: `refresh` passes are over, and enough steps since the last scoring."""
+        if self.refresh is None:
+            return True
         if (request.number - 1) % self.refresh:
             return False
+        if request.view.passes is not None:
+            return True
         stretch = math.ceil(request.view.total_steps / self.scorings)
         # All passes since the last one that could have scored repeated its choice.
         began = request.view.step - self.refresh * math.ceil(previous_size / request.batch_size)
@@ -76,16 +101,17 @@ class LossThreshold(Strategy):
     def _limit(self, losses: np.ndarray) -> float:
         if self.rule == "quantile":
             return float(np.quantile(losses, self.threshold))
-        return float(losses.mean()) if self.rule == "mean" else self.threshold
+        return float(losses[np.isfinite(losses)].mean()) if self.rule == "mean" else self.threshold
 
 
 @register
 class InfoBatch(Strategy):
     """Every pass leaves out some examples under the mean loss, and the others there weigh more; last passes are full.
 
-    Rule: loss under the mean: left out with probability r, else weight n_low / n_kept; after delta T steps all.
+    Rule: loss under the mean: left out with probability r, else weight n_low / n_kept; after the share delta all.
 
-    Dropping and weighing leaves the expected gradient of a full pass as it is.
+    Dropping and weighing leaves the expected gradient of a full pass as it is. Of a run that is as long as its passes,
+    those that begin after the share delta are full: with 3 passes none is by default. Else the pass is cut there.
     """
 
     name: ClassVar[str] = "infobatch"
@@ -95,19 +121,24 @@ class InfoBatch(Strategy):
     citation: ClassVar[str] = 'Qin et al. 2024, "InfoBatch: Lossless Training Speed Up", arXiv 2303.04947'
 
     prune: float = Field(0.5, ge=0, lt=1, description="probability r of leaving out an example under the mean loss")
-    anneal_from: float = Field(0.875, gt=0, le=1, description="share delta of the steps after which passes are full")
+    anneal_from: float = Field(0.875, gt=0, le=1, description="share delta of the run after which passes are full")
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, view = request.pool, request.view
-        pruned_until = math.ceil(self.anneal_from * view.total_steps)
-        if request.number == 0 or view.step >= pruned_until:
+        left = view.steps_to(self.anneal_from * view.total_steps, len(pool))
+        if request.number == 0 or left <= 0:
             return PassPlan(np.arange(len(pool)))
         keys = mix_keys(pool.draw_keys, request.number)
         positions, weights = infobatch(view.train_losses, self.prune, keys)
-        return PassPlan(positions, weights, max_steps=pruned_until - view.step)
+        return PassPlan(positions, weights, max_steps=left if view.passes is None else None)
+
+
+def recorded_losses(losses: np.ndarray) -> np.ndarray:
+    """Return the last known losses, (n,) float64; what was never trained on has an infinite one, so that it is kept."""
+    return np.where(np.isnan(losses), np.inf, losses.astype(np.float64))
 
 
 def infobatch(losses: np.ndarray, prune: float, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

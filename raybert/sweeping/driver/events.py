@@ -23,7 +23,7 @@ class Event:
         trial_id: of the trial; empty: none in particular.
         strategy: its label.
         done: how many of `total`: trials (`begin`, `started`, `ended`), optimizer steps of the trial (`stepped`,
-            `evaluated`), rows (`scoring`) or suggestions (`searching`).
+            `evaluated`; of a run by passes its share of T), rows (`scoring`) or suggestions (`searching`).
         total: 0: nothing is counted.
         status: how a trial ended: complete, failed or stopped.
         row: the evaluation, by column of `Sweep.evaluations`.
@@ -63,7 +63,7 @@ class EventProgress(Progress):
 
     def started(self, spec: RunSpec) -> None:
         examples = f"{spec.num_chosen:,} of {spec.pool_size:,} examples"
-        text = f"{self.tally.name_of(spec)}: {examples}, {spec.total_steps:,} steps"
+        text = f"{self.tally.name_of(spec)}: {examples}, {_length_in_words(spec)}"
         done, total = self.tally.num_finished, len(self.tally.trials)
         self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
 
@@ -71,10 +71,9 @@ class EventProgress(Progress):
         self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        text = f"{self.tally.name_of(spec)} step {row['step']:,}/{spec.total_steps:,}: {describe_row(spec, row)}"
-        self.tell(
-            Event("evaluated", text, spec.trial_id, spec.label, int(row["step"]), spec.total_steps, row=dict(row))
-        )
+        text = f"{self.tally.name_of(spec)} {_place_in_words(spec, row)}: {describe_row(spec, row)}"
+        done = spec.position_of(row)
+        self.tell(Event("evaluated", text, spec.trial_id, spec.label, done, spec.total_steps, row=dict(row)))
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         tally = self.tally
@@ -97,6 +96,21 @@ class EventProgress(Progress):
 
     def note(self, text: str) -> None:
         self.tell(Event("note", text))
+
+
+def _length_in_words(spec: RunSpec) -> str:
+    if spec.passes is not None:
+        return f"{spec.passes:g} passes, at most {spec.total_steps:,} steps"
+    return f"{spec.total_steps:,} steps" if spec.examples is None else f"until {spec.examples:,} are seen"
+
+
+def _place_in_words(spec: RunSpec, row: Mapping[str, Any]) -> str:
+    """Return where a run is at an evaluation, counted as its length is."""
+    if spec.passes is not None:
+        return f"pass {row['pass']:.4g}/{spec.passes:g}"
+    if spec.examples is not None:
+        return f"example {row['examples_seen']:,}/{spec.examples:,}"
+    return f"step {row['step']:,}/{spec.total_steps:,}"
 
 
 def describe_row(spec: RunSpec, row: Mapping[str, Any]) -> str:

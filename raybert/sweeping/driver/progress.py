@@ -39,7 +39,7 @@ class Progress:
         """A trial runs."""
 
     def stepped(self, spec: RunSpec, step: int) -> None:
-        """An optimizer step is done, of a run in this process."""
+        """A step of T is done (of a run by passes: its share of T), in this process."""
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """A trial reported an evaluation."""
@@ -154,7 +154,7 @@ class Tally:
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Learn an evaluation of a trial."""
-        self.stepped(spec.trial_id, int(row["step"]))
+        self.stepped(spec.trial_id, spec.position_of(row))
         metric = spec.config.train.best_metric
         value, sign = float(row[f"validation_{metric}"]), sign_of(metric)
         known = self.best.get(spec.label, math.nan)

@@ -13,6 +13,7 @@ from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.perplexity import PerplexityScorer
 from raybert.selection.signals import REFRESHED
+from raybert.selection.strategies import LossThreshold
 from raybert.sweeping.estimate.probe import Probe
 from raybert.sweeping.estimate.shapes import shape_key
 from raybert.sweeping.estimate.span import NOTHING, Span
@@ -121,11 +122,16 @@ def count_scorings(spec: RunSpec) -> int:
         return strategy.rounds - 1 if reads else 0
     if strategy.schedule != "epoch":
         return 0
-    scorings: int | None = getattr(strategy.inner, "scorings", None)
-    if scorings is not None:
-        return scorings
     passes = math.ceil(spec.total_steps / math.ceil(spec.num_chosen / spec.config.train.batch_size))
+    if isinstance(strategy.inner, LossThreshold):
+        return _loss_scorings(strategy.inner, spec)
     return passes - 1 if reads else 0
+
+
+def _loss_scorings(strategy: LossThreshold, spec: RunSpec) -> int:
+    if strategy.refresh is None:
+        return 0
+    return strategy.scorings if spec.passes is None else math.ceil((math.ceil(spec.passes) - 1) / strategy.refresh)
 
 
 def pruned_share(grace_fraction: float, reduction_factor: float) -> Span:

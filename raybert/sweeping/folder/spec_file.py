@@ -28,6 +28,8 @@ from raybert.version import __version__
 FILE_NAME = "spec.json"
 _RENAMED = {"sources": "signal_runs", "pool": "pool_size"}
 """Keys of raybert 0.1 -> today's."""
+_OLD_DEFAULTS: dict[str, dict[str, Any]] = {"loss_threshold": {"refresh": 1}}
+"""What parameters were in raybert 0.1 where nothing was written, and are not any more."""
 _REFERENCE = re.compile(r"[^\s:]+:[^\s:]+")
 
 
@@ -118,7 +120,10 @@ def spec_of(document: dict[str, Any], facts: dict[str, Any] | None = None) -> Ru
         facts: of its strategy, if that is not imported and may be one that nothing here knows.
     """
     document = {_RENAMED.get(key, key): value for key, value in document.items()}
-    entry = StrategyConfig(**document["strategy"])
+    written = document["strategy"]
+    if "passes" not in document:
+        written = _OLD_DEFAULTS.get(written["name"], {}) | written
+    entry = StrategyConfig(**written)
     strategy = build_strategy(entry, kind=_kind_of(entry.name, facts))
     signal_runs = [SignalRuns(**{**entry, "runs": tuple(entry["runs"])}) for entry in document["signal_runs"]]
     fields = document | {

@@ -130,7 +130,16 @@ def plan_refit(best: RunSpec, share: float, facts: PoolFacts) -> tuple[RunSpec, 
 
 def mean_best_share(folder: SweepFolder, ranked: Sequence[RunSpec]) -> float:
     """Return after which share of T trials had their best evaluation, on average."""
-    return fmean(folder.trial(spec.trial_id).result()["best_step"] / spec.total_steps for spec in ranked)
+    return fmean(_best_share(folder, spec) for spec in ranked)
+
+
+def _best_share(folder: SweepFolder, spec: RunSpec) -> float:
+    """Return after which share of a trial its best evaluation was."""
+    trial = folder.trial(spec.trial_id)
+    best_step = trial.result()["best_step"]
+    if spec.passes is None and spec.examples is None:
+        return float(best_step / spec.total_steps)
+    return spec.share_of(next(row for row in trial.rows() if row["step"] == best_step))
 
 
 def _best(runner: TrialRunner) -> list[RunSpec]:

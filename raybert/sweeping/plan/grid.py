@@ -58,7 +58,7 @@ def expand_grid(config: RaybertConfig) -> tuple[Variant, ...]:
         for key, value in grid.items():
             filled = with_value(filled, key, value)
         try:
-            variant = validate_config({**filled, "sweep": {}})
+            variant = validate_config({**filled, "sweep": {"equal": config.sweep.equal}})
         except ConfigError as error:
             raise ConfigError(f"sweep.grid: {error}") from None
         variants.append(Variant(grid, variant))

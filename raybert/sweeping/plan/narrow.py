@@ -35,4 +35,5 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
         same = ", ".join(chosen)
         raise ConfigError(f"strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
     entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
-    return read_design(config.model_copy(update={"sweep": SweepConfig(strategies=(entry,), seeds=(seed,))}))
+    sweep = SweepConfig(strategies=(entry,), seeds=(seed,), equal=config.sweep.equal)
+    return read_design(config.model_copy(update={"sweep": sweep}))

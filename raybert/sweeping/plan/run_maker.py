@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.strategy import Strategy
 from raybert.sweeping.plan.budget import Budget
+from raybert.sweeping.plan.equal import plan_length
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
@@ -53,6 +54,8 @@ class RunMaker:
         grid = self.variant.grid
         if budget is None:
             grid = {key: value for key, value in grid.items() if key != "selection.budget"}
+        pass_size = self.facts.num_examples if budget is None else budget.count
+        length = plan_length(strategy, config, num_chosen, base, pass_size)
         spec = RunSpec(
             trial_id="",
             role=role,
@@ -63,10 +66,12 @@ class RunMaker:
             fold=self.variant.fold,
             budget=budget,
             pool_size=self.facts.num_examples,
-            total_steps=config.train.length.resolve(num_chosen, base, config.train.batch_size),
+            total_steps=length.total_steps,
             grid=grid,
             config=config,
             data_key=self.variant.data_key,
             signal_runs=signal_runs,
+            passes=length.passes,
+            examples=length.examples,
         )
         return identified(spec, self.facts)

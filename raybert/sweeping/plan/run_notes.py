@@ -16,7 +16,7 @@ def run_notes(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list
         pools: facts of their data, by `data_key`.
     """
     compared = [spec for spec in trials if spec.role == TRIAL]
-    return [*_small_budgets(compared, pools), *_capped_steps(compared)]
+    return [*_small_budgets(compared, pools), *_capped_steps(compared), *_by_passes(compared)]
 
 
 def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:
@@ -31,6 +31,20 @@ def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) ->
         f"{num_classes - count:,} {'class is' if num_classes - count == 1 else 'classes are'} never trained on "
         "(the report lists them)"
         for count, num_classes in sorted(small)
+    ]
+
+
+def _by_passes(trials: Iterable[RunSpec]) -> list[str]:
+    """Return a note where some runs are as long as their passes and others as their steps, which nobody may expect."""
+    trials = list(trials)
+    found = {(spec.passes, spec.label): None for spec in trials if spec.passes is not None}
+    if not found or any(spec.config.sweep.equal != "auto" for spec in trials):
+        return []
+    names = ", ".join(sorted({label for _, label in found}))
+    passes = " or ".join(f"{count:g}" for count in sorted({count for count, _ in found}))
+    return [
+        f"sweep.equal: {names}: {passes} passes over what is kept, and not as many steps as `all`; `steps` makes all "
+        "trials as long"
     ]
 
 

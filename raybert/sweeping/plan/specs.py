@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from raybert.sweeping.plan.budget import Budget
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
+_ALL_BUT_ROUNDED = 1 - 1e-4
+"""Rows have four digits of a pass."""
 _DRAW_OF_NULLS = 2
 """Raised when other examples get a null."""
 
@@ -62,14 +65,16 @@ class RunSpec:
         fold: cross-validation fold (0 without).
         budget: what the strategy may choose; None: it has no budget.
         pool_size: candidates n.
-        total_steps: optimizer steps T.
+        total_steps: optimizer steps T; of a run by passes or examples the length of its schedule, at most as many.
         grid: the varied hyperparameters by dotted key.
         config: the resolved configuration.
         data_key: which prepared data set.
         signal_runs: the runs whose outputs it reads.
         null: which null is among its training inputs (proxies of IFD).
         checkpoints: at how many points of the run the pool is scored (dynamics).
-        last_step: training ends here, before T (refit); None: at T.
+        last_step: training ends at this position, before T (refit); None: at T.
+        passes: E, if it ends after so many passes over whatever its strategy keeps; None: it does not.
+        examples: N, if it ends after so many examples; None: it does not.
     """
 
     trial_id: str
@@ -89,6 +94,8 @@ class RunSpec:
     null: NullInputs | None = None
     checkpoints: int | None = None
     last_step: int | None = None
+    passes: float | None = None
+    examples: int | None = None
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -99,6 +106,25 @@ class RunSpec:
     def num_chosen(self) -> int:
         """How many examples it trains on in a pass: the budget, or without one what the strategy takes of the pool."""
         return self.strategy.takes(self.pool_size) if self.budget is None else self.budget.count
+
+    def share_of(self, row: Mapping[str, Any]) -> float:
+        """Return which share of the run is done at an evaluation: of its steps, passes or examples.
+
+        Args:
+            row: with `pass`, `step` and `examples_seen`.
+        """
+        if self.passes is not None:
+            return min(1.0, float(row["pass"]) / self.passes)
+        if self.examples is not None:
+            return float(row["examples_seen"]) / self.examples
+        return float(row["step"]) / self.total_steps
+
+    def position_of(self, row: Mapping[str, Any]) -> int:
+        """Return how much of T is done at an evaluation."""
+        if self.passes is None and self.examples is None:
+            return int(row["step"])
+        share = self.share_of(row)
+        return self.total_steps if share > _ALL_BUT_ROUNDED else round(share * self.total_steps)
 
     @property
     def replicate(self) -> str:
@@ -152,6 +178,8 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
+        **({} if spec.passes is None else {"passes": spec.passes}),
+        **({} if spec.examples is None else {"examples": spec.examples}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])

@@ -156,7 +156,7 @@ class SearchState:
         best = suggestion.better(seed, float(row[f"validation_{arm.metric}"]))
         is_first = seed == suggestion.runs[0].seed
         stops = is_first and self.stoppers[arm.name].report(suggestion.number, int(row["examples_seen"]), best)
-        if len(suggestion.runs) == 1 and row["step"] >= suggestion.runs[0].total_steps:
+        if len(suggestion.runs) == 1 and suggestion.runs[0].position_of(row) >= suggestion.runs[0].total_steps:
             stops = False  # it is finished: stopping would save nothing
         event: Event = {
             "event": "report",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import stats
 from raybert.config import AshaConfig
 from raybert.sweeping.cluster.asha import Asha
 from raybert.sweeping.plan.arms import Arm
+from raybert.sweeping.plan.equal import examples_in_steps
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -21,10 +21,7 @@ def asha_of(config: AshaConfig | None, arm: Arm) -> Asha:
 
 def examples_of_run(spec: RunSpec) -> int:
     """Return how many examples a run sees in its T steps, the short last batch of every pass counted as it is."""
-    batch = spec.config.train.batch_size
-    per_pass = math.ceil(spec.num_chosen / batch)
-    passes, rest = divmod(spec.total_steps, per_pass)
-    return passes * spec.num_chosen + min(rest * batch, spec.num_chosen)
+    return examples_in_steps(spec.total_steps, spec.num_chosen, spec.config.train.batch_size)
 
 
 def is_clearly_worse(values: Mapping[int, float], best: Mapping[int, float], sign: float, alpha: float) -> bool:

@@ -355,6 +355,8 @@ def _fit_request(spec: RunSpec) -> FitRequest:
         spec.total_steps,
         spec.model_seed,
         last_step=spec.last_step,
+        passes=spec.passes,
+        examples=spec.examples,
         evaluate_test=spec.role not in _WITHOUT_TEST,
         monitor=spec.config.monitor if spec.role == TRIAL else MonitorConfig(),
     )

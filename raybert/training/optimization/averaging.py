@@ -32,8 +32,8 @@ class WeightAverage:
             self._combine = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def update(self, step: int, total_steps: int) -> None:
-        """Take the weights after optimizer step `step` (1, 2, ...) of T into the average, if it has begun."""
+    def update(self, step: float, total_steps: int) -> None:
+        """Take the weights at a position, `step` (1, 2, ...) of T, into the average, if it has begun."""
         if self.config.kind == "none" or step < self.config.start * total_steps:
             return
         current = [parameter.detach() for parameter in self.parameters]

@@ -1,4 +1,7 @@
-"""Learning rates as functions of the steps done and their total T, so that a restart changes nothing."""
+"""Learning rates as functions of the position of a run between 0 and T, so that a restart changes nothing.
+
+The position is the optimizer steps done, or what stands for them where a run is as long as its passes (`RunLength`).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ _DEFAULT_RISE = 0.3
 _DEFAULT_TIMESCALE = 10_000
 
 
-def learning_rate_factor(config: TrainConfig, step: int, total_steps: int) -> float:
+def learning_rate_factor(config: TrainConfig, step: float, total_steps: int) -> float:
     """Return the factor of the peak learning rate for the optimizer step after `step` steps are done.
 
     Args:
         config: schedule and warm-up.
-        step: optimizer steps done, 0..T-1.
+        step: position, 0..T: optimizer steps done.
         total_steps: T.
     """
     warmup_steps = config.warmup(total_steps)
@@ -36,14 +39,14 @@ def learning_rate_factor(config: TrainConfig, step: int, total_steps: int) -> fl
     return max(0.0, left)
 
 
-def weight_decay_at(config: TrainConfig, step: int, total_steps: int) -> float:
+def weight_decay_at(config: TrainConfig, step: float, total_steps: int) -> float:
     """Return the weight decay of a step, which moves in a straight line to `final_weight_decay` at T."""
     if config.final_weight_decay is None:
         return config.weight_decay
     return config.weight_decay + (config.final_weight_decay - config.weight_decay) * step / total_steps
 
 
-def _one_cycle(step: int, total_steps: int, warmup_steps: int) -> float:
+def _one_cycle(step: float, total_steps: int, warmup_steps: int) -> float:
     """Return the factor of `torch.optim.lr_scheduler.OneCycleLR` with its defaults: cosines up, then down."""
     peak = (warmup_steps or _DEFAULT_RISE * total_steps) - 1
     if step <= peak:

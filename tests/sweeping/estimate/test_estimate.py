@@ -113,7 +113,8 @@ def test_evaluations_are_counted_as_the_loop_does(prepared, every, steps, count)
         ({"name": "el2n", "schedule": "rounds", "rounds": 4}, 3),
         ({"name": "el2n", "schedule": "epoch"}, 9),
         ({"name": "k_center", "schedule": "rounds", "rounds": 4}, 0),
-        ({"name": "loss_threshold", "scorings": 6}, 6),
+        ({"name": "loss_threshold"}, 0),
+        ({"name": "loss_threshold", "refresh": 1, "scorings": 6}, 6),
         ({"name": "random_epoch"}, 0),
     ],
 )
@@ -121,6 +122,14 @@ def test_scorings_of_the_pool_while_training_are_counted(prepared, entry, count)
     plan = plan_for(prepared, config_for(sweep={"strategies": [entry], "seeds": 1}))
     (spec,) = (spec for spec in plan.trials if spec.role == "trial")
     assert count_scorings(spec) == count
+
+
+@pytest.mark.parametrize(("entry", "count"), [({}, 0), ({"refresh": 1}, 4), ({"refresh": 3}, 2)])
+def test_scorings_of_a_run_over_passes_are_before_every_mth_but_the_first(prepared, entry, count):
+    train = {"length": {"epochs": 4.5}, "batch_size": 16}
+    sweep = {"strategies": [{"name": "loss_threshold", **entry}], "seeds": 1}
+    (spec,) = plan_for(prepared, config_for(train=train, sweep=sweep)).trials
+    assert count_scorings(spec) == count  # before passes 1, 2, 3, 4, or before 1 and 4
 
 
 def test_asha_leaves_at_least_what_synchronous_halving_would():

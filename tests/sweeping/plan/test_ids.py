@@ -20,6 +20,7 @@ STRATEGIES = [
     "all",
     "random",
     {"name": "loss_threshold", "threshold": 0.5, "label": "threshold"},
+    {"name": "loss_threshold", "threshold": 0.5, "refresh": 1, "label": "rescored"},
     "el2n",
     {"name": "ifd", "null_input": "empty"},
     "k_center",
@@ -75,7 +76,8 @@ def test_every_kind_of_strategy_and_run_has_its_old_id(whole):
         ("proxy_fold", 800, "1f968b8fd4ac"),
         ("all", 1000, "e4eac2a077b1"),
         ("random", 100, "c549a1539bd3"),
-        ("threshold", 1000, "c3b4321380b7"),
+        ("threshold", 1000, "5297b45dc676"),  # c3b4321380b7: as many steps as `all`, the pool scored anew
+        ("rescored", 1000, "aaca5f30f21d"),
         ("el2n", 100, "70da51d45560"),
         ("ifd(null_input=empty)", 100, "f136217375c6"),  # 28e85d0c59c4: the hardest are dropped
         ("k_center", 100, "6a1bb9c724dc"),
@@ -85,6 +87,12 @@ def test_every_kind_of_strategy_and_run_has_its_old_id(whole):
         ("perplexity", 100, "15f73917ca8a"),
         ("composed", 100, "d5e3c1b71e36"),  # 24ddd9af6756: semdedup, ties
     ]
+
+
+def test_equal_steps_and_the_old_default_give_the_old_id_of_a_loss_threshold():
+    entry = {"name": "loss_threshold", "threshold": 0.5, "refresh": 1}
+    trials = plan_of(config_of({"strategies": [entry], "seeds": [3], "equal": "steps"}), facts_of).trials
+    assert rows(trials) == [("loss_threshold(refresh=1)", 1000, "c3b4321380b7")]
 
 
 def test_a_refit_has_its_old_id(whole):
