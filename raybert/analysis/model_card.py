@@ -21,6 +21,7 @@ from raybert.config.metrics import TRIAL_METRICS
 from raybert.models import TINY
 from raybert.plain import printable
 from raybert.selection.identity import strategy_entry
+from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import RunSpec
@@ -58,6 +59,18 @@ class CardFacts:
         trials = self.sweep.trials
         own = trials.loc[trials["trial_id"] == self.spec.trial_id, "num_never_predicted"]
         return bool((own.fillna(0) > 0).any())
+
+    def measured(self, split: str, metric: str) -> float:
+        """Return a metric of the run: its own, or measured from its predictions; NaN: undefined, or never predicted."""
+        value = self.result.get(f"{split}_{metric}")
+        if value is not None:
+            return float(value)
+        return measured(read_predictions(self.folder / PREDICTIONS_FILE), split, metric)
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.sweep.folder / "trials" / self.spec.trial_id
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -110,7 +123,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
     config, encoder = facts.config, facts.config.model.encoder
     is_from_hub = encoder != TINY and not Path(encoder).expanduser().exists()
     data_from_hub = config.data.source != "docstrings" and not Path(config.data.source).expanduser().exists()
-    names = [name for name in TRIAL_METRICS if _is_number(facts.result.get(f"test_{name}"))]
+    names = [name for name in _names(facts) if _is_number(facts.measured("test", name))]
     results = [
         EvalResult(
             task_type="text-classification",
@@ -118,7 +131,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
             dataset_name=printable(_source(facts)),
             dataset_split="test",
             metric_type=name,
-            metric_value=round(float(facts.result[f"test_{name}"]), 4),
+            metric_value=round(facts.measured("test", name), 4),
         )
         for name in names
     ]
@@ -142,12 +155,12 @@ def _summary(facts: CardFacts) -> str:
         chosen = f"the strategy {code(spec.label)} has the whole pool of {spec.pool_size:,} examples"
     how = (
         f"It is the model of seed {spec.seed} of the configuration with the best mean validation "
-        f"{facts.config.train.best_metric} over all replicates of the sweep."
+        f"{facts.sweep.metric} over all replicates of the sweep."
     )
     if facts.refit is not None:
         how = (
             "The configuration with the best mean validation "
-            f"{facts.config.train.best_metric} over all replicates of the sweep was trained once more, on training and "
+            f"{facts.sweep.metric} over all replicates of the sweep was trained once more, on training and "
             f"validation examples together, for {facts.result['optimizer_steps']:,} steps (the mean best step of its "
             "seeds, as a share of the run)."
         )
@@ -195,13 +208,12 @@ def _metrics(facts: CardFacts) -> str:
     """Return a table: this model's own metrics, and mean and interval of its configuration."""
     row = facts.configuration
     lines = [f"| metric | this model | {_several_in_words(facts)} |", "|---|---|---|"]
-    names = dict.fromkeys((facts.sweep.metric, *TRIAL_METRICS))
     for split in ("validation", "test"):
-        for name in names:
-            own, several = facts.result.get(f"{split}_{name}", math.nan), _interval(row, f"{split}_{name}")
+        for name in _names(facts):
+            own, several = facts.measured(split, name), _interval(row, f"{split}_{name}")
             if _is_number(own):
-                lines.append(f"| {split} {name} | {float(own):.4f} | {several} |")
-            elif several:  # of a refit, which has seen the validation examples
+                lines.append(f"| {split} {name} | {own:.4f} | {several} |")
+            elif several and split == "validation" and facts.refit is not None:
                 lines.append(f"| {split} {name} | trained on it | {several} |")
     text = "\n".join(lines)
     if facts.refit is not None:
@@ -210,6 +222,11 @@ def _metrics(facts: CardFacts) -> str:
             "trained without the validation examples."
         )
     return text
+
+
+def _names(facts: CardFacts) -> list[str]:
+    """Return the metrics of a card, that of the sweep first."""
+    return [*dict.fromkeys((facts.sweep.metric, *TRIAL_METRICS))]
 
 
 def _several_in_words(facts: CardFacts) -> str:

@@ -148,6 +148,7 @@ EQUAL_COST = Table(
         _number("validation_accuracy", "mean over seeds of the accuracy of the best evaluation within the cost"),
         _whole("num_seeds", "seeds, with folds seeds x folds"),
         _whole("num_begun", "those that have an evaluation within the cost"),
+        _text("metric", "what chose the best evaluation within the cost: `train.best_metric`"),
     ),
     grid_after="budget",
     further=(_number("validation_<metric>", "of that evaluation, where `best_metric`, which chooses it, is another"),),

@@ -56,6 +56,7 @@ BEST_CONFIGURATIONS = Table(
         _NUM_COMPLETE,
         _number("gain_over_median", "how much better it is than the median complete suggestion"),
         _number("gain_over_first", "the same against suggestion 0; NaN: that one is not complete"),
+        computed("metric", "text", "what chose it: `sweep.tune.metric`, by default `train.best_metric`"),
     ),
     grid_after="strategy",
     parameters_after="value",

@@ -8,25 +8,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from raybert.config.metrics import TRIAL_METRICS
+from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
+from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 from raybert.training.measures.chance import is_weak
 
-PREDICTIONS_FILE = "predictions.parquet"
 _SEVERAL = 5
 """Held-out examples of a class from which on its absence among predictions is no accident of a small split."""
 
 
-def held_out_columns(folder: Path, further: str | None = None) -> dict[str, Any]:
+def held_out_columns(folder: Path, further: str | None = None, of: Sequence[str] = ("test",)) -> dict[str, Any]:
     """Return what a finished run's predictions tell: columns of `TRIALS`; nothing where none are readable.
 
     Args:
         folder: of the run.
-        further: a metric that is also measured on test.
+        further: a metric that is also measured.
+        of: the splits that it is measured of.
     """
-    splits = _read(folder / PREDICTIONS_FILE)
+    splits = read_predictions(folder / PREDICTIONS_FILE)
     if not splits:
         return {}
     labels = np.concatenate([labels for labels, _ in splits.values()])
@@ -37,10 +36,8 @@ def held_out_columns(folder: Path, further: str | None = None) -> dict[str, Any]
         share = float(np.bincount(own).max() / len(own))
         hits = int((probs.argmax(axis=1) == own).sum())
         found |= {"majority_share": share, "is_weak": int(is_weak(hits, len(own), share))}
-    if further is not None and further not in TRIAL_METRICS and "test" in splits:
-        from raybert.training.measures.metrics import evaluation_metrics  # scikit-learn is slow to import
-
-        found[f"test_{further}"] = evaluation_metrics(*splits["test"]).get(further, np.nan)
+    if further is not None:
+        found |= {f"{split}_{further}": measured(splits, split, further) for split in of if split in splits}
     return found
 
 
@@ -66,11 +63,15 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
     Args:
         trials: with the columns of `TRIALS`.
         folder: of the sweep.
-        metric: of the sweep; measured on test where runs did not.
+        metric: of the sweep; measured where runs did not: on test, and on validation if a grid varies `best_metric`.
     """
+    own = f"validation_{metric}"
+    known = trials[own].notna() if own in trials else pd.Series(metric in EVALUATION_METRICS, index=trials.index)
     rows: list[dict[str, Any]] = [
-        held_out_columns(folder / "trials" / trial_id, metric) if status == "complete" else {}
-        for trial_id, status in trials[["trial_id", "status"]].itertuples(index=False)
+        held_out_columns(folder / "trials" / trial_id, metric, _unmeasured(metric, is_known))
+        if status == "complete"
+        else {}
+        for trial_id, status, is_known in zip(trials["trial_id"], trials["status"], known, strict=True)
     ]
     found = pd.DataFrame(rows, index=trials.index)
     names: Sequence[str] = ("num_never_predicted", "majority_share", "is_weak", f"test_{metric}")
@@ -78,9 +79,17 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
         if name in found and name not in (f"test_{other}" for other in TRIAL_METRICS):
             is_count = name in trials and str(trials[name].dtype) == "Int64"
             trials[name] = found[name].astype("Int64" if is_count else "float64")
+    if own in found:
+        measured_here = found[own].astype("float64")
+        trials[own] = trials[own].astype("float64").fillna(measured_here) if own in trials else measured_here
     if f"test_{metric}" not in trials:  # before the first run has finished, too
         trials[f"test_{metric}"] = float("nan")
     return trials
+
+
+def _unmeasured(metric: str, is_known: bool) -> list[str]:
+    """Return the splits of which a run has not measured a metric itself."""
+    return [*(["test"] if metric not in TRIAL_METRICS else []), *([] if is_known else ["validation"])]
 
 
 def unreadable_predictions(trials: pd.DataFrame, folder: Path) -> list[str]:
@@ -92,22 +101,3 @@ def unreadable_predictions(trials: pd.DataFrame, folder: Path) -> list[str]:
     """
     unknown = trials[(trials["status"] == "complete") & trials["num_never_predicted"].isna()]
     return [name for name in unknown["trial_id"] if (folder / "trials" / name / PREDICTIONS_FILE).is_file()]
-
-
-def _read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return of every split (m,) labels and (m, C) probabilities; nothing of a file that is missing or torn.
-
-    The tables do not need it: that it is torn is a note (`unreadable_predictions`).
-    """
-    if not path.is_file():
-        return {}
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(use_threads=False)
-    except (OSError, pa.ArrowException):
-        return {}
-    split = np.asarray(table["split"].to_pylist())
-    labels = table["label"].to_numpy()
-    names = [name for name in table.column_names if name.startswith("prob_")]
-    probs = np.stack([table[name].to_numpy() for name in names], axis=1)
-    return {str(name): (labels[split == name], probs[split == name]) for name in dict.fromkeys(split)}

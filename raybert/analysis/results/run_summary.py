@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from raybert.analysis.results.sweep import Sweep
-from raybert.config import load_stored_config
 from raybert.config.metrics import TRIAL_METRICS
 
 
@@ -15,7 +14,7 @@ def run_lines(sweep: Sweep) -> list[str]:
     """
     trial = sweep.comparable_trials().iloc[-1].to_dict()
     rows = sweep.evaluations[sweep.evaluations["trial_id"] == trial["trial_id"]]
-    chosen_by = load_stored_config(sweep.folder / "resolved.yaml").train.best_metric
+    chosen_by = sweep.metric
     metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in TRIAL_METRICS if f"test_{name}" in trial)
     lines = [
         f"{trial['strategy']}: {trial['budget']:,} of {trial['pool_size']:,} examples, "

@@ -50,7 +50,7 @@ class Search:
     @cached_property
     def best(self) -> pd.DataFrame:
         """The best configuration of every arm: `tables.best_table`."""
-        return best_table(self.suggestions, self.parameters, self.maximize)
+        return best_table(self.suggestions, self.parameters, self.maximize).assign(metric=self.metric)
 
     @cached_property
     def near_best(self) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def equal_cost_table(
             alike = at_point[(at_point["budget"] == budget) | ~has_budget(at_point)]
             for cost in _COSTS:
                 for row in _rows(alike, baseline, curves, cost, values):
-                    rows.append({"budget": budget, **point, "cost": cost, **row})
+                    rows.append({"budget": budget, **point, "cost": cost, **row, "metric": metric})
     order = [*EQUAL_COST.order(grid_columns), *(name for name in values if name not in EQUAL_COST)]
     return pd.DataFrame(rows, columns=[name for name in order if name != BUDGET_KEY])
 

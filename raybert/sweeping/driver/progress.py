@@ -155,7 +155,9 @@ class Tally:
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Learn an evaluation of a trial."""
         self.stepped(spec.trial_id, spec.position_of(row))
-        metric = spec.config.train.best_metric
+        metric = self.best_metric
+        if not metric:  # values of two metrics have no best
+            return
         value, sign = float(row[f"validation_{metric}"]), sign_of(metric)
         known = self.best.get(spec.label, math.nan)
         if math.isnan(known) or sign * value > sign * known:

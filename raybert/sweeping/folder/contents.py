@@ -93,9 +93,9 @@ TRIAL = (
     _passing(".train-<name>/", "scratch of Ray Train, and what the workers of a trial give back to it"),
 )
 PLOTS = (
-    Content("plots/accuracy.png", "test accuracy of every strategy, with intervals"),
-    Content("plots/cost.png", "accuracy over what a strategy costs, signals included"),
-    Content("plots/learning_curves.png", "validation accuracy over examples seen"),
+    Content("plots/accuracy.png", "the metric of the sweep (`train.best_metric`) on test, with intervals"),
+    Content("plots/cost.png", "the same over what a strategy costs, signals included"),
+    Content("plots/learning_curves.png", "the metric of the sweep on validation over examples seen"),
     Content("plots/samples_per_pass.png", "examples of each pass"),
     Content("plots/overlap.png", "how far the subsets of every two strategies agree"),
     Content("plots/selected_classes.png", "classes of what was selected, beside the pool"),

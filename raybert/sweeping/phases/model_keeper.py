@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from raybert.config import RaybertConfig
 from raybert.sweeping.folder.best import Ranking
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.predictions import validation_value
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
 
@@ -65,9 +65,7 @@ class ModelKeeper:
         trial = self.folder.trial(spec.trial_id)
         if not self.is_active or spec.role != TRIAL or trial.status() != "complete":
             return
-        # A grid may vary `best_metric`: not every run measures that of the sweep.
-        value = trial.result().get(f"validation_{self.config.train.best_metric}", math.nan)
-        self.ranking.add(spec.trial_id, float(value))
+        self.ranking.add(spec.trial_id, validation_value(trial, self.config.train.best_metric))
         if trial.has_model():
             self.models[spec.trial_id] = _checkpoint_bytes(trial.path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
@@ -18,6 +17,7 @@ from raybert.data.splits import SPLITS, count_classes
 from raybert.files import write_json
 from raybert.sweeping.folder.best import REFIT_FILE, best_trials
 from raybert.sweeping.folder.layout import SweepFolder, forget_failures
+from raybert.sweeping.folder.predictions import validation_value
 from raybert.sweeping.phases.head import describe_data
 from raybert.sweeping.phases.prepare import Prepared, prepare_with
 from raybert.sweeping.plan.comparison import Plan
@@ -149,10 +149,7 @@ def _best(runner: TrialRunner) -> list[RunSpec]:
     if "pending" in states.values():
         return []
     finished = [spec for spec in runner.plan.trials if states[spec.trial_id] == "complete"]
-    values = {
-        spec.trial_id: float(runner.folder.trial(spec.trial_id).result().get(f"validation_{metric}", math.nan))
-        for spec in finished
-    }
+    values = {spec.trial_id: validation_value(runner.folder.trial(spec.trial_id), metric) for spec in finished}
     specs = {spec.trial_id: spec for spec in finished}
     return [specs[trial_id] for trial_id in best_trials([spec.summary() for spec in finished], values, metric)]
 

@@ -1,0 +1,61 @@
+"""What a finished run predicted of held-out examples, and metrics that are measured from it where the run did not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raybert.sweeping.folder.trial_folder import TrialFolder
+
+PREDICTIONS_FILE = "predictions.parquet"
+
+
+def validation_value(trial: TrialFolder, metric: str) -> float:
+    """Return what a finished run is ranked by: the metric of its best evaluation on validation.
+
+    A grid may vary `train.best_metric`, and then not every run has measured that of the sweep: it is measured from the
+    kept predictions, so that one metric ranks them all.
+
+    Args:
+        trial: its folder.
+        metric: `train.best_metric` of the sweep.
+
+    Returns:
+        The value; NaN: it is undefined there, or the run never predicted validation (a refit has trained on it).
+    """
+    value = trial.result().get(f"validation_{metric}")
+    if value is not None:
+        return float(value)
+    return measured(read_predictions(trial.path / PREDICTIONS_FILE), "validation", metric)
+
+
+def measured(splits: dict[str, tuple[np.ndarray, np.ndarray]], split: str, metric: str) -> float:
+    """Return a metric of what was predicted of a split; NaN: nothing was, or it is undefined there."""
+    if split not in splits:
+        return math.nan
+    from raybert.training.measures.metrics import evaluation_metrics  # scikit-learn is slow to import
+
+    return float(evaluation_metrics(*splits[split]).get(metric, math.nan))
+
+
+def read_predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return of every split (m,) labels and (m, C) probabilities; nothing of a file that is missing or torn.
+
+    The tables do not need it: that it is torn is a note (`raybert.analysis.results.held_out`).
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read(use_threads=False)
+    except (OSError, pa.ArrowException):
+        return {}
+    split = np.asarray(table["split"].to_pylist())
+    labels = table["label"].to_numpy()
+    names = [name for name in table.column_names if name.startswith("prob_")]
+    probs = np.stack([table[name].to_numpy() for name in names], axis=1)
+    return {str(name): (labels[split == name], probs[split == name]) for name in dict.fromkeys(split)}
