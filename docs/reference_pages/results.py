@@ -49,7 +49,12 @@ def _tables() -> str:
         if one.suffixes
     ]
     notes = ("`results/notes`", code(".txt"), "a note: what a reader of the tables should know")
-    return table(["table", "files", "a row is"], [*rows, notes])
+    texts = (
+        "`results/summaries/<strategy>`",
+        code(".txt"),
+        "no row, but a text: metrics, comparisons, cost, evaluations",
+    )
+    return table(["table", "files", "a row is"], [*rows, notes, texts])
 
 
 def _dictionary(columns: Table) -> str:

@@ -15,6 +15,7 @@ from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.shown import at_best_points
+from raybert.analysis.results.strategy_texts import file_names, strategy_texts
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
@@ -24,12 +25,13 @@ from raybert.analysis.statistics.subsets import length_histogram, length_quantil
 from raybert.durable import atomic_folder, atomic_path
 from raybert.files import NOT_WRITABLE, write_text
 from raybert.links import refuse_links, without_links
-from raybert.plain import csv_frame, printable
+from raybert.plain import csv_frame, printable, printable_lines
 from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.tables import (
     BEST_CONFIGURATIONS,
+    COMPARISONS,
     EQUAL_COST,
     ERRORS,
     ESTIMATE,
@@ -37,6 +39,7 @@ from raybert.tables import (
     IMPORTANCES,
     NEAR_BEST,
     OVERLAP,
+    PER_PASS,
     PRUNING,
     RENAMED_PLOTS,
     RENAMED_TABLES,
@@ -101,7 +104,7 @@ def _write(sweep: Sweep) -> None:
     refuse_links(sweep.folder)
     model = _best_model(sweep)  # what of it cannot be read is said before anything is written
     _remove_old_names(sweep.folder)
-    for table in (EVALUATIONS, TRIALS, SUMMARY):
+    for table in (EVALUATIONS, TRIALS, SUMMARY, COMPARISONS):
         _write_table(sweep.folder, table, getattr(sweep, table.name))
     _write_table(sweep.folder, ERRORS, failures_table(find_failures(sweep), sweep.folder))
     _write_table(sweep.folder, ESTIMATE, estimate_table(sweep))
@@ -136,12 +139,42 @@ def _remove_old_names(folder: Path) -> None:
 def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
-    table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric)
+    table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric, sweep.pairs)
     _write_table(sweep.folder, EQUAL_COST, table)
+    _write_table(sweep.folder, PER_PASS, sweep.per_pass)
     shown, left_out = at_best_points(sweep)
-    for name in ("accuracy", "cost", "samples_per_pass", "learning_curves"):
+    for name in ("accuracy", "cost", "samples_per_pass", "learning_curves", "per_pass"):
         figure = getattr(plots, f"draw_{name}")(shown)
         plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", left_out)
+    _write_pairs(sweep)
+    _write_texts(sweep)
+
+
+def _write_pairs(sweep: Sweep) -> None:
+    """Draw the pairs that the file names: all that it compares by default would be a picture per strategy."""
+    from raybert.analysis import plots
+
+    names, drawn = file_names(sweep), set()
+    for baseline, strategy in sweep.pairs:
+        compared = sweep.comparisons
+        if ((compared["baseline"] == baseline) & (compared["strategy"] == strategy)).any():
+            name = f"pair_{names[baseline]}_{names[strategy]}.png"
+            plots.save_figure(plots.draw_pair(sweep, baseline, strategy), sweep.folder / "plots" / name)
+            drawn.add(name)
+    for path in (sweep.folder / "plots").glob("pair_*.png"):  # of pairs that the file named before
+        if path.name not in drawn:
+            path.unlink()
+
+
+def _write_texts(sweep: Sweep) -> None:
+    """Write `results/summaries/<strategy>.txt`, and delete those of strategies that are no longer there."""
+    folder = sweep.folder / "results" / "summaries"
+    texts = {f"{name}.txt": text for name, text in strategy_texts(sweep).items()}
+    for name, text in texts.items():
+        write_text(folder / name, printable_lines(text))
+    for path in folder.glob("*.txt"):
+        if path.name not in texts:
+            path.unlink()
 
 
 def _write_search(sweep: Sweep, search: Search) -> None:

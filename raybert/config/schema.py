@@ -26,6 +26,7 @@ class SweepConfig(Section):
         "strategies": "a list of strategies: names, or mappings of a name and its parameters",
         "seeds": f"a number of seeds in 1..{_MOST_SEEDS} or a list of seeds",
         "grid": "a mapping of dotted keys to lists of values, e.g. {train.learning_rate: [1.0e-5, 1.0e-4]}",
+        "compare": "a list of pairs of two labels, e.g. [[all, loss_threshold]]",
     }
 
     strategies: tuple[StrategyConfig, ...] = Field(
@@ -42,6 +43,11 @@ class SweepConfig(Section):
     )
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="dotted key -> values; every combination is run"
+    )
+    compare: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="pairs of labels, [baseline, strategy], that verdicts, `equal_cost` and pair plots are about; "
+        "default: every strategy with `random`, one without a budget, or without a `random`, with `all`",
     )
     tune: TuneConfig | None = Field(
         None, description="search for every strategy's best hyperparameters before the comparison; default: none"
@@ -79,6 +85,14 @@ class SweepConfig(Section):
                 f"seeds: must not hold {shared[0]}, which `tune` uses: nothing is compared on its own tuning seed"
             )
         return self
+
+    @field_validator("compare")
+    @classmethod
+    def _pairs_of_two(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for one, other in pairs:
+            if one == other:
+                raise ValueError(f"must pair two different strategies, got [{one}, {other}]")
+        return tuple(dict.fromkeys(pairs))
 
     @field_validator("grid")
     @classmethod

@@ -1,6 +1,20 @@
 """The columns of all results, declared once: what writes, types, lists or explains a column reads them here."""
 
-from raybert.tables.comparison import AGREEMENT, BASELINES, COMPARED, COSTS, EQUAL_COST, OVERLAP, SUMMARIZED, SUMMARY
+from raybert.tables.comparison import (
+    AGREEMENT,
+    BASELINES,
+    COMPARED,
+    COMPARISONS,
+    COSTS,
+    EQUAL_COST,
+    FRACTIONS,
+    OF_ALL,
+    OVERLAP,
+    PER_PASS,
+    SPREAD_PER_PASS,
+    SUMMARIZED,
+    SUMMARY,
+)
 from raybert.tables.dictionary import TABLES, Entry, describe_columns
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.renamed import RENAMED_COLUMNS, RENAMED_PLOTS, RENAMED_TABLES, with_new_names
@@ -22,12 +36,14 @@ __all__ = [
     "BASELINES",
     "BEST_CONFIGURATIONS",
     "COMPARED",
+    "COMPARISONS",
     "CONFLICTS",
     "COSTS",
     "EQUAL_COST",
     "ERRORS",
     "ESTIMATE",
     "EVALUATIONS",
+    "FRACTIONS",
     "HELD_OUT",
     "HISTORY",
     "IMPORTANCES",
@@ -36,7 +52,9 @@ __all__ = [
     "MONITOR_HISTOGRAMS",
     "MONITOR_SPIKES",
     "NEAR_BEST",
+    "OF_ALL",
     "OVERLAP",
+    "PER_PASS",
     "PLANNED",
     "POOL",
     "PREDICTIONS",
@@ -49,6 +67,7 @@ __all__ = [
     "SELECTED_LENGTHS",
     "SELECTED_LENGTH_QUANTILES",
     "SELECTION",
+    "SPREAD_PER_PASS",
     "SUGGESTIONS",
     "SUMMARIZED",
     "SUMMARY",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
-from raybert.tables.runs import TRIALS
+from raybert.tables.runs import EVALUATIONS, TRIALS
 from raybert.tables.schema import Column, Table, computed
 
 COMPARED = tuple(f"test_{name}" for name in TRIAL_METRICS)
@@ -25,6 +25,12 @@ COSTS = (
     "optimizer_steps",
 )
 
+FRACTIONS = ("examples_seen", "total_examples", "train_seconds", "total_seconds")
+"""Costs that pairs are compared by, as shares of the baseline's."""
+
+_SHARED = {"metric": "the metric on test", **{name: f"`{name}`" for name in ("total_examples", "total_seconds")}}
+"""What the summary has as a share of that of `all`."""
+OF_ALL = tuple(_SHARED)
 _CONFIGURATION = tuple(TRIALS[name] for name in ("strategy", "role", "budget_kind", "budget"))
 _COUNTS = {
     "num_trials": "planned trials",
@@ -52,13 +58,19 @@ def _whole(name: str, description: str) -> Column:
     return computed(name, "whole", description)
 
 
-def _interval(name: str, mean: str, of_what: str) -> Iterator[Column]:
-    yield _number(mean, f"mean of {of_what} over seeds (or folds)")
-    yield _number(f"{name}_std", f"standard deviation of {of_what} (ddof 1)")
+def _interval(name: str, mean: str, of_what: str, unit: str = "") -> Iterator[Column]:
+    yield _number(mean, f"mean of {of_what} over seeds (or folds)", unit)
+    yield _number(f"{name}_std", f"standard deviation of {of_what} (ddof 1)", unit)
     yield _number(
-        f"{name}_low", f"lower end of the 95 % interval of {of_what}; NaN: fewer than 3 replicates, or all equal"
+        f"{name}_low", f"lower end of the 95 % interval of {of_what}; NaN: fewer than 3 replicates, or all equal", unit
     )
-    yield _number(f"{name}_high", f"upper end of the 95 % interval of {of_what}")
+    yield _number(f"{name}_high", f"upper end of the 95 % interval of {of_what}", unit)
+
+
+def _fraction(name: str, words: str, baseline: str = "") -> Iterator[Column]:
+    column = f"{name}_fraction" + (f"_of_{baseline}" if baseline else "")
+    whose = f"`{baseline}`'s" if baseline else "the baseline's"
+    yield from _interval(column, column, f"{words} as a share of {whose}, inside pairs")
 
 
 def _differences(baseline: str) -> Iterator[Column]:
@@ -78,12 +90,21 @@ SUMMARY = Table(
         *(_whole(name, description) for name, description in _COUNTS.items()),
         *(column for name in SUMMARIZED for column in _interval(name, f"{name}_mean", name)),
         *(column for baseline in BASELINES for column in _differences(baseline)),
-        *(_number(f"{name}_mean", f"mean of {name}", TRIALS[name].unit) for name in COSTS),
+        *(column for name in COSTS for column in _interval(name, f"{name}_mean", name, TRIALS[name].unit)),
         _text("metric", "the metric that the sweep is about: its `train.best_metric`"),
+        _text(
+            "baseline",
+            "strategy that `holm_p` and `verdict` compare the row with, of several in `results/comparisons` the first; "
+            "empty: none",
+        ),
         _number(
-            "holm_p", "p-value of the metric's difference to `random`, with Holm's correction over all of the table"
+            "holm_p",
+            "p-value of the metric's difference to `baseline`, with Holm's correction over all that is compared with "
+            "that",
         ),
         _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
+        *_fraction("metric", "the metric on test", "baseline"),
+        *(column for name, words in _SHARED.items() for column in _fraction(name, words, "all")),
         _text("note", "what the row lacks, in words"),
         TRIALS["configuration"],
     ),
@@ -93,6 +114,62 @@ SUMMARY = Table(
             "<split>_<metric>_mean", "of a `best_metric` that is not among these, with its interval and differences"
         ),
     ),
+    suffixes=(".parquet", ".csv"),
+)
+
+COMPARISONS = Table(
+    "comparisons",
+    "a configuration beside a baseline: the pairs of `sweep.compare`, or its default",
+    (
+        _text("baseline", "strategy that the other one is compared with"),
+        TRIALS["strategy"],
+        TRIALS["budget"],
+        _text("metric", "what is compared on test: `train.best_metric`"),
+        _whole("num_pairs", "pairs: the same seed, fold and grid point, and budget if both have one"),
+        _whole("num_replicates", "what means are over: seeds, or folds (means of their pairs)"),
+        _whole("folds", _COUNTS["folds"]),
+        _number("baseline_mean", "mean of the metric of the baseline in these pairs"),
+        _number("mean", "the same of the strategy"),
+        *_interval("difference", "difference", "the paired difference to the baseline"),
+        _number("p", "p-value of the paired difference, two-sided paired t-test"),
+        _number("holm_p", "the same with Holm's correction over all that is compared with this strategy as baseline"),
+        _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
+        *(
+            column
+            for name, words in (("metric", "the metric"), *((name, f"`{name}`") for name in FRACTIONS))
+            for column in _fraction(name, words)
+        ),
+        _text("baseline_configuration", "configuration of the baseline"),
+        TRIALS["configuration"],
+    ),
+    grid_after="budget",
+    suffixes=(".parquet", ".csv"),
+)
+
+SPREAD_PER_PASS = (
+    *("train_loss", "train_accuracy"),
+    *(f"validation_{name}" for name in EVALUATION_METRICS),
+    *("learning_rate", "samples", "examples_seen", "seconds"),
+)
+"""What of an evaluation has a mean and a spread over seeds; the metric of the sweep is one more."""
+PER_PASS = Table(
+    "per_pass",
+    "a configuration at an evaluation (with `train.eval_every: epoch` the end of a pass), over its seeds",
+    (
+        *_CONFIGURATION,
+        EVALUATIONS["evaluation"],
+        _number("pass", EVALUATIONS["pass"].description, "passes"),
+        _number("step", EVALUATIONS["step"].description, "steps"),
+        _whole("num_replicates", "what means are over: seeds, or folds (each the mean of its seeds)"),
+        *(
+            column
+            for name in SPREAD_PER_PASS
+            for column in _interval(name, f"{name}_mean", name, EVALUATIONS[name].unit)
+        ),
+        TRIALS["configuration"],
+    ),
+    grid_after="budget",
+    further=(_number("validation_<metric>_mean", "of a `best_metric` that is not among these, with its spread"),),
     suffixes=(".parquet", ".csv"),
 )
 
@@ -136,18 +213,20 @@ OVERLAP = Table(
 
 EQUAL_COST = Table(
     "equal_cost",
-    "a configuration once a multiple of what `random` costs at the same budget and grid point is spent",
+    "a configuration once a multiple of what its baseline costs at the same budget and grid point is spent",
     (
-        _whole("budget", "that of `random`"),
+        _whole("budget", "that of the baseline"),
         TRIALS["configuration"],
         _text("strategy", TRIALS["strategy"].description),
         _text("role", TRIALS["role"].description),
         _text("cost", "what is counted: `examples` (as in `total_examples`), or `seconds`"),
-        _number("cost_of_random", "how many times the cost of `random` is spent"),
+        _number("cost_of_random", "how many times the cost of `random` is spent; NaN: the baseline is another"),
         _number("spent", "that cost, in examples or seconds"),
         _number("validation_accuracy", "mean over seeds of the accuracy of the best evaluation within the cost"),
         _whole("num_seeds", "seeds, with folds seeds x folds"),
         _whole("num_begun", "those that have an evaluation within the cost"),
+        _text("baseline", "`random`, beside which all stand, or the baseline of another pair of `sweep.compare`"),
+        _number("multiple", "how many times the cost of the baseline is spent"),
         _text("metric", "what chose the best evaluation within the cost: `train.best_metric`"),
     ),
     grid_after="budget",

@@ -15,7 +15,8 @@ from raybert.terminal.table import FittingTable
 
 def summary_table(sweep: Sweep) -> Group:
     """Return the comparison as `Sweep.comparison` has it, then what is to say of it."""
-    lines = [*comparison_lines(sweep.summary, sweep.best()), *(f"note: {note}" for note in sweep.notes)]
+    said = comparison_lines(sweep.summary, sweep.comparisons, sweep.best())
+    lines = [*said, *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison()
     shown = [FittingTable(table)] if table.rows else []  # no header over nothing
     return Group(*shown, *(text(line, "dim") for line in lines))

@@ -21,7 +21,10 @@ from tests.analysis.folders import (
 
 POOL = 400
 SCORES = np.random.default_rng(0).permutation(POOL)
-PICTURES = {"accuracy", "cost", "samples_per_pass", "learning_curves", "selected_classes", "selected_lengths"}
+PICTURES = {
+    *("accuracy", "cost", "samples_per_pass", "learning_curves", "per_pass"),
+    *("selected_classes", "selected_lengths"),
+}
 
 
 def write_small(folder, choices, scores=None, label_names=("ham", "spam"), pool=True):

@@ -62,7 +62,7 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
         axes.plot(
             np.arange(1, len(counts) + 1),
             counts,
-            **_line_style(i),
+            **line_style(i),
             marker="o" if len(counts) <= 30 else None,
             markersize=3.5,
             label=label,
@@ -102,7 +102,7 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
     metric = sweep.metric if f"validation_{sweep.metric}" in sweep.evaluations else "accuracy"
     column = f"validation_{metric}"
     evaluations = sweep.evaluations.merge(compared, on="trial_id").dropna(subset=[column])
-    panels = list(_panels(sweep, evaluations))
+    panels = list(panels_of(sweep, evaluations))
     columns = max(1, math.ceil(math.sqrt(len(panels)))) if len(panels) > 8 else min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(7.2 if columns == 1 else 5.3 * columns, 0.6 + 4.0 * rows), layout="constrained")
@@ -121,10 +121,11 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
     return figure
 
 
-_CURVE = "_curve"
+CURVE = "_curve"
+"""The column that names the curve of a row."""
 
 
-def _panels(sweep: Sweep, evaluations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def panels_of(sweep: Sweep, evaluations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield title and evaluations of every panel, with the name of each row's curve in it."""
     known = sweep.configurations
     others = [column for column in known.headers if column in evaluations]
@@ -139,18 +140,18 @@ def _panels(sweep: Sweep, evaluations: pd.DataFrame) -> Iterator[tuple[str, pd.D
             curves = [
                 known[name].strategy if by_point else known[name].point or known[name].strategy for name in rows[KEY]
             ]
-            yield title, rows.assign(**{_CURVE: curves})
+            yield title, rows.assign(**{CURVE: curves})
 
 
 def _draw_curves(axes: Axes, panel: pd.DataFrame, column: str, scale: Scale) -> None:
     curves = {
         str(name): group.groupby("evaluation")[["examples_seen", column]].mean()
-        for name, group in panel.groupby(_CURVE, sort=False)
+        for name, group in panel.groupby(CURVE, sort=False)
     }
-    shown = _worth_colour({name: scale.sign * float(curve[column].iloc[-1]) for name, curve in curves.items()})
+    shown = worth_colour({name: scale.sign * float(curve[column].iloc[-1]) for name, curve in curves.items()})
     short = dict(zip(shown, distinct_short_names(shown), strict=True))
     for name in [*(name for name in curves if name not in shown), *shown]:
-        style = _line_style(shown.index(name)) if name in shown else {"color": "#c9c9c9", "linewidth": 0.8}
+        style = line_style(shown.index(name)) if name in shown else {"color": "#c9c9c9", "linewidth": 0.8}
         if name == "random":
             style = {"color": "black", "linestyle": "--", "linewidth": 1.8}
         curve = curves[name]
@@ -162,7 +163,7 @@ def _draw_curves(axes: Axes, panel: pd.DataFrame, column: str, scale: Scale) -> 
     tidy(axes, grid="y")
 
 
-def _worth_colour(final: dict[str, float]) -> list[str]:
+def worth_colour(final: dict[str, float]) -> list[str]:
     """Return the curves to name: random, and those that end best.
 
     Args:
@@ -172,7 +173,8 @@ def _worth_colour(final: dict[str, float]) -> list[str]:
     return ranked[:_COLOURED] + (["random"] if "random" in final else [])
 
 
-def _line_style(i: int) -> dict[str, Any]:
+def line_style(i: int) -> dict[str, Any]:
+    """Return colour and dashes of the i-th curve."""
     return {"color": PALETTE[i % len(PALETTE)], "linestyle": DASHES[(i // len(PALETTE)) % len(DASHES)]}
 
 

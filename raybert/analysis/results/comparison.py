@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.statistics.comparisons import BETTER, WORSE
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.summary import BETTER, WORSE
-from raybert.analysis.statistics.verdicts import difference_words, method_sentences, value_words
+from raybert.analysis.statistics.verdicts import difference_words, method_sentences, value_words, verdict_sentences
 from raybert.display import Row, Style, TextTable
 
 _MARKS: dict[str, tuple[str, Style]] = {BETTER: ("+", "good"), WORSE: ("-", "bad")}
@@ -19,51 +20,77 @@ WARNING = "!"
 """Mark of a value that a note says more about."""
 
 
-def comparison_table(summary: pd.DataFrame, configurations: Configurations, replicates: str) -> TextTable:
+def comparison_table(
+    summary: pd.DataFrame, comparisons: pd.DataFrame, configurations: Configurations, replicates: str
+) -> TextTable:
     """Return the comparison: every configuration, by its mean on test, the best one first.
 
     The metric of the sweep has its 95 % interval over seeds or folds, two seeds both values. Shares are percentages.
-    `trained` counts the examples that went forward and backward, `scored` those that only went forward, both with what
-    the strategy's signals took as if it had computed them alone; `s` is the time that all of that took here.
+    The difference is that to the baseline of most rows; what another baseline says is a line below the table. `of all`
+    is the metric as a share of that of `all`. `trained` counts the examples that went forward and backward, `scored`
+    those that only went forward, both with what the strategy's signals took as if it had computed them alone; `s` is
+    the time that all of that took here.
 
     Args:
         summary: of a sweep.
+        comparisons: of the sweep.
         configurations: of the sweep.
         replicates: what means are over: `seeds` or `folds`.
     """
     metric = str(summary["metric"].iloc[0]) if len(summary) else "accuracy"
     second = "macro_f1" if metric == "accuracy" else "accuracy"
-    interval = " [95 %]" if (summary["num_replicates_random"] >= FEWEST).any() else ""
+    interval = " [95 %]" if (comparisons["num_replicates"] >= FEWEST).any() else ""
+    usual = usual_baseline(comparisons)
+    compared = {str(row[KEY]): row for row in reversed(_with(comparisons, usual).to_dict("records"))}
+    with_all = bool(summary["metric_fraction_of_all"].notna().any())
     shown = summary[summary["num_complete"] > 0]
     failed = summary[(summary["num_complete"] == 0) & (summary["num_failed"] > 0)]
     order = shown[f"test_{metric}_mean"].sort_values(ascending=Scale(metric).sign < 0, kind="stable").index
     columns = (
         *("strategy", *configurations.headers.values(), "budget", replicates),
-        *(Scale(metric).words, Scale(second).words, f"vs random{interval}", "trained", "scored", "s"),
+        *(Scale(metric).words, Scale(second).words, f"vs {usual}{interval}"),
+        *(("of all",) if with_all else ()),
+        *("trained", "scored", "s"),
     )
-    rows = [_row(row, configurations, (metric, second)) for row in shown.loc[order].to_dict("records")]
+    rows = [
+        _row(row, configurations, (metric, second), compared.get(str(row[KEY])), with_all=with_all)
+        for row in shown.loc[order].to_dict("records")
+    ]
     rows += [
         Row((*_identity(row, configurations), f"0/{row['num_trials']}", "failed"), "bad")
         for row in failed.to_dict("records")
     ]
     num_keys = len(configurations.headers)
-    spare = [number for number in _SPARE if number != _BUDGET or not configurations.budgets_vary]
+    wide = _SPARE_WITH_ALL if with_all else _SPARE
+    spare = [number for number in wide if number != _BUDGET or not configurations.budgets_vary]
     return TextTable(
         columns, tuple(rows), left=frozenset(range(num_keys + 1)), spare=tuple(num_keys + number for number in spare)
     )
 
 
+_MOST_SENTENCES = 6
 _BUDGET = 1
 _SPARE = (8, 7, 4, 6, _BUDGET, 2, 5)
 """Columns behind those of the grid that a narrow place does without, the first ones first: seconds, scored, the second
 metric, trained, the budget if it is no part of a name, seeds, the difference."""
+_SPARE_WITH_ALL = (9, 8, 4, 6, 7, _BUDGET, 2, 5)
+"""The same where the share of `all` stands behind the difference: it goes before what was trained."""
 
 
-def comparison_lines(summary: pd.DataFrame, best: Mapping[str, Any] | None = None) -> list[str]:
+def usual_baseline(comparisons: pd.DataFrame) -> str:
+    """Return `random` where anything is compared with it, else what most are compared with, of several the first."""
+    counts = Counter(map(str, comparisons["baseline"]))
+    return "random" if "random" in counts else max(counts, key=lambda name: counts[name], default="random")
+
+
+def comparison_lines(
+    summary: pd.DataFrame, comparisons: pd.DataFrame, best: Mapping[str, Any] | None = None
+) -> list[str]:
     """Return what is to say below the table: what a proxy is, which is best, which differences are significant.
 
     Args:
         summary: of a sweep.
+        comparisons: of the sweep.
         best: its row of the best configuration by validation; None: there is none.
     """
     lines = []
@@ -79,22 +106,17 @@ def comparison_lines(summary: pd.DataFrame, best: Mapping[str, Any] | None = Non
         metric = str(summary["metric"].iloc[0])
         value = Scale(metric).value(best[f"validation_{metric}_mean"])
         lines.append(f"best on validation ({Scale(metric).words} {value}), and in best/: {best[KEY]}.")
-    return [*lines, *_spreadless(summary), *method_sentences(summary)]
+    lines += _other_baselines(comparisons)
+    return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 
 
-def _spreadless(summary: pd.DataFrame) -> list[str]:
+def _spreadless(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
     """Say why some means of three or more replicates have no interval."""
     metric = summary["metric"].iloc[0] if len(summary) else ""
-    for name, count in (
-        (f"test_{metric}_mean", "num_replicates"),
-        (f"test_{metric}_vs_random", "num_replicates_random"),
-    ):
-        if (
-            len(summary)
-            and (
-                summary[name].notna() & (summary[count] >= FEWEST) & summary[name.removesuffix("_mean") + "_low"].isna()
-            ).any()
-        ):
+    name = f"test_{metric}"
+    for table, mean, low in ((summary, f"{name}_mean", f"{name}_low"), (comparisons, "difference", "difference_low")):
+        several = table["num_replicates"] >= FEWEST
+        if len(table) and (several & table[mean].notna() & table[low].isna()).any():
             return ["A value without an interval is the same in every replicate, which is no certainty."]
     return []
 
@@ -117,14 +139,21 @@ def _is_marked(row: Mapping[Any, Any]) -> bool:
     return bool(row["num_collapsed"] or (row["num_weak"] and row["role"] == "proxy"))
 
 
-def _row(row: dict[Any, Any], configurations: Configurations, metrics: tuple[str, str]) -> Row:
+def _row(
+    row: dict[Any, Any],
+    configurations: Configurations,
+    metrics: tuple[str, str],
+    compared: Mapping[Any, Any] | None,
+    *,
+    with_all: bool,
+) -> Row:
     metric, second = metrics
     seeds = str(row["num_seeds"])
     if row["folds"] > 1:
         seeds = f"{row['num_folds']} x {seeds}" if row["num_seeds"] > 1 else str(row["num_folds"])
     if row["num_failed"]:
         seeds = f"{seeds} ({row['num_failed']} failed)"
-    mark, style = _MARKS.get(row["verdict"], ("", ""))
+    mark, style = _MARKS.get("" if compared is None else compared["verdict"], ("", ""))
     identity = _identity(row, configurations)
     warning = WARNING if _is_marked(row) else ""
     other = row[f"test_{second}_mean"]
@@ -133,7 +162,8 @@ def _row(row: dict[Any, Any], configurations: Configurations, metrics: tuple[str
         seeds,
         f"{value_words(row, metric)} {warning}".strip(),
         "" if pd.isna(other) else Scale(second).value(other),
-        f"{difference_words(row)} {mark}".strip(),
+        "" if compared is None else f"{difference_words(compared)} {mark}".strip(),
+        *((fraction_words(row["metric_fraction_of_all"]),) if with_all else ()),
         count_words(row["examples_seen_mean"] + row["signal_examples_seen_mean"]),
         count_words(row["examples_scored_mean"]),
         "" if pd.isna(row["total_seconds_mean"]) else f"{row['total_seconds_mean']:.1f}",
@@ -142,6 +172,25 @@ def _row(row: dict[Any, Any], configurations: Configurations, metrics: tuple[str
     if warning:
         styles = (*styles, (len(identity) + 1, "bad"))
     return Row(cells, "dim" if row["role"] == "proxy" else "", styles)
+
+
+def _with(comparisons: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return what is compared with a baseline."""
+    return comparisons[comparisons["baseline"] == baseline]
+
+
+def _other_baselines(comparisons: pd.DataFrame) -> list[str]:
+    """Return what is compared with another baseline than most, in sentences."""
+    others = comparisons[comparisons["baseline"] != usual_baseline(comparisons)]
+    sentences = [f"{sentence}." for sentence in verdict_sentences(others)[: len(others)]]
+    hidden = len(sentences) - _MOST_SENTENCES
+    more = [f"{hidden} more comparisons: results/comparisons.csv"] if hidden > 0 else []
+    return [*sentences[:_MOST_SENTENCES], *more]
+
+
+def fraction_words(fraction: float) -> str:
+    """Return a share in percent with one digit: `97.2 %`; nothing for what is not known."""
+    return "" if pd.isna(fraction) else f"{100 * fraction:.1f} %"
 
 
 def count_words(count: float) -> str:

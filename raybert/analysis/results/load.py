@@ -12,10 +12,11 @@ import pandas as pd
 from raybert.analysis.results.held_out import add_held_out
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.columns import typed_frame
+from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import KEY, Configurations, has_budget, table_name
 from raybert.analysis.statistics.equal_cost import FORWARD_PASSES_OF_A_STEP
 from raybert.analysis.statistics.summary import summarize
-from raybert.config import load_stored_config
+from raybert.config import RaybertConfig, load_stored_config
 from raybert.errors import SweepError
 from raybert.files import of_types, read_json
 from raybert.sweeping.folder.layout import SweepFolder, check_trial_id
@@ -60,19 +61,24 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
     specs = plan["trials"]
     grid_columns = tuple(dict.fromkeys(key for spec in specs for key in spec.get("grid") or {}))
     resolved = folder / "resolved.yaml"
-    metric = load_stored_config(resolved).train.best_metric if resolved.exists() else "accuracy"
+    config = load_stored_config(resolved) if resolved.exists() else RaybertConfig()
+    metric, pairs = config.train.best_metric, config.sweep.compare
     configurations = Configurations.of(specs)
     trials = _trials_frame(folder, specs, grid_columns).assign(**{KEY: list(configurations.of_runs)})
     trials = add_held_out(trials, folder, metric)
+    compared = trials[trials["role"] != "part"]
+    comparisons = compare(compared, grid_columns, metric, pairs)
     return Sweep(
         name=str(plan.get("name", folder.name)),
         folder=folder,
         trials=trials,
         evaluations=_evaluations_frame(folder, trials, grid_columns),
-        summary=summarize(trials[trials["role"] != "part"], grid_columns, metric),
+        summary=summarize(compared, grid_columns, metric, comparisons),
+        comparisons=comparisons,
         grid_columns=grid_columns,
         configurations=configurations,
         metric=metric,
+        pairs=pairs,
         plan=plan,
         manifest=_read_manifest(folder),
         trust=trust,

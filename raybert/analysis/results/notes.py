@@ -22,7 +22,7 @@ _SEVERAL = 5
 """Expected examples of a class from which on its absence is no accident (probability below 1 %)."""
 
 
-def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
+def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame, comparisons: pd.DataFrame) -> tuple[str, ...]:
     """Say what is missing, and where nothing can be compared."""
     notes = []
     counts = trials["status"].value_counts()
@@ -43,7 +43,7 @@ def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, 
         remedy = "`data.folds`" if crossed else "`sweep.seeds`"
         notes.append(f"{given}: {both}no intervals and no verdicts; give {remedy} at least {FEWEST}")
     notes += describe_folds(trained)
-    if len(trained) and not (trained["strategy"] == "random").any():
+    if len(trained) and comparisons.empty and not (trained["strategy"] == "random").any():
         notes.append("no finished `random` trial: no differences to it")
     return tuple(notes)
 

@@ -17,8 +17,10 @@ from raybert.analysis.results.comparison import comparison_lines, comparison_tab
 from raybert.analysis.results.held_out import add_held_out, unreadable_predictions
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.columns import typed_frame
+from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
 from raybert.analysis.statistics.overlap import compare_subsets
+from raybert.analysis.statistics.passes import per_pass_table
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.analysis.statistics.summary import summarize
@@ -50,9 +52,11 @@ class Sweep:
         evaluations: a row per evaluation of every run that has begun.
         summary: a row per configuration (strategy x budget x grid values), without parts, see `summarize`; its verdicts
             are about `metric`.
+        comparisons: a row per configuration and baseline: the pairs of `sweep.compare`, or its default.
         grid_columns: the varied hyperparameters, which are columns of all three tables.
         configurations: their names, and what varies between them.
         metric: what the sweep is about: its `train.best_metric`.
+        pairs: `sweep.compare` of the file: (baseline, strategy); empty: the default.
         plan: `plan.json`.
         manifest: `manifest.json`, or empty.
         outcome: how the command that ran it ended; None: it was only read.
@@ -65,9 +69,11 @@ class Sweep:
     trials: pd.DataFrame
     evaluations: pd.DataFrame
     summary: pd.DataFrame
+    comparisons: pd.DataFrame
     grid_columns: tuple[str, ...]
     configurations: Configurations
     metric: str
+    pairs: tuple[tuple[str, str], ...]
     plan: Mapping[str, Any]
     manifest: Mapping[str, Any]
     outcome: Outcome | None = None
@@ -94,7 +100,7 @@ class Sweep:
         """What a reader of the tables should know: what is missing, and where nothing can be compared."""
         torn = unreadable_predictions(self.trials, self.folder)
         return (
-            *notes.comparison_notes(self.trials, self.summary),
+            *notes.comparison_notes(self.trials, self.summary, self.comparisons),
             *notes.collapse_notes(self.trials),
             *notes.weak_notes(self.trials),
             *notes.torn_notes(torn),
@@ -138,6 +144,11 @@ class Sweep:
         return "folds" if (self.summary["folds"] > 1).any() else "seeds"
 
     @cached_property
+    def per_pass(self) -> pd.DataFrame:
+        """A row per configuration and evaluation, over its seeds: `passes.per_pass_table`."""
+        return per_pass_table(self.trials, self.evaluations, self.grid_columns, self.metric)
+
+    @cached_property
     def best_trials(self) -> tuple[str, ...]:
         """The ids of the best configuration's finished trials, best first, by `metric` on validation.
 
@@ -163,12 +174,25 @@ class Sweep:
         Raises:
             SweepError: no metric has this name.
         """
+        return self._compared_by(metric)[0]
+
+    def comparisons_of(self, metric: str) -> pd.DataFrame:
+        """Return `comparisons` by another metric, which is measured if runs did not.
+
+        Raises:
+            SweepError: no metric has this name.
+        """
+        return self._compared_by(metric)[1]
+
+    def _compared_by(self, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         if metric not in METRICS:
             raise SweepError(f"metric: must be one of {', '.join(METRICS)}, got {metric!r}")
         trials = add_held_out(self.trials.copy(), self.folder, metric)
         if trials[f"test_{metric}"].isna().all():
             raise SweepError(f"metric: no finished trial has a {metric} on test")
-        return summarize(trials[trials["role"] != "part"], self.grid_columns, metric)
+        trials = trials[trials["role"] != "part"]
+        comparisons = compare(trials, self.grid_columns, metric, self.pairs)
+        return summarize(trials, self.grid_columns, metric, comparisons), comparisons
 
     def comparison(self, metric: str | None = None) -> TextTable:
         """Return all configurations by their mean on test, best first.
@@ -176,8 +200,9 @@ class Sweep:
         Args:
             metric: what they are compared by; default: the metric of the sweep.
         """
-        summary = self.summary if metric in (None, self.metric) else self.summary_of(str(metric))
-        return comparison_table(summary, self.configurations, self.replicates)
+        is_own = metric in (None, self.metric)
+        summary, comparisons = (self.summary, self.comparisons) if is_own else self._compared_by(str(metric))
+        return comparison_table(summary, comparisons, self.configurations, self.replicates)
 
     def comparable_trials(self) -> pd.DataFrame:
         """Return the complete trials of strategies: no proxies, no parts."""
@@ -325,7 +350,7 @@ class Sweep:
         lines = [f"note: {note}" for note in (*self.notes, *self.selection_notes, *search)]
         errors = self.trials["error"].dropna().value_counts()
         failed = [f"failed ({_count_trials(count)}): {error}" for error, count in errors.head(_SHOWN_ERRORS).items()]
-        return [*comparison_lines(self.summary, self.best()), *lines, *failed]
+        return [*comparison_lines(self.summary, self.comparisons, self.best()), *lines, *failed]
 
     def _trial_folder(self, trial_id: str) -> Path:
         return self.folder / "trials" / trial_id

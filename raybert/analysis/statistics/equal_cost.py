@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.statistics.comparisons import Pairs, default_pairs
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, has_budget, with_configurations
 from raybert.analysis.statistics.points import grid_points
 from raybert.config import sign_of
 from raybert.tables import EQUAL_COST
 
 MULTIPLES = (1.0, 2.0, 3.0, 5.0, 10.0)
-"""Of what `random` costs at the same budget."""
+"""Of what `random` costs at the same budget: what costs more than that has to be worth it."""
+PARTS = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Of what another baseline costs, such as `all`: less than that is to be saved."""
 _COSTS = ("examples", "seconds")
 FORWARD_PASSES_OF_A_STEP = 3
 """What training on an example is worth: its backward pass takes as long as two forward passes.
@@ -23,11 +27,16 @@ Source: Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2
 
 
 def equal_cost_table(
-    trials: pd.DataFrame, evaluations: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy"
+    trials: pd.DataFrame,
+    evaluations: pd.DataFrame,
+    grid_columns: Sequence[str] = (),
+    metric: str = "accuracy",
+    pairs: Pairs = (),
 ) -> pd.DataFrame:
     """Return what every configuration has reached on validation once a total cost is spent.
 
-    Everything is compared with `random` at the same budget and point of the grid. The cost of an evaluation is what the
+    Everything is compared with `random` at the same budget and point of the grid, and the pairs that have another
+    baseline with that. The cost of an evaluation is what the
     trial has spent until then: its signals as if it had computed them alone, selection, training, and where seconds
     are counted evaluation. Counted in examples it is what `total_examples` is, which does not vary with the load of a
     machine; what a strategy scores for its selection counts as spent before its first evaluation. The value is that of
@@ -42,6 +51,7 @@ def equal_cost_table(
         evaluations: `Sweep.evaluations`.
         grid_columns: the varied hyperparameters.
         metric: which chooses the best evaluation, and is given besides accuracy.
+        pairs: what is compared; empty: `default_pairs`.
     """
     trials = with_configurations(trials, grid_columns)
     metric = metric if f"validation_{metric}" in evaluations else "accuracy"  # a grid may vary `best_metric`
@@ -51,13 +61,24 @@ def equal_cost_table(
     values = [*dict.fromkeys(("validation_accuracy", f"validation_{metric}"))]
     rows: list[dict[str, Any]] = []
     for point, at_point in grid_points(complete, others):
-        for budget, baseline in at_point[at_point["strategy"] == "random"].groupby("budget"):
-            alike = at_point[(at_point["budget"] == budget) | ~has_budget(at_point)]
-            for cost in _COSTS:
-                for row in _rows(alike, baseline, curves, cost, values):
-                    rows.append({"budget": budget, **point, "cost": cost, **row, "metric": metric})
+        for name, compared in _families(at_point, list(pairs) or default_pairs(trials)):
+            baselines = compared[(compared["strategy"] == name) & (compared["role"] != "proxy")]
+            for budget, baseline in baselines.groupby("budget"):
+                is_alike = (compared["budget"] == budget) | ~has_budget(compared)
+                alike = compared[is_alike] if has_budget(baseline).all() else compared
+                for cost in _COSTS:
+                    for row in _rows(alike, baseline, curves, cost, values):
+                        rows.append({"budget": budget, **point, "cost": cost, **row, "metric": metric})
     order = [*EQUAL_COST.order(grid_columns), *(name for name in values if name not in EQUAL_COST)]
     return pd.DataFrame(rows, columns=[name for name in order if name != BUDGET_KEY])
+
+
+def _families(at_point: pd.DataFrame, pairs: Pairs) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every baseline with the trials that stand beside it: all beside `random`, else those paired with it."""
+    yield "random", at_point
+    for baseline in dict.fromkeys(one for one, _ in pairs if one != "random"):
+        names = {baseline, *(other for one, other in pairs if one == baseline)}
+        yield baseline, at_point[at_point["strategy"].isin(names) & (at_point["role"] == "trial")]
 
 
 def _spent(complete: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -85,17 +106,20 @@ def _rows(
     if spent not in curves:
         return
     price = curves[curves["trial_id"].isin(baseline["trial_id"])].groupby("trial_id")[spent].max().mean()
+    beside = str(baseline["strategy"].iloc[0])
     for name, group in alike.groupby(KEY, sort=False):
         own = curves[curves["trial_id"].isin(group["trial_id"])]
-        for multiple in MULTIPLES:
+        for multiple in MULTIPLES if beside == "random" else PARTS:
             best = own[own[spent] <= multiple * price].drop_duplicates("trial_id")
             yield {
                 KEY: name,
                 "strategy": group["strategy"].iloc[0],
                 "role": group["role"].iloc[0],
-                "cost_of_random": multiple,
+                "cost_of_random": multiple if beside == "random" else math.nan,
                 "spent": multiple * price,
                 **{value: best[value].mean() for value in values},
                 "num_seeds": group[["seed", "fold"]].drop_duplicates().shape[0],
                 "num_begun": len(best),
+                "baseline": beside,
+                "multiple": multiple,
             }

@@ -21,17 +21,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.statistics.comparisons import NOT_COMPARED, compare
 from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
-from raybert.analysis.statistics.intervals import FEWEST, LEVEL, difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.intervals import FEWEST, difference_interval, paired_p
 from raybert.analysis.statistics.intervals import t_interval as t_interval
+from raybert.analysis.statistics.paired import PAIR, means_of, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.scales import Scale
-from raybert.tables import BASELINES, COMPARED, COSTS, SUMMARIZED
-
-BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
-_PAIR = ["seed", "fold"]
+from raybert.tables import BASELINES, COMPARED, COSTS, OF_ALL, SUMMARIZED
 
 
-def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy") -> pd.DataFrame:
+def summarize(
+    trials: pd.DataFrame,
+    grid_columns: Sequence[str] = (),
+    metric: str = "accuracy",
+    comparisons: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
     Columns: those of `SUMMARY`, and if the metric is not among `COMPARED` and `SUMMARIZED` the same of it.
@@ -44,6 +48,8 @@ def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric: st
         trials: a row per trial, as in `Sweep.trials`.
         grid_columns: its columns that hold varied hyperparameters.
         metric: what `holm_p` and `verdict` are about, a name of `METRICS`.
+        comparisons: what they are taken from, of a configuration in several pairs those of the first; default: what
+            `compare` returns without further words.
     """
     trials = with_configurations(trials, grid_columns)
     table = _counts(trials, grid_columns)
@@ -52,23 +58,44 @@ def summarize(trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric: st
     summarized = [*dict.fromkeys((*SUMMARIZED, f"test_{metric}", f"validation_{metric}"))]
     summarized = [name for name in summarized if name in trials]
     compared = [name for name in compared if name in trials]
-    units = _units(complete, table, summarized)
-    table["num_replicates"] = _replicates(units, summarized[:1])["count"].iloc[:, 0].reindex(table.index)
+    costs = [name for name in COSTS if name in complete]
+    units = units_of(complete, table, [*summarized, *costs])
+    table["num_replicates"] = replicates_of(units, summarized[:1])["count"].iloc[:, 0].reindex(table.index)
     table["num_replicates"] = table["num_replicates"].fillna(0).astype("int64")
     table = _count_warnings(table, complete)
-    table = table.join(_means(units, summarized, table.index))
+    table = table.join(means_of(units, summarized, table.index))
     others = [column for column in grid_columns if column != BUDGET_KEY]
     comparable = units[has_budget(units) & (units["role"] != "proxy")]
     for baseline, rows, match in zip(BASELINES, (comparable, units), (["budget", *others], others), strict=True):
         table = table.join(_differences(rows, baseline, match, compared, table.index))
-    costs = [name for name in COSTS if name in complete]
-    table = table.join(complete.groupby(KEY, sort=False)[costs].mean().astype("float64").add_suffix("_mean"))
+    table = table.join(_costs(complete, units, costs, table.index))
     table["metric"] = metric
-    table["holm_p"] = holm(table[f"test_{metric}_vs_random_p"].to_numpy())
-    table["verdict"] = _verdicts(table, metric)
+    found = compare(trials, grid_columns, metric) if comparisons is None else comparisons
+    first = found.drop_duplicates(KEY).set_index(KEY).reindex(table.index)
+    table["baseline"] = first["baseline"].fillna("")
+    table["holm_p"] = first["holm_p"].astype("float64")
+    table["verdict"] = first["verdict"].fillna(NOT_COMPARED)
+    table = table.join(_fractions(first, ("metric",), "baseline"))
+    everything = [("all", name) for name in dict.fromkeys(trials["strategy"]) if name != "all"]
+    beside_all = compare(trials, grid_columns, metric, everything).drop_duplicates(KEY).set_index(KEY)
+    table = table.join(_fractions(beside_all.reindex(table.index), OF_ALL, "all"))
+    table["note"] = _row_notes(table, metric, first["num_replicates"].fillna(0))
     table = table.reset_index()
-    table["note"] = _row_notes(table, metric)
     return table[[*(name for name in table if name != KEY), KEY]]
+
+
+def _costs(complete: pd.DataFrame, units: pd.DataFrame, costs: list[str], index: pd.Index[Any]) -> pd.DataFrame:
+    """Return what configurations cost: means over trials, with their spread and intervals over replicates."""
+    table = means_of(units, costs, index)
+    means = complete.groupby(KEY, sort=False)[costs].mean().astype("float64").reindex(index)
+    return table.assign(**{f"{name}_mean": means[name] for name in costs})
+
+
+def _fractions(comparisons: pd.DataFrame, names: Sequence[str], baseline: str) -> pd.DataFrame:
+    """Return shares of a baseline's amounts as columns of the summary: mean, std and interval."""
+    ends = ("", "_std", "_low", "_high")
+    columns = {f"{name}_fraction{end}": f"{name}_fraction_of_{baseline}{end}" for name in names for end in ends}
+    return comparisons[[*columns]].rename(columns=columns).astype("float64")
 
 
 def _counts(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.DataFrame:
@@ -78,7 +105,7 @@ def _counts(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.DataFrame:
     for name in ("complete", "failed", "pending"):
         table[f"num_{name}"] = (trials["status"] == name).groupby(trials[KEY], sort=False).sum().astype("int64")
     complete = trials[trials["status"] == "complete"].groupby(KEY, sort=False)
-    for column in _PAIR:
+    for column in PAIR:
         table[f"num_{column}s"] = complete[column].nunique().reindex(table.index).fillna(0).astype("int64")
     table["folds"] = groups["fold"].nunique()
     return table
@@ -92,40 +119,6 @@ def _count_warnings(table: pd.DataFrame, complete: pd.DataFrame) -> pd.DataFrame
     return table
 
 
-def _units(complete: pd.DataFrame, table: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
-    """Return one row per configuration and (seed, fold); several proxies of a seed are averaged."""
-    values = complete.groupby([KEY, *_PAIR], sort=False)[metrics].mean().astype("float64").reset_index()
-    return values.join(table[[name for name in table if not str(name).startswith("num_")]], on=KEY)
-
-
-def _replicates(units: pd.DataFrame, metrics: list[str]) -> dict[str, pd.DataFrame]:
-    """Return mean, std and count of the replicates of each configuration, and n_test / n_train (0 without folds)."""
-    numbered = units.assign(replicate=units["fold"].where(units["folds"] > 1, units["seed"]))
-    means = numbered.groupby([KEY, "replicate"], sort=False)[[*metrics, "folds"]].mean()
-    groups = means.groupby(KEY, sort=False)
-    folds = groups["folds"].first()
-    values = groups[metrics]
-    ratio = (1 / (folds - 1).where(folds > 1)).fillna(0.0)
-    ratios = pd.DataFrame(dict.fromkeys(metrics, ratio))
-    return {"mean": values.mean(), "std": values.std(), "count": values.count(), "test_ratio": ratios}
-
-
-def _moments(found: dict[str, pd.DataFrame], name: str) -> list[pd.Series[Any]]:
-    return [found[part][name] for part in ("mean", "std", "count", "test_ratio")]
-
-
-def _means(units: pd.DataFrame, metrics: list[str], index: pd.Index[Any]) -> pd.DataFrame:
-    """Return mean, std and interval of every metric over the replicates of each configuration."""
-    found = _replicates(units, metrics)
-    columns: dict[str, Any] = {}
-    for name in metrics:
-        scale = Scale(name.partition("_")[2])
-        mean, std, count, ratio = _moments(found, name)
-        low, high = mean_interval(mean, std, count, ratio, lowest=scale.lowest, highest=scale.highest)
-        columns |= {f"{name}_mean": mean, f"{name}_std": std, f"{name}_low": low, f"{name}_high": high}
-    return pd.DataFrame(columns, index=found["mean"].index).reindex(index)
-
-
 def _differences(
     units: pd.DataFrame, baseline: str, match: list[str], metrics: list[str], index: pd.Index[Any]
 ) -> pd.DataFrame:
@@ -133,10 +126,10 @@ def _differences(
     pairs = _pairs(units, baseline, match, metrics)
     for name in metrics:
         pairs[name] = pairs[name] - pairs.pop(f"{name}_baseline")
-    found = _replicates(pairs, metrics)
+    found = replicates_of(pairs, metrics)
     columns: dict[str, Any] = {}
     for name in metrics:
-        mean, std, count, ratio = _moments(found, name)
+        mean, std, count, ratio = moments_of(found, name)
         largest = Scale(name.partition("_")[2]).largest_difference
         low, high = difference_interval(mean, std, count, ratio, largest=largest)
         label = f"{name}_vs_{baseline}"
@@ -155,11 +148,11 @@ def _differences(
 def _pairs(units: pd.DataFrame, baseline: str, match: list[str], metrics: list[str]) -> pd.DataFrame:
     """Return every (seed, fold) of the other strategies beside that of the baseline at the same point."""
     rows = units[(units["strategy"] == baseline) & (units["role"] != "proxy")]
-    values = rows.groupby([*match, *_PAIR], dropna=False, sort=False)[metrics].mean()
+    values = rows.groupby([*match, *PAIR], dropna=False, sort=False)[metrics].mean()
     values = values.add_suffix("_baseline").reset_index()
     for column in match:
         values = _at_every_value(values, column, units[column])
-    return units[units["strategy"] != baseline].merge(values, on=[*match, *_PAIR], how="inner")
+    return units[units["strategy"] != baseline].merge(values, on=[*match, *PAIR], how="inner")
 
 
 def _at_every_value(baseline: pd.DataFrame, column: str, values: pd.Series[Any]) -> pd.DataFrame:
@@ -171,20 +164,17 @@ def _at_every_value(baseline: pd.DataFrame, column: str, values: pd.Series[Any])
     return pd.concat([baseline[~everywhere], repeated[baseline.columns]], ignore_index=True)
 
 
-def _verdicts(table: pd.DataFrame, metric: str) -> np.ndarray:
-    gain, p = Scale(metric).sign * table[f"test_{metric}_vs_random"], table["holm_p"]
-    sure = p < 1 - LEVEL
-    return np.select(
-        [sure & (gain > 0), sure & (gain < 0), p.notna()],
-        [BETTER, WORSE, UNDECIDED],
-        default=NOT_COMPARED,
-    )
+def _row_notes(table: pd.DataFrame, metric: str, num_compared: pd.Series[Any]) -> list[str]:
+    """Return what each row lacks.
 
-
-def _row_notes(table: pd.DataFrame, metric: str) -> list[str]:
+    Args:
+        table: the summary.
+        metric: of the sweep.
+        num_compared: over how many replicates each row is compared with its baseline.
+    """
     notes = []
     has_random = ((table["strategy"] == "random") & (table["num_complete"] > 0)).any()
-    for row, limited in zip(table.to_dict("records"), has_budget(table), strict=True):
+    for row, limited, count in zip(table.to_dict("records"), has_budget(table), num_compared, strict=True):
         parts = []
         if row["num_failed"]:
             parts.append(f"{row['num_failed']} of {row['num_trials']} trials failed")
@@ -201,9 +191,9 @@ def _row_notes(table: pd.DataFrame, metric: str) -> list[str]:
             parts.append(
                 f"{row['num_weak']} of {row['num_complete']} trials are hardly better than the most frequent class"
             )
-        if has_random and not limited and row["role"] != "proxy" and row["num_complete"]:
+        if has_random and not limited and row["role"] != "proxy" and row["num_complete"] and not row["baseline"]:
             parts.append("trains on the whole pool: not compared with random")
-        elif row["num_replicates_random"] >= FEWEST and row["verdict"] == NOT_COMPARED:
-            parts.append(f"the same difference to random in every {replicate}: no verdict")
+        elif count >= FEWEST and row["verdict"] == NOT_COMPARED:
+            parts.append(f"the same difference to {row['baseline']} in every {replicate}: no verdict")
         notes.append("; ".join(parts))
     return notes

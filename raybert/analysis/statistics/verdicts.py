@@ -1,4 +1,4 @@
-"""What the differences to `random` say, in cautious sentences."""
+"""What comparisons say, in cautious sentences."""
 
 from __future__ import annotations
 
@@ -7,39 +7,43 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.statistics.comparisons import BETTER, NOT_COMPARED, UNDECIDED, WORSE
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale, interval_words
-from raybert.analysis.statistics.summary import BETTER, NOT_COMPARED, UNDECIDED, WORSE
 
 _WORDS = {
-    BETTER: "better than random",
-    WORSE: "worse than random",
-    UNDECIDED: "no difference to random shown",
-    NOT_COMPARED: "no verdict against random",
+    BETTER: "better than {}",
+    WORSE: "worse than {}",
+    UNDECIDED: "no difference to {} shown",
+    NOT_COMPARED: "no verdict against {}",
 }
 
 
-def verdict_sentences(summary: pd.DataFrame) -> list[str]:
-    """Return one cautious sentence per configuration that was compared with random, and one on the method."""
-    compared = summary[summary["num_pairs_random"] > 0]
-    return [*(_sentence(row) for row in compared.to_dict("records")), *method_sentences(summary)]
+def verdict_sentences(comparisons: pd.DataFrame) -> list[str]:
+    """Return one cautious sentence per row of `Sweep.comparisons`, and one on the method."""
+    several = comparisons.duplicated(["baseline", KEY], keep=False)  # as beside every budget of a baseline
+    beside = comparisons["baseline"].where(~several, comparisons["baseline_configuration"])
+    rows = zip(comparisons.to_dict("records"), beside, strict=True)
+    return [*(_sentence(row, str(name)) for row, name in rows), *method_sentences(comparisons)]
 
 
-def method_sentences(summary: pd.DataFrame) -> list[str]:
+def method_sentences(comparisons: pd.DataFrame) -> list[str]:
     """Return what the verdicts of a table are based on, in one sentence; nothing where nothing was tested.
 
-    The family of Holm's correction is every configuration of the table that was tested against `random`.
+    The family of Holm's correction is all that was tested against one baseline.
     """
-    family = int(summary["holm_p"].notna().sum())
-    if not family:
+    tested = comparisons[comparisons["holm_p"].notna()]
+    if tested.empty:
         return []
-    crossed = bool((summary["folds"] > 1).any())
+    crossed = bool((comparisons["folds"] > 1).any())
     tests = "folds (means of seeds); corrected resampled t-tests" if crossed else "seeds; t-tests"
-    words = Scale(str(summary["metric"].iloc[0])).words
+    families = tested.groupby("baseline", sort=False).size()
+    counts = [f"{count} with {name}" if len(families) > 1 else f"{count}" for name, count in families.items()]
+    words = Scale(str(comparisons["metric"].iloc[0])).words
     return [
-        f"Test {words}, paired over {tests} at 95 % with Holm's correction over {family} "
-        f"comparison{'s' if family > 1 else ''}. The intervals are not corrected{' by Holm' if crossed else ''}."
+        f"Test {words}, paired over {tests} at 95 % with Holm's correction over {' and '.join(counts)} "
+        f"comparison{'s' if len(tested) > 1 else ''}. The intervals are not corrected{' by Holm' if crossed else ''}."
     ]
 
 
@@ -52,16 +56,16 @@ def describe_folds(summary: pd.DataFrame) -> list[str]:
     ]
 
 
-def difference_words(row: Mapping[Any, Any], baseline: str = "random") -> str:
-    """Return the difference of a row of the summary to a baseline: one value, both, or the mean with its interval."""
+def difference_words(row: Mapping[Any, Any]) -> str:
+    """Return the difference of a row of the comparisons: one value, both, or the mean with its interval."""
     scale = Scale(row["metric"])
-    name = f"test_{row['metric']}_vs_{baseline}"
-    mean, count = row[name], row[f"num_replicates_{baseline}"]
+    mean, count = row["difference"], row["num_replicates"]
     if not count or pd.isna(mean):
         return ""
     if count == 2:
-        return ", ".join(map(scale.difference, two_values(mean, row[f"{name}_std"])))
-    return scale.difference(mean) + interval_words(row[f"{name}_low"], row[f"{name}_high"], scale, of_difference=True)
+        return ", ".join(map(scale.difference, two_values(mean, row["difference_std"])))
+    low, high = row["difference_low"], row["difference_high"]
+    return scale.difference(mean) + interval_words(low, high, scale, of_difference=True)
 
 
 def value_words(row: Mapping[Any, Any], metric: str) -> str:
@@ -81,18 +85,18 @@ def value_words(row: Mapping[Any, Any], metric: str) -> str:
     return scale.value(mean) + interval_words(row[f"{name}_low"], row[f"{name}_high"], scale)
 
 
-def _sentence(row: dict[Any, Any]) -> str:
+def _sentence(row: Mapping[Any, Any], baseline: str) -> str:
     scale = Scale(row["metric"])
     words = difference_words(row)
     mean, bracket, interval = words.partition(" [")
-    size = f"{mean.replace(', ', ' and ')}{scale.points}{bracket}{interval}, {_pairs(row)}"
-    return f"{row[KEY]}: {_WORDS[row['verdict']]} ({size})"
+    size = f"{mean.replace(', ', ' and ')}{scale.points}{bracket}{interval}, {pairs_words(row)}"
+    return f"{row[KEY]}: {_WORDS[row['verdict']].format(baseline)} ({size})"
 
 
-def _pairs(row: Mapping[Any, Any]) -> str:
+def pairs_words(row: Mapping[Any, Any]) -> str:
     """Return what a difference is over: `3 seeds`, or `5 folds`, which may be means of seeds."""
-    count = row["num_replicates_random"]
+    count = row["num_replicates"]
     if row["folds"] <= 1:
         return f"{count} seed{'' if count == 1 else 's'}"
-    several = row["num_pairs_random"] > count
+    several = row["num_pairs"] > count
     return f"{count} fold{'' if count == 1 else 's'}{', each the mean of its seeds' if several else ''}"

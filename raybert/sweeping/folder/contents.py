@@ -97,6 +97,8 @@ PLOTS = (
     Content("plots/cost.png", "the same over what a strategy costs, signals included"),
     Content("plots/learning_curves.png", "the metric of the sweep on validation over examples seen"),
     Content("plots/samples_per_pass.png", "examples of each pass"),
+    Content("plots/per_pass.png", "losses, accuracies, learning rate and examples per pass, with bands over seeds"),
+    Content("plots/pair_<baseline>_<strategy>.png", "the two of a pair of `sweep.compare`, with bands over seeds"),
     Content("plots/overlap.png", "how far the subsets of every two strategies agree"),
     Content("plots/selected_classes.png", "classes of what was selected, beside the pool"),
     Content("plots/selected_lengths.png", "lengths of what was selected, beside the pool"),
@@ -122,7 +124,11 @@ def tables() -> tuple[Content, ...]:
         for table in published
         for suffix in table.suffixes
     )
-    return (*files, Content("results/notes.txt", "what a reader of the tables should know, a note a line"))
+    return (
+        *files,
+        Content("results/notes.txt", "what a reader of the tables should know, a note a line"),
+        Content("results/summaries/<strategy>.txt", "a strategy to read: metrics, comparisons, cost, every evaluation"),
+    )
 
 
 @cache

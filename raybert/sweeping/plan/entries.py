@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from raybert.config import RaybertConfig, StrategyConfig, validate_config, with_value
+from raybert.config import RaybertConfig, StrategyConfig, suggest, validate_config, with_value
 from raybert.errors import ConfigError
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.identity import strategy_identity, strategy_label
@@ -75,7 +75,23 @@ def read_entries(config: RaybertConfig) -> tuple[Entry, ...]:
         needed.append((path, entry))
     for path, entry in needed:  # now all modules are imported that register signals
         check_signals(entry.strategy.all_signals(), config.selection, path, entry.config.name)
+    _check_pairs(config, entries)
     return tuple(entries.values())
+
+
+def _check_pairs(config: RaybertConfig, labels: Collection[str]) -> None:
+    """Refuse a pair of `sweep.compare` of which one is not compared.
+
+    Raises:
+        ConfigError: names the nearest label.
+    """
+    for i, pair in enumerate(config.sweep.compare):
+        for label in pair:
+            if label not in labels:
+                raise ConfigError(
+                    f"sweep.compare[{i}]: must name strategies of the sweep by their labels, got '{label}'"
+                    f"{suggest(label, labels)}"
+                )
 
 
 def label_of(written: StrategyConfig, strategy: Strategy) -> str:

@@ -59,10 +59,18 @@ def sweep(request, tmp_path_factory):
     return request.param, load_sweep(folder)
 
 
-@pytest.mark.parametrize("draw", ["draw_accuracy", "draw_cost", "draw_samples_per_pass", "draw_learning_curves"])
+@pytest.mark.parametrize(
+    "draw", ["draw_accuracy", "draw_cost", "draw_samples_per_pass", "draw_learning_curves", "draw_per_pass"]
+)
 def test_comparisons_are_laid_out(sweep, draw):
     name, results = sweep
     check(getattr(plots, draw)(results), f"{draw}-{name}")
+
+
+def test_pairs_are_laid_out(sweep):
+    name, results = sweep
+    pair = results.comparisons.iloc[-1]
+    check(plots.draw_pair(results, pair["baseline"], pair["strategy"]), f"draw_pair-{name}")
 
 
 @pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths"])
@@ -156,6 +164,10 @@ def test_evaluations_are_laid_out(evaluation, draw):
 def test_every_function_that_draws_is_tried_here():
     text = Path(__file__).read_text()
     drawn = {name for module in (plots, monitor, model_plots) for name in vars(module) if name.startswith("draw_")}
-    tried = {name for name in drawn if f'"{name}"' in text or name.removeprefix("draw_search_") in SEARCH_PLOTS}
+    tried = {
+        name
+        for name in drawn
+        if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
+    }
     assert tried == drawn
-    assert len(drawn) == 23
+    assert len(drawn) == 25

@@ -49,7 +49,7 @@ def test_two_seeds_print_both_values_and_no_interval(tmp_path):
     assert summary.loc["el2n", [*ends, "test_accuracy_vs_random_p", "holm_p"]].isna().all()
     assert summary.loc["el2n", "verdict"] == "not compared"
     assert summary.loc["el2n", "note"] == "two seeds: both values, no interval and no test"
-    assert verdict_sentences(sweep.summary) == ["el2n: no verdict against random (-2.0 and +43.0 points, 2 seeds)"]
+    assert verdict_sentences(sweep.comparisons) == ["el2n: no verdict against random (-2.0 and +43.0 points, 2 seeds)"]
     note = "two seeds: both values are shown, no intervals and no verdicts; give `sweep.seeds` at least 3"
     assert note in sweep.notes
     axes = drawn(plots.draw_accuracy(sweep)).axes[0]
@@ -82,7 +82,7 @@ def test_equal_values_have_no_interval_and_a_line_says_why(tmp_path):
         == "the same accuracy in every seed: no interval; the same difference to random in every seed: no verdict"
     )
     assert np.isnan(sweep.summary.set_index("strategy").loc["el2n", "test_accuracy_vs_random_low"])
-    sentence = verdict_sentences(sweep.summary)[0]
+    sentence = verdict_sentences(sweep.comparisons)[0]
     assert sentence == "el2n: no verdict against random (+2.0 points, 3 seeds)"
 
 
@@ -99,7 +99,7 @@ def test_more_folds_than_seeds_are_counted_as_folds(tmp_path):
         write_result(folder, spec, 0.6 + 0.05 * (spec["strategy"] == "el2n") + float(generator.normal(0, 0.01)))
     summary = load_sweep(folder).summary.set_index("strategy")
     assert summary.loc["el2n", ["num_pairs_random", "num_replicates_random", "num_replicates"]].tolist() == [15, 5, 5]
-    assert "5 folds, each the mean of its seeds)" in verdict_sentences(summary.reset_index())[0]
+    assert "5 folds, each the mean of its seeds)" in verdict_sentences(load_sweep(folder).comparisons)[0]
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ def test_counts_are_short(count, words):
 
 def test_the_method_is_said_of_what_was_tested_only(tmp_path):
     sweep = sweep_of(tmp_path, {"random": 0.5 + SPREAD, "el2n": 0.6 + 2 * SPREAD, "k_center": [0.5]})
-    assert verdict_sentences(sweep.summary)[-1].startswith(
+    assert verdict_sentences(sweep.comparisons)[-1].startswith(
         "Test accuracy, paired over seeds; t-tests at 95 % with Holm's"
     )
-    assert "over 1 comparison. The" in verdict_sentences(sweep.summary)[-1]
+    assert "over 1 comparison. The" in verdict_sentences(sweep.comparisons)[-1]
     lonely = sweep_of(tmp_path / "lonely", {"k_center": 0.5 + SPREAD})
-    assert verdict_sentences(lonely.summary) == []
+    assert verdict_sentences(lonely.comparisons) == []

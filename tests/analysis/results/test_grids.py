@@ -79,7 +79,7 @@ def test_every_configuration_is_a_row_with_its_grid_value(tmp_path):
 
 
 def test_sentences_name_the_grid_value_and_holms_family_is_what_is_shown(tmp_path):
-    sentences = verdict_sentences(rates_sweep(tmp_path).summary)
+    sentences = verdict_sentences(rates_sweep(tmp_path).comparisons)
     assert [sentence.partition(" (")[0] for sentence in sentences[:2]] == [
         "el2n, learning_rate 1e-05: better than random",
         "el2n, learning_rate 0.003: worse than random",

@@ -11,6 +11,7 @@ from rich.console import Console
 from scipy import stats
 
 from raybert.analysis import load_sweep, publish_results
+from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.intervals import mean_interval, paired_p, t_interval
 from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
 from raybert.analysis.statistics.summary import summarize
@@ -130,8 +131,8 @@ def test_the_test_over_folds_rarely_finds_what_is_not_there():
 
 def test_sentences_say_what_the_pairs_are():
     random = np.full((5, 2), 0.5)
-    summary = summarize(trials_of({"random": random, "el2n": random + np.array(DIFFERENCES)[:, None]}))
-    first, last = verdict_sentences(summary)
+    comparisons = compare(trials_of({"random": random, "el2n": random + np.array(DIFFERENCES)[:, None]}))
+    first, last = verdict_sentences(comparisons)
     assert first == "el2n: better than random (+3.0 points [+0.1, +5.9], 5 folds, each the mean of its seeds)"
     assert last.startswith("Test accuracy, paired over folds (means of seeds); corrected resampled t-tests at 95 %")
 

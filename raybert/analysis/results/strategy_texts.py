@@ -1,0 +1,187 @@
+"""A text per strategy that a person reads: what it reached, what it cost and saved, and how training went."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.intervals import two_values
+from raybert.analysis.statistics.scales import Scale
+from raybert.analysis.statistics.verdicts import verdict_sentences
+from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
+
+_LONGEST_FILE_NAME = 80
+_COSTS = {
+    "examples_seen": "examples trained on",
+    "signal_examples_seen": "  and behind its signals",
+    "examples_scored": "examples scored",
+    "total_examples": "in all, as forward passes",
+    "train_seconds": "seconds of training",
+    "selection_seconds": "seconds of selection",
+    "signal_seconds": "seconds of signals",
+    "total_seconds": "seconds in all",
+}
+_SAVED = {"total_examples": "examples (as forward passes)", "total_seconds": "seconds (training and scoring)"}
+_PER_PASS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+def strategy_texts(sweep: Sweep) -> dict[str, str]:
+    """Return the text of every strategy with a complete trial, by its name in `file_names`."""
+    finished = sweep.summary[sweep.summary["num_complete"] > 0]
+    names = file_names(sweep)
+    texts = {}
+    for strategy, rows in finished.groupby("strategy", sort=False):
+        sections = ("\n".join(_section(sweep, row)) for row in rows.to_dict("records"))
+        texts[names[str(strategy)]] = "\n\n".join(sections) + "\n"
+    return texts
+
+
+def file_names(sweep: Sweep) -> dict[str, str]:
+    """Return a name for every strategy's label that any file system takes, each another one."""
+    names: dict[str, str] = {}
+    for label in map(str, sweep.summary["strategy"].unique()):
+        short = re.sub(r"[^\w.=,()-]+", "_", label).strip("._")[:_LONGEST_FILE_NAME] or "strategy"
+        taken = {known.casefold() for known in names.values()}
+        numbered = (f"{short}_{number}" for number in range(2, len(taken) + 3))
+        names[label] = next(name for name in (short, *numbered) if name.casefold() not in taken)
+    return names
+
+
+def _section(sweep: Sweep, row: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield the lines on a configuration."""
+    title = f"{row[KEY]}"
+    yield title
+    yield "=" * len(title)
+    trials = sweep.trials_of(row)
+    pool = int(trials["pool_size"].iloc[0])
+    chosen = "the whole pool" if row["budget_kind"] == "none" else f"{row['budget']:,} of {pool:,} examples"
+    seeds = ", ".join(map(str, sorted(set(trials["seed"]))))
+    folds = f" x {row['num_folds']} folds" if row["folds"] > 1 else ""
+    yield f"{chosen}; {row['num_complete']} of {row['num_trials']} trials complete (seeds {seeds}{folds})"
+    yield _what_is_given(sweep, row)
+    yield ""
+    yield from _metrics(sweep, row)
+    pairs = sweep.comparisons[sweep.comparisons[KEY] == row[KEY]]
+    if len(pairs):
+        yield ""
+        yield from _compared(pairs)
+    yield ""
+    yield from _costs(row)
+    yield ""
+    yield from _per_pass(sweep, row)
+
+
+def _what_is_given(sweep: Sweep, row: Mapping[Any, Any]) -> str:
+    number, replicates = int(row["num_replicates"]), sweep.replicates
+    if number == 1:
+        return f"one {replicates.rstrip('s')}: values without a spread"
+    if number == 2:
+        return f"two {replicates}: both values of each"
+    return f"means over {number} {replicates}, in brackets 95 % intervals; s: standard deviation"
+
+
+def _metrics(sweep: Sweep, row: Mapping[Any, Any]) -> Iterator[str]:
+    names = [*dict.fromkeys((sweep.metric, *TRIAL_METRICS))]
+    validation = [*dict.fromkeys((sweep.metric, *EVALUATION_METRICS))]
+    columns = [*(("test", name) for name in names), *(("validation", name) for name in validation)]
+    for split, name in columns:
+        words = _metric_words(row, f"{split}_{name}", Scale(name))
+        if words:
+            chosen = (
+                "  (chooses the evaluation: train.best_metric)" if (split, name) == ("validation", sweep.metric) else ""
+            )
+            yield f"{split + ' ' + Scale(name).words:<28} {words}{chosen}"
+
+
+def _metric_words(row: Mapping[Any, Any], name: str, scale: Scale) -> str:
+    """Return mean, interval and deviation of a metric, of two replicates both values."""
+    return _spread(row, name, scale.value, " %" if scale.is_percent else "")
+
+
+def _spread(row: Mapping[Any, Any], name: str, words: Any, unit: str = "") -> str:
+    """Return a value with its spread, from `<name>_mean`, `_std`, `_low` and `_high`."""
+    mean, std, low, high = (row.get(f"{name}_{part}") for part in ("mean", "std", "low", "high"))
+    if pd.isna(mean):
+        return ""
+    if row["num_replicates"] == 2 and not pd.isna(std):
+        return ", ".join(f"{words(value)}{unit}" for value in two_values(mean, std))
+    interval = "" if pd.isna(low) else f" [{words(low)}, {words(high)}]"
+    deviation = "" if pd.isna(std) else f"  s {words(std)}"
+    return f"{words(mean)}{unit}{interval}{deviation}"
+
+
+def _compared(pairs: pd.DataFrame) -> Iterator[str]:
+    """Yield what each pair says: the verdict, and both shares of the baseline."""
+    for pair, sentence in zip(pairs.to_dict("records"), verdict_sentences(pairs), strict=False):
+        yield sentence.removeprefix(f"{pair[KEY]}: ")
+        metric, beside = Scale(pair["metric"]).words, pair["baseline"]
+        quality = pair["metric_fraction"]
+        shares = [] if pd.isna(quality) else [f"{100 * quality:.1f} % of {beside} in {metric}"]
+        for name, words in _SAVED.items():
+            share = pair[f"{name}_fraction"]
+            if not pd.isna(share):
+                shares.append(f"{_saved(share)} of its {words}")
+        yield f"  {', '.join(shares)}"
+
+
+def _saved(share: float) -> str:
+    """Return what is saved or spent beyond a baseline."""
+    return f"saves {100 * (1 - share):.1f} %" if share <= 1 else f"takes {100 * share:.0f} %"
+
+
+def _costs(row: Mapping[Any, Any]) -> Iterator[str]:
+    yield "cost of a trial, signals as if computed for it alone"
+    for name, words in _COSTS.items():
+        seconds = name.endswith("seconds")
+        text = _spread(row, name, _seconds if seconds else _count)
+        if text:
+            yield f"  {words:<26} {text}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.1f}"
+
+
+def _per_pass(sweep: Sweep, row: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield a line per evaluation."""
+    rows = sweep.per_pass[sweep.per_pass[KEY] == row[KEY]].to_dict("records")
+    metric = f"validation_{sweep.metric}"
+    names = [name for name in dict.fromkeys((*_PER_PASS, metric)) if any(_is_there(one, name) for one in rows)]
+    if not rows:
+        return
+    headers = (f"{name.replace('_', ' ')}{_percent(name)}" for name in names)
+    lines: list[Sequence[str]] = [("pass", "examples", *headers, "learning rate", "in the pass")]
+    for one in rows:
+        values = [_spread_short(one, name) for name in names]
+        rate = f"{one['learning_rate_mean']:.2g}" if _is_there(one, "learning_rate") else ""
+        lines.append(
+            (f"{one['pass']:.1f}", _count(one["examples_seen_mean"]), *values, rate, _spread_short(one, "samples"))
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _percent(name: str) -> str:
+    """Return what a header says of shares."""
+    return " %" if Scale(name.partition("_")[2]).is_percent else ""
+
+
+def _is_there(row: Mapping[Any, Any], name: str) -> bool:
+    return not pd.isna(row.get(f"{name}_mean"))
+
+
+def _spread_short(row: Mapping[Any, Any], name: str) -> str:
+    """Return a value of an evaluation with its interval, without its deviation."""
+    metric = name.partition("_")[2]
+    words = _count if name == "samples" else Scale(metric).value
+    return _spread(row, name, words).partition("  s ")[0]

@@ -1,0 +1,154 @@
+"""Strategies compared in pairs: quality and cost of one beside those of its baseline, paired over (seed, fold).
+
+Two runs of a pair have the same split, initial head and grid point; if both strategies have a budget, the same one. A
+strategy that trains on the whole pool has none: it stands beside every budget of its partner. What is compared is
+`sweep.compare`, or `default_pairs`.
+
+A fraction (of the baseline's metric, examples or seconds) is taken inside a pair, too; its mean has a Student-t
+interval on the logarithmic scale, as any amount without an upper end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raybert.analysis.statistics.columns import typed_frame
+from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
+from raybert.analysis.statistics.intervals import LEVEL, difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, units_of
+from raybert.analysis.statistics.points import grid_points
+from raybert.analysis.statistics.scales import Scale
+from raybert.tables import COMPARISONS, FRACTIONS
+
+BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
+Pairs = Sequence[tuple[str, str]]
+"""(baseline, strategy), by their names in tables."""
+
+
+def default_pairs(trials: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what is compared where the sweep file does not say.
+
+    A strategy with a budget is compared with `random`, one without (or where there is no `random`) with `all`. A sweep
+    of nothing but these two compares `random` with `all`.
+
+    Args:
+        trials: a row per trial, as in `Sweep.trials`.
+    """
+    compared = trials[trials["role"] == "trial"].drop_duplicates("strategy")
+    limited = dict(zip(compared["strategy"], has_budget(compared), strict=True))
+    pairs = []
+    for name, is_limited in limited.items():
+        baseline = "random" if is_limited and "random" in limited else "all"
+        if baseline in limited and name not in ("random", "all"):
+            pairs.append((baseline, str(name)))
+    return pairs or ([("all", "random")] if {"all", "random"} <= limited.keys() else [])
+
+
+def compare(
+    trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy", pairs: Pairs = ()
+) -> pd.DataFrame:
+    """Return a row per configuration and baseline that it is compared with: `COMPARISONS`.
+
+    The family of Holm's correction is all that the table compares with one strategy as the baseline.
+
+    Args:
+        trials: a row per trial, as in `Sweep.trials`; only complete ones count.
+        grid_columns: its columns that hold varied hyperparameters.
+        metric: what is compared on test, a name of `METRICS`.
+        pairs: what is compared; empty: `default_pairs`.
+    """
+    trials = with_configurations(trials, grid_columns)
+    trials = trials[trials["role"] == "trial"]
+    complete = trials[trials["status"] == "complete"]
+    name = f"test_{metric}"
+    values = [column for column in (name, *FRACTIONS) if column in complete]
+    about = complete.groupby(KEY, sort=False)[[*IDENTITY, *grid_columns]].first()
+    about["folds"] = trials.groupby(KEY, sort=False)["fold"].nunique()
+    units = units_of(complete, about, values)
+    others = [column for column in grid_columns if column != BUDGET_KEY]
+    matched = [*_matched(units, list(pairs) or default_pairs(trials), others)]
+    if name not in values or not matched:
+        return typed_frame([], COMPARISONS, grid_columns)
+    rows = [
+        dict[str, Any](baseline=baseline, baseline_configuration=with_key, **{KEY: key})
+        | {column: about.loc[key, column] for column in ("strategy", "budget", "folds", *grid_columns)}
+        for baseline, with_key, key, _ in matched
+    ]
+    table = pd.DataFrame(rows).join(_columns([frame for *_, frame in matched], values))
+    table["metric"] = metric
+    table["holm_p"] = table.groupby("baseline", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    table["verdict"] = _verdicts(table, metric)
+    return typed_frame(table.to_dict("records"), COMPARISONS, grid_columns)
+
+
+def _matched(units: pd.DataFrame, pairs: Pairs, others: Sequence[str]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Yield baseline, its configuration, the other one, and their common (seed, fold) side by side, each once."""
+    seen = set()
+    for _, at_point in grid_points(units, others):
+        by_strategy = dict(iter(at_point.groupby("strategy", sort=False)))
+        for baseline, strategy in pairs:
+            if baseline not in by_strategy or strategy not in by_strategy:
+                continue
+            for key, own in by_strategy[strategy].groupby(KEY, sort=False):
+                for with_key, beside in by_strategy[baseline].groupby(KEY, sort=False):
+                    if (with_key, key) not in seen and _same_budget(own, beside):
+                        seen.add((with_key, key))
+                        both = own.merge(beside, on=[*PAIR], suffixes=("", "_baseline"))
+                        if len(both):
+                            yield baseline, str(with_key), str(key), both
+
+
+def _same_budget(own: pd.DataFrame, beside: pd.DataFrame) -> bool:
+    """Tell whether two configurations may choose as many examples, if both are limited at all."""
+    limited = has_budget(own).iloc[0] and has_budget(beside).iloc[0]
+    return not limited or own["budget"].iloc[0] == beside["budget"].iloc[0]
+
+
+def _columns(frames: Sequence[pd.DataFrame], values: list[str]) -> pd.DataFrame:
+    """Return means, difference and fractions of every pair of configurations, a row each."""
+    name, *costs = values
+    pairs = pd.concat([frame.assign(**{KEY: number}) for number, frame in enumerate(frames)], ignore_index=True)
+    found: dict[str, Any] = {"mean": pairs[name], "baseline_mean": pairs[f"{name}_baseline"]}
+    found["difference"] = pairs[name] - pairs[f"{name}_baseline"]
+    found["metric_fraction"] = _fraction(pairs, name)
+    found |= {f"{cost}_fraction": _fraction(pairs, cost) for cost in costs}
+    columns = [*found]
+    moments = replicates_of(pairs[[KEY, *PAIR, "folds"]].assign(**found), columns)
+    table = pd.DataFrame({part: moments["mean"][part] for part in ("baseline_mean", "mean")})
+    table["num_pairs"] = pairs.groupby(KEY, sort=False).size()
+    mean, std, count, ratio = moments_of(moments, "difference")
+    table["num_replicates"] = count
+    largest = Scale(name.partition("_")[2]).largest_difference
+    low, high = difference_interval(mean, std, count, ratio, largest=largest)
+    table = table.assign(difference=mean, difference_std=std, difference_low=low, difference_high=high)
+    table["p"] = paired_p(mean, std, count, ratio)
+    for column in columns[3:]:
+        mean, std, count, ratio = moments_of(moments, column)
+        low, high = mean_interval(mean, std, count, ratio, lowest=0.0, highest=np.inf)
+        table[column], table[f"{column}_std"] = mean, std
+        table[f"{column}_low"], table[f"{column}_high"] = low, high
+    return table
+
+
+def _fraction(pairs: pd.DataFrame, name: str) -> pd.Series[float]:
+    """Return the share of the baseline's value in each pair; all NaN where a pair of the same rows has none.
+
+    Of a metric that can be zero or less (MCC) a share means nothing there.
+    """
+    beside = pairs[f"{name}_baseline"]
+    is_known = ((beside > 0) & (pairs[name] >= 0)).groupby(pairs[KEY]).transform("all")
+    return (pairs[name] / beside.where(beside > 0)).where(is_known)
+
+
+def _verdicts(table: pd.DataFrame, metric: str) -> np.ndarray:
+    gain, p = Scale(metric).sign * table["difference"], table["holm_p"]
+    sure = p < 1 - LEVEL
+    return np.select(
+        [sure & (gain > 0), sure & (gain < 0), p.notna()],
+        [BETTER, WORSE, UNDECIDED],
+        default=NOT_COMPARED,
+    )
