@@ -73,6 +73,10 @@ class BestModel:
         return (sweep.folder / "trials" / self.trial_id / "spec.json").exists()
 
 
+_MOST_PER_PASS = 3
+"""Points of a grid whose passes are drawn: each has a row of panels for every budget."""
+
+
 def publish_results(folder: str | Path, outcome: Outcome | None = None, *, trust: bool = False) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
@@ -143,9 +147,11 @@ def _write_comparison(sweep: Sweep) -> None:
     _write_table(sweep.folder, EQUAL_COST, table)
     _write_table(sweep.folder, PER_PASS, sweep.per_pass)
     shown, left_out = at_best_points(sweep)
-    for name in ("accuracy", "cost", "samples_per_pass", "learning_curves", "per_pass"):
-        figure = getattr(plots, f"draw_{name}")(shown)
-        plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", left_out)
+    pictures = [(name, shown, left_out) for name in ("accuracy", "cost", "samples_per_pass", "learning_curves")]
+    pictures.append(("per_pass", *at_best_points(sweep, _MOST_PER_PASS)))
+    for name, drawn, words in pictures:
+        figure = getattr(plots, f"draw_{name}")(drawn)
+        plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", words)
     _write_pairs(sweep)
     _write_texts(sweep)
 

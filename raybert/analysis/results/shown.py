@@ -46,5 +46,6 @@ def at_best_points(sweep: Sweep, most: int = MOST_POINTS) -> tuple[Sweep, str]:
         trials=trials,
         evaluations=sweep.evaluations[sweep.evaluations["trial_id"].isin(trials["trial_id"])],
         summary=sweep.summary[sweep.summary[KEY].isin(names)],
+        comparisons=sweep.comparisons[sweep.comparisons[KEY].isin(names)],
     )
     return shown, f"{most} of {len(points):,} points of the grid: those with the best validation; tables have all"

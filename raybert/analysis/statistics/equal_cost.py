@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.comparisons import Pairs, default_pairs
@@ -19,6 +21,7 @@ MULTIPLES = (1.0, 2.0, 3.0, 5.0, 10.0)
 PARTS = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Of what another baseline costs, such as `all`: less than that is to be saved."""
 _COSTS = ("examples", "seconds")
+_LOOKED_AT = (KEY, "strategy", "role", "budget", "budget_kind", "trial_id", "seed", "fold")
 FORWARD_PASSES_OF_A_STEP = 3
 """What training on an example is worth: its backward pass takes as long as two forward passes.
 
@@ -57,7 +60,8 @@ def equal_cost_table(
     metric = metric if f"validation_{metric}" in evaluations else "accuracy"  # a grid may vary `best_metric`
     others = [column for column in grid_columns if column != BUDGET_KEY]
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
-    curves = _best_so_far(_spent(complete, evaluations), metric)
+    curves = _Curves.best_first(_spent(complete, evaluations), metric)
+    complete = complete[[*_LOOKED_AT, *others]]  # rows of all columns are slow to take apart
     values = [*dict.fromkeys(("validation_accuracy", f"validation_{metric}"))]
     rows: list[dict[str, Any]] = []
     for point, at_point in grid_points(complete, others):
@@ -93,32 +97,66 @@ def _spent(complete: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
     return curves
 
 
-def _best_so_far(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the evaluations, the best one of each trial first."""
-    return curves.sort_values(f"validation_{metric}", ascending=sign_of(metric) < 0, kind="stable")
+@dataclass(frozen=True)
+class _Curves:
+    """Evaluations of all trials as arrays, the best ones first: each is asked many times what it has reached.
+
+    Attributes:
+        of_trial: trial id -> its rows.
+        columns: name -> (rows,) float64.
+    """
+
+    of_trial: Mapping[str, np.ndarray]
+    columns: Mapping[str, np.ndarray]
+
+    @classmethod
+    def best_first(cls, curves: pd.DataFrame, metric: str) -> _Curves:
+        """Return evaluations, ranked by a metric."""
+        ordered = curves.sort_values(f"validation_{metric}", ascending=sign_of(metric) < 0, kind="stable")
+        numbers = ordered.select_dtypes("number")
+        return cls(
+            {str(own): np.asarray(rows) for own, rows in ordered.groupby("trial_id").indices.items()},
+            {str(name): numbers[name].to_numpy(np.float64, na_value=np.nan) for name in numbers},
+        )
+
+    def price(self, trial_ids: Iterable[str], spent: str) -> float:
+        """Return what trials have cost at their last evaluation, on average."""
+        costs = self.columns[spent]
+        return float(
+            pd.Series([costs[self.of_trial[own]].max() for own in sorted(trial_ids) if own in self.of_trial]).mean()
+        )
+
+    def within(self, trial_ids: Iterable[str], spent: str, limit: float) -> np.ndarray:
+        """Return the row of the best evaluation within a cost of each trial that has one."""
+        costs = self.columns[spent]
+        own = [self.of_trial[trial_id] for trial_id in trial_ids if trial_id in self.of_trial]
+        return np.sort([rows[is_within.argmax()] for rows in own if (is_within := costs[rows] <= limit).any()]).astype(
+            int
+        )
 
 
 def _rows(
-    alike: pd.DataFrame, baseline: pd.DataFrame, curves: pd.DataFrame, cost: str, values: list[str]
+    alike: pd.DataFrame, baseline: pd.DataFrame, curves: _Curves, cost: str, values: list[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per configuration and multiple of what the baseline has cost at its last evaluation."""
     spent = f"{cost}_spent"
-    if spent not in curves:
+    if spent not in curves.columns:
         return
-    price = curves[curves["trial_id"].isin(baseline["trial_id"])].groupby("trial_id")[spent].max().mean()
+    price = curves.price(baseline["trial_id"], spent)
     beside = str(baseline["strategy"].iloc[0])
     for name, group in alike.groupby(KEY, sort=False):
-        own = curves[curves["trial_id"].isin(group["trial_id"])]
+        strategy, role = group["strategy"].iloc[0], group["role"].iloc[0]
+        trial_ids, num_seeds = list(group["trial_id"]), len(set(zip(group["seed"], group["fold"], strict=True)))
         for multiple in MULTIPLES if beside == "random" else PARTS:
-            best = own[own[spent] <= multiple * price].drop_duplicates("trial_id")
+            best = curves.within(trial_ids, spent, multiple * price)
             yield {
                 KEY: name,
-                "strategy": group["strategy"].iloc[0],
-                "role": group["role"].iloc[0],
+                "strategy": strategy,
+                "role": role,
                 "cost_of_random": multiple if beside == "random" else math.nan,
                 "spent": multiple * price,
-                **{value: best[value].mean() for value in values},
-                "num_seeds": group[["seed", "fold"]].drop_duplicates().shape[0],
+                **{value: pd.Series(curves.columns[value][best]).mean() for value in values},
+                "num_seeds": num_seeds,
                 "num_begun": len(best),
                 "baseline": beside,
                 "multiple": multiple,
