@@ -26,7 +26,7 @@ from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.verdicts import verdict_sentences
+from raybert.analysis.statistics.verdicts import pair_sentences
 
 _PANEL = (2.75, 2.1)
 """Inches of a panel, with the room for its numbers."""
@@ -91,7 +91,7 @@ def draw_pair(sweep: Sweep, baseline: str, strategy: str) -> Figure:
     }
     short = distinct_short_names([baseline, strategy])
     entries = [Line2D([], [], **styles[name], label=label) for name, label in zip(styles, short, strict=True)]
-    sentences = verdict_sentences(pairs)[: len(pairs)]
+    sentences = pair_sentences(pairs)
     figure, grid = _grid_of_panels(max(1, len(pairs)), len(columns), entries, above=0.3)
     shown = []
     for r, (pair, sentence) in enumerate(zip(pairs.to_dict("records"), sentences, strict=True)):

@@ -12,7 +12,7 @@ from raybert.analysis.statistics.comparisons import BETTER, WORSE
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.verdicts import difference_words, method_sentences, value_words, verdict_sentences
+from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, value_words
 from raybert.display import Row, Style, TextTable
 
 _MARKS: dict[str, tuple[str, Style]] = {BETTER: ("+", "good"), WORSE: ("-", "bad")}
@@ -182,7 +182,7 @@ def _with(comparisons: pd.DataFrame, baseline: str) -> pd.DataFrame:
 def _other_baselines(comparisons: pd.DataFrame) -> list[str]:
     """Return what is compared with another baseline than most, in sentences."""
     others = comparisons[comparisons["baseline"] != usual_baseline(comparisons)]
-    sentences = [f"{sentence}." for sentence in verdict_sentences(others)[: len(others)]]
+    sentences = [f"{sentence}." for sentence in pair_sentences(others)]
     hidden = len(sentences) - _MOST_SENTENCES
     more = [f"{hidden} more comparisons: results/comparisons.csv"] if hidden > 0 else []
     return [*sentences[:_MOST_SENTENCES], *more]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.verdicts import verdict_sentences
+from raybert.analysis.statistics.verdicts import pair_sentences
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
 
 _LONGEST_FILE_NAME = 80
@@ -33,12 +34,42 @@ _PER_PASS = ("train_loss", "train_accuracy", "validation_loss", "validation_accu
 def strategy_texts(sweep: Sweep) -> dict[str, str]:
     """Return the text of every strategy with a complete trial, by its name in `file_names`."""
     finished = sweep.summary[sweep.summary["num_complete"] > 0]
-    names = file_names(sweep)
-    texts = {}
-    for strategy, rows in finished.groupby("strategy", sort=False):
-        sections = ("\n".join(_section(sweep, row)) for row in rows.to_dict("records"))
-        texts[names[str(strategy)]] = "\n\n".join(sections) + "\n"
-    return texts
+    names, parts = file_names(sweep), _Parts.of(sweep)
+    sections: dict[str, list[str]] = {}
+    for row in finished.to_dict("records"):
+        sections.setdefault(names[str(row["strategy"])], []).append("\n".join(_section(sweep, parts, row)))
+    return {name: "\n\n".join(own) + "\n" for name, own in sections.items()}
+
+
+Rows = Sequence[Mapping[Any, Any]]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is said of configurations besides their summary, by their names: taken apart once, not for each.
+
+    Attributes:
+        trials: the complete ones.
+        pairs: rows of `comparisons`, each with its sentence.
+        evaluations: rows of `per_pass`.
+    """
+
+    trials: Mapping[str, Rows]
+    pairs: Mapping[str, Rows]
+    evaluations: Mapping[str, Rows]
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> _Parts:
+        complete = sweep.trials[sweep.trials["status"] == "complete"][[KEY, "pool_size", "seed"]]
+        said = sweep.comparisons.assign(sentence=pair_sentences(sweep.comparisons))
+        return cls(*(_by_configuration(table) for table in (complete, said, sweep.per_pass)))
+
+
+def _by_configuration(table: pd.DataFrame) -> dict[str, Rows]:
+    rows: dict[str, list[dict[Any, Any]]] = {}
+    for row in table.to_dict("records"):
+        rows.setdefault(str(row[KEY]), []).append(row)
+    return dict(rows)
 
 
 def file_names(sweep: Sweep) -> dict[str, str]:
@@ -52,28 +83,28 @@ def file_names(sweep: Sweep) -> dict[str, str]:
     return names
 
 
-def _section(sweep: Sweep, row: Mapping[Any, Any]) -> Iterator[str]:
+def _section(sweep: Sweep, parts: _Parts, row: Mapping[Any, Any]) -> Iterator[str]:
     """Yield the lines on a configuration."""
     title = f"{row[KEY]}"
     yield title
     yield "=" * len(title)
-    trials = sweep.trials_of(row)
-    pool = int(trials["pool_size"].iloc[0])
+    trials = parts.trials[title]
+    pool = trials[0]["pool_size"]
     chosen = "the whole pool" if row["budget_kind"] == "none" else f"{row['budget']:,} of {pool:,} examples"
-    seeds = ", ".join(map(str, sorted(set(trials["seed"]))))
+    seeds = ", ".join(map(str, sorted({trial["seed"] for trial in trials})))
     folds = f" x {row['num_folds']} folds" if row["folds"] > 1 else ""
     yield f"{chosen}; {row['num_complete']} of {row['num_trials']} trials complete (seeds {seeds}{folds})"
     yield _what_is_given(sweep, row)
     yield ""
     yield from _metrics(sweep, row)
-    pairs = sweep.comparisons[sweep.comparisons[KEY] == row[KEY]]
-    if len(pairs):
+    pairs = parts.pairs.get(title, ())
+    if pairs:
         yield ""
         yield from _compared(pairs)
     yield ""
     yield from _costs(row)
     yield ""
-    yield from _per_pass(sweep, row)
+    yield from _per_pass(sweep.metric, parts.evaluations.get(title, ()))
 
 
 def _what_is_given(sweep: Sweep, row: Mapping[Any, Any]) -> str:
@@ -115,13 +146,13 @@ def _spread(row: Mapping[Any, Any], name: str, words: Any, unit: str = "") -> st
     return f"{words(mean)}{unit}{interval}{deviation}"
 
 
-def _compared(pairs: pd.DataFrame) -> Iterator[str]:
+def _compared(pairs: Rows) -> Iterator[str]:
     """Yield what each pair says: the verdict, and both shares of the baseline."""
-    for pair, sentence in zip(pairs.to_dict("records"), verdict_sentences(pairs), strict=False):
-        yield sentence.removeprefix(f"{pair[KEY]}: ")
+    for pair in pairs:
+        yield pair["sentence"].removeprefix(f"{pair[KEY]}: ")
         metric, beside = Scale(pair["metric"]).words, pair["baseline"]
         quality = pair["metric_fraction"]
-        shares = [] if pd.isna(quality) else [f"{100 * quality:.1f} % of {beside} in {metric}"]
+        shares: list[str] = [] if pd.isna(quality) else [f"{100 * quality:.1f} % of {beside} in {metric}"]
         for name, words in _SAVED.items():
             share = pair[f"{name}_fraction"]
             if not pd.isna(share):
@@ -151,11 +182,13 @@ def _seconds(value: float) -> str:
     return f"{value:,.1f}"
 
 
-def _per_pass(sweep: Sweep, row: Mapping[Any, Any]) -> Iterator[str]:
+def _per_pass(metric: str, rows: Rows) -> Iterator[str]:
     """Yield a line per evaluation."""
-    rows = sweep.per_pass[sweep.per_pass[KEY] == row[KEY]].to_dict("records")
-    metric = f"validation_{sweep.metric}"
-    names = [name for name in dict.fromkeys((*_PER_PASS, metric)) if any(_is_there(one, name) for one in rows)]
+    names = [
+        name
+        for name in dict.fromkeys((*_PER_PASS, f"validation_{metric}"))
+        if any(_is_there(one, name) for one in rows)
+    ]
     if not rows:
         return
     headers = (f"{name.replace('_', ' ')}{_percent(name)}" for name in names)

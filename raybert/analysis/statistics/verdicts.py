@@ -22,10 +22,15 @@ _WORDS = {
 
 def verdict_sentences(comparisons: pd.DataFrame) -> list[str]:
     """Return one cautious sentence per row of `Sweep.comparisons`, and one on the method."""
+    return [*pair_sentences(comparisons), *method_sentences(comparisons)]
+
+
+def pair_sentences(comparisons: pd.DataFrame) -> list[str]:
+    """Return one cautious sentence per row of `Sweep.comparisons`."""
     several = comparisons.duplicated(["baseline", KEY], keep=False)  # as beside every budget of a baseline
     beside = comparisons["baseline"].where(~several, comparisons["baseline_configuration"])
     rows = zip(comparisons.to_dict("records"), beside, strict=True)
-    return [*(_sentence(row, str(name)) for row, name in rows), *method_sentences(comparisons)]
+    return [_sentence(row, str(name)) for row, name in rows]
 
 
 def method_sentences(comparisons: pd.DataFrame) -> list[str]:
