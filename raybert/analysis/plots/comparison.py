@@ -135,7 +135,7 @@ def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, colo
     for values, dot in ((trials.loc[~collapsed, name], "o"), (trials.loc[collapsed, name], "x")):
         if len(values):  # without points the layout takes the artist for one in the corner of the figure
             ys = np.full(len(values), y)
-            size, alpha = (3.5, 0.35) if dot == "o" else (5.0, 0.9)
+            size, alpha = (3.5, 0.35) if dot == "o" else (8.0, 0.9)  # its arms are seen beside the mean's marker
             axes.plot(values, ys, dot, color=colour, alpha=alpha, markersize=size, zorder=2, clip_on=False)
     style: dict[str, Any] = {"color": colour, "markersize": 5.5, "zorder": 3, "clip_on": False}
     if row["num_replicates"] == 2:
