@@ -114,7 +114,9 @@ def test_pairs_by_hand_are_those_of_the_library(side):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("kind", ["bert", "split-byte-level", "unigram", "wordless-bpe"])
+@pytest.mark.parametrize(
+    "kind", ["bert", "split-byte-level", pytest.param("unigram", marks=pytest.mark.long), "wordless-bpe"]
+)
 def test_both_sides_of_pairs_share_the_room_as_the_whole_ones_would(kind, side, small):
     tokenizer = tokenizer_of(kind, side)
     longer, shorter = WORDS * 4, WORDS * 3

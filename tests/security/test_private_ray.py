@@ -65,10 +65,11 @@ def test_a_token_that_the_user_names_is_taken(tmp_path, no_token, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.fault("token that others may read")
-@pytest.mark.parametrize("umask", ["000", pytest.param("077", marks=pytest.mark.long)])
+@pytest.mark.parametrize("umask", ["000", "077"])
 def test_a_local_ray_is_its_users_alone(umask, no_token, fault):
     with fault.once():
         done = subprocess.run(

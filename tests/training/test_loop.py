@@ -98,7 +98,12 @@ def test_accumulated_micro_batches_equal_one_batch(tiny_bert, tokens, micro_batc
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6, 9, 10])
 @pytest.mark.parametrize(
-    ("precision", "averaging"), [("fp32", {}), ("bf16", {"kind": "swa", "start": 0.3}), ("fp16", {"kind": "ema"})]
+    ("precision", "averaging"),
+    [
+        ("fp32", {}),
+        pytest.param("bf16", {"kind": "swa", "start": 0.3}, marks=pytest.mark.long),
+        pytest.param("fp16", {"kind": "ema"}, marks=pytest.mark.long),
+    ],
 )
 def test_a_run_stopped_at_any_step_continues_bit_identically(tiny_bert, tokens, tmp_path, steps, precision, averaging):
     config = FAST.model_copy(

@@ -100,7 +100,12 @@ SEARCHES = {
 SEARCH_PLOTS = ("history", "cost", "parallel", "slices")
 
 
-@pytest.fixture(scope="module", params=SEARCHES)
+def _many_in_ci(names):
+    """Many parts take long to lay out: left to CI."""
+    return [pytest.param(name, marks=pytest.mark.long) if name == "many" else name for name in names]
+
+
+@pytest.fixture(scope="module", params=_many_in_ci(SEARCHES))
 def search(request, tmp_path_factory):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.InMemoryStorage()
@@ -146,7 +151,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=_many_in_ci(MODELS))
 def evaluation(request):
     return request.param, evaluation_of(*MODELS[request.param])
 

@@ -50,7 +50,14 @@ def folder(tmp_path_factory):
         yield folder
 
 
-@pytest.mark.parametrize("name", [*OF_THE_SWEEP, *OF_A_TRIAL])
+OFTEN = ("plan.json", "manifest.json", "result.json", "spec.json", "epochs.jsonl")
+"""What a reader takes most from; the other files are left to CI."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in (*OF_THE_SWEEP, *OF_A_TRIAL)],
+)
 def test_what_is_json_but_not_ours_is_passed_over_or_one_line(folder, name):
     best = (folder / "best" / "trial_id").read_text().strip()
     path = folder / name if name in OF_THE_SWEEP else folder / "trials" / best / name

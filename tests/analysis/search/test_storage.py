@@ -137,7 +137,7 @@ def poll(folder: Path, last: int) -> None:
 @pytest.mark.slow
 def test_a_reader_that_polls_neither_blocks_the_writer_nor_misses_what_it_tells(tmp_path):
     """As optuna-dashboard does, and `raybert report`, while suggestions come and go."""
-    num_trials = 25
+    num_trials = 12
     with open_storage(
         TuneConfig(suggestions_per_strategy=1, space={RATE: {"low": 1e-5, "high": 1e-2}}), tmp_path
     ) as storage:

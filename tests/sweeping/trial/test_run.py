@@ -41,6 +41,7 @@ def run_here(prepared, spec, path: Path) -> dict:
     return outcome(folder, spec.trial_id)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_used_process_gives_what_a_fresh_one_gives(prepared, tmp_path):
     specs = plan_for(prepared).trials
