@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
+from raybert.config import dump_yaml
 from raybert.passwords import holds_password
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.estimate.record import measured
@@ -60,6 +61,7 @@ def run_sweep(
     with ExitStack() as stack:
         # What cannot be placed is said before data are loaded; starting Ray here takes seconds, joining one does not.
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
+        source_text = source_text or dump_yaml(design.config)  # as given: what `auto` is here may be another elsewhere
         design, notes_on_gpus = settle_gpus(design, output, lambda: first_look)
         config = design.config
         check_resources(config.resources, first_look, config.limits.max_nodes, output)

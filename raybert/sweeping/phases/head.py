@@ -33,7 +33,7 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
 
     Args:
         opened: the folder and the sweep.
-        source_text: the file as the user wrote it; empty: it is written from the configuration.
+        source_text: the file as the user wrote it, or what was given in its place as YAML.
         cluster: where it runs; None: in this process.
     """
     design, plan, folder = opened.design, opened.plan, opened.folder
@@ -46,7 +46,7 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     # The user's own text may have a password where nobody looks for one; what is resolved has none.
     tune = design.config.sweep.tune
     write = write_private_text if tune is not None and holds_password(tune.storage) else write_text
-    write(folder.path / "sweep.yaml", hide(source_text or resolved))
+    write(folder.path / "sweep.yaml", hide(source_text))
     write(folder.path / "resolved.yaml", resolved)
     write_json(folder.path / "manifest.json", manifest)
     # Of a search nobody knows yet what it will find: its comparison is written once it is over.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
+from raybert.config import RaybertConfig, ResourcesConfig, dump_yaml, load_stored_config
 from raybert.errors import ResourceError
 from raybert.machine import count_cores
 from raybert.selection.signals import FREE
@@ -79,7 +79,7 @@ def train_one(
     check_machine(resources)
     for note in notes_on_gpus or _hints(resources):
         progress.note(note)
-    return _train_here(design, output, progress, source_text)
+    return _train_here(design, output, progress, source_text or dump_yaml(narrowed.config))
 
 
 def _is_still_valid(design: Design, output: Path, progress: Progress) -> bool:

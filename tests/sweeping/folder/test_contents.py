@@ -115,3 +115,10 @@ def test_every_table_of_a_folder_has_exactly_the_columns_that_are_declared(folde
         written = columns_of(path)
         known = [*table.order(), *(column.name for column in table.further)]
         assert written == [name for name in known if name in written or name in needed], path.name
+
+
+@pytest.mark.slow
+def test_what_was_given_is_kept_as_given_beside_what_it_became(folder):
+    given, resolved = ((folder / name).read_text() for name in ("sweep.yaml", "resolved.yaml"))
+    assert "gpus_per_worker: auto\n" in given  # on another machine it is another number
+    assert "gpus_per_worker: 0\n" in resolved
