@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -18,7 +19,7 @@ from raybert.sweeping.cluster.processes import deaf_to_sigterm, ray_looked_after
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.signs import identity_of
 from raybert.terminal.sweep_progress import PlainProgress
-from tests.processes import forked
+from tests.processes import forked, wait_until
 
 _BLOCKED = "import signal; print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
@@ -49,15 +50,19 @@ def test_a_process_of_ray_that_is_gone_lets_trials_save_then_interrupts_whatever
     beat = tmp_path / "run" / "trials" / "t" / "heartbeat.json"
 
     def wait_for_ray(folder):
-        """Wait as Ray's C++ does, while a trial saves, or does not."""
+        """Wait for what never comes, while a trial saves, or does not."""
         at_work = {"pid": os.getpid(), "process": identity_of(os.getpid()), "host": os.uname().nodename}
         beat.parent.mkdir(parents=True)
         beat.write_text(json.dumps({**at_work, "attempt": folder.attempt}))
+
+        def save() -> None:
+            wait_until(folder.stop_request.exists, "the request to stop")
+            beat.write_text(json.dumps({**at_work, "attempt": folder.attempt, "ended": True}))
+
+        if ends == "by itself":
+            threading.Thread(target=save).start()
         needed.kill()
-        while True:
-            time.sleep(0.01)
-            if folder.stop_request.exists() and ends == "by itself":
-                beat.write_text(json.dumps({**at_work, "attempt": folder.attempt, "ended": True}))
+        time.sleep(600)
 
     with (
         pytest.raises(Interrupted, match="Ray's raylet has ended in the middle of the sweep"),
@@ -66,6 +71,7 @@ def test_a_process_of_ray_that_is_gone_lets_trials_save_then_interrupts_whatever
     ):
         wait_for_ray(folder)
     needed.wait()
+    assert json.loads(beat.read_text()).get("ended", False) == (ends == "by itself")
     assert "stopping: Ray's raylet has ended; trials that still run save" in said.getvalue()
     assert interruption.requested
     assert not (tmp_path / "run" / "stop-requested").exists()

@@ -228,6 +228,7 @@ def test_the_state_follows_the_phases_and_is_written_at_most_once_a_second(folde
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_pauses_gives_its_resources_back_goes_on_and_stops_resumable(ray_cluster, tmp_path):
     import ray
 

@@ -109,6 +109,7 @@ def test_folds_have_no_one_pool_to_refit_on():
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     import io
 
