@@ -154,6 +154,7 @@ def test_a_folder_without_pool_or_subsets_still_has_its_comparison(tmp_path):
     assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES - {"selected_classes", "selected_lengths"}
 
 
+@pytest.mark.slow
 def test_two_classes_are_given_as_the_reason(tmp_path):
     scores = {"el2n": SCORES, "aum": 2.0 * SCORES}
     choices = {"el2n": [0, 1], "aum": [2, 3]}

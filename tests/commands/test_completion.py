@@ -65,6 +65,7 @@ def test_the_shell_completes(line, choices, place):
     assert completed(line) == choices
 
 
+@pytest.mark.slow
 def test_completing_imports_nothing_slow(place):
     script = """
 import sys

@@ -66,6 +66,7 @@ def exits_of(module: Path) -> list[str]:
     return [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) in names and call.args]
 
 
+@pytest.mark.slow
 def test_no_module_ends_with_a_number_of_its_own():
     found = {path.relative_to(PACKAGE).as_posix(): exits_of(path) for path in PACKAGE.rglob("*.py")}
     assert {name: exits for name, exits in found.items() if exits} == {

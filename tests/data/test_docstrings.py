@@ -100,6 +100,7 @@ def test_installed_corpus_is_large_imbalanced_unique_and_without_library_names(c
     assert min(len(text.split()) for text in texts) >= 4
 
 
+@pytest.mark.slow
 def test_second_reading_comes_from_the_cache_and_is_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"pydantic": "pydantic", "rich": "rich"}  # as all the others are read, but soon
     monkeypatch.setattr(docstrings, "LIBRARIES", small)

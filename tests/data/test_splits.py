@@ -78,6 +78,7 @@ def test_another_split_seed_cuts_differently(tmp_path: Path) -> None:
     assert first.fingerprint != second.fingerprint
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.lists(st.sampled_from("abc"), min_size=20, max_size=60))
 def test_ids_do_not_depend_on_the_order_of_the_file(shuffler: random.Random, texts: list[str]) -> None:
     rows = [{"text": t, "label": i % 2, "group": "xy"[i % 3 > 0]} for i, t in enumerate(texts)]
@@ -261,6 +262,7 @@ def test_fingerprint_does_not_depend_on_how_arrow_chunks_the_rows() -> None:
     assert content_fingerprint({"train": chunked}, "ab") == content_fingerprint({"train": table}, "ab")
 
 
+@pytest.mark.slow
 def test_built_in_corpus_is_cut_without_shared_texts(corpus: Path) -> None:
     config = DataConfig(train_examples=1000, validation_examples=200, test_examples=300)
     splits = load_splits(config, corpus)

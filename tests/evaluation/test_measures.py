@@ -151,6 +151,7 @@ def test_evaluating_at_the_best_threshold_gives_its_f1(binary):
         assert again.metric(name)[0] == pytest.approx(binary.best_threshold[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_intervals_equal_those_of_resampled_examples(num_classes):
     labels, probs = sample(num_classes, 60)
@@ -175,6 +176,7 @@ def test_groups_are_drawn_whole():
     assert ours["accuracy"] == pytest.approx(tuple(np.quantile(accuracies, [0.025, 0.975])))
 
 
+@pytest.mark.slow
 def test_copies_of_examples_narrow_the_interval_unless_they_are_one_group():
     labels, probs = sample(2, 50)
     four_times = np.tile(np.arange(50), 4)

@@ -258,6 +258,7 @@ def run_of_texts(run, tmp_path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_an_evaluation_on_the_training_file_says_what_was_trained_on(run_of_texts, tmp_path):
     found = evaluate_target(run_of_texts, Question(tmp_path / "mine.csv", num_resamples=0))
     assert found.predictions["seen"].tolist() == ["trained"] * 3 + ["pool", "validation", "test"]

@@ -150,6 +150,7 @@ def test_every_head_learns_64_examples_by_heart_in_every_precision(tiny_bert, to
     assert (probs.argmax(1) == tokens.train.labels[:64]).mean() == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [

@@ -281,6 +281,7 @@ def test_values_in_a_model_card_are_words_or_code(value, fault):
         assert fenced.splitlines()[-1] == "````"
 
 
+@pytest.mark.slow
 @pytest.mark.fault("mathematics in a label")
 @pytest.mark.parametrize("value", HOSTILE)
 def test_plots_show_names_as_they_are(value, tmp_path, fault):

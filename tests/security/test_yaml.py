@@ -18,6 +18,7 @@ MERGES = "a: &a {k: 1, l: 2, m: 3}\n" + "".join(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.fault("YAML that grows, nests, or names objects")
 @pytest.mark.parametrize(
     ("content", "line"),

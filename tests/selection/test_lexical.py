@@ -105,6 +105,7 @@ def test_scores_are_weighted_means_of_ranks_in_which_ties_share_theirs():
     assert np.isnan(lexical_score(lexical, (0.0, 0.0, 1.0))).all()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60)), min_size=1, max_size=40), st.randoms())
 def test_many_texts_of_one_length_are_never_split_by_position(rows, random):
     lexical = np.array([[value / 4, value / 4, value, count] for value, count in rows], np.float32)

@@ -65,6 +65,7 @@ def test_curriculum_grows_to_everything_in_its_last_pass(tiny_bert, tokens):
     assert result.optimizer_steps == STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rho_loss", "el2n", "confidence"])
 def test_rankings_follow_the_model_from_pass_to_pass(tiny_bert, tokens, name):
     recorder, result = train(tiny_bert, tokens, name=name, schedule="epoch")

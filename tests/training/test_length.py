@@ -147,6 +147,7 @@ def test_training_ends_at_a_position_before_the_end_and_keeps_its_schedule(tiny_
     assert result.rows[-1]["learning_rate"] == pytest.approx(1e-3 * 9 / 18)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [{"passes": 3.0}, {"examples": 130}])
 @pytest.mark.parametrize("steps", [5, 6, 7, 8])
 def test_a_run_that_is_stopped_continues_bit_identically(tiny_bert, tokens, tmp_path, length, steps):

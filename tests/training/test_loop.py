@@ -79,6 +79,7 @@ def test_training_ends_at_exactly_t_steps_and_counts_what_it_saw(tiny_bert, toke
     assert [row["evaluation"] for row in result.rows] == list(range(1, 9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch_size", [1, 5, 16])
 def test_accumulated_micro_batches_equal_one_batch(tiny_bert, tokens, micro_batch_size):
     def run(size):
@@ -263,6 +264,7 @@ def test_an_empty_pass_and_a_loss_that_is_not_finite_are_trial_errors(tiny_bert,
         train(model, tokens)
 
 
+@pytest.mark.slow
 def test_it_overfits_a_small_pool(tiny_bert, tokens):
     model = load_classifier(tiny_bert, tokens.label_names, 0, dropout=0.0)
     config = FAST.model_copy(update={"learning_rate": 5e-3})

@@ -704,6 +704,7 @@ def test_gradient_norms_are_those_before_clipping(tokens, tmp_path):
     assert scaled == pytest.approx(free, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 5, 8])
 def test_an_interrupted_fit_has_the_rows_of_one_that_was_not(tokens, tmp_path, stop):
     config = MonitorConfig(gradient_norm=1, weights=2, activations=3, attention_entropy=4, weight_histograms=3)

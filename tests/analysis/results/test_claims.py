@@ -59,6 +59,7 @@ def test_two_seeds_print_both_values_and_no_interval(tmp_path):
     assert max(axes.get_xlim()) <= 1
 
 
+@pytest.mark.slow
 def test_three_seeds_at_99_percent_stay_below_100(tmp_path):
     sweep = sweep_of(tmp_path, {"random": [0.985, 0.99, 0.999], "el2n": [0.99, 1.0, 0.995]})
     for name in ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr"):
@@ -199,6 +200,7 @@ def test_damaged_predictions_leave_the_tables_whole_and_are_a_note(tmp_path):
     assert any(note.startswith("predictions.parquet of el2n-40-0 cannot be read") for note in sweep.notes)
 
 
+@pytest.mark.slow
 def test_cost_counts_examples_with_those_behind_signals(tmp_path):
     proxy, random, el2n = make_spec("proxy", 0, 400), make_spec("random"), make_spec("el2n")
     folder = write_plan(tmp_path, [proxy, random, el2n])

@@ -65,6 +65,7 @@ def test_runs_of_a_search_count_finished_or_not(tmp_path):
     assert measured(sweep)["cpu_hours"] == pytest.approx((30 * 6 + 24) / 3600)
 
 
+@pytest.mark.slow
 def test_there_is_no_truth_before_the_end_and_no_time_of_a_killed_process(tmp_path):
     assert estimate_line(write_sweep(tmp_path / "one", is_running=True)) is None
     killed = measured(write_sweep(tmp_path / "two", is_whole=False))

@@ -87,6 +87,7 @@ def test_sentences_name_the_grid_value_and_holms_family_is_what_is_shown(tmp_pat
     assert "Holm's correction over 2 comparisons" in sentences[2]
 
 
+@pytest.mark.slow
 def test_learning_curves_of_a_grid_are_not_averaged(tmp_path):
     sweep = rates_sweep(tmp_path)
     figure = drawn(plots.draw_learning_curves(sweep))
@@ -195,6 +196,7 @@ def test_a_loss_is_best_where_it_is_least(tmp_path):
     assert row["verdict"] == "not compared"  # the same difference at every seed
 
 
+@pytest.mark.slow
 def test_differences_exist_for_every_metric_that_is_asked_for(tmp_path):
     sweep = rates_sweep(tmp_path)
     metrics = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
@@ -331,6 +333,7 @@ def test_selected_subsets_are_described_by_configuration(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [0, 1])
 @pytest.mark.parametrize("metric", ["mcc", "auc_pr", "loss"])
 def test_a_sweep_about_any_metric_can_be_read_before_anything_is_measured(tmp_path, finished, metric):

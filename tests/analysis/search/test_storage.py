@@ -107,6 +107,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "log"), [("DELETE", "study.db-journal"), ("WAL", "study.db-wal")])
 def test_what_a_killed_writer_had_not_committed_is_not_read(tmp_path, mode, log):
     write_arm(tmp_path, "a", TRIALS)

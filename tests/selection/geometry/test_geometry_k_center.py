@@ -88,6 +88,7 @@ def choose_plainly(points: np.ndarray, budget: int, first: int) -> tuple[np.ndar
     return np.concatenate([[first], positions]), np.concatenate([[np.inf], distances])
 
 
+@pytest.mark.slow
 def test_the_plain_loop_of_gpus_is_exact_up_to_ties_too():
     points = clustered(np.random.default_rng(3), 2500, 16)
     positions, distances = k_center(points, 700)

@@ -189,6 +189,7 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
         read_status(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_answers_without_importing_ray_or_torch(folder):
     script = (
         "import sys; from typer.testing import CliRunner; from raybert.cli import app\n"

@@ -63,6 +63,7 @@ def trained_on(folder, run):
     return set(pd.read_parquet(folder.trial(run).path / "selection.parquet")["position"])
 
 
+@pytest.mark.slow
 def test_every_example_is_scored_by_the_model_that_did_not_see_it(runs, prepared):
     folder, sources, scoring_data = runs
     source = sources["heldout", None]

@@ -105,6 +105,7 @@ def test_a_failure_that_does_not_come_again_is_a_difference(run, tmp_path):
     assert (found.status, found.error_again, found.exit_code) == ("complete", "", 1)
 
 
+@pytest.mark.slow
 def test_an_unfinished_trial_is_run_and_compared_as_far_as_it_came(run, tmp_path):
     other = copy_of(run, tmp_path)
     trial = other.trial(trial_id(run, "random"))
@@ -117,6 +118,7 @@ def test_an_unfinished_trial_is_run_and_compared_as_far_as_it_came(run, tmp_path
     assert found.again.path.parents[1] == tmp_path / "alone"
 
 
+@pytest.mark.slow
 def test_what_was_changed_in_a_result_and_in_the_surroundings_is_named(run, tmp_path):
     other = copy_of(run, tmp_path)
     trial = other.trial(trial_id(run, "random"))

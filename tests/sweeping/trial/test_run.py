@@ -60,6 +60,7 @@ def test_seeds_are_paired_over_strategies(prepared):
     assert specs["random", 0].model_seed != specs["random", 1].model_seed
 
 
+@pytest.mark.slow
 def test_a_trial_keeps_each_examples_last_loss_and_the_pass_that_it_is_of(prepared, tmp_path):
     (spec, *_) = (spec for spec in plan_for(prepared).trials if spec.label == "random_epoch")
     run_here(prepared, spec, tmp_path)
@@ -101,6 +102,7 @@ def test_a_trial_that_raybert_01_left_unfinished_is_continued_bit_identically(pr
         assert comparison.differences == (), comparison.what
 
 
+@pytest.mark.slow
 def test_what_a_trial_writes_has_the_declared_columns(prepared, tmp_path):
     spec = plan_for(prepared).trials[0]
     run_here(prepared, spec, tmp_path)
@@ -117,6 +119,7 @@ def test_what_a_trial_writes_has_the_declared_columns(prepared, tmp_path):
     assert {c.name: c.dtype for c in PREDICTIONS} == {c.name: str(predictions[c.name].dtype) for c in PREDICTIONS}
 
 
+@pytest.mark.slow
 def test_a_failure_is_recorded_with_its_traceback_and_a_result_is_never_made_twice(prepared, tmp_path):
     folder = SweepFolder(tmp_path)
     spec = plan_for(prepared).trials[0]
@@ -170,6 +173,7 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_stored_configuration_says_everything(prepared, tmp_path):
     spec = plan_for(prepared).trials[0]
     run_here(prepared, spec, tmp_path)

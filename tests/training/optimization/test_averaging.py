@@ -59,6 +59,7 @@ def run(model, tokens, config, surroundings=None, total_steps=20):
 SETTINGS = {"batch_size": 16, "learning_rate": 3e-3, "precision": "fp32", "eval_every": 4, "checkpoint_seconds": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ema", "swa"])
 def test_the_average_is_what_is_evaluated_kept_and_continued(tiny_bert, tokens, tmp_path, kind):
     averaging = AveragingConfig(kind=kind, decay=0.7, start=0.2)
