@@ -61,6 +61,7 @@ def test_a_whole_sweep_is_published(tmp_path):
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_only_be_read_is_reported_without_being_written(tmp_path, monkeypatch):
     folder = write_small(tmp_path / "sweep", {"random": range(40), "el2n": range(20, 60)})
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

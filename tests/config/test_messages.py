@@ -306,6 +306,7 @@ def test_one_column_is_not_taken_for_two_things(data, line):
     assert str(refused.value) == line
 
 
+@pytest.mark.slow
 def test_the_schema_for_editors_knows_the_short_ways_of_writing():
     jsonschema = pytest.importorskip("jsonschema")
     schema = sweep_file_schema()

@@ -128,6 +128,7 @@ def test_packed_files_are_read(tmp_path, ending):
         read(path)
 
 
+@pytest.mark.slow
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path):
     path = write(tmp_path / "x.csv.gz", gzip.compress(b"text,label\n" + b"a,b\n" * (20 << 20)))
     with pytest.raises(DataError, match=r"must not unpack to more than 100 times its size"):

@@ -128,6 +128,7 @@ def test_a_damaged_cache_is_read_from_the_packages_again(tmp_path: Path, monkeyp
         assert path.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_packages_are_found_and_parsed_without_being_imported(tmp_path: Path) -> None:
     make_package(
         tmp_path,

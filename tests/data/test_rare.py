@@ -109,6 +109,7 @@ def test_folds_leave_out_or_train_on_what_is_too_rare_for_them(tmp_path, rare_cl
 SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=2, max_size=6)
 
 
+@pytest.mark.slow
 @given(SIZES, st.sampled_from(["drop", "train"]))
 def test_every_class_is_in_every_split_or_set_aside_and_no_row_is_lost(tmp_path_factory, sizes, rare_classes):
     folder = tmp_path_factory.mktemp("rare")

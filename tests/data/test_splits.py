@@ -273,6 +273,7 @@ def test_built_in_corpus_is_cut_without_shared_texts(corpus: Path) -> None:
     assert asdict(again) == asdict(splits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "keys", "rows", "note"),
     [

@@ -102,6 +102,7 @@ def test_a_single_example_is_evaluated_without_intervals():
     assert math.isnan(found.thresholds["recall"][0])
 
 
+@pytest.mark.slow
 def test_every_row_of_the_threshold_table_equals_scikit_learn():
     labels, probs = sample(2, 80)
     thresholds = np.append(np.unique(probs[:, 1]), [0.0, 0.321, 1.0])
@@ -187,6 +188,7 @@ def test_copies_of_examples_narrow_the_interval_unless_they_are_one_group():
     assert grouped.metric("accuracy") == pytest.approx(wide)
 
 
+@pytest.mark.slow
 def test_the_interval_of_accuracy_is_near_that_of_the_normal_approximation():
     labels, probs = sample(3, 2000)
     value, low, high = evaluate_predictions(labels, probs, names_of(3)).metric("accuracy")
@@ -393,6 +395,7 @@ def test_the_cells_of_the_confusions_are_the_counts_and_the_shares(plots, binary
     assert texts_of(axes)[0, 0] == f"{100 * binary.metric('specificity')[0]:.0f}"
 
 
+@pytest.mark.slow
 def test_of_very_many_classes_those_with_the_most_errors_are_shown(plots):
     labels = np.arange(50)
     probs = np.full((50, 50), 1e-3)

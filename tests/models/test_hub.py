@@ -166,6 +166,7 @@ def own_code(folder: Path, code: str = CODE, reference: str = "") -> None:
         (folder / "sizes.py").write_text("WIDTH = 16\n")
 
 
+@pytest.mark.slow
 def test_code_of_its_own_runs_only_where_the_key_allows_it(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     own_code(tmp_path / "own")

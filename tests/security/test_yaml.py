@@ -72,6 +72,7 @@ def test_values_of_set_and_stored_files_have_the_same_limits(tmp_path, fault):
             load_stored_config(tmp_path / "resolved.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("endless value in an error")
 @pytest.mark.parametrize(
     "key", ["name", "train.learning_rate", "sweep.strategies", "data.max_length", "sweep.grid", "k" * 10**5]

@@ -50,6 +50,7 @@ def test_one_class_is_never_predicted():
     assert len(np.unique(rounds)) == 1
 
 
+@pytest.mark.slow
 def test_predictability_is_that_of_logistic_regression_on_the_same_splits():
     points, labels, _ = planted(200, seed=3)
     _, ours = aflite(points, labels, np.random.default_rng(5), target=199)

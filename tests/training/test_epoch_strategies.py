@@ -39,6 +39,7 @@ def train(tiny_bert, tokens, budget=32, **entry):
     return recorder, result
 
 
+@pytest.mark.slow
 def test_infobatch_prunes_the_learned_weighs_the_rest_and_ends_on_everything(tiny_bert, tokens):
     recorder, result = train(tiny_bert, tokens, name="infobatch", prune=0.6, anneal_from=0.8)
     sizes = [len(plan.positions) for plan in recorder.plans]
@@ -53,6 +54,7 @@ def test_infobatch_prunes_the_learned_weighs_the_rest_and_ends_on_everything(tin
     assert result.examples_scored == 0  # it reads the losses of training itself
 
 
+@pytest.mark.slow
 def test_curriculum_grows_to_everything_in_its_last_pass(tiny_bert, tokens):
     recorder, result = train(tiny_bert, tokens, name="curriculum")
     sizes = [len(plan.positions) for plan in recorder.plans]

@@ -107,6 +107,7 @@ def test_a_run_of_passes_ends_after_them_with_rates_and_evaluations_by_its_posit
     assert column(result, "learning_rate") == pytest.approx([1e-3 * left / 18 for left in (17, 15, 13, 12, 9, 6)])
 
 
+@pytest.mark.slow
 def test_a_run_whose_passes_are_whole_is_the_run_of_as_many_steps(tiny_bert, tokens):
     by_steps, one = train(tiny_bert, tokens, FixedPasses(np.arange(96)), total_steps=12)
     by_passes, other = train(tiny_bert, tokens, FixedPasses(np.arange(96)), total_steps=12, passes=2.0)

@@ -147,6 +147,7 @@ def test_a_run_stopped_at_any_step_continues_bit_identically(tiny_bert, tokens, 
     )
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_raybert_01_is_continued(tiny_bert, tokens, tmp_path):
     whole = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, total_steps=14)
     model = load_classifier(tiny_bert, tokens.label_names, 0)
@@ -163,6 +164,7 @@ def test_a_checkpoint_of_raybert_01_is_continued(tiny_bert, tokens, tmp_path):
     assert second.test_metrics == whole.test_metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncate", "no mark", "empty"])
 def test_a_torn_checkpoint_is_never_read(tiny_bert, tokens, tmp_path, damage):
     model = load_classifier(tiny_bert, tokens.label_names, 0)
@@ -194,6 +196,7 @@ def test_a_checkpoint_of_another_run_is_refused(tiny_bert, tokens, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_the_best_evaluation_is_reported_with_its_own_test_metrics(tiny_bert, tokens):
     # Six examples of noise: the validation loss falls a little, then rises.
     config = FAST.model_copy(update={"best_metric": "loss", "learning_rate": 1e-2, "eval_every": 1})

@@ -72,6 +72,7 @@ def test_three_seeds_at_99_percent_stay_below_100(tmp_path):
         assert 0 <= low < high <= 1
 
 
+@pytest.mark.slow
 def test_equal_values_have_no_interval_and_a_line_says_why(tmp_path):
     sweep = sweep_of(tmp_path, {"random": [0.7] * 3, "el2n": [0.72] * 3, "k_center": [0.6, 0.7, 0.75]})
     rows = {row["strategy"]: row for row in table_rows(sweep)}
@@ -87,6 +88,7 @@ def test_equal_values_have_no_interval_and_a_line_says_why(tmp_path):
     assert sentence == "el2n: no verdict against random (+2.0 points, 3 seeds)"
 
 
+@pytest.mark.slow
 def test_more_folds_than_seeds_are_counted_as_folds(tmp_path):
     specs = [
         make_spec(name, seed, fold=fold, trial_id=f"{name}{seed}{fold}")
@@ -147,6 +149,7 @@ def test_collapse_is_a_note_a_column_and_a_mark(tmp_path):
     assert stored["num_never_predicted"].tolist() == [0, 0, 0, 1, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_weak_proxy_is_a_note_a_column_and_a_mark(tmp_path):
     sweep = load_sweep(collapsed_sweep(tmp_path))
     trials = sweep.trials.set_index("trial_id")
@@ -218,6 +221,7 @@ def test_cost_counts_examples_with_those_behind_signals(tmp_path):
     assert first.get_xlabel() == "forward passes of examples (training counts 3), signals included"
 
 
+@pytest.mark.slow
 def test_a_cost_that_is_not_known_is_left_empty(tmp_path):
     spec = make_spec("el2n")
     folder = write_plan(tmp_path, [spec])
@@ -236,6 +240,7 @@ def test_counts_are_short(count, words):
     assert count_words(count) == words
 
 
+@pytest.mark.slow
 def test_the_method_is_said_of_what_was_tested_only(tmp_path):
     sweep = sweep_of(tmp_path, {"random": 0.5 + SPREAD, "el2n": 0.6 + 2 * SPREAD, "k_center": [0.5]})
     assert verdict_sentences(sweep.comparisons)[-1].startswith(

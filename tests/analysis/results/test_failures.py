@@ -44,6 +44,7 @@ def test_groups_are_counted_and_led_by_a_trial_that_failed_itself(tmp_path):
     assert reproduce_command("my run", second.first) == "raybert reproduce 'my run' random-40-0"
 
 
+@pytest.mark.slow
 def test_node_kind_attempts_and_the_end_of_the_log_are_told(tmp_path):
     folder = write_failures(tmp_path, {("random", 0): "ValueError: no"})
     trial = folder / "trials" / "random-40-0"

@@ -78,6 +78,7 @@ def test_every_configuration_is_a_row_with_its_grid_value(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_sentences_name_the_grid_value_and_holms_family_is_what_is_shown(tmp_path):
     sentences = verdict_sentences(rates_sweep(tmp_path).comparisons)
     assert [sentence.partition(" (")[0] for sentence in sentences[:2]] == [
@@ -210,6 +211,7 @@ def test_differences_exist_for_every_metric_that_is_asked_for(tmp_path):
     assert losses["el2n, learning_rate 1e-05"] == "better"  # less loss
 
 
+@pytest.mark.slow
 def test_a_strategy_without_the_key_stands_beside_random_at_every_point(tmp_path):
     points = [{"selection.embedding.pooling": word} for word in ("cls", "mean")]
     specs = [make_spec("random", seed) for seed in range(3)]
@@ -322,6 +324,7 @@ def test_overlap_is_not_averaged_over_points_and_equal_ones_share_a_panel(tmp_pa
     assert title.startswith("2 of 400 examples; by chance")
 
 
+@pytest.mark.slow
 def test_selected_subsets_are_described_by_configuration(tmp_path):
     folder = write_sample_sweep(tmp_path, ("random", "el2n"), budgets=(20, 40), seeds=2)
     assert {subset.strategy for subset in load_sweep(folder).subsets()} == {

@@ -34,6 +34,7 @@ def test_what_is_reached_spent_and_saved_is_said(tmp_path):
     assert lines[-1].split()[1] == "3,840"
 
 
+@pytest.mark.slow
 def test_two_seeds_are_two_values_and_one_is_one(tmp_path):
     both = strategy_texts(sweep_of(tmp_path / "two", {"random": [0.5, 0.6], "el2n": [0.7, 0.6]}))["el2n"]
     assert "two seeds: both values of each" in both

@@ -29,6 +29,7 @@ def values_in(folder, storage="sqlite"):
     return [trial.value for trial in arm.trials]
 
 
+@pytest.mark.slow
 def test_sqlite_and_journal_hold_the_same(tmp_path):
     write_arm(tmp_path, "a", TRIALS)
     journal = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))

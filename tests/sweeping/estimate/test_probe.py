@@ -22,6 +22,7 @@ def prober(prepared, plan):
     return local_prober(dict.fromkeys(keys, prepared.data), dict.fromkeys(keys, prepared.encoder))
 
 
+@pytest.mark.slow
 def test_a_probe_measures_steps_forward_passes_and_files_whatever_the_learning_rate(prepared):
     plan = plan_for(prepared)
     (shape,) = group_shapes(plan.trials)
@@ -34,6 +35,7 @@ def test_a_probe_measures_steps_forward_passes_and_files_whatever_the_learning_r
     assert probe.seconds > sum(probe.step_seconds)
 
 
+@pytest.mark.slow
 def test_a_probe_knows_the_size_of_the_checkpoints(prepared, tmp_path):
     from raybert.models import build_classifier
     from raybert.training import checkpoint
@@ -54,6 +56,7 @@ def test_a_probe_knows_the_size_of_the_checkpoints(prepared, tmp_path):
     assert probe.last_bytes == pytest.approx(size("last"), rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_the_process_as_it_was(prepared):
     plan = plan_for(prepared)
     (shape,) = group_shapes(plan.trials)

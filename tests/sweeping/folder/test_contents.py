@@ -55,6 +55,7 @@ def named_in(module: Path) -> set[str]:
     return {value for value in constants if isinstance(value, str) and FILE_NAME.fullmatch(value)}
 
 
+@pytest.mark.slow
 def test_every_file_that_the_code_names_is_declared():
     named = set().union(*(named_in(module) for room in WRITERS for module in (PACKAGE / room).rglob("*.py")))
     assert {"plan.json", "result.json", "refit.json", "study.db", "monitor_nan.json"} <= named

@@ -69,6 +69,7 @@ def test_python_users_read_the_same_line(folder):
             read(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("results folder of a later version")
 def test_a_specification_of_a_later_version_stops_a_report_before_it_writes_anything(folder, fault):
     best = (folder / "best" / "trial_id").read_text().strip()

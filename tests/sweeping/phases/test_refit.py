@@ -84,6 +84,7 @@ def test_the_share_is_the_mean_over_the_seeds(prepared, tmp_path):
     assert mean_best_share(folder, trials) == 0.5  # of 16 steps
 
 
+@pytest.mark.slow
 def test_it_trains_to_its_last_step_is_tested_once_and_claims_nothing_about_validation(prepared, joined, tmp_path):
     best = trials_of(prepared, config_for("random"))[0]
     (spec,) = plan_refit(best, 0.5, joined.facts)

@@ -206,6 +206,7 @@ def test_there_is_an_arm_for_every_strategy_and_grid_point_that_makes_a_differen
     assert arms[0].summary() == {"arm": arms[0].name, "strategy": "random", "grid": arms[0].grid, "suggestions": 4}
 
 
+@pytest.mark.slow
 def test_a_shared_search_has_one_arm_with_the_strategy_as_a_choice():
     space = {**RATE, "strategies.el2n.direction": {"choice": ["hard", "easy"]}}
     config = config_of({"space": space, "shared": True}, sweep=STRATEGIES)

@@ -96,6 +96,7 @@ def test_a_failed_trial_fails_with_the_same_error_and_says_where(run):
     assert "test_reproduce_strategy.py" in found.again.error()
 
 
+@pytest.mark.slow
 def test_a_failure_that_does_not_come_again_is_a_difference(run, tmp_path):
     other = copy_of(run, tmp_path)
     trial = other.trial(trial_id(run, "random"))
@@ -145,6 +146,7 @@ def test_signals_that_are_gone_are_named_with_the_command_that_computes_them(run
         (run.path / "hidden").rename(run.path / "store")
 
 
+@pytest.mark.slow
 def test_other_data_than_the_trials_is_refused(run, tmp_path):
     other = copy_of(run, tmp_path)
     path = other.trial(trial_id(run, "random")).path / "spec.json"

@@ -72,6 +72,7 @@ def test_nothing_fits():
         largest_fitting(lambda size: False, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "found"), [(3, 3), (6, 6), (100, 16)])
 def test_auto_takes_what_fits_and_keeps_the_effective_batch(tiny_bert, tokens, small_device, limit, found):
     expected = train(classifier(tiny_bert, tokens), tokens)

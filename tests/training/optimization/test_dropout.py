@@ -91,6 +91,7 @@ def train(encoder, tokens, precision, **settings):
     return result.train_losses
 
 
+@pytest.mark.slow
 def test_checkpointed_activations_draw_torchs_own_masks(tiny_bert, tokens):
     # The second forward pass of a checkpointed layer happens outside the mode; equal gradients need equal masks.
     plain, fast = (train(tiny_bert, tokens, "bf16", gradient_checkpointing=on) for on in (True, False))
