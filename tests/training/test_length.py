@@ -13,6 +13,7 @@ from raybert.training.length import RunLength
 from raybert.training.optimization.schedules import learning_rate_factor
 from raybert.training.state import RunState
 from tests.processes import on_ranks
+from tests.training.stop_after import StopAfter
 
 FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoint_seconds=0, warmup_fraction=0.0)
 
@@ -28,18 +29,6 @@ class Keeping:
     def next_pass(self, number, previous, view):
         self.seen.append((view.position, view.step))
         return PassPlan(np.arange(self.sizes[min(number, len(self.sizes) - 1)]), max_steps=self.max_steps)
-
-
-class StopAfter(LocalSurroundings):
-    """Asks to stop after some steps."""
-
-    def __init__(self, folder, steps):
-        super().__init__(checkpoint_folder=folder)
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left == 0
 
 
 class Counting(LocalSurroundings):

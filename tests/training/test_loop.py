@@ -13,6 +13,7 @@ from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundin
 from raybert.training.checkpoint import load_last
 from tests.processes import on_ranks
 from tests.raybert_01 import age_checkpoint
+from tests.training.stop_after import StopAfter
 
 FAST = TrainConfig(batch_size=16, learning_rate=1e-3, precision="fp32", checkpoint_seconds=0)
 
@@ -26,18 +27,6 @@ class Alternating:
             view.predict(np.arange(8))
         positions = np.arange(epoch % 2, 96, 2)
         return PassPlan(positions, np.where(positions < 40, 0.5, 1.5).astype(np.float32))
-
-
-class StopAfter(LocalSurroundings):
-    """Asks to stop after some steps."""
-
-    def __init__(self, folder, steps):
-        super().__init__(checkpoint_folder=folder)
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left == 0
 
 
 class Unreadable:

@@ -29,6 +29,7 @@ from raybert.training.monitor.throughput import StepFlops, ThroughputMeter, devi
 from raybert.training.optimization.precision import BF16, FP32
 from tests.processes import on_ranks
 from tests.training.optimization.test_optimizer import SMALL
+from tests.training.stop_after import StopAfter
 
 NOTHING = MonitorConfig()
 EVERYTHING = MonitorConfig(
@@ -578,7 +579,7 @@ def scalars(folder):
 def test_tensorboard_alone_has_losses_rates_and_metrics_also_of_a_run_that_was_interrupted(tokens, tmp_path, stop):
     config = MonitorConfig(tensorboard=True)
     if stop is not None:
-        interrupted = StopAt(tmp_path / "checkpoint", stop)
+        interrupted = StopAfter(tmp_path / "checkpoint", stop)
         assert fit_small(tokens, tmp_path, config, surroundings=interrupted)[0].optimizer_steps == stop
     result, _ = fit_small(tokens, tmp_path, config)
     found = scalars(tmp_path)
@@ -651,18 +652,6 @@ def test_broken_weights_are_refused_by_name():
 # In the loop.
 
 
-class StopAt(LocalSurroundings):
-    """Asks to stop at a step."""
-
-    def __init__(self, folder, steps):
-        super().__init__(checkpoint_folder=folder)
-        self.left = steps
-
-    def should_stop(self) -> bool:
-        self.left -= 1
-        return self.left == 0
-
-
 def fit_small(tokens, folder, monitor=NOTHING, *, surroundings=None, total_steps=9, dropout=0.1, **changes):
     model = small_bert(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     config = {"batch_size": 16, "micro_batch_size": 5, "learning_rate": 1e-3, "precision": "fp32", "eval_every": 4}
@@ -710,7 +699,7 @@ def test_an_interrupted_fit_has_the_rows_of_one_that_was_not(tokens, tmp_path, s
     config = MonitorConfig(gradient_norm=1, weights=2, activations=3, attention_entropy=4, weight_histograms=3)
     fit_small(tokens, tmp_path / "whole", config)
     folder = tmp_path / "parts"
-    first, _ = fit_small(tokens, folder, config, surroundings=StopAt(folder / "checkpoint", stop))
+    first, _ = fit_small(tokens, folder, config, surroundings=StopAfter(folder / "checkpoint", stop))
     assert first.stopped
     assert first.optimizer_steps == stop
     fit_small(tokens, folder, config)

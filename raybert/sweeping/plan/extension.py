@@ -111,6 +111,8 @@ def compared(old: RaybertConfig, new: RaybertConfig) -> tuple[dict[str, Any], di
     if asked.gpus_per_worker == "auto" or bool(asked.num_gpus) == bool(old.resources.num_gpus):
         # `auto` is what the folder has; how much of a GPU a worker holds changes none of its results.
         after["resources.gpus_per_worker"] = before["resources.gpus_per_worker"]
+    if "equal" in old.sweep.model_fields_set:  # folders of before there was this key go on by either
+        before["sweep.equal"], after["sweep.equal"] = old.sweep.equal, new.sweep.equal
     return before, after
 
 

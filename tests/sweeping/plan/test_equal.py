@@ -3,15 +3,18 @@
 from functools import cache
 
 import pytest
+import yaml
 
-from raybert.config import validate_config
-from raybert.errors import ConfigError
+from raybert.config import dump_yaml, validate_config
+from raybert.errors import ConfigError, SweepError
 from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.time_left import TimeLeft
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import spec_document, spec_of
 from raybert.sweeping.phases.refit import mean_best_share, plan_refit
+from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.equal import examples_in_steps
+from raybert.sweeping.plan.extension import check_extension
 from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import PoolFacts
 from tests.sweeping.planning import FACTS, plan_of
@@ -171,3 +174,14 @@ def test_the_best_share_of_a_run_by_passes_is_that_of_its_passes(tmp_path):
         trial.append_row({"evaluation": number, "step": step, "pass": passes, "examples_seen": 20 * step})
     trial.finish({"best_step": 45})
     assert mean_best_share(folder, [spec]) == 0.8  # 2 of 2.5; of 85 steps it would be 0.53
+
+
+def test_what_is_equal_does_not_change_in_a_folder_but_one_without_the_key_goes_on_by_either():
+    def file(**sweep):
+        return validate_config({"sweep": {"strategies": ["all", "loss_threshold"], **sweep}})
+
+    kept = validate_config(yaml.safe_load(dump_yaml(file())))
+    with pytest.raises(SweepError, match=r"sweep\.equal was auto, is steps; give `output` a new folder"):
+        check_extension(kept, read_design(file(equal="steps")))
+    check_extension(kept, read_design(file()))
+    check_extension(file(), read_design(file(equal="steps")))  # as a folder of 0.1 has it
