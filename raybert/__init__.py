@@ -4,7 +4,6 @@
     results.summary  # a table; so are results.trials and results.evaluations
     raybert.evaluate(results)  # its best model, on what was held out
     raybert.predict(results, ["a text", "another"])
-    raybert.fit(model, (texts, labels), tokenizer=tokenizer)  # a model of your own, in the same loop
 
 Behind every command of the command line is the function of the same name (`raybert select` is `select_subset`: `select`
 takes arrays).
@@ -18,9 +17,6 @@ from raybert.lazy import names_on_first_use
 from raybert.version import __version__
 
 if TYPE_CHECKING:
-    from raybert import folds as folds
-    from raybert import losses as losses
-    from raybert import metrics as metrics
     from raybert.analysis import Sweep, load_sweep
     from raybert.commands import (
         StoredSignals,
@@ -28,9 +24,11 @@ if TYPE_CHECKING:
         cancel,
         evaluate,
         explain,
+        follow_logs,
         list_scores,
         list_signals,
         list_strategies,
+        logs,
         pause,
         plan,
         predict,
@@ -63,8 +61,6 @@ if TYPE_CHECKING:
     )
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.explain import Explanation
-    from raybert.fitting.fit import fit
-    from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
     from raybert.selection import (
         PassRequest,
@@ -78,8 +74,10 @@ if TYPE_CHECKING:
     )
     from raybert.selection.select import select
     from raybert.sweeping.driver.events import Event
+    from raybert.sweeping.driver.follow_logs import LogLine
     from raybert.sweeping.driver.progress import Progress
     from raybert.sweeping.driver.status import SweepStatus
+    from raybert.sweeping.driver.trial_logs import ShownLogs, TrialLog
     from raybert.sweeping.folder.outcome import Outcome
     from raybert.sweeping.preview import PlannedSweep
     from raybert.sweeping.single.reproduce import Reproduction
@@ -100,6 +98,8 @@ _HOMES = {
         "reproduce",
         "select_subset",
         "status",
+        "logs",
+        "follow_logs",
         "pause",
         "resume",
         "stop",
@@ -126,12 +126,12 @@ _HOMES = {
         "EpochRequest",  # of raybert 0.1, for one release
     ),
     "raybert.selection.select": ("select",),
-    "raybert.fitting.fit": ("fit",),
-    "raybert.fitting.fitted": ("FittedModel",),
     "raybert.sweeping.folder.outcome": ("Outcome",),
     "raybert.sweeping.driver.events": ("Event",),
     "raybert.sweeping.driver.progress": ("Progress",),
     "raybert.sweeping.driver.status": ("SweepStatus",),
+    "raybert.sweeping.driver.trial_logs": ("ShownLogs", "TrialLog"),
+    "raybert.sweeping.driver.follow_logs": ("LogLine",),
     "raybert.sweeping.preview": ("PlannedSweep",),
     "raybert.sweeping.single.select": ("ChosenSubset",),
     "raybert.sweeping.single.reproduce": ("Reproduction",),
@@ -151,10 +151,8 @@ _HOMES = {
         "UntrustedCode",
     ),
 }
-_MODULES = ("losses", "metrics", "folds")
-"""Public as a whole: `raybert.losses.focal`."""
 if not TYPE_CHECKING:
-    __getattr__ = names_on_first_use(__name__, _HOMES, _MODULES)
+    __getattr__ = names_on_first_use(__name__, _HOMES)
 
 __all__ = [  # noqa: RUF022 - by subject, as the table above
     "__version__",
@@ -171,6 +169,8 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "reproduce",
     "select_subset",
     "status",
+    "logs",
+    "follow_logs",
     "pause",
     "resume",
     "stop",
@@ -187,8 +187,6 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "RaybertConfig",
     "load_model",
     "select",
-    "fit",
-    "FittedModel",
     "register",
     "register_signal",
     "Strategy",
@@ -201,6 +199,9 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "Event",
     "Progress",
     "SweepStatus",
+    "ShownLogs",
+    "TrialLog",
+    "LogLine",
     "PlannedSweep",
     "ChosenSubset",
     "Reproduction",
@@ -222,4 +223,4 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
 
 def __dir__() -> list[str]:
     """Return the public names, imported or not."""
-    return sorted([*__all__, *_MODULES])
+    return sorted(__all__)

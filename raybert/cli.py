@@ -351,6 +351,38 @@ def status(
 
 
 @app.command()
+def logs(
+    folder: FolderArgument,
+    trial: Annotated[
+        str | None,
+        argument(
+            "Trial: its id or the beginning of it, a strategy, or STRATEGY-sSEED; default: those at work, else what "
+            "failed, else what ended last.",
+            complete_trial,
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Go on with what is written next, until the sweep (or the one trial) ends."
+        ),
+    ] = False,
+    lines: Annotated[
+        int | None,
+        typer.Option("--lines", "-n", min=0, help="Last lines of each; default: all of one trial, 10 of several."),
+    ] = None,
+) -> None:
+    """Print the logs of trials, from any terminal: what each trains on, its evaluations, checkpoints and errors."""
+    if not follow:
+        terminal.print_logs(commands.logs(folder, trial, lines=lines))
+        return
+    try:
+        terminal.print_log_lines(commands.follow_logs(folder, trial, lines=lines, note=terminal.print_note))
+    except KeyboardInterrupt:  # the way to leave it
+        raise typer.Exit from None
+
+
+@app.command()
 def pause(folder: FolderArgument) -> None:
     """Make a running sweep wait: its trials save and release their resources. `raybert resume` goes on."""
     commands.pause(folder)

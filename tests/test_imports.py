@@ -35,7 +35,6 @@ ORDER = [
     ["data", "models"],
     ["training"],
     ["selection"],
-    ["losses", "metrics", "folds", "fitting"],
     ["testing"],
     ["sweeping"],
     ["analysis"],

@@ -6,7 +6,19 @@ The command line calls the same functions. What is heavy is imported inside them
 from raybert.commands.models import evaluate, explain, predict
 from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
-from raybert.commands.sweeps import cancel, pause, report, reproduce, resume, status, stop, sweep, train
+from raybert.commands.sweeps import (
+    cancel,
+    follow_logs,
+    logs,
+    pause,
+    report,
+    reproduce,
+    resume,
+    status,
+    stop,
+    sweep,
+    train,
+)
 
 __all__ = [
     "StoredSignals",
@@ -14,9 +26,11 @@ __all__ = [
     "cancel",
     "evaluate",
     "explain",
+    "follow_logs",
     "list_scores",
     "list_signals",
     "list_strategies",
+    "logs",
     "pause",
     "plan",
     "predict",

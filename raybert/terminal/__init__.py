@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raybert.terminal.evaluation import print_evaluation, print_predictions
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
+    from raybert.terminal.logs import print_log_lines, print_logs
     from raybert.terminal.plan import print_plan
     from raybert.terminal.reproduction import print_reproduction
     from raybert.terminal.run import print_run
@@ -42,6 +43,10 @@ _HOMES = {
     ),
     "raybert.terminal.explanation": ("print_explanation",),
     "raybert.terminal.failures": ("print_failures",),
+    "raybert.terminal.logs": (
+        "print_log_lines",
+        "print_logs",
+    ),
     "raybert.terminal.plan": ("print_plan",),
     "raybert.terminal.reproduction": ("print_reproduction",),
     "raybert.terminal.run": ("print_run",),
@@ -60,6 +65,8 @@ __all__ = [
     "print_evaluation",
     "print_explanation",
     "print_failures",
+    "print_log_lines",
+    "print_logs",
     "print_note",
     "print_plan",
     "print_predictions",

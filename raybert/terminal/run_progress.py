@@ -98,7 +98,8 @@ class RunBar(Progress):
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Advance it, and show loss and metric."""
-        self._bar.update(self._tasks[spec.trial_id], completed=spec.position_of(row), status=describe_row(spec, row))
+        words = describe_row(spec, row, self._tally)
+        self._bar.update(self._tasks[spec.trial_id], completed=spec.position_of(row), status=words)
 
     def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
         """Take it away, and keep a failure visible."""

@@ -43,15 +43,21 @@ def _kept(stream: TextIO | None) -> LastingStream:
     return LastingStream(stream)
 
 
+def has_reader() -> bool:
+    """Tell whether what is printed on standard output still goes anywhere, as far as printing has shown."""
+    return bool(getattr(getattr(sys.stdout, "unfiltered", None), "has_reader", True))
+
+
 class LastingStream:
     """A text stream whose words go nowhere once it has no reader.
 
     Attributes:
         unfiltered: the same without a filter, for who colours and draws.
+        has_reader: whether it did not fail for want of one yet.
     """
 
     def __init__(self, stream: TextIO, *, is_filtered: bool = True) -> None:
-        self._stream, self._is_filtered = stream, is_filtered
+        self._stream, self._is_filtered, self.has_reader = stream, is_filtered, True
         self.unfiltered = LastingStream(stream, is_filtered=False) if is_filtered else self
         self.rich_proxied_file = self.unfiltered  # the name by which rich looks for it (help texts)
 
@@ -81,6 +87,7 @@ class LastingStream:
         """
         if error.errno not in _NO_READER:
             raise error
+        self.has_reader = False
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
@@ -19,6 +20,8 @@ from raybert.terminal.console import text as shown
 from raybert.terminal.table import FittingTable
 
 _SECONDS_BETWEEN_SCORING_LINES = 5
+_MOST_NEWS = 6
+"""Trials whose newest evaluation is shown below the table."""
 
 
 @contextlib.contextmanager
@@ -103,10 +106,13 @@ class LiveProgress(Progress):
             return Group()
         title = shown(f"{self._phase}  {clock(self._tally.elapsed_seconds)}{left_words(self._tally)}", "bold")
         if self._tallies:
-            return Group(title, search_counts_table(self._tallies))
+            news = [f"{arm}: {tally.last}" for arm, tally in self._tallies.items() if tally.last and not tally.is_over]
+            return Group(title, search_counts_table(self._tallies), *map(_news_line, news[:_MOST_NEWS]))
         with self._tally.lock:
             tables = [_counts_table(self._tally)] if self._tally.trials else []  # no header over nothing
-        return Group(title, *([shown(self._scoring)] if self._scoring else []), *tables)
+            news = list(_news(self._tally))
+        scoring = [shown(self._scoring)] if self._scoring else []
+        return Group(title, *scoring, *tables, *map(_news_line, news[:_MOST_NEWS]))
 
 
 def _counts_table(tally: Tally) -> FittingTable:
@@ -121,6 +127,20 @@ def _counts_table(tally: Tally) -> FittingTable:
     return FittingTable(TextTable(columns, tuple(rows), spare=(5, 2, 3)), gap=1)
 
 
+def _news(tally: Tally) -> Iterator[str]:
+    """Yield how every trial at work is doing."""
+    for trial_id in tally.running:
+        spec, last = tally.trials[trial_id], tally.last.get(trial_id)
+        if last is not None:
+            yield f"{tally.name_of(spec)} {spec.replicate}: {last}"
+
+
+def _news_line(line: str) -> Text:
+    found = shown(line, "dim")
+    found.no_wrap, found.overflow = True, "ellipsis"
+    return found
+
+
 def search_counts_table(tallies: Mapping[str, SearchCounts]) -> FittingTable:
     """Return a row per arm: suggestions by status, and the best value."""
     rows = []
@@ -128,5 +148,7 @@ def search_counts_table(tallies: Mapping[str, SearchCounts]) -> FittingTable:
         counts = [str(tally.counts.get(status) or "") for status in ("complete", "pruned", "failed", "running")]
         best = "" if tally.best is None else f"{tally.best:.3f}"
         rows.append(Row((arm, *counts, str(tally.total), best)))
-    columns = ("search", "done", "pruned", "failed", "running", "of", "best validation")
+    metrics = {tally.metric for tally in tallies.values()}
+    metric = metrics.pop() if len(metrics) == 1 else ""
+    columns = ("search", "done", "pruned", "failed", "running", "of", f"best validation {metric}".rstrip())
     return FittingTable(TextTable(columns, tuple(rows), spare=(6, 4, 3, 2)), gap=1)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
-_beat: ContextVar[Callable[[], None] | None] = ContextVar("raybert_pulse", default=None)
+_beat: ContextVar[Callable[[], object] | None] = ContextVar("raybert_pulse", default=None)
 
 
 def pulse() -> None:
@@ -17,7 +17,7 @@ def pulse() -> None:
 
 
 @contextlib.contextmanager
-def heard_by(beat: Callable[[], None]) -> Iterator[None]:
+def heard_by(beat: Callable[[], object]) -> Iterator[None]:
     """Pass every `pulse()` of this thread to a function, for the length of a `with` block."""
     token = _beat.set(beat)
     try:

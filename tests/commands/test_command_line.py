@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import raybert
-from raybert import commands
+from raybert import commands, terminal
 from raybert.cli import app
 from raybert.errors import ExitCode
 from tests.e2e.commands import run
@@ -60,6 +60,8 @@ LINES = {
     "validate f.yaml --set a=1": ("validate", {"config": Path("f.yaml"), "overrides": ["a=1"]}),
     "render f.yaml": ("render", {"config": Path("f.yaml")}),
     "schema": ("schema", {}),
+    "logs runs/x el2n-s0 -n 3": ("logs", {"folder": Path("runs/x"), "trial": "el2n-s0", "lines": 3}),
+    "logs runs/x --follow": ("follow_logs", {"folder": Path("runs/x"), "note": terminal.print_note}),
     "select f.yaml --strategy random --output s.csv --budget 0.2 --seed 4": (
         "select_subset",
         {

@@ -10,6 +10,7 @@ from rich.console import Console
 from raybert.config import validate_config
 from raybert.sweeping.driver.progress import SearchCounts, clock
 from raybert.sweeping.driver.state_file import RecordedProgress
+from raybert.sweeping.folder.last_evaluation import LastEvaluation
 from raybert.sweeping.plan.specs import PoolFacts
 from raybert.terminal import console as consoles
 from raybert.terminal import status as status_screen
@@ -71,6 +72,36 @@ def test_no_header_is_drawn_before_any_trial_is_known():
     view = LiveProgress(Console(file=io.StringIO(), width=80))
     view.phase("prepare: load, split, tokenize")
     assert lines_of(view._render(), 80) == ["prepare: load, split, tokenize  0:00"]
+
+
+def test_the_live_view_says_how_the_trials_at_work_are_doing(trials, tmp_path):
+    view = LiveProgress(Console(file=io.StringIO(), width=100))
+    recorded = RecordedProgress(view, tmp_path / "state.json")
+    recorded.begin(trials, {})
+    recorded.phase("compare")
+    spec, other = [spec for spec in trials if spec.label == "el2n"]
+    numbers = {"pass": 1.0, "step": 10, "train_loss": 0.25, "learning_rate": 3e-5, "validation_accuracy": 0.75}
+    for run in (spec, other):
+        recorded.started(run)
+        recorded.evaluated(run, {"evaluation": 1, "examples_seen": 160, "seconds": 2.0, **numbers})
+    recorded.evaluated(spec, {"evaluation": 2, "examples_seen": 320, "seconds": 4.5, **numbers, "train_loss": 0.125})
+    recorded.ended(other, "complete")
+    assert lines_of(view._render(), 100)[-1] == (
+        "el2n seed 0: loss 0.125, validation accuracy 0.750, rate 3e-05, 64 examples/s"
+    )
+    assert lines_of(view._render(), 40)[-1] == "el2n seed 0: loss 0.125, validation acc…"
+    recorded.ended(spec, "complete")
+    assert "loss" not in "".join(lines_of(view._render(), 100))
+
+
+def test_the_live_view_of_a_search_names_its_metric_and_its_newest_evaluation():
+    last = LastEvaluation("f1", 0.5, 0.25, 3e-5, 640.0)
+    view = LiveProgress(Console(file=io.StringIO(), width=100))
+    view.searching({"el2n": SearchCounts(10, Counter(complete=3, running=1), 0.7, metric="f1", last=last)})
+    head, row, news = lines_of(view._render(), 100)[1:]
+    assert head.split() == ["search", "done", "pruned", "failed", "running", "of", "best", "validation", "f1"]
+    assert row.split() == ["el2n", "3", "1", "10", "0.700"]
+    assert news == "el2n: loss 0.250, validation f1 0.500, rate 3e-05, 640 examples/s"
 
 
 def test_the_counts_of_a_search_have_whole_names_on_a_narrow_terminal():

@@ -15,6 +15,7 @@ from typing import Any
 from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.heartbeat import read_beat, take_stall
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_log import append_to_log
 
 _ROOM_FOR_AN_ERROR = 2**20
 _REASONS = {
@@ -88,6 +89,7 @@ def record_retry(trial: Any, folder: TrialFolder, note: Callable[[str], None]) -
     """Write down an attempt that failed and is followed by another one; return what became of it."""
     death = read_death(trial, folder)
     with _noted(folder, note):
+        append_to_log(folder.path, death.reason)
         folder.add_attempt(death.kind, death.text, death.node)
     return death
 
@@ -96,6 +98,7 @@ def record_end(trial: Any, folder: TrialFolder, note: Callable[[str], None]) -> 
     """Write down the failure of a trial that is not tried again; return what became of it."""
     death = read_death(trial, folder)
     with _noted(folder, note):
+        append_to_log(folder.path, death.reason)  # first: who follows the log reads no more once it has failed
         folder.fail(death.text, death.kind, death.node)
     return death
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, left_words
+from raybert.sweeping.folder.last_evaluation import last_evaluation, place_in_words
 from raybert.sweeping.plan.specs import RunSpec
 
 EventKind = Literal["begin", "phase", "started", "stepped", "evaluated", "ended", "scoring", "searching", "note"]
@@ -71,7 +72,8 @@ class EventProgress(Progress):
         self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
 
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
-        text = f"{self.tally.name_of(spec)} {_place_in_words(spec, row)}: {describe_row(spec, row)}"
+        place = place_in_words(row, spec.total_steps, spec.passes, spec.examples)
+        text = f"{self.tally.name_of(spec)} {place}: {describe_row(spec, row, self.tally)}"
         done = spec.position_of(row)
         self.tell(Event("evaluated", text, spec.trial_id, spec.label, done, spec.total_steps, row=dict(row)))
 
@@ -104,16 +106,13 @@ def _length_in_words(spec: RunSpec) -> str:
     return f"{spec.total_steps:,} steps" if spec.examples is None else f"until {spec.examples:,} are seen"
 
 
-def _place_in_words(spec: RunSpec, row: Mapping[str, Any]) -> str:
-    """Return where a run is at an evaluation, counted as its length is."""
-    if spec.passes is not None:
-        return f"pass {row['pass']:.4g}/{spec.passes:g}"
-    if spec.examples is not None:
-        return f"example {row['examples_seen']:,}/{spec.examples:,}"
-    return f"step {row['step']:,}/{spec.total_steps:,}"
+def describe_row(spec: RunSpec, row: Mapping[str, Any], tally: Tally) -> str:
+    """Return losses, validation metric, rate and pace of an evaluation, in words.
 
-
-def describe_row(spec: RunSpec, row: Mapping[str, Any]) -> str:
-    """Return training loss and validation metric of an evaluation, in words."""
-    metric = spec.config.train.best_metric
-    return f"loss {row['train_loss']:.3f}, validation {metric} {row[f'validation_{metric}']:.3f}"
+    Args:
+        spec: of its run.
+        row: the evaluation.
+        tally: which has counted it, and then knows the one before.
+    """
+    known = tally.last.get(spec.trial_id)
+    return str(known if known is not None else last_evaluation([row], spec.config.train.best_metric))

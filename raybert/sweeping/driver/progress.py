@@ -14,6 +14,7 @@ from typing import Any
 from raybert.config import sign_of
 from raybert.sweeping.driver.time_left import Forecast, TimeLeft
 from raybert.sweeping.folder.configurations import labels_of
+from raybert.sweeping.folder.last_evaluation import LastEvaluation, last_evaluation
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -66,12 +67,16 @@ class SearchCounts:
         counts: status -> suggestions; `running` among them.
         best: value of the best complete suggestion; None: there is none.
         num_retries: failed suggestions that wait to be tried again.
+        metric: of validation, that is searched by.
+        last: the newest evaluation of one of its runs.
     """
 
     total: int
     counts: Counter[str] = field(default_factory=Counter)
     best: float | None = None
     num_retries: int = 0
+    metric: str = ""
+    last: LastEvaluation | None = None
 
     @property
     def num_begun(self) -> int:
@@ -82,6 +87,11 @@ class SearchCounts:
     def num_ended(self) -> int:
         """Suggestions with an outcome."""
         return self.counts.total() - self.counts["running"]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all have one."""
+        return self.num_pending == 0
 
     @property
     def num_pending(self) -> int:
@@ -98,6 +108,7 @@ class Tally:
         names: id -> what a line calls it: its strategy, and of the grid what varies.
         status: id -> pending, running, complete, failed or stopped.
         best: label -> best validation value of its trials.
+        last: id -> the newest evaluation of a trial at work, as far as it is known.
         left: estimates the time that is left.
         began: when.
     """
@@ -106,10 +117,12 @@ class Tally:
     names: dict[str, str] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    last: dict[str, LastEvaluation] = field(default_factory=dict)
     left: TimeLeft = field(default_factory=TimeLeft)
     began: float = field(default_factory=time.monotonic)
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Views draw, and heartbeats are read, in threads of their own."""
+    _rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
         """Count other trials from now on."""
@@ -118,6 +131,8 @@ class Tally:
             self.names = labels_of(trials)
             self.status = {spec.trial_id: done.get(spec.trial_id, "pending") for spec in trials}
             self.best.clear()  # of the trials of an earlier phase
+            self.last.clear()
+            self._rows.clear()
             self.left.begin(trials, done)
 
     def expect(self, forecast: Forecast) -> None:
@@ -155,6 +170,12 @@ class Tally:
     def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
         """Learn an evaluation of a trial."""
         self.stepped(spec.trial_id, spec.position_of(row))
+        with self.lock:
+            rows = [before for before in (self._rows.get(spec.trial_id),) if before is not None] + [row]
+            self._rows[spec.trial_id] = row
+            last = last_evaluation(rows, spec.config.train.best_metric)
+            if last is not None:
+                self.last[spec.trial_id] = last
         metric = self.best_metric
         if not metric:  # values of two metrics have no best
             return
@@ -168,6 +189,8 @@ class Tally:
         with self.lock:
             self.status[spec.trial_id] = status
             self.left.ended(spec.trial_id, status)
+            self.last.pop(spec.trial_id, None)
+            self._rows.pop(spec.trial_id, None)
 
     def scored(self, rows_done: int, rows_total: int) -> None:
         """Learn how far scoring is."""

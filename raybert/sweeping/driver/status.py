@@ -16,11 +16,12 @@ from raybert.plain import printable
 from raybert.sweeping.driver.progress import clock
 from raybert.sweeping.folder.failures import FailureGroup, group_failures
 from raybert.sweeping.folder.heartbeat import read_beat
+from raybert.sweeping.folder.last_evaluation import LastEvaluation, last_evaluation
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.owner import current_attempt, is_alive, read_owner
 from raybert.sweeping.folder.restarts import read_restarts
 from raybert.sweeping.folder.signs import age_seconds
-from raybert.sweeping.folder.trial_folder import damaged_model_files
+from raybert.sweeping.folder.trial_folder import TrialFolder, damaged_model_files
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
 
@@ -52,6 +53,7 @@ class RunningTrial:
         silent_seconds: since its last heartbeat.
         host: where it runs.
         restarted: when and why it was begun again last; empty: it was not.
+        last: its newest evaluation; None: there is none yet.
     """
 
     trial_id: str
@@ -62,6 +64,7 @@ class RunningTrial:
     silent_seconds: float | None
     host: str | None
     restarted: str = ""
+    last: LastEvaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,9 @@ def read_status(path: Path) -> SweepStatus:
     Raises:
         SweepError: it is no results folder, or a later raybert wrote it.
     """
-    check_is_results_folder(path)
-    check_version(path)
+    check_holds_sweep(path)
     plan, state = SweepFolder(path).plan(), of_types(read_json(path / "state.json") or {}, _TYPES)
     owner = read_owner(path)
-    if plan is None and not state and owner is None and not (path / "trials").is_dir():
-        raise SweepError(f"{path}: must be the results folder of a sweep, but has no plan.json")
     alive = is_alive(path)
     trials = list((plan or {}).get("trials") or [])
     at_work = set(map(str, state.get("running") or [])) if alive else set()
@@ -169,6 +169,19 @@ def read_status(path: Path) -> SweepStatus:
     )
 
 
+def check_holds_sweep(path: Path) -> None:
+    """Refuse to look into what is no results folder, or one of a later raybert.
+
+    Raises:
+        SweepError: it is.
+    """
+    check_is_results_folder(path)
+    check_version(path)
+    is_begun = SweepFolder(path).plan() is not None or (path / "trials").is_dir()
+    if not is_begun and not read_json(path / "state.json") and read_owner(path) is None:
+        raise SweepError(f"{path}: must be the results folder of a sweep, but has no plan.json")
+
+
 def status_lines(status: SweepStatus) -> Iterator[str]:
     """Yield what is to say besides the table of strategies and the failures."""
     if status.owner is not None:
@@ -187,6 +200,8 @@ def status_lines(status: SweepStatus) -> Iterator[str]:
             f"trial {trial.trial_id} ({trial.strategy} seed {trial.seed}): step {trial.step:,} of "
             f"{trial.total_steps:,}{where}{silent}"
         )
+        if trial.last is not None:
+            yield f"    {trial.last}"
         if trial.restarted:
             yield f"    begun again {trial.restarted}"
     for past in status.restarted[:_MOST_RESTARTED]:
@@ -253,7 +268,16 @@ def _running(
             silent,
             beat.get("host"),
             restarts[-1] if restarts else "",
+            _last_evaluation(folder.trial(trial_id)),
         )
+
+
+def _last_evaluation(trial: TrialFolder) -> LastEvaluation | None:
+    """Return the newest evaluation of a run at work, by the metric that chooses its best one."""
+    rows = trial.rows()
+    config = ((read_json(trial.path / "spec.json") or {}).get("spec") or {}).get("config")
+    metric = ((config or {}).get("train") or {}).get("best_metric")
+    return last_evaluation(rows[-2:], str(metric)) if metric is not None else None
 
 
 def _restarted(folder: SweepFolder, trials: list[dict[str, Any]], states: dict[str, str]) -> Iterator[RestartedTrial]:

@@ -62,7 +62,7 @@ TRIAL = (
     Content("config.yaml", "what the run is, to read"),
     Content("spec.json", "the same, complete, for `raybert reproduce`"),
     Content("evaluations.jsonl", "its evaluations, as they happen"),
-    Content("log.txt", "its log"),
+    Content("log.txt", "its log, as it happens, a line for every evaluation; `raybert logs` prints it"),
     Content("result.json", "what it measured; written last, marks completion"),
     Content("selection.parquet", "what was chosen"),
     Content("losses.npz", "the last training loss of every pool example, and its pass"),

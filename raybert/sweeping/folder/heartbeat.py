@@ -72,11 +72,13 @@ class Heart:
         """Time that all attempts together have taken."""
         return self.spent_seconds + time.monotonic() - self.began
 
-    def beat(self, step: int | None = None, *, force: bool = False) -> None:
-        """Write a heartbeat, at most once a second unless forced."""
+    def beat(self, step: int | None = None, *, force: bool = False) -> bool:
+        """Write a heartbeat, at most once a second unless forced; return whether it was due."""
         self.step = self.step if step is None else step
-        if self.beats.is_due(force=force):
+        is_due = self.beats.is_due(force=force)
+        if is_due:
             self._write({"step": self.step})
+        return is_due
 
     def end(self) -> None:
         """Say that the process has left the trial; a worker of it may have counted further steps."""

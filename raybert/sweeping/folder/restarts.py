@@ -17,8 +17,8 @@ def read_restarts(folder: Path) -> list[dict[str, Any]]:
     return [line for line in read_json_lines(folder / RESTARTS_FILE) if isinstance(line.get("failed_attempts"), int)]
 
 
-def note_restart(folder: Path, owner: int | None, why: str | None = None) -> None:
-    """Write down that a run begins again; nothing if it begins for the first time.
+def note_restart(folder: Path, owner: int | None, why: str | None = None) -> str | None:
+    """Write down that a run begins again, and return why; nothing if it begins for the first time.
 
     Args:
         folder: of the run, before its next process has sent a heartbeat.
@@ -31,6 +31,7 @@ def note_restart(folder: Path, owner: int | None, why: str | None = None) -> Non
         step = int(read_beat(folder).get("step") or 0)
         line = {"time": time.strftime("%F %T"), "owner": owner, "step": step, "failed_attempts": num_failed, "why": why}
         append_json_line(folder / RESTARTS_FILE, line, is_durable=True)
+    return why
 
 
 def _how_it_was_left(folder: Path, num_failed: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import shutil
 import time
@@ -34,6 +35,7 @@ from raybert.sweeping.folder.failure_kinds import KINDS
 from raybert.sweeping.folder.failures import Failure, because_of, cause_in_words
 from raybert.sweeping.folder.heartbeat import forget_beat
 from raybert.sweeping.folder.restarts import ATTEMPTS_FILE, note_restart
+from raybert.sweeping.folder.trial_log import append_to_log
 from raybert.tables import EVALUATIONS, TRIALS, with_new_names
 
 _MARKS = (
@@ -213,6 +215,7 @@ class TrialFolder:
     def prune(self, why: str) -> None:
         """Mark a run that is not finished on purpose, unless it has an outcome."""
         if self.path.exists() and self.status() == "pending":
+            append_to_log(self.path, f"not finished: {why}", logging.INFO)
             write_json(self.path / "pruned.json", {"why": why})
 
     def forget_pruning(self) -> None:

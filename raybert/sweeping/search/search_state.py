@@ -46,7 +46,7 @@ class SearchState:
     ) -> None:
         self.arms, self.tune, self.studies, self.log, self.folder = tuple(arms), tune, studies, log, folder
         self.stoppers = {arm.name: asha_of(tune.asha, arm) for arm in arms}
-        self.tallies = {arm.name: SearchCounts(arm.num_suggestions) for arm in arms}
+        self.tallies = {arm.name: SearchCounts(arm.num_suggestions, metric=arm.metric) for arm in arms}
         self.incumbents: dict[str, Suggestion] = {}
         """Arm -> its best complete suggestion, the earlier of two equal ones."""
         self.suggestions: dict[tuple[str, int], Suggestion] = {}

@@ -14,6 +14,7 @@ from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
 from raybert.sweeping.cluster.tune_run import RUN_ENDED, TrialInputs, run_spec, run_tuner
 from raybert.sweeping.driver.progress import Progress
+from raybert.sweeping.folder.last_evaluation import last_evaluation
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.search.search_state import SearchState
@@ -155,6 +156,8 @@ class _SuggestionEvents(Stateless, tune.Callback):
     def __init__(self, search: SearchState, progress: Progress) -> None:
         self._search, self._progress = search, progress
         self._announced: set[str] = set()
+        self._rows: dict[str, dict[tuple[str, Any], list[Mapping[str, Any]]]] = {}
+        """Arm -> the newest evaluation of the run that was evaluated last."""
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._progress.searching(self._search.tallies)
@@ -163,6 +166,8 @@ class _SuggestionEvents(Stateless, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         suggestion = suggestion_of(self._search, trial)
+        if RUN_ENDED not in result:
+            self._evaluated(suggestion, result)
         if suggestion.status is not None and suggestion.name not in self._announced:
             self._announce(suggestion)
 
@@ -177,6 +182,14 @@ class _SuggestionEvents(Stateless, tune.Callback):
         if suggestion.status is None:
             self._search.end_run(suggestion, suggestion.current_run.seed, "failed")
         self._announce(suggestion)
+
+    def _evaluated(self, suggestion: Suggestion, row: Mapping[str, Any]) -> None:
+        """Let views show how the arm's newest run is doing."""
+        key = suggestion.name, row.get(_SEED)
+        rows = [*self._rows.get(suggestion.arm.name, {}).get(key, ()), row]
+        self._rows[suggestion.arm.name] = {key: rows[-1:]}
+        self._search.tallies[suggestion.arm.name].last = last_evaluation(rows, suggestion.arm.metric)
+        self._progress.searching(self._search.tallies)
 
     def _current(self, trial: Any) -> tuple[Suggestion, Any]:
         suggestion = suggestion_of(self._search, trial)

@@ -136,6 +136,8 @@ def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[Signa
         return ()
     for run in opened.plan.trials:
         folder.trial(run.trial_id).forget_failure()
+    if any(run.role != TRIAL for run in opened.plan.trials):
+        opened.progress.note(f"its runs are in {folder.path}; `raybert logs` with this folder shows what they say")
     for note in environment_notes(address):
         opened.progress.note(note)
     with connected(address) as cluster:

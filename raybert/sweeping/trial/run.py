@@ -7,11 +7,9 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -39,10 +37,12 @@ from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_log import opened_log
 from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
+from raybert.sweeping.trial.journal import Journal, log_beginning, log_choice
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -51,7 +51,7 @@ from raybert.sweeping.trial.records import (
     join_rounds,
     selection_frame,
 )
-from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings, trial_log
+from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings
 from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
 from raybert.training.memory.allocator import keep_memory, return_memory
@@ -96,17 +96,19 @@ def run_trial(
         spec.config.limits.trial_seconds,
         report_step=report_step,
         report_start=report_start,
+        journal=Journal.of(spec),
     )
     try:
         code = check_code(spec, folder, sweep)
-        with surroundings.alive(why=code.why_anew):
+        with surroundings.alive(why=code.why_anew) as why_again:
             if folder.status() == "complete":  # by the process that was waited for
                 return "complete"
             write_text(folder.path / "config.yaml", spec.to_yaml())
             if code.begun_by_other:
                 folder.forget_training()
             write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals, code.digests))
-            with _trial_log(folder.path / "log.txt") as log:
+            with opened_log(folder.path) as log:
+                log_beginning(log, spec, why_again)
                 trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
                 return _run_recorded(trial, code.problem)
     except Superseded:
@@ -219,6 +221,7 @@ class _Trial:
             planner = DynamicsRecorder(planner, folder.path / "dynamics")
         recorded = RecordedPasses(planner, folder.path / "epoch_plans")  # as raybert 0.1 called it
         selection_seconds = time.monotonic() - started
+        log_choice(self.log, spec, chosen, selection_seconds)
         model = self._build_model().to(_device(spec))
         self.surroundings.model_files = model_companions(spec, self.data, self.encoder)
         result = self.fit_function(model, self.data, recorded, _fit_request(spec), self.surroundings)
@@ -235,8 +238,11 @@ class _Trial:
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         if spec.config.resources.workers_per_trial > 1 or result.micro_batch_size is not None:
             self.log.info("ran %s", result.ran_on)  # of other processes, and with the micro-batch that did fit
-        metric = spec.config.train.best_metric
-        self.log.info("complete: validation %s %.4f", metric, result.best_row[f"validation_{metric}"])
+        for note in notes:
+            self.log.warning("%s", note)
+        metric, best = spec.config.train.best_metric, result.best_row
+        value, seconds = best[f"validation_{metric}"], row["wall_seconds"]
+        self.log.info("complete: validation %s %.4f at step %d, after %.1f s", metric, value, best["step"], seconds)
         folder.finish(row)  # after the last line of the log, which is on disk then
         return True
 
@@ -386,19 +392,3 @@ def _load_signal(store: ScoreStore, key: str) -> dict[str, np.ndarray]:
     for array in arrays.values():
         array.flags.writeable = False
     return arrays
-
-
-@contextmanager
-def _trial_log(path: Path) -> Iterator[logging.Logger]:
-    """Log to the trial's own file; the handler is gone afterwards, so that a reused process does not leak it."""
-    log = trial_log(path.parent)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    try:
-        yield log
-    finally:
-        log.removeHandler(handler)
-        handler.close()

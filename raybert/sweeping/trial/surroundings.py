@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from raybert.sweeping.folder.fence import Fence, Superseded, sole_writer
 from raybert.sweeping.folder.heartbeat import Heart, read_beat, stack_on_request
 from raybert.sweeping.folder.restarts import note_restart
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_log import opened_log, trial_log
+from raybert.sweeping.trial.journal import Journal
 from raybert.training.pulse import heard_by
 from raybert.training.ran_on import RanOn
 
@@ -46,6 +47,7 @@ class TrialSurroundings:
         world_size: number of workers.
         report_step: tells whoever follows the trial step by step in this process.
         report_start: tells whoever follows the trial in this process on what it runs.
+        journal: words for the trial's log; None: it says nothing of its progress.
         heart: heartbeats of this process, where it is the one that trains.
         model_files: adds to a folder what belongs beside the weights of the best model; goes to the workers.
     """
@@ -60,6 +62,7 @@ class TrialSurroundings:
     world_size: int = 1
     report_step: ReportStep | None = None
     report_start: ReportStart | None = None
+    journal: Journal | None = None
     heart: Heart | None = None
     model_files: Callable[[Path], None] | None = None
     looks: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_LOOKS))
@@ -77,9 +80,11 @@ class TrialSurroundings:
         return self.folder.checkpoints
 
     def report(self, row: Mapping[str, Any]) -> None:
-        """Append the row to the trial's file, then tell the driver."""
+        """Append the row to the trial's file and to its log, then tell the driver."""
         self.guard(self.fence.check, None)
         self.folder.append_row(row)
+        if self.journal is not None:
+            self.journal.evaluated(trial_log(self.folder.path), row, self.written_rows)
         self.report_row(row)
 
     def begun(self, ran_on: RanOn) -> None:
@@ -104,8 +109,8 @@ class TrialSurroundings:
 
     def stepped(self, step: int) -> None:
         """Send a heartbeat, and tell whoever follows the trial step by step in this process."""
-        if self.heart is not None:
-            self.heart.beat(step)
+        if self.heart is not None and self.heart.beat(step) and self.journal is not None:
+            self.journal.stepped(trial_log(self.folder.path), step)
         if self.report_step is not None:
             self.report_step(step)
 
@@ -122,8 +127,10 @@ class TrialSurroundings:
         return seconds >= self.trial_seconds
 
     @contextmanager
-    def alive(self, lock: str = _TRIAL_LOCK, why: str | None = None) -> Iterator[None]:
+    def alive(self, lock: str = _TRIAL_LOCK, why: str | None = None) -> Iterator[str | None]:
         """Be the trial's only writer, with heartbeats, for the length of a `with` block.
+
+        Yields why the trial is begun again; None: it is begun for the first time.
 
         Args:
             lock: of this process.
@@ -135,12 +142,13 @@ class TrialSurroundings:
         """
         path = self.folder.path
         with sole_writer(path, self.fence, lock), stack_on_request(path):
+            again = None
             if lock == _TRIAL_LOCK and self.folder.status() != "complete":
-                note_restart(path, self.fence.attempt, why)
+                again = note_restart(path, self.fence.attempt, why)
             self.heart = Heart.begin(path, self.fence.attempt, self.total_steps)
             try:
                 with heard_by(self.heart.beat):
-                    yield
+                    yield again
             except Superseded:
                 raise
             except BaseException:
@@ -155,7 +163,10 @@ class TrialSurroundings:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Enter what a worker of a distributed trial needs around its run: rank 0 writes."""
-        with self.alive(_WORKER_LOCK) if self.rank == 0 else nullcontext():
+        if self.rank > 0:
+            yield
+            return
+        with self.alive(_WORKER_LOCK), opened_log(self.folder.path):
             yield
 
     def forward(self, rows: list[dict[str, Any]]) -> None:
@@ -172,14 +183,10 @@ class TrialSurroundings:
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what belongs to this process: a worker has its own heart, and no line to the driver."""
         own = {"report_row": no_report, "report_step": None, "report_start": None, "heart": None}
-        return {**vars(self), **own, "looks": Throttle(SECONDS_BETWEEN_LOOKS), "guard": None}
+        journal = None if self.journal is None else self.journal.anew()
+        return {**vars(self), **own, "looks": Throttle(SECONDS_BETWEEN_LOOKS), "guard": None, "journal": journal}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Have what belongs to this process."""
         vars(self).update(state)
         self.__post_init__()
-
-
-def trial_log(folder: Path) -> logging.Logger:
-    """Return what a trial logs to: `log.txt` of its folder, while it runs in this process."""
-    return logging.getLogger(f"raybert.trial.{folder.name}")

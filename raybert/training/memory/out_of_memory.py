@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,6 +18,8 @@ from raybert.training.memory.micro_batch import find_micro_batch_size
 from raybert.training.optimization.gradients import BatchPart, GradientMaker
 from raybert.training.ranks import gather_objects
 from raybert.training.state import RunState
+
+_log = logging.getLogger(__name__)
 
 
 def accumulate_what_fits(
@@ -108,4 +111,5 @@ def memory_notes(state: RunState) -> tuple[str, ...]:
 
 def _reduce(state: RunState, size: int) -> None:
     state.micro_batch_size = size
+    _log.warning("memory ran out at step %d: micro-batches of %d from here on", state.step + 1, size)
     state.reductions.append([state.step + 1, size])

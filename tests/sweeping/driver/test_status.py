@@ -96,6 +96,31 @@ def test_a_sweep_whose_owner_died_is_told_from_one_that_ended(folder):
     assert list(status_lines(read_status(folder.path))) == ["not running", "phase: stopped"]
 
 
+def test_of_a_trial_at_work_the_newest_evaluation_is_said_by_the_metric_of_its_own(folder):
+    run_of(folder, "random2")
+    trial = folder.trial("random2")
+    write_json(trial.path / "spec.json", {"spec": {"config": {"train": {"best_metric": "macro_f1"}}}})
+    for number, seen in ((1, 100), (2, 300)):
+        numbers = {
+            "train_loss": 0.5,
+            "learning_rate": 1e-4,
+            "validation_macro_f1": number / 4,
+            "seconds": float(number),
+        }
+        trial.append_row({"evaluation": number, "pass": 1.0, "step": 10 * number, "examples_seen": seen, **numbers})
+    write_json(folder.path / "state.json", {"phase": "compare", "running": ["random2"]})
+    with own(folder.path, print):
+        status = read_status(folder.path)
+    assert list(status_lines(status))[3] == ("    loss 0.500, validation macro_f1 0.500, rate 0.0001, 200 examples/s")
+    assert json.loads(json.dumps(status.to_json()))["running"][0]["last"] == {
+        "metric": "macro_f1",
+        "value": 0.5,
+        "train_loss": 0.5,
+        "learning_rate": 1e-4,
+        "examples_per_second": 200.0,
+    }
+
+
 @pytest.mark.fault("clock set while trials run")
 @pytest.mark.parametrize("step", [-3600, 3600, 0])
 def test_a_clock_that_is_set_changes_nothing_that_is_shown_of_a_running_sweep(folder, step):
