@@ -17,6 +17,7 @@ from raybert.sweeping.folder.heartbeat import read_beat
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.owner import current_attempt, is_alive
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_index import run_name
 from raybert.sweeping.folder.trial_log import FILE_NAME
 from raybert.sweeping.plan.roles import TRIAL
 
@@ -50,7 +51,7 @@ class TrialLog:
     @property
     def name(self) -> str:
         """What a person calls it: `el2n-s0`, with folds `el2n-s0-f1`; several points of a grid have one name."""
-        return f"{self.strategy}-s{self.seed}" + (f"-f{self.fold}" if self.fold else "")
+        return run_name({"strategy": self.strategy, "seed": self.seed, "fold": self.fold})
 
     @property
     def path(self) -> Path:

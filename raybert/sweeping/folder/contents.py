@@ -40,6 +40,7 @@ SWEEP = (
     Content("resolved.yaml", "the file with every key resolved"),
     Content("manifest.json", "versions, git, hardware, what the data are, and on what its runs were trained"),
     Content("plan.json", "the runs with their ids"),
+    Content("trials.txt", "what a person calls each run (`el2n-s0-<id>`), and its folder; for reading only"),
     Content("pool.parquet", "the examples that may be selected"),
     Content("held_out.parquet", "the examples of validation and test"),
     Content("state.json", "what the driver is doing, for `raybert status`"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from raybert.files import write_json
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_index import write_index
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.specs import RunSpec
 
@@ -25,3 +26,4 @@ def write_plan(folder: SweepFolder, name: str, plan: Plan, further: Sequence[Run
         folder.path / "plan.json",
         {"name": name, "trials": [{**spec.summary(), "data_key": spec.data_key} for spec in trials], **search},
     )
+    write_index(folder)

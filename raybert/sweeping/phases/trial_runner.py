@@ -21,6 +21,7 @@ from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.failure_kinds import kind_in_words
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_index import add_to_index
 from raybert.sweeping.phases.embed_chunks import embed_chunks
 from raybert.sweeping.phases.model_keeper import ModelKeeper
 from raybert.sweeping.phases.opening import OpenSweep
@@ -77,6 +78,7 @@ class TrialRunner:
         trials = [spec for spec in self.plan.trials if spec.role != READER]
         self.keeper = ModelKeeper(self.folder, self.design.config, trials, self.progress.note)
         self.keeper.begin()
+        add_to_index(self.folder, trials)
         self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
         pending = self._pending()
         if not pending:

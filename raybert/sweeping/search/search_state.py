@@ -12,6 +12,7 @@ from raybert.errors import SweepError
 from raybert.sweeping.driver.progress import SearchCounts
 from raybert.sweeping.folder.failure_kinds import is_wanted, kind_in_words
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_index import add_to_index
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
 from raybert.sweeping.search.log import DecisionLog, Event
@@ -137,6 +138,7 @@ class SearchState:
 
     def _start(self, suggestion: Suggestion) -> Suggestion:
         self._running[suggestion.arm.name, suggestion.number] = suggestion
+        add_to_index(self.folder, suggestion.runs)
         return suggestion
 
     def released(self, suggestion: Suggestion) -> None:
