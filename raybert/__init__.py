@@ -4,6 +4,7 @@
     results.summary  # a table; so are results.trials and results.evaluations
     raybert.evaluate(results)  # its best model, on what was held out
     raybert.predict(results, ["a text", "another"])
+    raybert.fit(model, (texts, labels), tokenizer=tokenizer)  # a model of your own, in the same loop
 
 Behind every command of the command line is the function of the same name (`raybert select` is `select_subset`: `select`
 takes arrays).
@@ -17,6 +18,9 @@ from raybert.lazy import names_on_first_use
 from raybert.version import __version__
 
 if TYPE_CHECKING:
+    from raybert import folds as folds
+    from raybert import losses as losses
+    from raybert import metrics as metrics
     from raybert.analysis import Sweep, load_sweep
     from raybert.commands import (
         StoredSignals,
@@ -61,6 +65,8 @@ if TYPE_CHECKING:
     )
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.explain import Explanation
+    from raybert.fitting.fit import fit
+    from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
     from raybert.selection import (
         PassRequest,
@@ -126,6 +132,8 @@ _HOMES = {
         "EpochRequest",  # of raybert 0.1, for one release
     ),
     "raybert.selection.select": ("select",),
+    "raybert.fitting.fit": ("fit",),
+    "raybert.fitting.fitted": ("FittedModel",),
     "raybert.sweeping.folder.outcome": ("Outcome",),
     "raybert.sweeping.driver.events": ("Event",),
     "raybert.sweeping.driver.progress": ("Progress",),
@@ -151,8 +159,10 @@ _HOMES = {
         "UntrustedCode",
     ),
 }
+_MODULES = ("losses", "metrics", "folds")
+"""Public as a whole: `raybert.losses.focal`."""
 if not TYPE_CHECKING:
-    __getattr__ = names_on_first_use(__name__, _HOMES)
+    __getattr__ = names_on_first_use(__name__, _HOMES, _MODULES)
 
 __all__ = [  # noqa: RUF022 - by subject, as the table above
     "__version__",
@@ -187,6 +197,8 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "RaybertConfig",
     "load_model",
     "select",
+    "fit",
+    "FittedModel",
     "register",
     "register_signal",
     "Strategy",
@@ -223,4 +235,4 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
 
 def __dir__() -> list[str]:
     """Return the public names, imported or not."""
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

@@ -11,7 +11,9 @@ from typing import Any
 from raybert.errors import RenamedWarning
 
 
-def names_on_first_use(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+def names_on_first_use(
+    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
+) -> Callable[[str], Any]:
     """Return the `__getattr__` (PEP 562) of a package whose public names live in modules that are slow to import.
 
     The package imports the same names `if TYPE_CHECKING`, so that editors and mypy see where they come from. A name
@@ -20,10 +22,13 @@ def names_on_first_use(package: str, homes: Mapping[str, Sequence[str]]) -> Call
     Args:
         package: `__name__` of the package.
         homes: module -> the names that it has.
+        modules: of the package, which are public as a whole.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
+        if name in modules:
+            return import_module(f"{package}.{name}")
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(home_of[name]), name)

@@ -35,6 +35,7 @@ ORDER = [
     ["data", "models"],
     ["training"],
     ["selection"],
+    ["losses", "metrics", "folds", "fitting"],
     ["testing"],
     ["sweeping"],
     ["analysis"],

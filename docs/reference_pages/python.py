@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 
 import raybert
 from reference_pages.markdown import page
 
+MODULES = ("losses", "metrics", "folds")
 INTRODUCTION = """
 Everything that `import raybert` offers. How to use it: [Use raybert from Python](../how-to/python.md).
 """
 
 
 def python_page() -> str:
-    """Return the functions, then the classes, then the errors."""
+    """Return the functions, those of modules, then the classes, then the errors."""
     found = {name: getattr(raybert, name) for name in raybert.__all__ if not name.startswith("__")}
     errors = [name for name, thing in found.items() if inspect.isclass(thing) and issubclass(thing, BaseException)]
     classes = [name for name, thing in found.items() if inspect.isclass(thing) and name not in errors]
@@ -23,11 +25,19 @@ def python_page() -> str:
         INTRODUCTION,
         "## Functions",
         *(_directive("autofunction", name) for name in functions),
+        *(part for name in MODULES for part in _module(name)),
         "## Classes",
         *(_directive("autoclass", name, ":members:") for name in classes),
         "## Errors",
         *(_directive("autoexception", name, ":show-inheritance:") for name in errors),
     )
+
+
+def _module(name: str) -> list[str]:
+    """Return the section of a module that is public as a whole: its functions."""
+    module = import_module(f"raybert.{name}")
+    functions = [_directive("autofunction", f"{name}.{function}") for function in module.__all__]
+    return [f"## raybert.{name}", inspect.getdoc(module) or "", *functions]
 
 
 def _directive(kind: str, name: str, *options: str) -> str:

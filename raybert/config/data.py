@@ -28,6 +28,18 @@ class DataConfig(Section):
     id: str | None = Field(None, description="column of unique example ids; default: a hash of the content")
     group: str | None = Field(None, description="column of the group that must not be split up")
     max_length: int = Field(128, ge=4, le=32768, description="word pieces per example, special ones included")
+    lowercase: bool | Literal["auto"] = Field(
+        "auto",
+        description="whether texts are lower-cased before they are cut into word pieces; auto: as the tokenizer does",
+    )
+    truncation_side: Literal["right", "left"] | None = Field(
+        None,
+        description="end at which texts lose what is beyond `max_length`; left keeps their ends; default: the "
+        "tokenizer's, nearly always right",
+    )
+    pair_truncation: Literal["longest_first", "only_first", "only_second"] | None = Field(
+        None, description="which text of a pair is shortened; default: longest_first, piece by piece"
+    )
     train_examples: int | None = Field(None, gt=0, description="examples in the pool; default: all")
     validation_examples: int | None = Field(None, gt=0, description="validation examples; default: all")
     test_examples: int | None = Field(None, gt=0, description="test examples; default: all")
@@ -58,8 +70,20 @@ class DataConfig(Section):
                 raise ValueError(f"{key}: must be another column than that of `{other}`, got '{column}' for both")
         return self
 
+    @model_validator(mode="after")
+    def _pairs_are_truncated(self) -> DataConfig:
+        if self.pair_truncation is not None and self.text_pair is None:
+            raise ValueError(f"pair_truncation: must be left out without `text_pair`, got {self.pair_truncation}")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Return what decides the content of a data set, folds apart, as JSON; keys of finished folders hold it."""
-        later = {"rare_classes"} if self.rare_classes == "error" else set()  # a key of which older folders know nothing
+        added = (
+            "rare_classes",
+            "lowercase",
+            "truncation_side",
+            "pair_truncation",
+        )  # older folders know nothing of them
+        later = {key for key in added if getattr(self, key) == DataConfig.model_fields[key].default}
         part = self.model_dump(mode="json", exclude={"folds", *later})
         return {"subset" if key == "config" else key: value for key, value in part.items()}

@@ -72,6 +72,12 @@ class ModelConfig(Section):
     )
     revision: str | None = Field(None, description="git revision of a hub model")
     trust_remote_code: bool = Field(False, description="run Python code that comes with a hub model")
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        "auto",
+        description="how the encoder computes attention, as transformers calls it: sdpa (torch's fused kernels), eager "
+        "(plain matrix products), flash_attention_2 (package `flash-attn`, a GPU, bf16 or fp16); auto: as transformers "
+        "chooses",
+    )
     dropout: float | None = Field(None, ge=0, lt=1, description="override every dropout of the encoder")
     pooling: Literal["cls", "mean", "max", "attention"] | None = Field(
         None, description="of a text's word pieces, for a head of ours; default: as the architecture does it"
@@ -88,6 +94,8 @@ class ModelConfig(Section):
             if "iris" in self.model_fields_set and self.iris != IrisConfig():
                 raise ValueError("iris: must be left out without `kind: iris`")
             return self
+        if self.attention != "auto":
+            raise ValueError("attention: must be left out with `kind: iris`, whose encoder is frozen")
         for key in ("dropout", "pooling", "freeze_embeddings", "freeze_layers"):
             if getattr(self, key):
                 raise ValueError(f"{key}: must be left out with `kind: iris`, whose encoder is frozen")
@@ -105,6 +113,7 @@ class ModelConfig(Section):
     def task(self) -> dict[str, Any]:
         """Return what a trial's model adds to the encoder's files, as JSON; it decides nothing about the data."""
         others = {"kind", "iris"} if self.kind == "encoder" else set()
+        others |= {"attention"} if self.attention == "auto" else set()  # ids of finished trials know nothing of it
         part = self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code", *others})
         if self.kind == "iris":  # ids of finished trials hold the name that `combine` had
             part["iris"] = {"pool" if key == "combine" else key: value for key, value in part["iris"].items()}

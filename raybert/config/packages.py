@@ -18,5 +18,37 @@ def check_packages(config: RaybertConfig) -> None:
     Raises:
         ConfigError: says how to install it.
     """
+    if config.model.attention == "flash_attention_2":
+        check_flash_attention(config.train.precision)
     if config.monitor.tensorboard and find_spec("tensorboard") is None:
         raise ConfigError(NO_TENSORBOARD)
+
+
+def check_flash_attention(precision: str) -> None:
+    """Refuse flash attention without its package, or in a format that it does not compute in.
+
+    Raises:
+        ConfigError: says what to do.
+    """
+    if find_spec("flash_attn") is None:
+        raise ConfigError(
+            "model.attention: flash_attention_2 needs the package flash-attn; `pip install flash-attn`, or take sdpa"
+        )
+    if precision in ("fp32", "tf32"):
+        raise ConfigError(
+            f"model.attention: flash_attention_2 needs train.precision auto, bf16 or fp16, got {precision}; change "
+            "one of them"
+        )
+
+
+def check_gpu_for_attention(config: RaybertConfig) -> None:
+    """Refuse flash attention where trials have no GPU.
+
+    Raises:
+        ConfigError: says what to do.
+    """
+    if config.model.attention == "flash_attention_2" and not config.resources.num_gpus:
+        raise ConfigError(
+            "model.attention: flash_attention_2 needs a GPU, got resources.gpus_per_worker "
+            f"{config.resources.num_gpus:g}; take sdpa"
+        )

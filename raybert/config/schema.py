@@ -254,6 +254,8 @@ class RaybertConfig(Section):
     def _iris_has_no_tuned_encoder(self) -> RaybertConfig:
         if self.model.kind == "iris" and self.selection.embedding.of == "proxy":
             raise ValueError("selection.embedding.of: must be encoder with `model.kind: iris`, which tunes none")
+        if self.model.kind == "iris" and self.data.pair_truncation is not None:
+            raise ValueError("data.pair_truncation: must be left out with `model.kind: iris`, which reads texts apart")
         if self.model.kind == "iris" and (self.monitor.activations or self.monitor.attention_entropy):
             raise ValueError("monitor: activations and attention_entropy must be null with `model.kind: iris`")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _MOST_ROWS = 4096
+PairTruncation = Literal["longest_first", "only_first", "only_second"]
+"""Which text of a pair is shortened, as tokenizers call it."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,13 @@ def tokenize_splits(
     max_length: int,
     *,
     like: tuple[Splits, TokenizedData] | None = None,
+    pair_truncation: PairTruncation = "longest_first",
 ) -> TokenizedData:
     """Return the token tables of the three splits.
 
     The word pieces are those of `tokenizer(text, text_pair, truncation=True, max_length=max_length)`:
-    special ones included, pairs shortened at the longer text first. The tokenizer itself is left as it was.
+    special ones included, pairs shortened at the longer text first, or with `truncation=pair_truncation`. The tokenizer
+    itself is left as it was.
 
     Args:
         splits: the examples.
@@ -147,13 +151,15 @@ def tokenize_splits(
         max_length: word pieces per example, special ones included.
         like: the same examples cut otherwise (another fold), tokenized with the same tokenizer and length: their word
             pieces are taken over.
+        pair_truncation: which text of a pair is shortened.
 
     Raises:
         ModelError: the tokenizer is not a fast one, has no padding piece, or has types other than 0..0 1..1.
         ConfigError: `max_length` leaves no room beside the special pieces.
     """
     definition = private_backend(tokenizer).to_str()  # without truncation: the same text for the same tokenizer
-    encoder = _TextEncoder(tokenizer, max_length, has_pairs="text_pair" in splits.train.column_names)
+    has_pairs = "text_pair" in splits.train.column_names
+    encoder = _TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
     if like is None:
         encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
         tables = {split: table for split, (table, _) in encoded.items()}
@@ -162,6 +168,7 @@ def tokenize_splits(
         tables, notes = _cut_again(splits, *like), like[1].notes  # of the same examples
     side, uses_token_types = str(tokenizer.truncation_side), encoder.uses_token_types
     parts = [definition, max_length, side, tokenizer.pad_token_id, uses_token_types, splits.fingerprint]
+    parts += [] if pair_truncation == "longest_first" else [pair_truncation]
     return TokenizedData(
         **tables,
         example_ids=np.array(splits.train["example_id"].to_pylist(), np.str_),
@@ -190,20 +197,27 @@ def _cut_again(splits: Splits, known: Splits, data: TokenizedData) -> dict[str, 
     return {split: joined.take(np.array(rows)) for split, rows in wanted.items()}
 
 
-def tokenize_examples(examples: pa.Table, tokenizer: PreTrainedTokenizerFast, max_length: int) -> TokenTable:
+def tokenize_examples(
+    examples: pa.Table,
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    pair_truncation: PairTruncation = "longest_first",
+) -> TokenTable:
     """Return the token table of some examples, as `tokenize_splits` makes it.
 
     Args:
         examples: columns text, [text_pair], label.
         tokenizer: a fast one.
         max_length: word pieces per example, special ones included.
+        pair_truncation: which text of a pair is shortened.
 
     Raises:
         ModelError: as `tokenize_splits`.
         ConfigError: likewise.
     """
     has_pairs = "text_pair" in examples.column_names
-    return _TextEncoder(tokenizer, max_length, has_pairs=has_pairs).encode(examples)[0]
+    encoder = _TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
+    return encoder.encode(examples)[0]
 
 
 def takes_token_types(tokenizer: PreTrainedTokenizerFast) -> bool:
@@ -239,14 +253,23 @@ class _TextEncoder:
         tokenizer: a fast one.
         max_length: word pieces per example, special ones included.
         has_pairs: whether examples have second texts.
+        pair_truncation: which text of a pair is shortened.
 
     Raises:
         ModelError: the tokenizer is not a fast one, or has no padding piece.
         ConfigError: `max_length` leaves no room beside the special pieces.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int, *, has_pairs: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int,
+        *,
+        has_pairs: bool,
+        pair_truncation: PairTruncation = "longest_first",
+    ) -> None:
         self.max_length, self.has_pairs = max_length, has_pairs
+        self.pair_truncation = pair_truncation if has_pairs else "longest_first"
         self.uses_token_types = takes_token_types(tokenizer)
         self._backend = private_backend(tokenizer)
         self._room = max_length - self._backend.num_special_tokens_to_add(has_pairs)
@@ -256,7 +279,7 @@ class _TextEncoder:
             )
         side = str(tokenizer.truncation_side)
         self._cutter = TextCutter(private_backend(tokenizer), max_length, from_end=side == "left")
-        self._backend.enable_truncation(max_length, strategy="longest_first", direction=side)
+        self._backend.enable_truncation(max_length, strategy=self.pair_truncation, direction=side)
 
     def encode(self, table: pa.Table) -> tuple[TokenTable, np.ndarray]:
         """Return the word pieces of examples, and which share of each one's pieces is kept, about: (n,), 1 is all."""
@@ -285,7 +308,9 @@ class _TextEncoder:
             rows = table.slice(start, _MOST_ROWS)
             whole = [rows[column].to_pylist() for column in columns]
             cut = [self._cutter.cut(texts) for texts in whole]
-            if self.has_pairs:
+            if self.pair_truncation != "longest_first":
+                self._check_other_fits(whole[0], whole[1])
+            elif self.has_pairs:
                 self._keep_order(*whole, *cut)
             sizes, cut_sizes = (np.sum([list(map(len, part)) for part in parts], axis=0) for parts in (whole, cut))
             shares = cut_sizes / np.maximum(sizes, 1)
@@ -293,6 +318,24 @@ class _TextEncoder:
                 part = slice(places[0], places[-1] + 1)
                 texts = list(zip(*(column[part] for column in cut), strict=True)) if self.has_pairs else cut[0][part]
                 yield self._backend.encode_batch_fast(texts), np.where(sizes[part] > 0, shares[part], 1.0)
+
+    def _check_other_fits(self, firsts: list[str], seconds: list[str]) -> None:
+        """Refuse pairs whose text that is not to be shortened leaves no room for the other.
+
+        Raises:
+            ConfigError: shows the beginning of one.
+        """
+        is_first = self.pair_truncation == "only_first"
+        name, whole, others = ("second", seconds, firsts) if is_first else ("first", firsts, seconds)
+        for text, shortened in zip(whole, others, strict=True):
+            most = self._room - bool(shortened)
+            # A word piece has a byte at least: most texts are short enough without being counted.
+            if len(text.encode()) > most and (count := self._cutter.count(text)) > most:
+                raise ConfigError(
+                    f"data.pair_truncation: {self.pair_truncation} needs {name} texts of at most {most} word pieces "
+                    f"(data.max_length {self.max_length}), but '{text[:30]}...' has {count}; raise data.max_length, or "
+                    "take longest_first"
+                )
 
     def _keep_order(self, firsts: list[str], seconds: list[str], cut: list[str], cut_seconds: list[str]) -> None:
         """Change cut texts of pairs so that the one with more pieces still has more: it gets the odd piece of the room.

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from raybert.config import DataConfig
 from raybert.data.chunks import ChunkSettings, ChunkTable, chunk_texts
 from raybert.data.examples import BatchMaker, ExampleTable
-from raybert.data.tokens import TokenTable, collate, takes_token_types, tokenize_examples
+from raybert.data.tokens import PairTruncation, TokenTable, collate, takes_token_types, tokenize_examples
 from raybert.errors import ConfigError, DataError, ModelError
 from raybert.models import Encoder, load_backbone, load_model, quiet_transformers
 from raybert.models.description import ModelDescription, assume_description, read_description
 from raybert.models.encoder import fingerprint_files, loading
 from raybert.models.iris import IrisClassifier
+from raybert.models.tokenizer_options import with_options
 from raybert.training.inference import Inference
 from raybert.training.optimization.precision import resolve_precision
 
@@ -39,9 +41,10 @@ class TokenReader:
 
     tokenizer: PreTrainedTokenizerFast
     max_length: int
+    pair_truncation: PairTruncation = "longest_first"
 
     def read(self, examples: pa.Table) -> tuple[TokenTable, TokenReader]:
-        return tokenize_examples(examples, self.tokenizer, self.max_length), self
+        return tokenize_examples(examples, self.tokenizer, self.max_length, self.pair_truncation), self
 
     def batch(self, table: TokenTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the model's inputs for some rows."""
@@ -160,8 +163,11 @@ def _make_reader(
     Raises:
         ModelError: the encoder that IRIS was trained with is gone, or has changed.
     """
+    lowercase: bool | Literal["auto"] = "auto" if description.lowercase is None else description.lowercase
+    # Not every class of tokenizers keeps a changed normalizer when it is saved and loaded.
+    tokenizer = with_options(tokenizer, DataConfig(lowercase=lowercase, truncation_side=description.truncation_side))
     if not isinstance(model, IrisClassifier):
-        return TokenReader(tokenizer, description.max_length)
+        return TokenReader(tokenizer, description.max_length, description.pair_truncation)
     path = Path(description.encoder_path or "")
     if description.chunking is None or not (path / "config.json").is_file():
         raise ModelError(

@@ -91,7 +91,8 @@ def new_classifier(encoder: Encoder, label_names: tuple[str, ...], config: Model
 
 def classifier_shape(config: ModelConfig) -> str:
     """Return what a classifier depends on beside the encoder's files and the classes."""
-    return config.model_dump_json(include={"dropout", "pooling", "head"})
+    attention = "" if config.attention == "auto" else config.attention
+    return config.model_dump_json(include={"dropout", "pooling", "head"}) + attention
 
 
 def _freeze(model: Any, config: ModelConfig) -> Any:
@@ -210,7 +211,7 @@ def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig)
 def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
     """Load the architecture's own classifier."""
     config = _configure(encoder, settings.dropout, label_names)
-    model, missing = read_model(AutoModelForSequenceClassification, encoder, config)
+    model, missing = read_model(AutoModelForSequenceClassification, encoder, config, settings.attention)
     if model.base_model is model:  # then nothing tells the encoder's weights from those of its head
         raise ModelError(
             f"{encoder.label}: must say which part of its classifier is the encoder, does not; set "
@@ -228,7 +229,7 @@ def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: Model
     head = settings.head or HeadConfig()
     if settings.dropout is not None and "dropout" not in head.model_fields_set:
         head = head.model_copy(update={"dropout": settings.dropout})
-    backbone, _ = read_model(AutoModel, encoder, config)
+    backbone, _ = read_model(AutoModel, encoder, config, settings.attention)
     with torch.random.fork_rng(devices=[]):
         model = PooledClassifier(backbone, settings.pooling or "mean", head, label_names)
     pristine = {f"backbone.{name}": tensor.clone() for name, tensor in backbone.state_dict().items()}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerFast
 
+from raybert.data.tokens import PairTruncation
 from raybert.errors import ModelError
 from raybert.files import read_json, write_json
 from raybert.models.capacity import longest_computed, stated_positions
@@ -38,6 +39,9 @@ class ModelDescription:
         max_length: word pieces per example, special ones included.
         columns: of the data that it was trained on.
         precision: `train.precision`.
+        pair_truncation: which text of a pair is shortened.
+        lowercase: `data.lowercase`; None: as the tokenizer does.
+        truncation_side: `data.truncation_side`; None: as the tokenizer does.
         encoder: as in the sweep file; None: not known.
         encoder_fingerprint: of its files.
         encoder_path: of IRIS, where the frozen encoder was.
@@ -53,6 +57,9 @@ class ModelDescription:
     max_length: int
     columns: DataColumns = DataColumns()
     precision: str = "auto"
+    pair_truncation: PairTruncation = "longest_first"
+    lowercase: bool | None = None
+    truncation_side: Literal["right", "left"] | None = None
     encoder: str | None = None
     encoder_fingerprint: str | None = None
     encoder_path: str | None = None

@@ -38,18 +38,21 @@ def check_is_encoder(encoder: Encoder) -> Any:
     return config
 
 
-def read_model(auto: Any, encoder: Encoder, config: Any = None) -> tuple[Any, set[str]]:
+def read_model(auto: Any, encoder: Encoder, config: Any = None, attention: str = "auto") -> tuple[Any, set[str]]:
     """Return the model of an encoder's files in float32, whatever they are stored in, and what the files lack of it.
 
     Args:
         auto: `AutoModel` or one of its kind.
         encoder: the encoder.
         config: in place of that of the files.
+        attention: implementation, as in `model.attention`.
 
     Raises:
-        ModelError: it cannot be loaded, or the files lack weights of the encoder itself: those would be random.
+        ModelError: it cannot be loaded, does not have this attention, or the files lack weights of the encoder itself:
+            those would be random.
     """
     changed = {} if config is None else {"config": config}
+    changed |= {} if attention == "auto" else {"attn_implementation": attention}
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         try:
             model, info = auto.from_pretrained(
@@ -61,6 +64,10 @@ def read_model(auto: Any, encoder: Encoder, config: Any = None) -> tuple[Any, se
                 **changed,
             )
         except Exception as error:  # files and code of somebody else may raise anything
+            if attention != "auto" and attention.split("_")[0] in str(error).lower():
+                raise ModelError(
+                    f"model.attention: {attention} is not possible with '{encoder.name}': {explain(error)}"
+                ) from error
             raise ModelError(f"{encoder.label}: cannot be loaded: {explain(error)}") from error
     _check_whole(encoder, model, info)
     return model, set(info["missing_keys"])

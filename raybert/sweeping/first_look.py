@@ -28,9 +28,10 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
     """
     if output is not None:
         _look_at_folder(output, design)
-    if not only_scores:
-        check_packages(design.config)
     configs = [variant.config for variant in design.variants]
+    if not only_scores:
+        for config in (design.config, *configs):
+            check_packages(config)
     for data in {config.data.model_dump_json(): config.data for config in configs}.values():
         look_at_source(data)
     for name in dict.fromkeys(config.model.encoder for config in configs):

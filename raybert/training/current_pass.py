@@ -71,7 +71,15 @@ class CurrentPass:
 
     def _weigh_classes(self, labels: np.ndarray) -> None:
         """Build the loss, whose classes may be weighted by how often they are among some labels."""
-        self.loss = build_loss(self._request.config.loss, labels, self._data.num_classes, self._device)
+        own = self._request.own
+        self.loss = build_loss(
+            self._request.config.loss,
+            labels,
+            self._data.num_classes,
+            self._device,
+            function=own.loss,
+            weights=own.class_weights,
+        )
         self.notes.update(dict.fromkeys(self.loss.notes))
 
 

@@ -28,6 +28,7 @@ from raybert.training.monitor import Monitor, MonitoredModel, check_weights
 from raybert.training.optimization.averaging import WeightAverage
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.optimization.optimizer import build_optimizer, set_step
+from raybert.training.optimization.own_schedule import OwnSchedule
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
 from raybert.training.ran_on import RanOn
@@ -109,7 +110,9 @@ class _Run:
             torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
         torch.manual_seed(request.seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
         self.inference = Inference(model, data, config.precision)
-        self.optimizer = build_optimizer(model, config)
+        own = request.own
+        self.optimizer = own.optimizer or build_optimizer(model, config)
+        self.own_schedule = None if own.scheduler is None else OwnSchedule(self.optimizer, own.scheduler)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         if config.gradient_checkpointing:
             checkpoint_activations(model)
@@ -171,7 +174,8 @@ class _Run:
         batch = self.current_pass.batches[self.state.batch][: self.length.examples_left(self.state)]
         step, position, total = self.state.step, self.position, self.request.total_steps
         factor = learning_rate_factor(self.config, position, total)
-        set_step(self.optimizer, factor, weight_decay_at(self.config, position, total))
+        if self.own_schedule is None:
+            set_step(self.optimizer, factor, weight_decay_at(self.config, position, total))
         parts = self._accumulate(batch)
         if self.config.max_grad_norm is not None or self.monitor.wants_gradients(step + 1):
             self.scaler.unscale_(self.optimizer)
@@ -181,12 +185,16 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        rate = factor * self.config.learning_rate
+        if self.own_schedule is not None:
+            self.own_schedule.stepped()
+            rate = self.own_schedule.rate
         self.state.step += 1
         self.state.batch += 1
         self.state.examples_seen += len(batch)
         self.position_before = position
         self.average.update(self.position, total)
-        self.monitor.after_step(self.state.step, batch, parts, started, factor * self.config.learning_rate)
+        self.monitor.after_step(self.state.step, batch, parts, started, rate)
         self.state.train_seconds += time.monotonic() - started
         if self.rank == 0:
             self.surroundings.stepped(int(self.position))
@@ -302,6 +310,7 @@ class _Run:
                 "average": self.average.state(),
                 "generators": generators,
                 "monitor": self.monitor.state(),
+                **({} if self.own_schedule is None else {"own_schedule": self.own_schedule.state()}),
             }
             checkpoint.save_last(folder, self.run_key, self.model.state_dict(), self.best_weights, state)
             _log.info("checkpoint/last is of step %d", self.state.step)
@@ -324,6 +333,8 @@ class _Run:
         self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
+        if self.own_schedule is not None:
+            self.own_schedule.load(saved["own_schedule"])
         self.average.load(saved["average"])
         self.state = RunState.from_json(saved["state"])
         self.monitor.begin(self.state.step, saved.get("monitor"))
@@ -366,6 +377,9 @@ class _Run:
         if self.length.passes is not None:
             passes = state.whole_passes + state.batch / self.current_pass.num_whole
         row = evaluation_row(metrics, state, self.history, self.request, passes, self.position_before)
+        if self.own_schedule is not None:
+            row["learning_rate"] = self.own_schedule.rate
+            self.own_schedule.evaluated(metrics[self.config.best_metric])
         if is_better(row, state.best_row, self.config.best_metric):
             state.best = len(state.rows)
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}

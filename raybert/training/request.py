@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import torch
 
 from raybert.config import MonitorConfig, TrainConfig
 from raybert.files import json_digest
 from raybert.training.length import RunLength
+from raybert.training.measures.losses import LossFunction
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """Objects that a script gives in place of what the configuration describes; a sweep has none.
+
+    Attributes:
+        loss: (logits, labels) -> one loss per example; None: that of the configuration.
+        class_weights: (C,) weights of the classes; None: by the rule of the configuration.
+        optimizer: over the model's parameters; None: that of the configuration.
+        scheduler: of its learning rates (torch), stepped after every optimizer step, or with the best metric of every
+            evaluation where it waits for a plateau; None: the schedule of the configuration, from the rates that the
+            optimizer begins with.
+        identity: what all this is, as JSON: a checkpoint of other parts is refused.
+    """
+
+    loss: LossFunction | None = None
+    class_weights: tuple[float, ...] | None = None
+    optimizer: torch.optim.Optimizer | None = None
+    scheduler: Any = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -22,6 +48,7 @@ class FitRequest:
         monitor: what is measured on the way, into the folder that holds the checkpoint folder; nothing else changes.
         passes: E, of a run that ends after so many passes over whatever its planner keeps; None: it does not.
         examples: N, of a run that ends after so many examples; None: it does not.
+        own: objects in place of what `config` describes.
     """
 
     config: TrainConfig
@@ -32,6 +59,7 @@ class FitRequest:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     passes: float | None = None
     examples: int | None = None
+    own: OwnParts = OwnParts()
 
     @property
     def end(self) -> int:
@@ -58,5 +86,6 @@ class FitRequest:
             "world_size": world_size,
             **({} if self.passes is None else {"passes": self.passes}),
             **({} if self.examples is None else {"examples": self.examples}),
+            **({"own": dict(self.own.identity)} if self.own.identity else {}),
         }
         return json_digest(settings)

@@ -79,6 +79,7 @@ def test_a_folder_that_may_only_be_read_is_reported_without_being_written(tmp_pa
         publish_results(folder, outcome=object())  # what has just been run must be published
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_parts_are_rows_of_trials_and_evaluations_only(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", ("random", "el2n"), seeds=2)
@@ -139,7 +140,7 @@ def test_failed_and_pending_trials_leave_the_rest_comparable(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("seeds", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_single_strategy_is_drawn_without_overlap(tmp_path, seeds):
     folder = write_sample_sweep(tmp_path / "sweep", ("el2n",), seeds=seeds)
     publish_results(folder)

@@ -96,6 +96,28 @@ def test_rows_equal_those_of_the_tokenizer(make_tokenizer: Any, pairs: bool, sid
     assert data.uses_token_types == (make_tokenizer is bert_tokenizer)
 
 
+@pytest.mark.parametrize("strategy", ["only_first", "only_second"])
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("max_length", [14, 15, 16, 64])
+def test_pairs_are_shortened_where_the_tokenizer_does_it(strategy: Any, side: str, max_length: int) -> None:
+    tokenizer = bert_tokenizer()
+    tokenizer.truncation_side = side
+    data = tokenize_splits(make_splits(True), tokenizer, max_length, pair_truncation=strategy)
+    for position, text in enumerate(TEXTS):
+        expected = tokenizer(text, PAIRS[position], truncation=strategy, max_length=max_length)
+        assert row(data.train, position) == expected["input_ids"]
+    longest = tokenize_splits(make_splits(True), tokenizer, max_length)
+    assert data.fingerprint != longest.fingerprint
+
+
+def test_a_text_that_must_not_be_shortened_but_leaves_no_room_is_one_line() -> None:
+    # 11 pieces of room beside 3 special ones; "the dogs sat on the mat far away" has 9, so 8 are too few.
+    assert tokenize_splits(make_splits(True), bert_tokenizer(), 13, pair_truncation="only_second")
+    message = r"data\.pair_truncation: only_second needs first texts of at most 8 word pieces .* 'the dogs sat .* has 9"
+    with pytest.raises(ConfigError, match=message):
+        tokenize_splits(make_splits(True), bert_tokenizer(), 12, pair_truncation="only_second")
+
+
 @pytest.mark.parametrize("make_tokenizer", [bert_tokenizer, untyped_tokenizer])
 @pytest.mark.parametrize("pairs", [False, True])
 def test_collated_batch_equals_the_tokenizers_own_padding(make_tokenizer: Any, pairs: bool) -> None:

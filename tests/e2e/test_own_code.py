@@ -74,6 +74,8 @@ def finished() -> list[str]:
 WHOLE = RULE.replace("    BROKEN\n", "")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_changed_code_is_refused_with_what_changed_and_its_author_may_declare_it(train):
     assert train(WHOLE)[0] == 0
     (trial,) = finished()

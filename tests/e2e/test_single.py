@@ -149,6 +149,8 @@ def test_evaluating_a_run_gives_what_scikit_learn_gives_of_its_predictions(train
     assert (about["trial_id"], about["data"], about["split"]) == (result["trial_id"], None, "test")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_the_same_examples_as_a_file_give_the_same_metrics(trained, place, tmp_path):
     assert run("evaluate", trained, "--resamples", 0, "--output", tmp_path / "own")[0] == 0
     own = pd.read_parquet(tmp_path / "own" / "predictions.parquet")

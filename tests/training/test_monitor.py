@@ -769,6 +769,7 @@ def _watch_as_rank(rank, tokens, folder, monitor):
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_ranks_give_the_same_watched_or_not_and_rank_0_writes(tokens, tmp_path):
     plain, _ = on_ranks(_watch_as_rank, 2, tokens, tmp_path / "plain", NOTHING)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raybert.config import ResourcesConfig
+from raybert.config.packages import check_gpu_for_attention
 from raybert.sweeping.folder.repair import read_previous_config
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.placement import Cluster, count_workers, grown
@@ -23,7 +24,17 @@ def settle_gpus(design: Design, output: Path | None, cluster: Callable[[], Clust
         design: the sweep file, expanded.
         output: results folder, whose trials decide if there are any; None: there is none.
         cluster: returns where trials will run; asked only if somebody has to decide.
+
+    Raises:
+        ConfigError: attention is to be computed as only GPUs can, and trials have none.
     """
+    settled, notes = _settle(design, output, cluster)
+    for config in (settled.config, *(variant.config for variant in settled.variants)):
+        check_gpu_for_attention(config)
+    return settled, notes
+
+
+def _settle(design: Design, output: Path | None, cluster: Callable[[], Cluster]) -> tuple[Design, tuple[str, ...]]:
     resources = design.config.resources
     if resources.gpus_per_worker != "auto":
         return design, ()

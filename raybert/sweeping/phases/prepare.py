@@ -23,6 +23,7 @@ from raybert.models import (
 )
 from raybert.models.capacity import Demand, check_capacity
 from raybert.models.classifier import classifier_shape
+from raybert.models.tokenizer_options import with_options
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
 from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
@@ -127,17 +128,19 @@ def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared 
 
 def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other: Prepared | None = None) -> Prepared:
     """Return token tables of loaded splits for a given encoder; arguments as for `prepare`."""
-    tokenizer = load_tokenizer(encoder)
+    tokenizer = with_options(load_tokenizer(encoder), config.data)
     if config.model.kind == "iris":
         return _prepare_chunks(config, splits, encoder, tokenizer)
     demand = Demand(config.data.max_length, has_pairs=config.data.text_pair is not None)
-    build = partial(new_classifier, encoder, splits.label_names, config.model)
-    check_capacity(encoder, tokenizer, demand, build, classifier_shape(config.model))
+    model = config.model.model_copy(update={"attention": "auto"})  # what a GPU alone computes is not asked here
+    build = partial(new_classifier, encoder, splits.label_names, model)
+    check_capacity(encoder, tokenizer, demand, build, classifier_shape(model))
     is_same = other is not None and other.encoder.fingerprint == encoder.fingerprint
     like = None
     if other is not None and is_same and isinstance(other.data, TokenizedData):
         like = other.splits, other.data
-    data = tokenize_splits(splits, tokenizer, config.data.max_length, like=like)
+    pair_truncation = config.data.pair_truncation or "longest_first"
+    data = tokenize_splits(splits, tokenizer, config.data.max_length, like=like, pair_truncation=pair_truncation)
     return Prepared(replace(splits, notes=splits.notes + data.notes), data, encoder)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from raybert.config import DataConfig
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData
 from raybert.models import Encoder, load_tokenizer
 from raybert.models.description import DataColumns, ModelDescription, write_description
 from raybert.models.encoder import as_trained
+from raybert.models.tokenizer_options import with_options
 from raybert.sweeping.plan.specs import RunSpec
 
 _OF_THE_MODEL = ("config.json", ".safetensors")
@@ -20,7 +22,7 @@ _OF_THE_MODEL = ("config.json", ".safetensors")
 def model_companions(spec: RunSpec, data: ExampleData, encoder: Encoder) -> Callable[[Path], None]:
     """Return what writes them into the folder of a run's model; it can be sent to another process."""
     max_length = None if isinstance(data, ChunkedData) else spec.config.data.max_length
-    return partial(_write, encoder, max_length, _describe(spec, data, encoder))
+    return partial(_write, encoder, max_length, spec.config.data, _describe(spec, data, encoder))
 
 
 def are_companions(files: Sequence[Path]) -> bool:
@@ -28,8 +30,10 @@ def are_companions(files: Sequence[Path]) -> bool:
     return not any(path.name.endswith(_OF_THE_MODEL) for path in files)
 
 
-def _write(encoder: Encoder, max_length: int | None, description: ModelDescription, folder: Path) -> None:
-    as_trained(load_tokenizer(encoder), max_length).save_pretrained(folder)
+def _write(
+    encoder: Encoder, max_length: int | None, config: DataConfig, description: ModelDescription, folder: Path
+) -> None:
+    as_trained(with_options(load_tokenizer(encoder), config), max_length).save_pretrained(folder)
     write_description(folder, description)
 
 
@@ -41,6 +45,9 @@ def _describe(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ModelDescri
         max_length=source.max_length,
         columns=DataColumns(source.text, source.text_pair, source.label, source.id, source.group),
         precision=spec.config.train.precision,
+        pair_truncation=source.pair_truncation or "longest_first",
+        lowercase=None if source.lowercase == "auto" else source.lowercase,
+        truncation_side=source.truncation_side,
         encoder=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
         encoder_path=str(encoder.path) if iris is not None else None,

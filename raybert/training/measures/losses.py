@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,13 @@ class Loss:
         function: values before class weights, or with them where they belong inside (`cross_entropy`).
         class_weights: (C,) float32, or None for all 1.
         notes: what a user should know, e.g. a class that is missing.
+        is_plain: whether values are plain cross entropies, of classes of equal weight.
     """
 
     function: LossFunction
     class_weights: torch.Tensor | None = None
     notes: tuple[str, ...] = ()
+    is_plain: bool = False
 
     def values(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return (b,) float32 losses with their class weights."""
@@ -50,7 +52,15 @@ class Loss:
         return total or 1.0  # only classes of weight 0: nothing is learned from this batch
 
 
-def build_loss(config: LossConfig, labels: np.ndarray, num_classes: int, device: torch.device) -> Loss:
+def build_loss(
+    config: LossConfig,
+    labels: np.ndarray,
+    num_classes: int,
+    device: torch.device,
+    *,
+    function: LossFunction | None = None,
+    weights: Sequence[float] | None = None,
+) -> Loss:
     """Return the loss that a configuration describes, with weights from labels.
 
     Args:
@@ -58,6 +68,8 @@ def build_loss(config: LossConfig, labels: np.ndarray, num_classes: int, device:
         labels: (n,) that weights are counted from: of the pool, or of the selection.
         num_classes: C.
         device: of the logits.
+        function: in place of the one that is named.
+        weights: (C,) of the classes, in place of the rule that is named.
 
     Raises:
         ConfigError: a binary loss for more classes, or a callable that cannot be found.
@@ -69,10 +81,13 @@ def build_loss(config: LossConfig, labels: np.ndarray, num_classes: int, device:
         if config.name == "bce":
             raise ConfigError(f"train.loss.name: must not be `bce` with {num_classes} classes, it is for two")
     counts = np.bincount(labels, minlength=num_classes)
-    weights, notes = class_weights(config, counts)
-    tensor = None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device)
-    host = None if weights is None else torch.tensor(weights, dtype=torch.float32)
-    return Loss(_function(config, counts, tensor), host, notes)
+    found, notes = class_weights(config, counts) if weights is None else (np.asarray(weights), ())
+    tensor = None if found is None else torch.tensor(found, dtype=torch.float32, device=device)
+    host = None if found is None else torch.tensor(found, dtype=torch.float32)
+    if function is not None:
+        return Loss(_weighted(_checked(function, "loss"), tensor), host, notes)
+    is_plain = config == LossConfig() and weights is None
+    return Loss(_function(config, counts, tensor), host, notes, is_plain)
 
 
 def class_weights(config: LossConfig, counts: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -198,14 +213,18 @@ def _imported(name: str) -> LossFunction:
     function = import_attribute(name, "train.loss.name")
     if not callable(function):
         raise ConfigError(f"train.loss.name: '{name}' must be callable (logits, labels) -> one loss per example")
+    return _checked(function, f"train.loss.name: '{name}'")
+
+
+def _checked(function: LossFunction, what: str) -> LossFunction:
+    """Return a user's own loss that is refused where it does not return one value per example."""
 
     def checked(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         values: torch.Tensor = function(logits, labels)
-        if values.shape != labels.shape:
-            raise ConfigError(
-                f"train.loss.name: '{name}' must return one loss per example {tuple(labels.shape)}, "
-                f"got {tuple(values.shape)}"
-            )
+        shape = tuple(getattr(values, "shape", ()))
+        if shape != labels.shape:
+            mean = "; a loss of torch does with `reduction='none'`" if shape == () else ""
+            raise ConfigError(f"{what} must return one loss per example {tuple(labels.shape)}, got {shape}{mean}")
         return values
 
     return checked

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raybert.config import LossConfig, TrainConfig
+from raybert.config import TrainConfig
 from raybert.data.examples import ExampleData
 from raybert.training.measures.losses import Loss
 from raybert.training.optimization.dropout import FastDropout
@@ -125,12 +125,13 @@ class GradientMaker:
         self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         known = len(positions)
         hits = logits.detach()[:known].argmax(dim=-1) == labels[:known]
-        return BatchPart(positions, self._plain_losses(logits, labels, values)[:known], hits)
+        return BatchPart(positions, _plain_losses(loss, logits, labels, values)[:known], hits)
 
-    def _plain_losses(self, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return (b,) cross entropies for the history, whatever is minimised; not finite where the loss is not."""
-        if self.config.loss == LossConfig():
-            return values.detach()
-        with torch.no_grad():
-            plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-            return plain + 0.0 * values
+
+def _plain_losses(loss: Loss, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return (b,) cross entropies for the history, whatever is minimised; not finite where the loss is not."""
+    if loss.is_plain:
+        return values.detach()
+    with torch.no_grad():
+        plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        return plain + 0.0 * values

@@ -84,8 +84,12 @@ def peak_learning_rates(model: nn.Module, config: TrainConfig) -> dict[int, floa
 
 
 def set_step(optimizer: torch.optim.Optimizer, factor: float, weight_decay: float) -> None:
-    """Set learning rates to `factor` of their peaks, and the decay of the groups that are decayed."""
+    """Set learning rates to `factor` of their peaks, and the decay of the groups that are decayed.
+
+    Groups of an optimizer that a script has made begin with their peaks, and keep their decay.
+    """
     group: dict[str, Any]
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-        group["weight_decay"] = weight_decay if group["is_decayed"] else 0.0
+        group["lr"] = group.setdefault("peak", group["lr"]) * factor
+        if "is_decayed" in group:
+            group["weight_decay"] = weight_decay if group["is_decayed"] else 0.0

@@ -132,6 +132,7 @@ def test_passes_that_differ_between_points_are_lines_of_their_own(tmp_path):
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 9]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_equal_cost_is_a_row_per_configuration_beside_random_at_the_same_point(tmp_path):
     folder = tmp_path / "run"

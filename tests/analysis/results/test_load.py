@@ -25,8 +25,8 @@ def declared(table, grid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grid", [(), ("train.learning_rate",)])
-@pytest.mark.parametrize("finished", [0, 1, 2])
+@pytest.mark.parametrize("grid", [pytest.param((), marks=pytest.mark.long), ("train.learning_rate",)])
+@pytest.mark.parametrize("finished", [0, pytest.param(1, marks=pytest.mark.long), 2])
 def test_tables_have_the_declared_columns_in_order_and_type_whatever_has_finished(tmp_path, finished, grid):
     values = dict.fromkeys(grid, 1e-4)
     specs = [make_spec("random", seed, grid=values) for seed in range(2)]
@@ -71,6 +71,7 @@ def test_a_folder_of_raybert_01_has_the_same_tables(tmp_path):
     assert found.losses(found.trials["trial_id"].iloc[0]) is None
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_raybert_01_has_published_under_another_name_goes(tmp_path):
     folder = write_sample_sweep(tmp_path, STRATEGIES)

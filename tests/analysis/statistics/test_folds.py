@@ -208,6 +208,7 @@ def test_agreement_is_measured_within_a_fold(crossed):
     assert pairs.loc[("a", "b"), "pool_size"].to_dict() == {0: 8, 1: 6}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_results_of_folds_are_published_with_one_seed(crossed):
     sweep = publish_results(crossed)

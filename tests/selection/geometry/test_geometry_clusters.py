@@ -111,7 +111,7 @@ def test_of_a_group_the_farthest_from_the_centroid_is_kept():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exact_limit", [20_000, 10])
+@pytest.mark.parametrize("exact_limit", [pytest.param(20_000, marks=pytest.mark.long), 10])
 def test_every_text_doubled_keeps_each_once_even_across_clusters(exact_limit):
     points = np.random.default_rng(11).standard_normal((6000, 8)).astype(np.float32)
     doubled = np.concatenate([points, points])
