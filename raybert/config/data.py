@@ -6,7 +6,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from raybert.config.augment import AugmentConfig
 from raybert.config.section import Section
+
+AFTER_LOADING = frozenset({"augment"})
+"""Keys that do not decide what is loaded, split and tokenized."""
 
 
 class DataConfig(Section):
@@ -61,6 +65,9 @@ class DataConfig(Section):
         description="cross-validation: all rows of the source are cut into so many folds, each is the test split once",
     )
     split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
+    augment: AugmentConfig | None = Field(
+        None, description="changes the chosen examples while they are trained on; default: they stay as they are"
+    )
 
     @model_validator(mode="after")
     def _columns_differ(self) -> DataConfig:
@@ -85,5 +92,5 @@ class DataConfig(Section):
             "pair_truncation",
         )  # older folders know nothing of them
         later = {key for key in added if getattr(self, key) == DataConfig.model_fields[key].default}
-        part = self.model_dump(mode="json", exclude={"folds", *later})
+        part = self.model_dump(mode="json", exclude={"folds", *AFTER_LOADING, *later})
         return {"subset" if key == "config" else key: value for key, value in part.items()}

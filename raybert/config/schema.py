@@ -261,6 +261,15 @@ class RaybertConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _iris_reads_no_changed_texts(self) -> RaybertConfig:
+        if self.model.kind == "iris" and self.data.augment is not None:
+            raise ValueError(
+                "data.augment: must be left out with `model.kind: iris`, whose chunks are embedded once, before "
+                f"training, got {self.data.augment.name}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_refit_has_one_pool(self) -> RaybertConfig:
         if self.sweep.refit and self.data.folds is not None:
             raise ValueError("sweep.refit: must be false with `data.folds`: every fold has its own pool, got true")

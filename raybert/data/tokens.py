@@ -159,7 +159,7 @@ def tokenize_splits(
     """
     definition = private_backend(tokenizer).to_str()  # without truncation: the same text for the same tokenizer
     has_pairs = "text_pair" in splits.train.column_names
-    encoder = _TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
+    encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
     if like is None:
         encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
         tables = {split: table for split, (table, _) in encoded.items()}
@@ -216,7 +216,7 @@ def tokenize_examples(
         ConfigError: likewise.
     """
     has_pairs = "text_pair" in examples.column_names
-    encoder = _TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
+    encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
     return encoder.encode(examples)[0]
 
 
@@ -246,7 +246,7 @@ def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
     return backend
 
 
-class _TextEncoder:
+class TextEncoder:
     """Makes word pieces of texts, as the tokenizer would of the whole ones; what no piece is made of is cut before.
 
     Args:
@@ -358,7 +358,7 @@ class _TextEncoder:
                 cut_seconds[row] = replace(self._cutter, num_pieces=here).cut([texts[1]])[0]
 
 
-def _truncation_notes(kept: np.ndarray, encoder: _TextEncoder) -> tuple[str, ...]:
+def _truncation_notes(kept: np.ndarray, encoder: TextEncoder) -> tuple[str, ...]:
     """Return a line about texts of which not all word pieces are kept, if there are some."""
     truncated = kept[kept < 1]
     if not len(truncated):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from raybert.config.data import AFTER_LOADING
 from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
 from raybert.errors import SweepError
@@ -32,7 +33,7 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
     if not only_scores:
         for config in (design.config, *configs):
             check_packages(config)
-    for data in {config.data.model_dump_json(): config.data for config in configs}.values():
+    for data in {config.data.model_dump_json(exclude={*AFTER_LOADING}): config.data for config in configs}.values():
         look_at_source(data)
     for name in dict.fromkeys(config.model.encoder for config in configs):
         look_at_encoder(name)

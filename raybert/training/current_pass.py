@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from raybert.data import training_batches
+from raybert.data import TokenizedData, training_batches
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
 from raybert.training.interface import PassPlan
@@ -29,6 +29,7 @@ class CurrentPass:
         weights: (n,) float32 example weights by pool position; None: all 1.
         loss: what is minimised.
         notes: what a user should know of the losses so far, each once.
+        number: of the pass: 0, 1, 2, ...
     """
 
     def __init__(self, data: ExampleData, request: FitRequest, device: torch.device) -> None:
@@ -37,6 +38,7 @@ class CurrentPass:
         self.num_whole = 0
         self.weights: np.ndarray | None = None
         self.notes: dict[str, None] = {}
+        self.number = 0
         self._data, self._request, self._device = data, request, device
         self._labels = np.asarray(data.train.labels)
         self._weigh_classes(self._labels)
@@ -53,7 +55,7 @@ class CurrentPass:
             plan: the same on every rank.
             number: of the pass: 0, 1, 2, ...
         """
-        self.plan = plan
+        self.plan, self.number = plan, number
         generator = np.random.default_rng([self._request.seed, number])
         size = self._request.config.batch_size
         batches = training_batches(self._data.train.lengths, plan.positions, size, generator)
@@ -64,6 +66,19 @@ class CurrentPass:
         if plan.weights is not None:
             self.weights = np.ones(len(self._labels), np.float32)
             self.weights[plan.positions] = plan.weights
+
+    def inputs(self, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Return the model's inputs for some examples that this pass trains on, changed where that was asked for.
+
+        Args:
+            positions: (b,) pool rows; none: the first row stands in, for a rank that only takes part in an exchange.
+        """
+        augmentation = self._request.augmentation
+        if augmentation is None or len(positions) == 0:
+            return self._data.batch(self._data.train, positions if len(positions) else np.zeros(1, np.int64))
+        if not isinstance(self._data, TokenizedData):
+            raise TrialError("data.augment: needs examples of word pieces")
+        return augmentation.batch(self._data, positions, self._request.seed, self.number)
 
     def end(self) -> None:
         """Leave it; the plan stays for the planner to look back on."""

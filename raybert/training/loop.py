@@ -116,8 +116,16 @@ class _Run:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         if config.gradient_checkpointing:
             checkpoint_activations(model)
+        self.current_pass = CurrentPass(data, request, self.device)
         self.gradients = GradientMaker(
-            model, data, config, self.precision, self.scaler, surroundings.rank, surroundings.world_size
+            model,
+            data,
+            config,
+            self.precision,
+            self.scaler,
+            surroundings.rank,
+            surroundings.world_size,
+            self.current_pass.inputs,
         )
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.state = RunState(micro_batch_size=None if config.micro_batch_size == "auto" else config.micro_batch_size)
@@ -128,7 +136,6 @@ class _Run:
         self.saved_at = time.monotonic()
         self.run_key = request.run_key(data.fingerprint, self.world_size)
         check_metrics(config, data.num_classes)
-        self.current_pass = CurrentPass(data, request, self.device)
         self.average = WeightAverage(model, config.averaging)
         self.length = request.length
         self.position_before = 0.0

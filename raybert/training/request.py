@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from raybert.config import MonitorConfig, TrainConfig
+from raybert.data.augment import Augmentation
 from raybert.files import json_digest
 from raybert.training.length import RunLength
 from raybert.training.measures.losses import LossFunction
@@ -49,6 +50,7 @@ class FitRequest:
         passes: E, of a run that ends after so many passes over whatever its planner keeps; None: it does not.
         examples: N, of a run that ends after so many examples; None: it does not.
         own: objects in place of what `config` describes.
+        augmentation: changes the examples that are trained on; None: they stay as they are.
     """
 
     config: TrainConfig
@@ -60,6 +62,7 @@ class FitRequest:
     passes: float | None = None
     examples: int | None = None
     own: OwnParts = OwnParts()
+    augmentation: Augmentation | None = None
 
     @property
     def end(self) -> int:
@@ -87,5 +90,6 @@ class FitRequest:
             **({} if self.passes is None else {"passes": self.passes}),
             **({} if self.examples is None else {"examples": self.examples}),
             **({"own": dict(self.own.identity)} if self.own.identity else {}),
+            **({} if self.augmentation is None else {"augment": self.augmentation.identity()}),
         }
         return json_digest(settings)

@@ -95,6 +95,42 @@ def test_changed_code_is_refused_with_what_changed_and_its_author_may_declare_it
     assert "the code of train.loss.name 'own_parts:loss' changed since the trial ran" in again.out + again.err
 
 
+NOISE = """
+
+def noise(text, label, generator):
+    words = text.split()
+    return " ".join(words[::-1]) if generator.random() < 0.5 else text
+"""
+
+
+@pytest.mark.long
+def test_an_augmentation_is_watched_as_a_loss_is_and_what_is_no_text_ends_the_run_in_a_line(train):
+    augmented = FILE.replace("max_length: 12}", 'max_length: 12, augment: "own_parts:noise"}')
+    Path("file.yaml").write_text(augmented)
+    code, out, err = train(WHOLE + NOISE.replace("else text", "else 3"))
+    assert code == 5, out + err
+    assert "data.augment.name: 'own_parts:noise' must return a text, got int for example 'k1-" in (out + err).replace(
+        "\n", " "
+    )
+    assert train(WHOLE + NOISE, "--resume")[0] == 0
+    (trial,) = finished()
+    assert (
+        "trained on changed examples: own_parts:noise, anew in every pass"
+        in raybert.load_sweep("run").trials["notes"][0]
+    )
+    code, _, err = train(WHOLE + NOISE.replace("0.5", "0.6"), "--resume")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "the code of data.augment.name 'own_parts:noise' changed since a trial of this folder finished" in err
+    again = commands.run("reproduce", f"run/trials/{trial}")
+    assert again.code == 2
+    assert "own_parts:noise" in again.err
+    Path("own_parts.py").write_text("raise SystemExit('run')")
+    shutil.rmtree("__pycache__", ignore_errors=True)
+    sys.modules.pop("own_parts", None)
+    assert commands.run("validate", "file.yaml", "--no-import").code == 0
+    Path("file.yaml").unlink()
+
+
 STOPS = """pathlib.Path("calls").open("a").write(".")
     if pathlib.Path("calls").stat().st_size == 3:
         raise ValueError("third")"""

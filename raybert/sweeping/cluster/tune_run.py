@@ -181,7 +181,7 @@ def run_spec(
     """Run one trial in a Tune actor, over Ray Train where it has several workers; return its status."""
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
     data = scoring_data.data
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"texts": scoring_data.texts}
     if spec.config.resources.workers_per_trial > 1:
         from raybert.training.ddp import fit_distributed
 

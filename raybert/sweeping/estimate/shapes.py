@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raybert.config.data import AFTER_LOADING
 from raybert.files import content_key
 from raybert.sweeping.plan.specs import RunSpec
 
@@ -44,7 +45,7 @@ def shape_key(spec: RunSpec) -> str:
     config = spec.config
     return content_key(
         {
-            "data": config.data.model_dump(mode="json", exclude={"folds"}),
+            "data": config.data.model_dump(mode="json", exclude={"folds", *AFTER_LOADING}),
             "encoder": config.model.data_part(),
             "model": config.model.model_dump(mode="json", exclude={"dropout"}),
             "train": config.train.model_dump(mode="json", include=_TRAIN_KEYS),

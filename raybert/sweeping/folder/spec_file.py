@@ -138,7 +138,7 @@ def spec_of(document: dict[str, Any], facts: dict[str, Any] | None = None) -> Ru
 def code_named_by(folder: Path) -> tuple[str, ...]:
     """Return the code of somebody's own that running a trial again would run, as its folder names it.
 
-    That is every `module:attribute` of strategy, loss and signals, and code that comes with a model.
+    That is every `module:attribute` of strategy, loss, augmentation and signals, and code that comes with a model.
     """
     spec = (read_json(folder / FILE_NAME) or {}).get("spec")
     if not isinstance(spec, dict):
@@ -148,6 +148,7 @@ def code_named_by(folder: Path) -> tuple[str, ...]:
     named = [
         *_references(spec.get("strategy")),
         *_references(_section(config, "train").get("loss")),
+        *_references(_section(config, "data").get("augment")),
         *_references(_section(config, "selection").get("signals")),
     ]
     if model.get("trust_remote_code"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raybert.config import ModelConfig, RaybertConfig
+from raybert.config.data import AFTER_LOADING
 from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokenize_splits
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
@@ -104,7 +105,7 @@ def prepare_variants(variants: Iterable[Variant], cache: Path) -> dict[str, Prep
         if variant.data_key in prepared:
             continue
         data = variant.config.data
-        source = data.model_dump_json(exclude={"max_length"})
+        source = data.model_dump_json(exclude={"max_length", *AFTER_LOADING})
         if source not in loaded:
             loaded[source] = load_folds(data, cache) if data.folds else (load_splits(data, cache),)
         tokens = replace(variant, fold=0).data_key

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raybert.config import RaybertConfig
+from raybert.config import RaybertConfig, are_labels_enough
+from raybert.config.augment_function import own_function
 from raybert.selection.compose import compose
 from raybert.selection.signals import REFRESHED
 from raybert.sweeping.plan.check_space import search_spaces
@@ -61,10 +62,23 @@ def read_design(config: RaybertConfig) -> Design:
     """Return what a sweep file asks for; after this nobody expands the file again.
 
     Raises:
-        ConfigError: a strategy, a value of the grid or a key of the search is not possible.
+        ConfigError: a strategy, an augmentation, a value of the grid or a key of the search is not possible.
     """
     entries = read_entries(config)
     variants = expand_grid(config)
+    _check_augmentations(variants)
     tune = config.sweep.tune
     spaces = {} if tune is None else search_spaces(config, tune, entries, variants)
     return Design(config, entries, variants, spaces)
+
+
+def _check_augmentations(variants: Sequence[Variant]) -> None:
+    """Import functions of the user's own that change examples, unless nothing is imported here.
+
+    Raises:
+        ConfigError: one cannot be imported, or cannot be called as it must.
+    """
+    augmentations = [variant.config.data.augment for variant in variants]
+    for name in dict.fromkeys(augment.name for augment in augmentations if augment is not None and augment.is_own):
+        if not are_labels_enough():
+            own_function(name)

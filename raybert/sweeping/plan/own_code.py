@@ -1,4 +1,4 @@
-"""Which code of a user's own the results of runs stand on: strategies, filters, signals, losses; by digest."""
+"""Which code of a user's own the results of runs stand on, by digest: strategies, signals, losses, augmentations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raybert.config import SelectionConfig, import_attribute
+from raybert.config.augment import AugmentConfig
 from raybert.config.code_digest import code_digest
 from raybert.selection.identity import own_classes
 from raybert.selection.signals import needed_signals
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnCode:
-    """A strategy, filter, signal or loss of a user's own.
+    """A strategy, filter, signal, loss or augmentation of a user's own.
 
     Attributes:
         key: what it is kept under; another key is another thing, whose results are not compared.
@@ -37,16 +38,23 @@ class OwnCode:
 def code_of_design(design: Design) -> list[OwnCode]:
     """Return all code of a user's own that the runs of a sweep run."""
     strategies = [entry.strategy for entry in design.entries]
-    return _unique(_code_of(strategies, design.config.selection, _losses_of(design)))
+    augmentations = (variant.config.data.augment for variant in design.variants)
+    return _unique(
+        [
+            *_code_of(strategies, design.config.selection, _losses_of(design)),
+            *(one for augment in augmentations for one in _code_of_augmentation(augment)),
+        ]
+    )
 
 
 def code_of_run(spec: RunSpec) -> list[OwnCode]:
     """Return all code of a user's own that a run runs.
 
     Raises:
-        ConfigError: its loss cannot be imported.
+        ConfigError: its loss or augmentation cannot be imported.
     """
-    return _unique(_code_of([spec.strategy], spec.config.selection, [spec.config.train.loss.name]))
+    code = _code_of([spec.strategy], spec.config.selection, [spec.config.train.loss.name])
+    return _unique([*code, *_code_of_augmentation(spec.augment)])
 
 
 def code_of_loss(name: str) -> str | None:
@@ -84,6 +92,12 @@ def _code_of(strategies: Iterable[Strategy], selection: SelectionConfig, losses:
     for name in losses:
         if ":" in name:
             yield OwnCode(f"loss {name}", code_of_loss(name), f"the code of train.loss.name '{name}'")
+
+
+def _code_of_augmentation(augment: AugmentConfig | None) -> Iterator[OwnCode]:
+    if augment is not None and augment.is_own:
+        digest = code_digest(import_attribute(augment.name, "data.augment.name"), augment.name)
+        yield OwnCode(f"augmentation {augment.name}", digest, f"the code of data.augment.name '{augment.name}'")
 
 
 def _losses_of(design: Design) -> Iterator[str]:

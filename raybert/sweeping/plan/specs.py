@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raybert.config import RaybertConfig, dump_yaml
+from raybert.config.augment import AugmentConfig
 from raybert.files import content_key
 from raybert.selection.compose import compose
 from raybert.selection.identity import strategy_identity
@@ -17,6 +18,7 @@ from raybert.selection.signals import needed_signals
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
+from raybert.sweeping.plan.roles import REFIT, TRIAL, TUNE
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
@@ -107,6 +109,11 @@ class RunSpec:
         """How many examples it trains on in a pass: the budget, or without one what the strategy takes of the pool."""
         return self.strategy.takes(self.pool_size) if self.budget is None else self.budget.count
 
+    @property
+    def augment(self) -> AugmentConfig | None:
+        """What changes the examples that it trains on; runs that only serve scores see them as they are."""
+        return self.config.data.augment if self.role in (TRIAL, TUNE, REFIT) else None
+
     def share_of(self, row: Mapping[str, Any]) -> float:
         """Return which share of the run is done at an evaluation: of its steps, passes or examples.
 
@@ -180,6 +187,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
         **({} if spec.passes is None else {"passes": spec.passes}),
         **({} if spec.examples is None else {"examples": spec.examples}),
+        **({} if spec.augment is None else {"augment": spec.augment.model_dump(mode="json")}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
     return replace(spec, trial_id=content_key(identity)[:12])

@@ -233,7 +233,7 @@ def _run(
 ) -> str:
     listener.progress.begin([spec], {})
     listener.progress.started(spec)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"texts": ready.splits.train}
     with ExitStack() as stack:
         if spec.config.resources.workers_per_trial > 1:
             from raybert.sweeping.cluster.connect import check_resources, connected

@@ -113,6 +113,7 @@ def _train_here(design: Design, output: Path, progress: Progress, source_text: s
             report=partial(opened.progress.evaluated, spec),
             report_step=partial(opened.progress.stepped, spec),
             report_start=lambda ran_on: opened.progress.note(f"trains {ran_on}"),
+            texts=ready.splits.train,
         )
         opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
         note_devices(opened.folder)

@@ -10,14 +10,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from torch import nn
 
-from raybert.config import MonitorConfig
 from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData, without_test
@@ -38,7 +38,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.trial_log import opened_log
-from raybert.sweeping.plan.roles import PART, REFIT, TRIAL, TUNE
+from raybert.sweeping.plan.roles import REFIT
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
@@ -51,6 +51,7 @@ from raybert.sweeping.trial.records import (
     join_rounds,
     selection_frame,
 )
+from raybert.sweeping.trial.request import WITHOUT_TEST, fit_request, proxy_pooling
 from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings
 from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
@@ -61,8 +62,6 @@ FitFunction = Callable[[nn.Module, ExampleData, PassPlanner, FitRequest, TrialSu
 
 _OF_SELECTION = 0x5E1EC7
 """Tells what selecting draws from what splitting, ties or batches draw of the same seed; reads like "select"."""
-_WITHOUT_TEST = (TUNE, PART)
-"""Runs of a search, and what only serves scores, its own among them: tuning never reads the test split."""
 
 
 def run_trial(
@@ -75,6 +74,7 @@ def run_trial(
     fit_function: FitFunction = fit,
     report_step: ReportStep | None = None,
     report_start: ReportStart | None = None,
+    texts: pa.Table | None = None,
 ) -> str:
     """Run a trial to its end and return `complete`, `failed` or `stopped`; its own failure is no exception.
 
@@ -109,7 +109,7 @@ def run_trial(
             write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals, code.digests))
             with opened_log(folder.path) as log:
                 log_beginning(log, spec, why_again)
-                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log)
+                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log, texts)
                 return _run_recorded(trial, code.problem)
     except Superseded:
         return "stopped"
@@ -183,7 +183,7 @@ def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
 
 def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
     """Return the data: nulls are added to the pool of a proxy that must have seen them; who needs no test has none."""
-    if spec.role in _WITHOUT_TEST:
+    if spec.role in WITHOUT_TEST:
         data = without_test(data)
     if spec.null is None:
         return data
@@ -203,6 +203,7 @@ class _Trial:
     surroundings: TrialSurroundings
     fit_function: FitFunction
     log: logging.Logger
+    texts: pa.Table | None
 
     def run(self) -> bool:
         """Return whether the trial came to its end (False: stopped, resumable)."""
@@ -215,7 +216,7 @@ class _Trial:
             spec.num_chosen,
             total_steps=spec.total_steps,
             batch_size=spec.config.train.batch_size,
-            proxy_pooling=_proxy_pooling(spec),
+            proxy_pooling=proxy_pooling(spec),
         )
         if spec.checkpoints is not None:
             planner = DynamicsRecorder(planner, folder.path / "dynamics")
@@ -224,7 +225,8 @@ class _Trial:
         log_choice(self.log, spec, chosen, selection_seconds)
         model = self._build_model().to(_device(spec))
         self.surroundings.model_files = model_companions(spec, self.data, self.encoder)
-        result = self.fit_function(model, self.data, recorded, _fit_request(spec), self.surroundings)
+        request = fit_request(spec, self.encoder, self.texts)
+        result = self.fit_function(model, self.data, recorded, request, self.surroundings)
         if result.stopped:
             self._check_time(result)
             self.log.info("stopped at step %d, resumable", result.optimizer_steps)
@@ -234,7 +236,8 @@ class _Trial:
         chosen = self._write_selection(folder, chosen, recorded)
         self._write_losses(folder, result)
         self._write_predictions(folder, result)
-        notes = (*result.notes, *missing_values(pool.signals))
+        augmented = [] if spec.augment is None else [f"trained on changed examples: {spec.augment.describe()}"]
+        notes = (*result.notes, *augmented, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         if spec.config.resources.workers_per_trial > 1 or result.micro_batch_size is not None:
             self.log.info("ran %s", result.ran_on)  # of other processes, and with the micro-batch that did fit
@@ -348,24 +351,6 @@ class _Trial:
             "wall_seconds": wall_seconds,
         }
         return TRIALS.row(values)
-
-
-def _proxy_pooling(spec: RunSpec) -> Literal["mean", "cls"] | None:
-    embedding = spec.config.selection.embedding
-    return embedding.pooling if embedding.of == "proxy" else None
-
-
-def _fit_request(spec: RunSpec) -> FitRequest:
-    return FitRequest(
-        spec.config.train,
-        spec.total_steps,
-        spec.model_seed,
-        last_step=spec.last_step,
-        passes=spec.passes,
-        examples=spec.examples,
-        evaluate_test=spec.role not in _WITHOUT_TEST,
-        monitor=spec.config.monitor if spec.role == TRIAL else MonitorConfig(),
-    )
 
 
 def _device(spec: RunSpec) -> torch.device:

@@ -46,6 +46,7 @@ class GradientMaker:
         scaler: of the gradients, where the precision needs it.
         rank: of this worker.
         world_size: number of workers.
+        inputs: makes the model's inputs of positions, of none those of any example; default: of the pool as it is.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class GradientMaker:
         scaler: torch.amp.GradScaler,
         rank: int,
         world_size: int,
+        inputs: Callable[[np.ndarray], dict[str, torch.Tensor]] | None = None,
     ) -> None:
         self.model, self.data, self.config, self.precision, self.scaler = model, data, config, precision, scaler
         self.rank, self.world_size = rank, world_size
+        self._inputs = inputs or self._inputs_as_they_are
         self.device = next(model.parameters()).device
         forward: Any = torch.compile(model, dynamic=True) if config.compile else model
         self.module: Any = DistributedDataParallel(forward) if world_size > 1 else forward
@@ -107,8 +110,7 @@ class GradientMaker:
         self, positions: np.ndarray, weights: np.ndarray | None, loss: Loss, denominator: float, *, is_last: bool
     ) -> BatchPart:
         """Add the gradient of some examples, as their part of a batch whose losses are divided by `denominator`."""
-        rows = positions if len(positions) else np.zeros(1, np.int64)
-        batch = self.data.batch(self.data.train, rows)
+        batch = self._inputs(positions)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         labels = inputs.pop("labels")
         with self.dropout, self.precision.autocast(self.device):
@@ -126,6 +128,9 @@ class GradientMaker:
         known = len(positions)
         hits = logits.detach()[:known].argmax(dim=-1) == labels[:known]
         return BatchPart(positions, _plain_losses(loss, logits, labels, values)[:known], hits)
+
+    def _inputs_as_they_are(self, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        return self.data.batch(self.data.train, positions if len(positions) else np.zeros(1, np.int64))
 
 
 def _plain_losses(loss: Loss, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
