@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from raybert.config.metrics import METRICS, MetricName, words_of_lower
 from raybert.config.section import Section
+from raybert.config.train import LengthConfig
 from raybert.passwords import keep_password
 
 Number = int | float
@@ -79,6 +80,35 @@ class AshaConfig(Section):
     )
 
 
+class TuneLengthConfig(Section):
+    """How long a run of the search is, where it is not as long as a trial; its schedule is that of a run so long."""
+
+    fraction: float | None = Field(None, gt=0, lt=1, description="share of a trial's steps (or passes)")
+    epochs: float | None = Field(None, gt=0, description="passes over the budget; `min_steps` does not hold for them")
+    steps: int | None = Field(None, gt=0, description="T itself")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> TuneLengthConfig:
+        given = [key for key, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"must have one of `fraction`, `epochs` and `steps`, got {' and '.join(given) or 'none'}")
+        return self
+
+    def of(self, whole: LengthConfig) -> LengthConfig:
+        """Return the length of a run of the search, given that of a trial."""
+        if self.fraction is None:
+            return LengthConfig(epochs=self.epochs, min_steps=0, steps=self.steps)
+        if whole.steps is not None:
+            return LengthConfig(steps=max(1, round(self.fraction * whole.steps)))
+        least = math.ceil(self.fraction * whole.min_steps)
+        return LengthConfig(epochs=self.fraction * whole.num_epochs, min_steps=least)
+
+    def __str__(self) -> str:
+        if self.fraction is not None:
+            return f"{100 * self.fraction:g} % of a trial's length"
+        return f"{self.steps:,} steps" if self.steps is not None else f"{self.epochs:g} epochs"
+
+
 class TuneConfig(Section):
     """An equal search for every strategy, each in a study of its own, before the comparison."""
 
@@ -121,6 +151,15 @@ class TuneConfig(Section):
     pool_fraction: float | None = Field(
         None, gt=0, lt=1, description="share of the pool that is tuned on; the comparison has all of it"
     )
+    length: TuneLengthConfig | None = Field(
+        None, description="of the runs of the search; default: that of a trial. The comparison trains at full length"
+    )
+    study_name: str | None = Field(
+        None,
+        min_length=1,
+        description="of the Optuna studies; `{arm}` stands for the strategy and its point of the grid, and must be in "
+        "it where there are several studies. Default: `{arm}`, in a database `<name of the sweep>: {arm}`",
+    )
     storage: str = Field(
         "sqlite",
         min_length=1,
@@ -161,6 +200,17 @@ class TuneConfig(Section):
     def metric_name(self, best_metric: MetricName) -> MetricName:
         """Return the validation metric of the search, given `train.best_metric`."""
         return self.metric or best_metric
+
+    def name_of_study(self, arm: str, sweep: str) -> str:
+        """Return the name of an arm's study: in a database, which may hold those of other sweeps, behind the sweep's.
+
+        Args:
+            arm: its name.
+            sweep: name of the sweep.
+        """
+        if self.study_name is not None:
+            return self.study_name.replace("{arm}", arm)
+        return f"{sweep}: {arm}" if self.in_database else arm
 
     def direction(self, best_metric: MetricName) -> Mode:
         """Return which end of the metric is better."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +22,7 @@ from raybert.analysis.search.tables import (
     pruning_table,
     suggestions_table,
 )
-from raybert.config import RaybertConfig, load_stored_config
+from raybert.config import RaybertConfig, TuneConfig, load_stored_config
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Search:
         parameters: what is tuned, those of all arms first.
         suggestions: a row per suggestion, see `tables.suggestions_table`.
         noise: between seeds, of the suggestions or else of the comparison; None if neither tells.
+        remarks: in what its runs differ from the trials of the comparison.
     """
 
     metric: str
@@ -42,6 +43,7 @@ class Search:
     parameters: Mapping[str, Parameter]
     suggestions: pd.DataFrame
     noise: Noise | None
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         arms = self.suggestions[["arm", "strategy"]].drop_duplicates()
@@ -74,12 +76,12 @@ class Search:
 
     @property
     def notes(self) -> list[str]:
-        """Whether selection changes the best hyperparameters, and why importances are missing."""
+        """What its runs were, whether selection changes the best hyperparameters, and why importances are missing."""
         columns = list(self.suggestions.columns)
         grids = self.suggestions[columns[: columns.index("number")]].drop_duplicates(["arm", "strategy"])
         missing = self.importances["importance"].isna().all()
         why = [f"no importances: {self.importances['why'].iloc[0]}"] if missing else []
-        return [*describe_near_best(self.near_best, grids, self.noise), *why]
+        return [*self.remarks, *describe_near_best(self.near_best, grids, self.noise), *why]
 
 
 def load_search(folder: Path, trials: pd.DataFrame, *, trust: bool = False) -> Search | None:
@@ -93,10 +95,18 @@ def load_search(folder: Path, trials: pd.DataFrame, *, trust: bool = False) -> S
     Raises:
         SweepError: the studies cannot be read.
     """
-    storage, name = _find_storage(folder)
+    tune, name = _find_search(folder)
+    storage = tune.storage if tune is not None else "sqlite"
     studies = open_studies(folder, storage) if trust or not _is_foreign(storage) else None
-    arms = [arm for arm in read_arms(studies, name) if arm.trials] if studies is not None else []
-    return make_search(arms, trials) if arms else None
+    name_of = (lambda arm: arm) if tune is None else partial(tune.name_of_study, sweep=name)
+    arms = [arm for arm in read_arms(studies, name_of) if arm.trials] if studies is not None else []
+    return replace(make_search(arms, trials), remarks=_remarks(tune)) if arms else None
+
+
+def _remarks(tune: TuneConfig | None) -> tuple[str, ...]:
+    if tune is None or tune.length is None:
+        return ()
+    return (f"the runs of the search had {tune.length}; the comparison trains at full length",)
 
 
 def make_search(arms: Sequence[StudiedArm], trials: pd.DataFrame) -> Search:
@@ -118,7 +128,8 @@ def foreign_database(folder: Path) -> str | None:
 
     Whoever wrote the folder chose it: reading results must not send anything there, values of the environment least.
     """
-    storage, _ = _find_storage(folder)
+    tune, _ = _find_search(folder)
+    storage = tune.storage if tune is not None else "sqlite"
     return storage if _is_foreign(storage) else None
 
 
@@ -126,11 +137,8 @@ def _is_foreign(storage: str) -> bool:
     return storage not in ("sqlite", "journal") and not storage.startswith("sqlite")
 
 
-def _find_storage(folder: Path) -> tuple[str, str | None]:
-    """Return `sweep.tune.storage` of the resolved file, and the sweep's name if other sweeps may be there too."""
+def _find_search(folder: Path) -> tuple[TuneConfig | None, str]:
+    """Return `sweep.tune` of the resolved file, if there is a search, and the name of the sweep."""
     resolved = folder / "resolved.yaml"
     config = load_stored_config(resolved) if resolved.exists() else RaybertConfig()
-    tune = config.sweep.tune
-    if tune is None:
-        return "sqlite", None
-    return tune.storage, config.name if tune.in_database else None
+    return config.sweep.tune, config.name

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,12 +45,12 @@ class StudiedArm:
     trials: tuple[FrozenTrial, ...]
 
 
-def read_arms(storage: BaseStorage, sweep: str | None = None) -> list[StudiedArm]:
+def read_arms(storage: BaseStorage, name_of: Callable[[str], str] = str) -> list[StudiedArm]:
     """Return the arms of a sweep in the order of the file; studies that are not its own are left out.
 
     Args:
         storage: of `open_studies`.
-        sweep: name of the sweep, in a database of several, where studies are named `<sweep>: <arm>`.
+        name_of: arm -> the name of its study.
     """
     import optuna
 
@@ -59,7 +59,7 @@ def read_arms(storage: BaseStorage, sweep: str | None = None) -> list[StudiedArm
         study = optuna.load_study(study_name=name, storage=storage)
         known = study.user_attrs
         arm_name = str(known.get("arm", name))
-        if "strategy" not in known or name != (arm_name if sweep is None else f"{sweep}: {arm_name}"):
+        if "strategy" not in known or name != name_of(arm_name):
             continue
         arm = StudiedArm(
             name=arm_name,

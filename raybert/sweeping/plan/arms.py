@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raybert.config import TuneConfig
-from raybert.config.tune import Mode
+from raybert.config.tune import Mode, TuneLengthConfig
 from raybert.errors import ConfigError
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.entries import Entry
@@ -124,7 +124,7 @@ class Arm:
 
 
 def tuning_variants(design: Design, pools: Mapping[str, PoolFacts]) -> tuple[Variant, ...]:
-    """Return the grid points as they are tuned: fold 0, and of the pool the part that `sweep.tune.pool_fraction` says.
+    """Return the grid points as they are tuned: fold 0, of the pool the part, and as long, as `sweep.tune` says.
 
     Args:
         design: of a sweep with a search, or without one, which has none.
@@ -134,9 +134,17 @@ def tuning_variants(design: Design, pools: Mapping[str, PoolFacts]) -> tuple[Var
     if tune is None:
         return ()
     variants = tuple(variant for variant in design.variants if variant.fold == 0)
+    if tune.length is not None:
+        variants = tuple(_of_length(variant, tune.length) for variant in variants)
     if tune.pool_fraction is None:
         return variants
     return tuple(_of_fraction(variant, pools[variant.data_key], tune.pool_fraction) for variant in variants)
+
+
+def _of_length(variant: Variant, length: TuneLengthConfig) -> Variant:
+    config = variant.config
+    train = config.train.model_copy(update={"length": length.of(config.train.length)})
+    return replace(variant, config=config.model_copy(update={"train": train}))
 
 
 def _of_fraction(variant: Variant, facts: PoolFacts, fraction: float) -> Variant:
@@ -158,7 +166,8 @@ def build_arms(design: Design, pools: Mapping[str, PoolFacts]) -> tuple[Arm, ...
         pools: facts of every variant's prepared data, also of `tuning_variants`, by `Variant.data_key`.
 
     Raises:
-        ConfigError: a point to evaluate lies outside the space, or a strategy or budget is not possible.
+        ConfigError: a point to evaluate lies outside the space, a strategy or budget is not possible, or several
+            studies would have one name.
     """
     tune = design.config.sweep.tune
     if tune is None:
@@ -167,7 +176,13 @@ def build_arms(design: Design, pools: Mapping[str, PoolFacts]) -> tuple[Arm, ...
     for point in _candidates(design, tune, pools):
         identity = "+".join(candidate.readers[0].trial_id for candidate in point[1])
         groups.setdefault(identity, []).append(point)
-    return tuple(_make_arm(design, tune, order, group) for order, group in enumerate(groups.values()))
+    arms = tuple(_make_arm(design, tune, order, group) for order, group in enumerate(groups.values()))
+    if tune.study_name is not None and "{arm}" not in tune.study_name and len(arms) > 1:
+        raise ConfigError(
+            "sweep.tune.study_name: must have {arm} in it (the strategy, and its point of the grid), because the "
+            f"search has {len(arms)} studies, got '{tune.study_name}'"
+        )
+    return arms
 
 
 def _make_arm(

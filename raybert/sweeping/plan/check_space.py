@@ -104,6 +104,8 @@ def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig, tune: T
     for fixed, reason in _FIXED.items():
         if _overlap(key, fixed):
             raise ConfigError(f"{path}: must be the same in all runs, because it {reason}")
+    if tune.length is not None and _overlap(key, "train.length"):
+        raise ConfigError(f"{path}: must be left out with `sweep.tune.length`, which says how long its runs are")
     if key == "selection.budget" and tune.pool_fraction is not None:
         raise ConfigError(f"{path}: must be left out with `pool_fraction`, on which a budget means another one")
     if key.startswith("selection.") and key != "selection.budget":

@@ -104,6 +104,6 @@ def _open_sqlite(path: Path) -> RDBStorage:
 
 
 def study_name(config: RaybertConfig, arm_name: str) -> str:
-    """Return the name of an arm's study: that of the arm; in a database of many sweeps, behind the sweep's."""
+    """Return the name of an arm's study."""
     assert config.sweep.tune is not None
-    return f"{config.name}: {arm_name}" if config.sweep.tune.in_database else arm_name
+    return config.sweep.tune.name_of_study(arm_name, config.name)

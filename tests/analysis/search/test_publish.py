@@ -205,3 +205,20 @@ def test_the_studies_are_where_the_resolved_file_says(tmp_path, storage):
         study.add_trial(suggestion({RATE: 1e-3}, [0.8]))
     search = load_sweep(tmp_path).search
     assert search.best[["arm", "value"]].to_numpy().tolist() == [["random", 0.8]]
+
+
+def test_a_search_under_other_names_is_read_and_says_how_long_its_runs_were(tmp_path):
+    tune = {"suggestions_per_strategy": 2, "space": {RATE: {"low": 1e-5, "high": 1e-2}}, "study_name": "imdb {arm}"}
+    config = RaybertConfig.model_validate({"name": "mine", "sweep": {"tune": {**tune, "length": {"fraction": 0.25}}}})
+    write_plan(tmp_path, [make_spec("random")])
+    (tmp_path / "resolved.yaml").write_text(dump_yaml(config))
+    for name, value in (("imdb random", 0.8), ("random", 0.9)):  # the second is somebody else's
+        study = optuna.create_study(study_name=name, storage=f"sqlite:///{tmp_path}/study.db", direction="maximize")
+        for key, entry in {"strategy": "random", "arm": "random", "order": 0}.items():
+            study.set_user_attr(key, entry)
+        study.add_trial(suggestion({RATE: 1e-3}, [value]))
+    search = load_sweep(tmp_path).search
+    assert search.best[["arm", "value"]].to_numpy().tolist() == [["random", 0.8]]
+    assert search.notes[0] == (
+        "the runs of the search had 25 % of a trial's length; the comparison trains at full length"
+    )

@@ -66,7 +66,7 @@ def test_in_a_database_of_several_sweeps_only_this_ones_arms_are_read(tmp_path):
         for key, value in {"strategy": name[-1], "arm": name[-1], "order": "ab".index(name[-1])}.items():
             study.set_user_attr(key, value)
     storage = open_studies(tmp_path)
-    assert [arm.name for arm in read_arms(storage, "mine")] == ["a", "b"]
+    assert [arm.name for arm in read_arms(storage, "mine: {}".format)] == ["a", "b"]
     assert [arm.name for arm in read_arms(storage)] == ["a"]
 
 

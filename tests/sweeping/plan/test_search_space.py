@@ -160,6 +160,9 @@ def test_a_key_of_the_grid_cannot_be_searched():
         ({"points_to_evaluate": [{}] * 5}, r"at most suggestions_per_strategy \(4\), got 5"),
         ({"seeds_per_suggestion": 0}, "seeds_per_suggestion: must be >= 1"),
         ({"sampler": "tpee"}, "sampler: must be one of 'tpe'"),
+        ({"length": {}}, r"length: must have one of `fraction`, `epochs` and `steps`, got none"),
+        ({"length": {"steps": 5, "epochs": 1}}, r"length: must have one of .*, got epochs and steps"),
+        ({"length": {"fraction": 1.0}}, r"length\.fraction: must be < 1"),
     ],
 )
 def test_a_wrong_section_says_what_is_wrong(tune, message):
@@ -232,6 +235,53 @@ def test_a_subset_of_the_pool_is_tuned_on_and_the_whole_of_it_compared():
     assert spec.config.train.learning_rate == 2e-4
 
 
+@pytest.mark.parametrize(
+    ("length", "train", "steps"),
+    [  # a budget of 100 in batches of 16 is 7 steps an epoch, the pool of 1000 is 63
+        (None, {"epochs": 30, "min_steps": 50}, 210),
+        ({"fraction": 0.2}, {"epochs": 30, "min_steps": 50}, 42),
+        ({"fraction": 0.2}, {"epochs": 3, "min_steps": 50}, 10),  # a fifth of min_steps
+        ({"fraction": 0.2}, {"steps": 33}, 7),
+        ({"epochs": 2}, {"epochs": 3, "min_steps": 50}, 14),
+        ({"steps": 9}, {"epochs": 3, "min_steps": 50}, 9),
+    ],
+)
+def test_runs_of_the_search_may_be_shorter_and_the_comparison_trains_at_full_length(length, train, steps):
+    config = config_of({"length": length}, train={"length": train, "batch_size": 16})
+    (arm, *_) = arms_of(config)
+    (run,) = arm.runs({"train.learning_rate": 2e-4})
+    assert run.total_steps == arm.readers[0].total_steps == steps
+    design = read_design(config)
+    (spec, *_) = tuned_plan(design, pools_of(design), [arm], {arm.name: {"train.learning_rate": 2e-4}}).trials
+    whole = config_of(train={"length": train, "batch_size": 16})
+    (full, *_) = tuned_plan(
+        read_design(whole), pools_of(read_design(whole)), [arm], {arm.name: {"train.learning_rate": 2e-4}}
+    ).trials
+    assert spec.trial_id == full.trial_id
+
+
+def test_a_length_is_searched_or_given():
+    config = config_of({"length": {"epochs": 1}, "space": {"train.length.epochs": {"low": 1, "high": 3}}})
+    with pytest.raises(ConfigError, match=r"space\.train\.length\.epochs: must be left out with `sweep\.tune\.length`"):
+        read_design(config)
+
+
+def test_studies_are_named_by_their_arms_unless_the_file_names_them():
+    arms = arms_of(config_of(sweep=STRATEGIES))
+
+    def names(**tune):
+        found = config_of(tune, sweep=STRATEGIES).sweep.tune
+        return [found.name_of_study(arm.name, "mine") for arm in arms[:2]]
+
+    assert names() == ["random", "el2n"]
+    assert names(storage="postgresql://h/n") == ["mine: random", "mine: el2n"]
+    assert names(study_name="imdb {arm}!", storage="postgresql://h/n") == ["imdb random!", "imdb el2n!"]
+    with pytest.raises(ConfigError, match=r"study_name: must have \{arm\} in it .* has 3 studies, got 'imdb'"):
+        arms_of(config_of({"study_name": "imdb"}, sweep=STRATEGIES))
+    (arm,) = arms_of(config_of({"study_name": "imdb", "shared": True}, sweep=STRATEGIES))
+    assert config_of({"study_name": "imdb"}).sweep.tune.name_of_study(arm.name, "mine") == "imdb"
+
+
 def test_the_comparison_takes_the_best_values_and_leaves_the_proxies_as_they_are():
     space = {**RATE, "strategies.el2n.direction": {"choice": ["hard", "easy"]}}
     config = config_of({"space": space}, sweep=STRATEGIES)
@@ -286,6 +336,8 @@ def test_a_begun_search_may_get_more_suggestions_and_arms_but_means_the_same():
         ({"sampler": "random"}, r"sweep\.tune\.sampler was tpe, is random"),
         ({"pool_fraction": 0.5}, r"sweep\.tune\.pool_fraction was null, is 0\.5"),
         ({"shared": True}, r"sweep\.tune\.shared was false, is true"),
+        ({"study_name": "{arm}!"}, r"sweep\.tune\.study_name was null, is '\{arm\}!'"),
+        ({"length": {"epochs": 1}}, r"sweep\.tune\.length was null, is not there"),
         ({"metric": "loss"}, r"sweep\.tune\.metric was null, is loss"),
         (
             {"space": {"train.learning_rate": {"low": 1e-5, "high": 2e-3, "log": True}}},
