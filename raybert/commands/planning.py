@@ -89,7 +89,7 @@ def validate(config: ConfigSource, *, overrides: Overrides = (), imports: bool =
 
     with importing("all" if imports else "labels"):
         design = read_design(load_config(config, overrides))
-    look_first(design)
+        look_first(design)
     return SweepSize(design.num_trials, design.num_suggestions)
 
 

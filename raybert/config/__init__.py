@@ -27,6 +27,7 @@ from raybert.config.load import (
 )
 from raybert.config.metrics import METRICS, Metric, MetricName, sign_of
 from raybert.config.model import HeadConfig, ModelConfig
+from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
 from raybert.config.section import Section
 from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, SignalConfig, StrategyConfig
@@ -55,10 +56,12 @@ __all__ = [
     "MetricName",
     "ModelConfig",
     "MonitorConfig",
+    "OptimizerConfig",
     "Overrides",
     "ProxyConfig",
     "RaybertConfig",
     "ResourcesConfig",
+    "ScheduleConfig",
     "Section",
     "SelectionConfig",
     "SignalConfig",

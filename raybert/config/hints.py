@@ -61,8 +61,8 @@ _ELSEWHERE: Mapping[str, str] = {
     "use_cpu": "resources.gpus_per_worker: 0",
     "no_cuda": "resources.gpus_per_worker: 0",
     "use_liger_kernel": "train.compile",
-    "optim": "train (AdamW: learning_rate, betas, epsilon, weight_decay)",
-    "optimizer": "train (AdamW: learning_rate, betas, epsilon, weight_decay)",
+    "optim": "train.optimizer",
+    "optimizer": "train.optimizer",
     "label_names": "data.label",
     # the examples and scripts of transformers
     "model_name_or_path": "model.encoder",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from raybert.config.metrics import MetricName, words_of_lower
+from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.section import Section
 
 
@@ -117,6 +118,8 @@ class EarlyStoppingConfig(Section):
 
 
 _WARMUP_FRACTION = 0.1
+_OF_ADAMW: Mapping[str, tuple[Any, str]] = {"betas": ((0.9, 0.999), "betas"), "epsilon": (1e-8, "eps")}
+"""Keys of AdamW alone -> their default, and what other optimizers call the like of it."""
 
 
 class TrainConfig(Section):
@@ -133,22 +136,29 @@ class TrainConfig(Section):
         False, description="compute activations anew in the backward pass: less memory, about a third more time"
     )
     compile: bool = Field(False, description="torch.compile the model; the first steps are slow")
-    learning_rate: float = Field(5e-5, gt=0, description="peak learning rate of AdamW")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    learning_rate: float = Field(5e-5, gt=0, description="peak learning rate; the default is one for AdamW")
     head_learning_rate: float | None = Field(
         None, gt=0, description="of what is outside the encoder; default: the same"
     )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below"
     )
-    weight_decay: float = Field(0.01, ge=0, description="decoupled decay; not on biases and norms")
+    weight_decay: float = Field(
+        0.01,
+        ge=0,
+        description="decay, decoupled where the optimizer's is (adamw, adafactor, lion); not on biases and norms",
+    )
     final_weight_decay: float | None = Field(
         None, ge=0, description="weight decay at T, reached in a straight line; default: it stays"
     )
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's running-average coefficients")
-    epsilon: float = Field(1e-8, gt=0, description="AdamW's denominator term")
-    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "one_cycle"] = Field(
-        "linear", description="of the learning rate after warm-up, over the steps done / T"
+    betas: tuple[float, float] = Field(
+        _OF_ADAMW["betas"][0], description="AdamW's running-average coefficients; of others: `optimizer.options`"
     )
+    epsilon: float = Field(
+        _OF_ADAMW["epsilon"][0], gt=0, description="AdamW's denominator term; of others: `optimizer.options`"
+    )
+    schedule: ScheduleConfig = ScheduleConfig()
     warmup_fraction: float = Field(
         _WARMUP_FRACTION, ge=0, le=1, description="share of T with linear warm-up, rounded up"
     )
@@ -180,6 +190,29 @@ class TrainConfig(Section):
         if self.warmup_steps is not None:
             return min(self.warmup_steps, total_steps)
         return math.ceil(self.warmup_fraction * total_steps)
+
+    def identity(self, without: Collection[str]) -> dict[str, Any]:
+        """Return what the results of a run depend on; keys that are newer than the ids of runs only where they are set.
+
+        Args:
+            without: keys that the results do not depend on.
+        """
+        part = self.model_dump(mode="json", exclude=set(without))
+        if self.optimizer == OptimizerConfig():
+            part.pop("optimizer", None)
+        if "schedule" in part:
+            part["schedule"] = self.schedule.identity()
+        return part
+
+    @model_validator(mode="after")
+    def _keys_of_adamw(self) -> TrainConfig:
+        for key, (default, name) in _OF_ADAMW.items():
+            if self.optimizer.name != "adamw" and getattr(self, key) != default:
+                raise ValueError(
+                    f"{key}: must be left out with the optimizer {self.optimizer.name}, it is of adamw; what it has "
+                    f"of the kind is in `optimizer.options`, e.g. {{{name}: ...}}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _one_warmup(self) -> TrainConfig:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from raybert.config import OptimizerConfig, are_labels_enough
 from raybert.config.data import AFTER_LOADING
 from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
-from raybert.errors import SweepError
+from raybert.errors import ConfigError, SweepError
 from raybert.models.first_look import look_at_encoder
 from raybert.sweeping.folder.repair import read_previous_config
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_results_folder
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.extension import check_extension
+from raybert.sweeping.plan.own_code import trainings
 
 
 def look_first(design: Design, output: Path | None = None, *, only_scores: bool = False) -> None:
@@ -29,6 +31,7 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
     """
     if output is not None:
         _look_at_folder(output, design)
+    _look_at_training(design)
     configs = [variant.config for variant in design.variants]
     if not only_scores:
         for config in (design.config, *configs):
@@ -40,6 +43,27 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
     for masked_model in dict.fromkeys(config.selection.scorers.perplexity.model for config in configs):
         if masked_model is not None:
             look_at_encoder(masked_model, "selection.scorers.perplexity.model")
+
+
+def _look_at_training(design: Design) -> None:
+    """Try optimizers but the default, and schedules of a user's own; torch is loaded only where there are any.
+
+    Raises:
+        ConfigError: one cannot do what is asked of it.
+    """
+    for train in trainings(design):
+        if train.schedule.name == "plateau" and design.config.sweep.refit:
+            raise ConfigError(
+                "sweep.refit: must be false with `train.schedule: plateau`: a refit holds out no validation to watch"
+            )
+        if train.optimizer != OptimizerConfig() and not (train.optimizer.is_own and are_labels_enough()):
+            from raybert.training.optimization.named import check_optimizer
+
+            check_optimizer(train)
+        if train.schedule.is_own and not are_labels_enough():
+            from raybert.training.optimization.schedules import check_schedule
+
+            check_schedule(train)
 
 
 def _look_at_folder(output: Path, design: Design) -> None:

@@ -31,7 +31,7 @@ def evaluation_row(
         position: on the schedule, before the last step.
     """
     train_loss, train_accuracy = history.close_window()
-    factor = learning_rate_factor(request.config, position, request.total_steps)
+    factor = learning_rate_factor(request.config, position, request.total_steps) * state.rate_factor
     values = {
         "evaluation": len(state.rows) + 1,
         "pass": round(passes, 4),

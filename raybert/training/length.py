@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raybert.training.state import RunState
 
@@ -46,6 +48,18 @@ class RunLength:
         if self.examples is not None:
             return state.examples_seen * self.total_steps / self.examples
         return state.step
+
+    def position_of(self, row: Mapping[str, Any]) -> float:
+        """Return where a run stood at an evaluation, as far as the digits of its pass tell.
+
+        Args:
+            row: with `pass`, `step` and `examples_seen`.
+        """
+        if self.passes is not None:
+            return min(1.0, float(row["pass"]) / self.passes) * self.total_steps
+        if self.examples is not None:
+            return float(row["examples_seen"]) * self.total_steps / self.examples
+        return float(row["step"])
 
     def steps_to(self, position: float, num_examples: int, state: RunState) -> int:
         """Return after how many steps of passes over so many examples a run stands at a position; <= 0: it is there.

@@ -29,6 +29,7 @@ from raybert.training.optimization.averaging import WeightAverage
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.optimization.optimizer import build_optimizer, set_step
 from raybert.training.optimization.own_schedule import OwnSchedule
+from raybert.training.optimization.plateau import plateau_factor
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.optimization.schedules import learning_rate_factor, weight_decay_at
 from raybert.training.ran_on import RanOn
@@ -180,7 +181,7 @@ class _Run:
         started = time.monotonic()
         batch = self.current_pass.batches[self.state.batch][: self.length.examples_left(self.state)]
         step, position, total = self.state.step, self.position, self.request.total_steps
-        factor = learning_rate_factor(self.config, position, total)
+        factor = learning_rate_factor(self.config, position, total) * self.state.rate_factor
         if self.own_schedule is None:
             set_step(self.optimizer, factor, weight_decay_at(self.config, position, total))
         parts = self._accumulate(batch)
@@ -241,7 +242,8 @@ class _Run:
                 self.monitor.evaluated(self.state.rows[-1])
             self.surroundings.report(self.state.rows[-1])
         is_end = self.is_over
-        interrupted, patience, due = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)
+        reasons = broadcast_object(self._reasons() if self.rank == 0 else None, self.world_size)
+        interrupted, patience, due, self.state.rate_factor = reasons
         if not is_end and (interrupted or due):
             self.save()
         if is_end or not (interrupted or patience):
@@ -357,10 +359,11 @@ class _Run:
 
     # Parts of the steps.
 
-    def _reasons(self) -> tuple[bool, bool, bool]:
-        """Return whether a stop was asked for, patience is at its end, and a checkpoint is due."""
+    def _reasons(self) -> tuple[bool, bool, bool, float]:
+        """Return whether a stop was asked for, patience is at its end, a checkpoint is due; and the rate's factor."""
         patience = patience_is_over(self.config, self.state.rows)
-        return self.surroundings.should_stop(), patience, self._checkpoint_is_due()
+        reduced = plateau_factor(self.config, self.state.rows, self.length)
+        return self.surroundings.should_stop(), patience, self._checkpoint_is_due(), reduced
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self.saved_at >= self.config.checkpoint_seconds

@@ -82,7 +82,7 @@ class FitRequest:
             world_size: ranks that share a batch.
         """
         settings = {
-            "train": self.config.model_dump(mode="json", exclude={"checkpoint_seconds", "micro_batch_size"}),
+            "train": self.config.identity(without=("checkpoint_seconds", "micro_batch_size")),
             "total_steps": self.total_steps,
             "seed": self.seed,
             "data": data_fingerprint,

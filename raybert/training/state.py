@@ -32,6 +32,7 @@ class RunState:
         best: number of the best row; -1: none yet.
         samples_per_pass: examples of every pass so far.
         micro_batch_size: largest number of examples in one forward pass; None: no limit.
+        rate_factor: what the learning rate is multiplied by since the last plateau; 1: there was none.
         reductions: [step, size] of every time when memory ran out and the micro-batch was made smaller.
         train_seconds: in forward, backward and step.
         evaluation_seconds: on validation and test.
@@ -48,6 +49,7 @@ class RunState:
     best: int = -1
     samples_per_pass: list[int] = field(default_factory=list)
     micro_batch_size: int | None = None
+    rate_factor: float = 1.0
     reductions: list[list[int]] = field(default_factory=list)
     train_seconds: float = 0.0
     evaluation_seconds: float = 0.0

@@ -40,7 +40,7 @@ def test_every_key_of_the_sweep_file_has_a_row_with_range_and_default(pages):
         "`train.learning_rate`",
         "number, > 0",
         "`5e-05`",
-        "peak learning rate of AdamW",
+        "peak learning rate; the default is one for AdamW",
     ]
     assert row(text, "`data.source`")[2] == "`docstrings`"
     assert row(text, "`sweep.tune.space.<key>.low`")[1] == "whole number or number or null"

@@ -120,6 +120,8 @@ def test_reproduce_says_what_it_would_run_and_ends_with_2(foreign, trap, fault):
         lambda spec: spec["strategy"].update(name="semdedup", then={"name": f"{MODULE}:Strategy"}),
         lambda spec: spec["strategy"].update(score={"name": f"{MODULE}:Strategy"}),
         lambda spec: spec["config"]["train"].update(loss=f"{MODULE}:loss"),
+        lambda spec: spec["config"]["train"].update(optimizer={"name": f"{MODULE}:make"}),
+        lambda spec: spec["config"]["train"].update(schedule={"name": f"{MODULE}:rate"}),
         lambda spec: spec["config"]["model"].update(trust_remote_code=True),
     ],
 )

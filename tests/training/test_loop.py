@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig
+from raybert.config import AveragingConfig, EarlyStoppingConfig, TrainConfig, validate_config
 from raybert.data import TokenizedData, collate, training_batches
 from raybert.errors import RenamedWarning, TrialError
 from raybert.models import load_classifier
@@ -388,3 +388,33 @@ def test_a_metric_of_two_classes_is_refused_for_more(tiny_bert, tokens):
 
     with pytest.raises(ConfigError, match="train.best_metric: must not be `f1` with 3 classes"):
         train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, FAST.model_copy(update={"best_metric": "f1"}))
+
+
+@pytest.mark.slow
+def test_a_plateau_reduces_the_rate_of_the_steps_after_it_and_is_continued(tiny_bert, tokens, tmp_path):
+    config = validate_config(
+        {
+            "train": {
+                **FAST.model_dump(mode="json", exclude_unset=True),
+                "schedule": {"name": "plateau", "factor": 0.1},
+                "warmup_steps": 2,
+                "eval_every": 2,
+                "learning_rate": 1e-6,  # so low that no prediction changes, and no evaluation is better
+            }
+        }
+    ).train
+
+    def run(seed, surroundings):
+        model = load_classifier(tiny_bert, tokens.label_names, seed)
+        return train(model, tokens, config, total_steps=10, surroundings=surroundings), final_state(model)
+
+    whole, expected = run(0, LocalSurroundings())
+    assert len({row["validation_accuracy"] for row in whole.rows}) == 1
+    rates = [
+        row["learning_rate"] for row in whole.rows
+    ]  # of the step before each evaluation; the first one is the best
+    assert rates == pytest.approx([5e-7, 1e-6, 1e-7, 1e-8, 1e-9], rel=1e-6, abs=0)
+    assert run(0, StopAfter(tmp_path, 6))[0].stopped
+    second, state = run(7, LocalSurroundings(checkpoint_folder=tmp_path))
+    assert same(expected, state)
+    assert [row["learning_rate"] for row in second.rows] == rates

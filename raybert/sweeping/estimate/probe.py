@@ -29,6 +29,7 @@ from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import prepare_process
 from raybert.training import FitRequest, FixedPasses, Inference, checkpoint, fit
 from raybert.training.memory.allocator import return_memory
+from raybert.training.optimization.named import states_per_parameter
 from raybert.training.ran_on import RanOn
 
 WARM_UP_STEPS = 2
@@ -101,7 +102,8 @@ def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: floa
         build_seconds=build_seconds,
         save_seconds=save_seconds,
         best_bytes=best_bytes,
-        last_bytes=2 * best_bytes + 2 * trained,  # weights now and at their best, two moments of AdamW
+        # Weights now and at their best, and what the optimizer keeps of each.
+        last_bytes=2 * best_bytes + round(states_per_parameter(spec.config.train) * trained),
         embed_seconds=embed,
         seconds=time.perf_counter() - began,
         ran_on=watch.ran_on,

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raybert.config import TrainConfig
 from raybert.config.data import AFTER_LOADING
 from raybert.files import content_key
 from raybert.sweeping.plan.specs import RunSpec
 
-_TRAIN_KEYS = {"batch_size", "micro_batch_size", "gradient_checkpointing", "compile", "precision", "loss", "averaging"}
+_TRAIN_KEYS = {
+    *("batch_size", "micro_batch_size", "gradient_checkpointing", "compile", "precision", "loss", "averaging"),
+    "optimizer",
+}
 """Keys of `train` that decide how long a step takes."""
 
 
@@ -48,7 +52,7 @@ def shape_key(spec: RunSpec) -> str:
             "data": config.data.model_dump(mode="json", exclude={"folds", *AFTER_LOADING}),
             "encoder": config.model.data_part(),
             "model": config.model.model_dump(mode="json", exclude={"dropout"}),
-            "train": config.train.model_dump(mode="json", include=_TRAIN_KEYS),
+            "train": config.train.identity(without=TrainConfig.model_fields.keys() - _TRAIN_KEYS),
             "resources": config.resources.model_dump(mode="json", exclude={"concurrent_trials"}),
         }
     )

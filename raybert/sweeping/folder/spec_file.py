@@ -138,7 +138,8 @@ def spec_of(document: dict[str, Any], facts: dict[str, Any] | None = None) -> Ru
 def code_named_by(folder: Path) -> tuple[str, ...]:
     """Return the code of somebody's own that running a trial again would run, as its folder names it.
 
-    That is every `module:attribute` of strategy, loss, augmentation and signals, and code that comes with a model.
+    That is every `module:attribute` of strategy, loss, optimizer, schedule, augmentation and signals, and what code
+    comes with a model.
     """
     spec = (read_json(folder / FILE_NAME) or {}).get("spec")
     if not isinstance(spec, dict):
@@ -147,7 +148,11 @@ def code_named_by(folder: Path) -> tuple[str, ...]:
     model = _section(config, "model")
     named = [
         *_references(spec.get("strategy")),
-        *_references(_section(config, "train").get("loss")),
+        *(
+            name
+            for key in ("loss", "optimizer", "schedule")
+            for name in _references(_section(config, "train").get(key))
+        ),
         *_references(_section(config, "data").get("augment")),
         *_references(_section(config, "selection").get("signals")),
     ]

@@ -19,7 +19,7 @@ from raybert.selection.signals import needed_signals
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.prepare import Prepared
-from raybert.sweeping.plan.own_code import code_of_loss
+from raybert.sweeping.plan.own_code import code_of_training
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.training.optimization.precision import resolve_precision
 
@@ -96,8 +96,8 @@ class JobPlanner:
                     len(data.train),
                     arithmetic(spec.config),
                     depends,
-                    # The ids of runs, which the key has, say what a loss is called; the store outlives this folder.
-                    code=code_of_loss(spec.config.train.loss.name) if scorer.runs else None,
+                    # The ids of runs, which the key has, say what code is called; the store outlives this folder.
+                    code=code_of_training(spec.config.train) if scorer.runs else None,
                 )
                 key_of.update(dict.fromkeys(scorer.signals, job.key))
                 yield job

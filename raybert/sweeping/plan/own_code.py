@@ -1,12 +1,12 @@
-"""Which code of a user's own the results of runs stand on, by digest: strategies, signals, losses, augmentations."""
+"""Which code of a user's own the results of runs stand on, by digest: of what selects, trains and augments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from raybert.config import SelectionConfig, import_attribute
+from raybert.config import RaybertConfig, SelectionConfig, TrainConfig, import_attribute
 from raybert.config.augment import AugmentConfig
 from raybert.config.code_digest import code_digest
 from raybert.selection.identity import own_classes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnCode:
-    """A strategy, filter, signal, loss or augmentation of a user's own.
+    """A strategy, filter, signal, loss, optimizer, schedule or augmentation of a user's own.
 
     Attributes:
         key: what it is kept under; another key is another thing, whose results are not compared.
@@ -35,33 +35,62 @@ class OwnCode:
     remedy: str = ""
 
 
+_OF_TRAINING = ("loss", "optimizer", "schedule")
+"""Sections of `train` whose `name` may be that of a user's own code."""
+
+
 def code_of_design(design: Design) -> list[OwnCode]:
     """Return all code of a user's own that the runs of a sweep run."""
     strategies = [entry.strategy for entry in design.entries]
-    augmentations = (variant.config.data.augment for variant in design.variants)
-    return _unique(
-        [
-            *_code_of(strategies, design.config.selection, _losses_of(design)),
-            *(one for augment in augmentations for one in _code_of_augmentation(augment)),
-        ]
-    )
+    found = [*_code_of(strategies, design.config.selection)]
+    for train in trainings(design):
+        found += _code_of_training(train)
+    for variant in design.variants:
+        found += _code_of_augmentation(variant.config.data.augment)
+    return _unique(found)
 
 
 def code_of_run(spec: RunSpec) -> list[OwnCode]:
     """Return all code of a user's own that a run runs.
 
     Raises:
-        ConfigError: its loss or augmentation cannot be imported.
+        ConfigError: what trains or augments cannot be imported.
     """
-    code = _code_of([spec.strategy], spec.config.selection, [spec.config.train.loss.name])
-    return _unique([*code, *_code_of_augmentation(spec.augment)])
+    code = _code_of([spec.strategy], spec.config.selection)
+    return _unique([*code, *_code_of_training(spec.config.train), *_code_of_augmentation(spec.augment)])
 
 
-def code_of_loss(name: str) -> str | None:
-    """Return the digest of the code of a loss; None: it is raybert's, or cannot be read."""
-    if ":" not in name:
-        return None
-    return code_digest(import_attribute(name, "train.loss.name"), name)
+def code_of_training(train: TrainConfig) -> str | None:
+    """Return the digests of the code that a training runs; None: it is raybert's, or cannot be read."""
+    found = [one.digest for one in _code_of_training(train) if one.digest is not None]
+    return " ".join(found) or None
+
+
+def trainings(design: Design) -> list[TrainConfig]:
+    """Return the training of every point of the grid, and of each of them with every choice of a search."""
+    documents = [variant.config for variant in design.variants]
+    tune = design.config.sweep.tune
+    for key, domain in (tune.space if tune is not None else {}).items():
+        section, _, rest = key.removeprefix("train.").partition(".")
+        if key.startswith("train.") and section in _OF_TRAINING and rest in ("", "name"):
+            documents += [_with_choice(design.variants[0].config, section, value) for value in domain.choice or ()]
+    return list({config.train.model_dump_json(): config.train for config in documents}.values())
+
+
+def _with_choice(config: RaybertConfig, section: str, value: Any) -> RaybertConfig:
+    """Return a configuration with another section of `train`; a search may have to change more keys with it."""
+    kind = type(getattr(config.train, section))
+    chosen = kind.model_validate(value if isinstance(value, Mapping) else {"name": value})
+    train = config.train.model_copy(update={section: chosen})
+    return config.model_copy(update={"train": train})
+
+
+def _code_of_training(train: TrainConfig) -> Iterator[OwnCode]:
+    for section in _OF_TRAINING:
+        name, path = getattr(train, section).name, f"train.{section}.name"
+        if ":" in name:
+            code = code_digest(import_attribute(name, path), name)
+            yield OwnCode(f"{section} {name}", code, f"the code of {path} '{name}'")
 
 
 def changed(now: Iterable[OwnCode], then: Mapping[str, str]) -> list[OwnCode]:
@@ -78,7 +107,7 @@ def _unique(code: Iterable[OwnCode]) -> list[OwnCode]:
     return list({one.key: one for one in code}.values())
 
 
-def _code_of(strategies: Iterable[Strategy], selection: SelectionConfig, losses: Iterable[str]) -> Iterator[OwnCode]:
+def _code_of(strategies: Iterable[Strategy], selection: SelectionConfig) -> Iterator[OwnCode]:
     for strategy in strategies:
         for kind in own_classes(strategy):
             name, rule = f"{kind.__module__}:{kind.__qualname__}", kind.rule_version
@@ -89,21 +118,9 @@ def _code_of(strategies: Iterable[Strategy], selection: SelectionConfig, losses:
             if signal.is_own and signal.text is not None and not signal.text.version:
                 code, remedy = code_digest(type(signal.text)), "give its class a `version` (trials are then run again)"
                 yield OwnCode(f"signal {signal.name}", code, f"the code of signal '{signal.name}'", remedy)
-    for name in losses:
-        if ":" in name:
-            yield OwnCode(f"loss {name}", code_of_loss(name), f"the code of train.loss.name '{name}'")
 
 
 def _code_of_augmentation(augment: AugmentConfig | None) -> Iterator[OwnCode]:
     if augment is not None and augment.is_own:
         digest = code_digest(import_attribute(augment.name, "data.augment.name"), augment.name)
         yield OwnCode(f"augmentation {augment.name}", digest, f"the code of data.augment.name '{augment.name}'")
-
-
-def _losses_of(design: Design) -> Iterator[str]:
-    """Yield the names of all losses that a sweep may train with."""
-    yield from (variant.config.train.loss.name for variant in design.variants)
-    tune = design.config.sweep.tune
-    for key, domain in (tune.space if tune is not None else {}).items():
-        if key in ("train.loss", "train.loss.name"):
-            yield from (value["name"] if isinstance(value, Mapping) else value for value in domain.choice or ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from raybert.config import TrainConfig
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 
@@ -16,7 +17,7 @@ def run_notes(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list
         pools: facts of their data, by `data_key`.
     """
     compared = [spec for spec in trials if spec.role == TRIAL]
-    return [*_small_budgets(compared, pools), *_capped_steps(compared), *_by_passes(compared)]
+    return [*_small_budgets(compared, pools), *_capped_steps(compared), *_by_passes(compared), *_rates(compared)]
 
 
 def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:
@@ -45,6 +46,17 @@ def _by_passes(trials: Iterable[RunSpec]) -> list[str]:
     return [
         f"sweep.equal: {names}: {passes} passes over what is kept, and not as many steps as `all`; `steps` makes all "
         "trials as long"
+    ]
+
+
+def _rates(trials: Iterable[RunSpec]) -> list[str]:
+    """Return a note where an optimizer that needs far larger rates has the default, which is one for AdamW."""
+    default = TrainConfig().learning_rate
+    if not any(s.config.train.optimizer.name == "sgd" and s.config.train.learning_rate == default for s in trials):
+        return []
+    return [
+        f"train.learning_rate: {default:g}, the default, is a rate for AdamW; sgd usually takes 100 to 1,000 times as "
+        "much"
     ]
 
 

@@ -9,13 +9,17 @@ from torch import nn
 
 from raybert.config import TrainConfig
 from raybert.models.layers import layer_depths
+from raybert.training.optimization.named import make_optimizer
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Return fused AdamW over the trainable parameters.
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer of a configuration over the trainable parameters.
 
     Groups differ in their peak learning rate (`peak`) and in whether they are decayed (`is_decayed`); biases and norms
     are not.
+
+    Raises:
+        ConfigError: it cannot be made.
     """
     peaks = peak_learning_rates(model, config)
     decayed = {id(parameter) for parameter in split_by_decay(model)[0]}
@@ -24,7 +28,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         if parameter.requires_grad:
             groups.setdefault((peaks[id(parameter)], id(parameter) in decayed), []).append(parameter)
     ordered = sorted(groups.items(), key=lambda item: (-item[0][0], not item[0][1]))
-    return torch.optim.AdamW(
+    return make_optimizer(
+        config,
         [
             {
                 "params": parameters,
@@ -35,10 +40,6 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
             }
             for (peak, is_decayed), parameters in ordered
         ],
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.epsilon,
-        fused=True,
     )
 
 

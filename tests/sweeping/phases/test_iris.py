@@ -104,7 +104,11 @@ def test_every_document_has_the_vectors_of_its_own_chunks(trained):
 
 def test_a_trial_trains_with_the_defaults_of_iris_and_is_saved(trained):
     config, _, ready, plan, folder = trained
-    assert (config.train.learning_rate, config.train.schedule, config.train.precision) == (1e-3, "constant", "fp32")
+    assert (config.train.learning_rate, config.train.schedule.name, config.train.precision) == (
+        1e-3,
+        "constant",
+        "fp32",
+    )
     result = folder.trial(spec_of(plan, "all").trial_id).result()
     assert result["examples_seen"] > 0
     model = load_model(folder.trial(spec_of(plan, "all").trial_id).checkpoints / "best")

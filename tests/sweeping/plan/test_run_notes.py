@@ -28,6 +28,14 @@ def test_a_lower_bound_beyond_the_whole_pool_is_said_with_what_t_is():
     assert notes_of(train={"length": {"min_steps": 200, "steps": 30}}) == []
 
 
+def test_the_default_rate_with_sgd_is_said_once():
+    assert notes_of(train={"optimizer": "sgd", "length": {"steps": 30}}) == [
+        "train.learning_rate: 5e-05, the default, is a rate for AdamW; sgd usually takes 100 to 1,000 times as much"
+    ]
+    assert notes_of(train={"optimizer": "sgd", "learning_rate": 0.01, "length": {"steps": 30}}) == []
+    assert notes_of(train={"optimizer": "lion", "length": {"steps": 30}}) == []
+
+
 def test_every_point_of_a_grid_that_is_capped_is_said_once():
     sweep = {"strategies": ["all", "random"], "seeds": 2, "grid": {"train.batch_size": [8, 32, 64]}}
     steps = [note.split("T is ")[1].split(" steps")[0] for note in notes_of(sweep=sweep)]

@@ -81,7 +81,7 @@ def test_keys_of_one_strategy_come_last_and_only_in_its_arm():
     [
         ({"train.learnin_rate": {"low": 1, "high": 2}}, "unknown key; did you mean 'learning_rate'"),
         ({"train.learning_rate": {"low": 0, "high": 2}}, r"must be > 0, got 0$"),
-        ({"train.schedule": {"choice": ["linear", "cosin"]}}, "must be one of 'linear', 'cosine'"),
+        ({"train.schedule": {"choice": ["linear", "cosin"]}}, "train.schedule.name: must be linear, cosine"),
         ({"train.batch_size": {"low": 8, "high": 16, "int": False}}, "whole numbers only"),
         ({"train.batch_size": {"low": 1, "high": 4, "step": 1.5}}, r"whole number, as the key is, got 1\.5"),
         ({"train.weight_decay": {"low": 0.5, "high": 3.5, "int": True}}, r"whole number, as the key is, got 0\.5"),
