@@ -219,10 +219,13 @@ def predict(
     text_pair: TextPairOption = None,
     id_column: IdOption = None,
     threshold: ThresholdOption = 0.5,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import the model of your own that the folder names (`model.kind`).")
+    ] = False,
 ) -> None:
     """Predict a file of texts: a row per text with its class, the confidence, and the probability of every class."""
     frame = commands.predict(
-        model, file, text=text, text_pair=text_pair, id=id_column, threshold=threshold, output=output
+        model, file, text=text, text_pair=text_pair, id=id_column, threshold=threshold, trust=trust, output=output
     )
     terminal.print_predictions(frame, output)
 

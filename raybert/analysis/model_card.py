@@ -261,6 +261,9 @@ def _use(facts: CardFacts) -> str:
     )
     if facts.config.model.kind == "iris" or facts.config.model.has_own_head:
         loading = 'import raybert\n\nmodel = raybert.load_model("FOLDER")  # its head is raybert\'s own'
+    if facts.config.model.is_own:
+        kind = printable(facts.config.model.kind)
+        loading = f'import raybert\n\nmodel = raybert.load_model("FOLDER", trust_remote_code=True)  # imports {kind}'
     return (
         f"```python\n{loading}\n```\n\nFor files of texts: `raybert predict FOLDER texts.csv --output predicted.csv`."
     )

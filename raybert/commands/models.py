@@ -88,6 +88,7 @@ def predict(
     text_pair: str | None = None,
     id: str | None = None,
     threshold: float = 0.5,
+    trust: bool = False,
     output: str | Path | None = None,
 ) -> pd.DataFrame:
     """Return what a trained model predicts for texts.
@@ -99,6 +100,7 @@ def predict(
         text_pair: column of the second text.
         id: column of ids; without one they are row numbers.
         threshold: of two classes the second is predicted from this probability on.
+        trust: import the model of your own that the folder names (`model.kind`).
         output: .parquet, .csv or .jsonl file to write; default: nothing is written.
 
     Returns:
@@ -127,7 +129,7 @@ def predict(
     from raybert.evaluation.evaluate import predict_texts  # and with it torch
 
     given = given if isinstance(given, (Path, pd.DataFrame)) else list(given)
-    frame, notes = predict_texts(folder_of(model), given, columns=columns, threshold=threshold)
+    frame, notes = predict_texts(folder_of(model), given, columns=columns, threshold=threshold, trust=trust)
     if output is not None:
         write_frame(frame, Path(output))
     frame.attrs["notes"] = list(notes)

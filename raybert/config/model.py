@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -52,6 +53,8 @@ class IrisConfig(Section):
         return self
 
 
+OWN_FACTS = ("num_classes", "encoder", "vocab_size")
+"""What a model of a user's own is told beside its options, where its signature names it."""
 _CHUNKING = {"chunk_tokens", "stride", "max_chunks"}
 
 
@@ -59,12 +62,16 @@ class ModelConfig(Section):
     """The encoder that every trial fine-tunes."""
 
     stands_for: ClassVar[str] = "encoder"
+    in_words: ClassVar[Mapping[str, str]] = {"kind": "encoder, iris, or `module:callable` of your own"}
 
-    kind: Literal["encoder", "iris"] = Field(
+    kind: str = Field(
         "encoder",
+        pattern=r"^(encoder|iris|[\w.]+:\w+)$",
         description="encoder: fine-tuned as a whole; iris: frozen, with a retrieval classifier for long documents; "
-        "where `train` says nothing it trains 50 epochs at a constant 1e-3, fp32, patience 5",
+        "where `train` says nothing it trains 50 epochs at a constant 1e-3, fp32, patience 5; `module:callable`: a "
+        "model of your own, whose texts the tokenizer of `encoder` cuts",
     )
+    options: dict[str, Any] = Field({}, description="keyword arguments of a model of your own")
     iris: IrisConfig = IrisConfig()
 
     encoder: str = Field(
@@ -90,9 +97,13 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _keys_belong_to_the_kind(self) -> ModelConfig:
-        if self.kind == "encoder":
-            if "iris" in self.model_fields_set and self.iris != IrisConfig():
-                raise ValueError("iris: must be left out without `kind: iris`")
+        if self.kind != "iris" and "iris" in self.model_fields_set and self.iris != IrisConfig():
+            raise ValueError("iris: must be left out without `kind: iris`")
+        if self.options and not self.is_own:
+            raise ValueError("options: must be left out without a model of your own (`kind: module:callable`)")
+        if self.is_own:
+            self._check_own()
+        if self.kind != "iris":
             return self
         if self.attention != "auto":
             raise ValueError("attention: must be left out with `kind: iris`, whose encoder is frozen")
@@ -102,6 +113,19 @@ class ModelConfig(Section):
         if self.head is not None and self.head.name == "residual":
             raise ValueError("head: must be linear or mlp with `kind: iris`, got residual")
         return self
+
+    def _check_own(self) -> None:
+        for key in ("dropout", "pooling", "head", "freeze_embeddings", "freeze_layers", "attention"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: must be left out with a model of your own, which gets its own `options`")
+        for key in OWN_FACTS:
+            if key in self.options:
+                raise ValueError(f"options.{key}: must be left out, raybert gives it")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the model is a user's own, `module:callable`."""
+        return ":" in self.kind
 
     def data_part(self) -> dict[str, Any]:
         """Return what decides about the data: the tokenizer's encoder, and how documents are cut; as JSON."""
@@ -114,6 +138,7 @@ class ModelConfig(Section):
         """Return what a trial's model adds to the encoder's files, as JSON; it decides nothing about the data."""
         others = {"kind", "iris"} if self.kind == "encoder" else set()
         others |= {"attention"} if self.attention == "auto" else set()  # ids of finished trials know nothing of it
+        others |= {"iris"} if self.is_own else {"options"}
         part = self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code", *others})
         if self.kind == "iris":  # ids of finished trials hold the name that `combine` had
             part["iris"] = {"pool" if key == "combine" else key: value for key, value in part["iris"].items()}

@@ -164,6 +164,7 @@ def predict_texts(
     *,
     columns: Mapping[str, str] | None = None,
     threshold: float = 0.5,
+    trust: bool = False,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return what the model that a path stands for predicts for texts, and what had to be assumed.
 
@@ -172,11 +173,12 @@ def predict_texts(
         texts: a file (any that training reads, or txt with one text a line), a table, or the texts themselves.
         columns: key of the `data` section (text, text_pair, id) -> column, where it is not that of training.
         threshold: of class 1 of two classes.
+        trust: whether a model of a user's own that the folder names is imported.
 
     Raises:
         RaybertError: what is wrong with the path, the model or the texts.
     """
-    model = TrainedModel.load(find_target(path).model)
+    model = TrainedModel.load(find_target(path).model, trust=trust)
     check_threshold(threshold, len(model.description.label_names))
     if isinstance(texts, Path) and texts.is_dir():
         raise DataError(f"{texts}: must be a file of texts, got a folder")

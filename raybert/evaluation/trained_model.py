@@ -21,6 +21,7 @@ from raybert.models import Encoder, load_backbone, load_model, quiet_transformer
 from raybert.models.description import ModelDescription, assume_description, read_description
 from raybert.models.encoder import fingerprint_files, loading
 from raybert.models.iris import IrisClassifier
+from raybert.models.own_kind import is_own_model, note_on_code
 from raybert.models.tokenizer_options import with_options
 from raybert.training.inference import Inference
 from raybert.training.optimization.precision import resolve_precision
@@ -104,20 +105,22 @@ class TrainedModel:
     precision: str
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | torch.device | None = None) -> TrainedModel:
+    def load(cls, folder: str | Path, *, device: str | torch.device | None = None, trust: bool = False) -> TrainedModel:
         """Return the model in a folder.
 
         Args:
             folder: with config.json, weights and tokenizer; `raybert.json` says the rest.
             device: where to compute; default: a GPU if there is one.
+            trust: whether a model of a user's own that the folder names (`model.kind`) is imported.
 
         Raises:
             ModelError: the folder holds no classifier of texts.
+            UntrustedCode: it names code, and that is not trusted.
         """
         folder = Path(folder)
-        model = load_model(folder)
+        model = load_model(folder, trust_remote_code=trust and is_own_model(folder))
         tokenizer = _load_tokenizer(folder)
-        description, notes = read_description(folder), []
+        description, notes = read_description(folder), [*note_on_code(folder)]
         if description is None:
             description, note = assume_description(folder, tokenizer, model)
             notes.append(note)

@@ -19,6 +19,9 @@ from raybert.models.encoder import Encoder, loading
 from raybert.models.iris import MODEL_TYPE as IRIS_TYPE
 from raybert.models.iris import IrisClassifier
 from raybert.models.layers import freeze
+from raybert.models.own import MODEL_TYPE as OWN_TYPE
+from raybert.models.own import OwnClassifier
+from raybert.models.own_kind import build_own, load_own
 from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
 from raybert.models.pooled import PooledClassifier
 from raybert.models.pretrained import check_is_encoder, read_model
@@ -63,7 +66,7 @@ def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, 
     a generator of its own. The global generator is left as it was.
 
     A process keeps the last model it loaded: the same arguments again give *the same module*, reset to exactly its
-    initial state. Head and pooling compute in float32 even under autocast.
+    initial state. Head and pooling compute in float32 even under autocast. A model of a user's own is made anew.
 
     Args:
         encoder: the encoder.
@@ -74,6 +77,8 @@ def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, 
     Raises:
         ModelError: not a BERT-like encoder, or it has fewer layers than are to be frozen.
     """
+    if config.is_own:
+        return build_own(encoder, label_names, seed, config)
     shape = classifier_shape(config)
     key = (encoder.path, encoder.fingerprint, label_names, shape)
     if key not in _warm:
@@ -86,6 +91,8 @@ def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, 
 
 def new_classifier(encoder: Encoder, label_names: tuple[str, ...], config: ModelConfig) -> Any:
     """Return a classifier as `build_classifier` does, one of its own that nothing keeps; its head is of no seed."""
+    if config.is_own:
+        return build_own(encoder, label_names, 0, config)
     return _freeze(_load(encoder, label_names, config).model.train(), config)
 
 
@@ -113,13 +120,16 @@ def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
 
     Args:
         folder: of the model.
-        trust_remote_code: whether Python files in the folder may run, where the model is computed by them.
+        trust_remote_code: whether Python code may run that computes the model: files in the folder, or a class of your
+            own that it names (`model.kind`).
 
     Returns:
-        A transformers classifier: the architecture's own, or a `PooledClassifier` or `IrisClassifier` of raybert.
+        A transformers classifier: the architecture's own, or a `PooledClassifier`, `IrisClassifier` or `OwnClassifier`
+        of raybert.
 
     Raises:
         ModelError: the folder holds none.
+        UntrustedCode: it names code of somebody's own, and `trust_remote_code` was not given.
 
     Example:
         >>> model = raybert.load_model("runs/strategies/best")
@@ -129,6 +139,8 @@ def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
     if not path.is_file():
         raise ModelError(f"{folder}: must be the folder of a trained model, has no config.json")
     kind = (read_json(path) or {}).get("model_type")
+    if kind == OWN_TYPE:
+        return load_own(folder, trust=trust_remote_code)
     with loading(f"{folder}:"):
         if kind == IRIS_TYPE:
             return IrisClassifier.from_pretrained(folder)
@@ -152,6 +164,8 @@ def load_backbone(encoder: Encoder) -> Any:
 
 def pooled_features(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits (b, C) and features (b, h), both float32; features are the input of the last linear layer."""
+    if isinstance(model, OwnClassifier):
+        return _own_features(model, batch)
     seen: list[torch.Tensor] = []
     handle = _last_linear(model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
@@ -162,11 +176,29 @@ def pooled_features(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.T
     return logits.float(), (features if features.dim() == 2 else features[:, 0]).float()
 
 
+def _own_features(model: OwnClassifier, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits and features of a user's own model; features are NaN where no linear layer makes its logits."""
+    seen: dict[nn.Module, torch.Tensor] = {}
+    linear = [part for part in model.modules() if isinstance(part, nn.Linear)]
+    handles = [part.register_forward_pre_hook(lambda it, inputs: seen.update({it: inputs[0]})) for part in linear]
+    try:
+        logits = model(**batch).logits.float()
+    finally:
+        for handle in handles:
+            handle.remove()
+    last = model.last_linear(logits.shape[1])
+    if last is None or last not in seen:
+        return logits, torch.full((len(logits), 1), torch.nan, device=logits.device)
+    return logits, (seen[last] if seen[last].dim() == 2 else seen[last][:, 0]).float()
+
+
 def embed_batch(model: Any, batch: dict[str, torch.Tensor], pooling: Literal["mean", "cls"]) -> torch.Tensor:
     """Return (b, d) float32 L2-normalised embeddings from the backbone's last hidden states.
 
     `mean` is over the word pieces that are not padding, `cls` takes the first.
     """
+    if isinstance(model, OwnClassifier) and (model.can_embed or getattr(model, "base_model", None) is None):
+        return nn.functional.normalize(model.embed(batch).float(), dim=-1)
     hidden = model.base_model(**batch).last_hidden_state.float()  # (b, width, d)
     if pooling == "cls":
         pooled = hidden[:, 0]

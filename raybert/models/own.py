@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from raybert.errors import ModelError
+from raybert.files import write_json
 from raybert.models.iris import IrisClassifier
 from raybert.models.pooled import PooledClassifier
 
@@ -21,6 +22,7 @@ POSITIONAL = "input_"
 """Inputs that have no name (`(x, label)`) are called by it and their number, and given in their order."""
 
 WEIGHTS = "model.safetensors"
+MODEL_TYPE = "raybert-own"
 
 
 class OwnClassifier(nn.Module):
@@ -32,11 +34,12 @@ class OwnClassifier(nn.Module):
 
     Args:
         module: the user's own.
+        origin: how it is made anew, as JSON that its folder keeps; None: by nobody but its owner.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, origin: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.origin = module, origin
         if callable(getattr(module, "penalty", None)):
             self.penalty = module.penalty
 
@@ -60,8 +63,41 @@ class OwnClassifier(nn.Module):
         names: Any = getattr(self.module, "no_decay_names", frozenset)
         return frozenset(f"module.{name}" for name in names())
 
+    def embed(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return (b, d) what the module embeds a batch as.
+
+        Raises:
+            ModelError: it cannot, or returns something else.
+        """
+        if not self.can_embed:
+            raise ModelError(f"{type(self.module).__name__}: must have a method `embed(...)` -> (b, d) for embeddings")
+        embed: Any = self.module.embed
+        found = call_with(embed, inputs, f"{type(self.module).__name__}.embed")
+        rows = len(next(iter(inputs.values())))
+        if not isinstance(found, torch.Tensor) or found.dim() != 2 or len(found) != rows:
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise ModelError(
+                f"{type(self.module).__name__}.embed: must return ({rows}, d) of {rows} texts, got {shape}"
+            )
+        return found
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether the module has an `embed` of its own."""
+        return callable(getattr(self.module, "embed", None))
+
+    def last_linear(self, num_classes: int) -> nn.Linear | None:
+        """Return the last linear layer that makes logits, whose inputs are features; None: there is none."""
+        linear = [part for part in self.module.modules() if isinstance(part, nn.Linear)]
+        return next((part for part in reversed(linear) if part.out_features in (num_classes, 1)), None)
+
     def save_pretrained(self, folder: Path) -> None:
-        """Write the module's weights, tied ones once a name."""
+        """Write the module's weights, tied ones once a name, or what its own `save(folder)` writes; and its origin."""
+        if self.origin is not None:
+            write_json(folder / "config.json", {"model_type": MODEL_TYPE, **self.origin})
+        if callable(getattr(self.module, "save", None)):
+            self.module.save(folder)  # type: ignore[operator]
+            return
         tensors = {name: t.detach().cpu().clone().contiguous() for name, t in self.module.state_dict().items()}
         save_file(tensors, folder / WEIGHTS)
 
@@ -72,7 +108,10 @@ class OwnClassifier(nn.Module):
             ModelError: the module cannot take the inputs, or returns no logits.
         """
         rows = len(next(iter(inputs.values())))
-        return SequenceClassifierOutput(logits=logits_of(call_with(self.module, inputs), rows))
+        return SequenceClassifierOutput(logits=logits_of(self._computed(inputs), rows))
+
+    def _computed(self, inputs: Mapping[str, torch.Tensor]) -> Any:
+        return call_with(self.module, inputs, f"{type(self.module).__name__}.forward")
 
 
 def as_classifier(model: nn.Module) -> Any:
@@ -81,30 +120,35 @@ def as_classifier(model: nn.Module) -> Any:
     return model if is_known else OwnClassifier(model)
 
 
-def call_with(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> Any:
-    """Return what a module computes of the inputs of a batch.
+def call_with(function: Any, inputs: Mapping[str, torch.Tensor], what: str) -> Any:
+    """Return what a module, or a method of one, computes of the inputs of a batch.
 
-    Inputs without names are given in their order. Of named ones `forward` gets those that its parameters name (all of
-    them if it has `**kwargs`); if it names none, its first parameter gets the whole mapping.
+    Inputs without names are given in their order. Of named ones it gets those that its parameters name (all of them if
+    it has `**kwargs`); if it names none, its first parameter gets the whole mapping.
+
+    Args:
+        function: a module, whose `forward` names parameters, or a method.
+        inputs: tensors by name.
+        what: it is called, for the error.
 
     Raises:
         ModelError: a parameter without a default is not among the inputs.
     """
     if all(name.startswith(POSITIONAL) for name in inputs):
-        return module(*inputs.values())
-    parameters = inspect.signature(module.forward).parameters.values()
+        return function(*inputs.values())
+    parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
     named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
     if not takes_all and not any(one.name in inputs for one in named):
-        return module(dict(inputs))
+        return function(dict(inputs))
     missing = [one.name for one in named if one.default is one.empty and one.name not in inputs]
     if missing:
         raise ModelError(
-            f"{type(module).__name__}.forward: must find its parameters among the inputs {', '.join(inputs)}, "
-            f"but needs '{missing[0]}'; name one of them, or take them all as one mapping"
+            f"{what}: must find its parameters among the inputs {', '.join(inputs)}, but needs '{missing[0]}'; name "
+            "some of them, or take them all as one mapping"
         )
     known = {one.name for one in named}
-    return module(**{name: tensor for name, tensor in inputs.items() if takes_all or name in known})
+    return function(**{name: tensor for name, tensor in inputs.items() if takes_all or name in known})
 
 
 def logits_of(output: Any, rows: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raybert.config import OptimizerConfig, are_labels_enough
+from raybert.config import OptimizerConfig, are_labels_enough, import_attribute
 from raybert.config.data import AFTER_LOADING
 from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
@@ -38,6 +38,9 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
             check_packages(config)
     for data in {config.data.model_dump_json(exclude={*AFTER_LOADING}): config.data for config in configs}.values():
         look_at_source(data)
+    for kind in dict.fromkeys(config.model.kind for config in configs if config.model.is_own):
+        if not are_labels_enough():
+            import_attribute(kind, "model.kind")
     for name in dict.fromkeys(config.model.encoder for config in configs):
         look_at_encoder(name)
     for masked_model in dict.fromkeys(config.selection.scorers.perplexity.model for config in configs):

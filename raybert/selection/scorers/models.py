@@ -12,6 +12,7 @@ from raybert.data import TokenTable
 from raybert.data.nulls import null_table
 from raybert.files import reading_back
 from raybert.models import Encoder, load_backbone, load_model, load_tokenizer
+from raybert.models.own_kind import is_own_model
 from raybert.selection.folds import assign_folds
 from raybert.selection.keys import draw_keys
 from raybert.selection.losses import mean_cross_entropy
@@ -93,7 +94,7 @@ class ProxyEmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
-        return _embedder(load_model(self.checkpoint, trust_remote_code=self.trust), scoring_data, self.pooling)
+        return _embedder(_model_of(self.checkpoint, trust=self.trust), scoring_data, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,12 @@ def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "c
 
 def _load(folder: Path, scoring_data: ScoringData, *, trust: bool) -> Inference:
     """Return what asks the model that a run has left."""
-    return _inference(load_model(folder, trust_remote_code=trust), scoring_data)
+    return _inference(_model_of(folder, trust=trust), scoring_data)
+
+
+def _model_of(folder: Path, *, trust: bool) -> Any:
+    """Return the model of a run of this sweep, whose file names what code of a user's own it is made by."""
+    return load_model(folder, trust_remote_code=trust or is_own_model(folder))
 
 
 def _inference(model: Any, scoring_data: ScoringData) -> Inference:

@@ -36,6 +36,7 @@ class Shape:
         """What it is, in words."""
         config = self.spec.config
         train, kind = config.train, " (IRIS)" if config.model.kind == "iris" else ""
+        kind = f" ({config.model.kind})" if config.model.is_own else kind
         parts = [f"{config.model.encoder}{kind}, {config.data.max_length} word pieces, batch {train.batch_size}"]
         if train.micro_batch_size is not None:
             parts.append(f"micro-batch {train.micro_batch_size}")

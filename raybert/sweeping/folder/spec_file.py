@@ -156,6 +156,7 @@ def code_named_by(folder: Path) -> tuple[str, ...]:
         *_references(_section(config, "data").get("augment")),
         *_references(_section(config, "selection").get("signals")),
     ]
+    named += _references(model.get("kind"))
     if model.get("trust_remote_code"):
         named.append(f"code that comes with the model {model.get('encoder')}")
     return tuple(dict.fromkeys(named))

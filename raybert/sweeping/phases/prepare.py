@@ -14,6 +14,7 @@ from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokeniz
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
+from raybert.errors import ConfigError
 from raybert.files import writable_cache
 from raybert.models import (
     Encoder,
@@ -24,8 +25,10 @@ from raybert.models import (
 )
 from raybert.models.capacity import Demand, check_capacity
 from raybert.models.classifier import classifier_shape
+from raybert.models.own_kind import build_own, check_own
 from raybert.models.tokenizer_options import with_options
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
+from raybert.selection.signals import needed_signals
 from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
 from raybert.sweeping.plan.design import Design
@@ -73,6 +76,7 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
     prepared = prepare_variants(design.variants, cache)
     tuned = tuning_variants(design, facts_of_pools(prepared))
     prepared |= prepare_variants([variant for variant in tuned if variant.data_key not in prepared], cache)
+    _check_own_signals(design, prepared)
     if any("perplexity" in entry.strategy.all_signals() for entry in design.entries):
         for variant in (*design.variants, *tuned):
             ready = prepared[variant.data_key]
@@ -80,6 +84,35 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
                 model = resolve_masked_model(variant.config, ready.encoder, cache)
                 prepared[variant.data_key] = replace(ready, masked_model=model)
     return prepared
+
+
+def _check_own_signals(design: Design, prepared: Mapping[str, Prepared]) -> None:
+    """Refuse strategies that read of a user's own model what it does not give.
+
+    Raises:
+        ConfigError: says which, and what the model lacks.
+    """
+    for variant in design.variants:
+        config, ready = variant.config, prepared[variant.data_key]
+        if not config.model.is_own:
+            continue
+        names = ready.splits.label_names
+        model = build_own(ready.encoder, names, 0, config.model)
+        lacking = {
+            "feature_norms": ("a linear layer that makes its logits", model.last_linear(len(names)) is not None),
+            "embeddings": (
+                "a method `embed(...)` -> (b, d), for selection.embedding.of: proxy",
+                config.selection.embedding.of == "encoder" or model.can_embed or hasattr(model, "base_model"),
+            ),
+        }
+        for entry in design.entries:
+            reads = {signal.name for signal in needed_signals(entry.strategy.all_signals(), config.selection)}
+            for signal, (what, is_there) in lacking.items():
+                if signal in reads and not is_there:
+                    raise ConfigError(
+                        f"model.kind: '{config.model.kind}' must have {what}, because strategy '{entry.label}' reads "
+                        f"the signal {signal}; add it, or leave the strategy out"
+                    )
 
 
 def facts_of_pools(prepared: Mapping[str, Prepared]) -> dict[str, PoolFacts]:
@@ -132,10 +165,21 @@ def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other:
     tokenizer = with_options(load_tokenizer(encoder), config.data)
     if config.model.kind == "iris":
         return _prepare_chunks(config, splits, encoder, tokenizer)
-    demand = Demand(config.data.max_length, has_pairs=config.data.text_pair is not None)
+    has_pairs = config.data.text_pair is not None
+    if config.model.is_own:
+        check_own(encoder, tokenizer, config.model, splits.label_names, config.data.max_length, has_pairs=has_pairs)
+        return _prepare_tokens(config, splits, encoder, tokenizer, other)
+    demand = Demand(config.data.max_length, has_pairs=has_pairs)
     model = config.model.model_copy(update={"attention": "auto"})  # what a GPU alone computes is not asked here
     build = partial(new_classifier, encoder, splits.label_names, model)
     check_capacity(encoder, tokenizer, demand, build, classifier_shape(model))
+    return _prepare_tokens(config, splits, encoder, tokenizer, other)
+
+
+def _prepare_tokens(
+    config: RaybertConfig, splits: Splits, encoder: Encoder, tokenizer: Any, other: Prepared | None
+) -> Prepared:
+    """Return texts as word pieces."""
     is_same = other is not None and other.encoder.fingerprint == encoder.fingerprint
     like = None
     if other is not None and is_same and isinstance(other.data, TokenizedData):

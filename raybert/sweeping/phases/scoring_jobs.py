@@ -19,7 +19,7 @@ from raybert.selection.signals import needed_signals
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.prepare import Prepared
-from raybert.sweeping.plan.own_code import code_of_training
+from raybert.sweeping.plan.own_code import code_of_models, code_of_training
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.training.optimization.precision import resolve_precision
 
@@ -97,7 +97,7 @@ class JobPlanner:
                     arithmetic(spec.config),
                     depends,
                     # The ids of runs, which the key has, say what code is called; the store outlives this folder.
-                    code=code_of_training(spec.config.train) if scorer.runs else None,
+                    code=_code_behind(spec.config) if scorer.runs else None,
                 )
                 key_of.update(dict.fromkeys(scorer.signals, job.key))
                 yield job
@@ -116,6 +116,12 @@ class JobPlanner:
             model_of=lambda run: self.folder.trial(run).checkpoints / "best",
             losses_of=lambda run: self.folder.trial(run).losses_path,
         )
+
+
+def _code_behind(config: RaybertConfig) -> str | None:
+    """Return the digests of a user's own code that the runs behind a signal run; None: there is none."""
+    found = [code_of_training(config.train), *(one.digest for one in code_of_models([config.model.kind]))]
+    return " ".join(digest for digest in found if digest is not None) or None
 
 
 def arithmetic(config: RaybertConfig, precision: str | None = None) -> Arithmetic:

@@ -47,6 +47,7 @@ def code_of_design(design: Design) -> list[OwnCode]:
         found += _code_of_training(train)
     for variant in design.variants:
         found += _code_of_augmentation(variant.config.data.augment)
+        found += code_of_models([variant.config.model.kind])
     return _unique(found)
 
 
@@ -54,10 +55,23 @@ def code_of_run(spec: RunSpec) -> list[OwnCode]:
     """Return all code of a user's own that a run runs.
 
     Raises:
-        ConfigError: what trains or augments cannot be imported.
+        ConfigError: what trains or augments, or the model, cannot be imported.
     """
-    code = _code_of([spec.strategy], spec.config.selection)
-    return _unique([*code, *_code_of_training(spec.config.train), *_code_of_augmentation(spec.augment)])
+    code = [*_code_of([spec.strategy], spec.config.selection), *_code_of_training(spec.config.train)]
+    return _unique([*code, *_code_of_augmentation(spec.augment), *code_of_models([spec.config.model.kind])])
+
+
+def code_of_models(kinds: Iterable[str]) -> list[OwnCode]:
+    """Return the code of models of a user's own, which are imported.
+
+    Raises:
+        ConfigError: one cannot be.
+    """
+    found = {kind: import_attribute(kind, "model.kind") for kind in kinds if ":" in kind}
+    return [
+        OwnCode(f"model {kind}", code_digest(own, kind), f"the code of model.kind '{kind}'")
+        for kind, own in found.items()
+    ]
 
 
 def code_of_training(train: TrainConfig) -> str | None:
