@@ -188,6 +188,9 @@ def evaluate(
     id_column: IdOption = None,
     threshold: ThresholdOption = 0.5,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples behind the intervals; 0: none.")] = 1000,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import the metrics of your own that the run names, and measure them here.")
+    ] = False,
     output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
@@ -205,6 +208,7 @@ def evaluate(
         id=id_column,
         threshold=threshold,
         resamples=resamples,
+        trust=trust,
         output=folder,
     )
     terminal.print_evaluation(found, folder)

@@ -62,7 +62,7 @@ ORDER_IN = {
         "preview",
         "single",
     ],
-    "analysis": ["statistics", "search", "results", "plots", "markdown", "model_card", "publish"],
+    "analysis": ["markdown", "statistics", "search", "results", "plots", "model_card", "publish"],
 }
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = (

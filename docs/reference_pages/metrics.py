@@ -10,7 +10,8 @@ from reference_pages.markdown import code, page, table
 INTRODUCTION = """
 What is measured on validation and test. `train.best_metric`, `train.early_stopping.metric` and `sweep.tune.metric` take
 these names; columns are `validation_<name>` and `test_<name>`. `raybert evaluate` measures all of them, with intervals
-and for every class; trials measure those marked below, and any other that the sweep file names.
+and for every class; trials measure those marked below, and any other that the sweep file names. Metrics of your own:
+[](../how-to/metrics.md).
 """
 
 

@@ -54,7 +54,12 @@ def _tables() -> str:
         code(".txt"),
         "no row, but a text: metrics, comparisons, cost, evaluations",
     )
-    return table(["table", "files", "a row is"], [*rows, notes, texts])
+    pasted = (
+        "`results/metrics`",
+        code(".md"),
+        "no row, but Markdown: metrics of validation and test, mean ± deviation",
+    )
+    return table(["table", "files", "a row is"], [*rows, pasted, notes, texts])
 
 
 def _dictionary(columns: Table) -> str:

@@ -25,6 +25,7 @@ from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.tables import own_metric_columns
 
 _SMALL = 1000
 """Test examples below which a difference of a point is within chance."""
@@ -226,7 +227,8 @@ def _metrics(facts: CardFacts) -> str:
 
 def _names(facts: CardFacts) -> list[str]:
     """Return the metrics of a card, that of the sweep first."""
-    return [*dict.fromkeys((facts.sweep.metric, *TRIAL_METRICS))]
+    own = [name.partition("_")[2] for name in own_metric_columns(facts.sweep.trials, "test")]
+    return [*dict.fromkeys((facts.sweep.metric, *TRIAL_METRICS, *own))]
 
 
 def _several_in_words(facts: CardFacts) -> str:

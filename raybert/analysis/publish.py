@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
+from raybert.analysis.results.metric_texts import METRICS_TEXT, metrics_markdown
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.strategy_texts import file_names, strategy_texts
 from raybert.analysis.results.sweep import Sweep
@@ -37,6 +38,8 @@ from raybert.tables import (
     ESTIMATE,
     EVALUATIONS,
     IMPORTANCES,
+    METRIC_MEANS,
+    METRICS_PER_TRIAL,
     NEAR_BEST,
     OVERLAP,
     PER_PASS,
@@ -146,6 +149,9 @@ def _write_comparison(sweep: Sweep) -> None:
     table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric, sweep.pairs)
     _write_table(sweep.folder, EQUAL_COST, table)
     _write_table(sweep.folder, PER_PASS, sweep.per_pass)
+    _write_table(sweep.folder, METRICS_PER_TRIAL, sweep.metrics_per_trial)
+    _write_table(sweep.folder, METRIC_MEANS, sweep.metrics)
+    write_text(sweep.folder / METRICS_TEXT, metrics_markdown(sweep.name, sweep.metrics, sweep.replicates))
     shown, left_out = at_best_points(sweep)
     pictures = [(name, shown, left_out) for name in ("accuracy", "cost", "samples_per_pass", "learning_curves")]
     pictures.append(("per_pass", *at_best_points(sweep, _MOST_PER_PASS)))

@@ -31,6 +31,7 @@ def evaluate(
     id: str | None = None,
     threshold: float = 0.5,
     resamples: int = 1000,
+    trust: bool = False,
     output: str | Path | None = None,
 ) -> ModelEvaluation:
     """Evaluate a trained model: every metric with its interval, by class and by group.
@@ -47,6 +48,8 @@ def evaluate(
         id: column of ids; without one they are row numbers.
         threshold: of two classes the second is predicted from this probability on.
         resamples: of the bootstrap behind the intervals; 0: none.
+        trust: import the metrics of your own that the model's run names (`train.metrics`), and measure them here;
+            without it they are as the run has measured them, where it has.
         output: folder to write metrics, tables, plots and predictions to; default: nothing is written.
 
     Returns:
@@ -75,7 +78,7 @@ def evaluate(
         look_at_unseen(labelled, columns, split)
     from raybert.evaluation.evaluate import Question, evaluate_target, write_model_evaluation  # and with it torch
 
-    question = Question(labelled, split, columns, threshold, resamples)
+    question = Question(labelled, split, columns, threshold, resamples, trust)
     found = evaluate_target(folder_of(model), question)
     return found if output is None else write_model_evaluation(found, question, Path(output))
 

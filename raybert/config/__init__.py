@@ -25,9 +25,10 @@ from raybert.config.load import (
     validate_stored_config,
     with_value,
 )
-from raybert.config.metrics import METRICS, Metric, MetricName, sign_of
+from raybert.config.metrics import METRICS, Metric, MetricName, is_metric, metric_of, sign_of
 from raybert.config.model import HeadConfig, ModelConfig
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
+from raybert.config.own_metrics import MetricConfig
 from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
 from raybert.config.section import Section
 from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, SignalConfig, StrategyConfig
@@ -53,6 +54,7 @@ __all__ = [
     "LengthConfig",
     "LossConfig",
     "Metric",
+    "MetricConfig",
     "MetricName",
     "ModelConfig",
     "MonitorConfig",
@@ -77,10 +79,12 @@ __all__ = [
     "importing",
     "imports_are_refused",
     "installed_parts",
+    "is_metric",
     "load_config",
     "load_part",
     "load_stored_config",
     "loaded_attribute",
+    "metric_of",
     "sign_of",
     "suggest",
     "suggest_place",

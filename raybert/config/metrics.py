@@ -1,13 +1,16 @@
 """The metrics of a classifier: one row each, which all that names, orders, prints or lists a metric reads.
 
 A new metric is a row here, and its function in `raybert.training.measures.metrics`. Nothing is imported, so that
-anyone may read the table.
+anyone may read the table. Metrics of a user's own (`train.metrics`) are known by name in every process that has read a
+configuration with them; who needs no more than their name, direction and range never imports their functions.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 Reported = Literal["every evaluation", "every trial", "on request"]
@@ -28,6 +31,7 @@ class Metric:
         lower_is_better: whether a model with less of it is better.
         two_classes_only: whether it is of class 1 of two classes, and does not exist for more.
         needs_probs: whether probabilities count, not only the predicted classes.
+        function: `module:callable` of a user's own; empty: it is raybert's.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Metric:
     lower_is_better: bool = False
     two_classes_only: bool = False
     needs_probs: bool = False
+    function: str = ""
 
 
 _ROWS = (
@@ -103,18 +108,82 @@ TRIAL_METRICS = tuple(metric.name for metric in _ROWS if metric.reported != "on 
 if TYPE_CHECKING:
     MetricName = str
 else:
-    MetricName = Literal[tuple(METRICS)]
-    """A name of `METRICS`; pydantic checks it and lists the names."""
+    MetricName = Literal[tuple(METRICS)] | str
+    """A name of `METRICS`, or of `train.metrics`; sections check it, editors list the names."""
+
+_OWN: dict[str, Metric] = {}
+_UNSETTLED: set[str] = set()
+"""Own ones whose direction only their function may say, which nothing has imported yet."""
+
+
+def declare_metric(metric: Metric, *, is_settled: bool = True) -> None:
+    """Make a metric of a user's own known by its name in this process.
+
+    Tables and plots ask for it by name, so a process has one of each name.
+
+    Args:
+        metric: with `function`.
+        is_settled: False: its direction may still be said by the function itself.
+
+    Raises:
+        ValueError: another one has this name; says what differs.
+    """
+    known = _OWN.get(metric.name)
+    if known is not None and not is_settled:
+        metric = replace(metric, lower_is_better=known.lower_is_better)
+    if known is not None and metric.name in _UNSETTLED:
+        known = None
+    if known is not None and known != metric:
+        raise ValueError(
+            f"must be a metric as it was named before in this process ({_in_words(known)}), got '{metric.name}' "
+            f"({_in_words(metric)}); give it another `name`, or begin a new process"
+        )
+    if is_settled:
+        _UNSETTLED.discard(metric.name)
+    elif known is None:
+        _UNSETTLED.add(metric.name)
+    _OWN[metric.name] = metric
+
+
+def _in_words(metric: Metric) -> str:
+    better = "lower" if metric.lower_is_better else "higher"
+    return f"{metric.function}, {better} is better, {metric.lowest:g} to {metric.highest:g}"
+
+
+def is_metric(name: str) -> bool:
+    """Tell whether a name is of `METRICS`, or of a metric of a user's own that was read."""
+    return name in METRICS or name in _OWN
+
+
+def is_own_metric(name: str) -> bool:
+    """Tell whether a name is of a metric of a user's own that was read."""
+    return name in _OWN
+
+
+def metric_of(name: str) -> Metric:
+    """Return what is known of a metric, raybert's or a user's own.
+
+    Raises:
+        KeyError: there is none.
+    """
+    own = _OWN.get(name)
+    return METRICS[name] if own is None else own
+
+
+def nearest_metric(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the name nearest to one that is no metric, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def sign_of(metric: str, direction: str = "auto") -> float:
     """Return the factor that makes a metric higher = better.
 
     Args:
-        metric: a name of `METRICS`.
-        direction: `higher` or `lower` is better, whatever the table says; `auto`: what it says.
+        metric: a name of `METRICS`, or of a user's own metric.
+        direction: `higher` or `lower` is better, whatever is declared; `auto`: what is declared.
     """
-    is_lower = METRICS[metric].lower_is_better if direction == "auto" else direction == "lower"
+    is_lower = metric_of(metric).lower_is_better if direction == "auto" else direction == "lower"
     return -1.0 if is_lower else 1.0
 
 

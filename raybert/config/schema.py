@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from raybert.config.data import DataConfig
 from raybert.config.model import ModelConfig
+from raybert.config.own_metrics import check_is_metric
 from raybert.config.section import Section, read_percent
 from raybert.config.selection import SelectionConfig, StrategyConfig
 from raybert.config.train import TrainConfig
@@ -267,6 +268,12 @@ class RaybertConfig(Section):
                 "data.augment: must be left out with `model.kind: iris`, whose chunks are embedded once, before "
                 f"training, got {self.data.augment.name}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_search_has_a_known_metric(self) -> RaybertConfig:
+        if self.sweep.tune is not None:
+            check_is_metric("sweep.tune.metric", self.sweep.tune.metric, self.train.metrics)
         return self
 
     @model_validator(mode="after")

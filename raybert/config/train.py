@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from raybert.config.metrics import MetricName, words_of_lower
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
+from raybert.config.own_metrics import MetricConfig, check_is_metric, declare_own
 from raybert.config.section import Section
 
 
@@ -104,10 +105,14 @@ class AveragingConfig(Section):
     start: float = Field(0.75, ge=0, lt=1, description="share of T after which averaging begins")
 
 
+_METRIC_IN_WORDS = "the name of a metric (docs: reference/metrics), or of one of `train.metrics`"
+
+
 class EarlyStoppingConfig(Section):
     """When a run may end before T."""
 
     stands_for: ClassVar[str] = "patience"
+    in_words: ClassVar[Mapping[str, str]] = {"metric": _METRIC_IN_WORDS}
 
     patience: int | None = Field(None, ge=1, description="evaluations without a better metric; default: never")
     min_change: float = Field(0.0, ge=0, description="least change that counts as better")
@@ -120,10 +125,17 @@ class EarlyStoppingConfig(Section):
 _WARMUP_FRACTION = 0.1
 _OF_ADAMW: Mapping[str, tuple[Any, str]] = {"betas": ((0.9, 0.999), "betas"), "epsilon": (1e-8, "eps")}
 """Keys of AdamW alone -> their default, and what other optimizers call the like of it."""
+_LATER = ("metrics",)
+"""Keys that finished trials of before know nothing of: the ids of those that do not use them stay."""
 
 
 class TrainConfig(Section):
     """The training loop."""
+
+    in_words: ClassVar[Mapping[str, str]] = {
+        "best_metric": _METRIC_IN_WORDS,
+        "metrics": "a list of metrics of your own, each `module:callable` or a section",
+    }
 
     length: LengthConfig = LengthConfig()
     loss: LossConfig = LossConfig()
@@ -180,6 +192,9 @@ class TrainConfig(Section):
         "accuracy",
         description=f"validation metric that chooses the best evaluation; {words_of_lower()}: lowest, others: highest",
     )
+    metrics: tuple[MetricConfig, ...] = Field(
+        (), description="metrics of your own, which `best_metric` and all that names a metric may name"
+    )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     checkpoint_seconds: float = Field(
         60, ge=0, description="least time between two `checkpoint/last`; 0: at every evaluation"
@@ -198,6 +213,7 @@ class TrainConfig(Section):
             without: keys that the results do not depend on.
         """
         part = self.model_dump(mode="json", exclude=set(without))
+        part = {key: value for key, value in part.items() if key not in _LATER or value}
         if self.optimizer == OptimizerConfig():
             part.pop("optimizer", None)
         if "schedule" in part:
@@ -212,6 +228,18 @@ class TrainConfig(Section):
                     f"{key}: must be left out with the optimizer {self.optimizer.name}, it is of adamw; what it has "
                     f"of the kind is in `optimizer.options`, e.g. {{{name}: ...}}"
                 )
+        return self
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take the place of one of another process, in which its metrics were declared."""
+        super().__setstate__(state)
+        declare_own(self.metrics)
+
+    @model_validator(mode="after")
+    def _metrics_are_known(self) -> TrainConfig:
+        declare_own(self.metrics)
+        check_is_metric("best_metric", self.best_metric, self.metrics)
+        check_is_metric("early_stopping.metric", self.early_stopping.metric, self.metrics)
         return self
 
     @model_validator(mode="after")

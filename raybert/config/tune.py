@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from raybert.config.metrics import METRICS, MetricName, words_of_lower
+from raybert.config.metrics import MetricName, sign_of, words_of_lower
 from raybert.config.section import Section
 from raybert.config.train import LengthConfig
 from raybert.passwords import keep_password
@@ -113,6 +113,7 @@ class TuneConfig(Section):
     """An equal search for every strategy, each in a study of its own, before the comparison."""
 
     in_words: ClassVar[Mapping[str, str]] = {
+        "metric": "the name of a metric (docs: reference/metrics), or of one of `train.metrics`",
         "storage": "sqlite, journal, or the URL of a database (such as postgresql://host/name)",
         "space": "a mapping of dotted keys to their values: {low: ..., high: ...}, or a list of choices",
         "points_to_evaluate": "a list of mappings of keys to values",
@@ -216,7 +217,7 @@ class TuneConfig(Section):
         """Return which end of the metric is better."""
         if self.mode != "auto":
             return self.mode
-        return "min" if METRICS[self.metric_name(best_metric)].lower_is_better else "max"
+        return "min" if sign_of(self.metric_name(best_metric)) < 0 else "max"
 
     @property
     def seeds(self) -> tuple[int, ...]:

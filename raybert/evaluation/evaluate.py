@@ -14,6 +14,7 @@ from raybert.display import html_frame, html_section
 from raybert.errors import DataError
 from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
+from raybert.evaluation.own_metrics import metrics_of_run, note_left_out, trusted_metrics, with_stored_values
 from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.seen import note_on_seen, where_seen
 from raybert.evaluation.targets import (
@@ -39,6 +40,7 @@ class Question:
         columns: key of the `data` section -> column, where it is not that of training.
         threshold: of class 1 of two classes.
         num_resamples: behind the intervals.
+        trust: whether metrics of a user's own that the model's run names are imported and measured.
     """
 
     data: Path | pd.DataFrame | None = None
@@ -46,6 +48,7 @@ class Question:
     columns: Mapping[str, str] | None = None
     threshold: float = 0.5
     num_resamples: int = 1000
+    trust: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,12 +99,13 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         RaybertError: what is wrong with the path, the model or the data.
     """
     target = find_target(path)
+    targets = [target]
     notes: tuple[str, ...] = ()
     if question.data is None:
         if question.columns:
             raise DataError(f"{min(question.columns)}: names a column of `data`, which must be given too")
         is_run = target.model.name == "best" and target.run is not None and Path(path).resolve() == target.run
-        targets = targets_of_folds(target) if is_run else [target]
+        targets = targets_of_folds(target) if is_run else targets
         examples, probs = stored_predictions_of_folds(targets, question.split)
         if len(targets) > 1:
             notes = (f"out of fold: {question.split} of {len(targets)} folds, each predicted by its own fold's model",)
@@ -114,6 +118,8 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         notes = (*notes, *examples.notes)
         probs = model.predict_probs(examples.texts, examples.text_pairs)
     assert examples.labels is not None
+    configs = metrics_of_run(target)
+    own, changes = trusted_metrics(target, configs) if question.trust and configs else ((), ())
     evaluation = evaluate_predictions(
         examples.labels,
         probs,
@@ -121,7 +127,16 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         groups=examples.groups,
         threshold=question.threshold,
         num_resamples=question.num_resamples,
+        own=own,
     )
+    if configs and not own:
+        as_stored = question.data is None and len(targets) == 1 and question.threshold == 0.5
+        if as_stored:
+            overall, changes = with_stored_values(evaluation.overall, target, question.split, configs)
+            evaluation = replace(evaluation, overall=overall)
+        else:
+            changes = (note_left_out(configs),)
+    notes = (*notes, *changes)
     parts = {part.name: getattr(evaluation, part.name) for part in fields(evaluation)}
     predictions = _frame(examples, probs, names, question.threshold)
     seen = None if question.data is None else where_seen(target, examples, names)

@@ -13,6 +13,7 @@ from raybert.errors import ConfigError, DataError
 from raybert.evaluation.bootstrap import bootstrap_intervals
 from raybert.tables.evaluation import PER_CLASS, THRESHOLDS
 from raybert.training.measures.metrics import class_metrics, count_confusions, evaluation_metrics
+from raybert.training.measures.own_metrics import OwnMetric, own_values
 
 _NUM_THRESHOLDS = 100
 _ROW_SUM_TOLERANCE = 1e-2
@@ -64,6 +65,7 @@ def evaluate_predictions(
     threshold: float = 0.5,
     num_resamples: int = 1000,
     seed: int = 0,
+    own: Sequence[OwnMetric] = (),
 ) -> Evaluation:
     """Return every metric of a set of predictions; `bootstrap_intervals` states what the intervals cost.
 
@@ -75,10 +77,12 @@ def evaluate_predictions(
         threshold: of class 1 of two classes, in 0..1; see `predicted_classes`.
         num_resamples: of the bootstrap; 0: no intervals.
         seed: of the bootstrap.
+        own: metrics of a user's own, which are measured of all and of groups.
 
     Raises:
         DataError: arrays that do not fit each other, labels or probabilities out of range, or missing groups.
-        ConfigError: a threshold for more than two classes or out of range, or a negative number of resamples.
+        ConfigError: a threshold for more than two classes or out of range, a negative number of resamples, or what a
+            metric of a user's own did.
     """
     labels, probs = np.asarray(labels), np.asarray(probs)
     _check(labels, probs, label_names)
@@ -86,8 +90,10 @@ def evaluate_predictions(
         raise ConfigError(f"num_resamples: must be >= 0 (0: no intervals), got {num_resamples}")
     predicted = predicted_classes(probs, threshold)
     units, group_names = _group_numbers(groups, len(labels))
-    metrics = evaluation_metrics(labels, probs, predicted)
-    intervals = bootstrap_intervals(labels, probs, predicted, units=units, num_resamples=num_resamples, seed=seed)
+    metrics = evaluation_metrics(labels, probs, predicted) | own_values(own, labels, probs, predicted)
+    intervals = bootstrap_intervals(
+        labels, probs, predicted, units=units, num_resamples=num_resamples, seed=seed, own=own
+    )
     is_binary = probs.shape[1] == 2
     thresholds, best = _thresholds(labels, probs[:, 1]) if is_binary else (None, None)
     names = tuple(label_names)
@@ -104,7 +110,7 @@ def evaluate_predictions(
             columns=["value", "low", "high"],
         ),
         per_class=per_class,
-        per_group=None if units is None else _group_metrics(labels, probs, predicted, units, group_names),
+        per_group=None if units is None else _group_metrics(labels, probs, predicted, units, group_names, own),
         confusion=pd.DataFrame(
             count_confusions(labels, predicted, len(names)).astype(np.int64),
             index=pd.Index(names, name="label"),
@@ -222,14 +228,19 @@ def _thresholds(labels: np.ndarray, scores: np.ndarray) -> tuple[pd.DataFrame, d
 
 
 def _group_metrics(
-    labels: np.ndarray, probs: np.ndarray, predicted: np.ndarray, units: np.ndarray, names: pd.Index[Any]
+    labels: np.ndarray,
+    probs: np.ndarray,
+    predicted: np.ndarray,
+    units: np.ndarray,
+    names: pd.Index[Any],
+    own: Sequence[OwnMetric] = (),
 ) -> pd.DataFrame:
     order = np.argsort(units, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(units[order])) + 1)
-    rows = [
-        {"group": name, "num_examples": len(part), **evaluation_metrics(labels[part], probs[part], predicted[part])}
-        for name, part in zip(names, parts, strict=True)
-    ]
+    rows = []
+    for name, part in zip(names, parts, strict=True):
+        held = (labels[part], probs[part], predicted[part])
+        rows.append({"group": name, "num_examples": len(part), **evaluation_metrics(*held), **own_values(own, *held)})
     return pd.DataFrame(rows)
 
 

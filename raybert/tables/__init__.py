@@ -16,11 +16,12 @@ from raybert.tables.comparison import (
     SUMMARY,
 )
 from raybert.tables.dictionary import TABLES, Entry, describe_columns
+from raybert.tables.every_metric import BEST_F1, METRIC_MEANS, METRICS_PER_TRIAL, MOST_PROBABLE
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.renamed import RENAMED_COLUMNS, RENAMED_PLOTS, RENAMED_TABLES, with_new_names
 from raybert.tables.reports import ERRORS, ESTIMATE
 from raybert.tables.runs import EVALUATIONS, LOSSES, PLANNED, PREDICTIONS, RAN_ON, SELECTION, TRIAL_KEYS, TRIALS
-from raybert.tables.schema import Column, Table
+from raybert.tables.schema import Column, Table, own_metric_columns
 from raybert.tables.search import BEST_CONFIGURATIONS, HISTORY, IMPORTANCES, NEAR_BEST, PRUNING, SUGGESTIONS
 from raybert.tables.subsets import (
     CONFLICTS,
@@ -35,6 +36,7 @@ __all__ = [
     "AGREEMENT",
     "BASELINES",
     "BEST_CONFIGURATIONS",
+    "BEST_F1",
     "COMPARED",
     "COMPARISONS",
     "CONFLICTS",
@@ -48,9 +50,12 @@ __all__ = [
     "HISTORY",
     "IMPORTANCES",
     "LOSSES",
+    "METRICS_PER_TRIAL",
+    "METRIC_MEANS",
     "MONITOR",
     "MONITOR_HISTOGRAMS",
     "MONITOR_SPIKES",
+    "MOST_PROBABLE",
     "NEAR_BEST",
     "OF_ALL",
     "OVERLAP",
@@ -78,5 +83,6 @@ __all__ = [
     "Entry",
     "Table",
     "describe_columns",
+    "own_metric_columns",
     "with_new_names",
 ]

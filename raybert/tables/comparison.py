@@ -111,7 +111,8 @@ SUMMARY = Table(
     grid_after="budget",
     further=(
         _number(
-            "<split>_<metric>_mean", "of a `best_metric` that is not among these, with its interval and differences"
+            "<split>_<metric>_mean",
+            "of a `best_metric` or one of `train.metrics` that is not among these, with its interval and differences",
         ),
     ),
     suffixes=(".parquet", ".csv"),
@@ -169,7 +170,12 @@ PER_PASS = Table(
         TRIALS["configuration"],
     ),
     grid_after="budget",
-    further=(_number("validation_<metric>_mean", "of a `best_metric` that is not among these, with its spread"),),
+    further=(
+        _number(
+            "validation_<metric>_mean",
+            "of a `best_metric` or one of `train.metrics` that is not among these, with its spread",
+        ),
+    ),
     suffixes=(".parquet", ".csv"),
 )
 

@@ -116,7 +116,9 @@ TRIALS = Table(
             for name in METRICS
             if name not in TRIAL_METRICS
         ),
+        Column("<split>_<own metric>", "number", f"a metric of `train.metrics` of {_BEST}", optional=True),
     ),
+    own_metrics=("validation", "test"),
 )
 
 RAN_ON = ("device", "precision", "attention", "micro_batch_size")
@@ -145,7 +147,11 @@ EVALUATIONS = Table(
     ),
     grid_after="budget",
     suffixes=(".parquet", ".csv"),
-    further=tuple(metric_column("validation", name, _THIS, optional=True) for name in _FURTHER),
+    further=(
+        *(metric_column("validation", name, _THIS, optional=True) for name in _FURTHER),
+        Column("<split>_<own metric>", "number", f"a metric of `train.metrics` of {_THIS}", optional=True),
+    ),
+    own_metrics=("validation",),
 )
 
 SELECTION = Table(

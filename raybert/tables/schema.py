@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
 
-from raybert.config.metrics import METRICS
+from raybert.config.metrics import is_own_metric, metric_of
 
 Kind = Literal[
     "text", "whole", "whole32", "count", "count32", "number", "number32", "flag", "texts", "counts", "numbers", "any"
@@ -102,6 +102,8 @@ class Table:
         grid_after: the column after which the varied hyperparameters stand, each under its dotted key.
         further: columns that only some sweeps have, last.
         parameters_after: the column after which the tuned parameters stand, likewise.
+        own_metrics: the splits of which it has a column `<split>_<name>` for every metric of a user's own, behind all
+            others.
         suffixes: of the files `results/<name><suffix>` that it is published as; none: it is in no file of its own, or
             where the description says.
     """
@@ -113,18 +115,27 @@ class Table:
     further: tuple[Column, ...] = ()
     parameters_after: str | None = None
     suffixes: tuple[str, ...] = ()
+    own_metrics: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of a name."""
-        return self._by_name[name]
+        own = self._own_metric(name)
+        return self._by_name[name] if own is None else own
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is a column of a name, in all sweeps or in some."""
-        return name in self._by_name
+        return name in self._by_name or self._own_metric(name) is not None
 
     def __iter__(self) -> Iterator[Column]:
         """Yield the columns, those that only some sweeps have last."""
         return chain(self.columns, self.further)
+
+    def _own_metric(self, name: object) -> Column | None:
+        """Return the column of a metric of a user's own; None: the name is of none, or of no split of this table."""
+        split, _, metric = str(name).partition("_")
+        if split not in self.own_metrics or not is_own_metric(metric):
+            return None
+        return metric_column(split, metric, "an evaluation", optional=True)
 
     @cached_property
     def _by_name(self) -> dict[str, Column]:
@@ -154,7 +165,8 @@ class Table:
         """
         known = {column.name for column in self if column.origin != "tables"}
         needed = {column.name for column in self.columns if column.origin == "run" and not column.optional}
-        unknown, missing = sorted(values.keys() - known), sorted(needed - values.keys())
+        unknown = sorted(name for name in values if name not in known and self._own_metric(name) is None)
+        missing = sorted(needed - values.keys())
         if unknown or missing:
             raise ValueError(
                 f"a row of `{self.name}` must have the columns that raybert.tables declares; unknown: "
@@ -163,9 +175,15 @@ class Table:
         return dict(values)
 
 
+def own_metric_columns(names: Iterable[Any], *splits: str) -> list[str]:
+    """Return which names of columns are `<split>_<name>` of a metric of a user's own, in the order given."""
+    parts = ((str(name), *str(name).partition("_")) for name in names)
+    return [name for name, split, _, metric in parts if split in splits and is_own_metric(metric)]
+
+
 def metric_column(split: str, name: str, of_what: str, *, optional: bool = False) -> Column:
-    """Return the column of a metric of `METRICS` on a split."""
-    metric = METRICS[name]
+    """Return the column of a metric, raybert's or a user's own, on a split."""
+    metric = metric_of(name)
     better = "lower" if metric.lower_is_better else "higher"
     description = f"{metric.words} of {of_what} on {split}: {metric.description}; {better} is better"
     return Column(f"{split}_{name}", "number", description, optional=optional)

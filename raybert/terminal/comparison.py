@@ -6,6 +6,7 @@ from rich.console import Group
 
 from raybert.analysis.results.comparison import comparison_lines
 from raybert.analysis.results.estimates import estimate_line
+from raybert.analysis.results.metric_texts import METRICS_TEXT, spread_words
 from raybert.analysis.results.sweep import Sweep
 from raybert.terminal.console import Console, command_again, relative, say, text
 from raybert.terminal.failures import print_failures
@@ -41,6 +42,10 @@ def print_results(results: Sweep) -> None:
         plot = outcome.folder / "plots" / name
         if plot.exists():
             say(console, f"plot: {relative(plot)}")
+    metrics = outcome.folder / METRICS_TEXT
+    if metrics.exists():
+        words = spread_words(results.metrics, results.replicates)
+        say(console, f"metrics of validation and test ({words}): {relative(metrics)}")
     say(console, f"results: {relative(outcome.folder)}")
     line = estimate_line(results)
     if line is not None:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raybert.config import METRICS
+from raybert.config import METRICS, metric_of
 from raybert.display import Row, TextTable
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.evaluate import ModelEvaluation
@@ -58,7 +58,7 @@ def _overall_table(evaluation: Evaluation) -> Table:
     table = _table(f"{len(evaluation.labels):,} examples", "value", f"[{100 * LEVEL:.0f} %]")
     for row in evaluation.overall.reset_index().to_dict("records"):
         interval = "" if math.isnan(row["low"]) else f"{row['low']:.3f} .. {row['high']:.3f}"
-        table.add_row(METRICS[row["metric"]].words, _number(row["value"]), text(interval))
+        table.add_row(metric_of(row["metric"]).words, _number(row["value"]), text(interval))
     return table
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from raybert.config import METRICS
 from raybert.data.examples import ExampleData
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint
@@ -23,6 +24,7 @@ from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.measures.early_stopping import check_metrics, patience_is_over, stopping_metric
 from raybert.training.measures.history import LossHistory
 from raybert.training.measures.metrics import classification_metrics, validation_metrics
+from raybert.training.measures.own_metrics import import_metrics, own_values
 from raybert.training.memory.out_of_memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
 from raybert.training.monitor import Monitor, MonitoredModel, check_weights
 from raybert.training.optimization.averaging import WeightAverage
@@ -136,6 +138,7 @@ class _Run:
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.run_key = request.run_key(data.fingerprint, self.world_size)
+        self.own_metrics = import_metrics(config.metrics)
         check_metrics(config, data.num_classes)
         self.average = WeightAverage(model, config.averaging)
         self.length = request.length
@@ -235,8 +238,9 @@ class _Run:
         if self.rank == 0:
             with self.average.applied():
                 probs = self.inference.probs(self.data.validation)
-                wanted = [self.config.best_metric, stopping_metric(self.config)]
-                metrics = validation_metrics(np.asarray(self.data.validation.labels), probs, wanted)
+                wanted = {self.config.best_metric, stopping_metric(self.config)} & METRICS.keys()
+                labels = np.asarray(self.data.validation.labels)
+                metrics = validation_metrics(labels, probs, [*wanted]) | own_values(self.own_metrics, labels, probs)
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
                 self.monitor.evaluated(self.state.rows[-1])
@@ -269,7 +273,9 @@ class _Run:
             validation_probs = self.inference.probs(self.data.validation)
             if self.request.evaluate_test:
                 test_probs = self.inference.probs(self.data.test)
-                test_metrics = classification_metrics(np.asarray(self.data.test.labels), test_probs)
+                labels = np.asarray(self.data.test.labels)
+                own = own_values(self.own_metrics, labels, test_probs)
+                test_metrics = classification_metrics(labels, test_probs) | own
             self.state.evaluation_seconds += time.monotonic() - started
             if self.surroundings.checkpoint_folder is not None:
                 folder, complete = self.surroundings.checkpoint_folder, self.surroundings.complete_model

@@ -10,7 +10,7 @@ from rich.console import Console
 from sklearn import metrics as reference
 
 from raybert.errors import ConfigError, DataError
-from raybert.evaluation.bootstrap import Ranking, bootstrap_intervals
+from raybert.evaluation.bootstrap import bootstrap_intervals
 from raybert.evaluation.measures import (
     evaluate_predictions,
     predicted_classes,
@@ -21,6 +21,7 @@ from raybert.evaluation.report import write_evaluation
 from raybert.tables.evaluation import OF_COMMANDS
 from raybert.terminal.evaluation import format_evaluation
 from raybert.training.measures.metrics import class_metrics, evaluation_metrics
+from raybert.training.measures.weighted import Ranking
 
 
 def sample(num_classes, num_examples=300, seed=0):

@@ -39,6 +39,7 @@ def name_everywhere(folder, trap):
         document = yaml.safe_load(text)
         document["sweep"]["strategies"] = [{"name": trap.reference}, {"name": "random"}]
         document["train"]["loss"] = {"name": f"{MODULE}:loss"}
+        document["train"]["metrics"] = [{"function": f"{MODULE}:metric"}]
         document["selection"]["signals"] = [{"name": f"{MODULE}:Signal"}]
         path.write_text(comments + yaml.safe_dump(document), encoding="utf-8")
 
@@ -46,6 +47,7 @@ def name_everywhere(folder, trap):
 def name_in_spec(spec, trap):
     spec["strategy"] = {"name": trap.reference, "pre": [{"name": f"{MODULE}:Filter"}], "power": 2}
     spec["config"]["train"]["loss"] = {"name": f"{MODULE}:loss"}
+    spec["config"]["train"]["metrics"] = [{"function": f"{MODULE}:metric"}]
     spec["config"]["selection"]["signals"] = [{"name": f"{MODULE}:Signal"}]
 
 
@@ -97,7 +99,7 @@ def test_the_model_card_has_the_labels_of_what_is_not_imported(foreign, trap, fa
 def test_reproduce_says_what_it_would_run_and_ends_with_2(foreign, trap, fault):
     name_everywhere(foreign, trap)
     trial = next(foreign.glob("trials/*/spec.json")).parent
-    names = f"{MODULE}:Strategy, {MODULE}:Filter, {MODULE}:loss, {MODULE}:Signal"
+    names = f"{MODULE}:Strategy, {MODULE}:Filter, {MODULE}:loss, {MODULE}:metric, {MODULE}:Signal"
     with fault.once():
         done = run("reproduce", trial)
         assert done.code == 2

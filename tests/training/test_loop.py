@@ -418,3 +418,26 @@ def test_a_plateau_reduces_the_rate_of_the_steps_after_it_and_is_continued(tiny_
     second, state = run(7, LocalSurroundings(checkpoint_folder=tmp_path))
     assert same(expected, state)
     assert [row["learning_rate"] for row in second.rows] == rates
+
+
+def share_of_class_2(labels, probs):
+    """How often class 2 is right: a metric of a user's own."""
+    return np.mean(probs[labels == 2].argmax(axis=1) == 2)
+
+
+def test_a_metric_of_ones_own_chooses_and_stops_like_another(tiny_bert, tokens):
+    own = {"function": f"{__name__}:share_of_class_2", "name": "found_2", "range": (0, 1)}
+    config = TrainConfig(
+        **FAST.model_dump(exclude_unset=True),
+        metrics=[own],
+        best_metric="found_2",
+        eval_every=1,
+        early_stopping={"patience": 3},
+    )
+    result = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, config, total_steps=30)
+    values = [row["validation_found_2"] for row in result.rows]
+    assert result.best_row["validation_found_2"] == max(values)
+    best = values.index(max(values))
+    assert len(values) == min(30, best + 4)
+    assert max(values) == share_of_class_2(tokens.validation.labels, result.validation_probs)
+    assert result.test_metrics["found_2"] == share_of_class_2(tokens.test.labels, result.test_probs)

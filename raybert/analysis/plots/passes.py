@@ -27,6 +27,7 @@ from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import pair_sentences
+from raybert.tables import own_metric_columns
 
 _PANEL = (2.75, 2.1)
 """Inches of a panel, with the room for its numbers."""
@@ -119,6 +120,10 @@ def _columns(sweep: Sweep) -> dict[str, str]:
         "train_accuracy": "training accuracy",
         "validation_accuracy": "validation accuracy",
         f"validation_{metric}": f"validation {Scale(metric).words}",
+        **{
+            name: f"validation {Scale(name.partition('_')[2]).words}"
+            for name in own_metric_columns(sweep.evaluations, "validation")
+        },
         "learning_rate": "learning rate",
         "samples": "examples in the pass",
     }

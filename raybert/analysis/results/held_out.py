@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
+from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS, is_own_metric
 from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 from raybert.training.measures.chance import is_weak
 
@@ -64,6 +64,7 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
         trials: with the columns of `TRIALS`.
         folder: of the sweep.
         metric: of the sweep; measured where runs did not: on test, and on validation if a grid varies `best_metric`.
+            One of a user's own is never: every run has measured it, and nothing is imported to read results.
     """
     own = f"validation_{metric}"
     known = trials[own].notna() if own in trials else pd.Series(metric in EVALUATION_METRICS, index=trials.index)
@@ -89,6 +90,8 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
 
 def _unmeasured(metric: str, is_known: bool) -> list[str]:
     """Return the splits of which a run has not measured a metric itself."""
+    if is_own_metric(metric):
+        return []
     return [*(["test"] if metric not in TRIAL_METRICS else []), *([] if is_known else ["validation"])]
 
 

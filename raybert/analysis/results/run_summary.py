@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raybert.analysis.results.sweep import Sweep
 from raybert.config.metrics import TRIAL_METRICS
+from raybert.tables import own_metric_columns
 
 
 def run_lines(sweep: Sweep) -> list[str]:
@@ -15,7 +16,8 @@ def run_lines(sweep: Sweep) -> list[str]:
     trial = sweep.comparable_trials().iloc[-1].to_dict()
     rows = sweep.evaluations[sweep.evaluations["trial_id"] == trial["trial_id"]]
     chosen_by = sweep.metric
-    metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in TRIAL_METRICS if f"test_{name}" in trial)
+    names = [*TRIAL_METRICS, *(name.partition("_")[2] for name in own_metric_columns(trial, "test"))]
+    metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in names if f"test_{name}" in trial)
     lines = [
         f"{trial['strategy']}: {trial['budget']:,} of {trial['pool_size']:,} examples, "
         f"{trial['optimizer_steps']:,} steps in {trial['train_seconds']:,.1f} s, {len(rows)} evaluations",

@@ -14,17 +14,19 @@ import pyarrow.parquet as pq
 
 from raybert.analysis.results import notes
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
+from raybert.analysis.results.every_metric import metrics_per_trial
 from raybert.analysis.results.held_out import add_held_out, unreadable_predictions
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
+from raybert.analysis.statistics.metric_means import metric_means
 from raybert.analysis.statistics.overlap import compare_subsets
 from raybert.analysis.statistics.passes import per_pass_table
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.subsets import Subset, class_shares
 from raybert.analysis.statistics.summary import summarize
-from raybert.config import METRICS
+from raybert.config import METRICS, is_metric, metric_of
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.files import reading_back
@@ -32,7 +34,7 @@ from raybert.lazy import warn_of_old_name
 from raybert.plain import printable_lines
 from raybert.sweeping.folder.best import best_trials
 from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
-from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
+from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS, own_metric_columns
 
 if TYPE_CHECKING:
     from raybert.sweeping.folder.outcome import Outcome
@@ -149,6 +151,16 @@ class Sweep:
         return per_pass_table(self.trials, self.evaluations, self.grid_columns, self.metric)
 
     @cached_property
+    def metrics_per_trial(self) -> pd.DataFrame:
+        """Every metric of the complete trials on validation and test: `every_metric.metrics_per_trial`."""
+        return metrics_per_trial(self.folder, self.trials, self.grid_columns)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Means and deviations of every metric, per configuration and split: `metric_means.metric_means`."""
+        return metric_means(self.metrics_per_trial, self.trials, self.grid_columns)
+
+    @cached_property
     def best_trials(self) -> tuple[str, ...]:
         """The ids of the best configuration's finished trials, best first, by `metric` on validation.
 
@@ -185,8 +197,9 @@ class Sweep:
         return self._compared_by(metric)[1]
 
     def _compared_by(self, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        if metric not in METRICS:
-            raise SweepError(f"metric: must be one of {', '.join(METRICS)}, got {metric!r}")
+        if not is_metric(metric):
+            own = [name.partition("_")[2] for name in own_metric_columns(self.trials, "test")]
+            raise SweepError(f"metric: must be one of {', '.join([*METRICS, *own])}, got {metric!r}")
         trials = add_held_out(self.trials.copy(), self.folder, metric)
         if trials[f"test_{metric}"].isna().all():
             raise SweepError(f"metric: no finished trial has a {metric} on test")
@@ -335,7 +348,7 @@ class Sweep:
         if self.search is not None and not self.search.best.empty:
             parts.append(f"<div><b>best configuration per strategy</b></div>{html_frame(self.search.best)}")
         parts.append(
-            html_image(self.folder / "plots" / "accuracy.png", f"test {METRICS[self.metric].words} per strategy")
+            html_image(self.folder / "plots" / "accuracy.png", f"test {metric_of(self.metric).words} per strategy")
         )
         return html_section(self.name, [self._progress(), str(self.folder)], *parts, notes=self._lines())
 

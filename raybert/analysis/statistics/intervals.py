@@ -59,9 +59,12 @@ def mean_interval(
         std: likewise.
         count: likewise.
         test_ratio: likewise.
-        lowest: the metric's lower end.
+        lowest: the metric's lower end; may be infinite: the interval is then a t interval, cut at the upper end.
         highest: its upper end; may be infinite.
     """
+    if np.isneginf(lowest):
+        low, high = t_interval(mean, std, count, test_ratio)
+        return low, np.minimum(high, highest)
     mean, half = np.asarray(mean, dtype=np.float64), _half_width(std, count, test_ratio)
     above, below = mean - lowest, highest - mean
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -13,7 +13,7 @@ import pandas as pd
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import mean_interval
 from raybert.analysis.statistics.scales import Scale
-from raybert.config import METRICS
+from raybert.config import is_metric
 
 PAIR = ("seed", "fold")
 """What two runs of a pair share."""
@@ -62,7 +62,7 @@ def means_of(units: pd.DataFrame, names: list[str], index: pd.Index[Any]) -> pd.
 def _ends(name: str) -> dict[str, float]:
     """Return lowest and highest of what a column holds."""
     split, _, metric = name.partition("_")
-    if split in ("train", "validation", "test") and metric in METRICS:
+    if split in ("train", "validation", "test") and is_metric(metric):
         scale = Scale(metric)
         return {"lowest": scale.lowest, "highest": scale.highest}
     return {"lowest": 0.0, "highest": math.inf}

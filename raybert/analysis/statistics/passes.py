@@ -9,7 +9,7 @@ import pandas as pd
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import IDENTITY, KEY
 from raybert.analysis.statistics.paired import PAIR, means_of
-from raybert.tables import PER_PASS, SPREAD_PER_PASS
+from raybert.tables import PER_PASS, SPREAD_PER_PASS, own_metric_columns
 
 _POINT = ("pass", "step")
 """Where an evaluation stands: the same in all seeds, but for folds of other sizes."""
@@ -18,7 +18,7 @@ _POINT = ("pass", "step")
 def per_pass_table(
     trials: pd.DataFrame, evaluations: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy"
 ) -> pd.DataFrame:
-    """Return a row per configuration and evaluation: `PER_PASS`, and the metric of the sweep if that is another.
+    """Return a row per configuration and evaluation: `PER_PASS`, the metric of the sweep and metrics of a user's own.
 
     Only complete trials count. Early stopping leaves later evaluations fewer replicates: `num_replicates` tells.
 
@@ -30,7 +30,8 @@ def per_pass_table(
     """
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
     rows = evaluations.merge(complete[["trial_id", "role", "budget_kind"]], on="trial_id")
-    names = [name for name in dict.fromkeys((*SPREAD_PER_PASS, f"validation_{metric}")) if name in rows]
+    wanted = (*SPREAD_PER_PASS, f"validation_{metric}", *own_metric_columns(rows, "validation"))
+    names = [name for name in dict.fromkeys(wanted) if name in rows]
     if rows.empty:
         return typed_frame([], PER_PASS, grid_columns)
     keys = [KEY, "evaluation"]

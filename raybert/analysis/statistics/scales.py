@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from raybert.config import METRICS
+from raybert.config import metric_of
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Scale:
     """Numbers of one metric in words.
 
     Attributes:
-        metric: its name in `METRICS`.
+        metric: its name, in `METRICS` or of a user's own.
     """
 
     metric: str
@@ -21,27 +21,27 @@ class Scale:
     @property
     def words(self) -> str:
         """Its name for people."""
-        return METRICS[self.metric].words
+        return metric_of(self.metric).words
 
     @property
     def is_percent(self) -> bool:
         """Whether it is a share, which is written in percent."""
-        return (METRICS[self.metric].lowest, METRICS[self.metric].highest) == (0.0, 1.0)
+        return (metric_of(self.metric).lowest, metric_of(self.metric).highest) == (0.0, 1.0)
 
     @property
     def sign(self) -> float:
         """1 where more is better, else -1."""
-        return -1.0 if METRICS[self.metric].lower_is_better else 1.0
+        return -1.0 if metric_of(self.metric).lower_is_better else 1.0
 
     @property
     def lowest(self) -> float:
         """The smallest value that there can be."""
-        return METRICS[self.metric].lowest
+        return metric_of(self.metric).lowest
 
     @property
     def highest(self) -> float:
         """The largest; may be infinite."""
-        return METRICS[self.metric].highest
+        return metric_of(self.metric).highest
 
     @property
     def largest_difference(self) -> float:

@@ -27,7 +27,7 @@ from raybert.analysis.statistics.intervals import FEWEST, difference_interval, p
 from raybert.analysis.statistics.intervals import t_interval as t_interval
 from raybert.analysis.statistics.paired import PAIR, means_of, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.scales import Scale
-from raybert.tables import BASELINES, COMPARED, COSTS, OF_ALL, SUMMARIZED
+from raybert.tables import BASELINES, COMPARED, COSTS, OF_ALL, SUMMARIZED, own_metric_columns
 
 
 def summarize(
@@ -38,7 +38,8 @@ def summarize(
 ) -> pd.DataFrame:
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
-    Columns: those of `SUMMARY`, and if the metric is not among `COMPARED` and `SUMMARIZED` the same of it.
+    Columns: those of `SUMMARY`, and if the metric is not among `COMPARED` and `SUMMARIZED` the same of it, and of all
+    metrics of a user's own that trials have.
 
     Only complete trials count. `random` is matched at the same budget and grid values, `all` at the same grid
     values without `selection.budget`; strategies without a budget are not compared with `random`, which sees fewer
@@ -54,8 +55,9 @@ def summarize(
     trials = with_configurations(trials, grid_columns)
     table = _counts(trials, grid_columns)
     complete = trials[trials["status"] == "complete"]
-    compared = [*dict.fromkeys((*COMPARED, f"test_{metric}"))]
-    summarized = [*dict.fromkeys((*SUMMARIZED, f"test_{metric}", f"validation_{metric}"))]
+    own = own_metric_columns(trials, "validation", "test")
+    compared = [*dict.fromkeys((*COMPARED, f"test_{metric}", *(name for name in own if name.startswith("test_"))))]
+    summarized = [*dict.fromkeys((*SUMMARIZED, f"test_{metric}", f"validation_{metric}", *own))]
     summarized = [name for name in summarized if name in trials]
     compared = [name for name in compared if name in trials]
     costs = [name for name in COSTS if name in complete]

@@ -20,6 +20,7 @@ from raybert.sweeping.plan.search_space import Domain, SearchSpace, parameter_of
 _SECTIONS = ("train", "model", "selection")
 _FIXED = {
     "train.best_metric": "decides what is searched for; see `sweep.tune.metric`",
+    "train.metrics": "says what every run measures",
     "train.precision": "is also what signals are computed in",
     "train.checkpoint_seconds": "changes no result",
     "model.kind": "decides what the data are",

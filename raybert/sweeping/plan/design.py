@@ -14,6 +14,7 @@ from raybert.sweeping.plan.entries import Entry, read_entries
 from raybert.sweeping.plan.grid import Variant, expand_grid, facts_of
 from raybert.sweeping.plan.search_space import SearchSpace
 from raybert.sweeping.plan.specs import PoolFacts
+from raybert.training.measures.own_metrics import import_metrics
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def read_design(config: RaybertConfig) -> Design:
     """Return what a sweep file asks for; after this nobody expands the file again.
 
     Raises:
-        ConfigError: a strategy, an augmentation, a value of the grid or a key of the search is not possible.
+        ConfigError: a strategy, a metric, an augmentation, a value of the grid or a key of the search is not possible.
     """
+    config = _with_settled_metrics(config)
     entries = read_entries(config)
     variants = expand_grid(config)
     _check_augmentations(variants)
@@ -82,3 +84,14 @@ def _check_augmentations(variants: Sequence[Variant]) -> None:
     for name in dict.fromkeys(augment.name for augment in augmentations if augment is not None and augment.is_own):
         if not are_labels_enough():
             own_function(name)
+
+
+def _with_settled_metrics(config: RaybertConfig) -> RaybertConfig:
+    """Return a sweep file whose metrics of a user's own say which direction is better, where they may be imported.
+
+    So whoever reads the results knows it without them.
+    """
+    if not config.train.metrics or are_labels_enough():
+        return config
+    metrics = tuple(own.config for own in import_metrics(config.train.metrics))
+    return config.model_copy(update={"train": config.train.model_copy(update={"metrics": metrics})})

@@ -1,4 +1,4 @@
-"""Which code of a user's own the results of runs stand on, by digest: of what selects, trains and augments."""
+"""Which code of a user's own the results of runs stand on, by digest: what selects, trains, measures, augments."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raybert.config import RaybertConfig, SelectionConfig, TrainConfig, import_attribute
+from raybert.config import MetricConfig, RaybertConfig, SelectionConfig, TrainConfig, import_attribute
 from raybert.config.augment import AugmentConfig
-from raybert.config.code_digest import code_digest
+from raybert.config.code_digest import code_digest, library_digest
 from raybert.selection.identity import own_classes
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategy import Strategy
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnCode:
-    """A strategy, filter, signal, loss, optimizer, schedule or augmentation of a user's own.
+    """A strategy, filter, signal, loss, metric, optimizer, schedule or augmentation of a user's own.
 
     Attributes:
         key: what it is kept under; another key is another thing, whose results are not compared.
@@ -48,17 +48,18 @@ def code_of_design(design: Design) -> list[OwnCode]:
     for variant in design.variants:
         found += _code_of_augmentation(variant.config.data.augment)
         found += code_of_models([variant.config.model.kind])
-    return _unique(found)
+    return _unique([*found, *code_of_metrics(design.config.train.metrics)])
 
 
 def code_of_run(spec: RunSpec) -> list[OwnCode]:
     """Return all code of a user's own that a run runs.
 
     Raises:
-        ConfigError: what trains or augments, or the model, cannot be imported.
+        ConfigError: what trains, measures or augments, or the model, cannot be imported.
     """
     code = [*_code_of([spec.strategy], spec.config.selection), *_code_of_training(spec.config.train)]
-    return _unique([*code, *_code_of_augmentation(spec.augment), *code_of_models([spec.config.model.kind])])
+    code += [*_code_of_augmentation(spec.augment), *code_of_models([spec.config.model.kind])]
+    return _unique([*code, *code_of_metrics(spec.config.train.metrics)])
 
 
 def code_of_models(kinds: Iterable[str]) -> list[OwnCode]:
@@ -105,6 +106,17 @@ def _code_of_training(train: TrainConfig) -> Iterator[OwnCode]:
         if ":" in name:
             code = code_digest(import_attribute(name, path), name)
             yield OwnCode(f"{section} {name}", code, f"the code of {path} '{name}'")
+
+
+def code_of_metrics(metrics: Iterable[MetricConfig]) -> list[OwnCode]:
+    """Return the code of metrics, which are imported.
+
+    Raises:
+        ConfigError: one cannot be.
+    """
+    found = {metric.function: import_attribute(metric.function, "train.metrics") for metric in metrics}
+    codes = {name: library_digest(own, name) or code_digest(own, name) for name, own in found.items()}
+    return [OwnCode(f"metric {name}", code, f"the code of train.metrics '{name}'") for name, code in codes.items()]
 
 
 def changed(now: Iterable[OwnCode], then: Mapping[str, str]) -> list[OwnCode]:

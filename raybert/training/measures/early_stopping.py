@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raybert.config import METRICS, MetricName, TrainConfig, sign_of
+from raybert.config import MetricName, TrainConfig, metric_of, sign_of
 from raybert.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ def check_metrics(config: TrainConfig, num_classes: int) -> None:
         ConfigError: says the key.
     """
     for key, metric in (("best_metric", config.best_metric), ("early_stopping.metric", config.early_stopping.metric)):
-        if metric is not None and METRICS[metric].two_classes_only and num_classes != 2:
+        if metric is not None and metric_of(metric).two_classes_only and num_classes != 2:
             raise ConfigError(
                 f"train.{key}: must not be `{metric}` with {num_classes} classes, it is for two; take macro_f1 or mcc"
             )
