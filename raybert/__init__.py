@@ -69,8 +69,10 @@ if TYPE_CHECKING:
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
     from raybert.selection import (
+        PassPlan,
         PassRequest,
         Pool,
+        PoolView,
         RankedStrategy,
         Selection,
         Strategy,
@@ -129,6 +131,8 @@ _HOMES = {
         "Pool",
         "Selection",
         "PassRequest",
+        "PassPlan",
+        "PoolView",
         "EpochRequest",  # of raybert 0.1, for one release
     ),
     "raybert.selection.select": ("select",),
@@ -207,6 +211,8 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "Pool",
     "Selection",
     "PassRequest",
+    "PassPlan",
+    "PoolView",
     "Outcome",
     "Event",
     "Progress",

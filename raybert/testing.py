@@ -214,6 +214,8 @@ def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
         assert len(plan.positions) > 0, f"pass {number} is empty"
         assert plan.positions.tolist() == again.positions.tolist(), f"pass {number}: the same question, another answer"
         assert plan.max_steps is None or plan.max_steps > 0, f"pass {number}: max_steps must be positive"
+        if plan.batches is not None and again.batches is not None:
+            assert plan.batch_sizes == again.batch_sizes, f"pass {number}: the same question, other batches"
         if plan.weights is not None:
             assert len(plan.weights) == len(plan.positions), f"pass {number}: one weight per position"
             assert (plan.weights > 0).all(), f"pass {number}: weights must be positive"

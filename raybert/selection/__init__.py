@@ -9,10 +9,13 @@ from raybert.selection.select import select
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Strategy
 from raybert.selection.text_signal import TextSignal
+from raybert.training.interface import PassPlan, PoolView
 
 __all__ = [
+    "PassPlan",
     "PassRequest",
     "Pool",
+    "PoolView",
     "RankedStrategy",
     "Selection",
     "Strategy",

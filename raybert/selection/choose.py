@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,19 +60,44 @@ def check_positions(name: str, positions: Any, pool_size: int, expected: int | N
         SelectionError: not a flat integer array, out of range, repeated, or the wrong number.
     """
     who = f"strategy '{name}'"
-    if not isinstance(positions, np.ndarray) or positions.ndim != 1 or positions.dtype.kind not in "iu":
-        described = (
-            f"{positions.dtype} {positions.shape}" if isinstance(positions, np.ndarray) else type(positions).__name__
-        )
-        raise SelectionError(f"{who}: positions must be a flat array of integers, got {described}")
+    _check_rows(f"{who}: positions", positions, pool_size)
     if expected is not None and len(positions) != expected:
         raise SelectionError(f"{who}: must return exactly {expected} positions, got {len(positions)}")
-    if len(positions) and (positions.min() < 0 or positions.max() >= pool_size):
-        outside = positions[(positions < 0) | (positions >= pool_size)][0]
-        raise SelectionError(f"{who}: positions must be in 0..{pool_size - 1}, got {outside}")
     values, counts = np.unique(positions, return_counts=True)
     if len(values) < len(positions):
         raise SelectionError(f"{who}: positions must be distinct, got {values[counts > 1][0]} more than once")
+
+
+def check_batches(name: str, batches: Sequence[Any], pool_size: int, batch_size: int) -> None:
+    """Refuse what are not batches of a pass; that no position is there twice is for `check_positions`.
+
+    Args:
+        name: of the strategy.
+        batches: what it returned.
+        pool_size: n.
+        batch_size: most examples of one.
+
+    Raises:
+        SelectionError: one is empty, larger than `batch_size`, or no flat integer array of positions in range.
+    """
+    for number, batch in enumerate(batches):
+        what = f"strategy '{name}': batch {number}"
+        size = np.size(batch)
+        if size == 0:
+            raise SelectionError(f"{what} must have at least one position, got none")
+        _check_rows(what, batch, pool_size)
+        if size > batch_size:
+            raise SelectionError(f"{what} must have at most {batch_size} positions (train.batch_size), got {size}")
+
+
+def _check_rows(what: str, rows: Any, pool_size: int) -> None:
+    """Refuse what is not a flat array of rows of a pool."""
+    if not isinstance(rows, np.ndarray) or rows.ndim != 1 or rows.dtype.kind not in "iu":
+        described = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
+        raise SelectionError(f"{what} must be a flat array of integers, got {described}")
+    if len(rows) and (rows.min() < 0 or rows.max() >= pool_size):
+        outside = rows[(rows < 0) | (rows >= pool_size)][0]
+        raise SelectionError(f"{what} must be in 0..{pool_size - 1}, got {outside}")
 
 
 def _check_signals(strategy: Strategy, pool: Pool) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from raybert.lazy import warn_of_old_name
+from raybert.selection.keys import keys_for, mix_keys
 from raybert.selection.pool import Pool, Selection
 from raybert.training.interface import PassPlan, PoolView
 
@@ -21,7 +22,7 @@ class PassRequest:
         pool: as before training.
         budget: examples.
         number: of the pass: 0, 1, 2, ...
-        previous: plan of the pass before.
+        previous: plan of the pass before; None: this is the first.
         view: the current model and its training losses.
         batch_size: examples per optimizer step.
         base: what `of` chose before training, computed once (see `curriculum`).
@@ -34,6 +35,14 @@ class PassRequest:
     view: PoolView
     batch_size: int
     base: Callable[[], Selection]
+
+    @property
+    def draw_keys(self) -> np.ndarray:
+        """(n,) uint64: their order is random, another one in every pass, and the same when this pass is planned again.
+
+        So a run that is interrupted goes on as it would have gone on; a generator of one's own would be elsewhere.
+        """
+        return mix_keys(keys_for("pass", self.pool.draw_keys), self.number)
 
     @property
     def epoch(self) -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from raybert.selection.choose import check_positions, select_from_pool
+from raybert.selection.choose import check_batches, check_positions, select_from_pool
 from raybert.selection.compose import Composed, compose
 from raybert.selection.passes import PassRequest, refresh_signals
 from raybert.selection.pool import Pool, Selection
@@ -64,6 +64,8 @@ class EveryPassSchedule:
         request = PassRequest(self.pool, self.budget, number, previous, view, self.batch_size, self._base)
         plan = self.strategy.plan_pass(request)
         expected = self.budget if self.strategy.spends() == "per_epoch" else None
+        if plan.batches is not None:
+            check_batches(self.strategy.title, plan.batches, len(self.pool), self.batch_size)
         check_positions(self.strategy.title, plan.positions, len(self.pool), expected)
         return plan
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from raybert.config import Section
 from raybert.lazy import old_names
 from raybert.selection.old_words import accept_old_words
@@ -51,8 +53,11 @@ class Strategy(Section):
     def choose(self, pool: Pool, budget: int) -> Selection:
         """Return exactly `budget` distinct positions of the pool, in the order of selection.
 
-        Those in `pool.selected` come first and count. A strategy of budget kind `none` gets the pool size.
+        Those in `pool.selected` come first and count. A strategy of budget kind `none` gets the pool size, and takes
+        all of it unless it says otherwise.
         """
+        if self.budget_kind == "none":
+            return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
         raise NotImplementedError
 
     def plan_pass(self, request: PassRequest) -> PassPlan:

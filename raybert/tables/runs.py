@@ -164,6 +164,14 @@ SELECTION = Table(
         Column("score", "number", "what it was chosen by; higher = harder"),
         Column("weight", "number32", "factor of its loss"),
     ),
+    further=(
+        Column(
+            "batch",
+            "whole32",
+            "its optimizer step (0, 1, 2, ...) in the pass, of strategies that say it; -1: the loop drew it",
+            optional=True,
+        ),
+    ),
 )
 
 LOSSES = Table(

@@ -56,9 +56,7 @@ class CurrentPass:
             number: of the pass: 0, 1, 2, ...
         """
         self.plan, self.number = plan, number
-        generator = np.random.default_rng([self._request.seed, number])
-        size = self._request.config.batch_size
-        batches = training_batches(self._data.train.lengths, plan.positions, size, generator)
+        batches = list(plan.batches) if plan.batches is not None else self._draw(plan.positions, number)
         self.batches, self.num_whole = batches[: plan.max_steps], len(batches)
         if self._request.config.loss.weights_from == "selection":
             self._weigh_classes(self._labels[plan.positions])
@@ -83,6 +81,11 @@ class CurrentPass:
     def end(self) -> None:
         """Leave it; the plan stays for the planner to look back on."""
         self.batches, self.num_whole = [], 0
+
+    def _draw(self, positions: np.ndarray, number: int) -> list[np.ndarray]:
+        """Return the batches of a pass whose plan leaves them to the loop."""
+        generator = np.random.default_rng([self._request.seed, number])
+        return training_batches(self._data.train.lengths, positions, self._request.config.batch_size, generator)
 
     def _weigh_classes(self, labels: np.ndarray) -> None:
         """Build the loss, whose classes may be weighted by how often they are among some labels."""
@@ -111,7 +114,8 @@ def agree_on_plan(plan: PassPlan | None, number: int, world_size: int, device: t
         TrialError: it is empty.
     """
     positions = broadcast_positions(plan.positions if plan else None, world_size, device)
-    weights, max_steps = broadcast_object((plan.weights, plan.max_steps) if plan else None, world_size)
+    rest = (plan.weights, plan.max_steps, plan.batch_sizes) if plan else None
+    weights, max_steps, batch_sizes = broadcast_object(rest, world_size)
     if len(positions) == 0:
         raise TrialError(f"pass {number}: must train on at least one example, the strategy chose none")
-    return PassPlan(positions, weights, max_steps)
+    return PassPlan(positions, weights, max_steps).cut(batch_sizes)

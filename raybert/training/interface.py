@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -78,16 +78,54 @@ class PassPlan:
     """What one pass trains on.
 
     Attributes:
-        positions: (m,) int64 pool rows, distinct within a pass; the loop shuffles them.
+        positions: (m,) int64 pool rows, distinct within a pass; without `batches` the loop shuffles them.
         weights: (m,) float32 factor of each example's loss, or None for all 1.
         max_steps: the pass ends after this many optimizer steps; None: when all positions are used.
         record: what else is known of the choice, by name; kept with the results, the loop does not read it.
+        batches: the positions of every optimizer step, in order; the loop keeps both. See `of_batches`, `in_order`.
+            None: it shuffles, and puts examples of similar length together.
     """
 
     positions: np.ndarray
     weights: np.ndarray | None = None
     max_steps: int | None = None
     record: Mapping[str, np.ndarray] = field(default_factory=dict)
+    batches: tuple[np.ndarray, ...] | None = None
+
+    @classmethod
+    def of_batches(cls, batches: Sequence[Any] | np.ndarray, weights: np.ndarray | None = None) -> PassPlan:
+        """Return a plan that says who is together in an optimizer step, and in which order the steps come.
+
+        Args:
+            batches: pool rows of each step, at most `batch_size` of them; no row twice in a pass.
+            weights: (m,) of the examples, in the order of the batches.
+        """
+        parts = tuple(np.asarray(batch) for batch in batches)
+        positions = np.concatenate([part.reshape(-1) for part in parts]) if parts else np.empty(0, np.int64)
+        return cls(positions, weights, batches=parts)
+
+    @classmethod
+    def in_order(cls, positions: np.ndarray, batch_size: int, weights: np.ndarray | None = None) -> PassPlan:
+        """Return a plan that trains on positions in their order: the first `batch_size` of them are the first step.
+
+        Args:
+            positions: (m,) pool rows, distinct.
+            batch_size: examples per optimizer step; the last one may have fewer.
+            weights: (m,) of the examples.
+        """
+        cuts = range(batch_size, len(positions), batch_size)
+        return cls.of_batches(np.split(np.asarray(positions), list(cuts)), weights)
+
+    @property
+    def batch_sizes(self) -> list[int] | None:
+        """How many of the positions, in their order, are in each batch; None: the loop decides."""
+        return None if self.batches is None else [len(batch) for batch in self.batches]
+
+    def cut(self, sizes: Sequence[int] | None) -> PassPlan:
+        """Return the plan with its positions cut into batches of some sizes; None: the loop decides."""
+        if sizes is None:
+            return self
+        return replace(self, batches=tuple(np.split(self.positions, np.cumsum(sizes)[:-1])))
 
 
 class PoolView(Protocol):

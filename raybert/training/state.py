@@ -78,13 +78,15 @@ def pack_plan(plan: PassPlan) -> dict[str, Any]:
         "positions": torch.from_numpy(np.array(plan.positions, np.int64)),
         "weights": None if plan.weights is None else torch.from_numpy(np.array(plan.weights)),
         "max_steps": plan.max_steps,
+        "batch_sizes": plan.batch_sizes,
     }
 
 
 def unpack_plan(packed: dict[str, Any]) -> PassPlan:
     """Return the plan that `pack_plan` packed."""
     weights = packed["weights"]
-    return PassPlan(packed["positions"].numpy(), None if weights is None else weights.numpy(), packed["max_steps"])
+    plan = PassPlan(packed["positions"].numpy(), None if weights is None else weights.numpy(), packed["max_steps"])
+    return plan.cut(packed.get("batch_sizes"))  # which raybert 0.1 did not have
 
 
 def generator_states(device: torch.device) -> dict[str, torch.Tensor]:

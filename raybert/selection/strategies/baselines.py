@@ -31,9 +31,6 @@ class All(Strategy):
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
 
-    def choose(self, pool: Pool, budget: int) -> Selection:
-        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
-
 
 @register
 class Random(Strategy):

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from raybert.selection.keys import mix_keys
 from raybert.selection.losses import cross_entropy
 from raybert.selection.passes import PassRequest
-from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import register
 from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
@@ -69,9 +68,6 @@ class LossThreshold(Strategy):
             raise ValueError(f"threshold: must be in [0, 1) for the rule quantile, got {self.threshold}")
         return self
 
-    def choose(self, pool: Pool, budget: int) -> Selection:
-        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
-
     def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, previous = request.pool, request.previous
         if request.number == 0:
@@ -122,9 +118,6 @@ class InfoBatch(Strategy):
 
     prune: float = Field(0.5, ge=0, lt=1, description="probability r of leaving out an example under the mean loss")
     anneal_from: float = Field(0.875, gt=0, le=1, description="share delta of the run after which passes are full")
-
-    def choose(self, pool: Pool, budget: int) -> Selection:
-        return Selection(np.arange(len(pool)), np.full(len(pool), np.nan))
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
         pool, view = request.pool, request.view

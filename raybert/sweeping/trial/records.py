@@ -45,6 +45,8 @@ class RecordedPasses:
             arrays = {"positions": plan.positions, **{f"record_{name}": part for name, part in plan.record.items()}}
             if plan.weights is not None:
                 arrays["weights"] = plan.weights
+            if plan.batch_sizes is not None:
+                arrays["batch_sizes"] = np.array(plan.batch_sizes)
             save_arrays(self.folder / f"{number:05d}.npz", **arrays)
         return plan
 
@@ -55,7 +57,7 @@ class RecordedPasses:
             with np.load(path, allow_pickle=False) as arrays:
                 record = {name.removeprefix("record_"): arrays[name] for name in arrays if name.startswith("record_")}
                 plan = PassPlan(arrays["positions"], arrays.get("weights"), record=record)
-                plans.append((int(path.stem), plan))
+                plans.append((int(path.stem), plan.cut(arrays.get("batch_sizes"))))
         return plans
 
     def clear(self) -> None:
@@ -124,6 +126,14 @@ def selection_frame(
 
 
 def frame_of_plans(plans: list[tuple[int, PassPlan]]) -> pd.DataFrame:
-    """Return the rows of every pass."""
-    parts = [selection_frame(plan.positions, number, None, plan.weights) for number, plan in plans]
-    return pd.concat(parts, ignore_index=True)
+    """Return the rows of every pass, with their `batch` where the strategy says it."""
+    parts = []
+    for number, plan in plans:
+        part = selection_frame(plan.positions, number, None, plan.weights)
+        if plan.batch_sizes is not None:
+            part["batch"] = np.repeat(np.arange(len(plan.batch_sizes), dtype=np.int32), plan.batch_sizes)
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    if "batch" in frame and frame["batch"].isna().any():  # passes without batches beside others
+        frame["batch"] = frame["batch"].fillna(-1).astype(np.int32)
+    return frame
