@@ -9,7 +9,8 @@
         check(MyStrategy())
 
 Each check takes the strategy, and optionally a pool with the signals that it reads (see `make_pool`), and raises
-`AssertionError` with what is wrong. `check_signal` does the same for a signal of your own.
+`AssertionError` with what is wrong. Without a pool a column of the data (`column:rating`) is numbers. `check_signal`
+does the same for a signal of your own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from raybert.selection.compose import compose
 from raybert.selection.keys import draw_keys, tie_keys
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.schedule import EveryPassSchedule, RoundSchedule
+from raybert.selection.scorers.source import COLUMN
+from raybert.selection.signals import columns_read
 from raybert.selection.strategy import Strategy
 from raybert.selection.text_signal import TextSignal
 from raybert.training.interface import PassPlan
@@ -69,16 +72,35 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
             np.float32
         ),
         "lengths": lengths,
+        "texts": _random_texts(lengths),
     }
     for name, kind in registry.text_signals.items():
         shape = (num_examples, len(kind.columns)) if kind.columns else (num_examples,)
         arrays[name] = np.random.default_rng([seed, *name.encode()]).normal(size=shape).astype(np.float32)
-    arrays |= {name: np.asarray(values) for name, values in signals.items()}
+    arrays |= {name: np.asarray(values) for name, values in signals.items()}  # `**{"column:rating": ...}`
     for values in arrays.values():
         values.flags.writeable = False  # shared between trials: a strategy must not write into them
     ids = np.array([f"example-{i}" for i in range(num_examples)])
     generator = np.random.default_rng(tie_seed)
     return Pool(labels, classes, tie_keys(ids, tie_seed), arrays, generator, draw_keys=draw_keys(ids, tie_seed))
+
+
+def _random_texts(lengths: np.ndarray) -> np.ndarray:
+    """Return (n,) str of so many words, no two alike in pools of a usual size."""
+    generator = np.random.default_rng(len(lengths))
+    texts = np.empty(len(lengths), object)
+    texts[:] = [" ".join(f"word{number}" for number in generator.integers(0, 500, length)) for length in lengths]
+    return texts
+
+
+def _pool_for(strategy: Strategy, pool: Pool | None) -> Pool:
+    """Return a pool with the signals that a strategy reads: the given one, or a plausible one."""
+    if pool is not None:
+        return pool
+    made = make_pool()
+    columns = [COLUMN + name for name in columns_read(strategy.all_signals())]
+    values = {name: np.random.default_rng([*name.encode()]).normal(size=len(made)) for name in columns}
+    return replace(made, signals={**made.signals, **values})
 
 
 def _last_losses(num_examples: int) -> np.ndarray:
@@ -95,7 +117,7 @@ def fresh(pool: Pool) -> Pool:
 
 def returns_exactly_the_budget(strategy: Strategy, pool: Pool | None = None) -> None:
     """For any budget the positions are distinct, in range and exactly as many; scores and weights fit them."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     for budget in (1, 2, 37, len(pool) - 1, len(pool)):
         selection = select_from_pool(strategy, fresh(pool), budget)
         wanted = budget if strategy.spends() != "none" else strategy.takes(len(pool))
@@ -108,14 +130,14 @@ def returns_exactly_the_budget(strategy: Strategy, pool: Pool | None = None) -> 
 
 def gives_the_same_again(strategy: Strategy, pool: Pool | None = None) -> None:
     """The same pool gives the same selection, in the same order."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     one, other = (_choose(strategy, pool) for _ in range(2))
     assert one.tolist() == other.tolist(), "the same pool must give the same selection"
 
 
 def depends_on_the_seed_as_declared(strategy: Strategy, pool: Pool | None = None) -> None:
     """Another seed gives another set exactly if `uses_seed` says so (signals without ties)."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     if strategy.spends() == "none":
         return
     other = make_pool(len(pool), tie_seed=1)
@@ -127,7 +149,7 @@ def depends_on_the_seed_as_declared(strategy: Strategy, pool: Pool | None = None
 
 def follows_a_permutation(strategy: Strategy, pool: Pool | None = None) -> None:
     """A permuted pool gives the permuted selection: position means nothing."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     order = np.random.default_rng(9).permutation(len(pool))
     straight, permuted = _choose(strategy, pool), _choose(strategy, pool.subset(order))
     permuted = order[permuted]
@@ -138,7 +160,7 @@ def follows_a_permutation(strategy: Strategy, pool: Pool | None = None) -> None:
 
 def nests_as_declared(strategy: Strategy, pool: Pool | None = None) -> None:
     """If `nested`, a larger budget begins with the smaller one's selection."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     if compose(strategy).inner.nested:
         small, large = (_choose(strategy, pool, budget) for budget in (20, 60))
         assert small.tolist() == large[: len(small)].tolist(), "nested, but the smaller selection is not the beginning"
@@ -146,7 +168,7 @@ def nests_as_declared(strategy: Strategy, pool: Pool | None = None) -> None:
 
 def survives_ties(strategy: Strategy, pool: Pool | None = None) -> None:
     """Constant signals still give a whole selection, which follows a permutation."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     flat = {
         name: np.broadcast_to(np.asarray(values[:1]), np.shape(values)).copy() for name, values in pool.signals.items()
     }
@@ -156,8 +178,9 @@ def survives_ties(strategy: Strategy, pool: Pool | None = None) -> None:
 
 def says_what_is_not_finite(strategy: Strategy, pool: Pool | None = None) -> None:
     """Signals of NaN or infinity give a valid selection (such examples last) or a SelectionError, nothing else."""
-    pool = pool or make_pool()
-    for name in sorted(strategy.all_signals()):
+    pool = _pool_for(strategy, pool)
+    numbers = [name for name in sorted(strategy.all_signals()) if np.asarray(pool.signals[name]).dtype.kind in "iuf"]
+    for name in numbers:
         for value in (np.nan, np.inf):
             damaged = np.array(pool.signals[name], np.float32)
             damaged[::7] = value
@@ -169,7 +192,7 @@ def says_what_is_not_finite(strategy: Strategy, pool: Pool | None = None) -> Non
 
 def works_for_small_and_lopsided_pools(strategy: Strategy, pool: Pool | None = None) -> None:
     """One class only, a class of one, an absent class, and pools of one to five examples work."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     of_one_class = np.flatnonzero(pool.labels == pool.labels[0])
     lone = np.append(of_one_class, np.flatnonzero(pool.labels != pool.labels[0])[:1])
     for rows in (of_one_class, lone, *(np.arange(n) for n in range(1, 6))):
@@ -181,7 +204,7 @@ def works_for_small_and_lopsided_pools(strategy: Strategy, pool: Pool | None = N
 
 def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None) -> None:
     """With the schedule `rounds`, the target of every round is met and what is selected stays in front."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     composed = compose(strategy)
     if "rounds" not in composed.inner.schedules:
         return
@@ -201,7 +224,7 @@ def keeps_what_earlier_rounds_chose(strategy: Strategy, pool: Pool | None = None
 
 def plans_every_pass(strategy: Strategy, pool: Pool | None = None) -> None:
     """With the schedule `epoch`, every pass is valid, never empty, and a repetition plans the same."""
-    pool = pool or make_pool()
+    pool = _pool_for(strategy, pool)
     composed = compose(strategy)
     if "epoch" not in composed.inner.schedules:
         return

@@ -10,24 +10,33 @@ from raybert.data.kinds import columns_of, source_kind
 from raybert.errors import DataError
 
 
-def look_at_source(config: DataConfig) -> None:
+def look_at_source(config: DataConfig, further: Mapping[str, str] | None = None) -> None:
     """Refuse a `data` section whose source is not there, is of a format that is not read, or lacks a column.
 
     The hub is not asked, and of large text files the columns are not looked at.
+
+    Args:
+        config: the section.
+        further: columns that its train table must have besides: what asks for one, in words -> its name.
 
     Raises:
         DataError: as `read_source`.
     """
     kind, wanted = source_kind(config.source), columns_of(config)
     if kind == "local":
-        from raybert.data.local import look_at_local  # Arrow
+        from raybert.data.local import look_at_local, look_at_train  # Arrow
 
-        look_at_local(Path(config.source).expanduser(), wanted)
-    elif kind == "built-in" and set(wanted.values()) - {config.model_fields[key].default for key in ("text", "label")}:
-        from raybert.data.docstrings import COLUMNS
-        from raybert.data.raw import check_columns
+        path = Path(config.source).expanduser()
+        look_at_local(path, wanted)
+        if further:
+            look_at_train(path, {**wanted, **further})
+    elif kind == "built-in":
+        usual = {config.model_fields[key].default for key in ("text", "label")}
+        if further or set(wanted.values()) - usual:
+            from raybert.data.docstrings import COLUMNS
+            from raybert.data.raw import check_columns
 
-        check_columns(list(COLUMNS), wanted, f"'{config.source}'")
+            check_columns(list(COLUMNS), {**wanted, **(further or {})}, f"'{config.source}'")
 
 
 def look_at_unseen(path: Path, columns: Mapping[str, str], split: str = "test") -> None:

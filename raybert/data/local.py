@@ -101,11 +101,17 @@ def look_at_local(path: Path, wanted: Mapping[str, str], optional: Collection[st
             _look_at_table(found.read[0], wanted, optional)
 
 
-def train_files(path: Path) -> list[Path]:
-    """Return the files that hold the train table, in their order; none: `save_to_disk` wrote the folder."""
+def look_at_train(path: Path, wanted: Mapping[str, str]) -> None:
+    """Refuse a file or folder whose train table lacks a column, as far as `look_at_local` can see."""
+    for file in files_of_split(path)[:1]:
+        _look_at_table(file, wanted, ())
+
+
+def files_of_split(path: Path, split: str = "train") -> list[Path]:
+    """Return the files that hold the table of a split, in their order; none: `save_to_disk` wrote the folder."""
     if not path.is_dir():
         return [path]
-    return [] if is_saved_folder(path) else _split_files(path)["train"].read
+    return [] if is_saved_folder(path) else _split_files(path)[split].read
 
 
 def _look_at_table(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> None:

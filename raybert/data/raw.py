@@ -104,6 +104,8 @@ def find_columns(
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return key -> place of its column among `names`, without optional columns that are not there, and notes.
 
+    A key is one of the `data` section, or what asks for the column in words: `sweep.strategies: 'mine'`.
+
     A name that differs from the one asked for only by blanks around it or characters that cannot be seen is that one,
     if it is the only such name.
 
@@ -118,12 +120,13 @@ def find_columns(
             notes += [f"{origin}: column {names[place]!r} is taken for '{column}'" for place in matches]
         if not matches and key in optional:
             continue
+        where, remedy = (f"data.{key}", f"set data.{key} to one of these") if key.isidentifier() else (key, "name one")
         if len(matches) > 1:
-            raise DataError(f"data.{key}: {origin} has {len(matches)} columns named '{column}'; rename all but one")
+            raise DataError(f"{where}: {origin} has {len(matches)} columns named '{column}'; rename all but one")
         if not matches:
             near = difflib.get_close_matches(column, names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; set data.{key} to one of these"
-            raise DataError(f"data.{key}: {origin} has no column '{column}'; it has {_listed(names)}{hint}")
+            hint = f"did you mean '{near[0]}'?" if near else remedy
+            raise DataError(f"{where}: {origin} has no column '{column}'; it has {_listed(names)}; {hint}")
         places[key] = matches[0]
     return places, tuple(notes)
 

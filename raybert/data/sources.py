@@ -30,14 +30,14 @@ class SourceTables:
         label_names: class number -> name.
         notes: what a user should know about the source.
         details: facts for the manifest.
-        train_rows: (n,) in which row of the source's train table, from 0, each example of `train` is.
+        rows: split -> (n,) in which row of the source's table of it, from 0, each example is.
     """
 
     tables: dict[str, pa.Table]
     label_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
-    train_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
@@ -70,10 +70,12 @@ def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
     for key in ("text", "text_pair"):
         if key in wanted:
             notes += notes_on_texts(tables["train"][key].combine_chunks(), key, wanted[key], "train")
-    numbers = raw["train"].row_numbers
-    train_rows = np.arange(raw["train"].rows.num_rows) if numbers is None else np.asarray(numbers)
-    known = labels.numbers["train"] >= 0
-    return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details, train_rows[known])
+    rows = {split: _row_numbers(table)[labels.numbers[split] >= 0] for split, table in raw.items()}
+    return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details, rows)
+
+
+def _row_numbers(raw: RawTable) -> np.ndarray:
+    return np.arange(raw.rows.num_rows) if raw.row_numbers is None else np.asarray(raw.row_numbers)
 
 
 def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split: str) -> pa.Table:

@@ -22,7 +22,7 @@ from raybert.data.hub import load_hub
 from raybert.data.identity import example_ids
 from raybert.data.json_files import read_all_json
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
-from raybert.data.local import train_files
+from raybert.data.local import files_of_split
 from raybert.data.raw import SPLIT_NAMES
 from raybert.data.sources import read_source
 from raybert.errors import DataError
@@ -52,7 +52,7 @@ def rows_in_source(config: DataConfig, ids: Sequence[str], cache_folder: Path) -
     place = {
         name: int(row)
         for name, row in zip(
-            example_ids(source.tables["train"], source.label_names).to_pylist(), source.train_rows, strict=True
+            example_ids(source.tables["train"], source.label_names).to_pylist(), source.rows["train"], strict=True
         )
     }
     if any(name not in place for name in ids):
@@ -70,7 +70,7 @@ def read_rows(config: DataConfig, rows: np.ndarray, cache_folder: Path) -> pa.Ta
         rows: (m,) from 0.
         cache_folder: where the parsed built-in corpus is kept.
     """
-    table = _train_table(config, cache_folder)
+    table = whole_table(config, cache_folder)
     columns = [_without_views(column).take(pa.array(rows)) for column in table.columns]
     return pa.Table.from_arrays(columns, names=_distinct(table.column_names))
 
@@ -109,21 +109,29 @@ def for_text_file(frame: pd.DataFrame, *, nested: bool) -> pd.DataFrame:
     return plain
 
 
-def _train_table(config: DataConfig, cache_folder: Path) -> pa.Table:
+def whole_table(config: DataConfig, cache_folder: Path, split: str = "train") -> pa.Table:
+    """Return a split that the source has with all its columns, as they are there.
+
+    Args:
+        config: the `data` section.
+        cache_folder: where the parsed built-in corpus is kept.
+        split: train, validation or test.
+    """
     kind = source_kind(config.source)
     if kind == "built-in":
         return read_docstrings(cache_folder)[0]
     if kind == "hub":
         parts = load_hub(config, BUILT_IN)
-        data = next(parts[name] for name in SPLIT_NAMES["train"] if name in parts)
+        data = next(parts[name] for name in SPLIT_NAMES[split] if name in parts)
         return data.with_format("arrow")[:]
     path = Path(config.source).expanduser()
-    files = train_files(path)
+    files = files_of_split(path, split)
     if not files:  # of `save_to_disk`
         import datasets
 
         saved = datasets.load_from_disk(str(path))
-        data = saved["train"] if isinstance(saved, datasets.DatasetDict) else saved
+        is_dict = isinstance(saved, datasets.DatasetDict)
+        data = next(saved[name] for name in SPLIT_NAMES[split] if name in saved) if is_dict else saved
         return data.with_format("arrow")[:]
     wanted = columns_of(config)
     readers: dict[str, Any] = {

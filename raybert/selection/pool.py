@@ -18,7 +18,8 @@ class Pool:
         labels: (n,) int64 class numbers 0..C-1.
         num_classes: C.
         tie_keys: (n,) uint64, keyed hash of (seed, example_id): breaks ties.
-        signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...
+        signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...; `texts` are
+            str, a `column:<name>` of the data holds numbers, truth values or str (None: missing).
         generator: everything else random; seeded from the trial's seed.
         selected: (s,) int64 positions that earlier rounds chose; they stay, and count towards the budget.
         budget_fraction: what share of the whole pool the budget is, where this pool is a part of it or another number

@@ -14,6 +14,7 @@ from raybert.selection.choose import select_from_pool
 from raybert.selection.geometry.points import unit_rows
 from raybert.selection.keys import draw_keys, tie_keys
 from raybert.selection.pool import Pool, Selection
+from raybert.selection.scorers.source import COLUMN
 from raybert.selection.signals import TABLE, find_signal
 from raybert.selection.strategy import Strategy
 
@@ -27,6 +28,7 @@ def select(
     example_ids: Any = None,
     parameters: Mapping[str, Any] | None = None,
     texts: Sequence[str] | None = None,
+    columns: Mapping[str, Any] | None = None,
     **signals: Any,
 ) -> Selection:
     """Return the examples that a strategy chooses from arrays of your own, without Ray or a sweep.
@@ -38,7 +40,8 @@ def select(
         seed: of ties and random draws.
         example_ids: (n,) stable ids; default: the position as text.
         parameters: the strategy's own, when it is given by name.
-        texts: (n,) of which signals of single texts are computed (a user's own among them), where they are needed.
+        texts: (n,), the signal `texts`, of which those of single texts are computed where they are needed.
+        columns: name -> (n,) of the data, the signals `column:<name>`.
         **signals: arrays of length n by name, e.g. `probs=` (n, C), `embeddings=` (n, d), which are divided by their
             norms. What follows from these and the texts need not be given: `feature_norms` from `features`, `aflite`
             from `embeddings`.
@@ -53,6 +56,9 @@ def select(
     arrays = {name: np.asarray(values) for name, values in signals.items()}
     if texts is not None:
         arrays["texts"] = np.asarray(texts, dtype=object)
+    for name, values in (columns or {}).items():
+        column = np.asarray(values)
+        arrays[COLUMN + name] = column.astype(object) if column.dtype.kind == "U" else column
     for name, values in arrays.items():
         if len(values) != len(labels):
             raise SelectionError(f"{name}: must have one row per label ({len(labels)}), got {len(values)}")

@@ -29,6 +29,7 @@ from raybert.selection.scorers.lexical import Lexical
 from raybert.selection.scorers.readability import Readability
 from raybert.selection.scorers.request import ScorerRequest, SignalRunsKind
 from raybert.selection.scorers.scorer import PoolScorer, Scorer
+from raybert.selection.scorers.source import COLUMN, ColumnScorer
 from raybert.selection.scorers.text import TextScorer
 from raybert.selection.text_signal import TextSignal
 
@@ -55,6 +56,7 @@ class Signal:
         passes: forward passes of a model over the pool: a number, or the dotted key of `selection` that says it.
         comes_with: the signal in whose passes it is computed, where that one is read too.
         work: what else computing it takes, in words.
+        column: of the source, of which it is the values; empty: it is none.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Signal:
     passes: int | str = 0
     comes_with: str = ""
     work: str = ""
+    column: str = ""
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -87,6 +90,8 @@ class Signal:
         """Return what computes it for a trial; None: the data set itself has it."""
         if self.text is not None:
             return TextScorer.of(self.text)
+        if self.column:
+            return ColumnScorer(self.column, request.columns[self.column])
         if not self.scorer:
             return None
         made: Scorer | PoolScorer = import_attribute(self.scorer, f"signal '{self.name}'")(request)
@@ -108,6 +113,21 @@ def of_texts(text: TextSignal) -> Signal:
     )
 
 
+def of_column(column: str) -> Signal:
+    """Return the declaration of a column of the source as a signal."""
+    return Signal(COLUMN + column, f"The column `{column}` of the data.", "n", dtype="any", column=column)
+
+
+def is_column(name: str) -> bool:
+    """Tell whether a signal of this name is a column of the source."""
+    return name.startswith(COLUMN) and name != COLUMN
+
+
+def columns_read(needs: Collection[str]) -> list[str]:
+    """Return the columns of the source among signals, by name."""
+    return sorted(name.removeprefix(COLUMN) for name in needs if is_column(name))
+
+
 def _of_objects(text: TextSignal) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda texts, labels: text.values(texts.tolist(), labels)
 
@@ -115,6 +135,13 @@ def _of_objects(text: TextSignal) -> Callable[[np.ndarray, np.ndarray], np.ndarr
 _MODELS = "raybert.selection.scorers.models"  # by name: importing torch takes seconds, and a plan needs none of it
 TABLE: tuple[Signal, ...] = (
     Signal("lengths", "Word pieces of each example.", "n", dtype="int64"),
+    Signal(
+        "texts",
+        "The text itself, a str; both texts of a pair as paragraphs of one.",
+        "n",
+        dtype="object",
+        scorer="raybert.selection.scorers.source:texts_scorer",
+    ),
     of_texts(Lexical()),
     of_texts(Readability()),
     Signal(
@@ -224,6 +251,8 @@ def find_signal(name: str, selection: SelectionConfig | None = None) -> Signal |
     """
     if name in _BY_NAME:
         return _BY_NAME[name] if selection is None else _as_set(_BY_NAME[name], selection)
+    if is_column(name):
+        return of_column(name.removeprefix(COLUMN))
     given = _given_signals(selection)
     if name in given:
         return of_texts(given[name])
@@ -262,7 +291,7 @@ def check_signals(needs: Collection[str], selection: SelectionConfig, path: str,
         ConfigError: names the nearest signal; or an entry of `selection.signals` is wrong.
     """
     known = {*_BY_NAME, *_given_signals(selection), *_registered()}
-    unknown = sorted(set(needs) - known)
+    unknown = sorted(name for name in set(needs) - known if not is_column(name))
     if are_labels_enough() and any(_is_left_out(entry.name) for entry in selection.signals):
         return  # it may be among those that are not imported
     if unknown:

@@ -191,7 +191,8 @@ class ScoreStore:
             positions, values = self.read_block(key, block)
             for name, part in values.items():
                 if name not in arrays:
-                    arrays[name] = np.full((record["num_rows"], *part.shape[1:]), np.nan, part.dtype)
+                    missing = np.nan if part.dtype.kind in "fO" else 0
+                    arrays[name] = np.full((record["num_rows"], *part.shape[1:]), missing, part.dtype)
                 arrays[name][positions] = part
         return arrays
 
@@ -308,7 +309,7 @@ def _to_column(array: np.ndarray) -> pa.Array:
     """Flatten the trailing dimensions of an array into fixed-size lists."""
     import pyarrow as pa
 
-    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+    flat = pa.array(np.ascontiguousarray(array).reshape(-1), pa.large_string() if array.dtype.kind == "O" else None)
     width = int(np.prod(array.shape[1:], dtype=np.int64))
     return flat if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
 

@@ -13,7 +13,7 @@ from raybert.models.first_look import look_at_encoder
 from raybert.sweeping.folder.repair import read_previous_config
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_results_folder
-from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.design import Design, wanted_columns
 from raybert.sweeping.plan.extension import check_extension
 from raybert.sweeping.plan.own_code import trainings
 
@@ -37,7 +37,7 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
         for config in (design.config, *configs):
             check_packages(config)
     for data in {config.data.model_dump_json(exclude={*AFTER_LOADING}): config.data for config in configs}.values():
-        look_at_source(data)
+        look_at_source(data, wanted_columns(design))
     for kind in dict.fromkeys(config.model.kind for config in configs if config.model.is_own):
         if not are_labels_enough():
             import_attribute(kind, "model.kind")

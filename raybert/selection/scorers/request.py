@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -49,6 +49,7 @@ class ScorerRequest:
         folder_of: trial id of a run -> its folder.
         model_of: trial id of a run -> the folder of its model.
         losses_of: trial id of a run -> the file of its training losses.
+        columns: name of a column of the source that is read -> digest of its values.
     """
 
     selection: SelectionConfig
@@ -61,6 +62,7 @@ class ScorerRequest:
     folder_of: Callable[[str], Path]
     model_of: Callable[[str], Path]
     losses_of: Callable[[str], Path]
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def runs(self, kind: SignalRunsKind) -> SignalRuns:
         """Return the runs of a kind."""

@@ -38,7 +38,7 @@ class ScoringData:
 
     Attributes:
         data: token tables of the splits.
-        texts: the pool with columns text and maybe text_pair.
+        texts: the pool with columns text and maybe text_pair, and those of the source that are signals.
         arithmetic: how models compute.
     """
 

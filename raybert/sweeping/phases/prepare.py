@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from raybert.config import ModelConfig, RaybertConfig
+import pyarrow as pa
+
+from raybert.config import DataConfig, ModelConfig, RaybertConfig
 from raybert.config.data import AFTER_LOADING
 from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokenize_splits
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
+from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns
 from raybert.errors import ConfigError
 from raybert.files import writable_cache
 from raybert.models import (
@@ -28,10 +31,11 @@ from raybert.models.classifier import classifier_shape
 from raybert.models.own_kind import build_own, check_own
 from raybert.models.tokenizer_options import with_options
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
+from raybert.selection.scorers.source import COLUMN
 from raybert.selection.signals import needed_signals
 from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
-from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.design import Design, wanted_columns
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.specs import PoolFacts
 
@@ -45,17 +49,46 @@ class Prepared:
         data: token tables; for IRIS documents in chunks, which are embedded later.
         encoder: whose tokenizer made them.
         masked_model: the masked LM of the signal `perplexity`, where some trial reads it.
+        columns: of the source, where some strategy reads one.
     """
 
     splits: Splits
     data: ExampleData
     encoder: Encoder
     masked_model: Encoder | None = None
+    columns: SourceColumns | None = None
 
     @property
     def facts(self) -> PoolFacts:
         """What a plan needs to know."""
-        return PoolFacts(self.data.fingerprint, self.encoder.fingerprint, len(self.data.train), self.data.num_classes)
+        return PoolFacts(
+            self.data.fingerprint,
+            self.encoder.fingerprint,
+            len(self.data.train),
+            self.data.num_classes,
+            columns=self.column_digests,
+        )
+
+    @cached_property
+    def pool_columns(self) -> pa.Table | None:
+        """The columns of the source that are read, in pool order."""
+        return None if self.columns is None else self.columns.of(self.splits.train["example_id"].to_pylist())
+
+    @cached_property
+    def column_digests(self) -> dict[str, str]:
+        """Name of a column of the source that is read -> digest of its values over the pool."""
+        if self.pool_columns is None:
+            return {}
+        return {name: digest_of_column(self.pool_columns[name]) for name in self.pool_columns.column_names}
+
+    @property
+    def texts(self) -> pa.Table:
+        """What scorers read of the pool besides token tables: texts, and columns under the names of their signals."""
+        table = self.splits.train
+        if self.pool_columns is not None:
+            for name in self.pool_columns.column_names:
+                table = table.append_column(COLUMN + name, self.pool_columns[name])
+        return table
 
 
 def prepare_plan(design: Design) -> tuple[Plan, dict[str, Prepared]]:
@@ -77,6 +110,9 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
     tuned = tuning_variants(design, facts_of_pools(prepared))
     prepared |= prepare_variants([variant for variant in tuned if variant.data_key not in prepared], cache)
     _check_own_signals(design, prepared)
+    wanted = wanted_columns(design)
+    if wanted:
+        prepared = _with_columns(prepared, (*design.variants, *tuned), wanted, cache)
     if any("perplexity" in entry.strategy.all_signals() for entry in design.entries):
         for variant in (*design.variants, *tuned):
             ready = prepared[variant.data_key]
@@ -115,6 +151,25 @@ def _check_own_signals(design: Design, prepared: Mapping[str, Prepared]) -> None
                     )
 
 
+def _with_columns(
+    prepared: Mapping[str, Prepared], variants: Iterable[Variant], wanted: Mapping[str, str], cache: Path
+) -> dict[str, Prepared]:
+    """Return data sets with the columns that strategies read of their sources; each source is read once more for them.
+
+    Raises:
+        DataError: a source lacks a column, or it holds what is no number, truth value or text.
+    """
+    read: dict[str, SourceColumns] = {}
+    found = dict(prepared)
+    for variant in variants:
+        data = variant.config.data
+        source = _source_of(data)
+        if source not in read:
+            read[source] = read_source_columns(data, wanted, cache)
+        found[variant.data_key] = replace(found[variant.data_key], columns=read[source])
+    return found
+
+
 def facts_of_pools(prepared: Mapping[str, Prepared]) -> dict[str, PoolFacts]:
     """Return what a plan has to know of data sets, by key."""
     return {key: ready.facts for key, ready in prepared.items()}
@@ -138,13 +193,18 @@ def prepare_variants(variants: Iterable[Variant], cache: Path) -> dict[str, Prep
         if variant.data_key in prepared:
             continue
         data = variant.config.data
-        source = data.model_dump_json(exclude={"max_length", *AFTER_LOADING})
+        source = _source_of(data)
         if source not in loaded:
             loaded[source] = load_folds(data, cache) if data.folds else (load_splits(data, cache),)
         tokens = replace(variant, fold=0).data_key
         prepared[variant.data_key] = prepare(variant.config, loaded[source][variant.fold], cache, first.get(tokens))
         first.setdefault(tokens, prepared[variant.data_key])
     return prepared
+
+
+def _source_of(data: DataConfig) -> str:
+    """Return what tells the examples of two `data` sections apart."""
+    return data.model_dump_json(exclude={"max_length", *AFTER_LOADING})
 
 
 def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared | None = None) -> Prepared:

@@ -115,6 +115,7 @@ class JobPlanner:
             folder_of=lambda run: self.folder.trial(run).path,
             model_of=lambda run: self.folder.trial(run).checkpoints / "best",
             losses_of=lambda run: self.folder.trial(run).losses_path,
+            columns=spec.columns,
         )
 
 

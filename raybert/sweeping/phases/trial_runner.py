@@ -163,7 +163,7 @@ class TrialRunner:
         return None
 
     def _scoring_data(self, key: str) -> ScoringData:
-        return ScoringData(self.prepared[key].data, self.prepared[key].splits.train)
+        return ScoringData(self.prepared[key].data, self.prepared[key].texts)
 
     def _run_trials(self, specs: list[RunSpec]) -> None:
         encoders = {key: ready.encoder for key, ready in self.prepared.items()}

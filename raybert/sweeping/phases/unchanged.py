@@ -47,6 +47,8 @@ def _contents(ready: Prepared) -> Iterator[tuple[str, str, str, str | None]]:
     source, encoder, masked = ready.splits.details.get("source"), ready.encoder, ready.masked_model
     yield "fingerprint", f"data.source '{source}' (or the tokenizer)", "", ready.data.fingerprint
     yield "encoder_fingerprint", f"the encoder '{encoder.name}'", _pin("model", encoder), encoder.fingerprint
+    for column, digest in ready.column_digests.items():
+        yield f"column:{column}", f"the column '{column}' of data.source '{source}'", "", digest
     if masked is not None:
         pin = _pin("selection.scorers.perplexity", masked)
         yield "masked_model_fingerprint", f"the masked language model '{masked.name}'", pin, masked.fingerprint

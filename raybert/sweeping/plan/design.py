@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from raybert.config import RaybertConfig, are_labels_enough
 from raybert.config.augment_function import own_function
 from raybert.selection.compose import compose
-from raybert.selection.signals import REFRESHED
+from raybert.selection.scorers.source import COLUMN
+from raybert.selection.signals import REFRESHED, columns_read
 from raybert.sweeping.plan.check_space import search_spaces
 from raybert.sweeping.plan.entries import Entry, read_entries
 from raybert.sweeping.plan.grid import Variant, expand_grid, facts_of
@@ -57,6 +58,15 @@ class Design:
             for entry, strategy in ((entry, compose(entry.strategy)) for entry in self.entries)
             if strategy.schedule == "rounds" and strategy.inner.nested and not strategy.all_signals() & changing
         ]
+
+
+def wanted_columns(design: Design) -> dict[str, str]:
+    """Return what asks for a column of the source, in words -> its name."""
+    return {
+        f"sweep.strategies: '{entry.label}' needs '{COLUMN}{column}'": column
+        for entry in design.entries
+        for column in columns_read(entry.strategy.all_signals())
+    }
 
 
 def read_design(config: RaybertConfig) -> Design:

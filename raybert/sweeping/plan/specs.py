@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raybert.config import RaybertConfig, dump_yaml
@@ -39,6 +39,7 @@ class PoolFacts:
         num_classes: C.
         smallest_pool: of all folds; budgets and steps are counted from it, so that they are the same in every fold.
             None: there are no folds.
+        columns: name of a column of the source that a strategy reads -> digest of its values over the pool.
     """
 
     fingerprint: str
@@ -46,6 +47,7 @@ class PoolFacts:
     num_examples: int
     num_classes: int
     smallest_pool: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base(self) -> int:
@@ -77,6 +79,7 @@ class RunSpec:
         last_step: training ends at this position, before T (refit); None: at T.
         passes: E, if it ends after so many passes over whatever its strategy keeps; None: it does not.
         examples: N, if it ends after so many examples; None: it does not.
+        columns: name of a column of the source that its strategy reads -> digest of its values over the pool.
     """
 
     trial_id: str
@@ -98,6 +101,7 @@ class RunSpec:
     last_step: int | None = None
     passes: float | None = None
     examples: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -164,6 +168,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
     """Return the specification with its content hash as id."""
     config, resources = spec.config, spec.config.resources
     needed = {signal.name: signal for signal in needed_signals(spec.strategy.all_signals(), config.selection)}
+    columns = {signal.column: facts.columns[signal.column] for signal in needed.values() if signal.column}
     own = {name: signal.text.identity() for name, signal in needed.items() if signal.is_own and signal.text}
     identity = {
         "format": FORMAT,
@@ -184,13 +189,14 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needed else None,
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
+        **({"columns": columns} if columns else {}),
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
         **({} if spec.passes is None else {"passes": spec.passes}),
         **({} if spec.examples is None else {"examples": spec.examples}),
         **({} if spec.augment is None else {"augment": spec.augment.model_dump(mode="json")}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
-    return replace(spec, trial_id=content_key(identity)[:12])
+    return replace(spec, trial_id=content_key(identity)[:12], columns=columns)
 
 
 def _rounds_would_turn(spec: RunSpec) -> bool:

@@ -251,7 +251,9 @@ def _changed_rule(stored: StoredSpec) -> list[str]:
     spec = stored.spec
     if spec.role not in (TRIAL, TUNE, REFIT):
         return []  # what only serves signals chooses nothing by a rule
-    facts = PoolFacts(stored.data_fingerprint, stored.encoder_fingerprint, spec.pool_size, num_classes=0)
+    facts = PoolFacts(
+        stored.data_fingerprint, stored.encoder_fingerprint, spec.pool_size, num_classes=0, columns=spec.columns
+    )
     if identified(spec, facts).trial_id == spec.trial_id:
         return []
     return [f"'{spec.label}' has another rule since the trial ran (see the changelog); differences are expected"]
