@@ -46,7 +46,8 @@ def strategy_identity(strategy: Strategy) -> dict[str, Any]:
     name = composed.inner.name if kind.__module__.startswith("raybert.") else _path(kind)
     version = {"rule_version": kind.rule_version} if kind.rule_version > 1 else {}
     identity = _as_json(composed, strategy_identity) | _as_json(composed.inner, strategy_identity)
-    return {"name": name} | version | identity
+    absent = {key for key in kind.added if _is_same(getattr(composed.inner, key), _default(composed.inner, key))}
+    return {"name": name} | version | {key: value for key, value in identity.items() if key not in absent}
 
 
 def strategy_entry(strategy: Strategy) -> dict[str, Any]:

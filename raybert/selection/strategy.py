@@ -43,6 +43,8 @@ class Strategy(Section):
     """Forward passes over the pool that it asks the model in training for, whatever its signals; empty: none."""
     weakness: ClassVar[str] = ""
     """Where it is known to choose badly, in a line; `raybert ls strategies` prints it."""
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that came after trials had finished without them: part of a trial's id only where they are set."""
     rule_version: ClassVar[int] = 1
     """Raised when the same parameters and signals choose other examples: what was finished before is trained anew."""
 

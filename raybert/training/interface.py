@@ -81,7 +81,8 @@ class PassPlan:
         positions: (m,) int64 pool rows, distinct within a pass; without `batches` the loop shuffles them.
         weights: (m,) float32 factor of each example's loss, or None for all 1.
         max_steps: the pass ends after this many optimizer steps; None: when all positions are used.
-        record: what else is known of the choice, by name; kept with the results, the loop does not read it.
+        record: what else is known of the choice, by name; the loop does not read it. `scores` (m,) are kept in
+            `selection.parquet`.
         batches: the positions of every optimizer step, in order; the loop keeps both. See `of_batches`, `in_order`.
             None: it shuffles, and puts examples of similar length together.
     """

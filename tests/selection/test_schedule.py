@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from raybert.config import StrategyConfig
+from raybert.errors import ConfigError
 from raybert.selection import Pool, build_strategy, select
+from raybert.selection.identity import strategy_identity, strategy_label
 from raybert.selection.ranking import tie_keys
 from raybert.selection.schedule import make_pass_planner, round_ends, round_targets
 from raybert.selection.strategies.losses import above_threshold, cross_entropy
@@ -204,6 +206,56 @@ def test_a_curriculum_by_training_s_own_losses_ranks_each_class_anew_after_a_fir
     assert source.next_pass(1, None, view).positions.tolist() == list(range(22, 38))
     view.passes_done = 3
     assert len(source.next_pass(3, None, view).positions) == N
+
+
+@pytest.mark.parametrize("length", [{}, {"passes": 6.0}])
+def test_percentiles_open_a_part_of_each_class_pass_by_pass_and_the_last_one_holds(length):
+    labels = np.arange(N) % 4 // 3  # 30 of class 0, 10 of class 1
+    right = np.random.default_rng(3).permutation(np.linspace(0.05, 0.95, N))
+    probs = np.where(labels[:, None] == np.arange(2), right[:, None], 1 - right[:, None])
+    pool = Pool(labels, 2, tie_keys(np.arange(N).astype(str), 0), {"probs": probs}, np.random.default_rng(0))
+    source, _ = source_of(pool, budget=N, name="curriculum", of="pool", percentiles=[0.25, 0.5, 1.0, 0.5])
+    for number, (of_0, of_1) in enumerate([(8, 3), (15, 5), (30, 10), (15, 5), (15, 5)]):
+        plan = source.next_pass(number, None, View(probs, **length))
+        easiest = [np.flatnonzero(labels == c)[np.argsort(-right[labels == c])][:k] for c, k in ((0, of_0), (1, of_1))]
+        assert plan.positions.tolist() == sorted(np.concatenate(easiest).tolist())
+        # EL2N of two classes: sqrt(2) (1 - p_y).
+        np.testing.assert_allclose(plan.record["scores"], np.sqrt(2) * (1 - right[plan.positions]))
+        assert plan.max_steps is None
+
+
+def test_percentiles_of_recorded_losses_begin_with_what_they_say():
+    pool = Pool(np.arange(N) % 2, 2, tie_keys(np.arange(N).astype(str), 0), {}, np.random.default_rng(0))
+    source, _ = source_of(pool, budget=N, name="curriculum", of="pool", score="losses", percentiles=[1, 0.4])
+    view = View(np.empty(0))
+    assert len(source.next_pass(0, None, view).positions) == N
+    view.train_losses = np.arange(N)[::-1].astype(np.float32)
+    plan = source.next_pass(1, None, view)
+    assert plan.positions.tolist() == list(range(24, 40))  # 8 of the 20 in each class
+    assert plan.record["scores"].tolist() == list(range(15, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"percentiles": []}, r"percentiles: must be parts in \(0, 1\], one for each pass, got \[\]"),
+        ({"percentiles": [0.5, 1.5]}, r"percentiles: must be parts in \(0, 1\], one for each pass, got \[0.5, 1.5\]"),
+        ({"percentiles": [0, 1]}, r"percentiles: must be parts in \(0, 1\]"),
+        ({"percentiles": [0.5], "start": 0.1}, "start: must be left out with `percentiles`"),
+        ({"percentiles": [0.5], "growth": "sqrt"}, "growth: must be left out with `percentiles`"),
+    ],
+)
+def test_percentiles_that_make_no_sense_are_refused(entry, line):
+    with pytest.raises(ConfigError, match=line):
+        build_strategy(StrategyConfig(name="curriculum", **entry))
+
+
+def test_a_curriculum_without_percentiles_is_identified_as_before():
+    plain = build_strategy(StrategyConfig(name="curriculum"))
+    assert "percentiles" not in strategy_identity(plain)
+    outer = build_strategy(StrategyConfig(name="curriculum", percentiles=[0.5, 1]))
+    assert strategy_identity(outer)["percentiles"] == [0.5, 1.0]
+    assert strategy_label(outer) == "curriculum(percentiles=[0.5, 1.0])"
 
 
 @pytest.mark.parametrize(("passes_done", "is_full"), [(0, True), (1, False), (2, False), (3, True)])

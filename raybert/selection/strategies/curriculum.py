@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -31,12 +32,17 @@ class Curriculum(Strategy):
 
     The last pass takes all. Of a run that is as long as its passes that is the last of them; else the pass before it is
     cut where a whole one still fits.
+
+    With `percentiles: [0.2, 0.5, 1]` the parts are given pass by pass, in place of `growth` and `start`: the easiest
+    fifth of each class, its easier half, then all. The last value holds for all passes that follow, and no pass is cut.
+    With `score: losses` an example without a loss counts as the hardest: a list that begins with 1 gives all one.
     """
 
     name: ClassVar[str] = "curriculum"
     operations: ClassVar[str] = "O(n log n) for every pass, and what the strategy in `of` takes once"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
+    added: ClassVar[frozenset[str]] = frozenset({"percentiles"})
     citation: ClassVar[str] = 'Platanios et al. 2019, "Competence-based Curriculum Learning", arXiv 1903.09848'
 
     of: SerializeAsAny[Strategy] | Literal["pool"] = Field(
@@ -47,6 +53,22 @@ class Curriculum(Strategy):
     )
     growth: Literal["sqrt", "linear"] = Field("sqrt", description="of the part over the share of the run that is done")
     start: float = Field(0.25, gt=0, le=1, description="part of the first pass")
+    percentiles: tuple[float, ...] | None = Field(
+        None,
+        description="part of each class that is open in pass 0, 1, 2, ..., each in (0, 1]; the last one holds for all "
+        "that follow; null: by `growth` and `start`",
+    )
+
+    @model_validator(mode="after")
+    def _percentiles_are_parts(self) -> Curriculum:
+        if self.percentiles is None:
+            return self
+        if not self.percentiles or not all(0 < part <= 1 for part in self.percentiles):
+            raise ValueError(f"percentiles: must be parts in (0, 1], one for each pass, got {list(self.percentiles)}")
+        for key in ("growth", "start"):
+            if key in self.model_fields_set:
+                raise ValueError(f"{key}: must be left out with `percentiles`, which says the part of every pass")
+        return self
 
     @model_validator(mode="after")
     def _base_is_fixed(self) -> Curriculum:
@@ -68,6 +90,9 @@ class Curriculum(Strategy):
 
     def plan_pass(self, request: PassRequest) -> PassPlan:
         view, positions = request.view, request.base().positions
+        if self.percentiles is not None:
+            part = self.percentiles[min(request.number, len(self.percentiles) - 1)]
+            return self._easiest(request, positions, part)
         full_pass = math.ceil(len(positions) / request.batch_size)
         left = view.steps_to(view.total_steps, len(positions))
         if left <= full_pass:
@@ -75,14 +100,16 @@ class Curriculum(Strategy):
         cut = left - full_pass if view.passes is None else None
         if isinstance(self.score, str) and request.number == 0:
             return PassPlan(positions, max_steps=cut)
-        scores = view.train_losses if isinstance(self.score, str) else self.score.scores(request.pool)
-        easiest = easiest_part(
-            scores[positions],
-            request.pool.labels[positions],
-            competence(view.position / view.total_steps, self.start, self.growth),
-            request.pool.tie_keys[positions],
-        )
-        return PassPlan(positions[easiest], max_steps=cut)
+        part = competence(view.position / view.total_steps, self.start, self.growth)
+        return replace(self._easiest(request, positions, part), max_steps=cut, record={})
+
+    def _easiest(self, request: PassRequest, positions: np.ndarray, part: float) -> PassPlan:
+        """Return the easiest part of each class among some positions, with the scores that say so."""
+        scores = request.view.train_losses if isinstance(self.score, str) else self.score.scores(request.pool)
+        scores = scores[positions]
+        keys = request.pool.tie_keys[positions]
+        easiest = easiest_part(scores, request.pool.labels[positions], part, keys)
+        return PassPlan(positions[easiest], record={"scores": scores[easiest].astype(np.float64)})
 
 
 def competence(progress: float, start: float, growth: Any) -> float:

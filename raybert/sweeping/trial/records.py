@@ -126,10 +126,10 @@ def selection_frame(
 
 
 def frame_of_plans(plans: list[tuple[int, PassPlan]]) -> pd.DataFrame:
-    """Return the rows of every pass, with their `batch` where the strategy says it."""
+    """Return the rows of every pass, with their scores and their `batch` where the strategy says them."""
     parts = []
     for number, plan in plans:
-        part = selection_frame(plan.positions, number, None, plan.weights)
+        part = selection_frame(plan.positions, number, plan.record.get("scores"), plan.weights)
         if plan.batch_sizes is not None:
             part["batch"] = np.repeat(np.arange(len(plan.batch_sizes), dtype=np.int32), plan.batch_sizes)
         parts.append(part)
