@@ -347,3 +347,49 @@ def test_loss_threshold_with_refresh_scores_at_every_second_pass_if_due():
         calls.append(view.calls)
         view.step += math.ceil(len(previous.positions) / 4)
     assert calls == [0, 1, 1, 2, 2, 3]
+
+
+def _farthest(points, count, centres):
+    """Greedy k-center by brute force, from given centres."""
+    chosen = list(centres)
+    for _ in range(count):
+        distances = np.linalg.norm(points[:, None] - points[chosen][None], axis=2).min(axis=1)
+        chosen.append(int(distances.argmax()))
+    return chosen[len(centres) :]
+
+
+def test_edfs_in_rounds_fills_up_each_tertile_of_the_current_model_beside_what_it_has():
+    entropy_order = np.random.default_rng(5).permutation(30)  # easiest first; tertiles of ten
+    certain = np.empty(30)
+    certain[entropy_order] = np.linspace(0.99, 0.55, 30)
+    embeddings = np.random.default_rng(6).normal(size=(30, 3))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    easy, medium, hard = np.split(entropy_order, 3)
+    before = np.array([hard[4], easy[2], hard[1], hard[7], easy[9]])
+    signals = {"probs": np.column_stack([certain, 1 - certain]), "embeddings": embeddings}
+    keys = tie_keys(np.arange(30).astype(str), 0)
+    pool = Pool(np.zeros(30, int), 2, keys, signals, np.random.default_rng(0), selected=before)
+    edfs = build_strategy(StrategyConfig(name="edfs_lite", balance="none", schedule="rounds", rounds=2))
+    # 10 of .5, .3, .2 are 5, 3 and 2: easy has 2 and lacks 3, medium lacks 3, hard has one too many; 5 are left to choose.
+    found = edfs.choose(pool, 10).positions
+    assert found[:5].tolist() == before.tolist()
+    assert found[5:8].tolist() == easy[_farthest(embeddings[easy], 3, [2, 9])].tolist()
+    assert set(found[8:]) <= set(medium)
+    # The first of a tertile without centers is its medoid.
+    mean = embeddings[medium].mean(axis=0)
+    medoid = int(np.linalg.norm(embeddings[medium] - mean, axis=1).argmin())
+    assert found[8:].tolist() == medium[[medoid, *_farthest(embeddings[medium], 1, [medoid])]].tolist()
+
+
+def test_edfs_chooses_in_rounds_up_to_the_budget():
+    pool = make_pool()
+    source, chosen = source_of(pool, name="edfs_lite", schedule="rounds", rounds=3)
+    assert chosen is None
+    plan, sizes = None, []
+    for number, step in enumerate((0, 7, 13)):
+        view = View(make_pool(number + 1).signals["probs"], step=step)
+        previous, plan = plan, source.next_pass(number, plan, view)
+        sizes.append(len(plan.positions))
+        assert previous is None or plan.positions[: len(previous.positions)].tolist() == previous.positions.tolist()
+        assert view.calls == (number > 0)
+    assert sizes == [4, 8, 12]

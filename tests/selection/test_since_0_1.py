@@ -98,6 +98,11 @@ SAFER = {
     ],
 }
 """Defaults that have changed since 0.1, in the words of the list."""
+GROWN = {
+    "curriculum": {"parameters": ("start=0.25", "start=0.25, percentiles=None")},
+    "edfs_lite": {"parameters": ("shares=", "rounds=5, shares="), "schedules": ("once", "once, rounds")},
+}
+"""What these can do besides since 0.1."""
 
 
 def test_the_list_of_strategies_says_the_same_but_for_safer_defaults():
@@ -107,6 +112,9 @@ def test_the_list_of_strategies_says_the_same_but_for_safer_defaults():
         for before, now in SAFER.get(old["name"], []):
             assert before in old["parameters"]
             expected["parameters"] = expected["parameters"].replace(before, now)
+        for key, (before, now) in GROWN.get(old["name"], {}).items():
+            assert before in old[key]
+            expected[key] = expected[key].replace(before, now)
         assert {key: rows[old["name"]][key] for key in old} == expected
     for name in SAFER:
         assert rows[name]["weakness"], f"{name} does not say where it fails"

@@ -126,11 +126,16 @@ class EdfsLite(MixedStrategy):
     """Easy, medium and hard tertiles of entropy by fixed shares, k-center in each (our own definition).
 
     Rule: tertiles of H get .5, .3 and .2 of k, easy first; k-center in each; what one lacks goes to the next.
+
+    In rounds the tertiles are those of the current model. What earlier rounds chose counts in the tertile that it is in
+    now, and as centers there; easy ones are filled up first, so where earlier choices have become easy the hard ones
+    may get fewer than their share.
     """
 
     name: ClassVar[str] = "edfs_lite"
     operations: ClassVar[str] = "O(n k d) at most"
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
+    schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     uses_seed: ClassVar[bool] = False
 
     shares: tuple[float, float, float] = Field((0.5, 0.3, 0.2), description="of easy, medium and hard examples")
@@ -141,12 +146,16 @@ class EdfsLite(MixedStrategy):
         entropy = normalised_entropy(pool)
         tertiles = np.array_split(np.lexsort((pool.tie_keys, entropy)), 3)
         quotas = spill_over(budget, self.shares, [len(part) for part in tertiles])
-        chosen = []
+        chosen, left = [pool.selected], budget - len(pool.selected)
         for rows, quota in zip(tertiles, quotas, strict=True):
-            if quota == 0:
+            before = np.flatnonzero(np.isin(rows, pool.selected))
+            count = min(left, max(0, quota - len(before)))
+            if count == 0:
                 continue
-            inner, _ = k_center(pool.signals["embeddings"][rows], quota, tie_keys=pool.tie_keys[rows])
+            points, keys = pool.signals["embeddings"][rows], pool.tie_keys[rows]
+            inner, _ = k_center(points, count, selected=before, tie_keys=keys)
             chosen.append(rows[inner])
+            left -= count
         positions = np.concatenate(chosen)
         return Selection(positions, entropy[positions])
 
