@@ -57,19 +57,42 @@ class IrreducibleConfig(Section):
 
 
 class PerplexityConfig(Section):
-    """The masked language model behind the signal `perplexity`."""
+    """The language model behind the signal `perplexity`."""
 
     stands_for: ClassVar[str] = "model"
 
     model: str | None = Field(
         None,
         min_length=1,
-        description="local folder or hub id of a masked LM; default: the encoder, if it has the head",
+        description="local folder or hub id of a language model; default: the encoder, if it has a masked-LM head",
+    )
+    kind: Literal["masked", "causal"] = Field(
+        "masked",
+        description="masked: pseudo-perplexity, each word piece from all others, in `mask_every` passes; causal: "
+        "perplexity, each one from those before it, in one pass",
     )
     revision: str | None = Field(None, description="git revision of a hub model")
     mask_every: int | None = Field(
-        8, ge=1, description="mask every m-th word piece, in m passes; null: one at a time, exact"
+        8,
+        ge=1,
+        description="of the kind masked: mask every m-th word piece, in m passes; null: one at a time, exact",
     )
+
+    @model_validator(mode="after")
+    def _causal_model_is_named(self) -> PerplexityConfig:
+        if self.kind == "causal" and self.model is None:
+            raise ValueError("model: must name a causal language model with `kind: causal`; the encoder is none")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the values of two settings apart, as JSON; of `masked` as before there were kinds."""
+        other = "kind" if self.kind == "masked" else "mask_every"
+        return self.model_dump(mode="json", exclude={other})
+
+    @property
+    def model_key(self) -> str:
+        """What tells two models apart."""
+        return f"{self.kind} {self.model} {self.revision}"
 
 
 class TrainingLossConfig(Section):

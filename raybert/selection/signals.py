@@ -146,7 +146,7 @@ TABLE: tuple[Signal, ...] = (
     of_texts(Readability()),
     Signal(
         "perplexity",
-        "Pseudo-perplexity of the text under a masked language model.",
+        "Pseudo-perplexity of the text under a masked language model, or perplexity under a causal one.",
         "n",
         scorer="raybert.selection.scorers.perplexity:perplexity_scorer",
         passes="scorers.perplexity.mask_every",
@@ -314,6 +314,8 @@ def _as_set(signal: Signal, selection: SelectionConfig) -> Signal:
     """Return a signal as the settings of a sweep file change what is behind it."""
     if signal.name == "embeddings" and selection.embedding.of == "proxy":
         return replace(signal, reads=("probs",))  # what the proxy says is computed, too
+    if signal.name == "perplexity" and selection.scorers.perplexity.kind == "causal":
+        return replace(signal, passes=1)
     if signal.name == "loss":
         return replace(signal, runs=selection.scorers.loss.of)
     return signal

@@ -51,7 +51,7 @@ def test_a_column_stands_beside_the_examples_that_it_is_of(tmp_path, more):
     values = to_numpy(read(config, tmp_path).of(pool["example_id"].to_pylist())["rating"])
     assert values.dtype == np.int64
     found = pairs(pool, values.tolist())
-    assert len(set(found)) == pool.num_rows == more.get("train_examples", 36)
+    assert len(set(found)) == pool.num_rows == more.get("train_examples", 37)
     assert set(found) <= given(range(N))
 
 
@@ -165,6 +165,8 @@ def test_a_missing_column_is_one_line_before_anything_is_read(tmp_path, ending):
 
 def test_of_the_built_in_corpus_too():
     config = DataConfig(source="docstrings")
-    look_at_source(config, {"mine": "module"})
-    with pytest.raises(DataError, match="^mine: 'docstrings' has no column 'x'; it has text, label, module; name one$"):
-        look_at_source(config, {"mine": "x"})
+    look_at_source(config, {"strategy 'mine'": "module"})
+    with pytest.raises(
+        DataError, match="^strategy 'mine': 'docstrings' has no column 'x'; it has text, label, module; name one$"
+    ):
+        look_at_source(config, {"strategy 'mine'": "x"})

@@ -30,6 +30,7 @@ class Rated(raybert.RankedStrategy):
 
     name: ClassVar[str] = "rated"
     needs = ("texts",)
+    uses_seed = False
     column: str = "rating"
 
     def required_signals(self):

@@ -38,7 +38,7 @@ from raybert.selection.scorers.perplexity import (
     pseudo_perplexity,
 )
 from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
-from raybert.sweeping.phases.prepare import resolve_masked_model
+from raybert.sweeping.phases.prepare import resolve_language_model
 
 PAD, CLS, SEP, MASK, VOCABULARY = 0, 1, 2, 3, 50
 MASKING = Masking(MASK, PAD, frozenset({PAD, CLS, SEP}))
@@ -261,7 +261,7 @@ def test_a_model_with_too_few_positions_is_refused_with_its_limit(encoder_with_h
         r"data\.max_length: must be <= 64 \(positions of selection\.scorers\.perplexity\.model '.*'\), got 65; set"
     )
     with pytest.raises(ConfigError, match=message):
-        resolve_masked_model(config, tiny_bert, tiny_bert.path)
+        resolve_language_model(config, tiny_bert, tiny_bert.path)
 
 
 @pytest.mark.parametrize(("token", "piece"), [("mask_token", "mask"), ("pad_token", "padding")])
@@ -273,7 +273,7 @@ def test_a_masked_model_whose_tokenizer_lacks_a_piece_is_refused_before_anything
     path.write_text(json.dumps(json.loads(path.read_text()) | {token: None}))
     config = RaybertConfig(selection={"scorers": {"perplexity": {"model": str(tmp_path / "m")}}})
     with pytest.raises(ModelError, match=f"must have a {piece} piece; name a masked language model"):
-        resolve_masked_model(config, tiny_bert, tmp_path)
+        resolve_language_model(config, tiny_bert, tmp_path)
 
 
 def test_the_pieces_of_both_texts_of_a_pair_are_predicted_from_each_other(encoder_with_head):

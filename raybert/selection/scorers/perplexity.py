@@ -19,7 +19,7 @@ from raybert.models.classifier import keep_head_in_float32
 from raybert.models.pretrained import read_config, read_model
 from raybert.models.quiet import quiet_transformers
 from raybert.selection.scorers.request import ScorerRequest
-from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
+from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
 
@@ -78,10 +78,10 @@ def pseudo_perplexity(
             ids, mask, targets = _collate(rows, batch, masking)
             inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
             if token_types is not None:
-                inputs["token_type_ids"] = _padded([token_types[text] for text, _ in batch], 0)[0].to(device)
+                inputs["token_type_ids"] = padded([token_types[text] for text, _ in batch], 0)[0].to(device)
             row, column = (part.to(device) for part in torch.nonzero(targets >= 0, as_tuple=True))
             with resolve_precision(precision, device).autocast(device):
-                logits = _logits_at(model, inputs, row, column)
+                logits = logits_at(model, inputs, row, column)
             wanted = targets.to(device)[row, column]
             losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
             texts = np.array([text for text, _ in batch])[row.cpu().numpy()]
@@ -91,7 +91,7 @@ def pseudo_perplexity(
     return np.asarray(np.exp(means))
 
 
-def _logits_at(model: Any, inputs: dict[str, torch.Tensor], row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+def logits_at(model: Any, inputs: dict[str, torch.Tensor], row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
     """Return (k, V) float32 logits of single positions.
 
     A head behind a backbone with one state per piece works on each alone, and sees only these; where the shapes say
@@ -253,10 +253,15 @@ class PerplexityScorer:
         return score
 
 
-def perplexity_scorer(request: ScorerRequest) -> PerplexityScorer:
+def perplexity_scorer(request: ScorerRequest) -> Scorer:
     """Return the scorer of a trial."""
-    assert request.masked_model is not None
-    return PerplexityScorer(request.masked_model, request.selection.scorers.perplexity.mask_every, request.max_length)
+    settings, model = request.selection.scorers.perplexity, request.language_model
+    assert model is not None
+    if settings.kind == "causal":
+        from raybert.selection.scorers.causal_perplexity import CausalPerplexityScorer  # which reads this module
+
+        return CausalPerplexityScorer(model, request.max_length)
+    return PerplexityScorer(model, settings.mask_every, request.max_length)
 
 
 def _batches(
@@ -282,7 +287,7 @@ def _collate(
     rows: Sequence[np.ndarray], batch: list[tuple[int, np.ndarray]], masking: Masking
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return masked ids, attention mask and the true ids where masked (-1 elsewhere), all (b, width) int64."""
-    ids, mask = _padded([rows[text] for text, _ in batch], masking.pad_id)
+    ids, mask = padded([rows[text] for text, _ in batch], masking.pad_id)
     targets = torch.full_like(ids, -1)
     for row, (_, columns) in enumerate(batch):
         places = torch.from_numpy(columns)
@@ -291,7 +296,8 @@ def _collate(
     return ids, mask, targets
 
 
-def _padded(rows: Sequence[np.ndarray], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(rows: Sequence[np.ndarray], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows of numbers filled up to the longest, and a mask of what is no filling, both (b, width) int64."""
     width = max(map(len, rows))
     values = np.full((len(rows), width), filler, np.int64)
     mask = np.zeros((len(rows), width), np.int64)

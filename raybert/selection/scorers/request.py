@@ -42,7 +42,7 @@ class ScorerRequest:
         selection: the section of its sweep file.
         max_length: word pieces of an example, at most.
         encoder: of its data set.
-        masked_model: the masked LM of perplexity, where it is read.
+        language_model: that of perplexity, where it is read.
         in_chunks: whether its examples are documents in chunks (IRIS).
         cross_fit_seed: of the folds.
         signal_runs: the runs whose outputs it reads.
@@ -55,7 +55,7 @@ class ScorerRequest:
     selection: SelectionConfig
     max_length: int
     encoder: Encoder
-    masked_model: Encoder | None
+    language_model: Encoder | None
     in_chunks: bool
     cross_fit_seed: int
     signal_runs: tuple[SignalRuns, ...]

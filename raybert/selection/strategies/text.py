@@ -20,6 +20,8 @@ class Perplexity(RankedStrategy):
     """Examples by pseudo-perplexity under a masked language model; fluent texts first.
 
     Rule: score = exp(mean over word pieces of -ln p(piece | the text with it masked)).
+
+    With a causal language model (`selection.scorers.perplexity.kind: causal`) p(piece | the text before it).
     """
 
     name: ClassVar[str] = "perplexity"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,14 @@ class Prepared:
         splits: texts.
         data: token tables; for IRIS documents in chunks, which are embedded later.
         encoder: whose tokenizer made them.
-        masked_model: the masked LM of the signal `perplexity`, where some trial reads it.
+        language_models: those of the signal `perplexity` by `PerplexityConfig.model_key`, where some trial reads it.
         columns: of the source, where some strategy reads one.
     """
 
     splits: Splits
     data: ExampleData
     encoder: Encoder
-    masked_model: Encoder | None = None
+    language_models: Mapping[str, Encoder] = field(default_factory=dict)
     columns: SourceColumns | None = None
 
     @property
@@ -115,10 +115,10 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
         prepared = _with_columns(prepared, (*design.variants, *tuned), wanted, cache)
     if any("perplexity" in entry.strategy.all_signals() for entry in design.entries):
         for variant in (*design.variants, *tuned):
-            ready = prepared[variant.data_key]
-            if ready.masked_model is None:
-                model = resolve_masked_model(variant.config, ready.encoder, cache)
-                prepared[variant.data_key] = replace(ready, masked_model=model)
+            ready, key = prepared[variant.data_key], variant.config.selection.scorers.perplexity.model_key
+            if key not in ready.language_models:
+                model = resolve_language_model(variant.config, ready.encoder, cache)
+                prepared[variant.data_key] = replace(ready, language_models={**ready.language_models, key: model})
     return prepared
 
 
@@ -269,11 +269,11 @@ def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tok
     return Prepared(replace(splits, notes=splits.notes + notes), data, encoder)
 
 
-def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -> Encoder:
-    """Return the masked LM that a configuration scores perplexity with.
+def resolve_language_model(config: RaybertConfig, encoder: Encoder, cache: Path) -> Encoder:
+    """Return the language model that a configuration scores perplexity with.
 
     Raises:
-        ModelError: it is missing, or has no masked-LM head, or no mask piece.
+        ModelError: it is missing, or not of the kind, or lacks what that needs: a masked-LM head, a mask piece.
         ConfigError: it has too few positions.
     """
     settings = config.selection.scorers.perplexity
@@ -283,6 +283,11 @@ def resolve_masked_model(config: RaybertConfig, encoder: Encoder, cache: Path) -
         named = ModelConfig(encoder=settings.model, revision=settings.revision)
         model = resolve_encoder(named, (), cache, "selection.scorers.perplexity.model")
     tokenizer = load_tokenizer(model)
+    if settings.kind == "causal":
+        from raybert.selection.scorers.causal_perplexity import check_causal_model
+
+        check_causal_model(model, config.data.max_length)
+        return model
     read_masking(tokenizer, model.name)
     check_has_masked_lm_head(model)
     demand = Demand(config.data.max_length, has_pairs=config.data.text_pair is not None)

@@ -102,7 +102,9 @@ def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:
         fingerprint=content_fingerprint(tables, splits.label_names),
         details=splits.details | count_classes(tables, splits.label_names),
     )
-    return replace(prepare_with(config, joined, ready.encoder), masked_model=ready.masked_model, columns=ready.columns)
+    return replace(
+        prepare_with(config, joined, ready.encoder), language_models=ready.language_models, columns=ready.columns
+    )
 
 
 def plan_refit(best: RunSpec, share: float, facts: PoolFacts) -> tuple[RunSpec, ...]:

@@ -108,7 +108,7 @@ class JobPlanner:
             selection=selection,
             max_length=spec.config.data.max_length,
             encoder=ready.encoder,
-            masked_model=ready.masked_model,
+            language_model=ready.language_models.get(selection.scorers.perplexity.model_key),
             in_chunks=isinstance(ready.data, ChunkedData),
             cross_fit_seed=spec.seed if selection.proxy.per_seed else 0,
             signal_runs=spec.signal_runs,

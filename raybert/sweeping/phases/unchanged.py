@@ -44,14 +44,16 @@ def check_data(folder: SweepFolder, manifest: Mapping[str, Any], prepared: Mappi
 
 
 def _contents(ready: Prepared) -> Iterator[tuple[str, str, str, str | None]]:
-    source, encoder, masked = ready.splits.details.get("source"), ready.encoder, ready.masked_model
+    source, encoder, models = ready.splits.details.get("source"), ready.encoder, ready.language_models.values()
     yield "fingerprint", f"data.source '{source}' (or the tokenizer)", "", ready.data.fingerprint
     yield "encoder_fingerprint", f"the encoder '{encoder.name}'", _pin("model", encoder), encoder.fingerprint
     for column, digest in ready.column_digests.items():
         yield f"column:{column}", f"the column '{column}' of data.source '{source}'", "", digest
-    if masked is not None:
-        pin = _pin("selection.scorers.perplexity", masked)
-        yield "masked_model_fingerprint", f"the masked language model '{masked.name}'", pin, masked.fingerprint
+    for model in models:
+        pin = _pin("selection.scorers.perplexity", model)
+        # raybert 0.1 knew one, of the kind masked.
+        name = "masked_model_fingerprint" if len(models) == 1 else f"fingerprint of {model.name}"
+        yield name, f"the language model '{model.name}'", pin, model.fingerprint
 
 
 def _pin(section: str, encoder: Encoder) -> str:

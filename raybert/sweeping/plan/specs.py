@@ -186,7 +186,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "null": spec.null if spec.null is None else [spec.null, _DRAW_OF_NULLS],
         "checkpoints": spec.checkpoints,
         "embedding": config.selection.embedding.identity() if "embeddings" in needed else None,
-        "perplexity": config.selection.scorers.perplexity.model_dump(mode="json") if "perplexity" in needed else None,
+        "perplexity": config.selection.scorers.perplexity.identity() if "perplexity" in needed else None,
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({"columns": columns} if columns else {}),

@@ -20,7 +20,8 @@ class Ready:
     """As much of a prepared data set as is looked at."""
 
     encoder: Encoder
-    masked_model: Encoder | None = None
+    language_models: dict = field(default_factory=dict)
+    column_digests: dict = field(default_factory=dict)
     data: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(fingerprint="d"))
     splits: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(details={"source": "mine.csv"}))
 
@@ -31,7 +32,7 @@ def encoder(name, tmp_path, fingerprint="e"):
 
 def test_changed_data_encoders_and_masked_models_are_named_with_the_way_to_pin_them(tmp_path):
     folder = SweepFolder(tmp_path)
-    ready = Ready(encoder(str(tmp_path), tmp_path), encoder("org/mlm", tmp_path, "m"))
+    ready = Ready(encoder(str(tmp_path), tmp_path), {"mlm": encoder("org/mlm", tmp_path, "m")}, {"rating": "r"})
     manifest = {"data": {"key": describe_contents(ready)}}
     check_data(folder, {}, {"key": ready})
     check_data(folder, manifest, {"key": ready})
@@ -39,9 +40,10 @@ def test_changed_data_encoders_and_masked_models_are_named_with_the_way_to_pin_t
     changes = {
         "data.source 'mine.csv' (or the tokenizer) changed": replace(ready, data=SimpleNamespace(fingerprint="other")),
         f"the encoder '{tmp_path}' changed": replace(ready, encoder=encoder(str(tmp_path), tmp_path, "other")),
-        "the masked language model 'org/mlm' changed": replace(
-            ready, masked_model=encoder("org/mlm", tmp_path, "other")
+        "the language model 'org/mlm' changed": replace(
+            ready, language_models={"mlm": encoder("org/mlm", tmp_path, "other")}
         ),
+        "the column 'rating' of data.source 'mine.csv' changed": replace(ready, column_digests={"rating": "other"}),
     }
     for what, now in changes.items():
         with pytest.raises(SweepError) as caught:
@@ -55,7 +57,7 @@ def test_changed_data_encoders_and_masked_models_are_named_with_the_way_to_pin_t
 
 
 def test_the_manifest_of_raybert_0_1_is_compared_as_far_as_it_goes(tmp_path):
-    ready = Ready(encoder(str(tmp_path), tmp_path), encoder("org/mlm", tmp_path, "m"))
+    ready = Ready(encoder(str(tmp_path), tmp_path), {"mlm": encoder("org/mlm", tmp_path, "m")}, {"rating": "r"})
     known = {"fingerprint": "d", "encoder_fingerprint": "e"}
     check_data(SweepFolder(tmp_path), {"data": {"key": known}}, {"key": ready})
     with pytest.raises(SweepError, match="the encoder"):
