@@ -100,7 +100,7 @@ SAFER = {
 """Defaults that have changed since 0.1, in the words of the list."""
 GROWN = {
     "curriculum": {"parameters": ("start=0.25", "start=0.25, percentiles=None")},
-    "edfs_lite": {"parameters": ("shares=", "rounds=5, shares="), "schedules": ("once", "once, rounds")},
+    "edfs_lite": {"parameters": ("balance=", "rounds=5, balance="), "schedules": ("once", "once, rounds")},
 }
 """What these can do besides since 0.1."""
 
