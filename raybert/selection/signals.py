@@ -148,7 +148,7 @@ TABLE: tuple[Signal, ...] = (
         "perplexity",
         "Pseudo-perplexity of the text under a masked language model, or perplexity under a causal one.",
         "n",
-        scorer="raybert.selection.scorers.perplexity:perplexity_scorer",
+        scorer="raybert.selection.scorers.language_models:perplexity_scorer",
         passes="scorers.perplexity.mask_every",
     ),
     Signal(

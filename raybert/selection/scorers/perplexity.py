@@ -18,8 +18,7 @@ from raybert.models import Encoder, load_tokenizer
 from raybert.models.classifier import keep_head_in_float32
 from raybert.models.pretrained import read_config, read_model
 from raybert.models.quiet import quiet_transformers
-from raybert.selection.scorers.request import ScorerRequest
-from raybert.selection.scorers.scorer import ScoreFunction, Scorer, ScoringData
+from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
 
@@ -251,17 +250,6 @@ class PerplexityScorer:
             return {"perplexity": values.astype(np.float32)}
 
         return score
-
-
-def perplexity_scorer(request: ScorerRequest) -> Scorer:
-    """Return the scorer of a trial."""
-    settings, model = request.selection.scorers.perplexity, request.language_model
-    assert model is not None
-    if settings.kind == "causal":
-        from raybert.selection.scorers.causal_perplexity import CausalPerplexityScorer  # which reads this module
-
-        return CausalPerplexityScorer(model, request.max_length)
-    return PerplexityScorer(model, settings.mask_every, request.max_length)
 
 
 def _batches(
