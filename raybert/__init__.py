@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StoredSignals,
         SweepSize,
         cancel,
+        download,
         evaluate,
         explain,
         follow_logs,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
         register_signal,
     )
     from raybert.selection.select import select
+    from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.events import Event
     from raybert.sweeping.driver.follow_logs import LogLine
     from raybert.sweeping.driver.progress import Progress
@@ -99,6 +101,7 @@ _HOMES = {
         "validate",
         "render",
         "schema",
+        "download",
         "report",
         "evaluate",
         "predict",
@@ -145,6 +148,7 @@ _HOMES = {
     "raybert.sweeping.driver.trial_logs": ("ShownLogs", "TrialLog"),
     "raybert.sweeping.driver.follow_logs": ("LogLine",),
     "raybert.sweeping.preview": ("PlannedSweep",),
+    "raybert.sweeping.downloads": ("Downloads",),
     "raybert.sweeping.single.select": ("ChosenSubset",),
     "raybert.sweeping.single.reproduce": ("Reproduction",),
     "raybert.evaluation.evaluate": ("ModelEvaluation",),
@@ -176,6 +180,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "validate",
     "render",
     "schema",
+    "download",
     "report",
     "evaluate",
     "predict",
@@ -221,6 +226,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "TrialLog",
     "LogLine",
     "PlannedSweep",
+    "Downloads",
     "ChosenSubset",
     "Reproduction",
     "ModelEvaluation",

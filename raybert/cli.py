@@ -144,6 +144,17 @@ def train(
     raise typer.Exit(_exit_code(results))
 
 
+@app.command(epilog=exit_codes("download"))
+def download(file: FileArgument, overrides: SetOption = None) -> None:
+    """Fetch the data and the models that a sweep file names, for later work without a network.
+
+    What is on this machine already is found and not fetched again.
+    """
+    fetched = commands.download(file, overrides=overrides or (), progress=terminal.print_download)
+    terminal.print_downloads(fetched)
+    raise typer.Exit(fetched.exit_code)
+
+
 @app.command(epilog=exit_codes("reproduce"))
 def reproduce(
     target: Annotated[

@@ -27,6 +27,12 @@ ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
         ExitCode.INTERRUPTED: "interrupted (`--resume` continues)",
         ExitCode.FAILED: "failed",
     },
+    "download": {
+        ExitCode.DONE: "all is on this machine",
+        **_BAD_INPUT,
+        ExitCode.SOME_FAILED: "some of it cannot be fetched",
+        ExitCode.FAILED: "none of it can be fetched",
+    },
     "reproduce": {
         ExitCode.DONE: "bit-identical (or the same error)",
         ExitCode.DIFFERENT: "different",

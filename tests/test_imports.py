@@ -52,6 +52,7 @@ ORDER_IN = {
         "plan",
         "folder",
         "first_look",
+        "downloads",
         "driver",
         "trial",
         "cluster",

@@ -3,6 +3,7 @@
 The command line calls the same functions. What is heavy is imported inside them: `raybert --help` waits for none of it.
 """
 
+from raybert.commands.downloads import download
 from raybert.commands.models import evaluate, explain, predict
 from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
@@ -24,6 +25,7 @@ __all__ = [
     "StoredSignals",
     "SweepSize",
     "cancel",
+    "download",
     "evaluate",
     "explain",
     "follow_logs",

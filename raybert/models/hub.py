@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -80,6 +81,12 @@ def _snapshot(name: str, revision: str | None, patterns: list[str], label: str, 
             f"{label} is not on this machine and {reason}; download it first where there is a network "
             f"(`hf download {name}`), or give the path of a local folder{hint}"
         ) from None
+
+
+def cached_bytes(name: str, kind: Literal["models", "datasets"] = "models") -> int:
+    """Return how much of a model or data set of the hub is in its cache, all revisions together."""
+    folder = Path(constants.HF_HUB_CACHE) / f"{kind}--{name.replace('/', '--')}" / "blobs"
+    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
 
 
 def _in_cache(name: str, revision: str) -> Path | None:

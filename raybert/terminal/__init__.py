@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from raybert.terminal.catalogue import print_scores, print_signals, print_strategies
     from raybert.terminal.comparison import print_comparison, print_results
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
+    from raybert.terminal.downloads import print_download, print_downloads
     from raybert.terminal.evaluation import print_evaluation, print_predictions
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
@@ -37,6 +38,7 @@ _HOMES = {
         "print_error",
         "print_note",
     ),
+    "raybert.terminal.downloads": ("print_download", "print_downloads"),
     "raybert.terminal.evaluation": (
         "print_evaluation",
         "print_predictions",
@@ -61,6 +63,8 @@ __all__ = [
     "echo",
     "is_trusted",
     "print_comparison",
+    "print_download",
+    "print_downloads",
     "print_error",
     "print_evaluation",
     "print_explanation",

@@ -10,6 +10,7 @@ import raybert
 from raybert import commands, terminal
 from raybert.cli import app
 from raybert.errors import ExitCode
+from raybert.terminal import print_download
 from tests.e2e.commands import run
 
 FUNCTIONS = [name for name in commands.__all__ if inspect.isfunction(getattr(commands, name))]
@@ -58,6 +59,10 @@ LINES = {
         {"config": Path("f.yaml"), "output": Path("out"), "probe": False},
     ),
     "validate f.yaml --set a=1": ("validate", {"config": Path("f.yaml"), "overrides": ["a=1"]}),
+    "download f.yaml --set a=1": (
+        "download",
+        {"config": Path("f.yaml"), "overrides": ["a=1"], "progress": print_download},
+    ),
     "render f.yaml": ("render", {"config": Path("f.yaml")}),
     "schema": ("schema", {}),
     "logs runs/x el2n-s0 -n 3": ("logs", {"folder": Path("runs/x"), "trial": "el2n-s0", "lines": 3}),

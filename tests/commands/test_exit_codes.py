@@ -74,6 +74,7 @@ def test_no_module_ends_with_a_number_of_its_own():
         "cli.py": [
             "_exit_code(results)",
             "_exit_code(results)",
+            "fetched.exit_code",
             "found.exit_code",
             "error.exit_code",
             "ExitCode.BAD_INPUT",

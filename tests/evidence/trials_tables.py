@@ -62,6 +62,14 @@ SHRUNK: dict[str, tuple[str, ...]] = {
         "sweep.seeds=2",
         NO_GPU,
     ),
+    "imdb_ten_percent": (
+        "data={source: imdb, max_length: 48}",
+        "model.encoder=tiny-bert",
+        "train.length={epochs: 2, min_steps: 10}",
+        "sweep.seeds=2",
+        "sweep.strategies=[all, random, el2n, k_center, curriculum]",  # the head for perplexity is not in its files
+        NO_GPU,
+    ),
     "long_documents": (
         "data={source: imdb, train_examples: 160, validation_examples: 40, test_examples: 60}",
         "model.encoder=tiny-bert",
