@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import TrainConfig
+from raybert.config import OptimizerConfig, TrainConfig
 from raybert.config.load import validate_model
 from raybert.errors import ConfigError, ModelError
 from raybert.fitting.chosen import plan_passes
@@ -26,6 +26,8 @@ from raybert.selection.strategy import Strategy
 from raybert.training.inference import eval_mode
 from raybert.training.interface import LocalSurroundings
 from raybert.training.loop import fit as run_loop
+from raybert.training.optimization.named import check_optimizer
+from raybert.training.optimization.schedules import check_schedule
 from raybert.training.request import FitRequest
 from raybert.training.state import generator_states, set_generator_states
 
@@ -91,9 +93,9 @@ def fit(
         loss: a name or section of `train.loss` (`"focal"`, `{"name": "focal", "gamma": 1}`), or a function or module
             (logits (b, C) float32, labels (b,)) -> (b,) losses.
         class_weights: `none`, `inverse` or `effective`, as `train.loss.class_weights`, or (C,) numbers.
-        optimizer: a torch optimizer over the model's parameters, or what makes one of them; default: AdamW by the keys
-            of `train`. Its rates are the peaks of the schedule.
-        schedule: a name as `train.schedule`, or a torch scheduler of `optimizer`, stepped after every step.
+        optimizer: a name or section of `train.optimizer` (`"lion"`), or a torch optimizer over the model's parameters,
+            whose rates are the peaks of the schedule, or what makes one of them; default: AdamW.
+        schedule: a name or section of `train.schedule`, or a torch scheduler of `optimizer`, stepped after every step.
         strategy: which examples: a strategy by name, `module:Class` or object, row numbers of `train`, or an object
             with `next_pass` (a `PassPlanner`); default: all.
         budget: examples that the strategy chooses: a number, or a share.
@@ -123,7 +125,8 @@ def fit(
         >>> found = raybert.fit(model, (texts, labels), tokenizer=tokenizer, epochs=2, loss="focal")
         >>> found.history[["step", "train_loss", "validation_accuracy"]]
     """
-    config = _train_config(options, train, batch_size, epochs, steps, loss, class_weights, schedule)
+    named = {"optimizer": optimizer, "schedule": schedule}
+    config = _train_config(options, train, batch_size, epochs, steps, loss, class_weights, named)
     classifier = as_classifier(model)
     _check_parameters(model)
     reading = Reading(
@@ -190,16 +193,15 @@ def _train_config(
     steps: int | None,
     loss: Any,
     class_weights: str | Sequence[float],
-    schedule: Any,
+    named: Mapping[str, Any],
 ) -> TrainConfig:
     """Return the train section that the options describe.
 
     Raises:
         ConfigError: one is unknown or out of range.
     """
-    for key in ("length", "batch_size", "schedule", "loss"):
-        if key in options:
-            raise ConfigError(f"{key}: must be left out; give `epochs` or `steps`")
+    if "length" in options:
+        raise ConfigError("length: must be left out; give `epochs` or `steps`")
     if isinstance(loss, str):
         section: dict[str, Any] = {"name": loss}
     else:
@@ -212,9 +214,14 @@ def _train_config(
         "loss": section,
         "length": {"epochs": epochs, "steps": steps, "min_steps": 0},
         **({} if size is None else {"batch_size": size}),
-        **({"schedule": schedule} if isinstance(schedule, str) else {}),
+        **{key: value for key, value in named.items() if isinstance(value, str | Mapping)},
     }
-    return validate_model(TrainConfig, document)
+    config = validate_model(TrainConfig, document)
+    if config.optimizer != OptimizerConfig():
+        check_optimizer(config)
+    if config.schedule.is_own:
+        check_schedule(config)
+    return config
 
 
 def _check_parameters(model: nn.Module) -> None:

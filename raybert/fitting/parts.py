@@ -48,8 +48,8 @@ def own_parts(
     if numbers is not None and (len(numbers) != data.num_classes or min(numbers) < 0):
         raise ConfigError(f"class_weights: must be {data.num_classes} numbers >= 0, one per class, got {numbers}")
     made = _optimizer(model, optimizer)
-    plan = None if scheduler is None or isinstance(scheduler, str) else scheduler
-    if plan is not None and getattr(plan, "optimizer", None) is not made:
+    plan = None if scheduler is None or isinstance(scheduler, str | Mapping) else scheduler
+    if plan is not None and (made is None or getattr(plan, "optimizer", None) is not made):
         raise ConfigError("schedule: must be a name, or a torch scheduler of the `optimizer` that is given too")
     shapes = [[name, list(parameter.shape)] for name, parameter in model.named_parameters()]
     identity = {
@@ -69,7 +69,7 @@ def _optimizer(model: nn.Module, given: Any) -> torch.optim.Optimizer | None:
     Raises:
         ConfigError: it is none, or has other parameters.
     """
-    if given is None:
+    if given is None or isinstance(given, str | Mapping):
         return None
     if not isinstance(given, torch.optim.Optimizer) and callable(given):
         given = given([parameter for parameter in model.parameters() if parameter.requires_grad])

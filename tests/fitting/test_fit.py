@@ -7,6 +7,7 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Sequence, Value
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 from transformers import AutoModelForSequenceClassification
 
@@ -58,7 +59,7 @@ def test_the_losses_are_those_of_a_hand_written_loop_with_its_optimizer_and_sche
     x, y = points()
     mine, theirs = module(dropout=0.2), module(dropout=0.2)
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.5, momentum=0.9, weight_decay=0.01)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5)
+    scheduler = StepLR(optimizer, 4, 0.5)
     own = torch.optim.SGD(mine.parameters(), lr=0.5, momentum=0.9, weight_decay=0.01)
     found = raybert.fit(
         mine,
@@ -66,7 +67,7 @@ def test_the_losses_are_those_of_a_hand_written_loop_with_its_optimizer_and_sche
         points(1),
         epochs=3,
         optimizer=own,
-        schedule=torch.optim.lr_scheduler.StepLR(own, 4, 0.5),
+        schedule=StepLR(own, 4, 0.5),
         best_metric="loss",
         **FAST,
     )
@@ -92,6 +93,23 @@ def test_the_best_evaluation_s_weights_are_in_the_model_and_predict():
     assert (probs.argmax(1) == truth.numpy()).mean() == pytest.approx(found.best["validation_accuracy"])
     assert found.test["accuracy"] > 0.5
     assert np.isfinite(found.train_losses).all()
+
+
+def test_optimizers_and_schedules_by_name_and_by_a_function_of_parameters_equal_objects():
+    options = {"epochs": 2, "schedule": "constant", "warmup_fraction": 0, **FAST}
+    named = raybert.fit(module(), points(), points(1), optimizer="sgd", learning_rate=0.5, weight_decay=0.0, **options)
+    made = raybert.fit(module(), points(), points(1), optimizer=lambda p: torch.optim.SGD(p, lr=0.5), **options)
+    np.testing.assert_allclose(made.validation_probs, named.validation_probs, atol=1e-6)
+    assert made.history["learning_rate"].tolist() == [0.5, 0.5]
+
+
+def test_a_scheduler_that_waits_for_a_plateau_hears_of_every_evaluation():
+    model = module()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+    plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=1, eps=0.0)
+    found = raybert.fit(model, points(), points(1), epochs=5, optimizer=optimizer, schedule=plateau, **FAST)
+    # Two evaluations that are no better than the first end in a tenth of the rate, and two more in a hundredth.
+    np.testing.assert_allclose(found.history["learning_rate"], [1e-9, 1e-9, 1e-9, 1e-10, 1e-10])
 
 
 def focal_with_gamma_1(logits, labels):
@@ -347,7 +365,13 @@ def test_early_stopping_ends_a_run():
         ({"epochs": 1, "steps": 2}, "length: must have `epochs` or `steps`, not both"),
         ({"loss": nn.CrossEntropyLoss()}, r"loss must return one loss per example \(8,\), got \(\); a loss of torch"),
         ({"class_weights": [1.0]}, "class_weights: must be 3 numbers >= 0, one per class"),
-        ({"optimizer": "adam"}, "optimizer: must be a torch optimizer, or make one of parameters, got str"),
+        ({"optimizer": 3}, "optimizer: must be a torch optimizer, or make one of parameters, got int"),
+        ({"optimizer": "lionn"}, "optimizer.name: must be adamw, .* got .lionn."),
+        ({"optimizer": torch.optim.SGD(nn.Linear(1, 1).parameters())}, "must be over the parameters of `model`"),
+        (
+            {"schedule": StepLR(torch.optim.SGD(nn.Linear(1, 1).parameters()), 2)},
+            "schedule: must be a name, or a torch",
+        ),
         ({"budget": 3}, "budget: must be left out without a strategy"),
         ({"validation": 1.5}, r"validation: must be data, or a share of train in \(0, 1\), got 1.5"),
         ({"label_names": ["a"]}, r"train: labels must be 0..0, got 1"),
