@@ -13,6 +13,7 @@ from raybert.config import ModelConfig, load_config
 from raybert.config.imports import importing
 from raybert.models import build_classifier, embed_batch, load_model, load_tokenizer, pooled_features
 from raybert.models.own_kind import check_own
+from raybert.sweeping.plan.own_code import code_of_models
 from tests.e2e.commands import run_apart
 
 MODULE = '''
@@ -176,6 +177,20 @@ def test_keys_of_encoders_do_not_go_with_a_model_of_one_s_own_and_ids_know_only_
     assert not {"kind", "options"} & ModelConfig().task().keys()
     assert own("Bag", hidden=3).task()["options"] == {"hidden": 3}
     assert own("Bag").data_part() == ModelConfig().data_part()  # word pieces are shared
+
+
+def test_its_code_is_told_by_a_digest_that_follows_the_class_alone(tmp_path):
+    def digest():
+        sys.modules.pop(NAME, None)
+        (found,) = code_of_models([f"{NAME}:Bag", "encoder"])
+        assert (found.key, found.what) == (f"model {NAME}:Bag", f"the code of model.kind '{NAME}:Bag'")
+        return found.digest
+
+    first = digest()
+    (tmp_path / f"{NAME}.py").write_text(MODULE.replace("no kernel", "another class"))
+    assert digest() == first
+    (tmp_path / f"{NAME}.py").write_text(MODULE.replace("self.dropout(self.embed", "(self.embed"))
+    assert digest() != first
 
 
 WORDS = ("red", "green", "blue", "one", "two", "three", "north", "south", "salt", "sugar")
