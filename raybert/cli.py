@@ -196,6 +196,13 @@ def evaluate(
     text_pair: TextPairOption = None,
     label: LabelOption = None,
     group: GroupOption = None,
+    by: Annotated[
+        list[str] | None,
+        option("Column of what is evaluated: metrics of each of its values, with intervals; may be given again."),
+    ] = None,
+    quantiles: Annotated[
+        int | None, typer.Option(min=2, help="Put columns of numbers in --by together, into so many parts.")
+    ] = None,
     id_column: IdOption = None,
     threshold: ThresholdOption = 0.5,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples behind the intervals; 0: none.")] = 1000,
@@ -216,6 +223,8 @@ def evaluate(
         text_pair=text_pair,
         label=label,
         group=group,
+        by=by or (),
+        quantiles=quantiles,
         id=id_column,
         threshold=threshold,
         resamples=resamples,

@@ -28,6 +28,8 @@ def evaluate(
     text_pair: str | None = None,
     label: str | None = None,
     group: str | None = None,
+    by: str | Sequence[str] = (),
+    quantiles: int | None = None,
     id: str | None = None,
     threshold: float = 0.5,
     resamples: int = 1000,
@@ -45,6 +47,8 @@ def evaluate(
         text_pair: column of the second text.
         label: column of the label.
         group: column of groups, for metrics of each.
+        by: column, or columns, of `data` or of what the sweep held out: metrics of each value with intervals.
+        quantiles: into how many parts of equal size the columns of numbers in `by` are put together; default: none.
         id: column of ids; without one they are row numbers.
         threshold: of two classes the second is predicted from this probability on.
         resamples: of the bootstrap behind the intervals; 0: none.
@@ -53,7 +57,7 @@ def evaluate(
         output: folder to write metrics, tables, plots and predictions to; default: nothing is written.
 
     Returns:
-        Tables `overall`, `per_class`, `per_group`, `confusion` and `predictions`, and what had to be assumed.
+        Tables `overall`, `per_class`, `per_group`, `by`, `confusion` and `predictions`, and what had to be assumed.
 
     Raises:
         RaybertError: what is wrong with the path, the model or the data.
@@ -72,13 +76,16 @@ def evaluate(
     from raybert.evaluation.find import find_target
 
     columns = _given(text=text, text_pair=text_pair, label=label, group=group, id=id)
+    wanted = (by,) if isinstance(by, str) else tuple(by)
+    if quantiles is not None and quantiles < 2:
+        raise ConfigError(f"quantiles: must be >= 2, got {quantiles}")
     labelled = Path(data) if isinstance(data, str) else data
     find_target(folder_of(model))
     if isinstance(labelled, Path):
         look_at_unseen(labelled, columns, split)
     from raybert.evaluation.evaluate import Question, evaluate_target, write_model_evaluation  # and with it torch
 
-    question = Question(labelled, split, columns, threshold, resamples, trust)
+    question = Question(labelled, split, columns, threshold, resamples, trust, wanted, quantiles)
     found = evaluate_target(folder_of(model), question)
     return found if output is None else write_model_evaluation(found, question, Path(output))
 

@@ -58,6 +58,12 @@ def notes_on_texts(values: pa.Array, key: str, column: str, origin: str) -> tupl
     return ()
 
 
+def texts_of_values(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return values of any kind as text, for groups: what is missing (null, NaN, blank) is empty."""
+    found = ("" if value is None or value != value else str(value).strip() for value in values.to_pylist())
+    return pa.array(list(found), pa.string())
+
+
 def check_ids(table: RawTable, column: str, origin: str) -> pa.Array:
     """Return the id column as strings, none missing and no two equal.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,9 @@ from raybert.errors import DataError
 _WAYS_OUT = "set data.rare_classes: drop (leaves such classes out) or train (keeps them in train alone)"
 
 
-def load_folds(config: DataConfig, cache_folder: Path) -> tuple[Splits, ...]:
+def load_folds(
+    config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Splits, ...]:
     """Return the splits of every fold that a `data` section with `folds` asks for.
 
     The train, validation and test rows that the source has are put together (each subsampled first where
@@ -39,13 +42,14 @@ def load_folds(config: DataConfig, cache_folder: Path) -> tuple[Splits, ...]:
     Args:
         config: the `data` section.
         cache_folder: where the parsed built-in corpus is kept.
+        further: as of `load_splits`.
 
     Raises:
         DataError: what `read_source` raises; an id twice; `<split>_examples` of a split that the source lacks; fewer
             groups than folds; a fold, or the validation split or pool of one, without some class.
     """
     assert config.folds is not None
-    source = read_source(config, cache_folder)
+    source = read_source(config, cache_folder, further)
     table, names = _join_rows(source, config), source.label_names
     units, labels = np.asarray(unit_names(table), object), table["label"].to_numpy()
 

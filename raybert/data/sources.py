@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts
+from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts, texts_of_values
 from raybert.data.docstrings import read_docstrings
 from raybert.data.hub import read_hub
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
@@ -40,17 +41,20 @@ class SourceTables:
     rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def read_source(config: DataConfig, cache_folder: Path) -> SourceTables:
+def read_source(
+    config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})
+) -> SourceTables:
     """Return the checked examples that a `data` section names.
 
     Args:
         config: source and columns.
         cache_folder: where the parsed built-in corpus is kept.
+        further: name -> column of the source that is kept under it as text (`texts_of_values`), of any kind.
 
     Raises:
         DataError: the source is unknown or unreadable, lacks a column, or holds what cannot be classified.
     """
-    wanted = columns_of(config)
+    wanted = {**columns_of(config), **further}
     details: dict[str, Any] = {"source": config.source}
     kind = source_kind(config.source)
     if kind == "built-in":
@@ -87,6 +91,8 @@ def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split
             columns[key] = pa.array(labels)
         elif key == "id":
             columns[key] = check_ids(raw, column, split)
+        elif key != "group":
+            columns[key] = texts_of_values(raw.rows[key])
         else:
             columns[key] = check_keys(raw, key, column, split)
     known = pa.table(columns).filter(pa.array(labels >= 0))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Splits:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def load_splits(config: DataConfig, cache_folder: Path) -> Splits:
+def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})) -> Splits:
     """Return the splits that a `data` section asks for.
 
     A split that the source lacks is cut from its train table, stratified by class; copies of a text, or the
@@ -55,11 +56,12 @@ def load_splits(config: DataConfig, cache_folder: Path) -> Splits:
     Args:
         config: the `data` section.
         cache_folder: where the parsed built-in corpus is kept.
+        further: as of `read_source`; the tables have these columns, too, and the fingerprint is another.
 
     Raises:
         DataError: what `read_source` raises; too few examples of a class to cut, or fewer than asked for.
     """
-    source = read_source(config, cache_folder)
+    source = read_source(config, cache_folder, further)
     whole = {split: with_ids(table, source.label_names) for split, table in source.tables.items()}
     tables, names, notes = cut_missing(whole, config, source.label_names)
     tables = {split: subsample(tables[split], split, config) for split in SPLITS}

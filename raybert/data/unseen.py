@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts, texts_of
+from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts, texts_of, texts_of_values
 from raybert.data.formats import FORMATS, describe_conversion, format_of
 from raybert.data.labels import match_labels, without_unlabelled
 from raybert.data.local import read_frame, read_split
@@ -34,6 +35,7 @@ class UnseenExamples:
         labels: (m,) int64, the model's class numbers, or None.
         groups: (m,), or None.
         notes: what was recognised in the file.
+        further: other columns by the name that they were asked for: (m,) texts, empty where missing.
         blank: (m,) bool, which rows have no text, where some of them may have none; None: all have one.
     """
 
@@ -44,6 +46,7 @@ class UnseenExamples:
     groups: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     blank: np.ndarray | None = None
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def read_unseen(
@@ -53,6 +56,7 @@ def read_unseen(
     required: Collection[str],
     split: str = "test",
     label_names: Sequence[str] = (),
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> UnseenExamples:
     """Return the examples of a file, of one split of a folder, of a table, or of a list of texts.
 
@@ -62,11 +66,12 @@ def read_unseen(
         required: keys that must be there: text, and of the others all but id and group, which may be missing.
         split: which part of a folder.
         label_names: of the model, if `columns` has a label.
+        further: name -> another column that is kept under it.
 
     Raises:
         DataError: what is wrong with the file, its columns or its labels.
     """
-    raw, origin = _read_raw(source, columns, required, split)
+    raw, origin = _read_raw(source, {**columns, **further}, {*required, *further}, split)
     keys = [key for key in columns if key in raw.rows.column_names]
     if "label" in keys:
         raw = without_unlabelled(raw, origin)
@@ -84,6 +89,7 @@ def read_unseen(
         groups=_array(check_keys(raw, "group", columns["group"], origin)) if "group" in keys else None,
         notes=(*raw.notes, *notes),
         blank=blank,
+        further={key: _array(texts_of_values(raw.rows[key])) for key in further},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,15 @@ import pandas as pd
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
 from raybert.errors import DataError
+from raybert.evaluation.by_columns import keys_of, metrics_by, naming_the_option, values_of_run
 from raybert.evaluation.find import Target, find_target
-from raybert.evaluation.measures import Evaluation, check_threshold, evaluate_predictions, predictions_frame
+from raybert.evaluation.measures import (
+    Evaluation,
+    check_threshold,
+    evaluate_predictions,
+    predicted_classes,
+    predictions_frame,
+)
 from raybert.evaluation.own_metrics import metrics_of_run, note_left_out, trusted_metrics, with_stored_values
 from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.seen import note_on_seen, where_seen
@@ -25,7 +33,8 @@ from raybert.evaluation.targets import (
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.files import write_frame, write_json
 from raybert.models.description import DataColumns, read_description
-from raybert.plain import printable_lines
+from raybert.plain import csv_frame, printable_lines
+from raybert.training.measures.own_metrics import OwnMetric
 
 _TEXT_KEYS = ("text", "text_pair")
 
@@ -41,6 +50,8 @@ class Question:
         threshold: of class 1 of two classes.
         num_resamples: behind the intervals.
         trust: whether metrics of a user's own that the model's run names are imported and measured.
+        by: columns of what is evaluated, for metrics of each value.
+        quantiles: into how many parts columns of numbers among them are put together.
     """
 
     data: Path | pd.DataFrame | None = None
@@ -49,6 +60,8 @@ class Question:
     threshold: float = 0.5
     num_resamples: int = 1000
     trust: bool = False
+    by: tuple[str, ...] = ()
+    quantiles: int | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,19 +73,22 @@ class ModelEvaluation(Evaluation):
         predictions: `predictions_frame`.
         notes: what had to be assumed.
         plots: that were written.
+        by: `raybert.tables.evaluation.BY`, of the columns that were asked for; None: of none.
     """
 
     target: Target
     predictions: pd.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
     plots: tuple[Path, ...] = ()
+    by: pd.DataFrame | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         accuracy, *_ = self.metric("accuracy")
         return f"<ModelEvaluation of {self.target.model}: {', '.join(self._facts())}, accuracy {accuracy:.3f}>"
 
     def __str__(self) -> str:
-        tables = [self.overall.to_string(), self.per_class.to_string(index=False), self.confusion.to_string()]
+        by = [] if self.by is None else [self.by.to_string(index=False)]
+        tables = [self.overall.to_string(), *by, self.per_class.to_string(index=False), self.confusion.to_string()]
         lines = [f"{self.target.model}: {', '.join(self._facts())}", *tables, *self.notes]
         return printable_lines("\n".join(lines))
 
@@ -110,11 +126,15 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         if len(targets) > 1:
             notes = (f"out of fold: {question.split} of {len(targets)} folds, each predicted by its own fold's model",)
         names = _names_of(target, probs.shape[1])
+        columns = values_of_run(targets, question.split, question.by) if question.by else {}
     else:
         model = TrainedModel.load(target.model)
         check_threshold(question.threshold, len(model.description.label_names))
         names, notes = model.description.label_names, model.notes
-        examples = _read(question.data, model, question.columns, with_labels=True, split=question.split)
+        examples = _read(
+            question.data, model, question.columns, with_labels=True, split=question.split, further=keys_of(question.by)
+        )
+        columns = {column: examples.further[key] for key, column in keys_of(question.by).items()}
         notes = (*notes, *examples.notes)
         probs = model.predict_probs(examples.texts, examples.text_pairs)
     assert examples.labels is not None
@@ -137,13 +157,36 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         else:
             changes = (note_left_out(configs),)
     notes = (*notes, *changes)
+    by = _metrics_by(columns, evaluation, examples, question, own)
     parts = {part.name: getattr(evaluation, part.name) for part in fields(evaluation)}
     predictions = _frame(examples, probs, names, question.threshold)
     seen = None if question.data is None else where_seen(target, examples, names)
     if seen is not None:
         predictions.insert(1, "seen", seen)
         notes = (*notes, *note_on_seen(seen, (predictions["predicted"] == predictions["label"]).to_numpy()))
-    return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes)
+    return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes, by=by)
+
+
+def _metrics_by(
+    columns: Mapping[str, np.ndarray],
+    evaluation: Evaluation,
+    examples: UnseenExamples,
+    question: Question,
+    own: Sequence[OwnMetric],
+) -> pd.DataFrame | None:
+    """Return the metrics by columns; None: none are asked for."""
+    if not columns:
+        return None
+    return metrics_by(
+        columns,
+        evaluation.labels,
+        evaluation.probs,
+        predicted_classes(evaluation.probs, question.threshold),
+        units=None if examples.groups is None else pd.factorize(np.asarray(examples.groups))[0],
+        quantiles=question.quantiles,
+        num_resamples=question.num_resamples,
+        own=own,
+    )
 
 
 def write_model_evaluation(found: ModelEvaluation, question: Question, folder: Path) -> ModelEvaluation:
@@ -156,6 +199,10 @@ def write_model_evaluation(found: ModelEvaluation, question: Question, folder: P
     target, data = found.target, question.data
     write_evaluation(found, folder)
     write_frame(found.predictions, folder / "predictions.parquet")
+    if found.by is not None:
+        write_frame(csv_frame(found.by), folder / "by.csv")
+    else:
+        (folder / "by.csv").unlink(missing_ok=True)  # of an earlier evaluation
     write_json(
         folder / "about.json",
         {
@@ -223,6 +270,7 @@ def _read(
     *,
     with_labels: bool,
     split: str = "test",
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> UnseenExamples:
     """Read the columns of training, or those given in their place."""
     given = given or {}
@@ -230,13 +278,15 @@ def _read(
     keys = (*_TEXT_KEYS, "id", *(("label", "group") if with_labels else ()))
     columns = {key: given.get(key) or getattr(trained, key) for key in keys}
     required = {*_TEXT_KEYS, "label", *given}
-    return read_unseen(
-        source,
-        {key: column for key, column in columns.items() if column is not None},
-        required=required,
-        split=split,
-        label_names=model.description.label_names,
-    )
+    with naming_the_option():
+        return read_unseen(
+            source,
+            {key: column for key, column in columns.items() if column is not None},
+            required=required,
+            split=split,
+            label_names=model.description.label_names,
+            further=further,
+        )
 
 
 def _frame(

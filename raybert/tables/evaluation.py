@@ -49,6 +49,20 @@ PER_GROUP = Table(
     ),
 )
 
+BY = Table(
+    "by",
+    "a metric of the examples with one value in a column, of `by` of `evaluate` (`evaluation/by.csv`)",
+    (
+        computed("column", "text", "name of the column"),
+        computed("group", "text", "value, or part of the numbers with `quantiles`; `(missing)`: there is none"),
+        computed("num_examples", "whole", "its examples", "examples"),
+        computed("metric", "text", "name of the metric"),
+        computed("value", "number", "the metric of these examples; NaN: undefined"),
+        computed("low", "number", "lower end of its 95 % bootstrap interval"),
+        computed("high", "number", "upper end"),
+    ),
+)
+
 CONFUSION = Table(
     "confusion",
     "a class: how its examples are predicted (`evaluation/confusion.csv`)",
@@ -133,6 +147,6 @@ EXPLAINED = Table(
 
 OF_COMMANDS = {
     table.name: table
-    for table in (PER_CLASS, PER_GROUP, CONFUSION, THRESHOLDS, EVALUATED, PREDICTED, SUBSET, EXPLAINED)
+    for table in (PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, EVALUATED, PREDICTED, SUBSET, EXPLAINED)
 }
 """By name, in the order of the documentation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from raybert.terminal.table import FittingTable
 
 _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
 _GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
+_BY_INTERVALS = ("accuracy", "macro_f1")
 _MAX_GROUPS = 10
 _MAX_CLASSES_AS_COUNTS = 8
 
@@ -29,6 +31,9 @@ def print_evaluation(found: ModelEvaluation, folder: Path) -> None:
     """Print an evaluation and what had to be assumed, and where it was written."""
     console = Console()
     console.print(format_evaluation(found))
+    if found.by is not None:
+        for column in found.by["column"].unique():
+            console.print(Text(), _by_table(found.by[found.by["column"] == column], str(column)))
     print_notes(found.notes)
     for plot in found.plots:
         say(console, f"plot: {relative(plot)}")
@@ -86,6 +91,25 @@ def _group_table(groups: pd.DataFrame) -> FittingTable:
         for row in largest.to_dict("records")
     )
     return FittingTable(TextTable(columns, rows, spare=(6, 5, 4, 1, 3)))
+
+
+def _by_table(rows: pd.DataFrame, column: str) -> FittingTable:
+    """Return the metrics of each value of a column, the two main ones with their intervals."""
+    names = [name for name in _GROUP_COLUMNS if (rows["metric"] == name).any()]
+    known = {(row["group"], row["metric"]): row for row in rows.to_dict("records")}
+    sizes = rows.drop_duplicates("group").set_index("group")["num_examples"]
+    table = tuple(
+        Row((str(group), f"{size:,}", *(_with_interval(known[group, name], name in _BY_INTERVALS) for name in names)))
+        for group, size in sizes.items()
+    )
+    headers = (f"{metric_of(name).words} [95 %]" if name in _BY_INTERVALS else metric_of(name).words for name in names)
+    return FittingTable(TextTable((f"by {column}", "examples", *headers), table, spare=(6, 5, 4, 3)))
+
+
+def _with_interval(row: Mapping[Any, Any], is_wanted: bool) -> str:
+    if not is_wanted or math.isnan(row["low"]):
+        return _number(row["value"])
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _notes(evaluation: Evaluation) -> list[str]:

@@ -149,6 +149,36 @@ def test_evaluating_a_run_gives_what_scikit_learn_gives_of_its_predictions(train
     assert (about["trial_id"], about["data"], about["split"]) == (result["trial_id"], None, "test")
 
 
+def test_metrics_by_columns_of_what_the_run_held_out_and_of_a_file(trained, place, tmp_path):
+    code, out, err = run("evaluate", trained, "--resamples", 20, "--by", "author", "--by", "mood", "--output", tmp_path)
+    assert (code, "by author" in out, "by mood" in out) == (0, True, True), err
+    table = pd.read_csv(tmp_path / "by.csv")
+    frame = pd.read_parquet(tmp_path / "predictions.parquet")
+    is_right = frame["predicted"] == frame["label"]
+    accuracy = table[table["metric"] == "accuracy"].set_index(["column", "group"])
+    for column, values in (("author", frame["group"]), ("mood", frame["label"])):
+        expected = is_right.groupby(values).agg(["mean", "size"])
+        found = accuracy.loc[column]
+        assert found["value"].to_dict() == pytest.approx(expected["mean"].to_dict())
+        assert found["num_examples"].to_dict() == expected["size"].to_dict()
+    new = pd.read_csv(place / "new.csv").assign(rank=[*range(1, 60), None])
+    new.to_csv(tmp_path / "ranked.csv", index=False)
+    options = ("--data", tmp_path / "ranked.csv", "--by", "rank", "--resamples", 0, "--output", tmp_path / "out")
+    code, _, err = run("evaluate", trained, *options)
+    assert (code, err.count("\n")) == (2, 1)
+    assert (
+        "by: column 'rank' must hold at most 20 different numbers, got 59; put them together with --quantiles 4" in err
+    )
+    assert run("evaluate", trained, *options, "--quantiles", 3)[0] == 0
+    rows = pd.read_csv(tmp_path / "out" / "by.csv").drop_duplicates("group")
+    assert rows["group"].tolist() == ["1 .. 20", "21 .. 39", "40 .. 59", "(missing)"]
+    assert rows["num_examples"].tolist() == [20, 19, 20, 1]
+    code, _, err = run("evaluate", trained, "--by", "auther")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "by[0]: 'all.csv' has no column 'auther'" in err.replace(f"{place}/", "")
+    assert "did you mean 'author'" in err
+
+
 @pytest.mark.long
 @pytest.mark.slow
 def test_the_same_examples_as_a_file_give_the_same_metrics(trained, place, tmp_path):

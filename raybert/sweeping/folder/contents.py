@@ -111,7 +111,8 @@ BEST = (
 )
 COMMANDS = (
     Content(
-        "evaluation/", "of `raybert evaluate`: `metrics.json`, tables by class, group, threshold, plots, predictions"
+        "evaluation/",
+        "of `raybert evaluate`: `metrics.json`, tables by class, group, column (`--by`), threshold, plots, predictions",
     ),
     Content("reproductions/<id>/", "of `raybert reproduce`: the run again"),
 )
