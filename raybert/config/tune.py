@@ -152,6 +152,13 @@ class TuneConfig(Section):
     pool_fraction: float | None = Field(
         None, gt=0, lt=1, description="share of the pool that is tuned on; the comparison has all of it"
     )
+    validation: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the validation split that scores suggestions and chooses nothing, cut once, stratified; "
+        "the rest chooses each run's best evaluation and stops runs early. Default: all of it does both",
+    )
     length: TuneLengthConfig | None = Field(
         None, description="of the runs of the search; default: that of a trial. The comparison trains at full length"
     )

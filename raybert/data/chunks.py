@@ -92,6 +92,14 @@ class ChunkTable:
         """A chunk's vector and what queries gather of it take the memory of about four word pieces."""
         return 4
 
+    def take(self, positions: np.ndarray) -> ChunkTable:
+        """Return the table of these documents, in this order."""
+        lengths = self.lengths[positions]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[positions] - offsets[:-1], lengths)
+        companions = None if self.companions is None else self.companions[positions]
+        return ChunkTable(self.vectors[rows], offsets, self.labels[positions], companions)
+
     def collate(self, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the inputs of an IRIS classifier for some documents, padded to the one with most chunks.
 

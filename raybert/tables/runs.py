@@ -110,6 +110,12 @@ TRIALS = Table(
         Column("attention", "text", "implementation of attention in the encoder, e.g. sdpa", optional=True),
         Column("micro_batch_size", "count", "most examples of a forward pass; missing: whole batches", optional=True),
         *(metric_column("validation", name, _BEST, optional=True) for name in _FURTHER),
+        Column(
+            "suggestion_value",
+            "number",
+            "metric of the search on the validation examples that score suggestions alone (`sweep.tune.validation`)",
+            optional=True,
+        ),
         # Where `best_metric` names one, it is measured from the kept predictions.
         *(
             replace(metric_column("test", name, _BEST), origin="tables")
@@ -187,8 +193,13 @@ PREDICTIONS = Table(
     "predictions",
     "a held-out example and the best evaluation of a run (`trials/<id>/predictions.parquet`)",
     (
-        Column("split", "text", "validation or test"),
-        Column("row", "whole", "its row in the split"),
+        Column(
+            "split",
+            "text",
+            "validation or test; of a run of a search with `sweep.tune.validation`: validation (chose its evaluation) "
+            "or scoring (scores it)",
+        ),
+        Column("row", "whole", "its row in the split; of scoring: in validation"),
         Column("label", "whole", "number of its class"),
         Column("prob_<c>", "number32", "probability of class c, a column for each"),
     ),

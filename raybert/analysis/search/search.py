@@ -104,9 +104,15 @@ def load_search(folder: Path, trials: pd.DataFrame, *, trust: bool = False) -> S
 
 
 def _remarks(tune: TuneConfig | None) -> tuple[str, ...]:
-    if tune is None or tune.length is None:
-        return ()
-    return (f"the runs of the search had {tune.length}; the comparison trains at full length",)
+    remarks = []
+    if tune is not None and tune.length is not None:
+        remarks.append(f"the runs of the search had {tune.length}; the comparison trains at full length")
+    if tune is not None and tune.validation is not None:
+        remarks.append(
+            f"{100 * tune.validation:g} % of validation scored the suggestions; the rest chose evaluations and stopped "
+            "runs early"
+        )
+    return tuple(remarks)
 
 
 def make_search(arms: Sequence[StudiedArm], trials: pd.DataFrame) -> Search:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import ray
 from ray import tune
 from ray.tune import TuneError
@@ -44,11 +45,13 @@ class TrialInputs:
         data: data key -> object reference of a `ScoringData`.
         encoders: data key -> encoder.
         signals: trial id -> the complete signals that it reads.
+        scored_rows: data key -> which validation examples score suggestions of a search and choose nothing.
     """
 
     data: Mapping[str, Any]
     encoders: Mapping[str, Encoder]
     signals: Mapping[str, tuple[SignalRef, ...]]
+    scored_rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def run_trials(
@@ -182,6 +185,8 @@ def run_spec(
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
     data = scoring_data.data
     arguments: dict[str, Any] = {"texts": scoring_data.texts}
+    if spec.scored_fraction is not None:
+        arguments["scored_rows"] = inputs.scored_rows[spec.data_key]
     if spec.config.resources.workers_per_trial > 1:
         from raybert.training.ddp import fit_distributed
 

@@ -16,7 +16,7 @@ from raybert.sweeping.plan.roles import PART, READER, TUNE
 from raybert.sweeping.plan.run_maker import RunMaker
 from raybert.sweeping.plan.search_space import STRATEGY, Params, SearchSpace
 from raybert.sweeping.plan.signal_runs import check_signal_runs, plan_signal_runs
-from raybert.sweeping.plan.specs import PoolFacts, RunSpec
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 
 SHARED = "all strategies"
 """Name of the arm of a shared search."""
@@ -32,6 +32,7 @@ class Candidate:
         facts: of that pool.
         readers: for every tuning seed a trial that stands for all runs of that seed: it has their signals.
         runs: trained once for these signals, before the search.
+        scored_fraction: share of validation that scores its suggestions alone; None: there is no such part.
     """
 
     entry: Entry
@@ -39,6 +40,7 @@ class Candidate:
     facts: PoolFacts
     readers: tuple[RunSpec, ...]
     runs: tuple[RunSpec, ...] = field(repr=False)
+    scored_fraction: float | None = None
 
     @property
     def label(self) -> str:
@@ -55,10 +57,13 @@ class Candidate:
         strategy, variant = self.entry.with_values(self.variant, values)
         train = variant.config.train.model_copy(update={"best_metric": metric})
         variant = replace(variant, config=variant.config.model_copy(update={"train": train}))
-        return tuple(
+        runs = (
             RunMaker(variant, self.facts, reader.seed).trial(self.label, strategy, reader.signal_runs, TUNE)
             for reader in self.readers
         )
+        if self.scored_fraction is None:
+            return tuple(runs)
+        return tuple(identified(replace(run, scored_fraction=self.scored_fraction), self.facts) for run in runs)
 
 
 @dataclass(frozen=True)
@@ -239,17 +244,17 @@ def _candidates(
     neighbours = design.variants if tune.pool_fraction is None else variants
     for variant in variants:
         facts = facts_of(variant, neighbours, pools)
-        found = tuple(make_candidate(entry, variant, facts, tune.seeds) for entry in design.entries)
+        found = tuple(make_candidate(entry, variant, facts, tune) for entry in design.entries)
         yield from [(variant.grid, found)] if tune.shared else [(variant.grid, (candidate,)) for candidate in found]
 
 
-def make_candidate(entry: Entry, variant: Variant, facts: PoolFacts, seeds: Sequence[int]) -> Candidate:
+def make_candidate(entry: Entry, variant: Variant, facts: PoolFacts, tune: TuneConfig) -> Candidate:
     """Return a strategy at a point of the grid, with what it reads on the tuning seeds."""
     readers, runs = [], list[RunSpec]()
-    for seed in seeds:
+    for seed in tune.seeds:
         maker = RunMaker(variant, facts, seed)
         reads = plan_signal_runs(maker, entry.strategy)
         check_signal_runs(entry.label, entry.strategy, variant.config, reads.signal_runs)
         readers.append(maker.trial(entry.label, entry.strategy, reads.signal_runs, READER))
         runs += [replace(run, role=PART) for run in reads.runs]
-    return Candidate(entry, variant, facts, tuple(readers), tuple(runs))
+    return Candidate(entry, variant, facts, tuple(readers), tuple(runs), tune.validation)

@@ -80,6 +80,8 @@ class RunSpec:
         passes: E, if it ends after so many passes over whatever its strategy keeps; None: it does not.
         examples: N, if it ends after so many examples; None: it does not.
         columns: name of a column of the source that its strategy reads -> digest of its values over the pool.
+        scored_fraction: of a run of a search: share of validation that scores it and chooses nothing; None: there is
+            no such part.
     """
 
     trial_id: str
@@ -102,6 +104,7 @@ class RunSpec:
     passes: float | None = None
     examples: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    scored_fraction: float | None = None
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -193,6 +196,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({} if spec.last_step is None else {"last_step": spec.last_step}),
         **({} if spec.passes is None else {"passes": spec.passes}),
         **({} if spec.examples is None else {"examples": spec.examples}),
+        **({} if spec.scored_fraction is None else {"scored_fraction": spec.scored_fraction}),
         **({} if spec.augment is None else {"augment": spec.augment.model_dump(mode="json")}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from raybert.errors import SweepError
 from raybert.selection.store import SignalRef
 from raybert.selection.strategy import Strategy
@@ -27,6 +29,7 @@ from raybert.sweeping.search.search_state import SearchState
 from raybert.sweeping.search.storage import open_storage, study_name
 from raybert.sweeping.search.study import ArmStudy
 from raybert.sweeping.search.tune import run_search
+from raybert.sweeping.trial.scored_part import scored_rows
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def tuning_runs(plan: Plan) -> tuple[RunSpec, ...]:
 def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) -> TrialInputs:
     """Compute the signals of the tuning seeds, once for all suggestions; arms that cannot have theirs are blocked."""
     readers = {reader.trial_id: reader for arm in search.arms for reader in arm.readers}
+    scored = _scored_rows(runner, search)  # first: it refuses what cannot be cut
     for trial_id in readers:
         runner.folder.trial(trial_id).forget_failure()
     scorer = replace(runner, plan=Plan((*runs, *readers.values())), title="tune")
@@ -101,7 +105,24 @@ def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) 
     _check_signals(
         runner, [reader for arm in search.arms if arm.name not in search.blocked for reader in arm.readers], signals
     )
-    return TrialInputs(scorer.data, encoders, signals)
+    return TrialInputs(scorer.data, encoders, signals, scored)
+
+
+def _scored_rows(runner: TrialRunner, search: SearchState) -> dict[str, np.ndarray]:
+    """Return which validation examples score suggestions alone, by data key; nothing, if none do."""
+    fraction = search.tune.validation
+    if fraction is None:
+        return {}
+    configs = {reader.data_key: reader.config.data for arm in search.arms for reader in arm.readers}
+    found = {
+        key: scored_rows(runner.prepared[key].splits.validation, config, fraction) for key, config in configs.items()
+    }
+    counts = sorted({(int(rows.sum()), len(rows)) for rows in found.values()})
+    for scoring, total in counts:
+        runner.progress.note(
+            f"{scoring:,} of {total:,} validation examples score suggestions, the others choose evaluations"
+        )
+    return found
 
 
 def _check_signals(

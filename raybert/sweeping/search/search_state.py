@@ -191,7 +191,7 @@ class SearchState:
         if status == "failed":
             self._check_room(suggestion)
         if seed not in suggestion.ended_runs:
-            value = suggestion.best.get(seed, math.nan)
+            value = self._value_of_run(suggestion, seed, status)
             event: Event = {
                 "event": "run",
                 "arm": suggestion.arm.name,
@@ -205,6 +205,14 @@ class SearchState:
                 event |= {"decision": STOP, "why": "clearly worse than the best suggestion on the same seeds"}
             self.record(event)
         return self.settle(suggestion)
+
+    def _value_of_run(self, suggestion: Suggestion, seed: int, status: str) -> float:
+        """Return by what a run that has ended counts: its best value, or what it scored on examples kept for that."""
+        if self.tune.validation is None or status != "complete":
+            return suggestion.best.get(seed, math.nan)
+        run = next(spec for spec in suggestion.runs if spec.seed == seed)
+        value = self.folder.trial(run.trial_id).result().get("suggestion_value")
+        return math.nan if value is None else float(value)
 
     def _check_room(self, suggestion: Suggestion) -> None:
         """Leave a suggestion unfinished whose run failed because the disk is full: its failure is none of its values.

@@ -32,6 +32,7 @@ from raybert.sweeping.single.differences import Comparison, compare_trials
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
 from raybert.sweeping.trial.run import run_trial
+from raybert.sweeping.trial.scored_part import scored_rows
 
 FOLDER = "reproductions"
 
@@ -234,6 +235,8 @@ def _run(
     listener.progress.begin([spec], {})
     listener.progress.started(spec)
     options: dict[str, Any] = {"texts": ready.splits.train}
+    if spec.scored_fraction is not None:
+        options["scored_rows"] = scored_rows(ready.splits.validation, spec.config.data, spec.scored_fraction)
     with ExitStack() as stack:
         if spec.config.resources.workers_per_trial > 1:
             from raybert.sweeping.cluster.connect import check_resources, connected

@@ -131,7 +131,16 @@ def log_beginning(log: logging.Logger, spec: RunSpec, why_again: str | None) -> 
     elif spec.examples is not None:
         length = f"until {spec.examples:,} examples are seen"
     grid = "".join(f", {key}={value}" for key, value in spec.grid.items())
-    log.info("trains on %s of %s examples, %s%s", f"{spec.num_chosen:,}", f"{spec.pool_size:,}", length, grid)
+    train = spec.config.train
+    log.info(
+        "trains on %s of %s examples, %s, learning rate %g, batches of %d%s",
+        f"{spec.num_chosen:,}",
+        f"{spec.pool_size:,}",
+        length,
+        train.learning_rate,
+        train.batch_size,
+        grid,
+    )
 
 
 def log_choice(log: logging.Logger, spec: RunSpec, chosen: Selection | None, seconds: float) -> None:

@@ -36,7 +36,7 @@ def fit_request(spec: RunSpec, encoder: Encoder, texts: pa.Table | None) -> FitR
         last_step=spec.last_step,
         passes=spec.passes,
         examples=spec.examples,
-        evaluate_test=spec.role not in WITHOUT_TEST,
+        evaluate_test=spec.role not in WITHOUT_TEST or spec.scored_fraction is not None,  # that part is in its place
         monitor=spec.config.monitor if spec.role == TRIAL else MonitorConfig(),
         augmentation=_augmentation(spec, encoder, texts),
     )

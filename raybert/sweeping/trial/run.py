@@ -52,9 +52,11 @@ from raybert.sweeping.trial.records import (
     selection_frame,
 )
 from raybert.sweeping.trial.request import WITHOUT_TEST, fit_request, proxy_pooling
+from raybert.sweeping.trial.scored_part import SCORING, with_scored_part
 from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings
 from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
+from raybert.training.measures.metrics import validation_metrics
 from raybert.training.memory.allocator import keep_memory, return_memory
 
 FitFunction = Callable[[nn.Module, ExampleData, PassPlanner, FitRequest, TrialSurroundings], FitResult]
@@ -75,6 +77,7 @@ def run_trial(
     report_step: ReportStep | None = None,
     report_start: ReportStart | None = None,
     texts: pa.Table | None = None,
+    scored_rows: np.ndarray | None = None,
 ) -> str:
     """Run a trial to its end and return `complete`, `failed` or `stopped`; its own failure is no exception.
 
@@ -109,7 +112,7 @@ def run_trial(
             write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals, code.digests))
             with opened_log(folder.path) as log:
                 log_beginning(log, spec, why_again)
-                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log, texts)
+                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log, texts, scored_rows)
                 return _run_recorded(trial, code.problem)
     except Superseded:
         return "stopped"
@@ -129,7 +132,7 @@ def _run_recorded(trial: _Trial, problem: str) -> str:
     try:
         if problem:
             raise TrialError(problem)
-        inputs = _training_inputs(trial.spec, trial.data, trial.encoder)
+        inputs = _training_inputs(trial.spec, trial.data, trial.encoder, trial.scored_rows)
         return "complete" if replace(trial, data=inputs).run() else "stopped"
     except Superseded:
         raise
@@ -181,9 +184,12 @@ def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:
     return lines
 
 
-def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ExampleData:
+def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder, scored_rows: np.ndarray | None) -> ExampleData:
     """Return the data: nulls are added to the pool of a proxy that must have seen them; who needs no test has none."""
-    if spec.role in WITHOUT_TEST:
+    if spec.scored_fraction is not None:
+        assert scored_rows is not None, "whoever plans a run with a part that scores it gives the part"
+        data = with_scored_part(data, scored_rows)
+    elif spec.role in WITHOUT_TEST:
         data = without_test(data)
     if spec.null is None:
         return data
@@ -204,6 +210,7 @@ class _Trial:
     fit_function: FitFunction
     log: logging.Logger
     texts: pa.Table | None
+    scored_rows: np.ndarray | None
 
     def run(self) -> bool:
         """Return whether the trial came to its end (False: stopped, resumable)."""
@@ -243,6 +250,9 @@ class _Trial:
             self.log.info("ran %s", result.ran_on)  # of other processes, and with the micro-batch that did fit
         for note in notes:
             self.log.warning("%s", note)
+        if self.scored_rows is not None:
+            count, value = int(self.scored_rows.sum()), row["suggestion_value"]
+            self.log.info("scores its suggestion by %.4f, on %d validation examples that chose nothing", value, count)
         metric, best = spec.config.train.best_metric, result.best_row
         value, seconds = best[f"validation_{metric}"], row["wall_seconds"]
         self.log.info("complete: validation %s %.4f at step %d, after %.1f s", metric, value, best["step"], seconds)
@@ -305,14 +315,15 @@ class _Trial:
     def _write_predictions(self, folder: TrialFolder, result: FitResult) -> None:
         """Write label and probabilities of the chosen evaluation on validation and test, where they were held out."""
         parts = []
-        for split, table, probs in (
-            ("validation", self.data.validation, result.validation_probs),
-            ("test", self.data.test, result.test_probs),
+        scored = self.scored_rows
+        for split, table, probs, rows in (
+            ("validation", self.data.validation, result.validation_probs, None if scored is None else ~scored),
+            ("test" if scored is None else SCORING, self.data.test, result.test_probs, scored),
         ):
-            if probs is not None and (split == "test" or self.spec.role != REFIT):
+            if probs is not None and (split != "validation" or self.spec.role != REFIT):
                 part = pd.DataFrame(probs, columns=[f"prob_{c}" for c in range(probs.shape[1])])
                 part.insert(0, "label", np.asarray(table.labels))
-                part.insert(0, "row", np.arange(len(probs)))
+                part.insert(0, "row", np.arange(len(probs)) if rows is None else np.flatnonzero(rows))
                 part.insert(0, "split", split)
                 parts.append(part)
         with atomic_path(folder.path / "predictions.parquet") as temporary:
@@ -335,7 +346,7 @@ class _Trial:
             "best_pass": best["pass"],
             "best_step": best["step"],
             **{key: value for key, value in held_out.items() if key.startswith("validation_")},
-            **{f"test_{name}": value for name, value in (result.test_metrics or {}).items()},
+            **self._last_measured(result),
             "examples_seen": result.examples_seen,
             "optimizer_steps": result.optimizer_steps,
             "samples_per_pass": list(result.samples_per_pass),
@@ -351,6 +362,16 @@ class _Trial:
             "wall_seconds": wall_seconds,
         }
         return TRIALS.row(values)
+
+    def _last_measured(self, result: FitResult) -> dict[str, float]:
+        """Return what the best evaluation is measured by once: on test, or on the part that scores a suggestion."""
+        measured, metric = result.test_metrics or {}, self.spec.config.train.best_metric
+        if self.scored_rows is None:
+            return {f"test_{name}": value for name, value in measured.items()}
+        if metric not in measured:
+            assert result.test_probs is not None
+            measured = validation_metrics(np.asarray(self.data.test.labels), result.test_probs, [metric])
+        return {"suggestion_value": measured[metric]}
 
 
 def _device(spec: RunSpec) -> torch.device:

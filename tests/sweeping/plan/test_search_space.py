@@ -162,6 +162,7 @@ def test_a_key_of_the_grid_cannot_be_searched():
         ({"sampler": "tpee"}, "sampler: must be one of 'tpe'"),
         ({"length": {}}, r"length: must have one of `fraction`, `epochs` and `steps`, got none"),
         ({"length": {"steps": 5, "epochs": 1}}, r"length: must have one of .*, got epochs and steps"),
+        ({"validation": 1.0}, r"validation: must be < 1"),
         ({"length": {"fraction": 1.0}}, r"length\.fraction: must be < 1"),
     ],
 )
@@ -336,6 +337,7 @@ def test_a_begun_search_may_get_more_suggestions_and_arms_but_means_the_same():
         ({"sampler": "random"}, r"sweep\.tune\.sampler was tpe, is random"),
         ({"pool_fraction": 0.5}, r"sweep\.tune\.pool_fraction was null, is 0\.5"),
         ({"shared": True}, r"sweep\.tune\.shared was false, is true"),
+        ({"validation": 0.5}, r"sweep\.tune\.validation was null, is 0\.5"),
         ({"study_name": "{arm}!"}, r"sweep\.tune\.study_name was null, is '\{arm\}!'"),
         ({"length": {"epochs": 1}}, r"sweep\.tune\.length was null, is not there"),
         ({"metric": "loss"}, r"sweep\.tune\.metric was null, is loss"),

@@ -9,6 +9,7 @@ import pytest
 
 from raybert.errors import ConfigError
 from raybert.sweeping.cluster.tune_run import RUN_ENDED
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.search.stopping import asha_of, examples_of_run, is_clearly_worse
 from raybert.sweeping.search.tune import ArmScheduler
@@ -358,3 +359,30 @@ def test_a_run_with_workers_is_asked_to_stop_by_a_file_and_what_it_reports_later
         assert list(study_rows(search)["random", 1][3].values()) == [0.1]
         run.forget_pruning()
         assert (run.status(), run.is_asked_to_stop()) == ("pending", False)
+
+
+def test_suggestions_count_by_the_examples_that_were_kept_for_it_and_are_stopped_by_the_others(tmp_path):
+    config = config_of({"validation": 0.5, "seeds_per_suggestion": 2, "asha": None, "seed_test": None})
+    values = {}
+
+    def curve(spec):
+        """What chose its evaluation says 0.9 of each; the other half tells them apart."""
+        run = SweepFolder(tmp_path).trial(spec.trial_id)
+        values[spec.trial_id] = (len(values) + spec.seed - 1000) / 100
+        run.finish({"suggestion_value": values[spec.trial_id]})
+        return [0.5, 0.9]
+
+    with opened(config, tmp_path) as search:
+        drive(search, curve)
+        (arm, _) = search.arms
+        ended = [one for (name, _), one in search.suggestions.items() if name == arm.name]
+        assert [one.value for one in ended] == [
+            pytest.approx(np.mean([values[spec.trial_id] for spec in one.runs])) for one in ended
+        ]
+        assert [one.curves[1000] for one in ended] == [{500: 0.5, 1000: 0.9}] * 4
+        assert search.best()[arm.name] == max(ended, key=lambda one: one.value).params
+        best = search.best()
+    with opened(config, tmp_path) as again:
+        assert again.best() == best
+    assert all(run.scored_fraction == 0.5 for one in ended for run in one.runs)
+    assert all(run.scored_fraction is None for run in arms_of(config_of())[0].runs(ended[0].params))

@@ -84,7 +84,10 @@ def test_a_trial_tells_its_life_and_a_second_attempt_goes_on_below(prepared, tmp
     assert run_trial(spec, prepared.data, prepared.encoder, (), sweep, report=lambda row: None) == "stopped"
     folder = sweep.trial(spec.trial_id).path
     begins = f"INFO ==== random, seed 0: trial {spec.trial_id}, process {os.getpid()} on {os.uname().nodename}"
-    assert words(folder)[:2] == [begins, "INFO trains on 30 of 300 examples, 4 steps"]
+    assert words(folder)[:2] == [
+        begins,
+        "INFO trains on 30 of 300 examples, 4 steps, learning rate 5e-05, batches of 16",
+    ]
     assert re.fullmatch(r"INFO selected 30 of 300 examples in 0\.\d\d s", words(folder)[2])
     assert words(folder)[3].startswith("INFO runs on the CPU in ")
     step = int(re.fullmatch(r"INFO stopped at step (\d), resumable", words(folder)[-1])[1])
