@@ -207,7 +207,7 @@ def evaluate(
     threshold: ThresholdOption = 0.5,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples behind the intervals; 0: none.")] = 1000,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Import the metrics of your own that the run names, and measure them here.")
+        bool, typer.Option("--trust", help="Import what of your own the run names: metrics, and with --data the model.")
     ] = False,
     output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
 ) -> None:

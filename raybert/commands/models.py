@@ -53,7 +53,8 @@ def evaluate(
         threshold: of two classes the second is predicted from this probability on.
         resamples: of the bootstrap behind the intervals; 0: none.
         trust: import the metrics of your own that the model's run names (`train.metrics`), and measure them here;
-            without it they are as the run has measured them, where it has.
+            without it they are as the run has measured them, where it has. With `data`, also the model of your own
+            (`model.kind`), which is not loaded without it.
         output: folder to write metrics, tables, plots and predictions to; default: nothing is written.
 
     Returns:

@@ -49,7 +49,8 @@ class Question:
         columns: key of the `data` section -> column, where it is not that of training.
         threshold: of class 1 of two classes.
         num_resamples: behind the intervals.
-        trust: whether metrics of a user's own that the model's run names are imported and measured.
+        trust: whether metrics of a user's own that the model's run names are imported and measured, and the model
+            itself, where it is one.
         by: columns of what is evaluated, for metrics of each value.
         quantiles: into how many parts columns of numbers among them are put together.
     """
@@ -128,7 +129,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         names = _names_of(target, probs.shape[1])
         columns = values_of_run(targets, question.split, question.by) if question.by else {}
     else:
-        model = TrainedModel.load(target.model)
+        model = TrainedModel.load(target.model, trust=question.trust)
         check_threshold(question.threshold, len(model.description.label_names))
         names, notes = model.description.label_names, model.notes
         examples = _read(

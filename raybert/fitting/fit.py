@@ -109,7 +109,7 @@ def fit(
         should_stop: asked between steps; once it is true the run saves its checkpoint and returns.
         **options: further keys of the section `train` of a sweep file: `learning_rate`, `precision`, `micro_batch_size`
             (accumulation), `max_grad_norm`, `averaging` (`ema`, `swa`), `early_stopping`, `eval_every`, `best_metric`,
-            `warmup_fraction`, ...
+            `metrics` (of your own, `["my_module:fn"]`), `warmup_fraction`, ...
 
     Returns:
         The model with its history (a row per evaluation), best evaluation, predictions, `save` and `load`.

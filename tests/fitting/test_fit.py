@@ -352,6 +352,19 @@ def test_a_planner_of_a_script_s_own_decides_before_every_pass_for_so_many_passe
     assert found.history["samples"].tolist() == [24, 24, 24]
 
 
+def share_of_class_2(labels, probs):
+    return float((probs.argmax(axis=1) == 2).mean())
+
+
+def test_metrics_of_a_script_s_own_are_measured_and_may_choose_the_best_evaluation():
+    options = {"metrics": [f"{__name__}:share_of_class_2"], "best_metric": "share_of_class_2", "learning_rate": 0.05}
+    found = raybert.fit(module(), points(), points(1), test=points(2), epochs=3, **options, **FAST)
+    values = found.history["validation_share_of_class_2"]
+    assert found.best["step"] == found.history["step"][values.idxmax()]
+    assert values.max() == (found.validation_probs.argmax(1) == 2).mean()
+    assert found.test["share_of_class_2"] == (found.test_probs.argmax(1) == 2).mean()
+
+
 def test_early_stopping_ends_a_run():
     found = raybert.fit(module(), points(), points(1), epochs=50, learning_rate=1e-9, early_stopping=2, **FAST)
     assert len(found.history) == 3  # the first is the best, and two are no better

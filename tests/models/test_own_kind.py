@@ -218,6 +218,10 @@ def test_a_run_trains_predicts_and_is_reproduced_where_its_code_is_trusted(tmp_p
     frame = raybert.predict(tmp_path / "run", texts, trust=True)
     assert frame["prob_0"].between(0, 1).all()
     assert frame.attrs["notes"] == []
+    with pytest.raises(raybert.UntrustedCode, match=r"allow it with --trust"):
+        raybert.evaluate(tmp_path / "run", tmp_path / "texts.csv", resamples=0)
+    found = raybert.evaluate(tmp_path / "run", tmp_path / "texts.csv", resamples=0, trust=True)
+    assert 0 <= found.overall.loc["accuracy", "value"] <= 1
     trial = next((tmp_path / "run" / "trials").glob("*/checkpoint/best")).parents[1]
     with pytest.raises(raybert.UntrustedCode, match=f"{NAME}:Bag"):
         raybert.reproduce(trial)
