@@ -112,7 +112,9 @@ def test_what_a_trial_writes_has_the_declared_columns(prepared, tmp_path):
     assert spec.summary().keys() == {c.name for c in TRIALS.columns if c.origin == "plan"}
     assert all(set(row) == {c.name for c in EVALUATIONS.columns if c.origin == "run"} for row in trial.rows())
     selection = pd.read_parquet(trial.path / "selection.parquet")
-    assert {c.name: c.dtype for c in SELECTION} == {name: str(dtype) for name, dtype in selection.dtypes.items()}
+    assert {c.name: c.dtype for c in SELECTION.columns} == {
+        name: str(dtype) for name, dtype in selection.dtypes.items()
+    }
     losses = trial.read_losses()
     assert {c.name: c.dtype for c in LOSSES} == {name: str(array.dtype) for name, array in losses.items()}
     predictions = pd.read_parquet(trial.path / "predictions.parquet").rename(columns={"prob_0": "prob_<c>"})
