@@ -63,6 +63,7 @@ scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has 
 app.add_typer(scores, name="scores")
 
 _SPLITS = ("train", "validation", "test")
+_PROJECTIONS = ("pca", "umap")
 _STRATEGY = "Strategy or label of the file, or any other strategy's name."
 _python_shows = warnings.showwarning
 _CTRL_C = 130
@@ -357,9 +358,19 @@ def report(
     trust: Annotated[
         bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")
     ] = False,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            help="Embeddings of the pool are drawn by `pca` (the default, where they are stored) or `umap`.",
+            autocompletion=completer(*_PROJECTIONS),
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write tables and plots of a results folder again, and print the comparison. No code that it names runs."""
-    results = commands.report(folder, trust=trust)
+    if projection not in (None, *_PROJECTIONS):
+        raise typer.BadParameter(f"must be one of pca, umap, got {projection!r}", param_hint="--projection")
+    results = commands.report(folder, trust=trust, projection=projection)  # type: ignore[arg-type]
     terminal.print_comparison(results)
     terminal.print_failures(results)
 
@@ -439,21 +450,37 @@ def cancel(folder: FolderArgument) -> None:
 
 @app.command()
 def explain(
-    folder: Annotated[Path, argument("Results folder of a sweep with `model.kind: iris`.", complete_results_folder)],
+    folder: FolderArgument,
     split: Annotated[str, typer.Option(help="train, validation or test.", autocompletion=completer(*_SPLITS))] = "test",
     documents: DocumentOption = None,
     num_documents: Annotated[int, typer.Option(min=1, help="How many, if no row is given.")] = 3,
-    chunks: Annotated[int, typer.Option(min=1, help="Chunks printed per query.")] = 2,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--given", help="A text for a token model, in place of rows; repeatable.", show_default=False),
+    ] = None,
+    chunks: Annotated[int, typer.Option(min=1, help="Chunks printed per query of an IRIS model.")] = 2,
+    layer: Annotated[int | None, option("Layer of a token model, from 0; default: the last one.")] = None,
     trial: Annotated[str | None, option("Trial id; default: the best one.", complete_trial)] = None,
     output: Annotated[Path | None, option("Where all rows go: .parquet, .csv or .jsonl.")] = None,
+    plots: Annotated[Path | None, option("Folder where pictures go; default: none are drawn.")] = None,
 ) -> None:
-    """Print what the queries of an IRIS model read in documents, and which chunks of the pool each looks for."""
+    """Print what a model read: chunks that queries of IRIS retrieve, or word pieces that a token model attends to."""
     found = commands.explain(
-        folder, split=split, documents=documents, num_documents=num_documents, chunks=chunks, trial=trial, output=output
+        folder,
+        texts=given or None,
+        split=split,
+        documents=documents,
+        num_documents=num_documents,
+        chunks=chunks,
+        layer=layer,
+        trial=trial,
+        output=output,
+        plots=plots,
     )
     terminal.print_explanation(found, chunks)
-    if output is not None:
-        terminal.echo(f"{len(found.documents):,} rows: {output}")
+    for what, place in ((f"{len(found.documents):,} rows", output), ("pictures", plots)):
+        if place is not None:
+            terminal.echo(f"{what}: {place}")
 
 
 @listing.command("strategies")

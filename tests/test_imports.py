@@ -77,6 +77,7 @@ DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "huggingface_hub": "huggingface-hub",
     "sklearn": "scikit-learn",
+    "umap": "umap-learn",
     "yaml": "pyyaml",
 }
 """Of packages that are imported by another name."""

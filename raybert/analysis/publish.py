@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
@@ -22,8 +23,10 @@ from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.overlap import overlap_table
-from raybert.analysis.statistics.subsets import length_histogram, length_quantiles
+from raybert.analysis.statistics.projection import Method, project
+from raybert.analysis.statistics.subsets import Subset, first_of_each, length_histogram, length_quantiles
 from raybert.durable import atomic_folder, atomic_path
+from raybert.errors import SweepError
 from raybert.files import NOT_WRITABLE, write_text
 from raybert.links import refuse_links, without_links
 from raybert.plain import csv_frame, printable, printable_lines
@@ -80,7 +83,9 @@ _MOST_PER_PASS = 3
 """Points of a grid whose passes are drawn: each has a row of panels for every budget."""
 
 
-def publish_results(folder: str | Path, outcome: Outcome | None = None, *, trust: bool = False) -> Sweep:
+def publish_results(
+    folder: str | Path, outcome: Outcome | None = None, *, trust: bool = False, projection: Method | None = None
+) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
     The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line.
@@ -92,14 +97,15 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None, *, trust
         folder: of the results.
         outcome: of what has just been run there.
         trust: ask a database that the folder names for the search, as is done after a run.
+        projection: how embeddings of the pool are drawn; default: by `pca`, where the score store has them.
 
     Raises:
-        SweepError: the folder is not a sweep's, or a file of a trial is damaged.
+        SweepError: the folder is not a sweep's, a file of a trial is damaged, or there are no embeddings to project.
         OSError: the disk is full, or what has just been run cannot be published.
     """
     sweep = replace(load_sweep(folder, trust=trust or outcome is not None), outcome=outcome)
     try:
-        _write(sweep)
+        _write(sweep, projection)
     except OSError as error:
         if outcome is not None or error.errno not in NOT_WRITABLE:
             raise
@@ -107,7 +113,7 @@ def publish_results(folder: str | Path, outcome: Outcome | None = None, *, trust
     return sweep
 
 
-def _write(sweep: Sweep) -> None:
+def _write(sweep: Sweep, projection: Method | None) -> None:
     refuse_links(sweep.folder)
     model = _best_model(sweep)  # what of it cannot be read is said before anything is written
     _remove_old_names(sweep.folder)
@@ -117,7 +123,7 @@ def _write(sweep: Sweep) -> None:
     _write_table(sweep.folder, ESTIMATE, estimate_table(sweep))
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
-        _write_selected(sweep)
+        _write_selected(sweep, projection)
         _write_best(sweep, model)
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
@@ -213,7 +219,7 @@ def _write_search(sweep: Sweep, search: Search) -> None:
             plots.save_figure(figure, sweep.folder / "plots" / f"search_{name}.png")
 
 
-def _write_selected(sweep: Sweep) -> None:
+def _write_selected(sweep: Sweep, projection: Method | None) -> None:
     """Write how far the subsets agree, and their classes and lengths."""
     from raybert.analysis import plots
 
@@ -238,6 +244,32 @@ def _write_selected(sweep: Sweep) -> None:
             shares, quantiles = shown.class_shares, length_quantiles(list(shown.subsets(of_pools=pools)), lengths)
         plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png", left_out)
         plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png", left_out)
+    _write_embeddings(sweep, subsets, pools, projection)
+
+
+def _write_embeddings(
+    sweep: Sweep, subsets: list[Subset], pools: Mapping[int, pd.DataFrame], method: Method | None
+) -> None:
+    """Draw where in the pool each strategy chooses, where its embeddings are there.
+
+    Raises:
+        SweepError: a method is asked for, and they are not.
+    """
+    from raybert.analysis import plots
+
+    path, embeddings = sweep.folder / "plots" / "embeddings.png", stored_embeddings(sweep)
+    shown = first_of_each(subsets)
+    if embeddings is None or not shown:
+        path.unlink(missing_ok=True)
+        if method is not None:
+            raise SweepError(
+                f"projection: {sweep.folder} has no embeddings to project by {method}: no finished trial of a strategy "
+                "with a budget has read any that are still in the score store"
+            )
+        return
+    labels = pools[0]["label"].to_numpy()
+    figure = plots.draw_embeddings(project(embeddings, method or "pca"), labels, sweep.label_names, shown)
+    plots.save_figure(figure, path)
 
 
 def _best_model(sweep: Sweep) -> BestModel | None:

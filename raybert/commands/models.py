@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.explain import Explanation
+    from raybert.evaluation.explain_tokens import TokenExplanation
 
 _SPLITS = ("train", "validation", "test")
 
@@ -150,26 +151,34 @@ def predict(
 def explain(
     folder: Folder,
     *,
+    texts: Sequence[str | tuple[str, str]] | None = None,
     split: str = "test",
     documents: Sequence[int] | None = None,
     num_documents: int = 3,
     chunks: int = 2,
+    layer: int | None = None,
     trial: str | None = None,
     output: str | Path | None = None,
-) -> Explanation:
-    """Return what the queries of an IRIS model read in documents, and which chunks of the pool each looks for.
+    plots: str | Path | None = None,
+) -> Explanation | TokenExplanation:
+    """Return what the queries of an IRIS model read in documents, or what a token model attends to in texts.
 
     Args:
-        folder: a sweep with `model.kind: iris`, or its results folder.
+        folder: a sweep, or its results folder.
+        texts: to be read by a token model (pairs by one of pairs); default: rows of a split.
         split: train, validation or test.
         documents: rows of the split; default: the first `num_documents`.
         num_documents: how many, if no row is given.
-        chunks: of the pool, for every query.
+        chunks: of the pool, for every query of an IRIS model.
+        layer: of a token model, from 0; default: the last one.
         trial: whose model, by id; default: the best one.
         output: .parquet, .csv or .jsonl file to write all rows to; default: nothing is written.
+        plots: folder to write pictures to: of every document, and of how the queries of an IRIS model overlap, or how
+            the weights of a token model have changed.
 
     Returns:
-        Tables `documents` and `queries`.
+        Of an IRIS model the tables `documents`, `queries` and `overlap`; of a token model `documents`, and the
+        `attention` of all layers and heads.
 
     Raises:
         RaybertError: there is no such trial or row, or the model is of another kind.
@@ -186,10 +195,26 @@ def explain(
     from raybert.evaluation.explain import explain_run  # and with it torch
 
     found = explain_run(
-        folder_of(folder), trial_id=trial, split=split, rows=documents, num_documents=num_documents, num_chunks=chunks
+        folder_of(folder),
+        trial_id=trial,
+        split=split,
+        rows=documents,
+        num_documents=num_documents,
+        num_chunks=chunks,
+        texts=texts,
+        layer=layer,
     )
     if output is not None:
         write_frame(found.documents, Path(output))
+    if plots is not None:
+        from raybert.evaluation.explain_plots import write_explanation_plots
+        from raybert.evaluation.explain_tokens import TokenExplanation
+
+        write_explanation_plots(found, Path(plots))
+        if isinstance(found, TokenExplanation):
+            from raybert.evaluation.weights import write_weights_plot
+
+            write_weights_plot(folder_of(folder), Path(plots), trial)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
 from raybert.config import ConfigSource, Overrides, importing, load_config
@@ -188,7 +188,7 @@ def reproduce(
         return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
 
 
-def report(folder: Folder, *, trust: bool = False) -> Sweep:
+def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "umap"] | None = None) -> Sweep:
     """Write tables and plots of a results folder again, and return the results.
 
     Nothing that the folder names is imported: whoever wrote it cannot run code here.
@@ -196,16 +196,18 @@ def report(folder: Folder, *, trust: bool = False) -> Sweep:
     Args:
         folder: a sweep or its results folder, finished or not.
         trust: ask a database that the folder names (`sweep.tune.storage`) for the search.
+        projection: how embeddings of the pool are drawn in `plots/embeddings.png`: pca, or umap (an extra package);
+            default: by pca, where the score store still has those that strategies have read.
 
     Returns:
         The results, as `load_sweep` returns them.
 
     Raises:
-        SweepError: the folder is not a sweep's, or a file of a trial is damaged.
+        SweepError: the folder is not a sweep's, a file of a trial is damaged, or there are no embeddings to project.
     """
     from raybert.analysis import publish_results
 
-    return publish_results(folder_of(folder), trust=trust)
+    return publish_results(folder_of(folder), trust=trust, projection=projection)
 
 
 def status(folder: Folder) -> SweepStatus:

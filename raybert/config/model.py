@@ -45,6 +45,13 @@ class IrisConfig(Section):
     combine: Literal["concat", "mean"] = Field("concat", description="of what the queries retrieved")
     interaction: bool = Field(True, description="for pairs: products of the first text with what is retrieved")
     dropout: float = Field(0.1, ge=0, lt=1, description="before the classifier")
+    diversity_weight: float = Field(
+        0.1,
+        ge=0,
+        description="of the penalty that keeps queries apart, added once to the loss of a step: the sum over pairs of "
+        "queries of what their cosine is above `diversity_margin`; 0: none",
+    )
+    diversity_margin: float = Field(0.4, ge=-1, le=1, description="cosine of two queries from which they are penalised")
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> IrisConfig:
@@ -56,6 +63,8 @@ class IrisConfig(Section):
 OWN_FACTS = ("num_classes", "encoder", "vocab_size")
 """What a model of a user's own is told beside its options, where its signature names it."""
 _CHUNKING = {"chunk_tokens", "stride", "max_chunks"}
+_LATER = ("diversity_weight", "diversity_margin")
+"""Keys of IRIS that ids of finished trials do not hold: they are part of an id where they are not at their default."""
 
 
 class ModelConfig(Section):
@@ -141,7 +150,12 @@ class ModelConfig(Section):
         others |= {"iris"} if self.is_own else {"options"}
         part = self.model_dump(mode="json", exclude={"encoder", "revision", "trust_remote_code", *others})
         if self.kind == "iris":  # ids of finished trials hold the name that `combine` had
-            part["iris"] = {"pool" if key == "combine" else key: value for key, value in part["iris"].items()}
+            defaults = IrisConfig()
+            part["iris"] = {
+                "pool" if key == "combine" else key: value
+                for key, value in part["iris"].items()
+                if key not in _LATER or value != getattr(defaults, key)
+            }
         return part
 
     @property

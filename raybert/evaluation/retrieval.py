@@ -65,6 +65,43 @@ def strongest_chunks(frame: pd.DataFrame, num_chunks: int) -> pd.DataFrame:
     return ordered.groupby(["label", "query"]).head(num_chunks).reset_index(drop=True)
 
 
+def shared_chunks(model: IrisClassifier, table: ChunkTable) -> pd.DataFrame:
+    """Return for every pair of queries how alike they are, and how often they retrieve the same: `QUERY_OVERLAP`.
+
+    Documents of at most `top_k` chunks are left out: there every query retrieves everything. If there are no others,
+    the shares are NaN.
+
+    Args:
+        model: whose queries.
+        table: documents.
+    """
+    top_k, num_queries = model.settings.top_k, model.settings.num_queries
+    longer = np.flatnonzero(table.lengths > top_k)
+    total = np.zeros((num_queries, num_queries))
+    for rows in np.array_split(longer, range(_DOCUMENTS_AT_ONCE, len(longer), _DOCUMENTS_AT_ONCE)):
+        if len(rows):
+            batch = {name: tensor.to(model.queries.device) for name, tensor in table.collate(rows).items()}
+            taken = model.choose(batch["chunks"], batch["chunk_mask"]).cpu().numpy()  # (b, N, k)
+            is_taken = np.zeros((*taken.shape[:2], batch["chunks"].shape[1]), np.float32)
+            np.put_along_axis(is_taken, taken, 1.0, axis=2)
+            both = np.einsum("bnm,bom->bno", is_taken, is_taken)
+            total += (both / (2 * top_k - both)).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        jaccard = total / len(longer) if len(longer) else np.full_like(total, np.nan)
+    chance = float(np.mean(top_k / (2 * table.lengths[longer] - top_k))) if len(longer) else float("nan")
+    cosines = model.cosines().detach().cpu().numpy().astype(np.float64)
+    one, other = np.triu_indices(num_queries, k=1)
+    return pd.DataFrame(
+        {
+            "query": one,
+            "other": other,
+            "cosine": cosines[one, other],
+            "jaccard": jaccard[one, other],
+            "jaccard_by_chance": chance,
+        }
+    )
+
+
 @torch.no_grad()
 def _explain_batch(model: IrisClassifier, table: ChunkTable, rows: np.ndarray, label: int | None) -> pd.DataFrame:
     """Return the terms of some documents, without text."""

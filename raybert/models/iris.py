@@ -189,15 +189,20 @@ class IrisClassifier(nn.Module):
         scores = (similarities / self.settings.temperature).masked_fill(~is_chosen, -math.inf)
         return Retrieval(choice, is_chosen, similarities, scores.softmax(dim=-1), vectors)
 
+    def cosines(self) -> torch.Tensor:
+        """Return (N, N), how alike every two queries are."""
+        queries = self._unit_queries()
+        return queries @ queries.T
+
     def penalty(self) -> torch.Tensor:
         """Return diversity_weight * sum over i != j of relu(cos(q_i, q_j) - diversity_margin), a scalar.
 
         To be added once to the loss of an optimizer step. A sum: with a mean, two queries of eight collapsed to
         cosine .90 (measured).
         """
-        queries = self._unit_queries()
-        excess = functional.relu(queries @ queries.T - self.settings.diversity_margin)
-        others = ~torch.eye(len(queries), dtype=torch.bool, device=queries.device)
+        cosines = self.cosines()
+        excess = functional.relu(cosines - self.settings.diversity_margin)
+        others = ~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
         return self.settings.diversity_weight * excess[others].sum()
 
     def contributions(self, retrieval: Retrieval, companions: torch.Tensor | None = None) -> Contributions:

@@ -145,8 +145,40 @@ EXPLAINED = Table(
     ),
 )
 
+ATTENDED = Table(
+    "attended",
+    "a word piece of a text that a token model read (`raybert explain`)",
+    (
+        computed("text", "text", "split and row of the text, or its number among those given"),
+        computed("place", "whole", "of the piece in the text, from 0"),
+        computed("piece", "text", "the word piece"),
+        computed("received", "number32", "attention that it gets: mean over heads and pieces of the layer"),
+        computed("of_first", "number32", "attention that the first piece pays to it: mean over heads of the layer"),
+    ),
+)
+
+QUERY_OVERLAP = Table(
+    "query_overlap",
+    "a pair of queries of an IRIS model (`raybert explain`)",
+    (
+        computed("query", "whole", "number of the one"),
+        computed("other", "whole", "number of the other"),
+        computed("cosine", "number", "of the two: 1 is the same direction"),
+        computed(
+            "jaccard",
+            "number",
+            "share of the chunks of a document that both retrieve, of those that one of them does; mean over documents "
+            "of the pool with more chunks than a query retrieves",
+        ),
+        computed("jaccard_by_chance", "number", "about the same of chunks drawn at random"),
+    ),
+)
+
 OF_COMMANDS = {
     table.name: table
-    for table in (PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, EVALUATED, PREDICTED, SUBSET, EXPLAINED)
+    for table in (
+        *(PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, EVALUATED, PREDICTED, SUBSET),
+        *(EXPLAINED, QUERY_OVERLAP, ATTENDED),
+    )
 }
 """By name, in the order of the documentation."""

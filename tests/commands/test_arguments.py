@@ -95,7 +95,7 @@ def test_values_show_themselves_in_a_line(tmp_path):
     frame = pd.DataFrame({"arm": list("aab"), "strategy": "x", "text": "long " * 99})
     shown = [
         raybert.load_config({"sweep": {"seeds": 40}}),
-        raybert.Explanation("t1", ("a", "b"), frame, frame, np.zeros((2, 2))),
+        raybert.Explanation("t1", ("a", "b"), frame, frame, np.zeros((2, 2)), frame),
         Search("accuracy", True, {}, frame, None),
     ]
     assert [repr(value) for value in shown] == [

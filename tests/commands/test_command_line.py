@@ -82,6 +82,7 @@ LINES = {
     "scores rm abc def": ("remove_scores", {"keys": ["abc", "def"]}),
     "scores rm --all": ("remove_scores", {"everything": True}),
     "report runs/x": ("report", {"folder": Path("runs/x")}),
+    "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap"}),
     "status runs/x --json": ("status", {"folder": Path("runs/x")}),
     "pause runs/x": ("pause", {"folder": Path("runs/x")}),
     "resume runs/x": ("resume", {"folder": Path("runs/x")}),
@@ -90,6 +91,10 @@ LINES = {
     "explain runs/x --split train --document 3 --chunks 4 --trial abc": (
         "explain",
         {"folder": Path("runs/x"), "split": "train", "documents": [3], "chunks": 4, "trial": "abc"},
+    ),
+    "explain runs/x --given one --given two --layer 1 --plots p": (
+        "explain",
+        {"folder": Path("runs/x"), "texts": ["one", "two"], "layer": 1, "plots": Path("p")},
     ),
     "ls strategies": ("list_strategies", {}),
     "ls signals": ("list_signals", {}),

@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
+from raybert.config import validate_config
 from raybert.data.chunks import ChunkTable
 from raybert.errors import ModelError
-from raybert.evaluation.retrieval import explain_documents, strongest_chunks
-from raybert.models.iris import IrisClassifier, IrisSettings
-from raybert.tables.evaluation import EXPLAINED
+from raybert.evaluation.explain_plots import draw_query_overlap, draw_retrieval
+from raybert.evaluation.retrieval import explain_documents, shared_chunks, strongest_chunks
+from raybert.models.iris import IrisClassifier, IrisSettings, iris_settings
+from raybert.tables.evaluation import EXPLAINED, QUERY_OVERLAP
+from tests.analysis.plots.layout import flaws
 
 LENGTHS = [1, 3, 12, *[7] * 40]
 VARIANTS = [
@@ -125,3 +128,66 @@ def test_the_strongest_chunks_of_each_query_come_first_and_parts_can_be_joined()
     parts = pd.concat([strongest_chunks(frame[:3], 2), strongest_chunks(frame[3:], 2)])
     joined = strongest_chunks(parts, 2)
     assert joined[["query", "position"]].to_numpy().tolist() == strongest[["query", "position"]].to_numpy().tolist()
+
+
+def brute_force_overlap(model: IrisClassifier, table: ChunkTable, one: int, other: int) -> float:
+    """The mean Jaccard index of what two queries retrieve, document by document."""
+    queries, k = torch.nn.functional.normalize(model.queries.detach(), dim=-1).numpy(), model.settings.top_k
+    shares = []
+    for start, end in zip(table.offsets[:-1], table.offsets[1:], strict=True):
+        if end - start > k:
+            first, second = (set(np.argsort(-(table.vectors[start:end] @ queries[q]))[:k]) for q in (one, other))
+            shares.append(len(first & second) / len(first | second))
+    return float(np.mean(shares))
+
+
+def test_the_overlap_of_queries_is_that_of_what_they_retrieve():
+    model, table, _, _ = example(num_classes=2)
+    found = shared_chunks(model, table)
+    assert found.columns.tolist() == QUERY_OVERLAP.order()
+    assert found[["query", "other"]].values.tolist() == [[0, 1], [0, 2], [1, 2]]
+    for row in found.to_dict("records"):
+        assert row["jaccard"] == pytest.approx(brute_force_overlap(model, table, row["query"], row["other"]), abs=1e-6)
+    queries = torch.nn.functional.normalize(model.queries.detach(), dim=-1)
+    assert found["cosine"].iloc[1] == pytest.approx(float(queries[0] @ queries[2]), abs=1e-6)
+    # 12 chunks once and 7 forty times, 4 of each retrieved: by chance 16 / m are shared, so of 8 - 16 / m the part 4 / (2 m - 4)
+    expected = np.mean([4 / (2 * m - 4) for m in (12, *[7] * 40)])
+    assert found["jaccard_by_chance"].iloc[0] == pytest.approx(expected)
+
+
+def test_where_every_query_reads_everything_no_overlap_is_claimed():
+    model, table, _, _ = example(num_classes=2, top_k=12)
+    found = shared_chunks(model, table)
+    assert found["jaccard"].isna().all()
+    assert found["cosine"].notna().all()
+
+
+def test_weight_and_margin_of_the_penalty_are_keys_and_ids_hold_them_where_they_are_set():
+    plain = validate_config({"model": {"kind": "iris"}})
+    same = validate_config({"model": {"kind": "iris", "iris": {"diversity_weight": 0.1, "diversity_margin": 0.4}}})
+    other = validate_config({"model": {"kind": "iris", "iris": {"diversity_weight": 0.5, "diversity_margin": 0.2}}})
+    assert plain.model.task() == same.model.task()
+    assert "diversity_weight" not in plain.model.task()["iris"]
+    assert other.model.task()["iris"] == plain.model.task()["iris"] | {"diversity_weight": 0.5, "diversity_margin": 0.2}
+    assert plain.model.data_part() == other.model.data_part()
+    settings = iris_settings(other.model, 6, 2, is_pair=False)
+    model = IrisClassifier(settings, 1)
+    with torch.no_grad():
+        model.queries.copy_(torch.eye(8, 6) + 0.2)
+    queries = torch.nn.functional.normalize(model.queries.detach(), dim=-1).numpy()
+    cosines = queries @ queries.T
+    expected = 0.5 * sum(max(0.0, cosines[i, j] - 0.2) for i in range(8) for j in range(8) if i != j)
+    assert model.penalty().item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_pictures_of_retrieval_and_overlap_have_no_flaws():
+    model, table, spans, texts = example(num_classes=2)
+    frame = explain_documents(model, table, np.array([2, 5]), spans, texts)
+    frame.insert(0, "split", "test")
+    for _, rows in frame.groupby("position"):
+        figure = draw_retrieval(rows, ("no", "yes"), np.array([0.25, 0.75]))
+        assert not flaws(figure)
+        attention = figure.axes[0].images[0].get_array()
+        assert attention.sum() == pytest.approx(3.0, abs=1e-5)  # three queries
+    assert not flaws(draw_query_overlap(shared_chunks(model, table)))

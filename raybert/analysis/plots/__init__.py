@@ -6,6 +6,7 @@ for that.
 
 from raybert.analysis.plots.comparison import draw_accuracy, draw_cost
 from raybert.analysis.plots.curves import draw_learning_curves, draw_samples_per_pass
+from raybert.analysis.plots.embeddings import draw_embeddings
 from raybert.analysis.plots.passes import draw_pair, draw_per_pass
 from raybert.analysis.plots.search import draw_importances, draw_search_cost, draw_search_history
 from raybert.analysis.plots.search_parameters import draw_best_values, draw_search_parallel, draw_search_slices
@@ -17,6 +18,7 @@ __all__ = [
     "draw_best_values",
     "draw_classes",
     "draw_cost",
+    "draw_embeddings",
     "draw_importances",
     "draw_learning_curves",
     "draw_lengths",

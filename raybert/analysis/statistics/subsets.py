@@ -60,6 +60,20 @@ class Subset:
         return self.chosen.astype(np.int64) if self.budget_kind == "distinct" else self.passes
 
 
+def first_of_each(subsets: Sequence[Subset]) -> list[Subset]:
+    """Return one subset of each strategy, for pictures of them: of fold 0, its first seed and the smallest budget.
+
+    What trains on the whole pool anyway is left out.
+    """
+    own = [subset for subset in subsets if subset.fold == 0 and subset.has_budget]
+    own.sort(key=lambda subset: (subset.seed, subset.budget))
+    first: dict[str, Subset] = {}
+    for subset in own:
+        first.setdefault(subset.strategy, subset)
+    order = list(dict.fromkeys(subset.strategy for subset in subsets))
+    return [first[name] for name in order if name in first]
+
+
 def class_shares(subsets: Iterable[Subset], labels: Pools, label_names: Sequence[str] = ()) -> pd.DataFrame:
     """Return how often every class is in each strategy's subsets, beside the pool: `SELECTED_CLASSES`.
 

@@ -101,6 +101,7 @@ PLOTS = (
     Content("plots/per_pass.png", "losses, accuracies, learning rate and examples per pass, with bands over seeds"),
     Content("plots/pair_<baseline>_<strategy>.png", "the two of a pair of `sweep.compare`, with bands over seeds"),
     Content("plots/overlap.png", "how far the subsets of every two strategies agree"),
+    Content("plots/embeddings.png", "where in the pool each strategy chooses, by embeddings from the score store"),
     Content("plots/selected_classes.png", "classes of what was selected, beside the pool"),
     Content("plots/selected_lengths.png", "lengths of what was selected, beside the pool"),
     Content("plots/search_<view>.png", "of a search: history, cost, slices, parallel, importances, best_values"),

@@ -1,3 +1,4 @@
+import json
 import warnings
 
 import numpy as np
@@ -5,11 +6,17 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from raybert.analysis import load_sweep, overlap_table, plots
+from raybert.analysis import load_sweep, overlap_table, plots, publish_results
 from raybert.analysis.plots.labels import label_points
 from raybert.analysis.plots.selected import order_by_agreement
-from raybert.analysis.statistics.subsets import class_shares, length_quantiles
+from raybert.analysis.plots.style import short_name
+from raybert.analysis.results.embeddings import stored_embeddings
+from raybert.analysis.statistics.projection import project
+from raybert.analysis.statistics.subsets import class_shares, first_of_each, length_quantiles
+from raybert.errors import SweepError
+from raybert.selection.store import ScoreStore, SignalRef
 from tests.analysis.folders import FAMILIES, STRATEGIES, make_spec, write_plan, write_result, write_sample_sweep
+from tests.analysis.plots.layout import flaws
 
 pytestmark = pytest.mark.slow
 
@@ -226,3 +233,43 @@ def test_equal_costs_keep_a_linear_axis(tmp_path):
     for axes, cost in ((examples, 3 * 1280 + 400), (seconds, 11.0)):
         assert axes.get_xscale() == "linear"
         assert [text.xy for text in axes.texts] == [(cost, 0.8)] * 2
+
+
+def store_embeddings(sweep, embeddings, trial_id):
+    """Put embeddings into the sweep's own score store, as read by a trial."""
+    key = "0123456789abcdef0123"
+    store = ScoreStore(sweep.folder / "signals")
+    store.begin(key, {"scorer": "embeddings", "encoder": "x", "pooling": "mean"})
+    store.write_block(key, 0, np.arange(len(embeddings)), {"embeddings": embeddings})
+    store.finish(key, 1, len(embeddings))
+    signals = [SignalRef(store, key, 1.0, 1.0, len(embeddings)).to_json()]
+    (sweep.folder / "trials" / trial_id / "spec.json").write_text(json.dumps({"signals": signals}))
+
+
+def test_every_strategy_has_a_panel_of_the_same_projection_with_what_it_chose(tmp_path):
+    sweep = load_sweep(write_sample_sweep(tmp_path / "sweep", budgets=(40,)))
+    assert stored_embeddings(sweep) is None
+    pool, subsets = sweep.pool(), list(sweep.subsets())
+    embeddings = np.random.default_rng(0).normal(size=(len(pool), 8)).astype(np.float32)
+    store_embeddings(sweep, embeddings, sweep.comparable_trials()["trial_id"].iloc[0])
+    np.testing.assert_array_equal(stored_embeddings(sweep), embeddings)
+    shown = first_of_each(subsets)
+    projection = project(embeddings)
+    labels = pool["label"].to_numpy()
+    figure = plots.draw_embeddings(projection, labels, sweep.label_names, shown)
+    assert flaws(figure) == []
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(panels) == min(24, len(shown) + 1)
+    for axes, subset in zip(panels[1:], shown, strict=False):
+        assert axes.get_title(loc="left").startswith(short_name(subset.strategy, 26))
+        drawn_points = np.concatenate([np.asarray(part.get_offsets()) for part in axes.collections[1:]])
+        expected = projection.points[subset.chosen]
+        assert sorted(map(tuple, drawn_points.tolist())) == sorted(map(tuple, expected.tolist()))
+    publish_results(sweep.folder)
+    assert (sweep.folder / "plots" / "embeddings.png").is_file()
+
+
+def test_a_projection_that_is_asked_for_needs_embeddings(tmp_path):
+    folder = write_sample_sweep(tmp_path / "sweep", budgets=(40,))
+    with pytest.raises(SweepError, match="has no embeddings to project by pca: no finished trial"):
+        publish_results(folder, projection="pca")

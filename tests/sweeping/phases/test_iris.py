@@ -224,11 +224,21 @@ def test_what_makes_no_sense_with_iris_is_refused(sections, message):
         validate_config(sections)
 
 
-def test_a_model_of_another_kind_is_not_explained(trained, tiny_bert, tmp_path):
+def test_texts_and_layers_are_of_token_models_alone(trained):
+    *_, plan, folder = trained
+    trial_id = spec_of(plan, "proxy").trial_id
+    for key, options in (("texts", {"texts": ["one"]}), ("layer", {"layer": 0})):
+        with pytest.raises(ConfigError, match=f"{key}: must be left out with an IRIS model"):
+            explain_run(folder.path, trial_id=trial_id, **options)
+
+
+def test_a_model_without_its_tokenizer_is_not_explained(trained, tiny_bert, tmp_path):
     _, _, _, plan, folder = trained
     trial = folder.trial(spec_of(plan, "proxy").trial_id)
     from raybert.models import load_classifier
 
     load_classifier(tiny_bert, ("a", "b"), 0).save_pretrained(trial.checkpoints / "best")
-    with pytest.raises(ModelError, match="must be a model of the kind iris to be explained"):
-        explain_run(folder.path, trial_id=spec_of(plan, "proxy").trial_id)
+    (trial.checkpoints / "best" / "tokenizer.json").unlink(missing_ok=True)
+    (trial.checkpoints / "best" / "tokenizer_config.json").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="must hold a tokenizer beside the model"):
+        explain_run(folder.path, trial_id=spec_of(plan, "proxy").trial_id, texts=["one"])

@@ -1,0 +1,97 @@
+"""Where in the pool strategies choose: one projection of its embeddings, a panel for each strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from raybert.analysis.plots.style import PALETTE, place_legend, short_name
+from raybert.analysis.statistics.projection import Projection
+from raybert.analysis.statistics.subsets import Subset
+
+_COLUMNS = 4
+_PANEL = 2.3
+_MOST_DRAWN, _MOST_CHOSEN = 4_000, 1_000
+"""Points of the pool, and of a strategy, that are drawn: more hide each other."""
+_MOST_PANELS = 24
+_CLASS_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+_BACKGROUND = "#d9d9d9"
+
+
+def draw_embeddings(
+    projection: Projection, labels: np.ndarray, label_names: Sequence[str], subsets: Sequence[Subset]
+) -> Figure:
+    """Return the pool with the examples that each strategy has trained on, all panels in the same projection.
+
+    The first panel is the pool, by class. Classes have a marker and a colour each where there are at most eight. Of
+    many points some are drawn, the same ones in every panel.
+
+    Args:
+        projection: of the pool.
+        labels: (n,) class numbers.
+        label_names: by class number; fewer: the number is the name.
+        subsets: of this pool: of one budget, seed and fold, a strategy each.
+    """
+    shown = list(subsets)[: _MOST_PANELS - 1]
+    count = len(shown) + 1
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(_PANEL * columns + 0.3, _PANEL * rows + 1.3), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    classes = np.unique(labels)
+    generator = np.random.default_rng(0)
+    n = len(projection.points)
+    drawn = np.sort(generator.permutation(n)[:_MOST_DRAWN])
+    order = np.argsort(generator.permutation(n))  # which of many chosen examples are drawn, alike in all panels
+    _scatter(grid[0], projection.points[drawn], labels[drawn], classes, size=5)
+    grid[0].set_title(f"the pool ({n:,})", fontsize=8, loc="left")
+    for axes, subset in zip(grid[1:], shown, strict=False):
+        axes.scatter(*projection.points[drawn].T, s=3, color=_BACKGROUND, linewidths=0, rasterized=True)
+        chosen = np.flatnonzero(subset.chosen)
+        some = chosen[np.argsort(order[chosen])][:_MOST_CHOSEN]
+        _scatter(axes, projection.points[some], labels[some], classes, size=9)
+        axes.set_title(f"{short_name(subset.strategy, 26)} ({len(chosen):,})", fontsize=8, loc="left")
+    for axes in grid:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_color("#bbbbbb")
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    figure.suptitle(_title(projection, shown, len(subsets)), fontsize=11, x=0.01, ha="left")
+    if len(classes) <= len(_CLASS_MARKERS):
+        names = [short_name(label_names[c] if c < len(label_names) else str(c), 24) for c in classes.tolist()]
+        looks = zip(names, _CLASS_MARKERS, PALETTE, strict=False)
+        place_legend(
+            figure,
+            [Line2D([], [], linestyle="", marker=mark, color=colour, label=name) for name, mark, colour in looks],
+        )
+    return figure
+
+
+def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray, size: float) -> None:
+    if len(classes) > len(_CLASS_MARKERS):
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=PALETTE[0], linewidths=0, alpha=0.7, rasterized=True)
+        return
+    for number, marker, colour in zip(classes, _CLASS_MARKERS, PALETTE, strict=False):
+        own = points[labels == number]
+        axes.scatter(
+            own[:, 0], own[:, 1], s=size, marker=marker, color=colour, linewidths=0, alpha=0.7, rasterized=True
+        )
+
+
+def _title(projection: Projection, shown: Sequence[Subset], count: int) -> str:
+    of = (
+        "UMAP"
+        if projection.shares is None
+        else "PCA, {:.0f} % and {:.0f} % of the variance".format(*(100 * share for share in projection.shares))
+    )
+    words = f"Where in the pool do strategies choose? ({of}"
+    if shown:
+        words += f"; seed {shown[0].seed}"
+    if len(shown) < count:
+        words += f"; {len(shown)} of {count} strategies"
+    return f"{words})"
