@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         cancel,
         download,
         evaluate,
+        evaluate_all,
         explain,
         follow_logs,
         list_scores,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         UntrustedCode,
     )
     from raybert.evaluation.evaluate import ModelEvaluation
+    from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.evaluation.explain import Explanation
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
@@ -104,6 +106,7 @@ _HOMES = {
         "download",
         "report",
         "evaluate",
+        "evaluate_all",
         "predict",
         "explain",
         "reproduce",
@@ -152,6 +155,7 @@ _HOMES = {
     "raybert.sweeping.single.select": ("ChosenSubset",),
     "raybert.sweeping.single.reproduce": ("Reproduction",),
     "raybert.evaluation.evaluate": ("ModelEvaluation",),
+    "raybert.evaluation.every_strategy": ("SweepEvaluation",),
     "raybert.evaluation.explain": ("Explanation",),
     "raybert.errors": (
         "RaybertError",
@@ -183,6 +187,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "download",
     "report",
     "evaluate",
+    "evaluate_all",
     "predict",
     "explain",
     "reproduce",
@@ -230,6 +235,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "ChosenSubset",
     "Reproduction",
     "ModelEvaluation",
+    "SweepEvaluation",
     "Explanation",
     "RaybertError",
     "ConfigError",

@@ -39,7 +39,7 @@ from raybert.cli_options import (
     exit_codes,
     option,
 )
-from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, UntrustedCode
+from raybert.errors import CacheWarning, ConfigError, ExitCode, RaybertError, RenamedWarning, UntrustedCode
 from raybert.refusals import refusal_in_words
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
 from raybert.version import __version__
@@ -207,12 +207,27 @@ def evaluate(
     id_column: IdOption = None,
     threshold: ThresholdOption = 0.5,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples behind the intervals; 0: none.")] = 1000,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Every strategy of a sweep over its seeds, on validation and test, into artifacts/."
+        ),
+    ] = False,
     trust: Annotated[
         bool, typer.Option("--trust", help="Import what of your own the run names: metrics, and with --data the model.")
     ] = False,
     output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
+    if everything:
+        given = {"--data": data, "--by": by, "--group": group, "--threshold": None if threshold == 0.5 else threshold}
+        for name, value in given.items():
+            if value:
+                raise ConfigError(
+                    f"{name}: must be left out with --all, which evaluates what the trials have predicted"
+                )
+        terminal.print_all_evaluated(commands.evaluate_all(target, output=output))
+        return
     from raybert.evaluation.find import default_folder
 
     folder = output or default_folder(target)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from raybert.evaluation.evaluate import ModelEvaluation
+    from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.evaluation.explain import Explanation
     from raybert.evaluation.explain_tokens import TokenExplanation
 
@@ -90,6 +91,31 @@ def evaluate(
     question = Question(labelled, split, columns, threshold, resamples, trust, wanted, quantiles)
     found = evaluate_target(folder_of(model), question)
     return found if output is None else write_model_evaluation(found, question, Path(output))
+
+
+def evaluate_all(run: Folder, *, output: str | Path | None = None) -> SweepEvaluation:
+    """Evaluate every strategy of a sweep over its seeds (and folds), on validation and test.
+
+    Nothing is predicted anew: trials have kept what their best evaluations predict.
+
+    Args:
+        run: a sweep or its results folder.
+        output: folder with a folder for each strategy and split; default: `artifacts/` in the results folder.
+
+    Returns:
+        Table `metrics` (means and deviations), the five classic metrics as `table`, and what could not be evaluated.
+
+    Raises:
+        SweepError: no results folder, no complete trial, or `output` holds other files.
+
+    Example:
+        >>> raybert.evaluate_all("runs/strategies").metrics.query("metric == 'macro_f1'")
+    """
+    if output is not None:
+        check_place(Path(output) / "metrics.md", "output")
+    from raybert.evaluation.every_strategy import evaluate_sweep
+
+    return evaluate_sweep(folder_of(run), None if output is None else Path(output))
 
 
 def predict(

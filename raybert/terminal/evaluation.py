@@ -16,6 +16,7 @@ from raybert.config import METRICS, metric_of
 from raybert.display import Row, TextTable
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.evaluate import ModelEvaluation
+from raybert.evaluation.every_strategy import SweepEvaluation
 from raybert.evaluation.measures import Evaluation
 from raybert.terminal.console import Console, print_notes, relative, say, text
 from raybert.terminal.table import FittingTable
@@ -38,6 +39,16 @@ def print_evaluation(found: ModelEvaluation, folder: Path) -> None:
     for plot in found.plots:
         say(console, f"plot: {relative(plot)}")
     say(console, f"metrics, tables, predictions: {relative(folder)}")
+
+
+def print_all_evaluated(found: SweepEvaluation) -> None:
+    """Print the five metrics of every strategy on validation and test, what is missing, and where it was written."""
+    console = Console()
+    console.print(FittingTable(found.table))
+    say(console, found.words, "dim")
+    print_notes(found.notes)
+    say(console, f"to paste: {relative(found.folder / 'metrics.md')}")
+    say(console, f"metrics, predictions, confusions, curves: {relative(found.folder)}/<strategy>/<split>/")
 
 
 def print_predictions(frame: pd.DataFrame, output: Path) -> None:

@@ -35,6 +35,7 @@ LINES = {
         "reproduce",
         {"target": Path("runs/x"), "trial": "abc", "output": Path("again"), "progress": "auto"},
     ),
+    "evaluate m --all --output o": ("evaluate_all", {"run": Path("m"), "output": Path("o")}),
     "evaluate m --data d.csv --split train --text a --label b --group c --id d --threshold 0.2 --resamples 5 --output o": (
         "evaluate",
         {

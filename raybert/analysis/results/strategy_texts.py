@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +75,13 @@ def _by_configuration(table: pd.DataFrame) -> dict[str, Rows]:
 
 def file_names(sweep: Sweep) -> dict[str, str]:
     """Return a name for every strategy's label that any file system takes, each another one."""
+    return names_of_files(map(str, sweep.summary["strategy"].unique()))
+
+
+def names_of_files(labels: Iterable[str]) -> dict[str, str]:
+    """Return a name for every label that any file system takes, each another one."""
     names: dict[str, str] = {}
-    for label in map(str, sweep.summary["strategy"].unique()):
+    for label in labels:
         short = re.sub(r"[^\w.=,()-]+", "_", label).strip("._")[:_LONGEST_FILE_NAME] or "strategy"
         taken = {known.casefold() for known in names.values()}
         numbered = (f"{short}_{number}" for number in range(2, len(taken) + 3))

@@ -115,6 +115,11 @@ COMMANDS = (
         "evaluation/",
         "of `raybert evaluate`: `metrics.json`, tables by class, group, column (`--by`), threshold, plots, predictions",
     ),
+    Content(
+        "artifacts/<strategy>/<split>/",
+        "of `raybert evaluate --all`: metrics over seeds, predictions, confusions and curves of validation and test",
+    ),
+    Content("artifacts/metrics.md", "the same as one text to paste, beside `metrics.csv`"),
     Content("reproductions/<id>/", "of `raybert reproduce`: the run again"),
 )
 
