@@ -19,6 +19,7 @@ from raybert.errors import ResourceError
 from raybert.machine import check_address_space, count_cores
 from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster.address import check_address, is_here
+from raybert.sweeping.cluster.autoscaler import IS_HEAD, nodes_to_come
 from raybert.sweeping.cluster.loopback import is_on_this_machine_only, this_machine_only
 from raybert.sweeping.cluster.processes import deaf_to_sigterm, end_ray
 from raybert.sweeping.cluster.quiet import errors_unsaid, quiet_backend
@@ -46,7 +47,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
         ResourceError: no cluster answers at the address or it refuses us, or Ray cannot be started here.
     """
     if ray.is_initialized():
-        yield _describe()
+        yield _describe(joins=not is_here(address))
         return
     _keep_uv_run_here()
     with ExitStack() as stack:
@@ -65,7 +66,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
             _join(address)
         for name in ("ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        yield _describe()
+        yield _describe(joins=not is_here(address))
 
 
 def starts_here(address: str | None) -> bool:
@@ -177,7 +178,11 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def _describe() -> Cluster:
+def _describe(*, joins: bool) -> Cluster:
     alive = [node for node in ray.nodes() if node["Alive"]]
-    is_local = [node["NodeID"] for node in alive] == [ray.get_runtime_context().get_node_id()]
-    return Cluster.of_nodes(tuple(dict(node["Resources"]) for node in alive), is_local=is_local)
+    here = ray.get_runtime_context().get_node_id()
+    nodes = tuple(dict(node["Resources"]) for node in alive)
+    is_on_head = any(node["NodeID"] == here and IS_HEAD in node["Resources"] for node in alive)
+    to_come = nodes_to_come(nodes) if joins and is_on_head else ()
+    is_local = [node["NodeID"] for node in alive] == [here] and not to_come
+    return Cluster.of_nodes(nodes, is_local=is_local, to_come=to_come)

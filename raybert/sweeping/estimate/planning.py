@@ -52,7 +52,7 @@ def estimate_rest(
 
     Ray must be there to probe on a GPU or on another machine.
     """
-    store = score_store(config, folder, len(cluster.nodes))
+    store = score_store(config, folder, cluster.most_nodes)
     work = find_work(plan, JobPlanner(prepared, folder), store, folder)
     if not work.specs:
         return None

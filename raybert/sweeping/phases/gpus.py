@@ -70,14 +70,15 @@ def _notes_of_a_folder(output: Path | None, gpus: float, cluster: Callable[[], C
 
 def _one_if_it_fits(resources: ResourcesConfig, cluster: Cluster, max_nodes: int | None) -> tuple[int, tuple[str, ...]]:
     """Return 1 where a trial fits with a GPU a worker, else 0, and why although there are some."""
-    if cluster.gpus < 1:
-        return 0, ()
     with_gpus = resources.model_copy(update={"gpus_per_worker": 1})
-    workers = count_workers(with_gpus, grown(cluster, with_gpus, max_nodes))
+    largest = grown(cluster, with_gpus, max_nodes)
+    if largest.gpus < 1:
+        return 0, ()
+    workers = count_workers(with_gpus, largest)
     if workers >= resources.workers_per_trial:
         return 1, ()
     return 0, (
-        f"note: trains on CPUs although there are {cluster.gpus:g} GPUs: {workers} of the "
+        f"note: trains on CPUs although there are {largest.gpus:g} GPUs: {workers} of the "
         f"{resources.workers_per_trial} worker(s) of a trial would find one beside {resources.cpus_per_worker} CPU on "
         "its node; lower resources.workers_per_trial or cpus_per_worker, or let workers share one: "
         "`resources.gpus_per_worker: 0.5`",

@@ -280,7 +280,7 @@ class TrialRunner:
 def make_runner(opened: OpenSweep, cluster: Cluster) -> TrialRunner:
     """Return what runs the phases of an open sweep; what all of its trials read is embedded first (IRIS)."""
     folder, plan, progress, interruption = opened.folder, opened.plan, opened.progress, opened.interruption
-    store = score_store(opened.design.config, folder, len(cluster.nodes))
+    store = score_store(opened.design.config, folder, cluster.most_nodes)
     readers = [reader for arm in plan.arms for reader in arm.readers]
     configs = {spec.data_key: spec.config for spec in (*plan.trials, *readers)}
     prepared = embed_chunks(opened.prepared, configs, store, cluster, progress, interruption)

@@ -22,18 +22,27 @@ class Cluster:
         gpus: GPUs of all nodes.
         nodes: resources of each living node.
         is_local: whether its only node is the machine of this process.
+        to_come: resources of the nodes that its autoscaler may still start, where its own file says so.
     """
 
     cpus: float
     gpus: float
     nodes: tuple[dict[str, float], ...]
     is_local: bool
+    to_come: tuple[dict[str, float], ...] = ()
 
     @classmethod
-    def of_nodes(cls, nodes: tuple[dict[str, float], ...], *, is_local: bool) -> Cluster:
+    def of_nodes(
+        cls, nodes: tuple[dict[str, float], ...], *, is_local: bool, to_come: tuple[dict[str, float], ...] = ()
+    ) -> Cluster:
         """Return the cluster of some nodes."""
         total = {kind: sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
-        return cls(total["CPU"], total["GPU"], nodes, is_local)
+        return cls(total["CPU"], total["GPU"], nodes, is_local, to_come)
+
+    @property
+    def most_nodes(self) -> int:
+        """How many nodes there may be at once, as far as is known."""
+        return len(self.nodes) + len(self.to_come)
 
 
 def this_machine() -> Cluster:
@@ -56,16 +65,20 @@ def check_here(config: RaybertConfig, address: str | None, folder: Path | None =
 
 
 def grown(cluster: Cluster, resources: ResourcesConfig, max_nodes: int | None) -> Cluster:
-    """Return an autoscaling cluster at its largest: the nodes that are missing are like the best one that is there.
+    """Return an autoscaling cluster at its largest: by its own file, else with nodes like the best one that is there.
 
-    What kinds of nodes an autoscaler would start is not known here, so one that can hold a worker must be there.
+    Where no file says what kinds of nodes an autoscaler would start, one that can hold a worker must be there.
 
     Args:
         cluster: as it is.
         resources: of a trial.
-        max_nodes: `limits.max_nodes`; None: it does not grow.
+        max_nodes: `limits.max_nodes`; None: it grows as far as its own file says.
     """
     missing = (max_nodes or 0) - len(cluster.nodes)
+    if cluster.to_come:
+        most = len(cluster.to_come) if max_nodes is None else max(0, missing)
+        best_first = sorted(cluster.to_come, key=lambda node: _workers_on(node, resources), reverse=True)
+        return Cluster.of_nodes((*cluster.nodes, *best_first[:most]), is_local=False)
     if missing <= 0 or not cluster.nodes:
         return cluster
     best = max(cluster.nodes, key=lambda node: _workers_on(node, resources))
