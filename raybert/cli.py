@@ -124,6 +124,13 @@ def train(
         Path | None, option("Results folder; default: `runs/<name of the sweep>-train`.", complete_results_folder)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is in the folder.")] = False,
+    resume_from: Annotated[
+        Path | None,
+        option("Begin from a checkpoint that `train.checkpoints` has kept: all of its state; only lengths may differ."),
+    ] = None,
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only", help="Of --resume-from, or any model of a run, take the weights alone.")
+    ] = False,
     overrides: SetOption = None,
     address: AddressOption = None,
 ) -> None:
@@ -137,6 +144,8 @@ def train(
         seed=seed,
         output=output,
         resume=resume,
+        resume_from=resume_from,
+        weights_only=weights_only,
         overrides=overrides or (),
         address=address,
         progress="auto",
@@ -191,8 +200,12 @@ def evaluate(
     target: TargetArgument,
     data: DataOption = None,
     split: Annotated[
-        str, typer.Option(help="Split of the sweep, or of the folder in --data.", autocompletion=completer(*_SPLITS))
-    ] = "test",
+        str | None,
+        typer.Option(
+            help="Split of the sweep, or of the folder in --data; default: test, with --checkpoints validation.",
+            autocompletion=completer(*_SPLITS),
+        ),
+    ] = None,
     text: TextOption = None,
     text_pair: TextPairOption = None,
     label: LabelOption = None,
@@ -216,6 +229,9 @@ def evaluate(
     trust: Annotated[
         bool, typer.Option("--trust", help="Import what of your own the run names: metrics, and with --data the model.")
     ] = False,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Compare the checkpoints that the run has kept, on validation.")
+    ] = False,
     output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
@@ -231,10 +247,17 @@ def evaluate(
     from raybert.evaluation.find import default_folder
 
     folder = output or default_folder(target)
+    if checkpoints:
+        if any(each is not None for each in (data, text, text_pair, label, group, id_column, by, quantiles)):
+            raise typer.BadParameter("checkpoints are measured on the run's own data; leave out --data and its columns")
+        terminal.print_checkpoints(
+            commands.evaluate_checkpoints(target, split=split or "validation", output=folder), folder
+        )
+        return
     found = commands.evaluate(
         target,
         data,
-        split=split,
+        split=split or "test",
         text=text,
         text_pair=text_pair,
         label=label,

@@ -202,8 +202,13 @@ def remove_leftovers(folder: Path, *, is_shared: bool = False) -> None:
         folders[:] = [name for name in folders if not _LEFTOVER.fullmatch(name) and name not in previous]
 
 
-def remove_unless_held(path: Path) -> bool:
-    """Remove a file or folder that no living process writes or holds by `hold`; return whether it is gone."""
+def remove_unless_held(path: Path, mark: str | None = None) -> bool:
+    """Remove a file or folder that no living process writes or holds by `hold`; return whether it is gone.
+
+    Args:
+        path: of it.
+        mark: name of the file that says that a folder is whole, which goes first: no reader takes the rest for it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:  # a link, another user's, or gone meanwhile
@@ -214,6 +219,9 @@ def remove_unless_held(path: Path) -> bool:
         return False
     else:
         with contextlib.suppress(OSError):
+            if mark is not None:
+                (path / mark).unlink(missing_ok=True)
+                sync_folder(path)
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         return not path.exists()
     finally:

@@ -4,7 +4,7 @@ The command line calls the same functions. What is heavy is imported inside them
 """
 
 from raybert.commands.downloads import download
-from raybert.commands.models import evaluate, evaluate_all, explain, predict
+from raybert.commands.models import evaluate, evaluate_all, evaluate_checkpoints, explain, predict
 from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
 from raybert.commands.sweeps import (
@@ -28,6 +28,7 @@ __all__ = [
     "download",
     "evaluate",
     "evaluate_all",
+    "evaluate_checkpoints",
     "explain",
     "follow_logs",
     "list_scores",

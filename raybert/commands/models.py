@@ -41,7 +41,8 @@ def evaluate(
     """Evaluate a trained model: every metric with its interval, by class and by group.
 
     Args:
-        model: a sweep or its results folder (its best model), the folder of a trial, or that of a model.
+        model: a sweep or its results folder (its best model), the folder of a trial, of a checkpoint that it has kept,
+            or of a model.
         data: labelled file (as for training), folder with a file per split, or table; default: what the sweep
             itself held out.
         split: of the sweep, or of the folder in `data`.
@@ -116,6 +117,39 @@ def evaluate_all(run: Folder, *, output: str | Path | None = None) -> SweepEvalu
     from raybert.evaluation.every_strategy import evaluate_sweep
 
     return evaluate_sweep(folder_of(run), None if output is None else Path(output))
+
+
+def evaluate_checkpoints(run: Folder, *, split: str = "validation", output: str | Path | None = None) -> pd.DataFrame:
+    """Compare the checkpoints that a run has kept (`train.checkpoints`): every metric of each, by step.
+
+    Args:
+        run: a sweep or its results folder (its best run), or the folder of a trial.
+        split: `validation`; or `test`, by whose metrics none should be chosen.
+        output: folder to write `checkpoints.csv` to; default: nothing is written.
+
+    Returns:
+        A row per checkpoint: its folder, step, pass, split and metrics; `attrs["notes"]` is what to know of them.
+
+    Raises:
+        RaybertError: the run has kept none, or its data are not what they were.
+
+    Example:
+        >>> found = raybert.evaluate_checkpoints("runs/strategies-train")
+        >>> found.loc[found["accuracy"].idxmax(), "checkpoint"]
+        'step-000200'
+    """
+    from raybert.evaluation.find import check_evaluation_folder, find_target
+
+    if output is not None:
+        check_place(Path(output) / "metrics", "output")
+        check_evaluation_folder(Path(output))
+    find_target(folder_of(run))
+    from raybert.evaluation.checkpoints import evaluate_checkpoints as evaluate_kept  # and with it torch
+
+    found = evaluate_kept(folder_of(run), split)
+    if output is not None:
+        write_frame(found, Path(output) / "checkpoints.csv")
+    return found
 
 
 def predict(

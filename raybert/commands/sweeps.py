@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
-from raybert.config import ConfigSource, Overrides, importing, load_config
+from raybert.config import ConfigSource, Overrides, RaybertConfig, importing, load_config
 from raybert.errors import ConfigError
 from raybert.machine import SPACE_OF_TORCH, check_address_space
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.driver.status import SweepStatus
     from raybert.sweeping.driver.trial_logs import ShownLogs
     from raybert.sweeping.folder.outcome import Outcome
+    from raybert.sweeping.plan.design import Design
     from raybert.sweeping.single.reproduce import Reproduction
 
 
@@ -84,6 +85,8 @@ def train(
     seed: int = 0,
     output: str | Path | None = None,
     resume: bool = False,
+    resume_from: str | Path | None = None,
+    weights_only: bool = False,
     overrides: Overrides = (),
     address: str | None = None,
     progress: Listener = None,
@@ -99,6 +102,10 @@ def train(
         seed: of head, order, ties and random draws.
         output: results folder; default: runs/<name of the sweep>-train.
         resume: continue the run that is in the folder.
+        resume_from: folder of a checkpoint that `train.checkpoints` has kept: weights, optimizer, schedule and order go
+            on from there, in a run of its own. Only the length may differ from the run that it is of.
+        weights_only: take nothing but the weights of `resume_from`, which may be any model of a run, and train as from
+            the start.
         overrides: keys to override, as for `load_config`.
         address: of a Ray cluster to join.
         progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
@@ -123,6 +130,11 @@ def train(
     loaded = load_config(config, overrides)
     folder = Path(output) if output is not None else Path("runs") / f"{loaded.name}-train"
     narrowed = narrow_to_one(loaded, strategy, seed)
+    if resume_from is not None:
+        loaded = _beginning(loaded, narrowed, Path(resume_from), weights_only=weights_only)
+        narrowed = narrow_to_one(loaded, strategy, seed)
+    elif weights_only:
+        raise ConfigError("weights_only: must be left out without `resume_from`, whose weights it takes")
     check_results_folder(folder)
     check_version(folder)
     is_finished(SweepFolder(folder), narrowed.config, resume=resume)
@@ -142,6 +154,16 @@ def train(
             address=address,
         )
     return _publish(outcome)
+
+
+def _beginning(config: RaybertConfig, narrowed: Design, place: Path, *, weights_only: bool) -> RaybertConfig:
+    """Return a configuration whose run begins from a checkpoint."""
+    from raybert.evaluation.find import find_target
+    from raybert.sweeping.single.begin import begin_from_checkpoint, begin_with_weights
+
+    if weights_only:
+        return begin_with_weights(config, find_target(place).model)
+    return begin_from_checkpoint(config, narrowed, place)
 
 
 def reproduce(

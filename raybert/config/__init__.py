@@ -1,5 +1,6 @@
 """The sweep file: its schema, and how it is read."""
 
+from raybert.config.checkpoints import CheckpointsConfig, StartConfig
 from raybert.config.data import DataConfig
 from raybert.config.hints import explain_unknown, suggest_place
 from raybert.config.imports import (
@@ -45,6 +46,7 @@ __all__ = [
     "METRICS",
     "AshaConfig",
     "AveragingConfig",
+    "CheckpointsConfig",
     "ConfigSource",
     "DataConfig",
     "DomainConfig",
@@ -67,6 +69,7 @@ __all__ = [
     "Section",
     "SelectionConfig",
     "SignalConfig",
+    "StartConfig",
     "StrategyConfig",
     "SweepConfig",
     "TrainConfig",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from raybert.config.checkpoints import CheckpointsConfig, StartConfig
 from raybert.config.metrics import MetricName, words_of_lower
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.own_metrics import MetricConfig, check_is_metric, declare_own
@@ -123,6 +124,7 @@ class EarlyStoppingConfig(Section):
 
 
 _WARMUP_FRACTION = 0.1
+_OF_NO_RESULT = ("checkpoint_seconds", "checkpoints")
 _OF_ADAMW: Mapping[str, tuple[Any, str]] = {"betas": ((0.9, 0.999), "betas"), "epsilon": (1e-8, "eps")}
 """Keys of AdamW alone -> their default, and what other optimizers call the like of it."""
 _LATER = ("metrics",)
@@ -199,6 +201,8 @@ class TrainConfig(Section):
     checkpoint_seconds: float = Field(
         60, ge=0, description="least time between two `checkpoint/last`; 0: at every evaluation"
     )
+    checkpoints: CheckpointsConfig = CheckpointsConfig()
+    start: StartConfig = StartConfig()
 
     def warmup(self, total_steps: int) -> int:
         """Return the steps of warm-up of T."""
@@ -212,12 +216,16 @@ class TrainConfig(Section):
         Args:
             without: keys that the results do not depend on.
         """
-        part = self.model_dump(mode="json", exclude=set(without))
+        part = self.model_dump(mode="json", exclude={*_OF_NO_RESULT, *without})
         part = {key: value for key, value in part.items() if key not in _LATER or value}
         if self.optimizer == OptimizerConfig():
             part.pop("optimizer", None)
         if "schedule" in part:
             part["schedule"] = self.schedule.identity()
+        if self.start == StartConfig():
+            part.pop("start", None)
+        elif "start" in part:
+            part["start"].pop("checkpoint")  # what counts is its content
         return part
 
     @model_validator(mode="after")

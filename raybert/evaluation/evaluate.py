@@ -14,6 +14,7 @@ from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
 from raybert.errors import DataError
 from raybert.evaluation.by_columns import keys_of, metrics_by, naming_the_option, values_of_run
+from raybert.evaluation.checkpoints import predicted_by_checkpoint
 from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.measures import (
     Evaluation,
@@ -118,9 +119,12 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
     target = find_target(path)
     targets = [target]
     notes: tuple[str, ...] = ()
-    if question.data is None:
-        if question.columns:
-            raise DataError(f"{min(question.columns)}: names a column of `data`, which must be given too")
+    if question.data is None and question.columns:
+        raise DataError(f"{min(question.columns)}: names a column of `data`, which must be given too")
+    if question.data is None and target.is_checkpoint:
+        examples, probs, names = predicted_by_checkpoint(target, question.split)
+        columns = values_of_run(targets, question.split, question.by) if question.by else {}
+    elif question.data is None:
         is_run = target.model.name == "best" and target.run is not None and Path(path).resolve() == target.run
         targets = targets_of_folds(target) if is_run else targets
         examples, probs = stored_predictions_of_folds(targets, question.split)
@@ -151,7 +155,8 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         own=own,
     )
     if configs and not own:
-        as_stored = question.data is None and len(targets) == 1 and question.threshold == 0.5
+        of_its_best = question.data is None and not target.is_checkpoint
+        as_stored = of_its_best and len(targets) == 1 and question.threshold == 0.5
         if as_stored:
             overall, changes = with_stored_values(evaluation.overall, target, question.split, configs)
             evaluation = replace(evaluation, overall=overall)

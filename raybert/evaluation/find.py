@@ -30,6 +30,11 @@ class Target:
     run: Path | None = None
     trial_id: str | None = None
 
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is a checkpoint that the run has kept on its way, not its best evaluation."""
+        return self.run is not None and self.model.name.startswith("step-")
+
 
 def find_target(path: str | Path) -> Target:
     """Return the model that a path stands for.
@@ -54,7 +59,7 @@ def find_target(path: str | Path) -> Target:
             f"{path}: must be a results folder ({_PLAN}), or the folder of a trial (trials/<id>) or of a model "
             f"({_MODEL}); has {', '.join(sorted(entry.name for entry in path.iterdir())[:6]) or 'nothing'}"
         )
-    if path.name == "best" and _is_trial(path.parent.parent):
+    if (path.name == "best" or path.name.startswith("step-")) and _is_trial(path.parent.parent):
         return Target(path, path.parents[3], path.parents[1].name)
     if (path / "trial_id").is_file() and (path.parent / _PLAN).is_file():
         return _best_of(path.parent)
@@ -79,7 +84,8 @@ def check_evaluation_folder(folder: Path) -> None:
 
     def is_own(place: Path, names: set[str]) -> bool:
         found = [(read_json(place / name) or {}).keys() for name in ("metrics.json", "about.json")]
-        return "intervals" in found[0] or "trial_id" in found[1]  # metrics are written first of all
+        # Metrics are written first of all.
+        return "intervals" in found[0] or "trial_id" in found[1] or names == {"checkpoints.csv"}
 
     refuse_others(folder, is_own, "a folder of `raybert evaluate`")
 

@@ -32,6 +32,8 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
     if output is not None:
         _look_at_folder(output, design)
     _look_at_training(design)
+    if design.num_trials > 1 and any(variant.config.train.start.checkpoint for variant in design.variants):
+        raise ConfigError("train.start: must be left out of a sweep; `raybert train --resume-from` begins one run so")
     configs = [variant.config for variant in design.variants]
     if not only_scores:
         for config in (design.config, *configs):

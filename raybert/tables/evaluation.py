@@ -174,10 +174,22 @@ QUERY_OVERLAP = Table(
     ),
 )
 
+CHECKPOINTS = Table(
+    "checkpoints",
+    "a checkpoint that a run has kept (`raybert evaluate --checkpoints`, `evaluation/checkpoints.csv`)",
+    (
+        computed("checkpoint", "text", "name of its folder"),
+        computed("step", "whole", "optimizer steps done", "steps"),
+        computed("pass", "number", "passes done, with the share of the current one"),
+        computed("split", "text", "what it is measured on"),
+        *(_metric(metric) for metric in METRICS.values()),
+    ),
+)
+
 OF_COMMANDS = {
     table.name: table
     for table in (
-        *(PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, EVALUATED, PREDICTED, SUBSET),
+        *(PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, CHECKPOINTS, EVALUATED, PREDICTED, SUBSET),
         *(EXPLAINED, QUERY_OVERLAP, ATTENDED),
     )
 }

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from raybert.terminal.comparison import print_comparison, print_results
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
     from raybert.terminal.downloads import print_download, print_downloads
-    from raybert.terminal.evaluation import print_all_evaluated, print_evaluation, print_predictions
+    from raybert.terminal.evaluation import (
+        print_all_evaluated,
+        print_checkpoints,
+        print_evaluation,
+        print_predictions,
+    )
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
     from raybert.terminal.logs import print_log_lines, print_logs
@@ -41,6 +46,7 @@ _HOMES = {
     "raybert.terminal.downloads": ("print_download", "print_downloads"),
     "raybert.terminal.evaluation": (
         "print_all_evaluated",
+        "print_checkpoints",
         "print_evaluation",
         "print_predictions",
     ),
@@ -64,6 +70,7 @@ __all__ = [
     "echo",
     "is_trusted",
     "print_all_evaluated",
+    "print_checkpoints",
     "print_comparison",
     "print_download",
     "print_downloads",

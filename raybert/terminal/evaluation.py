@@ -22,6 +22,7 @@ from raybert.terminal.console import Console, print_notes, relative, say, text
 from raybert.terminal.table import FittingTable
 
 _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
+_CHECKPOINT_METRICS = ("accuracy", "macro_f1", "loss", "mcc")
 _GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
 _BY_INTERVALS = ("accuracy", "macro_f1")
 _MAX_GROUPS = 10
@@ -49,6 +50,30 @@ def print_all_evaluated(found: SweepEvaluation) -> None:
     print_notes(found.notes)
     say(console, f"to paste: {relative(found.folder / 'metrics.md')}")
     say(console, f"metrics, predictions, confusions, curves: {relative(found.folder)}/<strategy>/<split>/")
+
+
+def print_checkpoints(frame: pd.DataFrame, folder: Path) -> None:
+    """Print a line per checkpoint with its metrics, the best of each in bold, and where they were written."""
+    console = Console()
+    console.print(format_checkpoints(frame))
+    print_notes(frame.attrs["notes"])
+    say(console, f"table: {relative(folder / 'checkpoints.csv')}")
+
+
+def format_checkpoints(frame: pd.DataFrame) -> FittingTable:
+    """Return the checkpoints of a run as a table for the terminal."""
+    shown = [name for name in _CHECKPOINT_METRICS if name in frame]
+    best = {name: frame[name].idxmin() if METRICS[name].lower_is_better else frame[name].idxmax() for name in shown}
+    rows = tuple(
+        Row(
+            (row["checkpoint"], f"{row['step']:,}", f"{row['pass']:.2f}", *(_number(row[name]) for name in shown)),
+            styles=tuple((3 + i, "strong") for i, name in enumerate(shown) if best[name] == number),
+        )
+        for number, row in enumerate(frame.to_dict("records"))
+    )
+    split = frame["split"].iloc[0]
+    columns = ("checkpoint", "step", "pass", *(f"{split} {METRICS[name].words.split(' (')[0]}" for name in shown))
+    return FittingTable(TextTable(columns, rows, spare=(2, 6, 5)))
 
 
 def print_predictions(frame: pd.DataFrame, output: Path) -> None:

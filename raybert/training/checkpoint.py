@@ -17,7 +17,8 @@ from raybert.errors import TrialError
 from raybert.files import read_json, write_json
 from raybert.models import quiet_transformers
 
-_MARK = "COMPLETE"
+MARK = "COMPLETE"
+"""The file that says that a folder is whole."""
 _LIMIT = "micro_batch_limit.json"
 _WEIGHTS, _BEST, _STATE = "weights.safetensors", "best.safetensors", "state.pt"
 
@@ -34,12 +35,28 @@ def save_last(folder: Path, run_key: str, weights: Tensors, best: Tensors | None
         best: of its best evaluation so far.
         state: everything else; only tensors, numbers, strings, lists and dictionaries.
     """
-    with atomic_folder(folder / "last", mark=_MARK) as fresh:
-        save_file(_contiguous(weights), fresh / _WEIGHTS)
-        if best is not None:
-            save_file(_contiguous(best), fresh / _BEST)
-        with (fresh / _STATE).open("wb") as file:  # given the path, torch would not say that the disk is full
-            torch.save({"run_key": run_key, **state}, file)
+    with atomic_folder(folder / "last", mark=MARK) as fresh:
+        write_state(fresh, run_key, weights, best, state)
+
+
+def write_state(fresh: Path, run_key: str, weights: Tensors, best: Tensors | None, state: dict[str, Any]) -> None:
+    """Write what `read_state` reads into a folder."""
+    save_file(_contiguous(weights), fresh / _WEIGHTS)
+    if best is not None:
+        save_file(_contiguous(best), fresh / _BEST)
+    with (fresh / _STATE).open("wb") as file:  # given the path, torch would not say that the disk is full
+        torch.save({"run_key": run_key, **state}, file)
+
+
+def read_state(folder: Path) -> tuple[Tensors, Tensors | None, dict[str, Any]] | None:
+    """Return weights, best weights and state, `run_key` among it; None: they are torn, or not there."""
+    try:
+        state = torch.load(folder / _STATE, weights_only=True)  # no code of a file runs
+        weights = load_file(folder / _WEIGHTS)
+        best = load_file(folder / _BEST) if (folder / _BEST).exists() else None
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, UnpicklingError):
+        return None
+    return weights, best, state
 
 
 def load_last(folder: Path, run_key: str) -> tuple[Tensors, Tensors | None, dict[str, Any]] | None:
@@ -51,21 +68,10 @@ def load_last(folder: Path, run_key: str) -> tuple[Tensors, Tensors | None, dict
         TrialError: the checkpoint belongs to another run.
     """
     for candidate in (folder / "last", previous_folder(folder / "last")):
-        if not (candidate / _MARK).exists():
+        found = read_state(candidate) if (candidate / MARK).exists() else None
+        if found is None:
             continue
-        try:
-            state = torch.load(candidate / _STATE, weights_only=True)
-            weights = load_file(candidate / _WEIGHTS)
-            best = load_file(candidate / _BEST) if (candidate / _BEST).exists() else None
-        except (
-            OSError,
-            RuntimeError,
-            EOFError,
-            ValueError,
-            SafetensorError,
-            UnpicklingError,
-        ):  # no code of a file runs
-            continue
+        weights, best, state = found
         if state.pop("run_key") != run_key:
             raise TrialError(f"{candidate}: belongs to a run with other settings; delete it to start anew")
         return weights, best, state
@@ -91,7 +97,7 @@ def save_best(folder: Path, model: Any, complete: Callable[[Path], None] | None 
         model: with its best weights.
         complete: adds what belongs beside them, before the folder counts as whole; default: nothing.
     """
-    with atomic_folder(folder / "best", mark=_MARK) as fresh, quiet_transformers():
+    with atomic_folder(folder / "best", mark=MARK) as fresh, quiet_transformers():
         model.save_pretrained(fresh)
         if complete is not None:
             complete(fresh)

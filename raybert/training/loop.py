@@ -7,7 +7,8 @@ import logging
 import math
 import time
 from functools import partial
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch import nn
 
 from raybert.config import METRICS
 from raybert.data.examples import ExampleData
+from raybert.errors import TrialError
+from raybert.files import json_digest
 from raybert.models import checkpoint_activations
-from raybert.training import checkpoint
+from raybert.training import checkpoint, kept
 from raybert.training.current_pass import CurrentPass, agree_on_plan
 from raybert.training.evaluations import evaluation_row, is_better
 from raybert.training.inference import Inference
@@ -38,6 +41,7 @@ from raybert.training.ran_on import RanOn
 from raybert.training.ranks import broadcast_object, gather_objects
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
+from raybert.training.start import begin_from
 from raybert.training.state import (
     RunState,
     generator_states,
@@ -86,6 +90,7 @@ def fit(
             while run.batches_left():
                 run.train_step()
                 verdict = run.evaluate() if run.evaluation_is_due() else run.look_around()
+                run.keep(is_end=run.is_over or verdict == "patience")
                 if verdict != "go on":
                     return run.result(stopped=verdict == "interrupted")
             run.end_pass()
@@ -137,7 +142,8 @@ class _Run:
         self.history = LossHistory(data.example_ids, self.world_size, self.monitor.add_losses)
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
-        self.run_key = request.run_key(data.fingerprint, self.world_size)
+        self.settings = request.settings(data.fingerprint, self.world_size)
+        self.run_key = json_digest(self.settings)
         self.own_metrics = import_metrics(config.metrics)
         check_metrics(config, data.num_classes)
         self.average = WeightAverage(model, config.averaging)
@@ -315,27 +321,64 @@ class _Run:
         generators = gather_objects(generator_states(self.device), self.world_size)
         folder = self.surroundings.checkpoint_folder
         if self.rank == 0 and folder is not None:
-            assert self.current_pass.plan is not None
-            state = {
-                "state": self.state.to_json(),
-                "plan": pack_plan(self.current_pass.plan),
-                "history": self.history.state(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "average": self.average.state(),
-                "generators": generators,
-                "monitor": self.monitor.state(),
-                **({} if self.own_schedule is None else {"own_schedule": self.own_schedule.state()}),
-            }
-            checkpoint.save_last(folder, self.run_key, self.model.state_dict(), self.best_weights, state)
+            checkpoint.save_last(folder, self.run_key, *self._saved(generators))
             _log.info("checkpoint/last is of step %d", self.state.step)
             self.history.saved_step = self.state.step
         self.saved_at = time.monotonic()
 
+    def _saved(self, generators: list[dict[str, torch.Tensor]]) -> tuple[checkpoint.Tensors, Any, dict[str, Any]]:
+        """Return weights, best weights, and everything else that `restore` goes on from."""
+        assert self.current_pass.plan is not None
+        state = {
+            "state": self.state.to_json(),
+            "plan": pack_plan(self.current_pass.plan),
+            "history": self.history.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state(),
+            "generators": generators,
+            "monitor": self.monitor.state(),
+            **({} if self.own_schedule is None else {"own_schedule": self.own_schedule.state()}),
+        }
+        return self.model.state_dict(), self.best_weights, state
+
+    def keep(self, *, is_end: bool) -> None:
+        """Write a checkpoint that stays, where one is due; nothing that follows depends on it.
+
+        Raises:
+            TrialError: the weights are not finite.
+        """
+        rule, folder, state = self.config.checkpoints, self.surroundings.checkpoint_folder, self.state
+        pass_ends = state.batch == len(self.current_pass.batches)
+        if not kept.is_due(rule, state, pass_ends=pass_ends, is_end=is_end):
+            return
+        self.history.read()
+        check_weights(self.model, state.step, self.history.last_checkpoint)
+        generators = gather_objects(generator_states(self.device), self.world_size)
+        if self.rank == 0 and folder is not None:
+            facts = {"step": state.step, "pass": self._passes_done(), "settings": self.settings}
+            target = kept.folder_of_step(folder, state.step)
+            kept.write_kept(target, facts, self.run_key, self._saved(generators), self._write_model)
+            kept.drop_older(folder, rule.keep_last, state, is_end=is_end)
+            _log.info("checkpoint/%s stays", target.name)
+
+    def _write_model(self, folder: Path) -> None:
+        with self.average.applied():
+            self.model.save_pretrained(folder)  # type: ignore[operator]
+        self.surroundings.complete_model(folder)
+
     def restore(self) -> None:
-        """Go on from `last`, if there is one of this run; else find what fits into memory, if asked to."""
+        """Go on from `last`, if there is one of this run, or begin from another's checkpoint, if asked to.
+
+        Else find what fits into memory, if asked to.
+        """
         folder = self.surroundings.checkpoint_folder
         loaded = checkpoint.load_last(folder, self.run_key) if folder is not None else None
+        begins = loaded is None and self.config.start.checkpoint is not None
+        if begins:
+            beginning = begin_from(self.config.start, self.settings, self.model)
+            loaded = beginning.loaded
+            self.current_pass.notes.update(dict.fromkeys([beginning.note] if beginning.note else []))
         if loaded is None:
             if self.config.micro_batch_size == "auto":
                 self.state.micro_batch_size = largest_micro_batch(
@@ -358,6 +401,11 @@ class _Run:
         if self.state.batch >= len(self.current_pass.batches):
             self.end_pass()
         set_generator_states(saved["generators"][self.rank], self.device)
+        if begins and self.is_over:
+            raise TrialError(
+                f"{self.config.start.checkpoint}: must be of before the end of this run, is of step {self.state.step} "
+                f"of {self.request.end}; give it a longer `train.length`"
+            )
         self.history.saved_step = self.state.step
         if self.rank == 0:
             _log.info("goes on from checkpoint/last, at step %d", self.state.step)
@@ -389,10 +437,7 @@ class _Run:
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
         state = self.state
-        passes = state.passes + state.batch / len(self.current_pass.batches)
-        if self.length.passes is not None:
-            passes = state.whole_passes + state.batch / self.current_pass.num_whole
-        row = evaluation_row(metrics, state, self.history, self.request, passes, self.position_before)
+        row = evaluation_row(metrics, state, self.history, self.request, self._passes_done(), self.position_before)
         if self.own_schedule is not None:
             row["learning_rate"] = self.own_schedule.rate
             self.own_schedule.evaluated(metrics[self.config.best_metric])
@@ -400,6 +445,12 @@ class _Run:
             state.best = len(state.rows)
             self.best_weights = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
         state.rows.append(row)
+
+    def _passes_done(self) -> float:
+        """Return the passes that are done, with the share of the current one."""
+        if self.length.passes is not None:
+            return self.state.whole_passes + self.state.batch / self.current_pass.num_whole
+        return self.state.passes + self.state.batch / len(self.current_pass.batches)
 
     def _view(self) -> ModelView:
         return ModelView(self.inference, self.data.train, self.length, self.state, self.history)

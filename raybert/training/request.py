@@ -74,15 +74,15 @@ class FitRequest:
         """What the position of the run follows."""
         return RunLength(self.total_steps, self.config.batch_size, self.passes, self.examples)
 
-    def run_key(self, data_fingerprint: str, world_size: int) -> str:
-        """Identify what a checkpoint continues: all that the weights after a step depend on, but for the model.
+    def settings(self, data_fingerprint: str, world_size: int) -> dict[str, Any]:
+        """Return all that the weights after a step depend on, but for the model and what passes choose.
 
         Args:
             data_fingerprint: of the data.
             world_size: ranks that share a batch.
         """
-        settings = {
-            "train": self.config.identity(without=("checkpoint_seconds", "micro_batch_size")),
+        return {
+            "train": self.config.identity(without=("micro_batch_size",)),
             "total_steps": self.total_steps,
             "seed": self.seed,
             "data": data_fingerprint,
@@ -92,4 +92,7 @@ class FitRequest:
             **({"own": dict(self.own.identity)} if self.own.identity else {}),
             **({} if self.augmentation is None else {"augment": self.augmentation.identity()}),
         }
-        return json_digest(settings)
+
+    def run_key(self, data_fingerprint: str, world_size: int) -> str:
+        """Identify what a checkpoint continues: the digest of `settings`."""
+        return json_digest(self.settings(data_fingerprint, world_size))

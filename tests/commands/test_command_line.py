@@ -27,6 +27,14 @@ LINES = {
         },
     ),
     "sweep f.yaml --dry-run --set a=1": ("plan", {"config": Path("f.yaml"), "overrides": ["a=1"], "probe": False}),
+    "train f.yaml --resume-from c --weights-only": (
+        "train",
+        {"config": Path("f.yaml"), "resume_from": Path("c"), "weights_only": True, "progress": "auto"},
+    ),
+    "evaluate m --checkpoints --split test --output o": (
+        "evaluate_checkpoints",
+        {"run": Path("m"), "split": "test", "output": Path("o")},
+    ),
     "train f.yaml --strategy el2n --seed 3 --resume": (
         "train",
         {"config": Path("f.yaml"), "strategy": "el2n", "seed": 3, "resume": True, "progress": "auto"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -300,10 +301,11 @@ def _disk(work: Work, costs: Costs, config: RaybertConfig, prepared: Mapping[str
     trials = [spec for spec in work.trials if spec.role == TRIAL]
     others = [spec for spec in work.trials if spec.role != TRIAL]
     kept = sorted((costs.best_bytes(spec) for spec in trials), reverse=True)[: config.sweep.keep_best]
+    stay = sum(_checkpoints_that_stay(spec) * (costs.best_bytes(spec) + costs.last_bytes(spec)) for spec in trials)
     small = sum(_table_bytes(spec, prepared) for spec in work.trials)
     running = slots * max((costs.last_bytes(spec) for spec in work.specs), default=0)
     served = sum(costs.best_bytes(spec) for spec in others)
-    models = float(sum(kept))
+    models = float(sum(kept) + stay)
     peak = models + running + served
     if config.limits.disk_gb is not None:
         models, peak = (min(size, config.limits.disk_gb * GIGABYTE) for size in (models, peak))
@@ -311,6 +313,16 @@ def _disk(work: Work, costs: Costs, config: RaybertConfig, prepared: Mapping[str
     best = max((costs.best_bytes(spec) for spec in trials), default=0)
     end = models + proxies + best + small
     return Span(end * 0.95, end, max(end, peak + small) * 1.05)
+
+
+def _checkpoints_that_stay(spec: RunSpec) -> int:
+    """Return how many checkpoints a trial keeps beside its best model; with `keep_last` that of the best evaluation."""
+    rule, train = spec.config.train.checkpoints, spec.config.train
+    if rule.every is None:
+        return 0
+    every = math.ceil(spec.num_chosen / train.batch_size) if rule.every == "epoch" else rule.every
+    count = math.ceil(spec.total_steps / every)
+    return count if rule.keep_last is None else min(count, rule.keep_last + 1)
 
 
 def _table_bytes(spec: RunSpec, prepared: Mapping[str, Prepared]) -> float:

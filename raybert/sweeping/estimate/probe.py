@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raybert.config import LengthConfig
+from raybert.config import CheckpointsConfig, LengthConfig, StartConfig
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData
 from raybert.models import Encoder, build_classifier, load_backbone
@@ -175,6 +175,8 @@ def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) ->
         "eval_every": endless,
         "batch_size": size,
         "checkpoint_seconds": 1e9,
+        "checkpoints": CheckpointsConfig(),
+        "start": StartConfig(),
         "learning_rate": 1e-7,  # whatever the file says, the loss stays finite
         "head_learning_rate": None,
     }

@@ -70,7 +70,9 @@ TRIAL = (
     Content("pool_scores.npy", "(n,) score of every pool example, higher = harder, of strategies that rank all"),
     Content("conflicts.csv", "near-duplicates with different labels, where a filter looked for them"),
     Content("predictions.parquet", "label and probabilities of held-out examples at the best evaluation"),
-    Content("checkpoint/", "`last` (to continue) and `best` (a transformers folder)"),
+    Content(
+        "checkpoint/", "`last` (to continue), `best` (a transformers folder), and `step-<n>` of `train.checkpoints`"
+    ),
     Content("dynamics/", "of a run behind the signal `dynamics`: probabilities of the pool after every pass"),
     Content("monitor.parquet", "what `monitor` measured"),
     Content("monitor_histograms.parquet", "histograms of weights that it took"),

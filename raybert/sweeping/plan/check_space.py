@@ -23,6 +23,8 @@ _FIXED = {
     "train.metrics": "says what every run measures",
     "train.precision": "is also what signals are computed in",
     "train.checkpoint_seconds": "changes no result",
+    "train.checkpoints": "changes no result",
+    "train.start": "decides what a run goes on from",
     "model.kind": "decides what the data are",
     "model.encoder": "decides what the data are",
 }

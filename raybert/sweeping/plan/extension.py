@@ -19,6 +19,8 @@ _EXECUTION_ONLY = (
     "limits",
     "resources.concurrent_trials",
     "train.checkpoint_seconds",
+    "train.checkpoints",
+    "train.start.checkpoint",
     "selection.store",
     "monitor",
     "name",

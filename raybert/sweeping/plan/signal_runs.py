@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from raybert.config import LengthConfig, RaybertConfig
+from raybert.config import LengthConfig, RaybertConfig, StartConfig
 from raybert.data.nulls import NULLS_PER_EXAMPLE
 from raybert.errors import ConfigError
 from raybert.selection.compose import compose
@@ -147,6 +147,7 @@ class _ScoringRunMaker(RunMaker):
                 "length": LengthConfig(steps=total_steps),
                 "learning_rate": config.selection.proxy.learning_rate or config.train.learning_rate,
                 "eval_every": total_steps,
+                "start": StartConfig(),
             }
         )
         return RunSpec(

@@ -178,7 +178,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "data": facts.fingerprint,
         "encoder": facts.encoder_fingerprint,
         "model": config.model.task(),
-        "train": config.train.identity(without=("length", "checkpoint_seconds")),
+        "train": config.train.identity(without=("length",)),
         "total_steps": spec.total_steps,
         "strategy": strategy_identity(spec.strategy),
         "role": spec.role,

@@ -98,7 +98,10 @@ def _check_unchanged(path: Path, there: RaybertConfig, wanted: RaybertConfig, *,
         # T is in every learning rate (steps done / T), in the warm-up and in the points of evaluation and averaging.
         remedy += "; a run of another length has other learning rates from its first step on, so none is made longer"
         if is_finished:
-            remedy += f" (`model.encoder: {path / 'best'}` begins a new one with the encoder that this one has trained)"
+            remedy += (
+                f" (`raybert train FILE --resume-from {path} --weights-only` begins a new one with what this one has "
+            )
+            remedy += "learned, and without the flag with all of a checkpoint that `train.checkpoints` has kept)"
     raise SweepError(f"{path}: holds {state} run of another file: {changes}; {remedy}")
 
 

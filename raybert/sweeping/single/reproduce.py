@@ -114,7 +114,7 @@ def reproduce_trial(
         again = folder.trial(trial_id)
         shutil.rmtree(again.path, ignore_errors=True)
         progress.phase("prepare: load, split, tokenize")
-        ready = _prepare(stored, run)
+        ready = prepare_again(stored, run)
         status = _run(
             spec, ready, signals, folder, _RunListener(progress, spec, folder, _last_evaluation(first)), address
         )
@@ -177,8 +177,8 @@ def _find(signal: SignalRef, first: TrialFolder, run: SweepFolder) -> SignalRef:
     )
 
 
-def _prepare(stored: StoredSpec, run: SweepFolder) -> Prepared:
-    """Return the trial's data.
+def prepare_again(stored: StoredSpec, run: SweepFolder) -> Prepared:
+    """Return the data of a trial, as they were when it ran.
 
     Raises:
         SweepError: source, tokenizer or encoder are not what they were.

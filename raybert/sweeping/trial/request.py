@@ -6,7 +6,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from raybert.config import MonitorConfig
+from raybert.config import CheckpointsConfig, MonitorConfig
 from raybert.data.augment import Augmentation, make_augmentation
 from raybert.models import Encoder, load_tokenizer
 from raybert.models.tokenizer_options import with_options
@@ -29,8 +29,11 @@ def fit_request(spec: RunSpec, encoder: Encoder, texts: pa.Table | None) -> FitR
     Raises:
         ConfigError: its examples cannot be changed as `data.augment` says.
     """
+    train = spec.config.train
+    if spec.role != TRIAL:  # what only serves others keeps nothing
+        train = train.model_copy(update={"checkpoints": CheckpointsConfig()})
     return FitRequest(
-        spec.config.train,
+        train,
         spec.total_steps,
         spec.model_seed,
         last_step=spec.last_step,

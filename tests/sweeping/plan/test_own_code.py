@@ -94,3 +94,10 @@ def test_optimizers_and_schedules_of_a_search_are_tried_before_anything_is_loade
 def test_a_refit_has_nothing_to_watch_for_a_plateau():
     with pytest.raises(ConfigError, match="sweep.refit: must be false with `train.schedule: plateau`"):
         look_first(design_of({"schedule": "plateau"}, refit=True))
+
+
+def test_a_checkpoint_to_begin_from_is_of_one_run():
+    start = {"start": {"checkpoint": "somewhere"}}
+    look_first(design_of(start))
+    with pytest.raises(ConfigError, match="train.start: must be left out of a sweep; `raybert train --resume-from`"):
+        look_first(design_of(start, seeds=2))

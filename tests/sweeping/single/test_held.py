@@ -45,8 +45,8 @@ def test_a_finished_run_is_not_trained_further_by_another_length_and_says_why_an
     folder = folder_of(tmp_path, asked())
     assert refusal(folder, asked("train.length.epochs=4")) == (
         "a finished run of another file: train.length.epochs was 2.0, is 4.0; give `output` a new folder, or undo the "
-        f"change; {LONGER} (`model.encoder: {tmp_path / 'best'}` begins a new one with the encoder that this one has "
-        "trained)"
+        f"change; {LONGER} (`raybert train FILE --resume-from {tmp_path} --weights-only` begins a new one with what "
+        "this one has learned, and without the flag with all of a checkpoint that `train.checkpoints` has kept)"
     )
 
 
@@ -81,6 +81,7 @@ def test_keys_that_decide_nothing_about_a_result_may_change(tmp_path, finished):
         "limits.retries=1",
         "resources.concurrent_trials=1",
         "train.checkpoint_seconds=5",
+        "train.checkpoints={every: epoch, keep_last: 3}",
         "monitor.gradient_norm=2",
         "sweep.seeds=[0, 5, 7]",
         "sweep.strategies=[all, random]",
