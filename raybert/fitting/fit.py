@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from raybert.config import OptimizerConfig, TrainConfig
 from raybert.config.load import validate_model
@@ -138,6 +139,7 @@ def fit(
         collate=collate_fn,
         rows_per_pass=config.micro_batch_size if isinstance(config.micro_batch_size, int) else config.batch_size,
         inputs=_named_inputs(classifier),
+        pad_id=_pad_id(tokenizer, model),
     )
     data = read_data(train, validation, test, reading, label_names=label_names, seed=seed)
     chosen_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -208,7 +210,7 @@ def _train_config(
         section = dict(loss) if isinstance(loss, Mapping) else {}
     if isinstance(class_weights, str) and class_weights != "none":
         section["class_weights"] = class_weights
-    size = batch_size if batch_size is not None else getattr(train, "batch_size", None)
+    size = train.batch_size if batch_size is None and isinstance(train, DataLoader) else batch_size
     document = {
         **options,
         "loss": section,
@@ -235,7 +237,14 @@ def _named_inputs(classifier: Any) -> frozenset[str] | None:
     """Return the inputs that a classifier of transformers names: it would not know what else a table holds."""
     if isinstance(classifier, OwnClassifier):
         return None
-    return frozenset(inspect.signature(classifier.forward).parameters) - {"labels"}
+    reader = getattr(classifier, "backbone", classifier)  # a head of raybert's hands on what its encoder takes
+    return frozenset(inspect.signature(reader.forward).parameters) - {"labels"}
+
+
+def _pad_id(tokenizer: Any, model: nn.Module) -> int:
+    """Return the word piece that fills rows: that of the tokenizer, or of the model; some count positions by it."""
+    known = (getattr(tokenizer, "pad_token_id", None), getattr(getattr(model, "config", None), "pad_token_id", None))
+    return next((int(number) for number in known if isinstance(number, int)), 0)
 
 
 def _with_all_classes(classifier: Any, data: FitData, device: torch.device) -> FitData:

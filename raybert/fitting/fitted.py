@@ -202,6 +202,7 @@ class FittedModel:
             label=None if texts is None else texts.label,
             collate=collate_fn,
             rows_per_pass=32,
+            pad_id=int(getattr(getattr(_given(classifier), "config", None), "pad_token_id", None) or 0),
         )
         return _restored(folder, document, _given(classifier), reading, texts)
 
@@ -285,6 +286,12 @@ def _with_weights(classifier: Any, folder: Path) -> Any:
         ModelError: they are of another module.
     """
     module = _given(classifier)
+    if not isinstance(classifier, OwnClassifier):  # whose files are those of transformers: tied, or in parts
+        try:
+            module.load_state_dict(load_model(folder).state_dict())
+        except RuntimeError as error:
+            raise ModelError(f"{folder}: does not fit {type(module).__name__}: {error}") from None
+        return classifier
     try:
         module.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

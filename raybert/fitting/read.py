@@ -37,6 +37,7 @@ class Reading:
         collate: makes a batch of items; None: that of a DataLoader, or raybert's own.
         rows_per_pass: items of a forward pass of training.
         inputs: names that the model takes; None: all.
+        pad_id: fills `input_ids` of items that are shorter than others.
     """
 
     tokenizer: Any
@@ -47,6 +48,7 @@ class Reading:
     collate: Collate | None
     rows_per_pass: int
     inputs: frozenset[str] | None = None
+    pad_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def _table(raw: _Raw, names: tuple[str, ...], reading: Reading) -> Table:
         unit_size=unit,
         collate=reading.collate or raw.collate,
         label=raw.label,
-        pad_id=int(getattr(reading.tokenizer, "pad_token_id", None) or 0),
+        pad_id=reading.pad_id,
         inputs=reading.inputs,
     )
 

@@ -119,7 +119,7 @@ class ItemTable:
         if self.collate is not None:
             inputs = self._inputs_of(self.collate(items))
         else:
-            parts = [self._inputs_of(item) for item in items]
+            parts = [self._with_mask(self._inputs_of(item)) for item in items]
             inputs = {name: self._stack(name, [part[name] for part in parts]) for name in parts[0]}
         labels = self.labels[positions].astype(np.int64)
         return {**_checked(inputs, len(items)), "labels": torch.from_numpy(labels)}
@@ -127,6 +127,13 @@ class ItemTable:
     def _inputs_of(self, item: Any) -> dict[str, Any]:
         found = inputs_of(item, self.label)
         return found if self.inputs is None else {name: found[name] for name in found if name in self.inputs}
+
+    def _with_mask(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return inputs with the mask that tells word pieces from those that fill their row, if they bring none."""
+        takes_mask = self.inputs is None or "attention_mask" in self.inputs
+        if "input_ids" not in inputs or "attention_mask" in inputs or not takes_mask:
+            return inputs
+        return {**inputs, "attention_mask": torch.ones(len(inputs["input_ids"]), dtype=torch.long)}
 
     def _stack(self, name: str, values: Sequence[Any]) -> Any:
         tensors = [torch.as_tensor(value) for value in values]

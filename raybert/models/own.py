@@ -95,7 +95,7 @@ class OwnClassifier(nn.Module):
         """Write the module's weights, tied ones once a name, or what its own `save(folder)` writes; and its origin."""
         if self.origin is not None:
             write_json(folder / "config.json", {"model_type": MODEL_TYPE, **self.origin})
-        if callable(getattr(self.module, "save", None)):
+        if self.origin is not None and callable(getattr(self.module, "save", None)):
             self.module.save(folder)  # type: ignore[operator]
             return
         tensors = {name: t.detach().cpu().clone().contiguous() for name, t in self.module.state_dict().items()}

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
 
 import raybert
 from raybert.data import training_batches
@@ -426,3 +426,29 @@ def test_ragged_sequences_are_padded_and_masked_by_what_names_them():
     found = raybert.fit(ByName(), data, data, steps=2, batch_size=4, device="cpu", precision="fp32")
     assert found.validation_probs.shape == (12, CLASSES)
     assert found.label_names == ("0", "1", "2")  # the model has one more than the labels
+
+
+def test_tokenized_items_are_filled_with_the_model_s_own_padding_and_masked():
+    """RoBERTa counts positions from its padding piece on: another one would move the texts."""
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, num_labels=2,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=16,
+    )  # fmt: skip
+    model = RobertaForSequenceClassification(config)
+    rows = [[5, 6], [7, 8, 9], [5, 4], [9, 9, 9, 9, 3]] * 2
+    data = Dataset.from_dict({"input_ids": rows, "label": [0, 1, 0, 1] * 2, "idx": range(8)})
+    found = raybert.fit(model, data, data, steps=2, batch_size=4, device="cpu", precision="fp32")
+    with torch.no_grad():
+        alone = [found.model.eval()(input_ids=torch.tensor([row])).logits.softmax(1)[0].numpy() for row in rows]
+    np.testing.assert_allclose(found.validation_probs, alone, atol=1e-6)
+
+
+def test_a_finished_classifier_of_transformers_is_loaded_into_the_one_that_is_given(tiny_bert, tmp_path):
+    tokenizer = load_tokenizer(tiny_bert)
+    options = {"tokenizer": tokenizer, "max_length": 16, "steps": 2, "precision": "fp32", "checkpoint": tmp_path}
+    models = [AutoModelForSequenceClassification.from_pretrained(tiny_bert.path, num_labels=3) for _ in range(2)]
+    first = raybert.fit(models[0], (TEXTS, WORDS), (TEXTS, WORDS), **options)
+    again = raybert.fit(models[1], (TEXTS, WORDS), (TEXTS, WORDS), **options)
+    assert again.model is models[1]
+    np.testing.assert_allclose(again.predict(TEXTS), first.validation_probs, atol=1e-6)
