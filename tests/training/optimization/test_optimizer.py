@@ -72,7 +72,7 @@ def dummy() -> torch.optim.Optimizer:
 @pytest.mark.parametrize(
     ("schedule", "of_transformers"),
     [*SCHEDULES.items(), *WITH_KEYS],
-    ids=str,
+    ids=lambda value: None if callable(value) else str(value),  # a function's words hold its address
 )
 @pytest.mark.parametrize("warmup", [{"warmup_fraction": 0.0}, {"warmup_fraction": 0.11}, {"warmup_steps": 7}])
 def test_schedules_are_those_of_transformers(schedule, of_transformers, warmup):
