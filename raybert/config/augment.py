@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from raybert.config.section import Section
 
 KEY = "data.augment.name"
-_SHARE = 0.1
+_RATE = 0.1
 
 
 class AugmentConfig(Section):
@@ -25,21 +25,21 @@ class AugmentConfig(Section):
         "`module:function` of your own: (text, label, generator) -> text, and for pairs (text, text_pair) in place of "
         "text",
     )
-    share: float = Field(
-        _SHARE,
+    rate: float = Field(
+        _RATE,
         gt=0,
         lt=1,
-        description="token_dropping: chance of each word piece to be left out; word_swapping: swaps of two words per "
-        "word of a text, at least one",
+        description="token_dropping: chance of each word piece to be left out; word_swapping: swaps of two words "
+        "for each one of a text, at least one swap",
     )
     each_pass: bool = Field(
         True, description="change an example anew in every pass; false: in the same way in all of them"
     )
 
     @model_validator(mode="after")
-    def _share_belongs_to_ours(self) -> AugmentConfig:
-        if self.is_own and self.share != _SHARE:
-            raise ValueError("share: must be left out with a function of your own, which knows how much it changes")
+    def _rate_belongs_to_ours(self) -> AugmentConfig:
+        if self.is_own and self.rate != _RATE:
+            raise ValueError("rate: must be left out with a function of your own, which knows how much it changes")
         return self
 
     @property
@@ -49,5 +49,5 @@ class AugmentConfig(Section):
 
     def describe(self) -> str:
         """Return it in words, for notes."""
-        share = "" if self.is_own else f" (share {self.share:g})"
-        return f"{self.name}{share}, {'anew in every pass' if self.each_pass else 'the same way in all passes'}"
+        rate = "" if self.is_own else f" (rate {self.rate:g})"
+        return f"{self.name}{rate}, {'anew in every pass' if self.each_pass else 'the same way in all passes'}"

@@ -154,7 +154,7 @@ class TokenChanges:
     def _dropped(self, pieces: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return a text without some of its pieces; one at least stays."""
         draws, special = generator.random(len(pieces)), self.is_special[pieces]
-        keep = special | (draws >= self.config.share)
+        keep = special | (draws >= self.config.rate)
         if not keep[~special].any() and not special.all():
             keep[np.argmax(np.where(special, -1.0, draws))] = True
         kept: np.ndarray = pieces[keep]
@@ -169,7 +169,7 @@ class TokenChanges:
         words = np.flatnonzero(heads[starts])
         if len(words) < 2:
             return pieces
-        num_swaps = max(1, round(self.config.share * len(words)))
+        num_swaps = max(1, round(self.config.rate * len(words)))
         one = generator.integers(len(words), size=num_swaps)
         other = (one + 1 + generator.integers(len(words) - 1, size=num_swaps)) % len(words)
         order = words.tolist()

@@ -51,7 +51,7 @@ def changed(name: str, tokenizer: PreTrainedTokenizerFast, data: TokenizedData, 
 def test_dropping_leaves_out_what_its_draw_says_and_nothing_special():
     tokenizer = bert_tokenizer()
     data = data_of(tokenizer)
-    found = pieces_of(tokenizer, changed("token_dropping", tokenizer, data, share=0.5))
+    found = pieces_of(tokenizer, changed("token_dropping", tokenizer, data, rate=0.5))
     for row, pieces in enumerate(found):
         whole = tokenizer.convert_ids_to_tokens(data.train.ids[data.train.offsets[row] : data.train.offsets[row + 1]])
         draws = generator_of(f"id{row}", 5, 0).random(len(whole))
@@ -65,7 +65,7 @@ def test_dropping_leaves_out_what_its_draw_says_and_nothing_special():
 def test_one_piece_of_each_text_of_a_pair_stays_whatever_is_drawn():
     tokenizer = bert_tokenizer()
     data = data_of(tokenizer, pairs=True)
-    inputs = changed("token_dropping", tokenizer, data, share=0.999)
+    inputs = changed("token_dropping", tokenizer, data, rate=0.999)
     assert [len(pieces) for pieces in pieces_of(tokenizer, inputs)] == [5] * 4  # [CLS] a [SEP] b [SEP]
     assert inputs["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]] * 4
 
@@ -73,7 +73,7 @@ def test_one_piece_of_each_text_of_a_pair_stays_whatever_is_drawn():
 def test_swapping_moves_whole_words_by_pairs_within_each_text():
     tokenizer = bert_tokenizer()
     data = data_of(tokenizer, pairs=True)
-    found = pieces_of(tokenizer, changed("word_swapping", tokenizer, data, share=0.2))
+    found = pieces_of(tokenizer, changed("word_swapping", tokenizer, data, rate=0.2))
     for row, pieces in enumerate(found):
         generator = generator_of(f"id{row}", 5, 0)
         expected = ["[CLS]"]
@@ -97,7 +97,7 @@ def test_a_first_word_whose_blank_no_piece_holds_stays_in_front():
     data = data_of(tokenizer, texts=[text])
     orders = set()
     for number in range(20):
-        (pieces,) = pieces_of(tokenizer, changed("word_swapping", tokenizer, data, number=number, share=0.3))
+        (pieces,) = pieces_of(tokenizer, changed("word_swapping", tokenizer, data, number=number, rate=0.3))
         words = "".join(pieces[1:-1]).replace("Ġ", " ").split()
         assert words[0] == "the"
         assert sorted(words) == sorted(text.split())
@@ -108,14 +108,14 @@ def test_a_first_word_whose_blank_no_piece_holds_stays_in_front():
 def test_an_example_becomes_the_same_wherever_it_is_made_and_something_else_in_another_pass_or_run():
     tokenizer = untyped_tokenizer()
     data = data_of(tokenizer)
-    whole = pieces_of(tokenizer, changed("token_dropping", tokenizer, data, share=0.4))
-    parts = pieces_of(tokenizer, changed("token_dropping", tokenizer, data, [3, 0], share=0.4))
+    whole = pieces_of(tokenizer, changed("token_dropping", tokenizer, data, rate=0.4))
+    parts = pieces_of(tokenizer, changed("token_dropping", tokenizer, data, [3, 0], rate=0.4))
     assert parts == [whole[3], whole[0]]
-    by_pass = [pieces_of(tokenizer, changed("token_dropping", tokenizer, data, number=p, share=0.4)) for p in range(4)]
+    by_pass = [pieces_of(tokenizer, changed("token_dropping", tokenizer, data, number=p, rate=0.4)) for p in range(4)]
     assert by_pass[0] == whole
     assert len({str(pieces) for pieces in by_pass}) == 4
     once = [
-        pieces_of(tokenizer, changed("token_dropping", tokenizer, data, number=p, share=0.4, each_pass=False))
+        pieces_of(tokenizer, changed("token_dropping", tokenizer, data, number=p, rate=0.4, each_pass=False))
         for p in range(3)
     ]
     assert once == [whole] * 3
@@ -230,12 +230,12 @@ def test_the_section_may_be_a_name_and_refuses_what_has_no_meaning():
     assert validate_config({"data": {"augment": "word_swapping"}}).data.augment == AugmentConfig(name="word_swapping")
     for section, message in (
         (
-            {"data": {"augment": {"name": "my:fn", "share": 0.2}}},
-            r"share: must be left out with a function of your own",
+            {"data": {"augment": {"name": "my:fn", "rate": 0.2}}},
+            r"rate: must be left out with a function of your own",
         ),
-        ({"data": {"augment": {"share": 0.2}}}, r"data\.augment\.name"),
+        ({"data": {"augment": {"rate": 0.2}}}, r"data\.augment\.name"),
         ({"data": {"augment": "synonyms"}}, "must be token_dropping, word_swapping, or `module:function` of your own"),
-        ({"data": {"augment": {"name": "token_dropping", "share": 1}}}, r"data\.augment\.share: must be < 1"),
+        ({"data": {"augment": {"name": "token_dropping", "rate": 1}}}, r"data\.augment\.rate: must be < 1"),
         ({"data": {"augment": "token_dropping"}, "model": {"kind": "iris"}}, r"data\.augment: must be left out with"),
     ):
         with pytest.raises(ConfigError, match=message):

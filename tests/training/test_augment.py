@@ -23,7 +23,7 @@ CHOSEN = np.arange(10, 58)  # 3 batches a pass
 def dropping(**settings) -> Augmentation:
     special = np.zeros(120, bool)
     special[[0, 2, 3]] = True
-    config = AugmentConfig(name="token_dropping", **{"share": 0.4, **settings})
+    config = AugmentConfig(name="token_dropping", **{"rate": 0.4, **settings})
     return Augmentation(config, TokenChanges(config, special, np.zeros(120, bool)))
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_stops_and_goes_on_ends_as_one_that_did_not(tiny_bert, tokens
 def test_other_changes_do_not_go_on_from_a_checkpoint(tokens):
     keys = {
         FitRequest(FAST, 7, seed=4, augmentation=each).run_key("data", 1)
-        for each in (None, dropping(), dropping(share=0.3), dropping(each_pass=False))
+        for each in (None, dropping(), dropping(rate=0.3), dropping(each_pass=False))
     }
     assert len(keys) == 4
     assert FitRequest(FAST, 7, seed=4).run_key("data", 1) == FitRequest(FAST, 7, seed=4, augmentation=None).run_key(
@@ -117,7 +117,7 @@ def test_ids_change_for_what_trains_on_changed_examples_and_for_nothing_else():
 
 
 def test_a_grid_compares_with_and_without_on_one_data_set():
-    grid = {"data.augment": [None, "token_dropping", {"name": "word_swapping", "share": 0.2}]}
+    grid = {"data.augment": [None, "token_dropping", {"name": "word_swapping", "rate": 0.2}]}
     sweep = {"strategies": ["random"], "seeds": [0], "grid": grid}
     design = read_design(validate_config({"sweep": sweep}))
     assert len({variant.data_key for variant in design.variants}) == 1

@@ -30,8 +30,9 @@ class LastEvaluation:
         parts = [
             f"loss {_in_words(self.train_loss, '.3f')}",
             f"validation {self.metric} {_in_words(self.value, '.3f')}",
-            f"rate {_in_words(self.learning_rate, '.3g')}",
         ]
+        if self.learning_rate is not None:  # logs of before have none
+            parts.append(f"rate {self.learning_rate:.3g}")
         if self.examples_per_second is not None:
             parts.append(f"{pace_in_words(self.examples_per_second)} examples/s")
         return ", ".join(parts)

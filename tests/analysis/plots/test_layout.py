@@ -13,7 +13,8 @@ from raybert.analysis import load_sweep, overlap_table, plots
 from raybert.analysis.plots import monitor
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
-from raybert.analysis.statistics.subsets import class_shares, length_quantiles
+from raybert.analysis.statistics.projection import project
+from raybert.analysis.statistics.subsets import class_shares, first_of_each, length_quantiles
 from raybert.evaluation import plots as model_plots
 from raybert.evaluation.measures import evaluate_predictions
 from tests.analysis.folders import STRATEGIES, write_grid_sweep, write_sample_sweep
@@ -73,7 +74,7 @@ def test_pairs_are_laid_out(sweep):
     check(plots.draw_pair(results, pair["baseline"], pair["strategy"]), f"draw_pair-{name}")
 
 
-@pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths"])
+@pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths", "draw_embeddings"])
 def test_selections_are_laid_out(sweep, draw):
     name, results = sweep
     if results.pool() is None or len(list(results.subsets())) < 2:
@@ -88,6 +89,10 @@ def test_selections_are_laid_out(sweep, draw):
         names = [f"a_class_with_quite_a_long_name_{c}" for c in range(len(results.label_names))]
         names = names if name == "long" else results.label_names
         figure = plots.draw_classes(class_shares(results.subsets(), pool["label"].to_numpy(), names))
+    elif draw == "draw_embeddings":
+        projection = project(np.random.default_rng(0).normal(size=(len(pool), 8)))
+        shown = first_of_each(list(results.subsets()))
+        figure = plots.draw_embeddings(projection, pool["label"].to_numpy(), results.label_names, shown)
     else:
         figure = plots.draw_lengths(length_quantiles(results.subsets(), pool["length"].to_numpy()))
     check(figure, f"{draw}-{name}")
@@ -175,4 +180,4 @@ def test_every_function_that_draws_is_tried_here():
         if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
     }
     assert tried == drawn
-    assert len(drawn) == 25
+    assert len(drawn) == 26

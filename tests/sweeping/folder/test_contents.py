@@ -18,7 +18,9 @@ FILE_NAME = re.compile(r"\.?[a-z_]+(-[a-z]+)?\.(json|jsonl|csv|parquet|npz|npy|y
 ELSEWHERE = {
     ".conflicts.csv",  # beside the file of `raybert select`
     "best.safetensors",
+    "checkpoint.json",  # in `checkpoint/`
     "complete.json",  # of the score store
+    "identity.json",  # likewise
     "given-up.txt",  # likewise
     "config.json",  # of a model
     "micro_batch_limit.json",  # in `checkpoint/`
