@@ -227,7 +227,10 @@ def evaluate(
         ),
     ] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Import what of your own the run names: metrics, and with --data the model.")
+        bool,
+        typer.Option(
+            "--trust", help="Import what of your own the run names: metrics; the model with --data or --checkpoints."
+        ),
     ] = False,
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="Compare the checkpoints that the run has kept, on validation.")
@@ -251,7 +254,7 @@ def evaluate(
         if any(each is not None for each in (data, text, text_pair, label, group, id_column, by, quantiles)):
             raise typer.BadParameter("checkpoints are measured on the run's own data; leave out --data and its columns")
         terminal.print_checkpoints(
-            commands.evaluate_checkpoints(target, split=split or "validation", output=folder), folder
+            commands.evaluate_checkpoints(target, split=split or "validation", output=folder, trust=trust), folder
         )
         return
     found = commands.evaluate(

@@ -119,13 +119,16 @@ def evaluate_all(run: Folder, *, output: str | Path | None = None) -> SweepEvalu
     return evaluate_sweep(folder_of(run), None if output is None else Path(output))
 
 
-def evaluate_checkpoints(run: Folder, *, split: str = "validation", output: str | Path | None = None) -> pd.DataFrame:
+def evaluate_checkpoints(
+    run: Folder, *, split: str = "validation", output: str | Path | None = None, trust: bool = False
+) -> pd.DataFrame:
     """Compare the checkpoints that a run has kept (`train.checkpoints`): every metric of each, by step.
 
     Args:
         run: a sweep or its results folder (its best run), or the folder of a trial.
         split: `validation`; or `test`, by whose metrics none should be chosen.
         output: folder to write `checkpoints.csv` to; default: nothing is written.
+        trust: import the class of a model of your own (`model.kind`) that the run trained.
 
     Returns:
         A row per checkpoint: its folder, step, pass, split and metrics; `attrs["notes"]` is what to know of them.
@@ -146,7 +149,7 @@ def evaluate_checkpoints(run: Folder, *, split: str = "validation", output: str 
     find_target(folder_of(run))
     from raybert.evaluation.checkpoints import evaluate_checkpoints as evaluate_kept  # and with it torch
 
-    found = evaluate_kept(folder_of(run), split)
+    found = evaluate_kept(folder_of(run), split, trust=trust)
     if output is not None:
         write_frame(found, Path(output) / "checkpoints.csv")
     return found

@@ -13,6 +13,7 @@ from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.measures import evaluate_predictions
 from raybert.evaluation.targets import held_out
 from raybert.models import load_model
+from raybert.models.own_kind import is_own_model
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import StoredSpec, read_spec
 from raybert.sweeping.phases.prepare import Prepared
@@ -24,15 +25,17 @@ from raybert.training.kept import KeptCheckpoint, kept_checkpoints, reading
 SPLITS = ("validation", "test")
 
 
-def evaluate_checkpoints(path: str | Path, split: str = "validation") -> pd.DataFrame:
+def evaluate_checkpoints(path: str | Path, split: str = "validation", *, trust: bool = False) -> pd.DataFrame:
     """Return the metrics of every checkpoint that a run has kept, by step: `CHECKPOINTS`; `attrs["notes"]` to read.
 
     Args:
         path: a results folder (its best run), or the folder of a trial.
         split: validation, or test: whoever picks a checkpoint by its test metrics has no test split any more.
+        trust: import the class of a model of the user's own.
 
     Raises:
         ConfigError: another split.
+        UntrustedCode: the run trained a model of the user's own, and `trust` was not given.
         SweepError: the run has kept none, or its data have changed.
     """
     if split not in SPLITS:
@@ -50,13 +53,15 @@ def evaluate_checkpoints(path: str | Path, split: str = "validation") -> pd.Data
     rows = []
     for one in found:
         with reading(one.folder):
-            rows.append(_row(one, stored, ready, split))
+            rows.append(_row(one, stored, ready, split, trust))
     frame = pd.DataFrame(rows)[[name for name in CHECKPOINTS.order() if name in rows[0]]]
     frame.attrs["notes"] = _notes(len(found), split)
     return frame
 
 
-def predicted_by_checkpoint(target: Target, split: str) -> tuple[UnseenExamples, np.ndarray, tuple[str, ...]]:
+def predicted_by_checkpoint(
+    target: Target, split: str, *, trust: bool = False
+) -> tuple[UnseenExamples, np.ndarray, tuple[str, ...]]:
     """Return the held-out examples (without texts) of a checkpoint's run, its (m, C) for them, and the classes.
 
     Raises:
@@ -69,7 +74,7 @@ def predicted_by_checkpoint(target: Target, split: str) -> tuple[UnseenExamples,
     assert target.trial_id is not None
     stored, ready = _prepared(target)
     with reading(target.model):
-        probs = _probs(target.model, stored, ready, split)
+        probs = _probs(target.model, stored, ready, split, trust)
     kept = held_out(target.run, target.trial_id, split)
     examples = UnseenExamples(
         ids=kept["example_id"].to_numpy(),
@@ -80,9 +85,9 @@ def predicted_by_checkpoint(target: Target, split: str) -> tuple[UnseenExamples,
     return examples, probs, tuple(ready.data.label_names)
 
 
-def _row(one: KeptCheckpoint, stored: StoredSpec, ready: Prepared, split: str) -> dict[str, object]:
+def _row(one: KeptCheckpoint, stored: StoredSpec, ready: Prepared, split: str, trust: bool) -> dict[str, object]:
     labels = np.asarray(getattr(ready.data, split).labels)
-    probs = _probs(one.folder, stored, ready, split)
+    probs = _probs(one.folder, stored, ready, split, trust)
     overall = evaluate_predictions(labels, probs, tuple(ready.data.label_names), num_resamples=0).overall
     return {
         "checkpoint": one.folder.name,
@@ -93,10 +98,9 @@ def _row(one: KeptCheckpoint, stored: StoredSpec, ready: Prepared, split: str) -
     }
 
 
-def _probs(folder: Path, stored: StoredSpec, ready: Prepared, split: str) -> np.ndarray:
-    return Inference(load_model(folder), ready.data, stored.spec.config.train.precision).probs(
-        getattr(ready.data, split)
-    )
+def _probs(folder: Path, stored: StoredSpec, ready: Prepared, split: str, trust: bool) -> np.ndarray:
+    model = load_model(folder, trust_remote_code=trust and is_own_model(folder))
+    return Inference(model, ready.data, stored.spec.config.train.precision).probs(getattr(ready.data, split))
 
 
 def _prepared(target: Target) -> tuple[StoredSpec, Prepared]:

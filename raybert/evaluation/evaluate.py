@@ -122,7 +122,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
     if question.data is None and question.columns:
         raise DataError(f"{min(question.columns)}: names a column of `data`, which must be given too")
     if question.data is None and target.is_checkpoint:
-        examples, probs, names = predicted_by_checkpoint(target, question.split)
+        examples, probs, names = predicted_by_checkpoint(target, question.split, trust=question.trust)
         columns = values_of_run(targets, question.split, question.by) if question.by else {}
     elif question.data is None:
         is_run = target.model.name == "best" and target.run is not None and Path(path).resolve() == target.run

@@ -12,7 +12,10 @@ from torch import nn
 
 from raybert.config import StartConfig
 from raybert.errors import TrialError
+from raybert.files import read_json
 from raybert.models import load_model
+from raybert.models.own import OwnClassifier
+from raybert.models.own_kind import is_own_model
 from raybert.training.checkpoint import Tensors
 from raybert.training.kept import KeptCheckpoint, reading
 
@@ -99,8 +102,9 @@ def _take_weights(folder: Path, model: nn.Module) -> None:
         TrialError: it is of another model, or of other classes.
     """
     with torch.random.fork_rng(devices=[]):
-        other = load_model(folder)
-    names, wanted = (getattr(each.config, "id2label", None) for each in (other, model))
+        # Code that this run's own file names has been imported; no other is.
+        other = load_model(folder, trust_remote_code=_is_same_kind(folder, model))
+    names, wanted = (getattr(getattr(each, "config", None), "id2label", None) for each in (other, model))
     if names != wanted:
         raise TrialError(f"{folder}: must be a model of the classes {list((wanted or {}).values())}, has {names}")
     try:
@@ -108,3 +112,10 @@ def _take_weights(folder: Path, model: nn.Module) -> None:
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise TrialError(f"{folder}: must be a model of the same encoder and head: {line}") from None
+
+
+def _is_same_kind(folder: Path, model: nn.Module) -> bool:
+    """Tell whether a folder holds a model of the user's own that is made as this one is."""
+    if not (isinstance(model, OwnClassifier) and model.origin is not None and is_own_model(folder)):
+        return False
+    return bool((read_json(folder / "config.json") or {}).get("kind") == model.origin["kind"])

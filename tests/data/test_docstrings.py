@@ -88,6 +88,7 @@ def test_names_of_the_libraries_are_masked_but_words_that_contain_them_stay(tmp_
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_installed_corpus_is_large_imbalanced_unique_and_without_library_names(corpus: Path) -> None:
     table, versions = read_docstrings(corpus)
     texts = table["text"].to_pylist()

@@ -210,7 +210,9 @@ def sweep_file(tmp_path, name="Bag", **options):
 
 @pytest.mark.slow
 def test_a_run_trains_predicts_and_is_reproduced_where_its_code_is_trusted(tmp_path):
-    single = raybert.train(sweep_file(tmp_path, dropout=0.2), output=tmp_path / "run")
+    config = sweep_file(tmp_path, dropout=0.2)
+    config["train"]["checkpoints"] = {"every": 3}
+    single = raybert.train(config, output=tmp_path / "run")
     assert single.outcome.num_complete == 1, single.outcome.errors
     texts = ["red green", "north south"]
     with pytest.raises(raybert.UntrustedCode, match=r"allow it with --trust"):
@@ -226,6 +228,17 @@ def test_a_run_trains_predicts_and_is_reproduced_where_its_code_is_trusted(tmp_p
     with pytest.raises(raybert.UntrustedCode, match=f"{NAME}:Bag"):
         raybert.reproduce(trial)
     assert raybert.reproduce(trial, trust=True).is_identical
+    checkpoints = raybert.evaluate_checkpoints
+    with pytest.raises(raybert.UntrustedCode, match=r"allow it with --trust"):
+        checkpoints(tmp_path / "run")
+    assert checkpoints(tmp_path / "run", trust=True)["step"].tolist() == [3, 6]
+    first = trial / "checkpoint" / "step-000003"
+    assert len(raybert.evaluate(first, split="validation", resamples=0, trust=True).predictions) > 0
+    config["train"]["learning_rate"] = 1e-12
+    begun = raybert.train(config, output=tmp_path / "on", resume_from=first, weights_only=True)
+    assert begun.outcome.num_complete == 1, begun.outcome.errors
+    kept = load_model(next((tmp_path / "on").glob("trials/*/checkpoint/step-000006")), trust_remote_code=True)
+    torch.testing.assert_close(kept.state_dict(), load_model(first, trust_remote_code=True).state_dict())
     card = (tmp_path / "run" / "best" / "README.md").read_text()
     assert 'raybert.load_model("FOLDER", trust_remote_code=True)' in card
 
@@ -244,6 +257,8 @@ def test_strategies_that_need_what_the_model_lacks_are_refused_before_training(t
 
 
 @pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.ray
 def test_a_sweep_of_own_models_scores_by_proxies_of_them(tmp_path):
     config = {
         **sweep_file(tmp_path),

@@ -113,7 +113,9 @@ def test_no_face_of_a_configuration_shows_it(file, fault):
         ("validate", "--set", f"model.encoder=https://me:{SECRET}@h/x"),
         ("validate", "--set", f"data.{SECRET}://me:{SECRET}@h=1"),
         ("sweep", "--set", f"data.source=https://h/x.csv?token={SECRET}"),
-        pytest.param(("sweep", "--address", f"ray://me:{SECRET}@h:10001"), marks=pytest.mark.long),  # waits for it
+        pytest.param(
+            ("sweep", "--address", f"ray://me:{SECRET}@h:10001"), marks=[pytest.mark.long, pytest.mark.slow]
+        ),  # waits for it
         ("plan", "--no-probe", "--set", f"selection.signals=['https://me:{SECRET}@h']"),
     ],
 )
