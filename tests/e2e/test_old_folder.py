@@ -61,6 +61,8 @@ SAME_RULE = "sweep.strategies=[all, random, el2n, k_center, {name: loss_threshol
 """`refresh: 1` was the default of 0.1: without it training's own losses decide, and these trials are trained anew."""
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_its_own_command_trains_nothing_again(old):
     before = results_of(old)
     done = run("sweep", FILE, "--output", old, "--set", SAME_RULE)

@@ -307,6 +307,8 @@ def test_the_command_says_how_to_go_on_after_ctrl_c(place, tmp_path, monkeypatch
     assert bool(list(tmp_path.glob("run/trials/*/checkpoint/last/COMPLETE"))) == (loss == "once")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_strategy_that_reads_signals_runs_over_ray(place, ray_cluster, tmp_path):
     folder, steps = tmp_path / "run", ("--set", "train.length={steps: 4}")
@@ -318,6 +320,8 @@ def test_a_strategy_that_reads_signals_runs_over_ray(place, ray_cluster, tmp_pat
     assert raybert.load_sweep(folder).manifest["hardware"]["cluster_cpus"] == 2
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_not_trained_over(trained, place, tmp_path):
     before = result_of(trained)
     file = place / "file.yaml"

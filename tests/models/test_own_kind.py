@@ -208,6 +208,7 @@ def sweep_file(tmp_path, name="Bag", **options):
     }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_trains_predicts_and_is_reproduced_where_its_code_is_trusted(tmp_path):
     config = sweep_file(tmp_path, dropout=0.2)

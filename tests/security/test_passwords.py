@@ -255,6 +255,7 @@ def test_a_results_folder_has_no_password_in_it(storage, mode, tmp_path, prepare
         assert len(_password_notes(design)) == (storage == URL)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.fault("foreign results name a database")
 def test_reading_results_asks_no_database_that_they_name(foreign, monkeypatch, fault, no_pixels):

@@ -109,6 +109,7 @@ def test_one_measured_step_is_enough_and_a_gradient_of_zero_too(tmp_path):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_only_what_was_measured_is_drawn(rows, tmp_path):
     assert write_monitor_plots(tmp_path, tmp_path / "plots") == []

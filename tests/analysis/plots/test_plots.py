@@ -246,6 +246,8 @@ def store_embeddings(sweep, embeddings, trial_id):
     (sweep.folder / "trials" / trial_id / "spec.json").write_text(json.dumps({"signals": signals}))
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_every_strategy_has_a_panel_of_the_same_projection_with_what_it_chose(tmp_path):
     sweep = load_sweep(write_sample_sweep(tmp_path / "sweep", budgets=(40,)))
     assert stored_embeddings(sweep) is None
@@ -269,6 +271,8 @@ def test_every_strategy_has_a_panel_of_the_same_projection_with_what_it_chose(tm
     assert (sweep.folder / "plots" / "embeddings.png").is_file()
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_a_projection_that_is_asked_for_needs_embeddings(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", budgets=(40,))
     with pytest.raises(SweepError, match="has no embeddings to project by pca: no finished trial"):
