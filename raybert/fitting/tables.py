@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from raybert.data.examples import HiddenSplit
+from raybert.data.examples import ExampleTable, HiddenSplit
 from raybert.data.tokens import TokenTable, collate
 from raybert.errors import DataError
 from raybert.models.own import POSITIONAL
@@ -19,23 +19,8 @@ from raybert.models.own import POSITIONAL
 Collate = Callable[[list[Any]], Any]
 
 
-class Table(Protocol):
-    """An `ExampleTable` that knows how its rows become a batch."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(n,) int64 class numbers."""
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """(n,) int64: examples of similar length are batched together; all 1 where they have none."""
-
-    @property
-    def unit_size(self) -> int:
-        """See `ExampleTable`."""
-
-    def __len__(self) -> int:
-        """Return n."""
+class Table(ExampleTable, Protocol):
+    """Examples that know how their rows become a batch; `lengths` are all 1 where they have none."""
 
     def take(self, positions: np.ndarray) -> Any:
         """Return the table of these rows, in this order."""
