@@ -1,7 +1,7 @@
 """raybert: which training examples are worth training on, and which selection strategy finds them?
 
     results = raybert.sweep("sweeps/strategies.yaml")  # a file, or a mapping like one
-    results.summary  # a table; so are results.trials and results.evaluations
+    results.summary()  # a table; so are results.trials and results.evaluations
     raybert.evaluate(results)  # its best model, on what was held out
     raybert.predict(results, ["a text", "another"])
     raybert.fit(model, (texts, labels), tokenizer=tokenizer)  # a model of your own, in the same loop

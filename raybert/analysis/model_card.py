@@ -291,7 +291,7 @@ def _limitations(facts: CardFacts) -> Iterator[str]:
     rare = [name for name, count in counts.items() if count < 20]
     if rare:
         yield f"Fewer than 20 training examples of: {', '.join(map(words, rare))}."
-    tried = int((facts.sweep.summary["role"] == "trial").sum())
+    tried = int((facts.sweep.summary()["role"] == "trial").sum())
     if tried > 1:
         yield f"Chosen among {tried} configurations by validation: its validation metrics flatter it."
     notes = facts.result.get("notes")
@@ -309,7 +309,8 @@ def _versions(facts: CardFacts) -> str:
 def _configuration(sweep: Sweep, trial_id: str) -> Mapping[Any, Any] | None:
     """Return the row of `summary` that a trial belongs to."""
     trials = sweep.trials[(sweep.trials["trial_id"] == trial_id) & (sweep.trials["status"] == "complete")]
-    rows = sweep.summary[sweep.summary[KEY].isin(trials[KEY])]
+    summary = sweep.summary()
+    rows = summary[summary[KEY].isin(trials[KEY])]
     return rows.to_dict("records")[0] if len(rows) else None
 
 

@@ -22,7 +22,6 @@ from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
-from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.projection import Method, project
 from raybert.analysis.statistics.subsets import Subset, first_of_each, length_histogram, length_quantiles
 from raybert.durable import atomic_folder, atomic_path
@@ -117,8 +116,13 @@ def _write(sweep: Sweep, projection: Method | None) -> None:
     refuse_links(sweep.folder)
     model = _best_model(sweep)  # what of it cannot be read is said before anything is written
     _remove_old_names(sweep.folder)
-    for table in (EVALUATIONS, TRIALS, SUMMARY, COMPARISONS):
-        _write_table(sweep.folder, table, getattr(sweep, table.name))
+    for table, frame in (
+        (EVALUATIONS, sweep.evaluations),
+        (TRIALS, sweep.trials),
+        (SUMMARY, sweep.summary()),
+        (COMPARISONS, sweep.comparisons),
+    ):
+        _write_table(sweep.folder, table, frame)
     _write_table(sweep.folder, ERRORS, failures_table(find_failures(sweep), sweep.folder))
     _write_table(sweep.folder, ESTIMATE, estimate_table(sweep))
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
@@ -224,7 +228,7 @@ def _write_selected(sweep: Sweep, projection: Method | None) -> None:
     from raybert.analysis import plots
 
     pictures = sweep.folder / "plots"
-    overlap = overlap_table(sweep.agreement)
+    overlap = sweep.overlap()
     _write_table(sweep.folder, OVERLAP, overlap)
     if not overlap.empty:
         plots.save_figure(plots.draw_overlap(overlap, sweep.configurations.headers), pictures / "overlap.png")

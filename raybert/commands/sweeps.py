@@ -56,7 +56,7 @@ def sweep(
         >>> results = raybert.sweep("sweeps/strategies.yaml", overrides={"sweep.seeds": 5})
         >>> results.outcome.num_failed
         0
-        >>> results.summary[["strategy", "test_accuracy_mean"]]
+        >>> results.summary()[["strategy", "test_accuracy_mean"]]
     """
     from raybert.sweeping.first_look import look_first
     from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES

@@ -16,7 +16,7 @@ from raybert.terminal.table import FittingTable
 
 def summary_table(sweep: Sweep) -> Group:
     """Return the comparison as `Sweep.comparison` has it, then what is to say of it."""
-    said = comparison_lines(sweep.summary, sweep.comparisons, sweep.best())
+    said = comparison_lines(sweep.summary(), sweep.comparisons, sweep.best())
     lines = [*said, *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison()
     shown = [FittingTable(table)] if table.rows else []  # no header over nothing

@@ -73,7 +73,7 @@ def test_a_folder_that_may_only_be_read_is_reported_without_being_written(tmp_pa
     sweep = publish_results(folder)
     assert sweep.not_written == f"Read-only file system: '{folder}/results/evaluations.parquet'"
     assert sweep.notes[-1] == f"tables and plots are not written: {sweep.not_written}"
-    assert list(sweep.summary["test_accuracy_mean"]) == [0.8, 0.8]
+    assert list(sweep.summary()["test_accuracy_mean"]) == [0.8, 0.8]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     with pytest.raises(OSError, match="Read-only"):
         publish_results(folder, outcome=object())  # what has just been run must be published

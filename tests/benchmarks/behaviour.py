@@ -77,7 +77,7 @@ def measure(name: str, strategies: list[Any], output: Path, seeds: int) -> dict[
     """Print the comparison on a dataset, and return accuracy and macro-F1 in percent."""
     small = {"validation_examples": 250, "test_examples": 1000 if name != "trec" else 500}
     sweep = run(describe(name, dataset(name), strategies, rows(name), seeds, **small), output)
-    table = sweep.summary.sort_values("test_accuracy_mean", ascending=False)
+    table = sweep.summary().sort_values("test_accuracy_mean", ascending=False)
     print(f"\n{name}: {rows(name)} texts, budget {int(table['budget'].min())}, {seeds} seeds")
     record = {}
     for row in table.to_dict("records"):

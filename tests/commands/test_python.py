@@ -46,9 +46,9 @@ def test_a_sweep_returns_its_results_and_how_it_ended(results):
     outcome = results.outcome
     assert (outcome.num_complete, outcome.num_failed, outcome.num_pending, outcome.exit_code) == (6, 0, 0, 0)
     assert results.trials["role"].tolist() == ["proxy"] * 2 + ["trial"] * 4
-    assert set(results.summary["strategy"]) == {"proxy", "random", "el2n"}
+    assert set(results.summary()["strategy"]) == {"proxy", "random", "el2n"}
     assert pd.read_csv(results.folder / "results" / "summary.csv")["strategy"].tolist() == list(
-        results.summary["strategy"]
+        results.summary()["strategy"]
     )
     assert (results.folder / "plots" / "accuracy.png").is_file()
     assert raybert.load_config(results.folder / "sweep.yaml") == raybert.load_config(CONFIG)

@@ -47,7 +47,7 @@ def test_a_sweep_over_three_folds_of_a_csv_file_with_groups(ray_cluster: object,
         *(("all", fold) for fold in range(3)),
         *(("random", fold) for fold in range(3)),
     ]
-    summary = results.summary.set_index("strategy")
+    summary = results.summary().set_index("strategy")
     assert summary["num_folds"].to_dict() == {"all": 3, "random": 3}
     assert summary["test_accuracy_low"].notna().any()  # where folds differ
     assert "one seed" not in done.out

@@ -114,7 +114,8 @@ def draw_cost(sweep: Sweep) -> Figure:
 
 def _rows(sweep: Sweep) -> pd.DataFrame:
     """Return the finished rows of the summary, with the name of each row of a plot."""
-    rows = sweep.summary[sweep.summary["num_complete"] > 0]
+    summary = sweep.summary()
+    rows = summary[summary["num_complete"] > 0]
     rows = rows.dropna(subset=[f"test_{sweep.metric}_mean"])
     return rows.assign(**{_LABEL: [sweep.configurations[name].label for name in rows[KEY]]})
 

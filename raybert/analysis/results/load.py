@@ -9,13 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results.compared import Compared
 from raybert.analysis.results.held_out import add_held_out
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.columns import typed_frame
-from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import KEY, Configurations, has_budget, table_name
 from raybert.analysis.statistics.equal_cost import FORWARD_PASSES_OF_A_STEP
-from raybert.analysis.statistics.summary import summarize
 from raybert.config import RaybertConfig, load_stored_config
 from raybert.errors import SweepError
 from raybert.files import of_types, read_json
@@ -45,7 +44,7 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
         trust: ask a database that the folder names (`sweep.tune.storage`) for the search.
 
     Returns:
-        Tables `trials`, `evaluations` and `summary`, and what the trials kept.
+        Tables `trials`, `evaluations` and `summary()`, and what the trials kept.
 
     Raises:
         SweepError: the folder has no readable plan, or a later raybert wrote it.
@@ -66,15 +65,12 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
     configurations = Configurations.of(specs)
     trials = _trials_frame(folder, specs, grid_columns).assign(**{KEY: list(configurations.of_runs)})
     trials = add_held_out(trials, folder, metric)
-    compared = trials[trials["role"] != "part"]
-    comparisons = compare(compared, grid_columns, metric, pairs)
     return Sweep(
         name=str(plan.get("name", folder.name)),
         folder=folder,
         trials=trials,
         evaluations=_evaluations_frame(folder, trials, grid_columns),
-        summary=summarize(compared, grid_columns, metric, comparisons),
-        comparisons=comparisons,
+        compared=Compared.of(trials, grid_columns, metric, pairs),
         grid_columns=grid_columns,
         configurations=configurations,
         metric=metric,

@@ -28,9 +28,10 @@ def at_best_points(sweep: Sweep, most: int = MOST_POINTS) -> tuple[Sweep, str]:
         The sweep itself and no words where its grid is not larger.
     """
     others = [column for column in sweep.grid_columns if column != BUDGET_KEY]
-    points = list(grid_points(sweep.summary, others))
+    summary = sweep.summary()
+    points = list(grid_points(summary, others))
     column = f"validation_{sweep.metric}_mean"
-    if len(points) <= most or column not in sweep.summary:
+    if len(points) <= most or column not in summary:
         return sweep, ""
 
     def best(rows: pd.DataFrame) -> float:
@@ -45,7 +46,6 @@ def at_best_points(sweep: Sweep, most: int = MOST_POINTS) -> tuple[Sweep, str]:
         sweep,
         trials=trials,
         evaluations=sweep.evaluations[sweep.evaluations["trial_id"].isin(trials["trial_id"])],
-        summary=sweep.summary[sweep.summary[KEY].isin(names)],
-        comparisons=sweep.comparisons[sweep.comparisons[KEY].isin(names)],
+        compared=sweep.compared.only(names),
     )
     return shown, f"{most} of {len(points):,} points of the grid: those with the best validation; tables have all"

@@ -34,7 +34,8 @@ _PER_PASS = ("train_loss", "train_accuracy", "validation_loss", "validation_accu
 
 def strategy_texts(sweep: Sweep) -> dict[str, str]:
     """Return the text of every strategy with a complete trial, by its name in `file_names`."""
-    finished = sweep.summary[sweep.summary["num_complete"] > 0]
+    summary = sweep.summary()
+    finished = summary[summary["num_complete"] > 0]
     names, parts = file_names(sweep), _Parts.of(sweep)
     sections: dict[str, list[str]] = {}
     for row in finished.to_dict("records"):
@@ -75,7 +76,7 @@ def _by_configuration(table: pd.DataFrame) -> dict[str, Rows]:
 
 def file_names(sweep: Sweep) -> dict[str, str]:
     """Return a name for every strategy's label that any file system takes, each another one."""
-    return names_of_files(map(str, sweep.summary["strategy"].unique()))
+    return names_of_files(map(str, sweep.summary()["strategy"].unique()))
 
 
 def names_of_files(labels: Iterable[str]) -> dict[str, str]:

@@ -13,20 +13,19 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from raybert.analysis.results import notes
+from raybert.analysis.results.compared import Compared, compared_by
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
 from raybert.analysis.results.every_metric import metrics_per_trial
-from raybert.analysis.results.held_out import add_held_out, unreadable_predictions
+from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.columns import typed_frame
-from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
 from raybert.analysis.statistics.metric_means import metric_means
-from raybert.analysis.statistics.overlap import compare_subsets
+from raybert.analysis.statistics.overlap import compare_subsets, overlap_table
 from raybert.analysis.statistics.passes import per_pass_table
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.subsets import Subset, class_shares
-from raybert.analysis.statistics.summary import summarize
-from raybert.config import METRICS, is_metric, metric_of
+from raybert.config import metric_of
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.errors import SweepError
 from raybert.files import reading_back
@@ -34,7 +33,7 @@ from raybert.lazy import warn_of_old_name
 from raybert.plain import printable_lines
 from raybert.sweeping.folder.best import best_trials
 from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
-from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS, own_metric_columns
+from raybert.tables import AGREEMENT, RENAMED_COLUMNS, SELECTION, TRIAL_KEYS
 
 if TYPE_CHECKING:
     from raybert.sweeping.folder.outcome import Outcome
@@ -52,10 +51,8 @@ class Sweep:
         trials: a row per planned run, in the order of the plan; `status` is complete, failed or pending; `role` is
             trial, proxy, or part (a run that only serves a score).
         evaluations: a row per evaluation of every run that has begun.
-        summary: a row per configuration (strategy x budget x grid values), without parts, see `summarize`; its verdicts
-            are about `metric`.
-        comparisons: a row per configuration and baseline: the pairs of `sweep.compare`, or its default.
-        grid_columns: the varied hyperparameters, which are columns of all three tables.
+        compared: its statistics by `metric`; `summary()` and `compare()` give them by any.
+        grid_columns: the varied hyperparameters, which are columns of all tables.
         configurations: their names, and what varies between them.
         metric: what the sweep is about: its `train.best_metric`.
         pairs: `sweep.compare` of the file: (baseline, strategy); empty: the default.
@@ -70,8 +67,7 @@ class Sweep:
     folder: Path
     trials: pd.DataFrame
     evaluations: pd.DataFrame
-    summary: pd.DataFrame
-    comparisons: pd.DataFrame
+    compared: Compared
     grid_columns: tuple[str, ...]
     configurations: Configurations
     metric: str
@@ -102,7 +98,7 @@ class Sweep:
         """What a reader of the tables should know: what is missing, and where nothing can be compared."""
         torn = unreadable_predictions(self.trials, self.folder)
         return (
-            *notes.comparison_notes(self.trials, self.summary, self.comparisons),
+            *notes.comparison_notes(self.trials, self.compared.summary, self.comparisons),
             *notes.collapse_notes(self.trials),
             *notes.weak_notes(self.trials),
             *notes.torn_notes(torn),
@@ -143,7 +139,7 @@ class Sweep:
     @property
     def replicates(self) -> str:
         """What means and intervals are over: `seeds`, or `folds` (each the mean of its seeds)."""
-        return "folds" if (self.summary["folds"] > 1).any() else "seeds"
+        return "folds" if (self.compared.summary["folds"] > 1).any() else "seeds"
 
     @cached_property
     def per_pass(self) -> pd.DataFrame:
@@ -177,35 +173,66 @@ class Sweep:
         if not self.best_trials:
             return None
         trials = self.trials.set_index("trial_id")
-        rows = self.summary[self.summary[KEY] == trials.loc[self.best_trials[0], KEY]]
+        summary = self.compared.summary
+        rows = summary[summary[KEY] == trials.loc[self.best_trials[0], KEY]]
         return {str(name): value for name, value in rows.iloc[0].items()}
 
-    def summary_of(self, metric: str) -> pd.DataFrame:
-        """Return `summary` with `holm_p` and `verdict` about another metric, which is measured if runs did not.
+    def summary(self, metric: str | None = None) -> pd.DataFrame:
+        """Return a row per configuration (strategy x budget x grid values) over seeds or folds: `summarize`.
+
+        Args:
+            metric: what `holm_p`, `verdict` and the shares are about, measured from predictions if runs did not;
+                default: the metric of the sweep.
 
         Raises:
-            SweepError: no metric has this name.
+            SweepError: no metric has this name, or no finished trial has it.
         """
-        return self._compared_by(metric)[0]
+        return self._by(metric).summary.copy()
+
+    def compare(self, baseline: str | None = "random", metric: str | None = None) -> pd.DataFrame:
+        """Return a row per configuration that is compared with a baseline: difference, interval, p-value, verdict.
+
+        Args:
+            baseline: a strategy. What the sweep compares with it (`sweep.compare`, or the default) is its family; if
+                that is nothing, all other strategies are. None: all that the sweep compares, each with its baseline.
+            metric: what is compared on test; default: the metric of the sweep.
+
+        Raises:
+            SweepError: no strategy or no metric has this name.
+        """
+        compared = self._by(metric)
+        return compared.comparisons.copy() if baseline is None else compared.with_baseline(baseline)
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """All that the sweep compares, by its metric: `compare(None)`, the table `results/comparisons`."""
+        return self.compared.comparisons
+
+    def overlap(self) -> pd.DataFrame:
+        """Return how far the subsets of every two strategies agree, over seeds: `overlap.overlap_table`."""
+        return overlap_table(self.agreement)
+
+    def summary_of(self, metric: str) -> pd.DataFrame:
+        """Return `summary(metric)`, under its name of before."""
+        warn_of_old_name("Sweep.summary_of", "Sweep.summary")
+        return self.summary(metric)
 
     def comparisons_of(self, metric: str) -> pd.DataFrame:
-        """Return `comparisons` by another metric, which is measured if runs did not.
+        """Return `compare(None, metric)`, under its name of before."""
+        warn_of_old_name("Sweep.comparisons_of(metric)", "Sweep.compare(None, metric)")
+        return self.compare(None, metric)
 
-        Raises:
-            SweepError: no metric has this name.
-        """
-        return self._compared_by(metric)[1]
+    def _by(self, metric: str | None) -> Compared:
+        """Return the statistics by a metric, each made once."""
+        if metric is None or metric == self.metric:
+            return self.compared
+        if metric not in self._by_other:
+            self._by_other[metric] = compared_by(metric, self.trials, self.folder, self.grid_columns, self.pairs)
+        return self._by_other[metric]
 
-    def _compared_by(self, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        if not is_metric(metric):
-            own = [name.partition("_")[2] for name in own_metric_columns(self.trials, "test")]
-            raise SweepError(f"metric: must be one of {', '.join([*METRICS, *own])}, got {metric!r}")
-        trials = add_held_out(self.trials.copy(), self.folder, metric)
-        if trials[f"test_{metric}"].isna().all():
-            raise SweepError(f"metric: no finished trial has a {metric} on test")
-        trials = trials[trials["role"] != "part"]
-        comparisons = compare(trials, self.grid_columns, metric, self.pairs)
-        return summarize(trials, self.grid_columns, metric, comparisons), comparisons
+    @cached_property
+    def _by_other(self) -> dict[str, Compared]:
+        return {}
 
     def comparison(self, metric: str | None = None) -> TextTable:
         """Return all configurations by their mean on test, best first.
@@ -213,9 +240,8 @@ class Sweep:
         Args:
             metric: what they are compared by; default: the metric of the sweep.
         """
-        is_own = metric in (None, self.metric)
-        summary, comparisons = (self.summary, self.comparisons) if is_own else self._compared_by(str(metric))
-        return comparison_table(summary, comparisons, self.configurations, self.replicates)
+        by = self._by(metric)
+        return comparison_table(by.summary, by.comparisons, self.configurations, self.replicates)
 
     def comparable_trials(self) -> pd.DataFrame:
         """Return the complete trials of strategies: no proxies, no parts."""
@@ -363,7 +389,7 @@ class Sweep:
         lines = [f"note: {note}" for note in (*self.notes, *self.selection_notes, *search)]
         errors = self.trials["error"].dropna().value_counts()
         failed = [f"failed ({_count_trials(count)}): {error}" for error, count in errors.head(_SHOWN_ERRORS).items()]
-        return [*comparison_lines(self.summary, self.comparisons, self.best()), *lines, *failed]
+        return [*comparison_lines(self.compared.summary, self.comparisons, self.best()), *lines, *failed]
 
     def _trial_folder(self, trial_id: str) -> Path:
         return self.folder / "trials" / trial_id

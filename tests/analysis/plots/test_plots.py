@@ -65,10 +65,10 @@ def test_accuracy_has_a_row_per_strategy_and_its_means_in_order(sweep):
     (axes,) = drawn(plots.draw_accuracy(sweep)).axes
     names = names_at(axes.yaxis)
     assert sorted(names) == sorted([*STRATEGIES, "all", "infobatch", "loss_threshold", "proxy"])
-    best = sweep.summary.groupby("strategy")["test_accuracy_mean"].max()
+    best = sweep.summary().groupby("strategy")["test_accuracy_mean"].max()
     assert names == list(best.sort_values().index)
     points = markers(axes)
-    for row in sweep.summary.to_dict("records"):
+    for row in sweep.summary().to_dict("records"):
         at_row = [y for x, y in points if np.isclose(x, row["test_accuracy_mean"])]
         assert any(abs(y - names.index(row["strategy"])) < 0.5 for y in at_row)
 
@@ -96,7 +96,7 @@ def test_cost_is_training_selection_and_signals_with_one_name_per_strategy(sweep
     }
     for axes, cost in spent.items():
         labels = {text.get_text(): text.xy for text in axes.texts}
-        assert set(labels) == set(sweep.summary["strategy"])
+        assert set(labels) == set(sweep.summary()["strategy"])
         assert labels["perplexity"] == pytest.approx((cost.mean(), trials["test_accuracy"].mean()))
     assert (examples.get_xscale(), seconds.get_xscale()) == ("linear", "log")
 

@@ -23,11 +23,11 @@ def test_a_large_grid_is_shown_at_its_best_points_with_all_strategies(tmp_path):
     sweep = sweep_of(tmp_path / "run")
     shown, words = at_best_points(sweep)
     assert words == "12 of 15 points of the grid: those with the best validation; tables have all"
-    assert np.allclose(sorted(shown.summary["train.learning_rate"].unique()), np.arange(4, 16) / 100)
-    assert shown.summary.groupby("strategy").size().to_dict() == {"el2n": 12, "random": 12}
+    assert np.allclose(sorted(shown.summary()["train.learning_rate"].unique()), np.arange(4, 16) / 100)
+    assert shown.summary().groupby("strategy").size().to_dict() == {"el2n": 12, "random": 12}
     assert len(shown.trials) == 2 * 12 * 3
     assert set(shown.evaluations["trial_id"]) <= set(shown.trials["trial_id"])
-    assert len(sweep.summary) == 30
+    assert len(sweep.summary()) == 30
 
 
 def test_a_small_grid_is_shown_whole(tmp_path):
@@ -37,4 +37,4 @@ def test_a_small_grid_is_shown_whole(tmp_path):
 
 def test_the_fewest_points_are_those_a_person_would_pick(tmp_path):
     shown, _ = at_best_points(sweep_of(tmp_path / "run"), most=2)
-    assert sorted(shown.summary["train.learning_rate"].unique()) == [0.14, 0.15]
+    assert sorted(shown.summary()["train.learning_rate"].unique()) == [0.14, 0.15]

@@ -44,7 +44,7 @@ def test_two_seeds_print_both_values_and_no_interval(tmp_path):
     rows = {row["strategy"]: row for row in table_rows(sweep)}
     assert rows["el2n"]["accuracy"] == "58.0, 93.0"
     assert rows["el2n"]["vs random"] == "-2.0, +43.0"
-    summary = sweep.summary.set_index("strategy")
+    summary = sweep.summary().set_index("strategy")
     ends = [f"test_accuracy{part}_{end}" for part in ("", "_vs_random") for end in ("low", "high")]
     assert summary.loc["el2n", [*ends, "test_accuracy_vs_random_p", "holm_p"]].isna().all()
     assert summary.loc["el2n", "verdict"] == "not compared"
@@ -63,7 +63,7 @@ def test_two_seeds_print_both_values_and_no_interval(tmp_path):
 def test_three_seeds_at_99_percent_stay_below_100(tmp_path):
     sweep = sweep_of(tmp_path, {"random": [0.985, 0.99, 0.999], "el2n": [0.99, 1.0, 0.995]})
     for name in ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr"):
-        rows = sweep.summary.dropna(subset=[f"test_{name}_high"])
+        rows = sweep.summary().dropna(subset=[f"test_{name}_high"])
         assert (rows[f"test_{name}_high"] <= 1).all()
         assert (rows[f"test_{name}_low"] >= 0).all()
     assert table_rows(sweep)[0]["accuracy"] == "99.5 [94.2, 100.0]"
@@ -78,12 +78,12 @@ def test_equal_values_have_no_interval_and_a_line_says_why(tmp_path):
     rows = {row["strategy"]: row for row in table_rows(sweep)}
     assert (rows["el2n"]["accuracy"], rows["el2n"]["vs random [95 %]"]) == ("72.0", "+2.0")
     assert "A value without an interval is the same in every replicate, which is no certainty." in str(sweep)
-    notes = sweep.summary.set_index("strategy")["note"]
+    notes = sweep.summary().set_index("strategy")["note"]
     assert (
         notes["el2n"]
         == "the same accuracy in every seed: no interval; the same difference to random in every seed: no verdict"
     )
-    assert np.isnan(sweep.summary.set_index("strategy").loc["el2n", "test_accuracy_vs_random_low"])
+    assert np.isnan(sweep.summary().set_index("strategy").loc["el2n", "test_accuracy_vs_random_low"])
     sentence = verdict_sentences(sweep.comparisons)[0]
     assert sentence == "el2n: no verdict against random (+2.0 points, 3 seeds)"
 
@@ -100,7 +100,7 @@ def test_more_folds_than_seeds_are_counted_as_folds(tmp_path):
     generator = np.random.default_rng(0)
     for spec in specs:
         write_result(folder, spec, 0.6 + 0.05 * (spec["strategy"] == "el2n") + float(generator.normal(0, 0.01)))
-    summary = load_sweep(folder).summary.set_index("strategy")
+    summary = load_sweep(folder).summary().set_index("strategy")
     assert summary.loc["el2n", ["num_pairs_random", "num_replicates_random", "num_replicates"]].tolist() == [15, 5, 5]
     assert "5 folds, each the mean of its seeds)" in verdict_sentences(load_sweep(folder).comparisons)[0]
 
@@ -137,7 +137,7 @@ def test_collapse_is_a_note_a_column_and_a_mark(tmp_path):
     sweep = publish_results(collapsed_sweep(tmp_path / "run"))
     trials = sweep.trials.set_index("trial_id")
     assert trials["num_never_predicted"].tolist() == [0, 0, 0, 1, 0, 1, 1]
-    summary = sweep.summary.set_index("strategy")
+    summary = sweep.summary().set_index("strategy")
     assert summary["num_collapsed"].to_dict() == {"random": 0, "el2n": 2, "proxy": 1}
     assert "collapse: el2n: 2 of 3 trials never predict 1 class (seed 0 and 2)" in sweep.notes
     marks = {row["strategy"]: row["accuracy"].endswith("!") for row in table_rows(sweep)}
@@ -157,7 +157,7 @@ def test_a_weak_proxy_is_a_note_a_column_and_a_mark(tmp_path):
     (note,) = [note for note in sweep.notes if note.startswith("weak proxy")]
     assert note.startswith("weak proxy: proxy: 1 of 1 runs are hardly better on validation than always saying the")
     assert "(50.0 % and 50.0 %)" in note
-    assert sweep.summary.set_index("strategy").loc["proxy", "num_weak"] == 1
+    assert sweep.summary().set_index("strategy").loc["proxy", "num_weak"] == 1
 
 
 @pytest.mark.parametrize(

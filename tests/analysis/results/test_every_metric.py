@@ -136,12 +136,12 @@ def test_results_with_a_metric_of_ones_own_are_read_without_its_module(folds):
     sweep = load_sweep(folds[0])
     assert sweep.metric == "alarms"
     assert sweep.best()["configuration"] == "random"
-    row = sweep.summary.set_index("strategy").loc["el2n"]
+    row = sweep.summary().set_index("strategy").loc["el2n"]
     assert (row["metric"], row["verdict"]) == ("alarms", "worse")
     assert row["test_alarms_vs_random"] == pytest.approx(0.205)
     assert row["validation_alarms_mean"] == pytest.approx(0.55)
     assert [line.cells[0] for line in sweep.comparison().rows] == ["random", "el2n"]
     assert sweep.comparison().rows[0].cells[3].startswith("7.5")
-    assert sweep.comparisons_of("alarms")["verdict"].tolist() == ["worse"]
+    assert sweep.compare(None, "alarms")["verdict"].tolist() == ["worse"]
     with pytest.raises(SweepError, match="metric: must be one of .*loss, alarms, got 'sirens'"):
-        sweep.summary_of("sirens")
+        sweep.summary("sirens")

@@ -181,7 +181,7 @@ def test_best_is_one_thing_in_table_card_and_folder(tmp_path):
     assert shown.rows[0].cells[5].startswith("+40.0")
     assert "best on validation (PR-AUC 81.0), and in best/: el2n." in str(sweep)
     assert drawn(plots.draw_accuracy(sweep)).axes[0].get_xlabel().startswith("test PR-AUC")
-    assert load_sweep(folder).summary["metric"].tolist() == ["auc_pr"] * 2
+    assert load_sweep(folder).summary()["metric"].tolist() == ["auc_pr"] * 2
 
 
 def test_a_loss_is_best_where_it_is_least(tmp_path):
@@ -193,7 +193,7 @@ def test_a_loss_is_best_where_it_is_least(tmp_path):
     assert sweep.best()["strategy"] == "el2n"
     assert [row["strategy"] for row in table_rows(sweep)] == ["el2n", "random"]
     assert table_rows(sweep)[0]["cross entropy"].startswith("0.297 [")
-    row = sweep.summary.set_index("strategy").loc["el2n"]
+    row = sweep.summary().set_index("strategy").loc["el2n"]
     assert row["test_loss_vs_random"] == pytest.approx(-0.1)
     assert row["verdict"] == "not compared"  # the same difference at every seed
 
@@ -202,13 +202,13 @@ def test_a_loss_is_best_where_it_is_least(tmp_path):
 def test_differences_exist_for_every_metric_that_is_asked_for(tmp_path):
     sweep = rates_sweep(tmp_path)
     metrics = ("accuracy", "macro_f1", "weighted_f1", "auc_roc", "auc_pr", "loss")
-    assert all(f"test_{name}_vs_{other}_p" in sweep.summary for name in metrics for other in ("random", "all"))
-    other = sweep.summary_of("mcc")  # measured from the predictions, which here are all right
+    assert all(f"test_{name}_vs_{other}_p" in sweep.summary() for name in metrics for other in ("random", "all"))
+    other = sweep.summary("mcc")  # measured from the predictions, which here are all right
     assert other["test_mcc_mean"].tolist() == [1.0] * 4
     assert other["test_mcc_vs_random"].dropna().tolist() == [0.0] * 2
     assert other["metric"].tolist() == ["mcc"] * 4
     assert sweep.comparison("macro_f1").columns[4] == "macro F1"
-    losses = sweep.summary_of("loss").set_index("configuration")["verdict"]
+    losses = sweep.summary("loss").set_index("configuration")["verdict"]
     assert losses["el2n, learning_rate 1e-05"] == "better"  # less loss
 
 
@@ -278,8 +278,8 @@ def test_a_key_with_one_value_is_no_part_of_a_name(tmp_path):
     folder = write_grid_sweep(tmp_path, ["random"], RATES[:1], lambda *_: SPREAD + 0.5)
     sweep = load_sweep(folder)
     assert sweep.configurations.headers == {}
-    assert sweep.summary["configuration"].tolist() == ["random"]
-    assert sweep.summary["train.learning_rate"].tolist() == [1e-5]
+    assert sweep.summary()["configuration"].tolist() == ["random"]
+    assert sweep.summary()["train.learning_rate"].tolist() == [1e-5]
 
 
 @pytest.mark.slow
@@ -348,9 +348,9 @@ def test_a_sweep_about_any_metric_can_be_read_before_anything_is_measured(tmp_pa
         write_result(folder, spec, 0.8, **{f"test_{metric}": None, f"validation_{metric}": None})
     sweep = publish_results(folder)
     assert sweep.best() is None
-    assert sweep.summary[f"test_{metric}_mean"].isna().all()
-    assert sweep.summary["verdict"].tolist() == ["not compared"]
+    assert sweep.summary()[f"test_{metric}_mean"].isna().all()
+    assert sweep.summary()["verdict"].tolist() == ["not compared"]
     with pytest.raises(SweepError, match=rf"metric: no finished trial has a {metric} on test"):
-        sweep.summary_of(metric)
+        sweep.summary(metric)
     with pytest.raises(SweepError, match="metric: must be one of accuracy, "):
-        sweep.summary_of("acuracy")
+        sweep.summary("acuracy")

@@ -63,7 +63,7 @@ def test_recall_chooses_in_table_plot_folder_and_sentence(tmp_path):
     assert [row.cells[4] for row in shown.rows] == ["100.0, 100.0"] * 2 + ["0.0, 0.0 !"] * 2
     words = "best on validation (recall (sensitivity) 100.0), and in best/: random, learning_rate 0.003."
     assert words in str(sweep)
-    assert sweep.summary["metric"].tolist() == ["recall"] * 4
+    assert sweep.summary()["metric"].tolist() == ["recall"] * 4
     axes = drawn(plots.draw_accuracy(sweep)).axes[0]
     assert axes.get_xlabel().startswith("test recall")
     assert [label.get_text().split(",")[1].strip() for label in axes.get_yticklabels()][-1].startswith(

@@ -85,7 +85,7 @@ def test_tables_in_memory_have_the_declared_types(folder):
     frames = {
         "trials": sweep.trials,
         "evaluations": sweep.evaluations,
-        "summary": sweep.summary,
+        "summary": sweep.summary(),
         "agreement": sweep.agreement,
         "selected_classes": sweep.class_shares,
         "search": search.suggestions,

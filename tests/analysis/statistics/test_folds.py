@@ -190,15 +190,16 @@ def crossed(tmp_path):
 
 def test_a_strategy_on_whole_pools_is_one_configuration_over_folds(crossed):
     sweep = load_sweep(crossed)
-    assert sweep.summary.set_index("strategy")["num_complete"].to_dict() == dict.fromkeys(
+    assert sweep.summary().set_index("strategy")["num_complete"].to_dict() == dict.fromkeys(
         ("random", "a", "b", "all"), 2
     )
     whole = sweep.trials[sweep.trials["strategy"] == "all"]
     assert (whole["budget"].tolist(), whole["pool_size"].tolist()) == ([7, 7], [8, 6])
-    row = sweep.summary.set_index("strategy").loc["all"]
+    row = sweep.summary().set_index("strategy").loc["all"]
     assert (row["budget"], row["num_folds"], row["num_seeds"]) == (7, 2, 1)
-    assert len(sweep.trials_of(sweep.summary[sweep.summary["strategy"] == "all"].iloc[0])) == 2
-    assert sweep.summary.set_index("strategy").loc["a", "num_pairs_all"] == 2
+    summary = sweep.summary()
+    assert len(sweep.trials_of(summary[summary["strategy"] == "all"].iloc[0])) == 2
+    assert sweep.summary().set_index("strategy").loc["a", "num_pairs_all"] == 2
 
 
 def test_agreement_is_measured_within_a_fold(crossed):

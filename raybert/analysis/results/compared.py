@@ -1,0 +1,94 @@
+"""The statistics of a sweep by any metric: its summary, and what is compared with what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from raybert.analysis.results.held_out import add_held_out
+from raybert.analysis.statistics.comparisons import Pairs, compare
+from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.summary import summarize
+from raybert.config import METRICS, is_metric
+from raybert.errors import SweepError
+from raybert.tables import own_metric_columns
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A sweep's statistics by one metric.
+
+    Attributes:
+        summary: a row per configuration, see `summarize`.
+        comparisons: a row per configuration and baseline, see `compare`.
+        trials: what they are of: all runs but parts, with the metric.
+        grid_columns: the varied hyperparameters.
+        metric: what is compared.
+    """
+
+    summary: pd.DataFrame
+    comparisons: pd.DataFrame
+    trials: pd.DataFrame
+    grid_columns: tuple[str, ...]
+    metric: str
+
+    @classmethod
+    def of(cls, trials: pd.DataFrame, grid_columns: Sequence[str], metric: str, pairs: Pairs) -> Compared:
+        """Return the statistics of trials that have the metric.
+
+        Args:
+            trials: as in `Sweep.trials`.
+            grid_columns: its columns that hold varied hyperparameters.
+            metric: a name of `METRICS`, or of one of a user's own.
+            pairs: what is compared; empty: the default.
+        """
+        compared = trials[trials["role"] != "part"]
+        comparisons = compare(compared, grid_columns, metric, pairs)
+        summary = summarize(compared, grid_columns, metric, comparisons)
+        return cls(summary, comparisons, compared, tuple(grid_columns), metric)
+
+    def only(self, names: Collection[str]) -> Compared:
+        """Return these statistics of some configurations; verdicts stay those of the whole family."""
+        tables = (self.summary, self.comparisons, self.trials)
+        summary, comparisons, trials = (table[table[KEY].isin(names)] for table in tables)
+        return replace(self, summary=summary, comparisons=comparisons, trials=trials)
+
+    def with_baseline(self, baseline: str) -> pd.DataFrame:
+        """Return the rows of `comparisons` with one baseline; where it has none, all strategies beside it.
+
+        Raises:
+            SweepError: no strategy has this name.
+        """
+        strategies = list(dict.fromkeys(map(str, self.trials.loc[self.trials["role"] == "trial", "strategy"])))
+        if baseline not in strategies:
+            raise SweepError(f"baseline: must be one of {', '.join(strategies) or 'no strategies'}, got {baseline!r}")
+        own = self.comparisons[self.comparisons["baseline"] == baseline]
+        if len(own):
+            return own.reset_index(drop=True)
+        pairs = [(baseline, name) for name in strategies if name != baseline]
+        return compare(self.trials, self.grid_columns, self.metric, pairs) if pairs else own
+
+
+def compared_by(metric: str, trials: pd.DataFrame, folder: Path, grid_columns: Sequence[str], pairs: Pairs) -> Compared:
+    """Return the statistics of a sweep by a metric, which is measured from predictions if runs did not.
+
+    Args:
+        metric: its name.
+        trials: as in `Sweep.trials`.
+        folder: of the sweep.
+        grid_columns: the varied hyperparameters.
+        pairs: what is compared; empty: the default.
+
+    Raises:
+        SweepError: no metric has this name, or no finished trial has it.
+    """
+    if not is_metric(metric):
+        own = [name.partition("_")[2] for name in own_metric_columns(trials, "test")]
+        raise SweepError(f"metric: must be one of {', '.join([*METRICS, *own])}, got {metric!r}")
+    measured = add_held_out(trials.copy(), folder, metric)
+    if measured[f"test_{metric}"].isna().all():
+        raise SweepError(f"metric: no finished trial has a {metric} on test")
+    return Compared.of(measured, grid_columns, metric, pairs)
