@@ -39,6 +39,7 @@ from raybert.cli_options import (
     exit_codes,
     option,
 )
+from raybert.cli_running import COMMANDS
 from raybert.errors import CacheWarning, ConfigError, ExitCode, RaybertError, RenamedWarning, UntrustedCode
 from raybert.refusals import refusal_in_words
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
@@ -416,77 +417,8 @@ def report(
     terminal.print_failures(results)
 
 
-@app.command()
-def status(
-    folder: FolderArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
-    """Print how a sweep stands, from any terminal: who runs it, what is done, what runs, what failed."""
-    found = commands.status(folder)
-    if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
-        return
-    terminal.print_status(found)
-
-
-@app.command()
-def logs(
-    folder: FolderArgument,
-    trial: Annotated[
-        str | None,
-        argument(
-            "Trial: its id or the beginning of it, a strategy, or STRATEGY-sSEED; default: those at work, else what "
-            "failed, else what ended last.",
-            complete_trial,
-        ),
-    ] = None,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Go on with what is written next, until the sweep (or the one trial) ends."
-        ),
-    ] = False,
-    lines: Annotated[
-        int | None,
-        typer.Option("--lines", "-n", min=0, help="Last lines of each; default: all of one trial, 10 of several."),
-    ] = None,
-) -> None:
-    """Print the logs of trials, from any terminal: what each trains on, its evaluations, checkpoints and errors."""
-    if not follow:
-        terminal.print_logs(commands.logs(folder, trial, lines=lines))
-        return
-    try:
-        terminal.print_log_lines(commands.follow_logs(folder, trial, lines=lines, note=terminal.print_note))
-    except KeyboardInterrupt:  # the way to leave it
-        raise typer.Exit from None
-
-
-@app.command()
-def pause(folder: FolderArgument) -> None:
-    """Make a running sweep wait: its trials save and release their resources. `raybert resume` goes on."""
-    commands.pause(folder)
-    terminal.echo(f"pausing; continue with:  raybert resume {folder}")
-
-
-@app.command()
-def resume(folder: FolderArgument) -> None:
-    """Make a paused sweep go on."""
-    commands.resume(folder)
-    terminal.echo("resumed")
-
-
-@app.command()
-def stop(folder: FolderArgument) -> None:
-    """End a running sweep: its trials save, and the command that started it continues it another time."""
-    commands.stop(folder)
-    terminal.echo("stopping: running trials save")
-
-
-@app.command()
-def cancel(folder: FolderArgument) -> None:
-    """End a running sweep at once; running trials lose what they did since their last checkpoint."""
-    commands.cancel(folder)
-    terminal.echo("cancelled")
+for _running in COMMANDS:
+    app.command()(_running)
 
 
 @app.command()

@@ -41,13 +41,13 @@ ORDER = [
     ["analysis"],
     ["evaluation"],
     ["terminal", "commands"],
-    ["cli_completion", "cli_options", "cli"],
+    ["cli_completion", "cli_options", "cli_running", "cli"],
 ]
 ORDER_IN = {
     " ".join(BOTTOM): BOTTOM,
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
-    "cli_options cli": ["cli_completion", "cli_options", "cli"],
+    "cli_options cli": ["cli_completion", "cli_options", "cli_running", "cli"],
     "sweeping": [
         "plan",
         "folder",

@@ -49,7 +49,7 @@ def all_commands(app: typer.Typer = cli.app, name: str = "raybert") -> Iterator[
 
 
 def _section(name: str, command: Command) -> list[str]:
-    hints = get_type_hints(command, vars(cli), include_extras=True)
+    hints = get_type_hints(command, include_extras=True)
     arguments, options = [], []
     for parameter in inspect.signature(command).parameters.values():
         kind, info = _declared(hints[parameter.name])

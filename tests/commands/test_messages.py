@@ -8,7 +8,7 @@ from pathlib import Path
 import raybert
 
 PACKAGE = Path(raybert.__file__).parent
-OF_THE_COMMAND_LINE = ("cli.py", "cli_options.py", "terminal/")
+OF_THE_COMMAND_LINE = ("cli", "terminal/")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 WHOLE_COMMAND = re.compile(r"raybert |`ray start ")
 IDIOM = re.compile(r"sign of life|signs of life|\bword of\b|without a word|pause back|leave word", re.IGNORECASE)
