@@ -12,6 +12,7 @@ from raybert.config import SelectionConfig, StrategyConfig, TrainConfig
 from raybert.config.load import validate_model
 from raybert.errors import ConfigError, SelectionError
 from raybert.files import json_digest
+from raybert.fitting.identity import identity_of
 from raybert.fitting.tables import FitData, TextTable
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.choose import check_positions
@@ -53,7 +54,7 @@ def plan_passes(
     parameters: Mapping[str, Any] | None,
     signals: Mapping[str, np.ndarray] | None,
     seed: int,
-    given: int,
+    compared: bool,
 ) -> Passes:
     """Return what a run trains on.
 
@@ -65,7 +66,7 @@ def plan_passes(
         parameters: see there.
         signals: see there.
         seed: of ties and draws.
-        given: rows of the pool.
+        compared: whether the run has a checkpoint, which belongs to this choice.
 
     Raises:
         ConfigError: a budget is missing or impossible.
@@ -78,11 +79,11 @@ def plan_passes(
     if strategy is None:
         return _fixed(np.arange(n), config, None, None)
     if isinstance(strategy, str | Strategy):
-        return _by_strategy(data, config, strategy, budget, parameters, signals, seed)
+        return _by_strategy(data, config, strategy, budget, parameters, signals, seed, compared)
     if hasattr(strategy, "next_pass"):
         nominal = config.length.steps or config.length.most_steps(n, config.batch_size)
         passes = None if config.length.steps else config.length.num_epochs
-        return Passes(strategy, nominal, passes, None, type(strategy).__qualname__)
+        return Passes(strategy, nominal, passes, None, identity_of(strategy, "strategy") if compared else None)
     return _rows(data, config, np.asarray(strategy))
 
 
@@ -113,6 +114,7 @@ def _by_strategy(
     parameters: Mapping[str, Any] | None,
     signals: Mapping[str, np.ndarray] | None,
     seed: int,
+    compared: bool,
 ) -> Passes:
     if isinstance(strategy, str):
         strategy = build_strategy(StrategyConfig(name=strategy, **dict(parameters or {})))
@@ -130,6 +132,7 @@ def _by_strategy(
         draw_keys=draw_keys(data.example_ids, seed),
     )
     identity = [composed.title, number, json_digest(composed.model_dump(mode="json"))]
+    identity += [identity_of(given, "strategy") for given in (strategy, dict(signals or {})) if compared]
     changes = composed.schedule == "epoch" or (composed.schedule == "rounds" and composed.rounds > 1)
     steps = config.length.steps or max(1, config.length.most_steps(number, config.batch_size))
     planner, selection = make_pass_planner(

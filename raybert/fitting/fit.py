@@ -105,7 +105,9 @@ def fit(
         seed: of order, dropout, held-out rows, ties and draws. The weights that the model begins with are yours.
         device: default: a GPU if there is one.
         checkpoint: folder to save to on the way and at the end. The same call continues exactly where it was stopped,
-            and returns the finished run without training again.
+            and returns the finished run without training again. It belongs to options, data and parts, which are
+            compared by their content and code (every item of a dataset is read for it, of one with random items only
+            the labels); not to the weights that the model begins with.
         on_evaluation: called with the row of every evaluation.
         should_stop: asked between steps; once it is true the run saves its checkpoint and returns.
         **options: further keys of the section `train` of a sweep file: `learning_rate`, `precision`, `micro_batch_size`
@@ -146,11 +148,18 @@ def fit(
     classifier.to(chosen_device)
     data = _with_all_classes(classifier, data, chosen_device)
     length = plan_passes(
-        data, config, strategy, budget=budget, parameters=parameters, signals=signals, seed=seed, given=len(data.rows)
+        data,
+        config,
+        strategy,
+        budget=budget,
+        parameters=parameters,
+        signals=signals,
+        seed=seed,
+        compared=checkpoint is not None,
     )
     parts = own_parts(
         model, config, loss=loss, weights=class_weights, optimizer=optimizer, scheduler=schedule, data=data,
-        chosen=length.identity,
+        chosen=length.identity, compared=checkpoint is not None,
     )  # fmt: skip
     if parts.optimizer is not None:
         config = config.model_copy(update={"learning_rate": float(parts.optimizer.param_groups[0]["lr"] or 0.0)})
@@ -158,15 +167,15 @@ def fit(
         config, length.total_steps, seed, evaluate_test=test is not None, passes=length.passes, own=parts
     )
     folder = None if checkpoint is None else Path(checkpoint)
-    run_key = request.run_key(data.fingerprint, 1)
+    settings = request.settings(data.fingerprint, 1)
     texts = None if tokenizer is None else TextSettings(tokenizer, max_length, text, text_pair, label or "label")
-    finished = find_finished(folder, run_key, classifier, reading, texts)
+    finished = find_finished(folder, settings, classifier, reading, texts)
     if finished is not None:
-        return finished
+        return finished.tested_on(data.held_out, config)
     surroundings = _Script(folder, heard=on_evaluation, asked=should_stop)
     with _generators_kept(chosen_device):
         result = run_loop(classifier, data, length.planner, request, surroundings)
-    found = FittedModel.of(classifier, data, result, config, reading, texts, length.positions, run_key)
+    found = FittedModel.of(classifier, data, result, config, reading, texts, length.positions, settings)
     if folder is not None and not result.stopped:
         found.save(folder / "best")
     return found

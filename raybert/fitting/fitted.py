@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from raybert.config import TrainConfig
 from raybert.durable import make_folder
 from raybert.errors import ModelError, TrialError
 from raybert.files import read_json, save_arrays, write_frame, write_json
+from raybert.fitting.identity import data_identity
 from raybert.fitting.read import Reading, read_inputs
 from raybert.fitting.tables import FitData, Table
 from raybert.models import load_model, quiet_transformers
@@ -26,7 +28,10 @@ from raybert.models.description import DataColumns, ModelDescription, write_desc
 from raybert.models.encoder import as_trained, loading
 from raybert.models.own import WEIGHTS, OwnClassifier, as_classifier
 from raybert.training.inference import Inference
+from raybert.training.measures.metrics import classification_metrics
+from raybert.training.measures.own_metrics import import_metrics, own_values
 from raybert.training.result import FitResult
+from raybert.training.start import differing_keys
 
 _FILE, _HISTORY, _ARRAYS = "fit.json", "history.parquet", "fit_arrays.npz"
 
@@ -89,7 +94,8 @@ class FittedModel:
     _reading: Reading
     _texts: TextSettings | None
     _precision: str
-    _run_key: str
+    _settings: dict[str, Any]
+    _test_data: str | None
 
     @classmethod
     def of(
@@ -101,7 +107,7 @@ class FittedModel:
         reading: Reading,
         texts: TextSettings | None,
         positions: np.ndarray | None,
-        run_key: str,
+        settings: dict[str, Any],
     ) -> FittedModel:
         """Return what a run of the loop has left."""
         return cls(
@@ -122,7 +128,8 @@ class FittedModel:
             _reading=reading,
             _texts=texts,
             _precision=config.precision,
-            _run_key=run_key,
+            _settings=settings,
+            _test_data=data_identity(data.held_out),
         )
 
     def predict(self, data: Any) -> np.ndarray:
@@ -136,6 +143,18 @@ class FittedModel:
         """
         table = read_inputs(data, self._reading)
         return Inference(as_classifier(self.model), _Batches(), self._precision).probs(table)
+
+    def tested_on(self, test: Table | None, config: TrainConfig) -> FittedModel:
+        """Return the run with what its model says of these test data: measured now, where they are others."""
+        digest = data_identity(test)
+        if digest == self._test_data:
+            return self
+        if test is None:
+            return replace(self, test=None, test_probs=None, _test_data=None)
+        probs = Inference(as_classifier(self.model), _Batches(), self._precision).probs(test)
+        found = classification_metrics(test.labels, probs)
+        found |= own_values(import_metrics(config.metrics), test.labels, probs)
+        return replace(self, test=found, test_probs=probs, _test_data=digest)
 
     def save(self, folder: str | Path) -> None:
         """Write the model, its history and its predictions.
@@ -161,7 +180,12 @@ class FittedModel:
         save_arrays(folder / _ARRAYS, **arrays)
         own = ("best", "test", "label_names", "stopped", "ran_on", "notes")
         document = {name: getattr(self, name) for name in own}
-        document |= {"precision": self._precision, "run_key": self._run_key, "class": type(self.model).__qualname__}
+        document |= {
+            "precision": self._precision,
+            "settings": self._settings,
+            "test_data": self._test_data,
+            "class": type(self.model).__qualname__,
+        }
         write_json(folder / _FILE, document)
 
     @classmethod
@@ -227,7 +251,7 @@ class _Batches:
 
 
 def find_finished(
-    checkpoint: Path | None, run_key: str, classifier: Any, reading: Reading, texts: TextSettings | None
+    checkpoint: Path | None, settings: dict[str, Any], classifier: Any, reading: Reading, texts: TextSettings | None
 ) -> FittedModel | None:
     """Return the finished run in a checkpoint folder, its weights in the classifier; None: there is none.
 
@@ -238,10 +262,11 @@ def find_finished(
     document = None if folder is None else read_json(folder / _FILE)
     if folder is None or document is None:
         return None
-    if document["run_key"] != run_key:
+    others = differing_keys(document["settings"], json.loads(json.dumps(settings)))  # lists where there were tuples
+    if others:
         raise TrialError(
-            f"checkpoint: must be of the same run, but {folder} holds one with other options, data or parts; take "
-            "another folder, or delete it"
+            f"checkpoint: must be of the same run, but {folder} holds one with other options, data or parts (differs "
+            f"in {', '.join(others)}); take another folder, or delete it"
         )
     return _restored(folder, document, _given(_with_weights(classifier, folder)), reading, texts)
 
@@ -269,7 +294,8 @@ def _restored(
         _reading=reading,
         _texts=texts,
         _precision=document["precision"],
-        _run_key=document["run_key"],
+        _settings=document["settings"],
+        _test_data=document["test_data"],
     )
 
 

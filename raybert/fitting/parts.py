@@ -9,8 +9,14 @@ import torch
 from torch import nn
 
 from raybert.config import TrainConfig
-from raybert.config.code_digest import code_digest
 from raybert.errors import ConfigError
+from raybert.fitting.identity import (
+    fit_data_identity,
+    identity_of,
+    model_identity,
+    optimizer_identity,
+    schedule_identity,
+)
 from raybert.fitting.tables import FitData
 from raybert.training.request import OwnParts
 
@@ -25,6 +31,7 @@ def own_parts(
     scheduler: Any,
     data: FitData,
     chosen: Any,
+    compared: bool,
 ) -> OwnParts:
     """Return the objects of a script's own, checked.
 
@@ -37,6 +44,7 @@ def own_parts(
         scheduler: see there.
         data: of the run.
         chosen: identity of what is trained on.
+        compared: whether the run has a checkpoint, which belongs to these parts, this model and these data.
 
     Raises:
         ConfigError: one of them does not fit the others.
@@ -51,15 +59,11 @@ def own_parts(
     plan = None if scheduler is None or isinstance(scheduler, str | Mapping) else scheduler
     if plan is not None and (made is None or getattr(plan, "optimizer", None) is not made):
         raise ConfigError("schedule: must be a name, or a torch scheduler of the `optimizer` that is given too")
-    shapes = [[name, list(parameter.shape)] for name, parameter in model.named_parameters()]
-    identity = {
-        "model": [type(model).__qualname__, shapes],
-        "loss": None if function is None else _identity(function),
-        "class_weights": numbers,
-        "optimizer": None if made is None else [type(made).__qualname__, _plain(made.defaults)],
-        "schedule": None if plan is None else type(plan).__qualname__,
-        "chosen": chosen,
-    }
+    identity: dict[str, Any] = {}
+    if compared:
+        identity = {"model": model_identity(model), "data": fit_data_identity(data), "chosen": chosen}
+        identity |= {"class_weights": numbers, "loss": None if function is None else identity_of(function, "loss")}
+        identity |= {"optimizer": optimizer_identity(made), "schedule": schedule_identity(plan)}
     return OwnParts(function, numbers, made, plan, identity)
 
 
@@ -81,13 +85,3 @@ def _optimizer(model: nn.Module, given: Any) -> torch.optim.Optimizer | None:
     if any(id(parameter) not in own for group in given.param_groups for parameter in group["params"]):
         raise ConfigError("optimizer: must be over the parameters of `model`, has others")
     return given
-
-
-def _identity(function: Any) -> list[Any]:
-    kind = function if hasattr(function, "__qualname__") else type(function)
-    is_torch_s = kind.__module__.partition(".")[0] == "torch"  # whose version says what its code is
-    return [kind.__module__, kind.__qualname__, torch.__version__ if is_torch_s else code_digest(function)]
-
-
-def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in defaults.items() if isinstance(value, int | float | str | tuple | None)}

@@ -83,6 +83,12 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
             yield f"{key} was {was}, is {now}"
 
 
+def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys of all that differs between the settings of two runs."""
+    old, new = _flat(before), _flat(after)
+    return [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+
+
 def _length(settings: Mapping[str, Any]) -> list[Any]:
     return [settings.get(key) for key in _LENGTH[:3]]
 

@@ -179,12 +179,12 @@ def test_a_stopped_run_continues_bit_identically_and_a_finished_one_is_not_train
     np.testing.assert_array_equal(second.validation_probs, whole.validation_probs)
     pd.testing.assert_frame_equal(second.history.drop(columns="seconds"), whole.history.drop(columns="seconds"))
     rows = []
-    again = raybert.fit(module(), points(), points(1), checkpoint=tmp_path, on_evaluation=rows.append, **options)
+    again = raybert.fit(module(0.3), points(), points(1), checkpoint=tmp_path, on_evaluation=rows.append, **options)
     assert rows == []
     pd.testing.assert_frame_equal(again.history, second.history)
     np.testing.assert_array_equal(again.predict((points(1)[0], None)), second.validation_probs)
-    with pytest.raises(raybert.TrialError, match="holds one with other options, data or parts"):
-        raybert.fit(module(), points(), points(1), checkpoint=tmp_path, **{**options, "learning_rate": 0.01})
+    with pytest.raises(raybert.TrialError, match=r"other options, data or parts \(differs in train.learning_rate\)"):
+        raybert.fit(module(0.3), points(), points(1), checkpoint=tmp_path, **{**options, "learning_rate": 0.01})
 
 
 def test_the_generators_are_left_as_they_were():
