@@ -22,7 +22,8 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f"  # C0 without the tab, DEL, C1: sequences of a terminal, line ends
     "\u2028\u2029"  # line and paragraph ends
     "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides, isolates: `exe.txt` that reads `txt.exe`
-    "\ud800-\udfff]"  # bytes of a path that are no UTF-8
+    "\ud800-\udfff"  # bytes of a path that are no UTF-8
+    "\ufffe\uffff]"  # no characters, which XML (an .svg) refuses
 )
 _REFERENCES = re.compile(r"(?:\$\{\w+\})+")
 # A password of the web has no slash, or a port and a path would look like one; that of a database may have any

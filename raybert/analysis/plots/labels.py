@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 
-from raybert.analysis.plots.style import GREY, make_plain
+from raybert.analysis.plots.saving import make_plain
+from raybert.analysis.plots.style import GREY
 
 _DISTANCES = (5, 11, 18, 26, 36, 48, 62, 78)  # points
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202, 67, 293, 113, 247])

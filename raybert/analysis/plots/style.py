@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,17 +13,17 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, NullFormatter
-from matplotlib.transforms import Bbox
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from raybert.analysis.plots.saving import save_figure as save_figure
+from raybert.analysis.plots.strategy_styles import CONTROLS as CONTROLS
+from raybert.analysis.plots.strategy_styles import PALETTE as PALETTE
+from raybert.analysis.plots.strategy_styles import StrategyStyle as StrategyStyle
+from raybert.analysis.plots.strategy_styles import strategy_styles as strategy_styles
+from raybert.analysis.plots.strategy_styles import styles_of as styles_of
 from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.scales import Scale
-from raybert.durable import atomic_path
-from raybert.plain import printable_lines
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
-"""Okabe & Ito's colours that colour-blind readers can tell apart, the strong ones first."""
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
 GREY = "#8a8a8a"
 WHOLE_POOL = "#444444"
@@ -37,8 +35,6 @@ KINDS = {
 }
 """Marker and words of each budget kind, and of proxies."""
 _LONGEST_NAME = 34
-_HEAD = 0.25
-"""Inches of a line above a figure."""
 
 
 def kind_of(row: dict[Any, Any]) -> str:
@@ -168,54 +164,6 @@ def cell_grid(axes: Axes, columns: int, rows: int) -> None:
     axes.grid(which="minor", color="white", linewidth=0.8)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-
-
-def make_plain(figure: Figure) -> None:
-    """Let every name in a figure be shown as it is: `$x$` in a label is no mathematics, and may not be valid as such.
-
-    Powers of ten at a logarithmic axis are matplotlib's own mathematics, and stay.
-    """
-    powers: set[int] = set()
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        formatters = (axis.get_major_formatter(), axis.get_minor_formatter())
-        if any(isinstance(formatter, LogFormatter) for formatter in formatters):
-            powers |= {id(label) for label in axis.findobj(Text)} - {id(axis.label)}
-        for formatter in formatters:
-            # Names at an axis, too. Axes that share a scale share its formatter, and a figure may come here twice.
-            if isinstance(formatter, FuncFormatter) and not isinstance(formatter.func, _Printed):
-                formatter.func = _Printed(formatter.func)
-    for label in figure.findobj(Text):
-        if isinstance(label, Text) and id(label) not in powers:
-            label.set_parse_math(False)
-            label.set_usetex(False)  # which a matplotlibrc of the working folder may have set
-            label.set_text(printable_lines(label.get_text()))
-
-
-@dataclass(frozen=True)
-class _Printed:
-    """What an axis writes, without characters that cannot be printed."""
-
-    words: Callable[..., str]
-
-    def __call__(self, *place: Any) -> str:
-        return printable_lines(str(self.words(*place)))
-
-
-def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
-    """Write a figure as .png, atomically.
-
-    Args:
-        figure: laid out when it is written.
-        path: of the file.
-        left_out: what it does not show, for a line above it.
-    """
-    width, height = figure.get_size_inches()
-    head = _HEAD if left_out else 0.0
-    # Above the figure: its layout places titles and legends at its very ends.
-    figure.text(0.1 / width, 1 + 0.3 * head / height, left_out, fontsize=8, color=WHOLE_POOL)
-    make_plain(figure)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png", bbox_inches=Bbox.from_extents(0, 0, width, height + head))
 
 
 def _budget_words(budget: int, colour: str) -> str:

@@ -108,6 +108,8 @@ PLOTS = (
     Content("plots/selected_lengths.png", "lengths of what was selected, beside the pool"),
     Content("plots/search_<view>.png", "of a search: history, cost, slices, parallel, importances, best_values"),
     Content("plots/monitor/<quantity>.png", "what `monitor` measured in the best trial"),
+    Content("plots/<name>.svg", "each of the plots above once more, to print at any size; its text is text"),
+    Content("plots/monitor/<quantity>.svg", "likewise"),
 )
 BEST = (
     Content("best/", "the best model: a transformers folder with a model card, and `raybert.json`, how texts are read"),
