@@ -44,6 +44,7 @@ from raybert.tables import (
     METRICS_PER_TRIAL,
     NEAR_BEST,
     OVERLAP,
+    PARETO,
     PER_PASS,
     PRUNING,
     RENAMED_PLOTS,
@@ -158,6 +159,7 @@ def _write_comparison(sweep: Sweep) -> None:
 
     table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric, sweep.pairs)
     _write_table(sweep.folder, EQUAL_COST, table)
+    _write_table(sweep.folder, PARETO, sweep.pareto())
     _write_table(sweep.folder, PER_PASS, sweep.per_pass)
     _write_table(sweep.folder, METRICS_PER_TRIAL, sweep.metrics_per_trial)
     _write_table(sweep.folder, METRIC_MEANS, sweep.metrics)

@@ -58,7 +58,8 @@ def _whole(name: str, description: str) -> Column:
     return computed(name, "whole", description)
 
 
-def _interval(name: str, mean: str, of_what: str, unit: str = "") -> Iterator[Column]:
+def interval_columns(name: str, mean: str, of_what: str, unit: str = "") -> Iterator[Column]:
+    """Yield the columns of a mean with its deviation and interval."""
     yield _number(mean, f"mean of {of_what} over seeds (or folds)", unit)
     yield _number(f"{name}_std", f"standard deviation of {of_what} (ddof 1)", unit)
     yield _number(
@@ -70,7 +71,7 @@ def _interval(name: str, mean: str, of_what: str, unit: str = "") -> Iterator[Co
 def _fraction(name: str, words: str, baseline: str = "") -> Iterator[Column]:
     column = f"{name}_fraction" + (f"_of_{baseline}" if baseline else "")
     whose = f"`{baseline}`'s" if baseline else "the baseline's"
-    yield from _interval(column, column, f"{words} as a share of {whose}, inside pairs")
+    yield from interval_columns(column, column, f"{words} as a share of {whose}, inside pairs")
 
 
 def _differences(baseline: str) -> Iterator[Column]:
@@ -78,7 +79,7 @@ def _differences(baseline: str) -> Iterator[Column]:
     yield _whole(f"num_replicates_{baseline}", "what the differences are over: seeds, or folds (means of their pairs)")
     for metric in COMPARED:
         name, of_what = f"{metric}_vs_{baseline}", f"the paired difference of {metric} to `{baseline}`"
-        yield from _interval(name, name, of_what)
+        yield from interval_columns(name, name, of_what)
         yield _number(f"{name}_p", f"p-value of {of_what}, two-sided paired t-test")
 
 
@@ -88,9 +89,9 @@ SUMMARY = Table(
     (
         *_CONFIGURATION,
         *(_whole(name, description) for name, description in _COUNTS.items()),
-        *(column for name in SUMMARIZED for column in _interval(name, f"{name}_mean", name)),
+        *(column for name in SUMMARIZED for column in interval_columns(name, f"{name}_mean", name)),
         *(column for baseline in BASELINES for column in _differences(baseline)),
-        *(column for name in COSTS for column in _interval(name, f"{name}_mean", name, TRIALS[name].unit)),
+        *(column for name in COSTS for column in interval_columns(name, f"{name}_mean", name, TRIALS[name].unit)),
         _text("metric", "the metric that the sweep is about: its `train.best_metric`"),
         _text(
             "baseline",
@@ -131,7 +132,7 @@ COMPARISONS = Table(
         _whole("folds", _COUNTS["folds"]),
         _number("baseline_mean", "mean of the metric of the baseline in these pairs"),
         _number("mean", "the same of the strategy"),
-        *_interval("difference", "difference", "the paired difference to the baseline"),
+        *interval_columns("difference", "difference", "the paired difference to the baseline"),
         _number("p", "p-value of the paired difference, two-sided paired t-test"),
         _number("holm_p", "the same with Holm's correction over all that is compared with this strategy as baseline"),
         _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
@@ -165,7 +166,7 @@ PER_PASS = Table(
         *(
             column
             for name in SPREAD_PER_PASS
-            for column in _interval(name, f"{name}_mean", name, EVALUATIONS[name].unit)
+            for column in interval_columns(name, f"{name}_mean", name, EVALUATIONS[name].unit)
         ),
         TRIALS["configuration"],
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from raybert.analysis.results.held_out import add_held_out
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
 from raybert.config import METRICS, is_metric
 from raybert.errors import SweepError
@@ -49,6 +51,11 @@ class Compared:
         comparisons = compare(compared, grid_columns, metric, pairs)
         summary = summarize(compared, grid_columns, metric, comparisons)
         return cls(summary, comparisons, compared, tuple(grid_columns), metric)
+
+    @cached_property
+    def pareto(self) -> pd.DataFrame:
+        """Where every configuration stands between quality and cost, see `pareto_table`."""
+        return pareto_table(self.trials, self.grid_columns, self.metric)
 
     def only(self, names: Collection[str]) -> Compared:
         """Return these statistics of some configurations; verdicts stay those of the whole family."""

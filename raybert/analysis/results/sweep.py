@@ -212,6 +212,17 @@ class Sweep:
         """Return how far the subsets of every two strategies agree, over seeds: `overlap.overlap_table`."""
         return overlap_table(self.agreement)
 
+    def pareto(self, metric: str | None = None) -> pd.DataFrame:
+        """Return where every configuration stands between quality and cost: `pareto.pareto_table`.
+
+        Args:
+            metric: on test; default: the metric of the sweep.
+
+        Raises:
+            SweepError: no metric has this name, or no finished trial has it.
+        """
+        return self._by(metric).pareto.copy()
+
     def summary_of(self, metric: str) -> pd.DataFrame:
         """Return `summary(metric)`, under its name of before."""
         warn_of_old_name("Sweep.summary_of", "Sweep.summary")
