@@ -35,6 +35,11 @@ def limit_threads() -> None:
             os.environ.setdefault(name, str(count_cores()))
 
 
+def tokenize_in_one_thread() -> None:
+    """Let tokenizers use one thread in this process, unless its user has said otherwise: a worker shares the cores."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
 def check_address_space(num_bytes: float, what: str) -> None:
     """Refuse a limit of address space (`ulimit -v`) below what is mapped, of which little is used.
 

@@ -26,6 +26,7 @@ import torch
 
 from raybert.errors import ScoringError
 from raybert.files import content_key
+from raybert.machine import tokenize_in_one_thread
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, SignalGone
 from raybert.training.memory.allocator import keep_memory
@@ -339,6 +340,7 @@ class _BlockScorer:
     def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore, guard: Guard) -> None:
         keep_memory()
         torch.set_num_threads(1)
+        tokenize_in_one_thread()
         self._jobs, self._data, self._store, self._guard = jobs, data, store, guard
         self._loaded: tuple[str, ScoreFunction] | None = None
 

@@ -21,9 +21,10 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # `uv run` would be repeated in every worker, and the folder uploaded
-    "TOKENIZERS_PARALLELISM": "false",  # in workers; the driver tokenizes with all cores
 }
 """Must be set before ray is imported, in the driver and in every worker."""
+WORKER_ENVIRONMENT = {**ENVIRONMENT, "TOKENIZERS_PARALLELISM": "false"}
+"""Of workers, which share the cores; the driver, which tokenizes a data set once for all of them, uses every core."""
 
 NOBODYS_HOME = "/nonexistent"
 """Where Debian puts those who have none."""

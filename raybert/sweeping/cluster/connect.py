@@ -17,7 +17,7 @@ from ray._private import ray_constants
 
 from raybert.errors import ResourceError
 from raybert.machine import check_address_space, count_cores
-from raybert.sweeping import ENVIRONMENT
+from raybert.sweeping import WORKER_ENVIRONMENT
 from raybert.sweeping.cluster.address import check_address, is_here
 from raybert.sweeping.cluster.autoscaler import IS_HEAD, nodes_to_come
 from raybert.sweeping.cluster.loopback import is_on_this_machine_only, this_machine_only
@@ -100,7 +100,7 @@ def _start(scratch: Path) -> None:
     make_token(scratch)
     check_address_space(_space_of_ray(), "Ray, which maps its whole object store")
     try:
-        with _apart_from_other_clusters(), deaf_to_sigterm(), _ready():
+        with _apart_from_other_clusters(), _as_for_workers(), deaf_to_sigterm(), _ready():
             ray.init(
                 address="local",
                 num_cpus=count_cores(),
@@ -122,7 +122,7 @@ def _join(address: str) -> None:
     Raises:
         ResourceError: it cannot be joined; says why.
     """
-    environment: dict[str, Any] = {"env_vars": dict(ENVIRONMENT)}
+    environment: dict[str, Any] = {"env_vars": dict(WORKER_ENVIRONMENT)}
     try:
         with _ready():
             ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
@@ -160,6 +160,18 @@ def _apart_from_other_clusters() -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
+
+
+@contextmanager
+def _as_for_workers() -> Iterator[None]:
+    """Let the processes that are begun in a `with` block inherit what workers need, and this one keep what it has."""
+    added = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _space_of_ray() -> float:

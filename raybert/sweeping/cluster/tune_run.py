@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import RaybertConfig
 from raybert.errors import RaybertError
+from raybert.machine import tokenize_in_one_thread
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import SignalRef
@@ -182,6 +183,7 @@ def run_spec(
     signals: tuple[SignalRef, ...],
 ) -> str:
     """Run one trial in a Tune actor, over Ray Train where it has several workers; return its status."""
+    tokenize_in_one_thread()  # of a Ray that was not started by `connected`
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
     data = scoring_data.data
     arguments: dict[str, Any] = {"texts": scoring_data.texts}

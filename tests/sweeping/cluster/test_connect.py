@@ -171,6 +171,23 @@ def test_uv_run_is_not_repeated_in_workers_unless_it_is_wanted(started, monkeypa
     assert ENVIRONMENT["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] == "0"
 
 
+@pytest.mark.parametrize(("given", "of_workers"), [(None, "false"), ("true", "true")])
+def test_workers_tokenize_in_one_thread_and_the_driver_in_all(given, of_workers, started, monkeypatch):
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    if given is not None:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", given)
+    with pytest.raises(ResourceError), connected(None):
+        pass
+    ((_, environment, _),) = started  # which the processes of Ray inherit
+    assert environment["TOKENIZERS_PARALLELISM"] == of_workers
+    assert os.environ.get("TOKENIZERS_PARALLELISM") == given
+    monkeypatch.setattr(connect, "check_address", lambda address: None)
+    with pytest.raises(ResourceError), connected("head:6379"):
+        pass
+    assert started[1][0]["runtime_env"]["env_vars"]["TOKENIZERS_PARALLELISM"] == "false"
+    assert "TOKENIZERS_PARALLELISM" not in ENVIRONMENT
+
+
 def test_an_address_in_the_environment_that_is_not_used_is_said(monkeypatch):
     assert not list(environment_notes(None))
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
