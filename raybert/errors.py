@@ -65,7 +65,7 @@ class RenamedWarning(FutureWarning):
 
 
 class CacheWarning(UserWarning):
-    """Something cannot be kept for another time, and is made again then."""
+    """Something cannot be kept for another time, or was and is damaged, and is made again."""
 
 
 class ConfigError(RaybertError):

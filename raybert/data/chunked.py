@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from raybert.data.chunks import ChunkedTexts, ChunkSettings, ChunkTable, chunk_texts
+from raybert.data.chunks import ChunkedTexts, ChunkSettings, ChunkTable, chunk_column
 from raybert.data.splits import SPLITS, Splits
+from raybert.data.token_store import TokenStore
 from raybert.data.tokens import TokenizedData, TokenTable, tokenize_splits
 
 if TYPE_CHECKING:
@@ -84,7 +85,11 @@ class ChunkedData:
 
 
 def chunk_splits(
-    splits: Splits, tokenizer: PreTrainedTokenizerFast, settings: ChunkSettings, max_length: int
+    splits: Splits,
+    tokenizer: PreTrainedTokenizerFast,
+    settings: ChunkSettings,
+    max_length: int,
+    store: TokenStore | None = None,
 ) -> ChunkedData:
     """Return the chunks of all documents, not yet embedded.
 
@@ -93,6 +98,7 @@ def chunk_splits(
         tokenizer: a fast one.
         settings: how documents are cut.
         max_length: word pieces of the first text of a pair.
+        store: where chunks of these texts may be kept already, and are kept for another time.
 
     Raises:
         ModelError: the tokenizer is not a fast one, has no padding piece, or puts special ones inside of a text.
@@ -100,11 +106,11 @@ def chunk_splits(
     tables = {split: getattr(splits, split) for split in SPLITS}
     is_pair = "text_pair" in splits.train.column_names
     column = "text_pair" if is_pair else "text"
-    chunks = {split: chunk_texts(table[column].to_pylist(), tokenizer, settings) for split, table in tables.items()}
+    chunks = {split: chunk_column(table[column], tokenizer, settings, store) for split, table in tables.items()}
     parts = [chunks[split].table for split in SPLITS]
     if is_pair:
         firsts = replace(splits, **{split: table.drop_columns(["text_pair"]) for split, table in tables.items()})
-        alone = tokenize_splits(firsts, tokenizer, max_length)
+        alone = tokenize_splits(firsts, tokenizer, max_length, store=store)
         parts += [getattr(alone, split) for split in SPLITS]
     facts = [splits.fingerprint, vars(settings), max_length if is_pair else None, _digest(parts)]
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import torch
 from tokenizers import Encoding, Tokenizer
 
 from raybert.data.cut_texts import batches_of
-from raybert.data.tokens import TokenTable, private_backend
+from raybert.data.token_store import TokenStore
+from raybert.data.tokenizer import private_backend, tokenizer_facts
+from raybert.data.tokens import TokenTable
 from raybert.errors import ModelError
 
 if TYPE_CHECKING:
@@ -169,6 +172,39 @@ def chunk_texts(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, settin
         spans=np.concatenate(spans) if spans else np.empty((0, 2), np.int64),
         num_subsampled=num_subsampled,
     )
+
+
+def chunk_column(
+    column: pa.ChunkedArray, tokenizer: PreTrainedTokenizerFast, settings: ChunkSettings, store: TokenStore | None
+) -> ChunkedTexts:
+    """Return the chunks of a column of documents, as `chunk_texts` makes them.
+
+    Args:
+        column: of texts.
+        tokenizer: a fast one.
+        settings: how to cut.
+        store: where the chunks of these texts may be kept already, and are kept for another time.
+
+    Raises:
+        ModelError: as `chunk_texts`.
+    """
+    if store is None:
+        return chunk_texts(column.to_pylist(), tokenizer, settings)
+    facts = {"kind": "chunks", **tokenizer_facts(private_backend(tokenizer)), **vars(settings)}
+    arrays = store.arrays(facts, [column], lambda: _as_arrays(chunk_texts(column.to_pylist(), tokenizer, settings)))
+    lengths = np.diff(arrays["offsets"])
+    table = TokenTable(arrays["ids"], arrays["offsets"], lengths.astype(np.int32), np.zeros(len(lengths), np.int64))
+    return ChunkedTexts(table, arrays["document_offsets"], arrays["spans"], int(arrays["num_subsampled"]))
+
+
+def _as_arrays(chunks: ChunkedTexts) -> dict[str, np.ndarray]:
+    return {
+        "ids": chunks.table.ids,
+        "offsets": chunks.table.offsets,
+        "document_offsets": chunks.document_offsets,
+        "spans": chunks.spans,
+        "num_subsampled": np.array(chunks.num_subsampled),
+    }
 
 
 def chunk_spans(num_pieces: int, cuts: np.ndarray, settings: ChunkSettings) -> np.ndarray:

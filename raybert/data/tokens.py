@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from raybert.data.cut_texts import TextCutter, batches_of
 from raybert.data.splits import SPLITS, Splits
+from raybert.data.token_store import TokenStore
+from raybert.data.tokenizer import private_backend, tokenizer_facts
 from raybert.errors import ConfigError, ModelError
 from raybert.files import json_digest
 
@@ -138,6 +140,7 @@ def tokenize_splits(
     *,
     like: tuple[Splits, TokenizedData] | None = None,
     pair_truncation: PairTruncation = "longest_first",
+    store: TokenStore | None = None,
 ) -> TokenizedData:
     """Return the token tables of the three splits.
 
@@ -152,6 +155,7 @@ def tokenize_splits(
         like: the same examples cut otherwise (another fold), tokenized with the same tokenizer and length: their word
             pieces are taken over.
         pair_truncation: which text of a pair is shortened.
+        store: where word pieces of these texts may be kept already, and are kept for another time.
 
     Raises:
         ModelError: the tokenizer is not a fast one, has no padding piece, or has types other than 0..0 1..1.
@@ -159,7 +163,7 @@ def tokenize_splits(
     """
     definition = private_backend(tokenizer).to_str()  # without truncation: the same text for the same tokenizer
     has_pairs = "text_pair" in splits.train.column_names
-    encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
+    encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation, store=store)
     if like is None:
         encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
         tables = {split: table for split, (table, _) in encoded.items()}
@@ -202,6 +206,7 @@ def tokenize_examples(
     tokenizer: PreTrainedTokenizerFast,
     max_length: int,
     pair_truncation: PairTruncation = "longest_first",
+    store: TokenStore | None = None,
 ) -> TokenTable:
     """Return the token table of some examples, as `tokenize_splits` makes it.
 
@@ -210,40 +215,20 @@ def tokenize_examples(
         tokenizer: a fast one.
         max_length: word pieces per example, special ones included.
         pair_truncation: which text of a pair is shortened.
+        store: as of `tokenize_splits`.
 
     Raises:
         ModelError: as `tokenize_splits`.
         ConfigError: likewise.
     """
     has_pairs = "text_pair" in examples.column_names
-    encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation)
+    encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation, store=store)
     return encoder.encode(examples)[0]
 
 
 def takes_token_types(tokenizer: PreTrainedTokenizerFast) -> bool:
     """Tell whether the encoder of a tokenizer takes `token_type_ids`."""
     return "token_type_ids" in tokenizer.model_input_names
-
-
-def private_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """Return a copy of the Rust tokenizer without truncation and padding.
-
-    Raises:
-        ModelError: there is none, or no padding piece.
-    """
-    name = tokenizer.name_or_path or type(tokenizer).__name__
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(f"model.encoder: the tokenizer of '{name}' must be a fast one (tokenizer.json)")
-    if tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"model.encoder: the tokenizer of '{name}' must have a padding token; set `pad_token` in its "
-            "tokenizer_config.json"
-        )
-    backend: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.encode_special_tokens = tokenizer.backend_tokenizer.encode_special_tokens
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
 
 
 class TextEncoder:
@@ -254,6 +239,7 @@ class TextEncoder:
         max_length: word pieces per example, special ones included.
         has_pairs: whether examples have second texts.
         pair_truncation: which text of a pair is shortened.
+        store: where word pieces are kept; None: nowhere.
 
     Raises:
         ModelError: the tokenizer is not a fast one, or has no padding piece.
@@ -267,8 +253,9 @@ class TextEncoder:
         *,
         has_pairs: bool,
         pair_truncation: PairTruncation = "longest_first",
+        store: TokenStore | None = None,
     ) -> None:
-        self.max_length, self.has_pairs = max_length, has_pairs
+        self.max_length, self.has_pairs, self._store = max_length, has_pairs, store
         self.pair_truncation = pair_truncation if has_pairs else "longest_first"
         self.uses_token_types = takes_token_types(tokenizer)
         self._backend = private_backend(tokenizer)
@@ -283,6 +270,28 @@ class TextEncoder:
 
     def encode(self, table: pa.Table) -> tuple[TokenTable, np.ndarray]:
         """Return the word pieces of examples, and which share of each one's pieces is kept, about: (n,), 1 is all."""
+        if self._store is None:
+            arrays = self._arrays(table)
+        else:
+            columns = [table[name] for name in self._columns]
+            arrays = self._store.arrays(self._facts(), columns, lambda: self._arrays(table))
+        kept, labels = arrays.pop("kept"), table["label"].to_numpy().astype(np.int64)
+        return TokenTable(**arrays, labels=labels), kept
+
+    @property
+    def _columns(self) -> list[str]:
+        return ["text", *(["text_pair"] if self.has_pairs else [])]
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what word pieces depend on beside the texts."""
+        return {
+            "kind": "texts",
+            **tokenizer_facts(self._backend),  # max_length, side and rule of truncation among them
+            "token_types": self.uses_token_types,
+        }
+
+    def _arrays(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """Return word pieces as `TokenTable` has them, and `kept`: which share of each example's is kept, about."""
         ids, lengths, second_starts, kept = [], [], [], []
         for encodings, shares in self._batches(table):
             rows = [encoding.ids for encoding in encodings]
@@ -293,20 +302,18 @@ class TextEncoder:
             second_starts.append(starts.astype(np.int32))
             lost = np.array([sum(len(rest) for rest in encoding.overflowing) for encoding in encodings])
             kept.append(shares * row_lengths / (row_lengths + lost))
-        tokens = TokenTable(
-            ids=np.concatenate(ids),
-            offsets=np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-            second_starts=np.concatenate(second_starts),
-            labels=table["label"].to_numpy().astype(np.int64),
-        )
-        return tokens, np.concatenate(kept)
+        return {
+            "ids": np.concatenate(ids),
+            "offsets": np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+            "second_starts": np.concatenate(second_starts),
+            "kept": np.concatenate(kept),
+        }
 
     def _batches(self, table: pa.Table) -> Iterator[tuple[list[Encoding], np.ndarray]]:
         """Yield encodings, and which share of each one's characters was encoded."""
-        columns = ["text", *(["text_pair"] if self.has_pairs else [])]
         for start in range(0, table.num_rows, _MOST_ROWS):
             rows = table.slice(start, _MOST_ROWS)
-            whole = [rows[column].to_pylist() for column in columns]
+            whole = [rows[column].to_pylist() for column in self._columns]
             cut = [self._cutter.cut(texts) for texts in whole]
             if self.pair_truncation != "longest_first":
                 self._check_other_fits(whole[0], whole[1])

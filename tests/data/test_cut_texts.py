@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from raybert.data import Splits, cut_texts, tokenize_splits
 from raybert.data.cut_texts import TextCutter
-from raybert.data.tokens import TokenTable, private_backend, tokenize_examples
+from raybert.data.tokenizer import private_backend
+from raybert.data.tokens import TokenTable, tokenize_examples
 from tests.data.tokenizers import KINDS, WORDS, tokenizer_of
 
 SIZE = 6000

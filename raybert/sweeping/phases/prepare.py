@@ -17,6 +17,7 @@ from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
 from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns
+from raybert.data.token_store import TokenStore
 from raybert.errors import ConfigError
 from raybert.files import writable_cache
 from raybert.models import (
@@ -245,7 +246,14 @@ def _prepare_tokens(
     if other is not None and is_same and isinstance(other.data, TokenizedData):
         like = other.splits, other.data
     pair_truncation = config.data.pair_truncation or "longest_first"
-    data = tokenize_splits(splits, tokenizer, config.data.max_length, like=like, pair_truncation=pair_truncation)
+    data = tokenize_splits(
+        splits,
+        tokenizer,
+        config.data.max_length,
+        like=like,
+        pair_truncation=pair_truncation,
+        store=TokenStore.in_cache(),
+    )
     return Prepared(replace(splits, notes=splits.notes + data.notes), data, encoder)
 
 
@@ -258,7 +266,7 @@ def _prepare_chunks(config: RaybertConfig, splits: Splits, encoder: Encoder, tok
     for demand in (chunk, *first_texts):
         check_capacity(encoder, tokenizer, demand, partial(load_backbone, encoder), "backbone")
     settings = ChunkSettings(iris.chunk_tokens, iris.stride, iris.max_chunks)
-    data = chunk_splits(splits, tokenizer, settings, config.data.max_length)
+    data = chunk_splits(splits, tokenizer, settings, config.data.max_length, TokenStore.in_cache())
     notes = chunk_notes(data.train.lengths, iris.top_k)
     cut = {split: part.num_subsampled for split, part in data.chunks.items() if part.num_subsampled}
     notes += tuple(
