@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from raybert.config import TrainConfig, import_attribute
 from raybert.config.code_digest import code_digest
 from raybert.errors import ConfigError
 from raybert.fitting.tables import FitData, ItemTable, Table, TextTable
@@ -33,6 +34,14 @@ def identity_of(thing: Any, name: str) -> list[Any]:
     """
     kind = thing if hasattr(thing, "__qualname__") else type(thing)
     return [kind.__module__, kind.__qualname__, _code(kind), _content(thing, name)]
+
+
+def named_identity(config: TrainConfig) -> dict[str, list[Any]]:
+    """Return what a train section names of the user's own (`module:callable`), each by its code."""
+    named = {section: getattr(config, section).name for section in ("loss", "optimizer", "schedule")}
+    named |= {f"metrics.{metric.name}": metric.function for metric in config.metrics}
+    own = {key: name for key, name in named.items() if ":" in name}
+    return {key: identity_of(import_attribute(name, f"train.{key}"), key) for key, name in own.items()}
 
 
 def model_identity(model: nn.Module) -> list[Any]:

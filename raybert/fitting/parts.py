@@ -14,6 +14,7 @@ from raybert.fitting.identity import (
     fit_data_identity,
     identity_of,
     model_identity,
+    named_identity,
     optimizer_identity,
     schedule_identity,
 )
@@ -64,6 +65,7 @@ def own_parts(
         identity = {"model": model_identity(model), "data": fit_data_identity(data), "chosen": chosen}
         identity |= {"class_weights": numbers, "loss": None if function is None else identity_of(function, "loss")}
         identity |= {"optimizer": optimizer_identity(made), "schedule": schedule_identity(plan)}
+        identity |= {"named": named_identity(config)}
     return OwnParts(function, numbers, made, plan, identity)
 
 

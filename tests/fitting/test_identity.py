@@ -1,6 +1,7 @@
 """A checkpoint of `raybert.fit` belongs to the data and objects that it was begun with: others are refused."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -130,3 +131,17 @@ def test_other_test_data_are_measured_with_the_weights_that_are_there(tmp_path):
     assert again.test == fit(None, test=turned).test
     assert fit(tmp_path).test is None
     assert fit(tmp_path, test=ROWS).test == first.test
+
+
+def test_changed_code_of_a_metric_that_is_named_is_another_run(tmp_path, monkeypatch):
+    def named(code):
+        folder = tmp_path / code
+        folder.mkdir()
+        (folder / "named_metric.py").write_text(f"def hits(labels, probs):\n    return {code}\n")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, "named_metric", raising=False)
+        return fit(tmp_path / "run", metrics=["named_metric:hits"], best_metric="hits")
+
+    named("0.25")
+    with pytest.raises(raybert.TrialError, match=r"differs in own.named.metrics.hits"):
+        named("0.75")
