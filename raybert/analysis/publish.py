@@ -35,6 +35,7 @@ from raybert.sweeping.folder.spec_file import read_spec
 from raybert.tables import (
     BEST_CONFIGURATIONS,
     COMPARISONS,
+    COST_TO_REACH,
     EQUAL_COST,
     ERRORS,
     ESTIMATE,
@@ -160,6 +161,7 @@ def _write_comparison(sweep: Sweep) -> None:
     table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric, sweep.pairs)
     _write_table(sweep.folder, EQUAL_COST, table)
     _write_table(sweep.folder, PARETO, sweep.pareto())
+    _write_table(sweep.folder, COST_TO_REACH, sweep.cost_to_reach)
     _write_table(sweep.folder, PER_PASS, sweep.per_pass)
     _write_table(sweep.folder, METRICS_PER_TRIAL, sweep.metrics_per_trial)
     _write_table(sweep.folder, METRIC_MEANS, sweep.metrics)

@@ -15,7 +15,7 @@ from raybert.tables.comparison import (
     SUMMARIZED,
     SUMMARY,
 )
-from raybert.tables.cost import PARETO
+from raybert.tables.cost import COST_TO_REACH, PARETO
 from raybert.tables.dictionary import TABLES, Entry, describe_columns
 from raybert.tables.every_metric import BEST_F1, METRIC_MEANS, METRICS_PER_TRIAL, MOST_PROBABLE
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
@@ -42,6 +42,7 @@ __all__ = [
     "COMPARISONS",
     "CONFLICTS",
     "COSTS",
+    "COST_TO_REACH",
     "EQUAL_COST",
     "ERRORS",
     "ESTIMATE",

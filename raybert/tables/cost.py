@@ -34,3 +34,39 @@ PARETO = Table(
     grid_after="budget",
     suffixes=(".parquet", ".csv"),
 )
+
+COST_TO_REACH = Table(
+    "cost_to_reach",
+    "a configuration and a share of what `all` reaches on validation: what it has spent when it is there",
+    (
+        *_CONFIGURATION,
+        computed("share", "number", "of the best evaluation of `all` with the same seed, fold and grid point"),
+        computed("cost", "text", "what is counted: `examples` (as in `total_examples`), or `seconds`"),
+        computed("metric", "text", "the metric on validation: `train.best_metric`"),
+        computed(
+            "target", "number", "mean of what is to be reached; of a loss the value of `all` divided by the share"
+        ),
+        computed("num_pairs", "whole", "finished runs that have one of `all` beside them"),
+        computed("num_reached", "whole", "those that reach the target"),
+        computed("num_at_first", "whole", "those that are there at their first evaluation: its cost is an upper bound"),
+        computed("num_trivial", "whole", "pairs whose target always saying the most frequent class reaches"),
+        computed("num_replicates", "whole", "what means are over: seeds, or folds (means of their runs)"),
+        computed(
+            "spent_median",
+            "number",
+            "median of what runs have spent when they are there, signals included; one that is never there counts as "
+            "dearer than any; missing: half or more are not",
+        ),
+        *interval_columns("spent", "spent", "the same; only where every run has reached the target: what they spend"),
+        computed("spent_fraction_of_all_median", "number", "median of the same as a share of what `all` has spent"),
+        *interval_columns(
+            "spent_fraction_of_all",
+            "spent_fraction_of_all",
+            "the same as a share of what `all` of the pair has spent when it is there",
+        ),
+        computed("full_configuration", "text", "configuration of `all`"),
+        TRIALS["configuration"],
+    ),
+    grid_after="budget",
+    suffixes=(".parquet", ".csv"),
+)

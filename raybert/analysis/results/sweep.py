@@ -20,6 +20,7 @@ from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
+from raybert.analysis.statistics.cost_to_reach import cost_to_reach_table
 from raybert.analysis.statistics.metric_means import metric_means
 from raybert.analysis.statistics.overlap import compare_subsets, overlap_table
 from raybert.analysis.statistics.passes import per_pass_table
@@ -145,6 +146,11 @@ class Sweep:
     def per_pass(self) -> pd.DataFrame:
         """A row per configuration and evaluation, over its seeds: `passes.per_pass_table`."""
         return per_pass_table(self.trials, self.evaluations, self.grid_columns, self.metric)
+
+    @cached_property
+    def cost_to_reach(self) -> pd.DataFrame:
+        """What each configuration spends until it is near what `all` reaches: `cost_to_reach.cost_to_reach_table`."""
+        return cost_to_reach_table(self.trials, self.evaluations, self.grid_columns, self.metric)
 
     @cached_property
     def metrics_per_trial(self) -> pd.DataFrame:

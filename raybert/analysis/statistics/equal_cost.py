@@ -60,7 +60,7 @@ def equal_cost_table(
     metric = metric if f"validation_{metric}" in evaluations else "accuracy"  # a grid may vary `best_metric`
     others = [column for column in grid_columns if column != BUDGET_KEY]
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
-    curves = _Curves.best_first(_spent(complete, evaluations), metric)
+    curves = _Curves.best_first(spent_by_evaluation(complete, evaluations), metric)
     complete = complete[[*_LOOKED_AT, *others]]  # rows of all columns are slow to take apart
     values = [*dict.fromkeys(("validation_accuracy", f"validation_{metric}"))]
     rows: list[dict[str, Any]] = []
@@ -85,8 +85,15 @@ def _families(at_point: pd.DataFrame, pairs: Pairs) -> Iterator[tuple[str, pd.Da
         yield baseline, at_point[at_point["strategy"].isin(names) & (at_point["role"] == "trial")]
 
 
-def _spent(complete: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Return the evaluations of trials with what each had cost by then."""
+def spent_by_evaluation(complete: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Return the evaluations of trials with what each had cost by then.
+
+    Columns besides: `seconds_spent`, and where it is known what runs have trained on and scored `examples_spent`.
+
+    Args:
+        complete: finished trials.
+        evaluations: `Sweep.evaluations`.
+    """
     known = [name for name in ("signal_seconds", "total_examples", "examples_seen") if name in complete]
     facts = complete[["trial_id", *known]].rename(columns={"examples_seen": "examples_seen_in_all"})
     curves = evaluations.merge(facts, on="trial_id")
