@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raybert import commands, terminal
+from raybert import cli_results, cli_running, commands, terminal
 from raybert.cli_completion import (
     complete_results_folder,
     complete_score_key,
@@ -27,6 +27,7 @@ from raybert.cli_options import (
     FolderArgument,
     GroupOption,
     IdOption,
+    JsonOption,
     LabelOption,
     RetryOption,
     SetOption,
@@ -39,7 +40,7 @@ from raybert.cli_options import (
     exit_codes,
     option,
 )
-from raybert.cli_running import COMMANDS
+from raybert.commands import describe
 from raybert.errors import CacheWarning, ConfigError, ExitCode, RaybertError, RenamedWarning, UntrustedCode
 from raybert.refusals import refusal_in_words
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
@@ -64,7 +65,6 @@ scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has 
 app.add_typer(scores, name="scores")
 
 _SPLITS = ("train", "validation", "test")
-_PROJECTIONS = ("pca", "umap")
 _STRATEGY = "Strategy or label of the file, or any other strategy's name."
 _python_shows = warnings.showwarning
 _CTRL_C = 130
@@ -156,13 +156,17 @@ def train(
 
 
 @app.command(epilog=exit_codes("download"))
-def download(file: FileArgument, overrides: SetOption = None) -> None:
+def download(file: FileArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Fetch the data and the models that a sweep file names, for later work without a network.
 
     What is on this machine already is found and not fetched again.
     """
-    fetched = commands.download(file, overrides=overrides or (), progress=terminal.print_download)
-    terminal.print_downloads(fetched)
+    told = None if as_json else terminal.print_download
+    fetched = commands.download(file, overrides=overrides or (), progress=told)
+    if as_json:
+        terminal.print_json(describe.download_document(fetched))
+    else:
+        terminal.print_downloads(fetched)
     raise typer.Exit(fetched.exit_code)
 
 
@@ -177,6 +181,7 @@ def reproduce(
     trust: Annotated[
         bool, typer.Option("--trust", help="Let code run that the folder names; without it you are asked, or it ends.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
 
@@ -184,15 +189,20 @@ def reproduce(
     """
 
     def again(*, trust: bool) -> Reproduction:
-        return commands.reproduce(target, trial, output=output, address=address, trust=trust, progress="auto")
+        return commands.reproduce(
+            target, trial, output=output, address=address, trust=trust, progress=None if as_json else "auto"
+        )
 
     try:
         found = again(trust=trust)
     except UntrustedCode as error:
-        if not terminal.is_trusted(error.names):
+        if as_json or not terminal.is_trusted(error.names):
             raise
         found = again(trust=True)
-    terminal.print_reproduction(found)
+    if as_json:
+        terminal.print_json(describe.reproduce_document(found))
+    else:
+        terminal.print_reproduction(found)
     raise typer.Exit(found.exit_code)
 
 
@@ -237,6 +247,7 @@ def evaluate(
         bool, typer.Option("--checkpoints", help="Compare the checkpoints that the run has kept, on validation.")
     ] = False,
     output: Annotated[Path | None, option("Where it goes; default: evaluation/ of the sweep, or here.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Evaluate a trained model: every metric with its interval, by class and group, plots, predictions."""
     if everything:
@@ -246,7 +257,11 @@ def evaluate(
                 raise ConfigError(
                     f"{name}: must be left out with --all, which evaluates what the trials have predicted"
                 )
-        terminal.print_all_evaluated(commands.evaluate_all(target, output=output))
+        every = commands.evaluate_all(target, output=output)
+        if as_json:
+            terminal.print_json(describe.evaluate_all_document(every))
+        else:
+            terminal.print_all_evaluated(every)
         return
     from raybert.evaluation.find import default_folder
 
@@ -254,9 +269,11 @@ def evaluate(
     if checkpoints:
         if any(each is not None for each in (data, text, text_pair, label, group, id_column, by, quantiles)):
             raise typer.BadParameter("checkpoints are measured on the run's own data; leave out --data and its columns")
-        terminal.print_checkpoints(
-            commands.evaluate_checkpoints(target, split=split or "validation", output=folder, trust=trust), folder
-        )
+        measured = commands.evaluate_checkpoints(target, split=split or "validation", output=folder, trust=trust)
+        if as_json:
+            terminal.print_json(describe.checkpoints_document(measured, folder))
+        else:
+            terminal.print_checkpoints(measured, folder)
         return
     found = commands.evaluate(
         target,
@@ -274,7 +291,10 @@ def evaluate(
         trust=trust,
         output=folder,
     )
-    terminal.print_evaluation(found, folder)
+    if as_json:
+        terminal.print_json(describe.evaluate_document(found, folder))
+    else:
+        terminal.print_evaluation(found, folder)
 
 
 @app.command()
@@ -289,12 +309,16 @@ def predict(
     trust: Annotated[
         bool, typer.Option("--trust", help="Import the model of your own that the folder names (`model.kind`).")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Predict a file of texts: a row per text with its class, the confidence, and the probability of every class."""
     frame = commands.predict(
         model, file, text=text, text_pair=text_pair, id=id_column, threshold=threshold, trust=trust, output=output
     )
-    terminal.print_predictions(frame, output)
+    if as_json:
+        terminal.print_json(describe.predict_document(frame, output))
+    else:
+        terminal.print_predictions(frame, output)
 
 
 @app.command()
@@ -312,6 +336,7 @@ def plan(
     probe: Annotated[
         bool, typer.Option(help="Run a few steps of every model shape, and estimate time, compute and disk.")
     ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Print what a sweep file asks for, and what is left of it will take, from a probe of a few steps.
 
@@ -319,7 +344,10 @@ def plan(
     range, CPU- or GPU-hours, and disk. Nothing is kept of the probe.
     """
     planned = commands.plan(file, output=output, overrides=overrides or (), address=address, probe=probe)
-    terminal.print_plan(planned)
+    if as_json:
+        terminal.print_json(describe.plan_document(planned))
+    else:
+        terminal.print_plan(planned)
     if planned.problem is not None:
         raise planned.problem
 
@@ -331,9 +359,13 @@ def validate(
     no_import: Annotated[
         bool, typer.Option("--no-import", help="Check all but `module:attribute`, of which no code runs.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check a sweep file: its keys, and the paths, columns and local encoder that it names. Data are not loaded."""
     size = commands.validate(file, overrides=overrides or (), imports=not no_import)
+    if as_json:
+        terminal.print_json(describe.validate_document(file, size))
+        return
     search = f", after up to {size.num_suggestions} suggestions of the search" if size.num_suggestions else ""
     terminal.echo(f"{file}: valid, up to {size.num_trials} trials{search}")
 
@@ -359,6 +391,7 @@ def select(
     seed: Annotated[int, typer.Option(min=0, help="Of ties, random draws and proxies.")] = 0,
     overrides: SetOption = None,
     address: AddressOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score the pool and write the subset that a strategy chooses, for any other trainer. Nothing is trained on it."""
     subset = commands.select_subset(
@@ -369,15 +402,21 @@ def select(
         output=output,
         overrides=overrides or (),
         address=address,
-        progress="auto",
+        progress=None if as_json else "auto",
     )
-    terminal.print_subset(subset, output)
+    if as_json:
+        terminal.print_json(describe.select_document(subset, output))
+    else:
+        terminal.print_subset(subset, output)
 
 
 @scores.command("ls")
-def list_scores(store: StoreOption = None) -> None:
+def list_scores(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Print what the score store holds: key, scorer, rows, size, and what computing it took."""
     found = commands.list_scores(store)
+    if as_json:
+        terminal.print_json(describe.scores_document(found))
+        return
     terminal.print_scores(found.entries, found.size_bytes, found.folder)
 
 
@@ -394,31 +433,8 @@ def remove_scores(
     terminal.echo(f"{len(removed.entries)} signals removed, {removed.size_bytes / 2**20:,.1f} MiB freed")
 
 
-@app.command()
-def report(
-    folder: FolderArgument,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")
-    ] = False,
-    projection: Annotated[
-        str | None,
-        typer.Option(
-            help="Embeddings of the pool are drawn by `pca` (the default, where they are stored) or `umap`.",
-            autocompletion=completer(*_PROJECTIONS),
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Write tables and plots of a results folder again, and print the comparison. No code that it names runs."""
-    if projection not in (None, *_PROJECTIONS):
-        raise typer.BadParameter(f"must be one of pca, umap, got {projection!r}", param_hint="--projection")
-    results = commands.report(folder, trust=trust, projection=projection)  # type: ignore[arg-type]
-    terminal.print_comparison(results)
-    terminal.print_failures(results)
-
-
-for _running in COMMANDS:
-    app.command()(_running)
+for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS):
+    app.command()(_command)
 
 
 @app.command()
@@ -457,17 +473,23 @@ def explain(
 
 
 @listing.command("strategies")
-def list_strategies() -> None:
+def list_strategies(as_json: JsonOption = False) -> None:
     """Print every selection strategy: what it does, needs, costs and takes."""
     rows = commands.list_strategies()
-    terminal.print_strategies(rows)
+    if as_json:
+        terminal.print_json(describe.strategies_document(rows))
+    else:
+        terminal.print_strategies(rows)
 
 
 @listing.command("signals")
-def list_signals() -> None:
+def list_signals(as_json: JsonOption = False) -> None:
     """Print every signal that strategies read: its shape, the runs that train for it, its scorer, its price."""
     rows = commands.list_signals()
-    terminal.print_signals(rows)
+    if as_json:
+        terminal.print_json(describe.signals_document(rows))
+    else:
+        terminal.print_signals(rows)
 
 
 def main() -> None:

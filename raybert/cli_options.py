@@ -83,6 +83,7 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="Ray cluster to join, e.g. `auto`; without it Ray is started on this machine."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on standard output.")]
 RetryOption = Annotated[
     str | None,
     typer.Option(

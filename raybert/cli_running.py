@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from raybert import commands, terminal
 from raybert.cli_completion import complete_trial
-from raybert.cli_options import FolderArgument, argument
+from raybert.cli_options import FolderArgument, JsonOption, argument
+from raybert.commands import describe
 
 
 def status(
     folder: FolderArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print how a sweep stands, from any terminal: who runs it, what is done, what runs, what failed."""
     found = commands.status(folder)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
+        terminal.print_json(describe.status_document(found))
         return
     terminal.print_status(found)
 

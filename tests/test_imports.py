@@ -41,13 +41,13 @@ ORDER = [
     ["analysis"],
     ["evaluation"],
     ["terminal", "commands"],
-    ["cli_completion", "cli_options", "cli_running", "cli"],
+    ["cli_completion", "cli_options", "cli_results", "cli_running", "cli"],
 ]
 ORDER_IN = {
     " ".join(BOTTOM): BOTTOM,
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
-    "cli_options cli": ["cli_completion", "cli_options", "cli_running", "cli"],
+    "cli_options cli": ["cli_completion", "cli_options", "cli_results", "cli_running", "cli"],
     "sweeping": [
         "plan",
         "folder",
@@ -63,7 +63,7 @@ ORDER_IN = {
         "preview",
         "single",
     ],
-    "analysis": ["markdown", "statistics", "search", "results", "plots", "model_card", "publish"],
+    "analysis": ["markdown", "latex", "statistics", "search", "results", "plots", "model_card", "publish"],
 }
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = (

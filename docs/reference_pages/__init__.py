@@ -12,6 +12,7 @@ from typing import Any
 
 from reference_pages.commands import commands_page
 from reference_pages.exit_codes import exit_codes_page
+from reference_pages.json_documents import json_page
 from reference_pages.losses import losses_page
 from reference_pages.metrics import metrics_page
 from reference_pages.python import python_page
@@ -28,6 +29,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics_page,
     "command_line": commands_page,
     "exit_codes": exit_codes_page,
+    "json": json_page,
     "results_folder": results_page,
     "python": python_page,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from raybert.display import TextTable
 from raybert.plain import hide, printable
 
 _SPECIAL = re.compile(r"([\\*\[\]<>|~])")
@@ -27,6 +28,14 @@ def block(text: str, language: str) -> str:
     """Return a text of several lines as a block of code."""
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{text}{fence}"
+
+
+def table(shown: TextTable) -> str:
+    """Return a table; columns of words are aligned at their left."""
+    rules = ["---" if number in shown.left else "---:" for number in range(len(shown.columns))]
+    rows = [[*row.cells, *[""] * (len(rules) - len(row.cells))] for row in shown.rows]
+    lines = [list(map(words, shown.columns)), rules, *(list(map(words, cells)) for cells in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _plain(value: object) -> str:

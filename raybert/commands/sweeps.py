@@ -210,6 +210,21 @@ def reproduce(
         return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
 
 
+def results(folder: Folder, *, trust: bool = False) -> Sweep:
+    """Return the results in a folder, finished or not, as `load_sweep` does; nothing is written.
+
+    Args:
+        folder: a sweep or its results folder.
+        trust: ask a database that the folder names (`sweep.tune.storage`) for the search.
+
+    Raises:
+        SweepError: the folder has no readable plan, or a later raybert wrote it.
+    """
+    from raybert.analysis.results.load import load_sweep
+
+    return load_sweep(folder_of(folder), trust=trust)
+
+
 def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "umap"] | None = None) -> Sweep:
     """Write tables and plots of a results folder again, and return the results.
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from raybert.terminal.catalogue import print_scores, print_signals, print_strategies
     from raybert.terminal.comparison import print_comparison, print_results
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
+    from raybert.terminal.documents import print_json
     from raybert.terminal.downloads import print_download, print_downloads
     from raybert.terminal.evaluation import (
         print_all_evaluated,
@@ -43,6 +44,7 @@ _HOMES = {
         "print_error",
         "print_note",
     ),
+    "raybert.terminal.documents": ("print_json",),
     "raybert.terminal.downloads": ("print_download", "print_downloads"),
     "raybert.terminal.evaluation": (
         "print_all_evaluated",
@@ -78,6 +80,7 @@ __all__ = [
     "print_evaluation",
     "print_explanation",
     "print_failures",
+    "print_json",
     "print_log_lines",
     "print_logs",
     "print_note",

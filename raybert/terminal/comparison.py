@@ -14,19 +14,19 @@ from raybert.terminal.search import search_table
 from raybert.terminal.table import FittingTable
 
 
-def summary_table(sweep: Sweep) -> Group:
+def summary_table(sweep: Sweep, metric: str | None = None) -> Group:
     """Return the comparison as `Sweep.comparison` has it, then what is to say of it."""
-    said = comparison_lines(sweep.summary(), sweep.comparisons, sweep.best())
+    said = comparison_lines(sweep.summary(metric), sweep.compare(None, metric), sweep.best())
     lines = [*said, *(f"note: {note}" for note in sweep.notes)]
-    table = sweep.comparison()
+    table = sweep.comparison(metric)
     shown = [FittingTable(table)] if table.rows else []  # no header over nothing
     return Group(*shown, *(text(line, "dim") for line in lines))
 
 
-def print_comparison(results: Sweep) -> None:
-    """Print the table, and what a reader of it should know."""
+def print_comparison(results: Sweep, metric: str | None = None) -> None:
+    """Print the table by a metric (default: that of the sweep), and what a reader of it should know."""
     console = Console()
-    console.print(summary_table(results))
+    console.print(summary_table(results, metric))
     if results.search is not None and not results.search.best.empty:
         console.print(search_table(results.search, console.width))
     for note in results.selection_notes:

@@ -90,6 +90,7 @@ LINES = {
     "scores ls --store s": ("list_scores", {"store": Path("s")}),
     "scores rm abc def": ("remove_scores", {"keys": ["abc", "def"]}),
     "scores rm --all": ("remove_scores", {"everything": True}),
+    "results runs/x --format latex --metric loss": ("results", {"folder": Path("runs/x")}),
     "report runs/x": ("report", {"folder": Path("runs/x")}),
     "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap"}),
     "status runs/x --json": ("status", {"folder": Path("runs/x")}),

@@ -55,6 +55,8 @@ def test_checkpoints_are_compared_on_validation_and_each_is_a_model(place):
     for metric in ("accuracy", "macro_f1", "loss"):  # the evaluation at this step measured the same weights
         assert last[metric] == pytest.approx(rows.loc[24, f"validation_{metric}"], rel=1e-6)
     assert "note: the test split" not in out + err
+    document = json.loads(run("evaluate", place / "run", "--checkpoints", "--json")[1])
+    assert [row["accuracy"] for row in document["checkpoints"]] == pytest.approx(table["accuracy"].tolist())
     code, out, err = run("evaluate", place / "run", "--checkpoints", "--split", "test")
     assert "the test split was read for 3 checkpoints" in out + err
     # One of them alone is evaluated as itself, not as the best model of its run.

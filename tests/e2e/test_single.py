@@ -149,6 +149,31 @@ def test_evaluating_a_run_gives_what_scikit_learn_gives_of_its_predictions(train
     assert (about["trial_id"], about["data"], about["split"]) == (result["trial_id"], None, "test")
 
 
+def test_facts_about_a_run_as_json_are_those_that_are_printed(trained, place, tmp_path):
+    def document(*arguments):
+        code, out, err = run(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    found = document("evaluate", trained, "--resamples", 0, "--output", tmp_path / "evaluation")
+    assert found["metrics"]["accuracy"]["value"] == pytest.approx(result_of(trained)["test_accuracy"])
+    assert found["metrics"]["accuracy"]["low"] is None
+    assert [row["label"] for row in found["per_class"]] == found["label_names"] == ["neg", "pos"]
+    assert sum(map(sum, found["confusion"])) == found["num_examples"]
+    found = document("predict", trained, place / "new.csv", "--output", tmp_path / "p.csv")
+    assert found["num_texts"] == sum(found["predicted"].values()) == 60
+    found = document("plan", place / "file.yaml", "--no-probe")
+    assert found["num_trials"] == len(found["trials"]) == sum(row["num_trials"] for row in found["strategies"])
+    assert (found["estimate"], found["problem"]) == (None, None)
+    found = document("reproduce", trained, result_of(trained)["trial_id"], "--output", tmp_path / "again")
+    assert found["is_identical"] is True
+    assert {part["what"] for part in found["comparisons"]} >= {"evaluations", "weights"}
+    chosen = document(
+        "select", place / "file.yaml", "--strategy", "random", "--budget", 20, "--output", tmp_path / "s.csv"
+    )
+    assert chosen["num_chosen"] == sum(chosen["classes"].values()) == len(pd.read_csv(tmp_path / "s.csv")) == 20
+
+
 def test_metrics_by_columns_of_what_the_run_held_out_and_of_a_file(trained, place, tmp_path):
     code, out, err = run("evaluate", trained, "--resamples", 20, "--by", "author", "--by", "mood", "--output", tmp_path)
     assert (code, "by author" in out, "by mood" in out) == (0, True, True), err

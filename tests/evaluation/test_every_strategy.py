@@ -83,6 +83,9 @@ def test_the_command_prints_the_five_metrics_and_can_be_repeated(sweep):
     assert [line[:2] for line in lines[1:5]] == [[n, s] for n in ("random", "el2n") for s in ("validation", "test")]
     assert cell in done.out
     assert f"| el2n | {cell} | {cell} |" in (folder / "artifacts" / "metrics.md").read_text()
+    document = json.loads(run("evaluate", folder, "--all", "--json").out)
+    means = {(row["configuration"], row["split"], row["metric"]): row["mean"] for row in document["metrics"]}
+    assert means["el2n", "test", "accuracy"] == pytest.approx(np.mean(accuracies))
     wrong = run("evaluate", folder, "--all", "--data", "x.csv")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "--data: must be left out with --all" in wrong.err

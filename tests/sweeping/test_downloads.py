@@ -146,6 +146,8 @@ def test_without_the_hub_it_is_one_line_with_the_way_out(hub, monkeypatch):
     done = commands.run("download", "file.yaml")
     assert done.code == 4
     assert "HF_HUB_OFFLINE=1 is set, so the hub was not asked: unset it for this command" in done.out.replace("\n", " ")
+    found = commands.run("download", "file.yaml", "--json")
+    assert (found.code, [item["status"] for item in json.loads(found.out)["items"]]) == (4, ["built-in", "missing"])
     assert not hub.sent
 
 

@@ -1,0 +1,95 @@
+"""The comparison of a sweep ready to paste: Markdown for a page, LaTeX for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from raybert.analysis import latex, markdown
+from raybert.analysis.results.comparison import comparison_lines, usual_baseline
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.comparisons import BETTER, WORSE
+from raybert.analysis.statistics.intervals import FEWEST
+from raybert.analysis.statistics.scales import Scale
+from raybert.analysis.statistics.verdicts import method_sentences
+from raybert.plain import csv_frame
+
+
+def results_markdown(sweep: Sweep, metric: str | None = None) -> str:
+    """Return the comparison of a sweep as a table of Markdown, with what is to say below it.
+
+    Args:
+        sweep: with its tables.
+        metric: what strategies are compared by; default: the metric of the sweep.
+
+    Raises:
+        SweepError: no metric has this name, or no finished trial has it.
+    """
+    shown = sweep.comparison(metric)
+    said = comparison_lines(sweep.summary(metric), sweep.compare(None, metric), sweep.best())
+    lines = [*_caption(sweep, metric), *said, *(f"note: {note}" for note in sweep.notes)]
+    lines = [line for line in dict.fromkeys(lines) if line]
+    return "\n".join([markdown.table(shown), "", *(f"- {markdown.words(line)}" for line in lines)]) + "\n"
+
+
+def results_latex(sweep: Sweep, metric: str | None = None) -> str:
+    r"""Return the comparison of a sweep as a table of LaTeX with its caption; needs `\usepackage{booktabs}`.
+
+    Args:
+        sweep: with its tables.
+        metric: what strategies are compared by; default: the metric of the sweep.
+
+    Raises:
+        SweepError: no metric has this name, or no finished trial has it.
+    """
+    caption = [*_caption(sweep, metric), *method_sentences(sweep.compare(None, metric))]
+    comment = f"Made by raybert from {sweep.folder}."
+    return latex.table(sweep.comparison(metric), caption, sweep.name, comment)
+
+
+def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: str = "summary") -> str:
+    """Return the results of a sweep in a form for other programs.
+
+    Args:
+        sweep: with its tables.
+        form: `markdown`, `latex`, or `csv`, whose texts are harmless in a spreadsheet.
+        metric: what strategies are compared by; default: the metric of the sweep.
+        table: which one `csv` is of: summary, comparisons, trials, evaluations or overlap.
+
+    Raises:
+        SweepError: no metric has this name, or no finished trial has it.
+    """
+    if form != "csv":
+        return {"markdown": results_markdown, "latex": results_latex}[form](sweep, metric)
+    frames: dict[str, Callable[[], pd.DataFrame]] = {
+        "summary": lambda: sweep.summary(metric),
+        "comparisons": lambda: sweep.compare(None, metric),
+        "trials": lambda: sweep.trials,
+        "evaluations": lambda: sweep.evaluations,
+        "overlap": sweep.overlap,
+    }
+    return csv_frame(frames[table]()).to_csv(index=False)
+
+
+def _caption(sweep: Sweep, metric: str | None) -> list[str]:
+    """Return what the numbers are, a sentence each."""
+    scale = Scale(metric or sweep.metric)
+    comparisons, summary = sweep.compare(None, metric), sweep.summary(metric)
+    most = int(summary["num_replicates"].max()) if len(summary) else 0
+    share = " in percent" if scale.is_percent else ""
+    one = sweep.replicates.rstrip("s")
+    spread = (
+        f"mean over {most} {sweep.replicates} with its 95 % interval"
+        if most >= FEWEST
+        else f"both {sweep.replicates}"
+        if most == FEWEST - 1
+        else f"one {one}"
+    )
+    sentences = [f"{sweep.name}: test {scale.words}{share}, {spread}."]
+    marks = [
+        f"{mark}: {verdict} than {usual_baseline(comparisons)}"
+        for mark, verdict in (("+", BETTER), ("-", WORSE))
+        if (comparisons["verdict"] == verdict).any()
+    ]
+    return [*sentences, *([f"{', '.join(marks)}."] if marks else [])]

@@ -1,0 +1,89 @@
+"""The commands on results: compare, in many forms, and write tables and plots again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raybert import commands, terminal
+from raybert.cli_completion import completer
+from raybert.cli_options import FolderArgument, JsonOption
+from raybert.commands import describe
+
+TrustOption = Annotated[bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")]
+_FORMATS = ("table", "csv", "json", "markdown", "latex")
+_TABLES = ("summary", "comparisons", "trials", "evaluations", "overlap")
+_PROJECTIONS = ("pca", "umap")
+
+
+def results(
+    folder: FolderArgument,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="`table` for a terminal, `csv`, `json`, `markdown`, or `latex` (booktabs, with its caption).",
+            autocompletion=completer(*_FORMATS),
+        ),
+    ] = "table",
+    metric: Annotated[
+        str | None, typer.Option(help="What strategies are compared by, on test; default: the metric of the sweep.")
+    ] = None,
+    table: Annotated[
+        str,
+        typer.Option(
+            help="Which table `csv` prints: summary, comparisons, trials, evaluations or overlap.",
+            autocompletion=completer(*_TABLES),
+        ),
+    ] = "summary",
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the comparison of a results folder, finished or not. Nothing is written, and no code that it names runs."""
+    if form not in _FORMATS:
+        raise typer.BadParameter(f"must be one of {', '.join(_FORMATS)}, got {form!r}", param_hint="--format")
+    if as_json and form not in ("table", "json"):
+        raise typer.BadParameter("must be left out with --json", param_hint="--format")
+    if table != "summary" and form != "csv":
+        raise typer.BadParameter("must be left out without --format csv", param_hint="--table")
+    if table not in _TABLES:
+        raise typer.BadParameter(f"must be one of {', '.join(_TABLES)}, got {table!r}", param_hint="--table")
+    found = commands.results(folder, trust=trust)
+    if as_json or form == "json":
+        terminal.print_json(describe.results_document(found, metric))
+    elif form == "table":
+        terminal.print_comparison(found, metric)
+        terminal.print_failures(found)
+    else:
+        from raybert.analysis.results.pasted import results_text
+
+        typer.echo(results_text(found, form, metric=metric, table=table), nl=False)
+
+
+def report(
+    folder: FolderArgument,
+    trust: TrustOption = False,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            help="Embeddings of the pool are drawn by `pca` (the default, where they are stored) or `umap`.",
+            autocompletion=completer(*_PROJECTIONS),
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write tables and plots of a results folder again, and print the comparison. No code that it names runs."""
+    if projection not in (None, *_PROJECTIONS):
+        raise typer.BadParameter(f"must be one of pca, umap, got {projection!r}", param_hint="--projection")
+    found = commands.report(folder, trust=trust, projection=projection)  # type: ignore[arg-type]
+    if as_json:
+        terminal.print_json(describe.report_document(found))
+        return
+    terminal.print_comparison(found)
+    terminal.print_failures(found)
+
+
+COMMANDS = (results, report)
+"""In the order of the help."""

@@ -1,0 +1,188 @@
+"""What commands return, as the documents that `--json` prints (`raybert.commands.documents`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybert.commands import documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    from raybert.analysis.results.sweep import Sweep
+    from raybert.commands.planning import SweepSize
+    from raybert.commands.subsets import StoredSignals
+    from raybert.evaluation.evaluate import ModelEvaluation
+    from raybert.evaluation.every_strategy import SweepEvaluation
+    from raybert.sweeping.downloads import Downloads
+    from raybert.sweeping.driver.status import SweepStatus
+    from raybert.sweeping.folder.failures import FailureGroup
+    from raybert.sweeping.preview import PlannedSweep
+    from raybert.sweeping.single.reproduce import Reproduction
+    from raybert.sweeping.single.select import ChosenSubset
+
+Json = dict[str, Any]
+
+
+def results_document(results: Sweep, metric: str | None = None) -> Json:
+    """Return what `raybert results` says of a sweep.
+
+    Args:
+        results: of the sweep.
+        metric: what strategies are compared by; default: the metric of the sweep.
+    """
+    return documents.RESULTS.of(**_results(results, metric))
+
+
+def report_document(results: Sweep) -> Json:
+    """Return what `raybert report` has written, and the comparison."""
+    return documents.REPORT.of(**_results(results, None), not_written=results.not_written)
+
+
+def _results(results: Sweep, metric: str | None) -> Json:
+    from raybert.analysis.results.failures import find_failures
+    from raybert.analysis.statistics.verdicts import verdict_sentences
+
+    comparisons, counts = results.compare(None, metric), results.trials["status"].value_counts()
+    return {
+        "name": results.name,
+        "folder": results.folder,
+        "metric": metric or results.metric,
+        "replicates": results.replicates,
+        "counts": {status: int(counts.get(status, 0)) for status in ("complete", "failed", "pending")},
+        "grid_columns": results.grid_columns,
+        "summary": results.summary(metric),
+        "comparisons": comparisons,
+        "best": results.best(),
+        "sentences": verdict_sentences(comparisons),
+        "notes": [*results.notes, *results.selection_notes, *(results.search.notes if results.search else ())],
+        "errors": _errors(find_failures(results)),
+    }
+
+
+def _errors(groups: Iterable[FailureGroup]) -> list[Json]:
+    return [{"kind": group.kind, "message": group.message, "trials": list(group.trial_ids)} for group in groups]
+
+
+def plan_document(planned: PlannedSweep) -> Json:
+    """Return what a sweep file asks for, and what is left of it will take."""
+    from raybert.sweeping.estimate.record import estimate_document
+
+    return documents.PLAN.of(
+        name=planned.config.name,
+        num_trials=len(planned.trials),
+        trials=planned.trials,
+        strategies=planned.table,
+        search=planned.search,
+        data=planned.data,
+        notes=planned.notes,
+        estimate=None if planned.estimate is None else estimate_document(planned.estimate),
+        problem=None if planned.problem is None else str(planned.problem),
+    )
+
+
+def validate_document(file: Path, size: SweepSize) -> Json:
+    """Return how much a sweep file asks for at most."""
+    return documents.VALIDATE.of(file=file, num_trials=size.num_trials, num_suggestions=size.num_suggestions)
+
+
+def status_document(status: SweepStatus) -> Json:
+    """Return how a sweep stands."""
+    return documents.STATUS.of(**status.to_json())
+
+
+def strategies_document(rows: list[Json]) -> Json:
+    """Return every strategy."""
+    return documents.STRATEGIES.of(strategies=rows)
+
+
+def signals_document(rows: list[dict[str, str]]) -> Json:
+    """Return every signal."""
+    return documents.SIGNALS.of(signals=rows)
+
+
+def scores_document(found: StoredSignals) -> Json:
+    """Return what a score store holds."""
+    return documents.SCORES.of(folder=found.folder, size_bytes=found.size_bytes, signals=found.entries)
+
+
+def download_document(found: Downloads) -> Json:
+    """Return what of a sweep file is on this machine."""
+    return documents.DOWNLOAD.of(items=found.items, num_missing=len(found.missing))
+
+
+def select_document(subset: ChosenSubset, output: Path) -> Json:
+    """Return how much was chosen, of which classes."""
+    counts = subset.frame["label"].value_counts().sort_index()
+    return documents.SELECT.of(
+        output=output,
+        num_chosen=len(subset.frame),
+        pool_size=subset.pool_size,
+        classes={str(name): int(count) for name, count in counts.items()},
+        refilled=subset.refilled,
+        num_conflicts=None if subset.conflicts is None else len(subset.conflicts),
+        signal_seconds=subset.signal_seconds,
+    )
+
+
+def evaluate_document(found: ModelEvaluation, folder: Path) -> Json:
+    """Return the evaluation of a model."""
+    return documents.EVALUATE.of(
+        model=found.target.model,
+        folder=folder,
+        num_examples=len(found.labels),
+        label_names=found.label_names,
+        threshold=found.threshold,
+        metrics=found.overall.to_dict("index"),
+        per_class=found.per_class,
+        confusion=found.confusion.to_numpy(),
+        per_group=found.per_group,
+        by=found.by,
+        plots=found.plots,
+        notes=found.notes,
+    )
+
+
+def evaluate_all_document(found: SweepEvaluation) -> Json:
+    """Return the evaluation of every strategy of a sweep."""
+    return documents.EVALUATE_ALL.of(
+        folder=found.folder,
+        folders=found.folders,
+        metrics=found.metrics,
+        replicates=found.replicates,
+        notes=found.notes,
+    )
+
+
+def checkpoints_document(frame: pd.DataFrame, folder: Path) -> Json:
+    """Return the checkpoints of a run, measured."""
+    return documents.EVALUATE_CHECKPOINTS.of(folder=folder, checkpoints=frame, notes=frame.attrs["notes"])
+
+
+def predict_document(frame: pd.DataFrame, output: Path) -> Json:
+    """Return how many texts were predicted as what."""
+    counts = frame["predicted"].value_counts()
+    return documents.PREDICT.of(
+        output=output,
+        num_texts=len(frame),
+        predicted={str(name): int(count) for name, count in counts.items()},
+        notes=frame.attrs["notes"],
+    )
+
+
+def reproduce_document(found: Reproduction) -> Json:
+    """Return whether two runs of a trial left the same bits, and what differs."""
+    return documents.REPRODUCE.of(
+        trial_id=found.spec.trial_id,
+        is_identical=found.is_identical,
+        status=found.status,
+        first=found.first.path,
+        again=found.again.path,
+        comparisons=found.comparisons,
+        error=found.error,
+        error_again=found.error_again,
+        notes=found.notes,
+    )

@@ -1,0 +1,297 @@
+"""What `--json` prints: a document for each command, with declared keys, of which the reference has a page.
+
+A document is one JSON object. Its first keys are `document` (which one it is) and `format` (raised when a key changes
+its meaning or goes; new keys may come at any time). What is not a number (NaN, an infinity) and what is missing is
+null; rows of tables are objects with the declared columns of `raybert.tables`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a document.
+
+    Attributes:
+        name: of the key.
+        kind: what its value is, in words: `text`, `number`, `rows of summary`, ...
+        description: what it says.
+    """
+
+    name: str
+    kind: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a command prints with `--json`.
+
+    Attributes:
+        name: the value of `document`.
+        command: as it is typed.
+        keys: in their order, behind `document` and `format`.
+    """
+
+    name: str
+    command: str
+    keys: tuple[Key, ...]
+
+    def of(self, **values: Any) -> dict[str, Any]:
+        """Return a document, as JSON has it.
+
+        Raises:
+            ValueError: the keys are not those that are declared.
+        """
+        names = [key.name for key in self.keys]
+        if set(names) != set(values):
+            raise ValueError(f"{self.name}: must have the keys {', '.join(names)}, got {', '.join(values)}")
+        return {"document": self.name, "format": FORMAT, **{name: as_json(values[name]) for name in names}}
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON has it: rows for a table, null for what is no number, text for a path."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)  # an exit code, too
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): as_json(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(part) for part in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a data frame
+        return [as_json(row) for row in value.to_dict("records")]
+    if hasattr(value, "tolist"):  # of numpy: a number, or an array
+        return as_json(value.tolist())
+    return None if _is_missing(value) else str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell whether a value is one of those by which pandas says that there is none."""
+    import pandas as pd
+
+    return value is pd.NA or value is pd.NaT
+
+
+def _rows(table: str) -> str:
+    return f"rows of {table}"
+
+
+_ERRORS = Key("errors", "list", "distinct failures, most frequent first: `kind`, `message`, and ids of the `trials`")
+_NOTES = Key("notes", "list of text", "what a reader should know")
+_FOLDER = Key("folder", "path", "the results folder")
+_RESULTS = (
+    Key("name", "text", "of the sweep"),
+    _FOLDER,
+    Key("metric", "text", "what strategies are compared by"),
+    Key("replicates", "text", "what means are over: `seeds` or `folds`"),
+    Key("counts", "object", "trials by status: `complete`, `failed`, `pending`"),
+    Key("grid_columns", "list of text", "varied hyperparameters, which are columns of the rows"),
+    Key("summary", _rows("summary"), "configurations"),
+    Key("comparisons", _rows("comparisons"), "configurations beside their baselines"),
+    Key("best", "row of summary, or null", "the best configuration by validation"),
+    Key("sentences", "list of text", "what the comparisons say, with the method last"),
+    _NOTES,
+    _ERRORS,
+)
+RESULTS = Document("results", "raybert results DIR --json", _RESULTS)
+REPORT = Document(
+    "report",
+    "raybert report DIR --json",
+    (*_RESULTS, Key("not_written", "text or null", "why tables and plots could not be written")),
+)
+PLAN = Document(
+    "plan",
+    "raybert plan FILE --json",
+    (
+        Key("name", "text", "of the sweep"),
+        Key("num_trials", "number", "trials and the runs that they need"),
+        Key("trials", "rows", "one a run: `trial_id`, `role`, `strategy`, `seed`, `fold`, `budget`, ... and the grid"),
+        Key("strategies", "rows", "`strategy`, `budget`, `steps`, `num_trials`, `examples_seen`, `signals`"),
+        Key("search", "rows", "one an arm of `sweep.tune`: what it takes at most"),
+        Key("data", "list of text", "sizes of every data set"),
+        _NOTES,
+        Key(
+            "estimate",
+            "object or null",
+            "as `estimate.json`: `quantities`, `phases` with `low`, `expected`, `high`; null: not probed, or nothing "
+            "is left to do",
+        ),
+        Key(
+            "problem", "text or null", "why nobody can tell: a trial that could never be placed; the exit code says so"
+        ),
+    ),
+)
+VALIDATE = Document(
+    "validate",
+    "raybert validate FILE --json",
+    (
+        Key("file", "path", "the sweep file"),
+        Key("num_trials", "number", "strategies x grid points x seeds, at most"),
+        Key("num_suggestions", "number", "of the search before them, at most"),
+    ),
+)
+STATUS = Document(
+    "status",
+    "raybert status DIR --json",
+    (
+        _FOLDER,
+        Key("owner", "text or null", "who runs it; null: nobody"),
+        Key("left_by", "text or null", "who ran it and ended without leaving"),
+        Key("owner_silent_seconds", "number or null", "since the owner's last heartbeat"),
+        Key("phase", "text", "what it is doing, or how it ended"),
+        Key("phase_seconds", "number or null", "for how long; null: it is over"),
+        Key("remaining_seconds", "number or null", "estimate of what is left"),
+        Key("strategies", "object", "label -> trials by state"),
+        Key(
+            "running",
+            "list",
+            "trials at work: `trial_id`, `strategy`, `seed`, `step`, `total_steps`, `silent_seconds`, `host`, "
+            "`restarted`, `last` (newest evaluation)",
+        ),
+        Key("restarted", "list", "others that were begun again: `trial_id`, `strategy`, `seed`, `restarts`"),
+        _ERRORS,
+        Key("search", "object", "by arm: suggestions by state"),
+        Key("damaged", "list of text", "files that cannot be read"),
+    ),
+)
+SWEEPS = Document(
+    "sweeps",
+    "raybert ls sweeps [FOLDER] --json",
+    (
+        Key("folder", "path", "where they lie"),
+        Key(
+            "sweeps",
+            "list",
+            "`folder`, `name`, `state` (running, stopped, ended, ..., damaged), `owner`, trials by status: `complete`, "
+            "`failed`, `pending`, `total`, and `problem` (why it cannot be read)",
+        ),
+    ),
+)
+STRATEGIES = Document(
+    "strategies",
+    "raybert ls strategies --json",
+    (Key("strategies", "rows", "`name`, `summary`, what it needs, costs and takes"),),
+)
+SIGNALS = Document(
+    "signals",
+    "raybert ls signals --json",
+    (Key("signals", "rows", "`name`, `description`, `shape`, `dtype`, `runs`, `reads`, `scorer`, `price`"),),
+)
+SCORES = Document(
+    "scores",
+    "raybert scores ls --json",
+    (
+        Key("folder", "path", "of the score store"),
+        Key("size_bytes", "number", "of all of them"),
+        Key(
+            "signals",
+            "list",
+            "`key`, `identity`, `size_bytes`, and `completion`: `num_rows`, `seconds`, ...; null: unfinished",
+        ),
+    ),
+)
+DOWNLOAD = Document(
+    "download",
+    "raybert download FILE --json",
+    (
+        Key("items", "list", "`key` of the file, `name`, `status`, `size_bytes`, `place`, `problem`"),
+        Key("num_missing", "number", "of them that are not on this machine"),
+    ),
+)
+SELECT = Document(
+    "select",
+    "raybert select FILE --json",
+    (
+        Key("output", "path", "file of the subset"),
+        Key("num_chosen", "number", "its examples"),
+        Key("pool_size", "number", "examples to choose from"),
+        Key("classes", "object", "class -> chosen examples"),
+        Key("refilled", "number", "taken back from what a filter had dropped"),
+        Key("num_conflicts", "number or null", "near-duplicates with different labels; null: nobody looked"),
+        Key("signal_seconds", "number", "what its signals cost"),
+    ),
+)
+EVALUATE = Document(
+    "evaluate",
+    "raybert evaluate TARGET --json",
+    (
+        Key("model", "path", "which was evaluated"),
+        Key("folder", "path", "where tables, plots and predictions are"),
+        Key("num_examples", "number", "evaluated"),
+        Key("label_names", "list of text", "classes by number"),
+        Key("threshold", "number or null", "from which class 1 of two is predicted"),
+        Key("metrics", "object", "metric -> `value`, `low`, `high`"),
+        Key("per_class", "rows of per_class", "each class"),
+        Key("confusion", "list of lists", "counts: a row a class, a column a predicted one"),
+        Key("per_group", "rows of per_group, or null", "each group"),
+        Key("by", "rows of by, or null", "each value of the columns that were asked for"),
+        Key("plots", "list of path", "that were written"),
+        _NOTES,
+    ),
+)
+EVALUATE_ALL = Document(
+    "evaluate_all",
+    "raybert evaluate DIR --all --json",
+    (
+        Key("folder", "path", "with a folder for each strategy"),
+        Key("folders", "object", "configuration -> its folder"),
+        Key("metrics", _rows("metrics"), "every metric of every configuration on validation and test"),
+        Key("replicates", "text", "what means are over"),
+        _NOTES,
+    ),
+)
+EVALUATE_CHECKPOINTS = Document(
+    "evaluate_checkpoints",
+    "raybert evaluate RUN --checkpoints --json",
+    (
+        Key("folder", "path", "where the table is"),
+        Key("checkpoints", _rows("checkpoints"), "by step"),
+        _NOTES,
+    ),
+)
+PREDICT = Document(
+    "predict",
+    "raybert predict MODEL FILE --json",
+    (
+        Key("output", "path", "file of the predictions"),
+        Key("num_texts", "number", "predicted"),
+        Key("predicted", "object", "class -> texts"),
+        _NOTES,
+    ),
+)
+REPRODUCE = Document(
+    "reproduce",
+    "raybert reproduce DIR TRIAL --json",
+    (
+        Key("trial_id", "text", "of both runs"),
+        Key("is_identical", "flag", "whether every bit is the same, failures included"),
+        Key("status", "text", "of the new run: complete, failed or stopped"),
+        Key("first", "path", "folder of the trial"),
+        Key("again", "path", "folder of the new run"),
+        Key("comparisons", "list", "`what`, `size`, and `differences`"),
+        Key("error", "text", "of the trial; empty: it did not fail"),
+        Key("error_again", "text", "of the new run"),
+        _NOTES,
+    ),
+)
+DOCUMENTS = (
+    *(RESULTS, REPORT, STATUS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL, EVALUATE_CHECKPOINTS, PREDICT),
+    *(REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES),
+)
+"""In the order of the reference."""
