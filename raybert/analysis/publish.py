@@ -34,6 +34,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.tables import (
     BEST_CONFIGURATIONS,
+    BUDGET_CURVE,
     COMPARISONS,
     COST_TO_REACH,
     EQUAL_COST,
@@ -162,6 +163,8 @@ def _write_comparison(sweep: Sweep) -> None:
     _write_table(sweep.folder, EQUAL_COST, table)
     _write_table(sweep.folder, PARETO, sweep.pareto())
     _write_table(sweep.folder, COST_TO_REACH, sweep.cost_to_reach)
+    if sweep.configurations.budgets_vary:
+        _write_table(sweep.folder, BUDGET_CURVE, sweep.budget_curve())
     _write_table(sweep.folder, PER_PASS, sweep.per_pass)
     _write_table(sweep.folder, METRICS_PER_TRIAL, sweep.metrics_per_trial)
     _write_table(sweep.folder, METRIC_MEANS, sweep.metrics)

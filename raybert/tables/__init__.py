@@ -15,7 +15,7 @@ from raybert.tables.comparison import (
     SUMMARIZED,
     SUMMARY,
 )
-from raybert.tables.cost import COST_TO_REACH, PARETO
+from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
 from raybert.tables.dictionary import TABLES, Entry, describe_columns
 from raybert.tables.every_metric import BEST_F1, METRIC_MEANS, METRICS_PER_TRIAL, MOST_PROBABLE
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
@@ -38,6 +38,7 @@ __all__ = [
     "BASELINES",
     "BEST_CONFIGURATIONS",
     "BEST_F1",
+    "BUDGET_CURVE",
     "COMPARED",
     "COMPARISONS",
     "CONFLICTS",

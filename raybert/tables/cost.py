@@ -70,3 +70,26 @@ COST_TO_REACH = Table(
     grid_after="budget",
     suffixes=(".parquet", ".csv"),
 )
+
+BUDGET_CURVE = Table(
+    "budget_curve",
+    "a strategy with several budgets: the area under its curve of the metric on test against the budget",
+    (
+        TRIALS["strategy"],
+        TRIALS["budget_kind"],
+        computed("metric", "text", "the metric on test: `train.best_metric`"),
+        computed("budgets", "counts", "the budgets of the curve", "examples"),
+        computed("folds", "whole", "m of the cross-validation; 1: none"),
+        computed("num_replicates", "whole", "what means are over: seeds (or folds) that are finished at all budgets"),
+        *interval_columns(
+            "area", "area", "the area over the logarithm of the budget, divided by its length: the mean height"
+        ),
+        computed("baseline", "text", "strategy whose curve it is compared with; empty: none over the same budgets"),
+        computed("num_pairs", "whole", "pairs of the two curves (the same seed and fold)"),
+        *interval_columns("difference", "difference", "the paired difference of the area to the baseline"),
+        computed("p", "number", "p-value of it, two-sided paired t-test"),
+        computed("holm_p", "number", "the same with Holm's correction over all curves with this baseline"),
+    ),
+    grid_after="budget_kind",
+    suffixes=(".parquet", ".csv"),
+)

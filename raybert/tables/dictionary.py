@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raybert.tables.comparison import AGREEMENT, COMPARISONS, EQUAL_COST, OVERLAP, PER_PASS, SUMMARY
-from raybert.tables.cost import COST_TO_REACH, PARETO
+from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
 from raybert.tables.every_metric import METRIC_MEANS, METRICS_PER_TRIAL
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.reports import ERRORS, ESTIMATE
@@ -32,6 +32,7 @@ _COMPARISON = (
     EQUAL_COST,
     PARETO,
     COST_TO_REACH,
+    BUDGET_CURVE,
     OVERLAP,
     AGREEMENT,
 )

@@ -18,6 +18,7 @@ from raybert.analysis.results.comparison import comparison_lines, comparison_tab
 from raybert.analysis.results.every_metric import metrics_per_trial
 from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.search import Search, foreign_database, load_search
+from raybert.analysis.statistics.budget_curve import budget_curve_table
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
 from raybert.analysis.statistics.cost_to_reach import cost_to_reach_table
@@ -228,6 +229,18 @@ class Sweep:
             SweepError: no metric has this name, or no finished trial has it.
         """
         return self._by(metric).pareto.copy()
+
+    def budget_curve(self, metric: str | None = None) -> pd.DataFrame:
+        """Return the area under each strategy's curve over its budgets: `budget_curve.budget_curve_table`.
+
+        Args:
+            metric: on test; default: the metric of the sweep.
+
+        Raises:
+            SweepError: no metric has this name, or no finished trial has it.
+        """
+        by = self._by(metric)
+        return budget_curve_table(by.trials, self.grid_columns, by.metric, self.pairs)
 
     def summary_of(self, metric: str) -> pd.DataFrame:
         """Return `summary(metric)`, under its name of before."""
