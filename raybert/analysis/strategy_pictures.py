@@ -1,0 +1,37 @@
+"""The pictures that set strategies beside each other, seed by seed: drawn where a sweep has what they show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raybert.analysis.results.shown import at_best_points
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.pair_differences import pair_differences
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_strategy_pictures(sweep: Sweep) -> None:
+    """Write them to `plots/`, and delete those of earlier results that there is nothing to draw of any more."""
+    _write_forest(sweep)
+
+
+def _write_forest(sweep: Sweep) -> None:
+    from raybert.analysis import plots  # matplotlib is slow to import
+
+    shown, left_out = at_best_points(sweep)
+    differences = pair_differences(shown.trials, shown.comparisons)
+    figure = plots.draw_forest(shown.comparisons, differences, plots.styles_of(sweep), sweep.replicates)
+    _write(figure, sweep.folder / "plots" / "forest.png", left_out)
+
+
+def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:
+    from raybert.analysis import plots
+
+    if figure is not None:
+        plots.save_figure(figure, path, left_out)
+        return
+    for suffix in (".png", ".svg"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
