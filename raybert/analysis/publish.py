@@ -24,6 +24,7 @@ from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.projection import Method, project
 from raybert.analysis.statistics.subsets import Subset, first_of_each, length_histogram, length_quantiles
+from raybert.analysis.strategy_pictures import write_strategy_pictures
 from raybert.durable import atomic_folder, atomic_path
 from raybert.errors import SweepError
 from raybert.files import NOT_WRITABLE, write_text
@@ -176,6 +177,7 @@ def _write_comparison(sweep: Sweep) -> None:
         figure = getattr(plots, f"draw_{name}")(drawn)
         plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", words)
     _write_pairs(sweep)
+    write_strategy_pictures(sweep)
     _write_texts(sweep)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.pair_differences import pair_differences
+from raybert.analysis.statistics.ranks import ranks_over_replicates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def write_strategy_pictures(sweep: Sweep) -> None:
     """Write them to `plots/`, and delete those of earlier results that there is nothing to draw of any more."""
     _write_forest(sweep)
+    _write_ranks(sweep)
 
 
 def _write_forest(sweep: Sweep) -> None:
@@ -25,6 +27,16 @@ def _write_forest(sweep: Sweep) -> None:
     differences = pair_differences(shown.trials, shown.comparisons)
     figure = plots.draw_forest(shown.comparisons, differences, plots.styles_of(sweep), sweep.replicates)
     _write(figure, sweep.folder / "plots" / "forest.png", left_out)
+
+
+def _write_ranks(sweep: Sweep) -> None:
+    from raybert.analysis import plots
+
+    shown, left_out = at_best_points(sweep, 1)
+    styles = plots.styles_of(sweep)
+    ranks = ranks_over_replicates(shown.trials, sweep.metric, list(styles))
+    figure = plots.draw_ranks(ranks, sweep.metric, styles, sweep.replicates)
+    _write(figure, sweep.folder / "plots" / "ranks.png", left_out)
 
 
 def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:

@@ -49,7 +49,7 @@ def results(folder, name):
 def test_a_whole_sweep_is_published(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", ("random", "random_epoch", "el2n", "aum"), budgets=(20, 40))
     sweep = publish_results(folder)
-    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES | {"overlap"}
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES | {"overlap", "forest", "ranks"}
     overlap = results(folder, "overlap")
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "results" / "overlap.parquet"), overlap)
     assert overlap.groupby("budget").size().to_dict() == {20: 6, 40: 6}
@@ -144,7 +144,7 @@ def test_failed_and_pending_trials_leave_the_rest_comparable(tmp_path):
 def test_a_single_strategy_is_drawn_without_overlap(tmp_path, seeds):
     folder = write_sample_sweep(tmp_path / "sweep", ("el2n",), seeds=seeds)
     publish_results(folder)
-    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES | {"forest"}
     assert results(folder, "overlap").empty
 
 

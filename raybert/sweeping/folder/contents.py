@@ -98,6 +98,10 @@ TRIAL = (
 PLOTS = (
     Content("plots/accuracy.png", "the metric of the sweep (`train.best_metric`) on test, with intervals"),
     Content("plots/cost.png", "the same over what a strategy costs, signals included"),
+    Content(
+        "plots/forest.png", "every comparison: the paired difference with interval, single seeds, Holm's p and verdict"
+    ),
+    Content("plots/ranks.png", "the place of each strategy among those of its budget, seed by seed; nothing is tested"),
     Content("plots/learning_curves.png", "the metric of the sweep on validation over examples seen"),
     Content("plots/samples_per_pass.png", "examples of each pass"),
     Content("plots/per_pass.png", "losses, accuracies, learning rate and examples per pass, with bands over seeds"),

@@ -13,7 +13,9 @@ from raybert.analysis import load_sweep, overlap_table, plots
 from raybert.analysis.plots import monitor
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
+from raybert.analysis.statistics.pair_differences import pair_differences
 from raybert.analysis.statistics.projection import project
+from raybert.analysis.statistics.ranks import ranks_over_replicates
 from raybert.analysis.statistics.subsets import class_shares, first_of_each, length_quantiles
 from raybert.evaluation import plots as model_plots
 from raybert.evaluation.measures import evaluate_predictions
@@ -72,6 +74,18 @@ def test_pairs_are_laid_out(sweep):
     name, results = sweep
     pair = results.comparisons.iloc[-1]
     check(plots.draw_pair(results, pair["baseline"], pair["strategy"]), f"draw_pair-{name}")
+
+
+def test_forests_and_ranks_are_laid_out(sweep):
+    name, results = sweep
+    styles = plots.styles_of(results)
+    differences = pair_differences(results.trials, results.comparisons)
+    check(plots.draw_forest(results.comparisons, differences, styles), f"draw_forest-{name}")
+    ranks = ranks_over_replicates(results.trials, results.metric)
+    if ranks["budget"].notna().any() and name != "grid":  # a point of which ranks
+        check(plots.draw_ranks(ranks, results.metric, styles), f"draw_ranks-{name}")
+        means = dict(zip(ranks["strategy"], ranks["mean"], strict=True))
+        check(plots.draw_critical_difference(means, difference=1.5), f"draw_critical_difference-{name}")
 
 
 @pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths", "draw_embeddings"])
@@ -180,4 +194,4 @@ def test_every_function_that_draws_is_tried_here():
         if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
     }
     assert tried == drawn
-    assert len(drawn) == 26
+    assert len(drawn) == 29
