@@ -63,7 +63,17 @@ ORDER_IN = {
         "preview",
         "single",
     ],
-    "analysis": ["markdown", "latex", "statistics", "search", "results", "plots", "model_card", "publish"],
+    "analysis": [
+        "markdown",
+        "latex",
+        "statistics",
+        "search",
+        "results",
+        "plots",
+        "model_card",
+        "strategy_pictures",
+        "publish",
+    ],
 }
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = (
