@@ -128,7 +128,7 @@ def evaluate_checkpoints(
         run: a sweep or its results folder (its best run), or the folder of a trial.
         split: `validation`; or `test`, by whose metrics none should be chosen.
         output: folder to write `checkpoints.csv` to; default: nothing is written.
-        trust: import the class of a model of your own (`model.kind`) that the run trained.
+        trust: import what is your own and the run names: metrics (`train.metrics`), a model (`model.kind`).
 
     Returns:
         A row per checkpoint: its folder, step, pass, split and metrics; `attrs["notes"]` is what to know of them.

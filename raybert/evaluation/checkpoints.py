@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from raybert.data.unseen import UnseenExamples
 from raybert.errors import ConfigError, ModelError, SweepError
 from raybert.evaluation.find import Target, find_target
 from raybert.evaluation.measures import evaluate_predictions
+from raybert.evaluation.own_metrics import note_left_out, trusted_metrics
 from raybert.evaluation.targets import held_out
 from raybert.models import load_model
 from raybert.models.own_kind import is_own_model
@@ -21,17 +23,20 @@ from raybert.sweeping.single.reproduce import prepare_again
 from raybert.tables.evaluation import CHECKPOINTS
 from raybert.training.inference import Inference
 from raybert.training.kept import KeptCheckpoint, kept_checkpoints, reading
+from raybert.training.measures.own_metrics import OwnMetric
 
 SPLITS = ("validation", "test")
 
 
 def evaluate_checkpoints(path: str | Path, split: str = "validation", *, trust: bool = False) -> pd.DataFrame:
-    """Return the metrics of every checkpoint that a run has kept, by step: `CHECKPOINTS`; `attrs["notes"]` to read.
+    """Return the metrics of every checkpoint that a run has kept, by step: `CHECKPOINTS`, and a user's own metrics.
+
+    `attrs["notes"]` is to be read, `attrs["metric"]` the metric of the run.
 
     Args:
         path: a results folder (its best run), or the folder of a trial.
         split: validation, or test: whoever picks a checkpoint by its test metrics has no test split any more.
-        trust: import the class of a model of the user's own.
+        trust: import metrics of the user's own that the run names, and the class of such a model.
 
     Raises:
         ConfigError: another split.
@@ -50,12 +55,16 @@ def evaluate_checkpoints(path: str | Path, split: str = "validation", *, trust: 
             f"{trial.checkpoints}: has kept no checkpoints; `train.checkpoints: {{every: 500}}` (or `epoch`) keeps them"
         )
     stored, ready = _prepared(target)
+    train = stored.spec.config.train
+    own, notes = trusted_metrics(target, train.metrics) if trust and train.metrics else ((), ())
+    if train.metrics and not trust:
+        notes = (note_left_out(train.metrics),)
     rows = []
     for one in found:
         with reading(one.folder):
-            rows.append(_row(one, stored, ready, split, trust))
-    frame = pd.DataFrame(rows)[[name for name in CHECKPOINTS.order() if name in rows[0]]]
-    frame.attrs["notes"] = _notes(len(found), split)
+            rows.append(_row(one, stored, ready, split, trust, own))
+    frame = pd.DataFrame(rows)[[*(name for name in CHECKPOINTS.order() if name in rows[0]), *(one.name for one in own)]]
+    frame.attrs |= {"notes": [*_notes(len(found), split), *notes], "metric": train.best_metric}
     return frame
 
 
@@ -85,10 +94,12 @@ def predicted_by_checkpoint(
     return examples, probs, tuple(ready.data.label_names)
 
 
-def _row(one: KeptCheckpoint, stored: StoredSpec, ready: Prepared, split: str, trust: bool) -> dict[str, object]:
+def _row(
+    one: KeptCheckpoint, stored: StoredSpec, ready: Prepared, split: str, trust: bool, own: Sequence[OwnMetric]
+) -> dict[str, object]:
     labels = np.asarray(getattr(ready.data, split).labels)
     probs = _probs(one.folder, stored, ready, split, trust)
-    overall = evaluate_predictions(labels, probs, tuple(ready.data.label_names), num_resamples=0).overall
+    overall = evaluate_predictions(labels, probs, tuple(ready.data.label_names), num_resamples=0, own=own).overall
     return {
         "checkpoint": one.folder.name,
         "step": one.step,

@@ -62,17 +62,20 @@ def print_checkpoints(frame: pd.DataFrame, folder: Path) -> None:
 
 def format_checkpoints(frame: pd.DataFrame) -> FittingTable:
     """Return the checkpoints of a run as a table for the terminal."""
-    shown = [name for name in _CHECKPOINT_METRICS if name in frame]
-    best = {name: frame[name].idxmin() if METRICS[name].lower_is_better else frame[name].idxmax() for name in shown}
+    wanted = dict.fromkeys((frame.attrs["metric"], *_CHECKPOINT_METRICS))
+    about = {name: metric_of(name) for name in wanted if name in frame}
+    known = frame[[name for name in about if frame[name].notna().any()]]
+    best = {name: column.idxmin() if about[name].lower_is_better else column.idxmax() for name, column in known.items()}
+    shown = list(about)
     rows = tuple(
         Row(
             (row["checkpoint"], f"{row['step']:,}", f"{row['pass']:.2f}", *(_number(row[name]) for name in shown)),
-            styles=tuple((3 + i, "strong") for i, name in enumerate(shown) if best[name] == number),
+            styles=tuple((3 + i, "strong") for i, name in enumerate(shown) if best.get(name) == number),
         )
         for number, row in enumerate(frame.to_dict("records"))
     )
     split = frame["split"].iloc[0]
-    columns = ("checkpoint", "step", "pass", *(f"{split} {METRICS[name].words.split(' (')[0]}" for name in shown))
+    columns = ("checkpoint", "step", "pass", *(f"{split} {about[name].words.split(' (')[0]}" for name in shown))
     return FittingTable(TextTable(columns, rows, spare=(2, 6, 5)))
 
 

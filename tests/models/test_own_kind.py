@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,12 +15,17 @@ from raybert.config.imports import importing
 from raybert.models import build_classifier, embed_batch, load_model, load_tokenizer, pooled_features
 from raybert.models.own_kind import check_own
 from raybert.sweeping.plan.own_code import code_of_models
+from raybert.terminal.evaluation import format_checkpoints
 from tests.e2e.commands import run_apart
 
 MODULE = '''
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+
+def wrong(labels, probs):
+    return float((probs.argmax(axis=1) != labels).mean())
 
 
 class Bag(nn.Module):
@@ -213,6 +219,7 @@ def sweep_file(tmp_path, name="Bag", **options):
 def test_a_run_trains_predicts_and_is_reproduced_where_its_code_is_trusted(tmp_path):
     config = sweep_file(tmp_path, dropout=0.2)
     config["train"]["checkpoints"] = {"every": 3}
+    config["train"] |= {"metrics": [{"function": f"{NAME}:wrong", "direction": "lower"}], "best_metric": "wrong"}
     single = raybert.train(config, output=tmp_path / "run")
     assert single.outcome.num_complete == 1, single.outcome.errors
     texts = ["red green", "north south"]
@@ -232,7 +239,13 @@ def test_a_run_trains_predicts_and_is_reproduced_where_its_code_is_trusted(tmp_p
     checkpoints = raybert.evaluate_checkpoints
     with pytest.raises(raybert.UntrustedCode, match=r"allow it with --trust"):
         checkpoints(tmp_path / "run")
-    assert checkpoints(tmp_path / "run", trust=True)["step"].tolist() == [3, 6]
+    kept = checkpoints(tmp_path / "run", trust=True)
+    assert kept["step"].tolist() == [3, 6]
+    np.testing.assert_allclose(kept["wrong"], 1 - kept["accuracy"], rtol=1e-12)
+    shown = format_checkpoints(kept).table
+    assert shown.columns[3:5] == ("validation wrong", "validation accuracy")
+    least = int(kept["wrong"].idxmin())
+    assert [any(place == 3 for place, _ in row.styles) for row in shown.rows] == [least == row for row in (0, 1)]
     first = trial / "checkpoint" / "step-000003"
     assert len(raybert.evaluate(first, split="validation", resamples=0, trust=True).predictions) > 0
     config["train"]["learning_rate"] = 1e-12
