@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         list_scores,
         list_signals,
         list_strategies,
+        list_sweeps,
         logs,
         pause,
         plan,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.events import Event
     from raybert.sweeping.driver.follow_logs import LogLine
+    from raybert.sweeping.driver.listing import ListedSweep
     from raybert.sweeping.driver.progress import Progress
     from raybert.sweeping.driver.status import SweepStatus
     from raybert.sweeping.driver.trial_logs import ShownLogs, TrialLog
@@ -122,6 +124,7 @@ _HOMES = {
         "resume",
         "stop",
         "cancel",
+        "list_sweeps",
         "list_strategies",
         "list_signals",
         "list_scores",
@@ -150,6 +153,7 @@ _HOMES = {
     "raybert.fitting.fitted": ("FittedModel",),
     "raybert.sweeping.folder.outcome": ("Outcome",),
     "raybert.sweeping.driver.events": ("Event",),
+    "raybert.sweeping.driver.listing": ("ListedSweep",),
     "raybert.sweeping.driver.progress": ("Progress",),
     "raybert.sweeping.driver.status": ("SweepStatus",),
     "raybert.sweeping.driver.trial_logs": ("ShownLogs", "TrialLog"),
@@ -205,6 +209,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "resume",
     "stop",
     "cancel",
+    "list_sweeps",
     "list_strategies",
     "list_signals",
     "list_scores",
@@ -233,6 +238,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "Event",
     "Progress",
     "SweepStatus",
+    "ListedSweep",
     "ShownLogs",
     "TrialLog",
     "LogLine",

@@ -58,7 +58,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-listing = typer.Typer(no_args_is_help=True, help="List what raybert knows.")
+listing = typer.Typer(
+    cls=cli_results.OrFolder,
+    help="List results folders (`raybert ls FOLDER` is `raybert ls sweeps FOLDER`), and what raybert knows.",
+)
 app.add_typer(listing, name="ls")
 
 scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has computed.")
@@ -470,6 +473,9 @@ def explain(
     for what, place in ((f"{len(found.documents):,} rows", output), ("pictures", plots)):
         if place is not None:
             terminal.echo(f"{what}: {place}")
+
+
+listing.command("sweeps")(cli_results.list_sweeps)
 
 
 @listing.command("strategies")

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from raybert import commands, terminal
-from raybert.cli_completion import completer
-from raybert.cli_options import FolderArgument, JsonOption
+from raybert.cli_completion import complete_results_folder, completer
+from raybert.cli_options import FolderArgument, JsonOption, argument
 from raybert.commands import describe
 
 TrustOption = Annotated[bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")]
+_RUNS = Path("runs")
 _FORMATS = ("table", "csv", "json", "markdown", "latex")
-_TABLES = ("summary", "comparisons", "trials", "evaluations", "overlap")
+_TABLES = ("summary", "comparisons", "trials", "evaluations", "overlap", "pareto")
 _PROJECTIONS = ("pca", "umap")
+
+
+class OrFolder(TyperGroup):
+    """A group of commands whose first word may also be a folder to list, or none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command in front of what is none; a shell that completes gets the commands."""
+        is_folder = not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names)
+        if is_folder and not ctx.resilient_parsing:
+            args = ["sweeps", *args]
+        return super().parse_args(ctx, args)
+
+
+def list_sweeps(
+    folder: Annotated[Path, argument("Where results folders lie; default: `runs`.", complete_results_folder)] = _RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the results folders in a folder: what each is, how it stands, and how many trials have ended."""
+    found = commands.list_sweeps(folder)
+    if as_json:
+        terminal.print_json(describe.sweeps_document(folder, found))
+    else:
+        terminal.print_sweeps(found, folder)
 
 
 def results(
@@ -33,7 +59,7 @@ def results(
     table: Annotated[
         str,
         typer.Option(
-            help="Which table `csv` prints: summary, comparisons, trials, evaluations or overlap.",
+            help="Which table `csv` prints: summary, comparisons, trials, evaluations, overlap or pareto.",
             autocompletion=completer(*_TABLES),
         ),
     ] = "summary",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.sweeping.downloads import Downloads
+    from raybert.sweeping.driver.listing import ListedSweep
     from raybert.sweeping.driver.status import SweepStatus
     from raybert.sweeping.folder.failures import FailureGroup
     from raybert.sweeping.preview import PlannedSweep
@@ -87,6 +88,11 @@ def plan_document(planned: PlannedSweep) -> Json:
 def validate_document(file: Path, size: SweepSize) -> Json:
     """Return how much a sweep file asks for at most."""
     return documents.VALIDATE.of(file=file, num_trials=size.num_trials, num_suggestions=size.num_suggestions)
+
+
+def sweeps_document(folder: Path, found: list[ListedSweep]) -> Json:
+    """Return the results folders in a folder."""
+    return documents.SWEEPS.of(folder=folder, sweeps=found)
 
 
 def status_document(status: SweepStatus) -> Json:

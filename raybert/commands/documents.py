@@ -178,8 +178,8 @@ SWEEPS = Document(
         Key(
             "sweeps",
             "list",
-            "`folder`, `name`, `state` (running, stopped, ended, ..., damaged), `owner`, trials by status: `complete`, "
-            "`failed`, `pending`, `total`, and `problem` (why it cannot be read)",
+            "`folder`, `name`, `state` (running, paused, ended, interrupted, unreadable), `owner`, `trials` by state, "
+            "and `problem` (why it cannot be read, or what is damaged)",
         ),
     ),
 )

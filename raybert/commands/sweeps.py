@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raybert.analysis.results.sweep import Sweep
     from raybert.sweeping.driver.control import Command
     from raybert.sweeping.driver.follow_logs import LogLine
+    from raybert.sweeping.driver.listing import ListedSweep
     from raybert.sweeping.driver.status import SweepStatus
     from raybert.sweeping.driver.trial_logs import ShownLogs
     from raybert.sweeping.folder.outcome import Outcome
@@ -245,6 +246,20 @@ def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "u
     from raybert.analysis import publish_results
 
     return publish_results(folder_of(folder), trust=trust, projection=projection)
+
+
+def list_sweeps(folder: str | Path = "runs") -> list[ListedSweep]:
+    """Return the results folders in a folder, and how each stands.
+
+    Args:
+        folder: where to look, a few levels deep; a results folder itself is listed alone.
+
+    Raises:
+        SweepError: there is no such folder.
+    """
+    from raybert.sweeping.driver.listing import find_sweeps
+
+    return find_sweeps(Path(folder))
 
 
 def status(folder: Folder) -> SweepStatus:

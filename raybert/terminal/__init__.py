@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raybert.terminal.run import print_run
     from raybert.terminal.status import print_status
     from raybert.terminal.subset import print_subset
+    from raybert.terminal.sweeps import print_sweeps
 
 _HOMES = {
     "raybert.terminal.catalogue": (
@@ -63,6 +64,7 @@ _HOMES = {
     "raybert.terminal.run": ("print_run",),
     "raybert.terminal.status": ("print_status",),
     "raybert.terminal.subset": ("print_subset",),
+    "raybert.terminal.sweeps": ("print_sweeps",),
 }
 if not TYPE_CHECKING:
     __getattr__ = names_on_first_use(__name__, _HOMES)
@@ -94,4 +96,5 @@ __all__ = [
     "print_status",
     "print_strategies",
     "print_subset",
+    "print_sweeps",
 ]

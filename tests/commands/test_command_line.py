@@ -106,6 +106,9 @@ LINES = {
         "explain",
         {"folder": Path("runs/x"), "texts": ["one", "two"], "layer": 1, "plots": Path("p")},
     ),
+    "ls sweeps": ("list_sweeps", {}),
+    "ls": ("list_sweeps", {}),
+    "ls elsewhere": ("list_sweeps", {"folder": Path("elsewhere")}),
     "ls strategies": ("list_strategies", {}),
     "ls signals": ("list_signals", {}),
 }

@@ -47,6 +47,8 @@ def completed(line: str) -> list[str]:
         ("raybert sweep mi", ["mine.yaml", "mixed.yml"]),
         ("raybert plan r", ["runs/"]),
         ("raybert status runs/", ["runs/mine/"]),
+        ("raybert ls s", ["sweeps", "strategies", "signals"]),
+        ("raybert ls sweeps r", ["runs/"]),
         ("raybert evaluate runs/m", ["runs/mine/"]),
         ("raybert train mine.yaml --strategy h", ["hard_ones"]),
         ("raybert select mine.yaml --strategy k_", ["k_center"]),

@@ -135,4 +135,4 @@ def test_a_document_with_other_keys_than_declared_is_refused():
 
 def test_every_document_has_a_function_that_makes_it():
     made = {name.removesuffix("_document") for name in vars(describe) if name.endswith("_document")}
-    assert made - {"checkpoints"} | {"evaluate_checkpoints"} == set(KEYS) - {"sweeps"}
+    assert made - {"checkpoints"} | {"evaluate_checkpoints"} == set(KEYS)

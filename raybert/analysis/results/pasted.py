@@ -55,7 +55,7 @@ def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: s
         sweep: with its tables.
         form: `markdown`, `latex`, or `csv`, whose texts are harmless in a spreadsheet.
         metric: what strategies are compared by; default: the metric of the sweep.
-        table: which one `csv` is of: summary, comparisons, trials, evaluations or overlap.
+        table: which one `csv` is of: summary, comparisons, trials, evaluations, overlap or pareto.
 
     Raises:
         SweepError: no metric has this name, or no finished trial has it.
@@ -68,6 +68,7 @@ def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: s
         "trials": lambda: sweep.trials,
         "evaluations": lambda: sweep.evaluations,
         "overlap": sweep.overlap,
+        "pareto": lambda: sweep.pareto(metric),
     }
     return csv_frame(frames[table]()).to_csv(index=False)
 
