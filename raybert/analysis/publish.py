@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.results.estimates import estimate_table
+from raybert.analysis.results.examples import shown_examples
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.metric_texts import METRICS_TEXT, metrics_markdown
@@ -21,7 +22,6 @@ from raybert.analysis.results.strategy_texts import file_names, strategy_texts
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
-from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.projection import Method, project
 from raybert.analysis.statistics.subsets import Subset, first_of_each, length_histogram, length_quantiles
 from raybert.analysis.strategy_pictures import write_strategy_pictures
@@ -42,6 +42,7 @@ from raybert.tables import (
     ERRORS,
     ESTIMATE,
     EVALUATIONS,
+    EXAMPLES,
     IMPORTANCES,
     METRIC_MEANS,
     METRICS_PER_TRIAL,
@@ -63,6 +64,7 @@ from raybert.tables import (
 
 if TYPE_CHECKING:
     from raybert.sweeping.folder.outcome import Outcome
+    from raybert.sweeping.folder.pool_texts import PoolTexts
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,11 @@ def publish_results(
         OSError: the disk is full, or what has just been run cannot be published.
     """
     sweep = replace(load_sweep(folder, trust=trust or outcome is not None), outcome=outcome)
+    texts = sweep.outcome.texts if sweep.outcome is not None else None
+    if sweep.outcome is not None and texts is not None:  # which who keeps the results need not keep
+        sweep = replace(sweep, outcome=replace(sweep.outcome, texts=None))
     try:
-        _write(sweep, projection)
+        _write(sweep, projection, texts)
     except OSError as error:
         if outcome is not None or error.errno not in NOT_WRITABLE:
             raise
@@ -116,7 +121,7 @@ def publish_results(
     return sweep
 
 
-def _write(sweep: Sweep, projection: Method | None) -> None:
+def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None) -> None:
     refuse_links(sweep.folder)
     model = _best_model(sweep)  # what of it cannot be read is said before anything is written
     _remove_old_names(sweep.folder)
@@ -132,6 +137,7 @@ def _write(sweep: Sweep, projection: Method | None) -> None:
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep, projection)
+        _write_table(sweep.folder, EXAMPLES, shown_examples(sweep, texts))
         _write_best(sweep, model)
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
@@ -160,8 +166,7 @@ def _remove_old_names(folder: Path) -> None:
 def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
-    table = equal_cost_table(sweep.trials, sweep.evaluations, sweep.grid_columns, sweep.metric, sweep.pairs)
-    _write_table(sweep.folder, EQUAL_COST, table)
+    _write_table(sweep.folder, EQUAL_COST, sweep.equal_cost)
     _write_table(sweep.folder, PARETO, sweep.pareto())
     _write_table(sweep.folder, COST_TO_REACH, sweep.cost_to_reach)
     if sweep.configurations.budgets_vary:

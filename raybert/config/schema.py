@@ -20,6 +20,16 @@ _MOST_SEEDS = 10_000
 """More is a seed, not a number of seeds."""
 
 
+class ReportConfig(Section):
+    """What the page of results (`report.html`) shows."""
+
+    texts: bool = Field(
+        True,
+        description="show the beginnings of the texts of some kept and dropped examples; false: their ids, labels and "
+        "scores alone, for results that go to people who must not read the data",
+    )
+
+
 class SweepConfig(Section):
     """What is compared: strategies x seeds x grid."""
 
@@ -61,6 +71,7 @@ class SweepConfig(Section):
     keep_best: int | None = Field(
         None, ge=1, description="models kept of all trials of the sweep, by validation; default: all"
     )
+    report: ReportConfig = ReportConfig()
 
     @field_validator("seeds", mode="before")
     @classmethod

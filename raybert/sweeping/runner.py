@@ -17,7 +17,7 @@ from raybert.sweeping.folder.layout import forget_failures
 from raybert.sweeping.folder.outcome import Outcome, read_outcome
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.gpus import settle_gpus
-from raybert.sweeping.phases.head import note_devices, write_head
+from raybert.sweeping.phases.head import note_devices, pool_texts, write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.phases.prepare import facts_of_pools
 from raybert.sweeping.plan.design import Design
@@ -93,7 +93,7 @@ def run_sweep(
 
             opened.interruption.run_unless_paused(run)
             note_devices(opened.folder)
-            return outcomes[-1]
+            return replace(outcomes[-1], texts=pool_texts(opened))
 
 
 def _password_notes(design: Design) -> list[str]:

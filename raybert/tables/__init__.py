@@ -26,6 +26,7 @@ from raybert.tables.schema import Column, Table, own_metric_columns
 from raybert.tables.search import BEST_CONFIGURATIONS, HISTORY, IMPORTANCES, NEAR_BEST, PRUNING, SUGGESTIONS
 from raybert.tables.subsets import (
     CONFLICTS,
+    EXAMPLES,
     HELD_OUT,
     POOL,
     SELECTED_CLASSES,
@@ -48,6 +49,7 @@ __all__ = [
     "ERRORS",
     "ESTIMATE",
     "EVALUATIONS",
+    "EXAMPLES",
     "FRACTIONS",
     "HELD_OUT",
     "HISTORY",

@@ -60,6 +60,38 @@ SELECTED_LENGTH_QUANTILES = Table(
     suffixes=(".csv",),
 )
 
+EXAMPLES = Table(
+    "examples",
+    "an example that a strategy kept or dropped in a trial of its first seed: a few of each kind, to look at",
+    (
+        computed("strategy", "text", "label of the strategy, with the point of the grid that stands for it"),
+        TRIALS["budget"],
+        TRIALS["trial_id"],
+        computed(
+            "part",
+            "text",
+            "`hardest kept`, `easiest kept`, `hardest dropped` or `easiest dropped`; `kept` or `dropped` where nothing "
+            "orders the pool",
+        ),
+        computed("rank", "whole", "its place in the part, from 1"),
+        computed("example_id", "text", "id of the example"),
+        computed("position", "whole", "its row in the pool"),
+        computed("label", "whole", "number of its class"),
+        computed("label_name", "text", "name of its class"),
+        computed("length", "whole", "its length as it is trained on", "word pieces"),
+        computed("score", "number", "what the strategy ranks the pool by; higher = harder; NaN: it has no such score"),
+        computed("loss", "number", "its last loss in training, in a trial of `all`; NaN: there is none", "nat"),
+        computed("num_passes", "whole", "in how many passes of the trial it was; chosen once before training is 1"),
+        computed("kept_by", "whole", "how many of the strategies of this table keep it"),
+        computed("kept_by_of", "whole", "how many of them leave examples out at all"),
+    ),
+    further=(
+        computed("text", "text", "beginning of its text, see `sweep.report.texts`"),
+        computed("text_pair", "text", "beginning of its second text"),
+    ),
+    suffixes=(".parquet", ".csv"),
+)
+
 CONFLICTS = Table(
     "conflicts",
     "two near-duplicates with different labels, where a filter looked for them (`trials/<id>/conflicts.csv`)",

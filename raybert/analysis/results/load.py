@@ -78,6 +78,7 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
         plan=plan,
         manifest=_read_manifest(folder),
         trust=trust,
+        shows_texts=config.sweep.report.texts,
     )
 
 

@@ -22,6 +22,7 @@ from raybert.analysis.statistics.budget_curve import budget_curve_table
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, Configurations, has_budget
 from raybert.analysis.statistics.cost_to_reach import cost_to_reach_table
+from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.metric_means import metric_means
 from raybert.analysis.statistics.overlap import compare_subsets, overlap_table
 from raybert.analysis.statistics.passes import per_pass_table
@@ -63,6 +64,7 @@ class Sweep:
         outcome: how the command that ran it ended; None: it was only read.
         not_written: why tables and plots could not be written, of a folder that is only to be read.
         trust: whether a database that the folder names is asked for the search.
+        shows_texts: whether reports show texts of examples: `sweep.report.texts` of the file.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Sweep:
     outcome: Outcome | None = None
     not_written: str | None = None
     trust: bool = False
+    shows_texts: bool = True
 
     @property
     def epochs(self) -> pd.DataFrame:
@@ -152,6 +155,11 @@ class Sweep:
     def cost_to_reach(self) -> pd.DataFrame:
         """What each configuration spends until it is near what `all` reaches: `cost_to_reach.cost_to_reach_table`."""
         return cost_to_reach_table(self.trials, self.evaluations, self.grid_columns, self.metric)
+
+    @cached_property
+    def equal_cost(self) -> pd.DataFrame:
+        """What each configuration reaches once multiples of its baseline's cost are spent: `equal_cost_table`."""
+        return equal_cost_table(self.trials, self.evaluations, self.grid_columns, self.metric, self.pairs)
 
     @cached_property
     def metrics_per_trial(self) -> pd.DataFrame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from raybert.errors import ExitCode
 from raybert.sweeping.folder.failures import FailedRun, FailureGroup, group_failures
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.pool_texts import PoolTexts
 from raybert.sweeping.plan.specs import RunSpec
 
 
@@ -23,6 +24,7 @@ class Outcome:
         num_failed: trials with a recorded failure.
         num_pending: trials that the same command would run.
         errors: distinct failures, most frequent first.
+        texts: of the pool, as long as who ran the sweep has them in memory; None: not, or they are to be shown nowhere.
     """
 
     folder: Path
@@ -30,6 +32,7 @@ class Outcome:
     num_failed: int
     num_pending: int
     errors: tuple[FailureGroup, ...]
+    texts: PoolTexts | None = field(default=None, repr=False, compare=False)
 
     @property
     def exit_code(self) -> ExitCode:

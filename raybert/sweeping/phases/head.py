@@ -20,9 +20,12 @@ from raybert.plain import hide
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.plan_file import write_plan
+from raybert.sweeping.folder.pool_texts import PoolTexts
 from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.unchanged import describe_contents
+from raybert.sweeping.plan.design import Design
+from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.own_code import digests
 from raybert.sweeping.plan.placement import Cluster
 from raybert.tables import HELD_OUT, POOL, RAN_ON
@@ -54,8 +57,19 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     write_held_out(prepared, folder.path / "held_out.parquet")
     pool = folder.path / "pool.parquet"
     if not pool.exists() or not is_whole_parquet(pool):
-        first = [variant for variant in design.variants if variant.grid == design.variants[0].grid]
-        write_pool({variant.fold: prepared[variant.data_key] for variant in first}, folder.path / "pool.parquet")
+        write_pool({variant.fold: prepared[variant.data_key] for variant in _first_point(design)}, pool)
+
+
+def pool_texts(opened: OpenSweep) -> PoolTexts | None:
+    """Return the texts of the pool (of several that of fold 0), unless the file wants none to be shown."""
+    if not opened.design.config.sweep.report.texts:
+        return None
+    return PoolTexts(opened.prepared[_first_point(opened.design)[0].data_key].splits.train)
+
+
+def _first_point(design: Design) -> list[Variant]:
+    """Return the folds of the first point of the grid, whose pools are `pool.parquet`."""
+    return [variant for variant in design.variants if variant.grid == design.variants[0].grid]
 
 
 def note_devices(folder: SweepFolder) -> None:

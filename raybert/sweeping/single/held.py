@@ -67,7 +67,7 @@ def is_finished(folder: SweepFolder, config: RaybertConfig, *, resume: bool) -> 
         there = load_stored_config(path / "resolved.yaml")
     except ConfigError:
         raise SweepError(f"{path / 'resolved.yaml'}: damaged; delete plan.json beside it to begin anew") from None
-    if there.sweep != config.sweep:
+    if there.sweep.model_copy(update={"report": config.sweep.report}) != config.sweep:
         raise SweepError(f"{path}: holds {_describe_other(there.sweep, config.sweep)}; give `output` another folder")
     states = [folder.trial(trial["trial_id"]).status() for trial in folder.planned() if trial["role"] == TRIAL]
     is_finished = states == ["complete"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import torch
 
 from raybert.config import RaybertConfig, ResourcesConfig, dump_yaml, load_stored_config
 from raybert.errors import ResourceError
+from raybert.files import write_text
 from raybert.machine import count_cores
 from raybert.selection.signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.outcome import Outcome, read_outcome
 from raybert.sweeping.phases.gpus import settle_gpus
-from raybert.sweeping.phases.head import note_devices, write_head
+from raybert.sweeping.phases.head import note_devices, pool_texts, write_head
 from raybert.sweeping.phases.opening import open_sweep
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.narrow import narrow_to_one
@@ -59,13 +61,18 @@ def train_one(
     narrowed = narrow_to_one(config, strategy, seed)
     (chosen,) = narrowed.entries
     design, notes_on_gpus = settle_gpus(narrowed, output, this_machine)
-    if is_finished(SweepFolder(output), narrowed.config, resume=resume) and _is_still_valid(design, output, progress):
+    is_there = is_finished(SweepFolder(output), narrowed.config, resume=resume)
+    if is_there and (outcome := _if_still_valid(design, output, progress)) is not None:
         progress.note("finished earlier; nothing is left to do")
-        if load_stored_config(output / "resolved.yaml").monitor != config.monitor:
+        there = load_stored_config(output / "resolved.yaml")
+        if there.sweep.report != config.sweep.report:  # on which no result depends
+            sweep = there.sweep.model_copy(update={"report": config.sweep.report})
+            write_text(output / "resolved.yaml", dump_yaml(there.model_copy(update={"sweep": sweep})))
+        if there.monitor != config.monitor:
             progress.note(
                 "note: `monitor` has changed since; only a run that trains can be measured: give another output"
             )
-        return Outcome(output.resolve(), num_complete=1, num_failed=0, num_pending=0, errors=())
+        return outcome
     if config.sweep.grid:
         keys = ", ".join(config.sweep.grid)
         progress.note(f"note: the grid of the file is left out ({keys}); overrides choose values")
@@ -82,8 +89,8 @@ def train_one(
     return _train_here(design, output, progress, source_text or dump_yaml(narrowed.config))
 
 
-def _is_still_valid(design: Design, output: Path, progress: Progress) -> bool:
-    """Tell whether a finished run is what the file, the data and the encoder of today would give; else it trains anew.
+def _if_still_valid(design: Design, output: Path, progress: Progress) -> Outcome | None:
+    """Return a finished run if it is what the file, the data and the encoder of today would give; else it trains anew.
 
     Raises:
         SweepError: a key of the file, or the data, are not those of the run that is there.
@@ -91,9 +98,9 @@ def _is_still_valid(design: Design, output: Path, progress: Progress) -> bool:
     with torch_as_it_was(), open_sweep(design, output, progress) as opened:
         trials = [spec for spec in opened.plan.trials if spec.role == TRIAL]
         if all(opened.folder.trial(spec.trial_id).status() == "complete" for spec in trials):
-            return True
+            return Outcome(output.resolve(), 1, num_failed=0, num_pending=0, errors=(), texts=pool_texts(opened))
     progress.note("note: what the finished run was trained with is another one now; it is trained anew")
-    return False
+    return None
 
 
 def _train_here(design: Design, output: Path, progress: Progress, source_text: str) -> Outcome:
@@ -117,7 +124,7 @@ def _train_here(design: Design, output: Path, progress: Progress, source_text: s
         )
         opened.progress.ended(spec, status, trial.failure().message if status == "failed" else "")
         note_devices(opened.folder)
-        return read_outcome(opened.folder, [spec])
+        return replace(read_outcome(opened.folder, [spec]), texts=pool_texts(opened))
 
 
 def check_machine(resources: ResourcesConfig) -> None:
