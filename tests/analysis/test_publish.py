@@ -7,6 +7,7 @@ import pytest
 
 from raybert.analysis import load_sweep, publish_results
 from raybert.errors import SweepError
+from raybert.sweeping.folder.outcome import Outcome
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from tests.analysis.folders import (
     make_spec,
@@ -76,7 +77,7 @@ def test_a_folder_that_may_only_be_read_is_reported_without_being_written(tmp_pa
     assert list(sweep.summary()["test_accuracy_mean"]) == [0.8, 0.8]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     with pytest.raises(OSError, match="Read-only"):
-        publish_results(folder, outcome=object())  # what has just been run must be published
+        publish_results(folder, outcome=Outcome(folder, 2, 0, 0, ()))  # what has just been run must be published
 
 
 @pytest.mark.long
