@@ -25,10 +25,16 @@ COSTS = (
     "optimizer_steps",
 )
 
+GPU_HOURS = "gpu_hours"
+"""One more, where trials have run on GPUs."""
+
 FRACTIONS = ("examples_seen", "total_examples", "train_seconds", "total_seconds")
 """Costs that pairs are compared by, as shares of the baseline's."""
 
-_SHARED = {"metric": "the metric on test", **{name: f"`{name}`" for name in ("total_examples", "total_seconds")}}
+_SHARED = {
+    "metric": "the metric on test",
+    **{name: f"`{name}`" for name in ("total_examples", "total_seconds", "examples_seen")},
+}
 """What the summary has as a share of that of `all`."""
 OF_ALL = tuple(_SHARED)
 _CONFIGURATION = tuple(TRIALS[name] for name in ("strategy", "role", "budget_kind", "budget"))
@@ -111,6 +117,8 @@ SUMMARY = Table(
     ),
     grid_after="budget",
     further=(
+        # Of trials on a GPU.
+        *interval_columns(GPU_HOURS, f"{GPU_HOURS}_mean", GPU_HOURS, TRIALS[GPU_HOURS].unit),
         _number(
             "<split>_<metric>_mean",
             "of a `best_metric` or one of `train.metrics` that is not among these, with its interval and differences",

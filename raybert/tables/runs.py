@@ -109,6 +109,14 @@ TRIALS = Table(
         Column("precision", "text", "number format of training: what `train.precision: auto` became", optional=True),
         Column("attention", "text", "implementation of attention in the encoder, e.g. sdpa", optional=True),
         Column("micro_batch_size", "count", "most examples of a forward pass; missing: whole batches", optional=True),
+        Column(
+            "gpu_hours",
+            "number",
+            "`total_seconds` times the GPUs of a trial (`resources`: its workers times their GPUs, of a shared one the "
+            "part); missing: it ran on a CPU",
+            "h",
+            origin="tables",
+        ),
         *(metric_column("validation", name, _BEST, optional=True) for name in _FURTHER),
         Column(
             "suggestion_value",

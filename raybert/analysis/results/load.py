@@ -15,14 +15,14 @@ from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import KEY, Configurations, has_budget, table_name
 from raybert.analysis.statistics.equal_cost import FORWARD_PASSES_OF_A_STEP
-from raybert.config import RaybertConfig, load_stored_config
+from raybert.config import RaybertConfig, ResourcesConfig, load_stored_config
 from raybert.errors import SweepError
 from raybert.files import of_types, read_json
 from raybert.sweeping.folder.layout import SweepFolder, check_trial_id
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
-from raybert.tables import EVALUATIONS, PLANNED, TRIAL_KEYS, TRIALS, with_new_names
+from raybert.tables import EVALUATIONS, GPU_HOURS, PLANNED, TRIAL_KEYS, TRIALS, with_new_names
 
 _ABSENT = {"seed": 0, "fold": 0, "role": "trial"}
 """What a line of the plan says by leaving a key out."""
@@ -64,7 +64,7 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
     metric, pairs = config.train.best_metric, config.sweep.compare
     configurations = Configurations.of(specs)
     trials = _trials_frame(folder, specs, grid_columns).assign(**{KEY: list(configurations.of_runs)})
-    trials = add_held_out(trials, folder, metric)
+    trials = _with_gpu_hours(add_held_out(trials, folder, metric), config.resources)
     return Sweep(
         name=str(plan.get("name", folder.name)),
         folder=folder,
@@ -129,6 +129,15 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
     forward = FORWARD_PASSES_OF_A_STEP * (trained + frame["signal_examples_seen"])
     frame["total_examples"] = forward + frame["examples_scored"]
     return frame
+
+
+def _with_gpu_hours(trials: pd.DataFrame, resources: ResourcesConfig) -> pd.DataFrame:
+    """Return trials with their GPU-hours, where they have had any."""
+    num_gpus = resources.workers_per_trial * resources.num_gpus
+    if not num_gpus:
+        return trials
+    hours = trials["total_seconds"] * num_gpus / 3600
+    return trials.assign(**{GPU_HOURS: hours.where(trials["device"] != "cpu") if "device" in trials else hours})
 
 
 def _signal_examples(folder: Path, trial_id: str, seen: Mapping[str, Any]) -> int | None:

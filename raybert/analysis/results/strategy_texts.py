@@ -15,7 +15,7 @@ from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import pair_sentences
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
-from raybert.tables import own_metric_columns
+from raybert.tables import GPU_HOURS, own_metric_columns
 
 _LONGEST_FILE_NAME = 80
 _COSTS = {
@@ -27,6 +27,7 @@ _COSTS = {
     "selection_seconds": "seconds of selection",
     "signal_seconds": "seconds of signals",
     "total_seconds": "seconds in all",
+    GPU_HOURS: "GPU-hours",
 }
 _SAVED = {"total_examples": "examples (as forward passes)", "total_seconds": "seconds (training and scoring)"}
 _PER_PASS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -176,8 +177,8 @@ def _saved(share: float) -> str:
 def _costs(row: Mapping[Any, Any]) -> Iterator[str]:
     yield "cost of a trial, signals as if computed for it alone"
     for name, words in _COSTS.items():
-        seconds = name.endswith("seconds")
-        text = _spread(row, name, _seconds if seconds else _count)
+        number = _hours if name == GPU_HOURS else _seconds if name.endswith("seconds") else _count
+        text = _spread(row, name, number)
         if text:
             yield f"  {words:<26} {text}"
 
@@ -188,6 +189,10 @@ def _count(value: float) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:,.1f}"
+
+
+def _hours(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def _per_pass(metric: str, rows: Rows) -> Iterator[str]:
