@@ -261,7 +261,9 @@ def _write_selected(sweep: Sweep, projection: Method | None) -> None:
         if left_out:
             shares, quantiles = shown.class_shares, length_quantiles(list(shown.subsets(of_pools=pools)), lengths)
         plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png", left_out)
-        plots.save_figure(plots.draw_lengths(quantiles), pictures / "selected_lengths.png", left_out)
+        plots.save_figure(
+            plots.draw_lengths(quantiles, plots.styles_of(sweep)), pictures / "selected_lengths.png", left_out
+        )
     _write_embeddings(sweep, subsets, pools, projection)
 
 
@@ -286,7 +288,8 @@ def _write_embeddings(
             )
         return
     labels = pools[0]["label"].to_numpy()
-    figure = plots.draw_embeddings(project(embeddings, method or "pca"), labels, sweep.label_names, shown)
+    projection = project(embeddings, method or "pca")
+    figure = plots.draw_embeddings(projection, labels, sweep.label_names, shown, plots.styles_of(sweep))
     plots.save_figure(figure, path)
 
 

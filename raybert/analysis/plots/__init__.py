@@ -10,10 +10,11 @@ from raybert.analysis.plots.embeddings import draw_embeddings
 from raybert.analysis.plots.forest import draw_forest
 from raybert.analysis.plots.passes import draw_pair, draw_per_pass
 from raybert.analysis.plots.ranks import draw_critical_difference, draw_ranks
+from raybert.analysis.plots.saving import save_figure
 from raybert.analysis.plots.search import draw_importances, draw_search_cost, draw_search_history
 from raybert.analysis.plots.search_parameters import draw_best_values, draw_search_parallel, draw_search_slices
 from raybert.analysis.plots.selected import draw_classes, draw_lengths, draw_overlap
-from raybert.analysis.plots.style import save_figure, styles_of
+from raybert.analysis.plots.strategy_styles import styles_of
 
 __all__ = [
     "draw_accuracy",

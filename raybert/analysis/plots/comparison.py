@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,22 +13,23 @@ from matplotlib.lines import Line2D
 
 from raybert.analysis.plots.labels import label_points
 from raybert.analysis.plots.style import (
+    CONTROLS,
     GREY,
-    KINDS,
-    add_title,
-    budget_colours,
+    StrategyStyle,
+    add_heading,
     budget_entries,
+    budget_fills,
     distinct_short_names,
     in_two_lines,
-    kind_entries,
-    kind_of,
     number_log_ticks,
     place_legend,
     scale_axis,
+    short_counts,
+    styles_of,
     tidy,
 )
 from raybert.analysis.results.sweep import Sweep
-from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.configurations import KEY, has_budget
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale
 
@@ -36,7 +38,7 @@ _WIDE = 8.0
 _TALL = 20
 _COSTS = {
     "total_examples": "forward passes of examples (training counts 3), signals included",
-    "total_seconds": "seconds on this machine: training + selection + signals",
+    "total_seconds": "seconds: training + selection + signals",
 }
 _LABEL = "_label"
 _LONGEST_NAME = 90
@@ -48,8 +50,8 @@ _LETTER = 0.075  # inches
 def draw_accuracy(sweep: Sweep) -> Figure:
     """Return the sweep's metric on test per configuration: mean, 95 % interval, and every trial as a faint dot.
 
-    One row per strategy and point of the grid, the best at the top, its budgets in one colour each; the marker tells
-    the budget kind. Of two seeds there is no interval, but both values; trials that never predict a class are crosses.
+    One row per strategy and point of the grid, the best at the top; of its budgets the largest is highest and full. Of
+    two seeds there is no interval, but both values; trials that never predict a class are crosses.
     """
     scale, rows = Scale(sweep.metric), _rows(sweep)
     if rows.empty:
@@ -57,28 +59,27 @@ def draw_accuracy(sweep: Sweep) -> Figure:
     mean = f"test_{sweep.metric}_mean"
     best = (scale.sign * rows[mean]).groupby(rows[_LABEL]).max()
     names = [str(name) for name in best.sort_values(kind="stable").index]
-    colours = budget_colours(rows)
+    styles, fills = styles_of(sweep), budget_fills(rows)
     most = int(rows.groupby(_LABEL).size().max())
-    labels = _row_labels(names, rows, colours)
-    width = 7.2 + _LETTER * max(0, max(len(line) for label in labels for line in label.split("\n")) - _USUAL_NAME)
+    labels = _row_labels(names, rows)
+    width = 5.4 + _LETTER * max(0, max(len(line) for label in labels for line in label.split("\n")) - _USUAL_NAME)
     height = max(0.16 + 0.1 * most, 0.34 if any("\n" in label for label in labels) else 0.0)
     figure = Figure(figsize=(width, 1.8 + height * len(names)), layout="constrained")
     axes = figure.subplots()
     for y, name in enumerate(names):
         own = rows[rows[_LABEL] == name].sort_values("budget").to_dict("records")
         for row, shift in zip(own, _shifts(len(own)), strict=True):
-            _draw_interval(axes, sweep, row, y + shift, colours[row["budget"]])
-    lines = _draw_baselines(axes, rows, colours, mean)
+            _draw_interval(axes, sweep, row, y + shift, styles[row["strategy"]], fills[row["budget"]])
+    lines = _draw_controls(axes, rows, mean)
     axes.set_yticks(range(len(names)), labels, fontsize=8 if any("\n" in label for label in labels) else None)
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(f"test {scale.words}\n({_what_is_drawn(rows, sweep.replicates)})")
+    axes.set_xlabel(f"test {scale.words}\n{_what_is_drawn(rows, sweep.replicates)}")
     scale_axis(axes, "x", scale)
     if len(names) > _TALL:
         axes.tick_params(axis="x", labeltop=True)
-    add_title(axes, "Which strategy finds the examples worth training on?")
+    add_heading(figure, "Which strategy finds the examples worth training on?")
     tidy(axes, grid="x")
-    kinds = {kind_of(row) for row in rows.to_dict("records")}
-    place_legend(figure, [*budget_entries(colours), *kind_entries(kinds), *lines, *_collapse_entry(rows)])
+    place_legend(figure, [*budget_entries(rows), *lines, *_collapse_entry(rows)], columns=3)
     return figure
 
 
@@ -93,20 +94,19 @@ def draw_cost(sweep: Sweep) -> Figure:
     if rows.empty:
         return _nothing_to_draw(Scale(sweep.metric))
     costs = [cost for cost in _COSTS if rows[f"{cost}_mean"].notna().any()]
-    colours = budget_colours(rows)
+    styles, fills = styles_of(sweep), budget_fills(rows)
     crowd = max(0, rows[_LABEL].nunique() - 10)
-    size = 7.6 + 0.07 * crowd, 5.2 + 0.11 * crowd
-    figure = Figure(figsize=(size[0] * max(1.0, 0.85 * len(costs)), size[1]), layout="constrained")
+    size = 5.4 + 0.1 * crowd, 4.4 + 0.13 * crowd
+    figure = Figure(figsize=(size[0] * max(1.0, 0.9 * len(costs)), size[1]), layout="constrained")
     panels = figure.subplots(1, max(1, len(costs)), sharey=True, squeeze=False)[0]
     for axes, cost in zip(panels, costs, strict=False):
-        _draw_costs(axes, rows, cost, sweep.metric, colours)
+        _draw_costs(axes, rows, cost, sweep.metric, styles, fills)
     scale = Scale(sweep.metric)
     panels[0].set_ylabel(f"test {scale.words} (mean over {sweep.replicates})")
     scale_axis(panels[0], "y", scale)
-    add_title(panels[0], f"What does each strategy's {scale.words} cost?")
-    kinds = {kind_of(row) for row in rows.to_dict("records")}
+    add_heading(figure, f"What does each strategy's {scale.words} cost?")
     front = Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="best for the cost")
-    place_legend(figure, [*budget_entries(colours), *kind_entries(kinds), front])
+    place_legend(figure, [*budget_entries(rows), front])
     for axes, cost in zip(panels, costs, strict=False):
         _name_points(axes, rows, cost, sweep.metric)
     return figure
@@ -127,38 +127,37 @@ def _nothing_to_draw(scale: Scale) -> Figure:
     return figure
 
 
-def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, colour: str) -> None:
+def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, style: StrategyStyle, fill: float) -> None:
     name = f"test_{sweep.metric}"
     mean, low, high = (row[f"{name}_{end}"] for end in ("mean", "low", "high"))
     trials = sweep.trials_of(row)
-    marker = KINDS[kind_of(row)][0]
     collapsed = trials["num_never_predicted"].fillna(0) > 0
     for values, dot in ((trials.loc[~collapsed, name], "o"), (trials.loc[collapsed, name], "x")):
         if len(values):  # without points the layout takes the artist for one in the corner of the figure
             ys = np.full(len(values), y)
             size, alpha = (3.5, 0.35) if dot == "o" else (8.0, 0.9)  # its arms are seen beside the mean's marker
-            axes.plot(values, ys, dot, color=colour, alpha=alpha, markersize=size, zorder=2, clip_on=False)
-    style: dict[str, Any] = {"color": colour, "markersize": 5.5, "zorder": 3, "clip_on": False}
+            axes.plot(values, ys, dot, color=style.colour, alpha=alpha, markersize=size, zorder=2, clip_on=False)
+    point = style.point(6.5, fill, zorder=3, clip_on=False)
     if row["num_replicates"] == 2:
-        axes.plot(two_values(mean, row[f"{name}_std"]), [y, y], "-", color=colour, linewidth=0.7, zorder=3)
-        for value in two_values(mean, row[f"{name}_std"]):
-            axes.plot(value, y, marker, **style)
+        both = two_values(mean, row[f"{name}_std"])
+        axes.plot(both, [y, y], "-", color=style.colour, linewidth=0.7, zorder=2.5)
+        for value in both:
+            axes.plot(value, y, **point)
         return
     if not np.isnan(low):
-        axes.errorbar(
-            mean, y, xerr=[[mean - low], [high - mean]], fmt="none", ecolor=colour, capsize=2.5, linewidth=1.3, zorder=3
-        )
-    axes.plot(mean, y, marker, **style)
+        whiskers: dict[str, Any] = {"fmt": "none", "ecolor": style.colour, "capsize": 2.5, "linewidth": 1.3}
+        axes.errorbar(mean, y, xerr=[[mean - low], [high - mean]], zorder=2.5, **whiskers)
+    axes.plot(mean, y, **point)
 
 
 def _what_is_drawn(rows: pd.DataFrame, replicates: str) -> str:
     """Return what the marks are, by how many replicates there are at most."""
     most = int(rows["num_replicates"].max())
     if most == 1:
-        return f"one {replicates.rstrip('s')}"
+        return f"(one {replicates.rstrip('s')})"
     if most == 2:
-        return f"both {replicates}"
-    return f"mean and 95 % interval over {replicates}; faint: single trials"
+        return f"(both {replicates})"
+    return f"(mean and 95 % interval over {replicates};\nfaint: single trials)"
 
 
 def _collapse_entry(rows: pd.DataFrame) -> list[Line2D]:
@@ -172,47 +171,59 @@ def _shifts(count: int) -> np.ndarray:
     return (np.arange(count) - (count - 1) / 2) * min(0.26, 0.75 / count)
 
 
-def _row_labels(names: list[str], rows: pd.DataFrame, colours: dict[int, str]) -> list[str]:
+def _row_labels(names: list[str], rows: pd.DataFrame) -> list[str]:
+    """Return the names with what their budget is."""
     short = distinct_short_names(names, _LONGEST_NAME)
-    if len(colours) == 1:
-        short = [f"{name}  ({next(iter(colours)):,})" for name in short]
-    return [in_two_lines(name) for name in short]
+    first = rows.drop_duplicates(_LABEL).set_index(_LABEL).loc[names]
+    several = rows.loc[has_budget(rows), "budget"].nunique() > 1
+    words = [_budget_words(row, several) for row in first.to_dict("records")]
+    return [in_two_lines(f"{name}  ({word})" if word else name) for name, word in zip(short, words, strict=True)]
 
 
-def _draw_baselines(axes: Axes, rows: pd.DataFrame, colours: dict[int, str], mean: str) -> list[Line2D]:
+def _budget_words(row: dict[Any, Any], several: bool) -> str:
+    """Return what a strategy's budget is, as far as a legend does not say it."""
+    if row["role"] == "proxy":
+        return ""
+    if row["budget_kind"] == "none":
+        return "whole pool"
+    anew = "anew in every pass" if row["budget_kind"] == "per_epoch" else ""
+    return anew if several else f"{row['budget']:,}{' a pass' if anew else ''}"
+
+
+def _draw_controls(axes: Axes, rows: pd.DataFrame, mean: str) -> list[Line2D]:
     """Draw the means of random (per budget) and all through all rows; return their legend entries.
 
     With a grid there are as many as there are points, and no line would be the one to compare with.
     """
     entries = []
-    styles: tuple[tuple[str, Literal["--", ":"]], ...] = (("random", "--"), ("all", ":"))
-    for strategy, style in styles:
+    for strategy in ("random", "all"):
         own = rows[(rows["strategy"] == strategy) & (rows["role"] != "proxy")]
         if not len(own) or own["budget"].duplicated().any():
             continue
-        for row in own.to_dict("records"):
-            axes.axvline(row[mean], color=colours[row["budget"]], linestyle=style, linewidth=1, zorder=1)
-        entries.append(Line2D([], [], color=GREY, linestyle=style, linewidth=1, label=f"mean of {strategy}"))
+        look = CONTROLS[strategy].line(linewidth=0.9)
+        for value in own[mean]:
+            axes.axvline(value, zorder=1, **look)
+        entries.append(Line2D([], [], **look, label=f"mean of {strategy}"))
     return entries
 
 
-def _draw_costs(axes: Axes, rows: pd.DataFrame, cost: str, metric: str, colours: dict[int, str]) -> None:
+def _draw_costs(
+    axes: Axes,
+    rows: pd.DataFrame,
+    cost: str,
+    metric: str,
+    styles: Mapping[str, StrategyStyle],
+    fills: Mapping[int, float],
+) -> None:
     known = rows.dropna(subset=[f"{cost}_mean"])
     for _, own in known.sort_values("budget", kind="stable").groupby(_LABEL, sort=False):
         spent, reached = own[f"{cost}_mean"].to_numpy(), own[f"test_{metric}_mean"].to_numpy()
-        axes.plot(spent, reached, color=GREY, linewidth=0.7, alpha=0.6, zorder=2)
-        for row, x, y in zip(own.to_dict("records"), spent, reached, strict=True):
+        style = styles[own["strategy"].iloc[0]]
+        if len(own) > 1:
+            axes.plot(spent, reached, linewidth=0.7, alpha=0.6, zorder=2, color=style.colour)
+        for budget, x, y in zip(own["budget"], spent, reached, strict=True):
             is_named = x == spent[-1] and y == reached[-1]
-            axes.plot(
-                x,
-                y,
-                KINDS[kind_of(row)][0],
-                color=colours[row["budget"]],
-                markersize=5.5 if is_named else 4.0,
-                alpha=1.0 if is_named else 0.6,
-                zorder=3,
-                clip_on=False,
-            )
+            axes.plot(x, y, **style.point(7.0 if is_named else 5.0, fills[budget], zorder=3, clip_on=False))
     _draw_front(axes, known, cost, metric)
     _scale_costs(axes, known[f"{cost}_mean"], _COSTS[cost])
     tidy(axes, grid="both")
@@ -251,4 +262,6 @@ def _scale_costs(axes: Axes, costs: pd.Series[float], words: str) -> None:
     if low > 0 and high / low >= _WIDE:
         axes.set_xscale("log")
         number_log_ticks(axes.xaxis)
+    else:
+        short_counts(axes.xaxis)
     axes.margins(x=0.12, y=0.08)

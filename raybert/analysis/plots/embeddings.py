@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from raybert.analysis.plots.style import PALETTE, place_legend, short_name
+from raybert.analysis.plots.style import (
+    GREY,
+    PALETTE,
+    StrategyStyle,
+    add_heading,
+    place_legend,
+    short_name,
+    strategy_styles,
+)
 from raybert.analysis.statistics.projection import Projection
 from raybert.analysis.statistics.subsets import Subset
 
@@ -23,20 +31,27 @@ _BACKGROUND = "#d9d9d9"
 
 
 def draw_embeddings(
-    projection: Projection, labels: np.ndarray, label_names: Sequence[str], subsets: Sequence[Subset]
+    projection: Projection,
+    labels: np.ndarray,
+    label_names: Sequence[str],
+    subsets: Sequence[Subset],
+    styles: Mapping[str, StrategyStyle] | None = None,
 ) -> Figure:
     """Return the pool with the examples that each strategy has trained on, all panels in the same projection.
 
     The first panel is the pool, by class. Classes have a marker and a colour each where there are at most eight. Of
-    many points some are drawn, the same ones in every panel.
+    many points some are drawn, the same ones in every panel. The frame of a panel, and of
+    more classes the points in it, have the colour of its strategy.
 
     Args:
         projection: of the pool.
         labels: (n,) class numbers.
         label_names: by class number; fewer: the number is the name.
         subsets: of this pool: of one budget, seed and fold, a strategy each.
+        styles: by label; default: by the order of the subsets.
     """
     shown = list(subsets)[: _MOST_PANELS - 1]
+    styles = styles or strategy_styles([subset.strategy for subset in subsets])
     count = len(shown) + 1
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
@@ -47,21 +62,22 @@ def draw_embeddings(
     n = len(projection.points)
     drawn = np.sort(generator.permutation(n)[:_MOST_DRAWN])
     order = np.argsort(generator.permutation(n))  # which of many chosen examples are drawn, alike in all panels
-    _scatter(grid[0], projection.points[drawn], labels[drawn], classes, size=5)
+    _scatter(grid[0], projection.points[drawn], labels[drawn], classes, GREY, size=5)
     grid[0].set_title(f"the pool ({n:,})", fontsize=8, loc="left")
     for axes, subset in zip(grid[1:], shown, strict=False):
         axes.scatter(*projection.points[drawn].T, s=3, color=_BACKGROUND, linewidths=0, rasterized=True)
         chosen = np.flatnonzero(subset.chosen)
         some = chosen[np.argsort(order[chosen])][:_MOST_CHOSEN]
-        _scatter(axes, projection.points[some], labels[some], classes, size=9)
+        _scatter(axes, projection.points[some], labels[some], classes, styles[subset.strategy].colour, size=9)
         axes.set_title(f"{short_name(subset.strategy, 26)} ({len(chosen):,})", fontsize=8, loc="left")
-    for axes in grid:
+    for axes, frame in zip(grid, ["#bbbbbb", *(styles[subset.strategy].colour for subset in shown)], strict=False):
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.spines[:].set_color("#bbbbbb")
+        axes.spines[:].set_color(frame)
+        axes.spines[:].set_linewidth(1.4)
     for axes in grid[count:]:
         axes.set_visible(False)
-    figure.suptitle(_title(projection, shown, len(subsets)), fontsize=11, x=0.01, ha="left")
+    add_heading(figure, _title(projection, shown, len(subsets)))
     if len(classes) <= len(_CLASS_MARKERS):
         names = [short_name(label_names[c] if c < len(label_names) else str(c), 24) for c in classes.tolist()]
         looks = zip(names, _CLASS_MARKERS, PALETTE, strict=False)
@@ -72,9 +88,10 @@ def draw_embeddings(
     return figure
 
 
-def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray, size: float) -> None:
+def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray, colour: str, size: float) -> None:
+    """Draw points by class, of many classes all in one colour."""
     if len(classes) > len(_CLASS_MARKERS):
-        axes.scatter(points[:, 0], points[:, 1], s=size, color=PALETTE[0], linewidths=0, alpha=0.7, rasterized=True)
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, alpha=0.7, rasterized=True)
         return
     for number, marker, colour in zip(classes, _CLASS_MARKERS, PALETTE, strict=False):
         own = points[labels == number]

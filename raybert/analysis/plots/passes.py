@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,19 +11,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from raybert.analysis.plots.curves import CURVE, panels_of, worth_colour
+from raybert.analysis.plots.lines import (
+    CURVE,
+    best_ends,
+    curve_entries,
+    curve_styles,
+    draw_curve,
+    looks,
+    panels_of,
+    what_bands_are,
+)
 from raybert.analysis.plots.style import (
-    PALETTE,
-    distinct_short_names,
     in_two_lines,
     number_in_percent,
     number_log_ticks,
+    short_counts,
     short_name,
     tidy,
 )
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
-from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import pair_sentences
 from raybert.tables import own_metric_columns
@@ -35,35 +41,28 @@ _MARGINS = {"left": 0.75, "right": 0.25, "top": 0.85, "bottom": 0.15}
 _LINE = 0.19
 """Inches of a line of the legend."""
 _LETTER = 0.075
-_GREY = "#c9c9c9"
-_COLOURS = tuple(colour for colour in PALETTE if colour != "#000000")
-"""Black is that of random."""
 _WIDE = 20.0
 
 
 def draw_per_pass(sweep: Sweep) -> Figure:
     """Return losses, accuracies, learning rate and examples per pass: a row of panels per budget and point of the grid.
 
-    Lines are means over seeds; bands are 95 % intervals, of two seeds both values. A strategy has one colour in the
-    whole figure; with many those that end best and random are in colour, the others grey.
+    Lines are means over seeds; bands are 95 % intervals, of two seeds both values. A strategy looks the same in the
+    whole figure; with many the controls and those that end best are in colour, the others grey.
     """
     table = sweep.per_pass[sweep.per_pass["role"] == "trial"]
     rows = list(panels_of(sweep, table))
     columns = _columns(sweep)
-    final = _final_values(rows, sweep.metric)
-    named = worth_colour(final)
-    styles = {name: _style(name, named) for name in final}
-    entries = _entries(named, styles, len(final))
-    figure, grid = _grid_of_panels(max(1, len(rows)), len(columns), entries)
+    look = looks(best_ends(rows, sweep.metric), curve_styles(sweep))
+    figure, grid = _grid_of_panels(max(1, len(rows)), len(columns), curve_entries(look))
     for r, (title, panel) in enumerate(rows):
         grid[r, 0].set_ylabel(in_two_lines(title, 26), fontsize=8)
+        curves = [(panel[panel[CURVE] == name], style) for name, style in look.items()]
         for c, (column, words) in enumerate(columns.items()):
-            axes = grid[r, c]
-            for name in [*(name for name in final if name not in named), *named]:
-                own = panel[panel[CURVE] == name]
+            for own, style in curves:
                 if len(own):
-                    _draw_line(axes, own, "pass", column, styles[name], with_band=name in named)
-            axes.set_title(words if r == 0 else "", fontsize=9, loc="left")
+                    draw_curve(grid[r, c], own, "pass", column, style)
+            grid[r, c].set_title(words if r == 0 else "", fontsize=9, loc="left")
     _finish(grid, columns, "pass over what the strategy chose")
     _say(figure, "What happens from pass to pass?", table, sweep.replicates)
     return figure
@@ -86,12 +85,9 @@ def draw_pair(sweep: Sweep, baseline: str, strategy: str) -> Figure:
         "samples": "examples in the pass",
     }
     columns = {name: words for name, words in columns.items() if f"{name}_mean" in sweep.per_pass}
-    styles: dict[str, dict[str, Any]] = {
-        baseline: {"color": "black", "linestyle": "--"},
-        strategy: {"color": PALETTE[0], "linestyle": "-"},
-    }
-    short = distinct_short_names([baseline, strategy])
-    entries = [Line2D([], [], **styles[name], label=label) for name, label in zip(styles, short, strict=True)]
+    look = looks(dict.fromkeys((baseline, strategy), 0.0), curve_styles(sweep))
+    entries = curve_entries(look)
+    short = [str(entry.get_label()) for entry in entries]
     sentences = pair_sentences(pairs)
     figure, grid = _grid_of_panels(max(1, len(pairs)), len(columns), entries, above=0.3)
     shown = []
@@ -100,7 +96,7 @@ def draw_pair(sweep: Sweep, baseline: str, strategy: str) -> Figure:
             for name, key in ((baseline, pair["baseline_configuration"]), (strategy, pair[KEY])):
                 own = sweep.per_pass[sweep.per_pass[KEY] == key]
                 shown.append(own)
-                _draw_line(grid[r, c], own, "examples_seen_mean", column, styles[name], with_band=True)
+                draw_curve(grid[r, c], own, "examples_seen_mean", column, look[name])
             grid[r, c].set_title(words, fontsize=8.5, loc="left")
         box = grid[r, 0].get_position()
         height = figure.get_size_inches()[1]
@@ -135,34 +131,6 @@ def _columns(sweep: Sweep) -> dict[str, str]:
         for name, words in wanted.items()
         if f"{name}_mean" in known and (known[f"{name}_mean"].notna().any() or known.empty)
     }
-
-
-def _final_values(rows: Sequence[tuple[str, pd.DataFrame]], metric: str) -> dict[str, float]:
-    """Return the best end that every curve comes to in any row, higher = better."""
-    final: dict[str, float] = {}
-    column = f"validation_{metric}_mean"
-    for _, panel in rows:
-        for name, own in panel.groupby(CURVE, sort=False):
-            value = Scale(metric).sign * float(own[column].iloc[-1]) if column in own else np.nan
-            final[str(name)] = float(np.nanmax([final.get(str(name), np.nan), value, -np.inf]))
-    return final
-
-
-def _style(name: str, named: Sequence[str]) -> dict[str, Any]:
-    if name == "random":
-        return {"color": "black", "linestyle": "--", "linewidth": 1.6}
-    if name not in named:
-        return {"color": _GREY, "linewidth": 0.8}
-    return {"color": _COLOURS[named.index(name) % len(_COLOURS)], "linestyle": "-", "linewidth": 1.3}
-
-
-def _entries(named: Sequence[str], styles: Mapping[str, Any], number: int) -> list[Line2D]:
-    short = distinct_short_names(list(named))
-    entries = [Line2D([], [], **styles[name], label=label) for name, label in zip(named, short, strict=True)]
-    others = number - len(named)
-    if others:
-        entries.append(Line2D([], [], color=_GREY, linewidth=0.8, label=f"{others} other{'s' if others > 1 else ''}"))
-    return entries
 
 
 def _grid_of_panels(
@@ -202,33 +170,12 @@ def _grid_of_panels(
     return figure, grid
 
 
-def _draw_line(
-    axes: Axes, own: pd.DataFrame, x: str, column: str, style: Mapping[str, Any], *, with_band: bool
-) -> None:
-    """Draw a mean and its band, up to where the first replicate has stopped: a mean over fewer is another one."""
-    own = own[own["num_replicates"] == own["num_replicates"].max()].dropna(subset=[f"{column}_mean"])
-    if own.empty:
-        return
-    marker = "o" if len(own) == 1 else None
-    axes.plot(own[x], own[f"{column}_mean"], marker=marker, markersize=3.5, **style)
-    if not with_band:
-        return
-    low, high = own[f"{column}_low"], own[f"{column}_high"]
-    if own["num_replicates"].iloc[0] == FEWEST - 1:
-        half = own[f"{column}_std"] / np.sqrt(2)  # the two values
-        low, high = own[f"{column}_mean"] - half, own[f"{column}_mean"] + half
-    if len(own) > 1:
-        axes.fill_between(own[x], low, high, color=style["color"], alpha=0.15, linewidth=0)
-    else:
-        axes.vlines(own[x], low, high, color=style["color"], linewidth=1)
-
-
 def _finish(grid: np.ndarray, columns: Mapping[str, str], x_words: str) -> None:
     for axes in grid.flat:
         tidy(axes, grid="y")
         axes.tick_params(labelsize=7.5)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+        short_counts(axes.xaxis)
     for c, column in enumerate(columns):
         first = grid[0, c]
         metric = column.partition("_")[2]
@@ -258,24 +205,12 @@ def _number_counts(axes: Axes) -> None:
         number_log_ticks(axes.yaxis)
     else:
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-
-
-def _short(value: float) -> str:
-    """Return a count in few letters: `1.5k`, `200k`."""
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:,g}"
+        short_counts(axes.yaxis)
 
 
 def _say(figure: Figure, title: str, table: pd.DataFrame, replicates: str) -> None:
     """Write the title, and what lines and bands are."""
-    most = int(table["num_replicates"].max()) if len(table) else 0
-    words = f"one {replicates.rstrip('s')}, no bands"
-    if most == FEWEST - 1:
-        words = f"lines: means; bands: both {replicates}"
-    elif most >= FEWEST:
-        words = f"lines: means over {most} {replicates}; bands: 95 % t intervals"
+    words = what_bands_are(table, replicates)
     width, height = figure.get_size_inches()
     left = _MARGINS["left"] / width
     figure.text(left, 1 - 0.22 / height, title, fontsize=11, va="center")

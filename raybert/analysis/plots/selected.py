@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,15 @@ from matplotlib.ticker import PercentFormatter
 
 from raybert.analysis.plots.style import (
     GREY,
-    add_title,
-    budget_colours,
+    StrategyStyle,
+    add_heading,
     budget_entries,
+    budget_fills,
     cell_grid,
     distinct_short_names,
     place_legend,
     short_name,
+    strategy_styles,
     tidy,
     write_in_cell,
 )
@@ -68,7 +71,7 @@ def draw_overlap(overlap: pd.DataFrame, headers: Mapping[str, str] | None = None
             bar.set_label(f"{words}, % (empty: none)" if image is images[1] else f"{words}, %", fontsize=8)
             bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=None))
             bar.ax.tick_params(labelsize=7)
-    figure.suptitle("Do strategies choose the same examples, and rank the pool alike?", fontsize=11)
+    add_heading(figure, "Do strategies choose the same examples, and rank the pool alike?")
     return figure
 
 
@@ -130,25 +133,29 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
         bar.set_ticks([-3, -2, -1, 0, 1, 2, 3], labels=["1/8", "1/4", "1/2", "1", "2", "4", "8"])
         bar.set_label("share in the subset / share in the pool", fontsize=8)
     more = f" ({len(shown)} most frequent of {len(classes)} classes)" if len(classes) > len(shown) else ""
-    figure.suptitle(f"Which classes does each strategy choose? Shares in percent{more}", fontsize=11)
+    add_heading(figure, f"Which classes does each strategy choose? Shares in percent{more}")
     return figure
 
 
-def draw_lengths(quantiles: pd.DataFrame) -> Figure:
+def draw_lengths(quantiles: pd.DataFrame, styles: Mapping[str, StrategyStyle] | None = None) -> Figure:
     """Return the lengths that each strategy chooses: 5-95 % (line), 25-75 % (bar), median (dot); the pool as a band.
 
-    Sorted by median at the largest budget, longest at the top.
+    Sorted by median at the largest budget, longest at the top; of several budgets the largest is highest and full.
 
     Args:
         quantiles: rows of `length_quantiles`.
+        styles: by label; default: by the order of the rows.
     """
     pool = quantiles[quantiles["strategy"] == POOL].iloc[0]
     rows = quantiles[~quantiles["strategy"].isin([POOL, "all"])]
     last = rows.sort_values("budget").drop_duplicates("strategy", keep="last")
     names = list(last.sort_values(["q50", "mean"], kind="stable")["strategy"])
-    colours = budget_colours(rows)
+    labels = distinct_short_names(names)
+    styles = styles or strategy_styles(list(rows["strategy"]))
+    fills = budget_fills(rows)
     most = int(rows.groupby("strategy").size().max()) if len(rows) else 1
-    figure = Figure(figsize=(7.2, 1.7 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
+    width = 5.4 + 0.075 * max(0, max(map(len, labels), default=0) - 20)
+    figure = Figure(figsize=(width, 1.7 + (0.16 + 0.1 * most) * len(names)), layout="constrained")
     axes = figure.subplots()
     axes.axvspan(pool["q05"], pool["q95"], color="#f1f1f1", linewidth=0, zorder=0)
     axes.axvspan(pool["q25"], pool["q75"], color="#dddddd", linewidth=0, zorder=0)
@@ -157,11 +164,12 @@ def draw_lengths(quantiles: pd.DataFrame) -> Figure:
         own = rows[rows["strategy"] == name].sort_values("budget").to_dict("records")
         step = min(0.26, 0.75 / len(own))
         for i, row in enumerate(own):
-            at, colour = y + (i - (len(own) - 1) / 2) * step, colours[row["budget"]]
-            axes.plot([row["q05"], row["q95"]], [at, at], color=colour, linewidth=0.9, zorder=2)
-            axes.plot([row["q25"], row["q75"]], [at, at], color=colour, linewidth=3.5, solid_capstyle="butt", zorder=3)
-            axes.plot(row["q50"], at, "o", color="white", markeredgecolor=colour, markersize=4.5, zorder=4)
-    axes.set_yticks(range(len(names)), distinct_short_names(names))
+            at, style = y + (i - (len(own) - 1) / 2) * step, styles[name]
+            axes.plot([row["q05"], row["q95"]], [at, at], color=style.colour, linewidth=0.9, zorder=2)
+            bar: dict[str, Any] = {"color": style.colour, "solid_capstyle": "butt", "alpha": 0.6}
+            axes.plot([row["q25"], row["q75"]], [at, at], linewidth=3.5, zorder=3, **bar)
+            axes.plot(row["q50"], at, **style.point(6, fills[row["budget"]], zorder=4))
+    axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
     words = "length in word pieces:\n5-95 % (line), 25-75 % (bar), median (dot)"
     if quantiles["q05"].min() == quantiles["q95"].max():
@@ -169,10 +177,10 @@ def draw_lengths(quantiles: pd.DataFrame) -> Figure:
         axes.set_xlim(0, 1.1 * float(pool["q50"]))
         words = f"length in word pieces:\n{pool['q50']:,.0f} of nearly all (where texts are truncated, they end there)"
     axes.set_xlabel(words)
-    add_title(axes, "How long are the examples that each strategy chooses?")
+    add_heading(figure, "How long are the examples that each strategy chooses?")
     tidy(axes, grid="x")
     band = Line2D([], [], color="#dddddd", linewidth=7, label="pool: 25-75 %, 5-95 % (lighter), median (line)")
-    place_legend(figure, [*budget_entries(colours), band], columns=3)
+    place_legend(figure, [*budget_entries(rows), band], columns=2)
     return figure
 
 

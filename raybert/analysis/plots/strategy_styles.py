@@ -12,11 +12,20 @@ from raybert.sweeping.folder.configurations import table_name
 if TYPE_CHECKING:
     from raybert.analysis.results.sweep import Sweep
 
-PALETTE = ("#0066dd", "#cc5533", "#99bb88", "#551188", "#ddaa22", "#771100", "#00bbff", "#aa55aa")
-"""Three steps of lightness (25, 48, 72 of 100), found by a search: any two, and the greys of the controls, are at least
-20 apart in CIELAB, also for who sees no red, green or blue (Machado 2009); Okabe and Ito's are 15."""
+PALETTE = ("#0033bb", "#ff7700", "#44aa66", "#cc2200", "#cc88cc", "#8888ff", "#662277", "#882222")
+"""Found by a search: any two, and the greys of the controls, are at least 22 apart in CIELAB, also for who sees no red,
+green or blue (Machado 2009; Okabe and Ito's are 16), and none is so light that a thin line is lost on paper. Those of
+one lightness have different dashes."""
 _MARKERS = ("o", "s", "^", "D", "v", "p", "<", ">", "h")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.2)), (0, (6, 1.4, 1.4, 1.4)), (0, (9, 1.6, 3, 1.6)))
+_SIZES = {"*": 1.5, "X": 1.15, "P": 1.2, "d": 1.1, "p": 1.15, "D": 0.85, "s": 0.9}
+"""Of one size in points markers cover areas that look different."""
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (6, 1.6)),
+    (0, (2.6, 1)),
+    (0, (7, 1.4, 1.6, 1.4)),
+    (0, (7, 1.3, 1.3, 1.3, 1.3, 1.3)),
+)
 """Numbers of colours, markers and dashes share no factor: 40 strategies pass before colour and dash come again."""
 
 
@@ -35,13 +44,14 @@ class StrategyStyle:
     dash: Any
 
     def line(self, **more: Any) -> dict[str, Any]:
-        """Return what `Axes.plot` takes for a line."""
+        """Return what `Axes.plot` takes for a line without markers."""
         return {"color": self.colour, "linestyle": self.dash, **more}
 
-    def point(self, fill: float = 1.0, **more: Any) -> dict[str, Any]:
+    def point(self, size: float = 6.0, fill: float = 1.0, **more: Any) -> dict[str, Any]:
         """Return what `Axes.plot` takes for points.
 
         Args:
+            size: in typographic points, of a circle that covers as much.
             fill: how full a point is, in 0..1: 0 is white with a rim in the colour.
             more: passed on.
         """
@@ -49,6 +59,7 @@ class StrategyStyle:
         return {
             "color": self.colour,
             "marker": self.marker,
+            "markersize": size * _SIZES.get(self.marker, 1.0),
             "linestyle": "",
             "markerfacecolor": inside,
             "markeredgecolor": self.colour,
@@ -59,9 +70,9 @@ class StrategyStyle:
 CONTROLS: Mapping[str, StrategyStyle] = MappingProxyType(
     {
         "random": StrategyStyle("#000000", "X", (0, (4, 1.6))),
-        "random_epoch": StrategyStyle("#6e6e6e", "P", (0, (2, 1.2))),
-        "all": StrategyStyle("#383838", "*", (0, (1, 1))),
-        "proxy": StrategyStyle("#6e6e6e", "d", (0, (7, 1.5, 1, 1.5))),
+        "random_epoch": StrategyStyle("#9c9c9c", "P", (0, (2, 1.2))),
+        "all": StrategyStyle("#606060", "*", (0, (1, 1))),
+        "proxy": StrategyStyle("#9c9c9c", "d", (0, (7, 1.5, 1, 1.5))),
     }
 )
 """What others are compared with is black or grey, in every sweep: colours are for what is being asked about."""
@@ -83,8 +94,13 @@ def strategy_styles(names: Sequence[str]) -> dict[str, StrategyStyle]:
 
 
 def styles_of(sweep: Sweep) -> dict[str, StrategyStyle]:
-    """Return the style of every strategy of a sweep, by its label in tables; runs that only serve a score have none."""
-    return strategy_styles([table_name(spec) for spec in sweep.plan["trials"] if spec.get("role") != "part"])
+    """Return the style of every strategy of a sweep, by its label in tables, and by that with a point of the grid.
+
+    Runs that only serve a score have none.
+    """
+    styles = strategy_styles([table_name(spec) for spec in sweep.plan["trials"] if spec.get("role") != "part"])
+    known = (one for one in sweep.configurations.by_name.values() if one.strategy in styles)
+    return styles | {one.label: styles[one.strategy] for one in known}
 
 
 def blend(colour: str, fill: float) -> str:

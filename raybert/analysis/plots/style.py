@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,30 +24,16 @@ from raybert.analysis.plots.strategy_styles import styles_of as styles_of
 from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.scales import Scale
 
-DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
 GREY = "#8a8a8a"
 WHOLE_POOL = "#444444"
-KINDS = {
-    "distinct": ("o", "distinct examples"),
-    "per_epoch": ("^", "as many in every pass"),
-    "none": ("D", "no budget"),
-    "proxy": ("s", "proxy"),
-}
-"""Marker and words of each budget kind, and of proxies."""
 _LONGEST_NAME = 34
 
 
-def kind_of(row: dict[Any, Any]) -> str:
-    """Return the key in `KINDS` of a row of the summary."""
-    return "proxy" if row["role"] == "proxy" else str(row["budget_kind"])
-
-
-def budget_colours(rows: pd.DataFrame) -> dict[int, str]:
-    """Return a colour per budget, smallest first; what has no budget is dark grey."""
-    limited = sorted(rows.loc[has_budget(rows), "budget"].unique())
-    colours = {int(budget): PALETTE[i % len(PALETTE)] for i, budget in enumerate(limited)}
-    whole = rows.loc[~has_budget(rows), "budget"].unique()
-    return colours | {int(budget): WHOLE_POOL for budget in whole if budget not in colours}
+def budget_fills(rows: pd.DataFrame) -> dict[int, float]:
+    """Return how full the points of each budget are, smallest first, the largest and what has no budget full."""
+    limited = sorted(int(budget) for budget in rows.loc[has_budget(rows), "budget"].unique())
+    fills = {budget: i / (len(limited) - 1) if len(limited) > 1 else 1.0 for i, budget in enumerate(limited)}
+    return fills | {int(b): 1.0 for b in rows.loc[~has_budget(rows), "budget"].unique() if int(b) not in fills}
 
 
 def short_name(name: str, longest: int = _LONGEST_NAME) -> str:
@@ -78,21 +64,14 @@ def in_two_lines(name: str, longest: int = _LONGEST_NAME) -> str:
     return f"{name[:at].rstrip()}\n{name[at:].lstrip()}"
 
 
-def budget_entries(colours: dict[int, str]) -> list[Line2D]:
-    """Return legend entries for the budgets."""
+def budget_entries(rows: pd.DataFrame) -> list[Line2D]:
+    """Return legend entries for the budgets, where there are several."""
+    fills, limited = budget_fills(rows), set(rows.loc[has_budget(rows), "budget"])
+    if len(limited) < 2:
+        return []
     return [
-        Line2D([], [], color=colour, linewidth=4, label=_budget_words(budget, colour))
-        for budget, colour in colours.items()
-    ]
-
-
-def kind_entries(kinds: Iterable[str]) -> list[Line2D]:
-    """Return legend entries for the budget kinds that occur."""
-    present = set(kinds)
-    return [
-        Line2D([], [], color=GREY, marker=marker, linestyle="", label=words)
-        for kind, (marker, words) in KINDS.items()
-        if kind in present
+        Line2D([], [], **StrategyStyle(WHOLE_POOL, "o", "-").point(fill=fills[budget]), label=f"budget {budget:,}")
+        for budget in sorted(map(int, limited))
     ]
 
 
@@ -106,6 +85,11 @@ def place_legend(figure: Figure, entries: Sequence[Artist], columns: int = 4) ->
             frameon=False,
             fontsize=8,
         )
+
+
+def add_heading(figure: Figure, title: str) -> None:
+    """Write the title above all axes, from the left edge of the figure: it may be wider than they are."""
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
 
 
 def add_title(axes: Axes, title: str) -> None:
@@ -132,6 +116,17 @@ def scale_axis(axes: Axes, which: Literal["x", "y"], scale: Scale) -> None:
 def number_in_percent(axis: Axis) -> None:
     """Label an axis of shares in per cent, with as many digits as are needed."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g} %"))
+
+
+def short_counts(axis: Axis) -> None:
+    """Label an axis of counts in few letters: `15k`, `2M`."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short_count(value)))
+
+
+def _short_count(value: float) -> str:
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:,g}"
 
 
 def number_log_ticks(axis: Axis) -> None:
@@ -164,7 +159,3 @@ def cell_grid(axes: Axes, columns: int, rows: int) -> None:
     axes.grid(which="minor", color="white", linewidth=0.8)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-
-
-def _budget_words(budget: int, colour: str) -> str:
-    return f"whole pool ({budget:,})" if colour == WHOLE_POOL else f"budget {budget:,}"

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from raybert.analysis import load_sweep, overlap_table, plots, publish_results
 from raybert.analysis.plots.labels import label_points
 from raybert.analysis.plots.selected import order_by_agreement
+from raybert.analysis.plots.strategy_styles import blend, styles_of
 from raybert.analysis.plots.style import short_name
 from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.statistics.projection import project
@@ -63,7 +64,7 @@ def text_boxes(axes):
 
 def test_accuracy_has_a_row_per_strategy_and_its_means_in_order(sweep):
     (axes,) = drawn(plots.draw_accuracy(sweep)).axes
-    names = names_at(axes.yaxis)
+    names = [name.partition("  (")[0] for name in names_at(axes.yaxis)]
     assert sorted(names) == sorted([*STRATEGIES, "all", "infobatch", "loss_threshold", "proxy"])
     best = sweep.summary().groupby("strategy")["test_accuracy_mean"].max()
     assert names == list(best.sort_values().index)
@@ -73,16 +74,49 @@ def test_accuracy_has_a_row_per_strategy_and_its_means_in_order(sweep):
         assert any(abs(y - names.index(row["strategy"])) < 0.5 for y in at_row)
 
 
-def test_accuracy_tells_budgets_by_colour_and_kinds_by_marker(sweep):
+def test_a_strategy_has_its_colour_and_marker_in_every_picture(sweep):
+    styles = styles_of(sweep)
+    (accuracy,) = drawn(plots.draw_accuracy(sweep)).axes
+    names = [name.partition("  (")[0] for name in names_at(accuracy.yaxis)]
+    for line in accuracy.lines:
+        if len(line.get_xdata()) == 1 and line.get_alpha() is None and line.get_marker() != "|":
+            style = styles[names[round(float(line.get_ydata()[0]))]]
+            assert (line.get_markeredgecolor(), line.get_marker()) == (style.colour, style.marker)
+    looks = {(style.colour, style.marker) for style in styles.values()}
+    for axes in drawn(plots.draw_cost(sweep)).axes:
+        points = {(line.get_markeredgecolor(), line.get_marker()) for line in axes.lines if len(line.get_xdata()) == 1}
+        assert points == looks
+    for figure in (plots.draw_learning_curves(sweep), plots.draw_per_pass(sweep), *pair_of(sweep, "random", "el2n")):
+        for line in figure.legends[0].get_lines():
+            if line.get_label() in styles:
+                style = styles[line.get_label()]
+                assert (line.get_color(), line.get_marker()) == (style.colour, style.marker)
+    lengths = length_quantiles(sweep.subsets(), sweep.pool()["length"].to_numpy())
+    (axes,) = drawn(plots.draw_lengths(lengths, styles)).axes
+    names = names_at(axes.yaxis)
+    points = {
+        (names[round(float(line.get_ydata()[0]))], line.get_marker())
+        for line in axes.lines
+        if len(line.get_xdata()) == 1
+    }
+    assert points == {(name, styles[name].marker) for name in names}
+
+
+def pair_of(sweep, *names):
+    return [plots.draw_pair(sweep, *names)]
+
+
+def test_accuracy_tells_budgets_by_place_and_fill(sweep):
     figure = drawn(plots.draw_accuracy(sweep))
-    assert legend_of(figure) == [
-        *("budget 40", "budget 80", "budget 160", "whole pool (400)"),
-        *("distinct examples", "as many in every pass", "no budget", "proxy"),
-        *("mean of random", "mean of all"),
-    ]
+    assert legend_of(figure) == ["budget 40", "budget 80", "budget 160", "mean of random", "mean of all"]
     (axes,) = figure.axes
-    row = names_at(axes.yaxis).index("random_epoch")
-    assert {marker for (_, y), marker in markers(axes).items() if abs(y - row) < 0.5} == {"^"}
+    names = names_at(axes.yaxis)
+    assert {"all  (whole pool)", "random_epoch  (anew in every pass)", "el2n", "proxy"} <= set(names)
+    row = names.index("random_epoch  (anew in every pass)")
+    points = [line for line in axes.lines if len(line.get_xdata()) == 1 and line.get_marker() == "P"]
+    heights = [float(line.get_ydata()[0]) for line in points]
+    assert heights == pytest.approx([row - 0.25, row, row + 0.25])
+    assert [line.get_markerfacecolor() for line in points] == ["#ffffff", blend("#9c9c9c", 0.5), "#9c9c9c"]
     boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
     assert overlapping(boxes) == []
 
@@ -128,15 +162,29 @@ def test_equal_passes_share_a_line(sweep):
     assert legend_of(figure)[-1] == "infobatch, loss_threshold"
 
 
-def test_learning_curves_name_random_and_the_best(sweep):
+def test_learning_curves_name_the_controls_and_the_best_for_all_panels(sweep):
     figure = drawn(plots.draw_learning_curves(sweep))
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
     assert list(panels) == ["budget 40", "budget 80", "budget 160", "whole pool 400"]
-    names = [text.get_text() for text in panels["budget 40"].get_legend().get_texts()]
-    final = sweep.evaluations[(sweep.evaluations["budget"] == 40) & (sweep.evaluations["evaluation"] == 9)]
-    ranked = final.groupby("strategy")["validation_accuracy"].mean().drop("random").sort_values(ascending=False)
-    assert names == [*ranked.index[:7], "random", f"{len(STRATEGIES) - 8} others"]
-    assert len(panels["budget 40"].lines) == len(STRATEGIES) + 1  # and the entry of the others
+    names = legend_of(figure)
+    final = sweep.evaluations[sweep.evaluations["evaluation"] == 9]
+    ends = final.groupby(["strategy", "budget"])["validation_accuracy"].mean().groupby("strategy").max()
+    ranked = ends.drop(["random", "random_epoch", "all", "proxy", "proxy_fold"], errors="ignore").sort_values()
+    assert {*names[:-1]} == {"random", "random_epoch", "all", *ranked.index[-8:]}
+    assert names[-1] == f"{len(ranked) - 8} others"
+    assert len(panels["budget 40"].lines) == len(STRATEGIES)
+
+
+def test_learning_curves_have_bands_of_95_percent_over_seeds(sweep):
+    axes = next(axes for axes in plots.draw_learning_curves(sweep).axes if axes.get_title(loc="left") == "budget 40")
+    ends = sweep.trials[(sweep.trials["strategy"] == "random") & (sweep.trials["budget"] == 40)]["trial_id"]
+    last = sweep.evaluations[sweep.evaluations["trial_id"].isin(ends) & (sweep.evaluations["evaluation"] == 9)]
+    row = sweep.per_pass[(sweep.per_pass["strategy"] == "random") & (sweep.per_pass["budget"] == 40)].iloc[-1]
+    (line,) = [line for line in axes.lines if line.get_marker() == "X"]
+    assert line.get_ydata()[-1] == pytest.approx(last["validation_accuracy"].mean())
+    bands = [band.get_paths()[0].vertices for band in axes.collections if band.get_facecolor()[0][:3].max() == 0]
+    at_the_end = {round(float(y), 9) for x, y in bands[0] if x == row["examples_seen_mean"]}
+    assert {round(row["validation_accuracy_low"], 9), round(row["validation_accuracy_high"], 9)} <= at_the_end
 
 
 def test_overlap_holds_jaccard_below_and_spearman_above(sweep):
@@ -212,7 +260,7 @@ def test_lengths_that_are_all_the_same_are_drawn_and_said(sweep):
     low, high = axes.get_xlim()
     assert (low, high > 64) == (0, True)
     assert "64 of nearly all" in axes.get_xlabel()
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    dots = [line for line in axes.lines if len(line.get_xdata()) == 1]
     assert len(dots) >= len(names_at(axes.yaxis)) > 1
     assert {float(line.get_xdata()[0]) for line in dots} == {64.0}
 
