@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raybert.analysis.results.kept import hardness_of, kept_examples, last_losses
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.pair_differences import pair_differences
@@ -18,6 +19,7 @@ def write_strategy_pictures(sweep: Sweep) -> None:
     """Write them to `plots/`, and delete those of earlier results that there is nothing to draw of any more."""
     _write_forest(sweep)
     _write_ranks(sweep)
+    _write_examples(sweep)
 
 
 def _write_forest(sweep: Sweep) -> None:
@@ -37,6 +39,16 @@ def _write_ranks(sweep: Sweep) -> None:
     ranks = ranks_over_replicates(shown.trials, sweep.metric, list(styles))
     figure = plots.draw_ranks(ranks, sweep.metric, styles, sweep.replicates)
     _write(figure, sweep.folder / "plots" / "ranks.png", left_out)
+
+
+def _write_examples(sweep: Sweep) -> None:
+    """Draw what became of single examples at the best point of the grid: others are of other trainings."""
+    from raybert.analysis import plots
+
+    shown, left_out = at_best_points(sweep, 1)
+    folder, hardness = sweep.folder / "plots", hardness_of(shown)
+    _write(plots.draw_kept(kept_examples(shown), hardness), folder / "selected_examples.png", left_out)
+    _write(plots.draw_last_losses(last_losses(shown), hardness), folder / "last_losses.png", left_out)
 
 
 def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:

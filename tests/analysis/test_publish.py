@@ -24,7 +24,7 @@ POOL = 400
 SCORES = np.random.default_rng(0).permutation(POOL)
 PICTURES = {
     *("accuracy", "cost", "samples_per_pass", "learning_curves", "per_pass"),
-    *("selected_classes", "selected_lengths"),
+    *("selected_classes", "selected_lengths", "selected_examples"),
 }
 
 
@@ -154,7 +154,11 @@ def test_a_folder_without_pool_or_subsets_still_has_its_comparison(tmp_path):
     folder = write_plan(tmp_path, [spec := make_spec("random")])
     write_result(folder, spec, 0.8)
     publish_results(folder)
-    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES - {"selected_classes", "selected_lengths"}
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES - {
+        "selected_classes",
+        "selected_lengths",
+        "selected_examples",
+    }
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ for that.
 from raybert.analysis.plots.comparison import draw_accuracy, draw_cost
 from raybert.analysis.plots.curves import draw_learning_curves, draw_samples_per_pass
 from raybert.analysis.plots.embeddings import draw_embeddings
+from raybert.analysis.plots.examples import draw_kept, draw_last_losses
 from raybert.analysis.plots.forest import draw_forest
 from raybert.analysis.plots.passes import draw_pair, draw_per_pass
 from raybert.analysis.plots.ranks import draw_critical_difference, draw_ranks
@@ -25,6 +26,8 @@ __all__ = [
     "draw_embeddings",
     "draw_forest",
     "draw_importances",
+    "draw_kept",
+    "draw_last_losses",
     "draw_learning_curves",
     "draw_lengths",
     "draw_overlap",

@@ -109,6 +109,8 @@ PLOTS = (
     Content("plots/overlap.png", "how far the subsets of every two strategies agree"),
     Content("plots/embeddings.png", "where in the pool each strategy chooses, by embeddings from the score store"),
     Content("plots/selected_classes.png", "classes of what was selected, beside the pool"),
+    Content("plots/selected_examples.png", "which examples each strategy keeps, most often kept and hardest first"),
+    Content("plots/last_losses.png", "the last training loss of each example, and the pass that it is from"),
     Content("plots/selected_lengths.png", "lengths of what was selected, beside the pool"),
     Content("plots/search_<view>.png", "of a search: history, cost, slices, parallel, importances, best_values"),
     Content("plots/monitor/<quantity>.png", "what `monitor` measured in the best trial"),

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from raybert.analysis import load_sweep, overlap_table, plots
 from raybert.analysis.plots import monitor
+from raybert.analysis.results.kept import Hardness, LastLosses, kept_examples
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
 from raybert.analysis.statistics.pair_differences import pair_differences
@@ -86,6 +87,16 @@ def test_forests_and_ranks_are_laid_out(sweep):
         check(plots.draw_ranks(ranks, results.metric, styles), f"draw_ranks-{name}")
         means = dict(zip(ranks["strategy"], ranks["mean"], strict=True))
         check(plots.draw_critical_difference(means, difference=1.5), f"draw_critical_difference-{name}")
+
+
+def test_examples_are_laid_out(sweep):
+    name, results = sweep
+    kept = kept_examples(results)
+    if kept:
+        hardness = Hardness(np.random.default_rng(0).random(len(kept[0].values)), "last loss in the training of all")
+        check(plots.draw_kept(kept), f"draw_kept-{name}")
+        check(plots.draw_kept(kept, hardness), f"draw_kept-hardness-{name}")
+        check(plots.draw_last_losses(LastLosses(kept, kept), hardness), f"draw_last_losses-{name}")
 
 
 @pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths", "draw_embeddings"])
@@ -194,4 +205,4 @@ def test_every_function_that_draws_is_tried_here():
         if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
     }
     assert tried == drawn
-    assert len(drawn) == 29
+    assert len(drawn) == 31
