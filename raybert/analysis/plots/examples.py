@@ -14,7 +14,7 @@ from raybert.analysis.plots.style import GREY, distinct_short_names
 from raybert.analysis.results.kept import Hardness, LastLosses
 from raybert.analysis.statistics.examples import OfExamples, by_hardness, by_keepers, in_bins, share_kept_by_none
 
-MOST_COLUMNS = 300
+MOST_COLUMNS = 500
 MOST_BUDGETS = 3
 MOST_ROWS = 30
 _ROW = 0.19

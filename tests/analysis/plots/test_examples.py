@@ -97,7 +97,7 @@ def test_large_pools_are_binned_and_many_rows_and_budgets_cut_and_said():
     assert [axes.get_title(loc="left").split(":")[0] for axes in panels] == ["budget 100", "budget 400", "budget 800"]
     assert {cells(axes).shape for axes in panels} == {(MOST_ROWS, MOST_COLUMNS)}
     said = " ".join(text.get_text() for text in figure.texts)
-    assert "a column is the mean of about 3.3 of 1,000" in said
+    assert "a column is the mean of about 2 of 1,000" in said
     assert f"{MOST_BUDGETS * MOST_ROWS} of 160 rows" in said
 
 
