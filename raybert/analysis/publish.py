@@ -93,7 +93,8 @@ def publish_results(
 ) -> Sweep:
     """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
 
-    The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line.
+    The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line,
+    `claims.txt` the verdict, a finding a line, and what they hold for.
 
     In a folder that may only be read (another user's, an archive) nothing is written, and `not_written` says so; a
     sweep that has just been run (`outcome`) must be published.
@@ -142,6 +143,7 @@ def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None) -> 
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
     lines = [*sweep.notes, *sweep.selection_notes, *(sweep.search.notes if sweep.search is not None else [])]
+    write_text(sweep.folder / "results" / "claims.txt", f"{printable_lines(str(sweep.claims()))}\n")
     write_text(sweep.folder / "results" / "notes.txt", "".join(f"{printable(line)}\n" for line in lines))
 
 

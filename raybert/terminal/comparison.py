@@ -20,6 +20,8 @@ def summary_table(sweep: Sweep, metric: str | None = None) -> Group:
     lines = [*said, *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison(metric)
     shown = [FittingTable(table)] if table.rows else []  # no header over nothing
+    claims = sweep.claims(metric)
+    lines += [f"verdict: {claims.headline}", claims.scope]
     return Group(*shown, *(text(line, "dim") for line in lines))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from raybert.analysis.results import notes
+from raybert.analysis.results.claims import Claims, make_claims, scope_words
 from raybert.analysis.results.compared import Compared, compared_by
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
 from raybert.analysis.results.every_metric import metrics_per_trial
@@ -249,6 +250,18 @@ class Sweep:
         """
         by = self._by(metric)
         return budget_curve_table(by.trials, self.grid_columns, by.metric, self.pairs)
+
+    def claims(self, metric: str | None = None) -> Claims:
+        """Return what the results allow to claim: the verdict, a sentence per finding, and what they hold for.
+
+        Args:
+            metric: on test; default: the metric of the sweep.
+
+        Raises:
+            SweepError: no metric has this name, or no finished trial has it.
+        """
+        by = self._by(metric)
+        return make_claims(by.summary, by.comparisons, scope_words(self.trials, self.plan["trials"], self.manifest))
 
     def summary_of(self, metric: str) -> pd.DataFrame:
         """Return `summary(metric)`, under its name of before."""

@@ -70,7 +70,7 @@ def test_every_published_table_has_exactly_the_columns_that_are_declared(folder)
     parameters = list(sweep.search.parameters)
     assert len(parameters) > 1
     written = {path.name for path in (folder / "results").iterdir()}
-    texts = {"notes.txt", "summaries", "metrics.md"}
+    texts = {"claims.txt", "notes.txt", "summaries", "metrics.md"}
     assert written == {f"{table.name}{suffix}" for table in TABLES.values() for suffix in table.suffixes} | texts
     for name in written - texts:
         path = folder / "results" / name

@@ -1,0 +1,158 @@
+"""What the results of a sweep allow to claim, in sentences: the verdict, a finding each, and what they hold for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.results.comparison import usual_baseline
+from raybert.analysis.statistics.comparisons import BETTER, WORSE
+from raybert.analysis.statistics.configurations import KEY, has_budget
+from raybert.analysis.statistics.intervals import FEWEST
+from raybert.analysis.statistics.scales import Scale
+from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, pairs_words
+
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What may be said of a sweep.
+
+    Attributes:
+        headline: the verdict, in at most two sentences.
+        sentences: a finding each, with the method last.
+        scope: what they hold for, and nothing else: data set, pool, budgets, encoder, steps, seeds and test set.
+    """
+
+    headline: str
+    sentences: tuple[str, ...]
+    scope: str
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self.sentences, self.scope])
+
+
+def make_claims(summary: pd.DataFrame, comparisons: pd.DataFrame, scope: str) -> Claims:
+    """Return what two tables of a sweep allow to claim.
+
+    Args:
+        summary: of the sweep.
+        comparisons: all that it compares.
+        scope: of `scope_words`.
+    """
+    findings = [f"{sentence}." for sentence in pair_sentences(comparisons)]
+    return Claims(_headline(summary, comparisons), (*findings, *method_sentences(comparisons)), scope)
+
+
+def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
+    """Return what the claims of a sweep are about: nothing is known of other data, encoders, budgets or lengths.
+
+    Args:
+        trials: `Sweep.trials`.
+        plan: the trials of `plan.json`.
+        manifest: `manifest.json`, or empty.
+    """
+    complete = trials[(trials["role"] == "trial") & (trials["status"] == "complete")]
+    described = manifest.get("data")
+    data = list(described.values()) if isinstance(described, dict) else []
+    seeds = sorted(map(int, set(complete["seed"])))
+    folds = int(complete["fold"].nunique())
+    limited = complete[has_budget(complete)]
+    own = set(complete["trial_id"])
+    steps = {entry.get("total_steps") for entry in plan if entry["trial_id"] in own} - {None}
+    tests = {rows["test"] for entry in data if (rows := _rows(entry)).get("test")}
+    parts = [
+        ("data", _names(entry.get("source") for entry in data)),
+        ("pool", _numbers(set(complete["pool_size"]), "example")),
+        ("budget", _numbers(set(limited["budget"]), "example")),
+        ("encoder", _names(entry.get("encoder") for entry in data)),
+        ("training", _numbers(steps, "step")),
+        ("seeds", ", ".join(map(str, seeds))),
+        ("folds", str(folds) if folds > 1 else ""),
+        ("test set", _numbers(tests, "example")),
+    ]
+    said = [f"{name} {words}" for name, words in parts if words]
+    return f"Holds for: {'; '.join(said)}." if said else "Nothing is complete yet."
+
+
+def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
+    if trained.empty:
+        return "No trial is complete: nothing can be said yet."
+    baseline = usual_baseline(comparisons)
+    own = comparisons[comparisons["baseline"] == baseline]
+    if own.empty:
+        return "Nothing is compared: the sweep has no baseline with a finished trial beside another strategy."
+    most = int(own["num_replicates"].max())
+    if most < FEWEST:
+        one = "fold" if (own["folds"] > 1).any() else "seed"
+        given = f"One {one}: numbers only" if most < 2 else f"Two {one}s: both values are shown, without a test"
+        return f"{given}; no ranking can be claimed."
+    better, worse = (own[own["verdict"] == verdict] for verdict in (BETTER, WORSE))
+    rest = len(own) - len(better) - len(worse)
+    others = [
+        *([f"{_listed(worse[KEY])} {_is(len(worse))} worse"] if len(worse) else []),
+        *([f"of {_all(rest, len(own))} no difference to {baseline} is shown"] if rest else []),
+    ]
+    if better.empty:
+        first = f"No strategy is shown to be better than {baseline} ({_count(len(own), 'comparison')})"
+        return ". ".join(_sentence(words) for words in (first, ", ".join(others)) if words) + "."
+    gain = Scale(str(own["metric"].iloc[0])).sign * better["difference"]
+    best = better.to_dict("records")[int(gain.to_numpy().argmax())]
+    scale = Scale(str(best["metric"]))
+    mean, bracket, interval = difference_words(best).partition(" [")
+    chosen = f", selected as best of {len(own)}" if len(own) > 1 else ""
+    first = (
+        f"{best[KEY]} is better than {baseline} by {mean.lstrip('+-')}{scale.points}{bracket}{interval} "
+        f"({pairs_words(best)}{chosen})"
+    )
+    more = better[better[KEY] != best[KEY]]
+    if len(more):
+        others.insert(0, f"{_listed(more[KEY])} {_is(len(more))} better, too")
+    return ". ".join(_sentence(words) for words in (first, "; ".join(others)) if words) + "."
+
+
+def _rows(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    details = entry.get("details")
+    rows = details.get("rows") if isinstance(details, dict) else None
+    return rows if isinstance(rows, dict) else {}
+
+
+def _names(values: Any) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value))
+
+
+def _numbers(values: set[Any], noun: str) -> str:
+    """Return `100 and 400 examples`; nothing of nothing."""
+    words = [f"{int(value):,}" for value in sorted(values)]
+    if not words:
+        return ""
+    return f"{_listed(words)} {noun}{'' if words == ['1'] else 's'}"
+
+
+def _listed(names: Any) -> str:
+    shown = [str(name) for name in names]
+    if len(shown) > _MOST_NAMES:
+        shown[_MOST_NAMES - 1 :] = [f"{len(shown) - _MOST_NAMES + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _all(rest: int, of: int) -> str:
+    return f"all {of}" if rest == of > 1 else str(rest) if of > 1 else "it"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _sentence(words: str) -> str:
+    """Return words of which only the first letter of `of ...` is made a capital: names stay as they are."""
+    return f"O{words[1:]}" if words.startswith("of ") else words
