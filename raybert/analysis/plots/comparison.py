@@ -137,7 +137,7 @@ def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, styl
             ys = np.full(len(values), y)
             size, alpha = (3.5, 0.35) if dot == "o" else (8.0, 0.9)  # its arms are seen beside the mean's marker
             axes.plot(values, ys, dot, color=style.colour, alpha=alpha, markersize=size, zorder=2, clip_on=False)
-    point = style.point(6.5, fill, zorder=3, clip_on=False)
+    point = style.point(fill, size=6.5, zorder=3, clip_on=False)
     if row["num_replicates"] == 2:
         both = two_values(mean, row[f"{name}_std"])
         axes.plot(both, [y, y], "-", color=style.colour, linewidth=0.7, zorder=2.5)
@@ -223,7 +223,7 @@ def _draw_costs(
             axes.plot(spent, reached, linewidth=0.7, alpha=0.6, zorder=2, color=style.colour)
         for budget, x, y in zip(own["budget"], spent, reached, strict=True):
             is_named = x == spent[-1] and y == reached[-1]
-            axes.plot(x, y, **style.point(7.0 if is_named else 5.0, fills[budget], zorder=3, clip_on=False))
+            axes.plot(x, y, **style.point(fills[budget], size=7.0 if is_named else 5.0, zorder=3, clip_on=False))
     _draw_front(axes, known, cost, metric)
     _scale_costs(axes, known[f"{cost}_mean"], _COSTS[cost])
     tidy(axes, grid="both")

@@ -71,7 +71,7 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
     for ((_, counts), own), label in zip(lines.items(), labels, strict=True):
         one = sweep.configurations[own[0]]
         fill = 1.0 if one.budget is None else fills[one.budget]
-        marks = {} if len(counts) > _FEW else styles[one.strategy].point(5, fill)
+        marks = {} if len(counts) > _FEW else styles[one.strategy].point(fill, size=5)
         look = {**marks, **styles[one.strategy].line(linewidth=1.4)}
         axes.plot(np.arange(1, len(counts) + 1), counts, label=label, clip_on=False, **look)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

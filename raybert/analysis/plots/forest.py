@@ -203,7 +203,7 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, differences: pd.DataFrame, styles
             ends = [row["difference_low"], row["difference_high"]]
             axes.plot(ends, [y, y], "-", color=style.colour, linewidth=1.4, zorder=3)
         is_shown = row["verdict"] in _MARKS
-        axes.plot(row["difference"], y, **style.point(1.0 if is_shown else 0.0, markersize=6.5, zorder=4))
+        axes.plot(row["difference"], y, **style.point(1.0 if is_shown else 0.0, size=6.5, zorder=4))
 
 
 def _scale(axes: Sequence[Axes], rows: pd.DataFrame, differences: pd.DataFrame, scale: Scale) -> None:

@@ -91,7 +91,7 @@ def looks(ends: Mapping[str, float], styles: Mapping[str, StrategyStyle]) -> dic
     named = worth_colour(ends)
     grey = {name: dict(_OTHERS) for name in ends if name not in named}
     width = {name: 1.8 if name == "random" else 1.4 for name in named}
-    return grey | {name: {**styles[name].point(4.5), **styles[name].line(linewidth=width[name])} for name in named}
+    return grey | {name: {**styles[name].point(size=4.5), **styles[name].line(linewidth=width[name])} for name in named}
 
 
 def curve_entries(looks: Mapping[str, Mapping[str, Any]]) -> list[Line2D]:

@@ -80,7 +80,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, names: Sequence[str], styles: Ma
             axes.scatter(places, np.full(len(places), y), 16 * counts, color=style.colour, alpha=0.4, linewidths=0)
         if not np.isnan(row["low"]):
             axes.plot([row["low"], row["high"]], [y, y], "-", color=style.colour, linewidth=1.3, zorder=3)
-        axes.plot(row["mean"], y, **style.point(0.0, markersize=6, zorder=4))
+        axes.plot(row["mean"], y, **style.point(0.0, size=6, zorder=4))
     most = int(rows["num_strategies"].max())
     axes.set_xlim(0.5, most + 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -194,7 +194,7 @@ def _write_name(axes: Axes, name: str, rank: float, place: int, number: int, sty
     reach = _REACH / _AXIS * (high - low)
     end = low - reach if is_left else high + reach
     axes.plot([rank, rank, end], [0, y, y], color=style.colour, linewidth=1.0, clip_on=False, zorder=2)
-    axes.plot(rank, 0, clip_on=False, **style.point(markersize=5, zorder=4))
+    axes.plot(rank, 0, clip_on=False, **style.point(size=5, zorder=4))
     words = f"{name}  {rank:.2f}" if is_left else f"{rank:.2f}  {name}"
     side = -1 if is_left else 1
     axes.text(end + 0.15 * side * reach, y, words, ha="right" if is_left else "left", va="center", fontsize=_SIZE)

@@ -168,7 +168,7 @@ def draw_lengths(quantiles: pd.DataFrame, styles: Mapping[str, StrategyStyle] | 
             axes.plot([row["q05"], row["q95"]], [at, at], color=style.colour, linewidth=0.9, zorder=2)
             bar: dict[str, Any] = {"color": style.colour, "solid_capstyle": "butt", "alpha": 0.6}
             axes.plot([row["q25"], row["q75"]], [at, at], linewidth=3.5, zorder=3, **bar)
-            axes.plot(row["q50"], at, **style.point(6, fills[row["budget"]], zorder=4))
+            axes.plot(row["q50"], at, **style.point(fills[row["budget"]], size=6, zorder=4))
     axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
     words = "length in word pieces:\n5-95 % (line), 25-75 % (bar), median (dot)"

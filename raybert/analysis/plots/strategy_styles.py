@@ -47,12 +47,12 @@ class StrategyStyle:
         """Return what `Axes.plot` takes for a line without markers."""
         return {"color": self.colour, "linestyle": self.dash, **more}
 
-    def point(self, size: float = 6.0, fill: float = 1.0, **more: Any) -> dict[str, Any]:
+    def point(self, fill: float = 1.0, *, size: float = 6.0, **more: Any) -> dict[str, Any]:
         """Return what `Axes.plot` takes for points.
 
         Args:
-            size: in typographic points, of a circle that covers as much.
             fill: how full a point is, in 0..1: 0 is white with a rim in the colour.
+            size: in typographic points, of a circle that covers as much.
             more: passed on.
         """
         inside = self.colour if fill >= 1 else blend(self.colour, fill)
