@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from raybert import folds as folds
     from raybert import losses as losses
     from raybert import metrics as metrics
-    from raybert.analysis import Sweep, load_sweep
+    from raybert.analysis import Sweep, Sweeps, load_sweep, load_sweeps
+    from raybert.analysis.results.beside import ComparedSweeps
     from raybert.commands import (
         StoredSignals,
         SweepSize,
         cancel,
+        compare,
         download,
         evaluate,
         evaluate_all,
@@ -109,6 +111,7 @@ _HOMES = {
         "schema",
         "download",
         "results",
+        "compare",
         "report",
         "evaluate",
         "evaluate_all",
@@ -132,7 +135,8 @@ _HOMES = {
         "StoredSignals",
         "SweepSize",
     ),
-    "raybert.analysis": ("load_sweep", "Sweep"),
+    "raybert.analysis": ("load_sweep", "load_sweeps", "Sweep", "Sweeps"),
+    "raybert.analysis.results.beside": ("ComparedSweeps",),
     "raybert.config": ("load_config", "RaybertConfig"),
     "raybert.models": ("load_model",),
     "raybert.selection": (
@@ -194,6 +198,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "schema",
     "download",
     "results",
+    "compare",
     "report",
     "evaluate",
     "evaluate_all",
@@ -217,7 +222,10 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "StoredSignals",
     "SweepSize",
     "load_sweep",
+    "load_sweeps",
     "Sweep",
+    "Sweeps",
+    "ComparedSweeps",
     "load_config",
     "RaybertConfig",
     "load_model",

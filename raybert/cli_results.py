@@ -10,12 +10,20 @@ from typer.core import TyperGroup
 
 from raybert import commands, terminal
 from raybert.cli_completion import complete_results_folder, completer
-from raybert.cli_options import FolderArgument, JsonOption, argument
+from raybert.cli_options import FolderArgument, JsonOption, argument, option
 from raybert.commands import describe
 
 TrustOption = Annotated[bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")]
 _RUNS = Path("runs")
 _FORMATS = ("table", "csv", "json", "markdown", "latex")
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="`table` for a terminal, `csv`, `json`, `markdown`, or `latex` (booktabs, with its caption).",
+        autocompletion=completer(*_FORMATS),
+    ),
+]
 _TABLES = ("summary", "comparisons", "trials", "evaluations", "overlap", "pareto")
 _PROJECTIONS = ("pca", "umap")
 
@@ -45,14 +53,7 @@ def list_sweeps(
 
 def results(
     folder: FolderArgument,
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="`table` for a terminal, `csv`, `json`, `markdown`, or `latex` (booktabs, with its caption).",
-            autocompletion=completer(*_FORMATS),
-        ),
-    ] = "table",
+    form: FormatOption = "table",
     metric: Annotated[
         str | None, typer.Option(help="What strategies are compared by, on test; default: the metric of the sweep.")
     ] = None,
@@ -67,10 +68,7 @@ def results(
     as_json: JsonOption = False,
 ) -> None:
     """Print the comparison of a results folder, finished or not. Nothing is written, and no code that it names runs."""
-    if form not in _FORMATS:
-        raise typer.BadParameter(f"must be one of {', '.join(_FORMATS)}, got {form!r}", param_hint="--format")
-    if as_json and form not in ("table", "json"):
-        raise typer.BadParameter("must be left out with --json", param_hint="--format")
+    _check_format(form, as_json=as_json)
     if table != "summary" and form != "csv":
         raise typer.BadParameter("must be left out without --format csv", param_hint="--table")
     if table not in _TABLES:
@@ -111,5 +109,42 @@ def report(
     terminal.print_failures(found)
 
 
-COMMANDS = (results, report)
+def compare(
+    folders: Annotated[list[Path], argument("Results folders of sweeps, two at least.", complete_results_folder)],
+    form: FormatOption = "table",
+    metric: Annotated[
+        str | None, typer.Option(help="What they are compared by, on test; default: that of the sweeps.")
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="What ranks over data sets are compared with, where it is there.")
+    ] = "random",
+    output: Annotated[
+        Path | None,
+        option("Folder for tables, and from five data sets on critical-difference diagrams; default: none."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print several sweeps beside each other: other data sets, encoders or budgets in one table, and ranks.
+
+    Strategies are rows, sweeps columns: means with intervals, + and - by the tests inside of each sweep. From five data
+    sets on mean ranks are tested, too (Friedman, Nemenyi, Holm).
+    """
+    _check_format(form, as_json=as_json)
+    found = commands.compare(folders, metric=metric, baseline=baseline, output=output)
+    if as_json or form == "json":
+        terminal.print_json(describe.compare_document(found))
+    elif form == "table":
+        terminal.print_compared(found, output)
+    else:
+        typer.echo({"csv": found.to_csv, "latex": found.to_latex, "markdown": found.to_markdown}[form](), nl=False)
+
+
+def _check_format(form: str, *, as_json: bool) -> None:
+    if form not in _FORMATS:
+        raise typer.BadParameter(f"must be one of {', '.join(_FORMATS)}, got {form!r}", param_hint="--format")
+    if as_json and form not in ("table", "json"):
+        raise typer.BadParameter("must be left out with --json", param_hint="--format")
+
+
+COMMANDS = (results, compare, report)
 """In the order of the help."""

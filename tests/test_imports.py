@@ -73,6 +73,7 @@ ORDER_IN = {
         "model_card",
         "strategy_pictures",
         "publish",
+        "publish_compared",
     ],
 }
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}

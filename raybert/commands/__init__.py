@@ -9,6 +9,7 @@ from raybert.commands.planning import SweepSize, list_signals, list_strategies, 
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
 from raybert.commands.sweeps import (
     cancel,
+    compare,
     follow_logs,
     list_sweeps,
     logs,
@@ -27,6 +28,7 @@ __all__ = [
     "StoredSignals",
     "SweepSize",
     "cancel",
+    "compare",
     "download",
     "evaluate",
     "evaluate_all",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from raybert.analysis.results.beside import ComparedSweeps
     from raybert.analysis.results.sweep import Sweep
     from raybert.commands.planning import SweepSize
     from raybert.commands.subsets import StoredSignals
@@ -41,6 +42,32 @@ def results_document(results: Sweep, metric: str | None = None) -> Json:
 def report_document(results: Sweep) -> Json:
     """Return what `raybert report` has written, and the comparison."""
     return documents.REPORT.of(**_results(results, None), not_written=results.not_written)
+
+
+def compare_document(compared: ComparedSweeps) -> Json:
+    """Return several sweeps beside each other."""
+    from raybert.analysis.results.several import data_of, encoder_of
+
+    return documents.COMPARE.of(
+        sweeps=[
+            {
+                "label": label,
+                "folder": sweep.folder,
+                "name": sweep.name,
+                "data": data_of(sweep),
+                "encoder": encoder_of(sweep),
+                "metric": sweep.metric,
+            }
+            for label, sweep in compared.sweeps.sweeps.items()
+        ],
+        metric=compared.metric,
+        baseline=compared.baseline,
+        rows=compared.rows,
+        ranks=compared.ranks,
+        sentences=compared.lines,
+        plots=compared.plots,
+        notes=compared.notes,
+    )
 
 
 def _results(results: Sweep, metric: str | None) -> Json:

@@ -115,6 +115,20 @@ REPORT = Document(
     "raybert report DIR --json",
     (*_RESULTS, Key("not_written", "text or null", "why tables and plots could not be written")),
 )
+COMPARE = Document(
+    "compare",
+    "raybert compare DIR DIR ... --json",
+    (
+        Key("sweeps", "list", "`label`, `folder`, `name`, `data`, `encoder`, `metric`"),
+        Key("metric", "text", "what they are compared by"),
+        Key("baseline", "text or null", "what ranks are compared with; null: it is not among the strategies"),
+        Key("rows", "rows of compared", "a strategy in a sweep each"),
+        Key("ranks", "rows of mean_ranks", "over data sets"),
+        Key("sentences", "list of text", "what the table holds, and what its ranks show"),
+        Key("plots", "list of path", "that were written"),
+        _NOTES,
+    ),
+)
 PLAN = Document(
     "plan",
     "raybert plan FILE --json",
@@ -291,7 +305,7 @@ REPRODUCE = Document(
     ),
 )
 DOCUMENTS = (
-    *(RESULTS, REPORT, STATUS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL, EVALUATE_CHECKPOINTS, PREDICT),
-    *(REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES),
+    *(RESULTS, REPORT, COMPARE, STATUS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL, EVALUATE_CHECKPOINTS),
+    *(PREDICT, REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES),
 )
 """In the order of the reference."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
 from raybert.config import ConfigSource, Overrides, RaybertConfig, importing, load_config
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, SweepError
 from raybert.machine import SPACE_OF_TORCH, check_address_space
 
 if TYPE_CHECKING:
+    from raybert.analysis.results.beside import ComparedSweeps
     from raybert.analysis.results.sweep import Sweep
     from raybert.sweeping.driver.control import Command
     from raybert.sweeping.driver.follow_logs import LogLine
@@ -224,6 +226,41 @@ def results(folder: Folder, *, trust: bool = False) -> Sweep:
     from raybert.analysis.results.load import load_sweep
 
     return load_sweep(folder_of(folder), trust=trust)
+
+
+def compare(
+    folders: Sequence[Folder], *, metric: str | None = None, baseline: str = "random", output: str | Path | None = None
+) -> ComparedSweeps:
+    """Return several sweeps beside each other: other data sets, encoders or budgets in one table.
+
+    From five data sets on ranks are tested (Friedman, Nemenyi, Holm), and drawn as a critical-difference diagram.
+
+    Args:
+        folders: sweeps or their results folders, two at least; finished or not.
+        metric: what they are compared by, on test; default: that of the sweeps, if it is one.
+        baseline: what ranks are compared with, where it is among the strategies.
+        output: folder for tables (csv, Markdown, LaTeX) and diagrams; default: nothing is written.
+
+    Returns:
+        The comparison: `print` shows it; `rows`, `ranks` and `sweeps` are tables.
+
+    Raises:
+        SweepError: metrics differ and none is given, a folder is not a sweep's, or the output holds other files.
+
+    Example:
+        >>> print(raybert.compare(["runs/sst2", "runs/agnews"]))
+    """
+    from raybert.analysis.results.beside import compare_sweeps
+    from raybert.analysis.results.several import load_sweeps
+
+    if len(folders) < 2:
+        raise SweepError(f"folders: must be two results folders at least, got {len(folders)}")
+    if output is not None:
+        from raybert.analysis.publish_compared import check_compared_folder, publish_compared
+
+        check_compared_folder(Path(output))
+    compared = compare_sweeps(load_sweeps(folders), metric, baseline)
+    return replace(compared, plots=tuple(publish_compared(compared, Path(output)))) if output is not None else compared
 
 
 def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "umap"] | None = None) -> Sweep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raybert.config.metrics import METRICS, Metric
 from raybert.tables.schema import Column, Table, computed
+from raybert.tables.several import COMPARED_SWEEPS, MEAN_RANKS
 
 _LABEL = computed("label", "text", "name of the class")
 _OF_EACH = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
@@ -190,7 +191,7 @@ OF_COMMANDS = {
     table.name: table
     for table in (
         *(PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, CHECKPOINTS, EVALUATED, PREDICTED, SUBSET),
-        *(EXPLAINED, QUERY_OVERLAP, ATTENDED),
+        *(EXPLAINED, QUERY_OVERLAP, ATTENDED, COMPARED_SWEEPS, MEAN_RANKS),
     )
 }
 """By name, in the order of the documentation."""

@@ -8,6 +8,7 @@ from raybert.lazy import names_on_first_use
 
 if TYPE_CHECKING:
     from raybert.terminal.catalogue import print_scores, print_signals, print_strategies
+    from raybert.terminal.compared import print_compared
     from raybert.terminal.comparison import print_comparison, print_results
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
     from raybert.terminal.documents import print_json
@@ -34,6 +35,7 @@ _HOMES = {
         "print_signals",
         "print_strategies",
     ),
+    "raybert.terminal.compared": ("print_compared",),
     "raybert.terminal.comparison": (
         "print_comparison",
         "print_results",
@@ -75,6 +77,7 @@ __all__ = [
     "is_trusted",
     "print_all_evaluated",
     "print_checkpoints",
+    "print_compared",
     "print_comparison",
     "print_download",
     "print_downloads",

@@ -91,6 +91,10 @@ LINES = {
     "scores rm abc def": ("remove_scores", {"keys": ["abc", "def"]}),
     "scores rm --all": ("remove_scores", {"everything": True}),
     "results runs/x --format latex --metric loss": ("results", {"folder": Path("runs/x")}),
+    "compare a b --metric loss --output o": (
+        "compare",
+        {"folders": [Path("a"), Path("b")], "metric": "loss", "output": Path("o")},
+    ),
     "report runs/x": ("report", {"folder": Path("runs/x")}),
     "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap"}),
     "status runs/x --json": ("status", {"folder": Path("runs/x")}),
