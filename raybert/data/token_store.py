@@ -57,13 +57,17 @@ class TokenStore:
     smallest: int = SMALLEST
 
     @classmethod
-    def in_cache(cls) -> TokenStore:
-        """Return the store in the cache of this machine, with the limit that the environment sets.
+    def in_cache(cls) -> TokenStore | None:
+        """Return the store in the cache of this machine, with the limit that the environment sets; None: there is none.
 
         Raises:
             ConfigError: the limit is no number.
         """
-        return cls(cache_folder() / "tokens", _limit())
+        limit = _limit()
+        try:
+            return cls(cache_folder() / "tokens", limit)
+        except ConfigError:  # no home folder, and none named: evaluation needs no cache
+            return None
 
     def arrays(self, facts: Mapping[str, Any], texts: Sequence[pa.ChunkedArray], make: Callable[[], Arrays]) -> Arrays:
         """Return arrays that are made of texts: those that are kept, mapped and read-only, or new ones.

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from raybert.data.token_store import TokenStore
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
 from raybert.errors import DataError
@@ -141,7 +142,8 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         )
         columns = {column: examples.further[key] for key, column in keys_of(question.by).items()}
         notes = (*notes, *examples.notes)
-        probs = model.predict_probs(examples.texts, examples.text_pairs)
+        # Held-out data are read for one model after another; what `predict` is given leaves nothing on the disk.
+        probs = model.predict_probs(examples.texts, examples.text_pairs, store=TokenStore.in_cache())
     assert examples.labels is not None
     configs = metrics_of_run(target)
     own, changes = trusted_metrics(target, configs) if question.trust and configs else ((), ())

@@ -13,8 +13,9 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import DataConfig
-from raybert.data.chunks import ChunkSettings, ChunkTable, chunk_texts
+from raybert.data.chunks import ChunkSettings, ChunkTable, chunk_column
 from raybert.data.examples import BatchMaker, ExampleTable
+from raybert.data.token_store import TokenStore
 from raybert.data.tokens import PairTruncation, TokenTable, collate, takes_token_types, tokenize_examples
 from raybert.errors import ConfigError, DataError, ModelError
 from raybert.models import Encoder, load_backbone, load_model, quiet_transformers
@@ -32,8 +33,13 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "voc
 class TextReader(Protocol):
     """Turns texts into what one kind of model reads."""
 
-    def read(self, examples: pa.Table) -> tuple[ExampleTable, BatchMaker]:
-        """Return the examples (columns text, [text_pair], label) as a table, and who makes batches of it."""
+    def read(self, examples: pa.Table, store: TokenStore | None = None) -> tuple[ExampleTable, BatchMaker]:
+        """Return the examples (columns text, [text_pair], label) as a table, and who makes batches of it.
+
+        Args:
+            examples: the texts.
+            store: where what is made of them may be kept already, and is kept for another time.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class TokenReader:
     max_length: int
     pair_truncation: PairTruncation = "longest_first"
 
-    def read(self, examples: pa.Table) -> tuple[TokenTable, TokenReader]:
-        return tokenize_examples(examples, self.tokenizer, self.max_length, self.pair_truncation), self
+    def read(self, examples: pa.Table, store: TokenStore | None = None) -> tuple[TokenTable, TokenReader]:
+        return tokenize_examples(examples, self.tokenizer, self.max_length, self.pair_truncation, store), self
 
     def batch(self, table: TokenTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the model's inputs for some rows."""
@@ -63,14 +69,14 @@ class ChunkReader:
     max_length: int
     device: torch.device
 
-    def read(self, examples: pa.Table) -> tuple[ChunkTable, ChunkReader]:
+    def read(self, examples: pa.Table, store: TokenStore | None = None) -> tuple[ChunkTable, ChunkReader]:
         is_pair = "text_pair" in examples.column_names
-        documents = examples["text_pair" if is_pair else "text"].to_pylist()
-        chunks = chunk_texts(documents, self.tokenizer, self.settings)
+        chunks = chunk_column(examples["text_pair" if is_pair else "text"], self.tokenizer, self.settings, store)
         model = load_backbone(self.encoder).to(self.device)
         companions = None
         if is_pair:
-            firsts = tokenize_examples(examples.drop_columns(["text_pair"]), self.tokenizer, self.max_length)
+            alone = examples.drop_columns(["text_pair"])
+            firsts = tokenize_examples(alone, self.tokenizer, self.max_length, store=store)
             companions = self._embed(model, firsts)
         labels = examples["label"].to_numpy().astype(np.int64)
         return ChunkTable(self._embed(model, chunks.table), chunks.document_offsets, labels, companions), self
@@ -134,12 +140,15 @@ class TrainedModel:
         reader = _make_reader(folder, model, tokenizer, description, chosen)
         return cls(folder, description, tuple(notes), model.to(chosen), reader, precision)
 
-    def predict_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
+    def predict_probs(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, *, store: TokenStore | None = None
+    ) -> np.ndarray:
         """Return (m, C) float32 probabilities, in the order of the texts.
 
         Args:
             texts: (m,).
             text_pairs: (m,) second texts, of a model that was trained on pairs.
+            store: where word pieces of these texts may be kept already, and are kept for another time.
 
         Raises:
             DataError: second texts are missing, or too many.
@@ -154,7 +163,7 @@ class TrainedModel:
         if not len(texts):
             return np.zeros((0, len(self.description.label_names)), np.float32)
         columns["label"] = pa.array(np.zeros(len(texts), np.int64))
-        table, batches = self.reader.read(pa.table(columns))
+        table, batches = self.reader.read(pa.table(columns), store)
         return Inference(self.model, batches, self.precision).probs(table)
 
 

@@ -300,8 +300,16 @@ def test_a_limit_that_is_none_is_one_line(given: str, monkeypatch: pytest.Monkey
         TokenStore.in_cache()
 
 
+def test_where_no_cache_can_be_named_there_is_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAYBERT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "relative")
+    assert TokenStore.in_cache() is None
+
+
 def test_the_limit_is_twenty_gigabytes_or_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAYBERT_TOKENS_GB", raising=False)
-    assert TokenStore.in_cache().most_bytes == 20e9
+    monkeypatch.setenv("RAYBERT_CACHE", "/x")
+    assert TokenStore.in_cache() == TokenStore(Path("/x/tokens"), 20e9)
     monkeypatch.setenv("RAYBERT_TOKENS_GB", "0.5")
-    assert TokenStore.in_cache().most_bytes == 5e8
+    assert TokenStore.in_cache() == TokenStore(Path("/x/tokens"), 5e8)

@@ -12,7 +12,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from raybert.config import DataConfig
 from raybert.data.identity import example_ids
+from raybert.data.token_store import TokenStore
+from raybert.data.tokens import TextEncoder, tokenize_examples
 from raybert.errors import ConfigError, DataError, ModelError, SweepError
 from raybert.evaluation.evaluate import Question, evaluate_target, predict_texts, write_model_evaluation
 from raybert.evaluation.find import Target, find_target
@@ -20,6 +23,7 @@ from raybert.evaluation.targets import stored_predictions
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.models import load_classifier, load_tokenizer, quiet_transformers
 from raybert.models.description import DataColumns, ModelDescription, read_description, write_description
+from raybert.models.tokenizer_options import with_options
 from raybert.tables.evaluation import PREDICTED
 from raybert.training.checkpoint import save_best
 
@@ -62,6 +66,25 @@ def test_probabilities_are_those_of_plain_transformers_in_the_order_of_the_texts
     assert probs.dtype == np.float32
     np.testing.assert_allclose(probs, reference(model_folder, TEXTS, pairs, 8), atol=2e-6)
     assert len(np.unique(probs[:, 0])) == len(TEXTS)
+
+
+def test_what_a_sweep_has_tokenized_is_not_tokenized_again_to_evaluate(model_folder, tiny_bert, tmp_path, monkeypatch):
+    store = TokenStore(tmp_path / "tokens", smallest=0)
+    examples = pa.table({"text": TEXTS, "text_pair": PAIRS, "label": pa.array([0] * len(TEXTS), pa.int64())})
+    tokenize_examples(examples, with_options(load_tokenizer(tiny_bert), DataConfig()), 8, store=store)
+    model = TrainedModel.load(model_folder)
+    expected = model.predict_probs(TEXTS, PAIRS)
+    monkeypatch.setattr(TextEncoder, "_arrays", None)  # is not called
+    np.testing.assert_array_equal(model.predict_probs(TEXTS, PAIRS, store=store), expected)
+
+
+def test_held_out_data_of_a_file_are_kept_and_what_predict_is_given_is_not(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(TokenStore, "in_cache", lambda: TokenStore(tmp_path / "tokens", smallest=0))
+    predict_texts(model_folder, TEXTS)
+    assert not (tmp_path / "tokens").exists()
+    table = pd.DataFrame({"text": TEXTS, "label": ["cold", "warm", "hot", "hot", "cold"]})
+    evaluate_target(model_folder, Question(data=table, num_resamples=0))
+    assert len(TokenStore(tmp_path / "tokens").entries()) == 1
 
 
 def test_no_texts_give_no_rows(model_folder):
