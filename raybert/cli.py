@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raybert import cli_results, cli_running, commands, terminal
+from raybert import cli_cache, cli_results, cli_running, commands, terminal
 from raybert.cli_completion import (
     complete_results_folder,
     complete_score_key,
@@ -66,6 +66,8 @@ app.add_typer(listing, name="ls")
 
 scores = typer.Typer(no_args_is_help=True, help="Show and free what scoring has computed.")
 app.add_typer(scores, name="scores")
+
+app.add_typer(cli_cache.app, name="cache")
 
 _SPLITS = ("train", "validation", "test")
 _STRATEGY = "Strategy or label of the file, or any other strategy's name."

@@ -41,13 +41,13 @@ ORDER = [
     ["analysis"],
     ["evaluation"],
     ["terminal", "commands"],
-    ["cli_completion", "cli_options", "cli_results", "cli_running", "cli"],
+    ["cli_completion", "cli_options", "cli_cache", "cli_results", "cli_running", "cli"],
 ]
 ORDER_IN = {
     " ".join(BOTTOM): BOTTOM,
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
-    "cli_options cli": ["cli_completion", "cli_options", "cli_results", "cli_running", "cli"],
+    "cli_options cli": ["cli_completion", "cli_options", "cli_cache", "cli_results", "cli_running", "cli"],
     "sweeping": [
         "plan",
         "folder",
@@ -230,13 +230,14 @@ print(len(raybert.select("el2n", 10, labels=np.arange(50) % 3, probs=probs).posi
 
 @pytest.mark.slow
 def test_what_only_reads_a_sweep_file_or_lists_imports_nothing_heavy():
-    """`--help`, `validate`, `ls`, `scores ls`, and all that a plan is made of; plots do not wait for torch."""
+    """`--help`, `validate`, `ls`, `scores ls`, `cache ls`, and all that a plan is made of; plots do not wait for torch."""
     plan = [name for name in NAMES if name.startswith("raybert.sweeping.plan.")]
     script = f"""
 import importlib, sys
 from typer.testing import CliRunner
 from raybert.cli import app
-for command in (["--help"], ["validate", "sweeps/tune.yaml"], ["ls", "strategies"], ["ls", "signals"], ["scores", "ls"]):
+for command in (["--help"], ["validate", "sweeps/tune.yaml"], ["ls", "strategies"], ["ls", "signals"], ["scores", "ls"],
+                ["cache", "ls"]):
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0 and len(done.output.splitlines()) > 0, (command, done.output, done.exception)
 for name in {plan}:

@@ -3,6 +3,7 @@
 The command line calls the same functions. What is heavy is imported inside them: `raybert --help` waits for none of it.
 """
 
+from raybert.commands.cache import CacheContents, CachePart, ClearedPart, clear_cache, list_cache
 from raybert.commands.downloads import download
 from raybert.commands.models import evaluate, evaluate_all, evaluate_checkpoints, explain, predict
 from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
@@ -25,9 +26,13 @@ from raybert.commands.sweeps import (
 )
 
 __all__ = [
+    "CacheContents",
+    "CachePart",
+    "ClearedPart",
     "StoredSignals",
     "SweepSize",
     "cancel",
+    "clear_cache",
     "compare",
     "download",
     "evaluate",
@@ -35,6 +40,7 @@ __all__ = [
     "evaluate_checkpoints",
     "explain",
     "follow_logs",
+    "list_cache",
     "list_scores",
     "list_signals",
     "list_strategies",

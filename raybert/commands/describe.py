@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from raybert.analysis.results.beside import ComparedSweeps
     from raybert.analysis.results.sweep import Sweep
+    from raybert.commands.cache import CacheContents
     from raybert.commands.planning import SweepSize
     from raybert.commands.subsets import StoredSignals
     from raybert.evaluation.evaluate import ModelEvaluation
@@ -140,6 +141,11 @@ def signals_document(rows: list[dict[str, str]]) -> Json:
 def scores_document(found: StoredSignals) -> Json:
     """Return what a score store holds."""
     return documents.SCORES.of(folder=found.folder, size_bytes=found.size_bytes, signals=found.entries)
+
+
+def cache_document(found: CacheContents) -> Json:
+    """Return what the cache holds."""
+    return documents.CACHE.of(folder=found.folder, size_bytes=found.size_bytes, parts=found.parts)
 
 
 def download_document(found: Downloads) -> Json:

@@ -220,6 +220,19 @@ SCORES = Document(
         ),
     ),
 )
+CACHE = Document(
+    "cache",
+    "raybert cache ls --json",
+    (
+        Key("folder", "path", "of the cache"),
+        Key("size_bytes", "number", "of all parts"),
+        Key(
+            "parts",
+            "list",
+            "`name`, `holds`, `num_entries`, `size_bytes`, `used`: seconds of the epoch; null where there is nothing",
+        ),
+    ),
+)
 DOWNLOAD = Document(
     "download",
     "raybert download FILE --json",
@@ -306,6 +319,6 @@ REPRODUCE = Document(
 )
 DOCUMENTS = (
     *(RESULTS, REPORT, COMPARE, STATUS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL, EVALUATE_CHECKPOINTS),
-    *(PREDICT, REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES),
+    *(PREDICT, REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, CACHE),
 )
 """In the order of the reference."""

@@ -8,6 +8,7 @@ classifier pools by mean, which learns from random weights much faster than a CL
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import json
 import re
@@ -23,7 +24,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
-from raybert.durable import atomic_folder, make_folder, remove_leftovers
+from raybert.durable import atomic_folder, hold, make_folder, remove_leftovers
 from raybert.files import is_as_digested, kept_if_possible, write_digests
 from raybert.locks import locked
 from raybert.models.quiet import quiet_transformers
@@ -65,9 +66,17 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
     if folder.is_symlink() or not is_as_digested(folder):
         with kept_if_possible("the embedded encoder", folder.parent):
             _make(ordered, folder)
-            return folder
+            return _held(folder)
         folder = _scratch() / name
         _make(ordered, folder)
+    return _held(folder)
+
+
+@cache
+def _held(folder: Path) -> Path:
+    """Return a folder that this process uses from now on, so that `raybert cache clear` leaves it alone."""
+    with contextlib.suppress(OSError):
+        hold(folder)
     return folder
 
 

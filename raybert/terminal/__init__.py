@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from raybert.lazy import names_on_first_use
 
 if TYPE_CHECKING:
-    from raybert.terminal.catalogue import print_scores, print_signals, print_strategies
+    from raybert.terminal.catalogue import print_cache, print_scores, print_signals, print_strategies
     from raybert.terminal.compared import print_compared
     from raybert.terminal.comparison import print_comparison, print_results
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "raybert.terminal.catalogue": (
+        "print_cache",
         "print_scores",
         "print_signals",
         "print_strategies",
@@ -76,6 +77,7 @@ __all__ = [
     "echo",
     "is_trusted",
     "print_all_evaluated",
+    "print_cache",
     "print_checkpoints",
     "print_compared",
     "print_comparison",

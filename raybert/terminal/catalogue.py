@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,21 @@ def print_scores(entries: Sequence[StoreEntry], size_bytes: int, folder: Path) -
         table.add_row(*map(text, [cells[0][:key], *cells[1:-1], shorten(cells[-1], max(room, _WORDS // 2))]))
     console.print(table)
     say(console, f"{len(entries)} signals, {size_bytes / _MIB:,.1f} MiB in {folder}")
+
+
+def print_cache(parts: Iterable[Mapping[str, Any]], size_bytes: int, folder: Path) -> None:
+    """Print what the cache holds: a line for each part that is not empty."""
+    console = Console()
+    table = Table(box=None, padding=(0, _BETWEEN, 0, 0), pad_edge=False, header_style="bold")
+    for column in ("part", "entries", "size", "last used", "holds"):
+        table.add_column(column, justify="right" if column in ("entries", "size") else "left")
+    for part in parts:
+        if part["used"] is not None:
+            day = time.strftime("%Y-%m-%d", time.localtime(part["used"]))
+            size = f"{part['size_bytes'] / _MIB:,.1f} MiB"
+            table.add_row(*map(text, (part["name"], f"{part['num_entries']:,}", size, day, part["holds"])))
+    console.print(table)
+    say(console, f"{size_bytes / _MIB:,.1f} MiB in {folder}")
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
