@@ -14,12 +14,16 @@ from raybert.analysis.statistics.ranks import ranks_over_replicates
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_BUDGET_PANELS = 6
+"""Points of a grid that are drawn, each a panel: in a row are three."""
+
 
 def write_strategy_pictures(sweep: Sweep) -> None:
     """Write them to `plots/`, and delete those of earlier results that there is nothing to draw of any more."""
     _write_forest(sweep)
     _write_ranks(sweep)
     _write_examples(sweep)
+    _write_budget(sweep)
 
 
 def _write_forest(sweep: Sweep) -> None:
@@ -49,6 +53,13 @@ def _write_examples(sweep: Sweep) -> None:
     folder, hardness = sweep.folder / "plots", hardness_of(shown)
     _write(plots.draw_kept(kept_examples(shown), hardness), folder / "selected_examples.png", left_out)
     _write(plots.draw_last_losses(last_losses(shown), hardness), folder / "last_losses.png", left_out)
+
+
+def _write_budget(sweep: Sweep) -> None:
+    from raybert.analysis import plots
+
+    shown, left_out = at_best_points(sweep, _MOST_BUDGET_PANELS)
+    _write(plots.draw_budget(shown), sweep.folder / "plots" / "budget.png", left_out)
 
 
 def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:

@@ -50,7 +50,7 @@ def results(folder, name):
 def test_a_whole_sweep_is_published(tmp_path):
     folder = write_sample_sweep(tmp_path / "sweep", ("random", "random_epoch", "el2n", "aum"), budgets=(20, 40))
     sweep = publish_results(folder)
-    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES | {"overlap", "forest", "ranks"}
+    assert {path.stem for path in (folder / "plots").iterdir()} == PICTURES | {"overlap", "forest", "ranks", "budget"}
     overlap = results(folder, "overlap")
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "results" / "overlap.parquet"), overlap)
     assert overlap.groupby("budget").size().to_dict() == {20: 6, 40: 6}

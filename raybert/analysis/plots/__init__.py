@@ -4,6 +4,7 @@ Those of one model's predictions are in `plots.evaluation`, which imports torch:
 for that.
 """
 
+from raybert.analysis.plots.budget import draw_budget
 from raybert.analysis.plots.comparison import draw_accuracy, draw_cost
 from raybert.analysis.plots.curves import draw_learning_curves, draw_samples_per_pass
 from raybert.analysis.plots.embeddings import draw_embeddings
@@ -20,6 +21,7 @@ from raybert.analysis.plots.strategy_styles import styles_of
 __all__ = [
     "draw_accuracy",
     "draw_best_values",
+    "draw_budget",
     "draw_classes",
     "draw_cost",
     "draw_critical_difference",

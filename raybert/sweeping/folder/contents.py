@@ -97,6 +97,9 @@ TRIAL = (
 )
 PLOTS = (
     Content("plots/accuracy.png", "the metric of the sweep (`train.best_metric`) on test, with intervals"),
+    Content(
+        "plots/budget.png", "the same over the budget, where there are several, with the mean height of each curve"
+    ),
     Content("plots/cost.png", "the same over what a strategy costs, signals included"),
     Content(
         "plots/forest.png", "every comparison: the paired difference with interval, single seeds, Holm's p and verdict"
