@@ -24,7 +24,10 @@ FormatOption = Annotated[
         autocompletion=completer(*_FORMATS),
     ),
 ]
-_TABLES = ("summary", "comparisons", "trials", "evaluations", "overlap", "pareto")
+_TABLES = (
+    *("summary", "comparisons", "trials", "evaluations", "metrics", "per_pass", "overlap", "pareto"),
+    *("equal_cost", "cost_to_reach", "budget_curve"),
+)
 _PROJECTIONS = ("pca", "umap")
 
 
@@ -60,7 +63,7 @@ def results(
     table: Annotated[
         str,
         typer.Option(
-            help="Which table `csv` prints: summary, comparisons, trials, evaluations, overlap or pareto.",
+            help=f"Which table `csv` prints: {', '.join(_TABLES)}.",
             autocompletion=completer(*_TABLES),
         ),
     ] = "summary",

@@ -73,9 +73,8 @@ def compare_document(compared: ComparedSweeps) -> Json:
 
 def _results(results: Sweep, metric: str | None) -> Json:
     from raybert.analysis.results.failures import find_failures
-    from raybert.analysis.statistics.verdicts import verdict_sentences
 
-    comparisons, counts = results.compare(None, metric), results.trials["status"].value_counts()
+    counts = results.trials["status"].value_counts()
     return {
         "name": results.name,
         "folder": results.folder,
@@ -84,9 +83,9 @@ def _results(results: Sweep, metric: str | None) -> Json:
         "counts": {status: int(counts.get(status, 0)) for status in ("complete", "failed", "pending")},
         "grid_columns": results.grid_columns,
         "summary": results.summary(metric),
-        "comparisons": comparisons,
+        "comparisons": results.compare(None, metric),
         "best": results.best(),
-        "sentences": verdict_sentences(comparisons),
+        "claims": results.claims(metric),
         "notes": [*results.notes, *results.selection_notes, *(results.search.notes if results.search else ())],
         "errors": _errors(find_failures(results)),
     }

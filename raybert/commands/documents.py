@@ -105,7 +105,11 @@ _RESULTS = (
     Key("summary", _rows("summary"), "configurations"),
     Key("comparisons", _rows("comparisons"), "configurations beside their baselines"),
     Key("best", "row of summary, or null", "the best configuration by validation"),
-    Key("sentences", "list of text", "what the comparisons say, with the method last"),
+    Key(
+        "claims",
+        "object",
+        "`headline` (the verdict), `sentences` (a finding each, the method last), `scope` (what they hold for)",
+    ),
     _NOTES,
     _ERRORS,
 )

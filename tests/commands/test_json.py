@@ -51,10 +51,12 @@ def test_results_have_the_rows_of_the_tables_with_null_for_nan(folder):
     assert [list(row) for row in found["comparisons"]] == [COMPARISONS.order()]
     assert found["comparisons"][0]["difference"] == pytest.approx(0.1)
     assert found["best"]["strategy"] == load_sweep(folder).best()["strategy"]
+    assert found["claims"] == as_json(load_sweep(folder).claims())
     assert [error["trials"] for error in found["errors"]] == [["el2n-40-1"]]
     assert "1 of 6 trials failed; they are left out of all means" in found["notes"]
 
 
+@pytest.mark.long
 def test_another_metric_and_the_same_by_format(folder):
     found = document_of("results", folder, "--metric", "loss")
     assert found["metric"] == "loss"
@@ -62,6 +64,7 @@ def test_another_metric_and_the_same_by_format(folder):
     assert json.loads(run("results", folder, "--format", "json").out) == document_of("results", folder)
 
 
+@pytest.mark.long
 def test_what_acts_or_is_secret_stands_in_no_document(folder):
     done = run("results", folder, "--json")
     assert "\x1b" not in done.out
@@ -100,6 +103,7 @@ def test_the_size_of_a_sweep_file(tmp_path):
     assert (found["num_trials"], found["num_suggestions"]) == (8, 0)
 
 
+@pytest.mark.long
 def test_a_mistake_is_a_line_on_standard_error_and_nothing_on_standard_output(tmp_path, folder):
     for arguments in (("results", tmp_path), ("status", tmp_path), ("results", folder, "--metric", "acuracy")):
         done = run(*arguments, "--json")
@@ -110,6 +114,7 @@ def test_a_mistake_is_a_line_on_standard_error_and_nothing_on_standard_output(tm
     assert run("results", folder, "--table", "trials").code == 2
 
 
+@pytest.mark.long
 def test_a_report_says_whether_it_was_written(folder, no_pixels):
     found = document_of("report", folder)
     assert found["not_written"] is None

@@ -5,11 +5,13 @@ import io
 
 import pytest
 
+from raybert import cli_results
 from raybert.analysis import load_sweep
+from raybert.analysis.results.pasted import CSV_TABLES
 from tests.analysis.folders import write_grid_sweep
 from tests.e2e.commands import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 VALUES = {"random": (0.60, 0.62, 0.61), "el2n": (0.70, 0.71, 0.73), "all": (0.80, 0.82, 0.81), "=1+1|*x*": (0.5,) * 3}
 
 
@@ -30,6 +32,7 @@ def test_the_table_is_that_of_the_sweep_and_nothing_is_written(folder):
 
 def test_csv_has_the_columns_and_rows_of_a_table_and_no_formula(folder):
     sweep = load_sweep(folder)
+    assert set(cli_results._TABLES) == set(CSV_TABLES)
     for name, frame in (("comparisons", sweep.comparisons), ("trials", sweep.trials)):
         done = run("results", folder, "--format", "csv", "--table", name)
         rows = list(csv.DictReader(io.StringIO(done.out)))
@@ -53,6 +56,7 @@ def test_latex_has_means_intervals_marks_and_a_caption(folder):
     assert "sample: test accuracy in percent, mean over 3 seeds with its 95 \\% interval." in caption
     assert "+: better than random" in caption
     assert "Holm's correction" in caption
+    assert "Holds for: " in caption
 
 
 def test_markdown_is_a_table_with_what_is_to_say_below_it(folder):

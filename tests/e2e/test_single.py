@@ -149,6 +149,7 @@ def test_evaluating_a_run_gives_what_scikit_learn_gives_of_its_predictions(train
     assert (about["trial_id"], about["data"], about["split"]) == (result["trial_id"], None, "test")
 
 
+@pytest.mark.long
 def test_facts_about_a_run_as_json_are_those_that_are_printed(trained, place, tmp_path):
     def document(*arguments):
         code, out, err = run(*arguments, "--json")

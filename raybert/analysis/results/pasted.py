@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -14,6 +14,21 @@ from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import method_sentences
 from raybert.plain import csv_frame
+
+CSV_TABLES: Mapping[str, Callable[[Sweep, str | None], pd.DataFrame]] = {
+    "summary": lambda sweep, metric: sweep.summary(metric),
+    "comparisons": lambda sweep, metric: sweep.compare(None, metric),
+    "trials": lambda sweep, _: sweep.trials,
+    "evaluations": lambda sweep, _: sweep.evaluations,
+    "metrics": lambda sweep, _: sweep.metrics,
+    "per_pass": lambda sweep, _: sweep.per_pass,
+    "overlap": lambda sweep, _: sweep.overlap(),
+    "pareto": lambda sweep, metric: sweep.pareto(metric),
+    "equal_cost": lambda sweep, _: sweep.equal_cost,
+    "cost_to_reach": lambda sweep, _: sweep.cost_to_reach,
+    "budget_curve": lambda sweep, metric: sweep.budget_curve(metric),
+}
+"""By the names of their files in `results/`; those that a metric makes no difference to are about that of the sweep."""
 
 
 def results_markdown(sweep: Sweep, metric: str | None = None) -> str:
@@ -28,7 +43,9 @@ def results_markdown(sweep: Sweep, metric: str | None = None) -> str:
     """
     shown = sweep.comparison(metric)
     said = comparison_lines(sweep.summary(metric), sweep.compare(None, metric), sweep.best())
-    lines = [*_caption(sweep, metric), *said, *(f"note: {note}" for note in sweep.notes)]
+    claims = sweep.claims(metric)
+    lines = [claims.headline, *_caption(sweep, metric), *said, claims.scope]
+    lines += [f"note: {note}" for note in sweep.notes]
     lines = [line for line in dict.fromkeys(lines) if line]
     return "\n".join([markdown.table(shown), "", *(f"- {markdown.words(line)}" for line in lines)]) + "\n"
 
@@ -43,7 +60,7 @@ def results_latex(sweep: Sweep, metric: str | None = None) -> str:
     Raises:
         SweepError: no metric has this name, or no finished trial has it.
     """
-    caption = [*_caption(sweep, metric), *method_sentences(sweep.compare(None, metric))]
+    caption = [*_caption(sweep, metric), *method_sentences(sweep.compare(None, metric)), sweep.claims(metric).scope]
     comment = f"Made by raybert from {sweep.folder}."
     return latex.table(sweep.comparison(metric), caption, sweep.name, comment)
 
@@ -55,22 +72,14 @@ def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: s
         sweep: with its tables.
         form: `markdown`, `latex`, or `csv`, whose texts are harmless in a spreadsheet.
         metric: what strategies are compared by; default: the metric of the sweep.
-        table: which one `csv` is of: summary, comparisons, trials, evaluations, overlap or pareto.
+        table: which one `csv` is of, a name of `CSV_TABLES`.
 
     Raises:
         SweepError: no metric has this name, or no finished trial has it.
     """
     if form != "csv":
         return {"markdown": results_markdown, "latex": results_latex}[form](sweep, metric)
-    frames: dict[str, Callable[[], pd.DataFrame]] = {
-        "summary": lambda: sweep.summary(metric),
-        "comparisons": lambda: sweep.compare(None, metric),
-        "trials": lambda: sweep.trials,
-        "evaluations": lambda: sweep.evaluations,
-        "overlap": sweep.overlap,
-        "pareto": lambda: sweep.pareto(metric),
-    }
-    return csv_frame(frames[table]()).to_csv(index=False)
+    return csv_frame(CSV_TABLES[table](sweep, metric)).to_csv(index=False)
 
 
 def _caption(sweep: Sweep, metric: str | None) -> list[str]:

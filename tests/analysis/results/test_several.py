@@ -14,7 +14,7 @@ from raybert.errors import SweepError
 from tests.analysis.folders import make_spec, write_plan, write_resolved, write_result
 from tests.e2e.commands import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 SEEDS = np.array([-0.01, 0.0, 0.01])
 REACHED = {"all": 0.9, "random": 0.6, "el2n": 0.7, "k_center": 0.65}
 
