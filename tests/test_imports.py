@@ -71,6 +71,7 @@ ORDER_IN = {
         "results",
         "plots",
         "model_card",
+        "report",
         "strategy_pictures",
         "publish",
         "publish_compared",
@@ -85,6 +86,7 @@ MAY_IMPORT_RAY = (
 )
 ON_FIRST_USE = ["raybert.data", "raybert.models", "raybert.training"]
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "faiss": "faiss-cpu",
     "huggingface_hub": "huggingface-hub",
     "sklearn": "scikit-learn",

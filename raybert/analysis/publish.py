@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from raybert.analysis.report import Published, write_report
 from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.examples import shown_examples
@@ -91,7 +92,7 @@ _MOST_PER_PASS = 3
 def publish_results(
     folder: str | Path, outcome: Outcome | None = None, *, trust: bool = False, projection: Method | None = None
 ) -> Sweep:
-    """Write `results/`, `plots/` and `best/` of a sweep, finished or not, and return it.
+    """Write `results/`, `plots/`, `best/` and `report.html` of a sweep, finished or not, and return it.
 
     The tables are those of `raybert.tables` that say as what they are published; `notes.txt` has a note a line,
     `claims.txt` the verdict, a finding a line, and what they hold for.
@@ -134,17 +135,19 @@ def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None) -> 
     ):
         _write_table(sweep.folder, table, frame)
     _write_table(sweep.folder, ERRORS, failures_table(find_failures(sweep), sweep.folder))
-    _write_table(sweep.folder, ESTIMATE, estimate_table(sweep))
+    estimate, examples = estimate_table(sweep), shown_examples(sweep, texts)
+    _write_table(sweep.folder, ESTIMATE, estimate)
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep, projection)
-        _write_table(sweep.folder, EXAMPLES, shown_examples(sweep, texts))
+        _write_table(sweep.folder, EXAMPLES, examples)
         _write_best(sweep, model)
     if sweep.search is not None:
         _write_search(sweep, sweep.search)
     lines = [*sweep.notes, *sweep.selection_notes, *(sweep.search.notes if sweep.search is not None else [])]
     write_text(sweep.folder / "results" / "claims.txt", f"{printable_lines(str(sweep.claims()))}\n")
     write_text(sweep.folder / "results" / "notes.txt", "".join(f"{printable(line)}\n" for line in lines))
+    write_report(sweep, Published(examples, estimate))  # last: it shows the plots that are there
 
 
 def _write_table(folder: Path, table: Table, frame: pd.DataFrame) -> None:

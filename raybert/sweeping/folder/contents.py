@@ -43,6 +43,7 @@ SWEEP = (
     Content("trials.txt", "what a person calls each run (`el2n-s0-<id>`), and its folder; for reading only"),
     Content("pool.parquet", "the examples that may be selected"),
     Content("held_out.parquet", "the examples of validation and test"),
+    Content("report.html", "the results as one page to read and to send: it loads nothing from elsewhere"),
     Content("state.json", "what the driver is doing, for `raybert status`"),
     Content("estimate.json", "what the sweep was expected to take, and what it took"),
     Content("refit.json", "with `sweep.refit`: which run trained on train and validation, and of which trial"),

@@ -1,0 +1,137 @@
+"""What the results are of: data, configuration, versions, and how to have them again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from raybert.analysis.report.layout import Block, Cell, Head, PageRow, PageTable, Section, plain_number
+from raybert.analysis.results.sweep import Sweep
+from raybert.plain import hide
+
+_MOST_LETTERS = 60_000
+_MOST_CLASSES = 200
+_SPLITS = ("train", "validation", "test")
+
+
+def data_section(sweep: Sweep) -> Section:
+    """Return what the data are, of every data set of the sweep; folds of one source are one."""
+    words: list[str] = []
+    tables: list[PageTable] = []
+    seen: set[str] = set()
+    for number, described in enumerate((sweep.manifest.get("data") or {}).values()):
+        lines = list(_data_lines(described))
+        key = "\n".join(lines)
+        if key in seen:
+            continue
+        seen.add(key)
+        words += lines
+        table = _classes(number, described)
+        tables += [table] if table.rows else []
+        if len(tables) >= 3:
+            break
+    return Section("data", "Data", tuple(words), tables=tuple(tables))
+
+
+def _data_lines(described: Mapping[str, Any]) -> Iterator[str]:
+    source = hide(str(described.get("source", "unknown")))
+    details = described.get("details") or {}
+    rows = details.get("rows") if isinstance(details.get("rows"), dict) else {}
+    counts = ", ".join(f"{count:,} {split}" for split, count in (rows or {}).items() if isinstance(count, int))
+    cut = [str(split) for split in details.get("cut_from_train") or []]
+    tail = f"; {' and '.join(cut)} cut from train" if cut else ""
+    yield f"Source {source}, read with {described.get('encoder', 'an encoder that is not known')}" + (
+        f": {counts} examples{tail}." if counts else "."
+    )
+    for note in described.get("notes") or ():
+        yield f"Note: {note}."
+    if described.get("fingerprint"):
+        yield f"Fingerprint of texts, labels, splits and word pieces: {described['fingerprint']}."
+
+
+def _classes(number: int, described: Mapping[str, Any]) -> PageTable:
+    counts = (described.get("details") or {}).get("class_counts") or {}
+    splits = [split for split in _SPLITS if isinstance(counts.get(split), dict)]
+    names = list(dict.fromkeys(name for split in splits for name in counts[split]))
+    rows = tuple(
+        PageRow((Cell(str(name)), *(plain_number(counts[split].get(name)) for split in splits)))
+        for name in names[:_MOST_CLASSES]
+    )
+    hidden = len(names) - len(rows)
+    left_out = f"{hidden:,} more classes are in manifest.json." if hidden else ""
+    heads = (Head("class"), *(Head(split, "number") for split in splits))
+    return PageTable(
+        f"table-classes-{number}", "Examples of each class.", heads, rows, left_out=left_out, is_tall=len(rows) > 12
+    )
+
+
+def configuration_section(folder: Path) -> Section:
+    """Return the sweep file as it was given, and with every key."""
+    files = (
+        ("sweep.yaml", "sweep.yaml: the file as it was given"),
+        ("resolved.yaml", "resolved.yaml: with every key"),
+    )
+    blocks = [
+        Block(title, _cut(hide((folder / name).read_text(encoding="utf-8", errors="replace")), name))
+        for name, title in files
+        if (folder / name).is_file()
+    ]
+    return Section("configuration", "Configuration", blocks=tuple(blocks))
+
+
+def versions_section(sweep: Sweep) -> Section:
+    """Return what it ran on."""
+    manifest = sweep.manifest
+    known = {"python": manifest.get("python"), **(manifest.get("versions") or {}), "git": manifest.get("git")}
+    hardware = {f"hardware: {name}": value for name, value in (manifest.get("hardware") or {}).items()}
+    rows = [
+        PageRow((Cell(str(name).replace("_", " ")), Cell(hide(str(value)))))
+        for name, value in {**known, **hardware, "begun": manifest.get("written")}.items()
+        if value is not None
+    ]
+    ran = [
+        f"{line.get('num_runs')} runs on {line.get('device')}, {line.get('precision')}, "
+        f"attention {line.get('attention')}"
+        for line in manifest.get("trained_on") or ()
+        if isinstance(line, dict)
+    ]
+    table = PageTable("table-versions", "Versions and hardware.", (Head("what"), Head("value", "long")), tuple(rows))
+    words = (f"Trained: {'; '.join(ran)}.",) if ran else ()
+    return Section("versions", "Versions", words, tables=(table,) if rows else ())
+
+
+def reproduce_section(sweep: Sweep) -> Section:
+    """Return the commands that have the results again."""
+    folder = shlex.quote(str(sweep.folder))
+    versions = sweep.manifest.get("versions") or {}
+    pins = [f"{name}=={version}" for name, version in versions.items() if version]
+    finished = sweep.comparable_trials()["trial_id"]
+    first = str(next(iter(sweep.best_trials or list(finished)), "TRIAL"))
+    lines = [
+        *(
+            ["# the versions that it ran with", f"pip install {' '.join(shlex.quote(pin) for pin in pins)}", ""]
+            if pins
+            else []
+        ),
+        *_everything(sweep.folder),
+        "# one trial (the best by validation, or any of the table of trials), compared with this one bit by bit",
+        f"raybert reproduce {folder} {shlex.quote(first)}",
+        "",
+        "# this page, the tables and the plots, from what the trials left",
+        f"raybert report {folder}",
+    ]
+    return Section("reproduce", "How to reproduce", blocks=(Block("commands", "\n".join(lines), is_open=True),))
+
+
+def _everything(folder: Path) -> list[str]:
+    if not (folder / "resolved.yaml").is_file():
+        return []
+    command = f"raybert sweep {shlex.quote(str(folder / 'resolved.yaml'))} --output NEW_FOLDER"
+    return ["# everything, by the file with every key, into a new folder", command, ""]
+
+
+def _cut(text: str, name: str) -> str:
+    hidden = len(text) - _MOST_LETTERS
+    return text if hidden <= 0 else f"{text[:_MOST_LETTERS]}\n# {hidden:,} more letters: {name}"
