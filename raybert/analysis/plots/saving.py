@@ -52,8 +52,14 @@ def save_figure(figure: Figure, path: Path, left_out: str = "", formats: Sequenc
         if each not in formats:
             target.unlink(missing_ok=True)
             continue
-        with mpl.rc_context(_SVG), atomic_path(target) as temporary:
-            figure.savefig(temporary, dpi=_DPI, format=each, bbox_inches=box, metadata=_METADATA[each])
+        with atomic_path(target) as temporary:
+            draw(figure, temporary, each, box)
+
+
+def draw(figure: Figure, path: Path, kind: Format, box: Bbox) -> None:
+    """Draw a figure into a file."""
+    with mpl.rc_context(_SVG):
+        figure.savefig(path, dpi=_DPI, format=kind, bbox_inches=box, metadata=_METADATA[kind])
 
 
 def lay_out(figure: Figure) -> None:
