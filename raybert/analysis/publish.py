@@ -204,7 +204,7 @@ def _write_pairs(sweep: Sweep) -> None:
             drawn.add(name)
     for path in (sweep.folder / "plots").glob("pair_*.png"):  # of pairs that the file named before
         if path.name not in drawn:
-            path.unlink()
+            plots.remove_figure(path)
 
 
 def _write_texts(sweep: Sweep) -> None:
@@ -285,7 +285,7 @@ def _write_embeddings(
     path, embeddings = sweep.folder / "plots" / "embeddings.png", stored_embeddings(sweep)
     shown = first_of_each(subsets)
     if embeddings is None or not shown:
-        path.unlink(missing_ok=True)
+        plots.remove_figure(path)
         if method is not None:
             raise SweepError(
                 f"projection: {sweep.folder} has no embeddings to project by {method}: no finished trial of a strategy "

@@ -65,8 +65,7 @@ def _write_budget(sweep: Sweep) -> None:
 def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:
     from raybert.analysis import plots
 
-    if figure is not None:
+    if figure is None:
+        plots.remove_figure(path)
+    else:
         plots.save_figure(figure, path, left_out)
-        return
-    for suffix in (".png", ".svg"):
-        path.with_suffix(suffix).unlink(missing_ok=True)

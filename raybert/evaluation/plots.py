@@ -22,6 +22,7 @@ from raybert.analysis.plots.style import (
     distinct_short_names,
     number_in_percent,
     place_legend,
+    remove_figure,
     save_figure,
     short_name,
     tidy,
@@ -71,7 +72,7 @@ def write_evaluation_plots(evaluation: Evaluation, folder: str | Path) -> list[P
     for name, draw in figures.items():
         path = Path(folder) / f"{name}.png"
         if draw is None:
-            path.unlink(missing_ok=True)
+            remove_figure(path)
         else:
             save_figure(draw(evaluation), path)
             paths.append(path)

@@ -12,7 +12,7 @@ from raybert.analysis.plots.examples import draw_kept, draw_last_losses
 from raybert.analysis.plots.forest import draw_forest
 from raybert.analysis.plots.passes import draw_pair, draw_per_pass
 from raybert.analysis.plots.ranks import draw_critical_difference, draw_ranks
-from raybert.analysis.plots.saving import save_figure
+from raybert.analysis.plots.saving import remove_figure, save_figure
 from raybert.analysis.plots.search import draw_importances, draw_search_cost, draw_search_history
 from raybert.analysis.plots.search_parameters import draw_best_values, draw_search_parallel, draw_search_slices
 from raybert.analysis.plots.selected import draw_classes, draw_lengths, draw_overlap
@@ -41,6 +41,7 @@ __all__ = [
     "draw_search_history",
     "draw_search_parallel",
     "draw_search_slices",
+    "remove_figure",
     "save_figure",
     "styles_of",
 ]

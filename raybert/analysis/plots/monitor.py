@@ -24,6 +24,7 @@ from raybert.analysis.plots.style import (
     number_in_percent,
     number_log_ticks,
     place_legend,
+    remove_figure,
     save_figure,
     tidy,
     write_in_cell,
@@ -74,7 +75,7 @@ def write_monitor_plots(run_folder: str | Path, folder: str | Path) -> list[Path
             save_figure(draw(), path)
             paths.append(path)
         else:
-            path.unlink(missing_ok=True)
+            remove_figure(path)
     return paths
 
 

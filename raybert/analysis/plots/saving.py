@@ -56,6 +56,16 @@ def save_figure(figure: Figure, path: Path, left_out: str = "", formats: Sequenc
             draw(figure, temporary, each, box)
 
 
+def remove_figure(path: Path) -> None:
+    """Delete a figure that would not be written now, in all formats.
+
+    Args:
+        path: of the .png.
+    """
+    for each in FORMATS:
+        path.with_suffix(f".{each}").unlink(missing_ok=True)
+
+
 def draw(figure: Figure, path: Path, kind: Format, box: Bbox) -> None:
     """Draw a figure into a file."""
     with mpl.rc_context(_SVG):

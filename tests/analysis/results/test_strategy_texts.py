@@ -61,7 +61,8 @@ def test_texts_and_pair_plots_are_those_of_today(tmp_path):
     folder = write_grid_sweep(tmp_path / "run", list(values), [{}], lambda name, _: values[name])
     write_resolved(folder, sweep={"strategies": list(values), "compare": [["all", "el2n"]]})
     (folder / "plots").mkdir()
-    (folder / "plots" / "pair_a_b.png").touch()
+    for suffix in (".png", ".svg"):
+        (folder / "plots" / f"pair_a_b{suffix}").touch()
     (folder / "results" / "summaries").mkdir(parents=True)
     (folder / "results" / "summaries" / "gone.txt").touch()
     sweep = publish_results(folder)
@@ -70,7 +71,8 @@ def test_texts_and_pair_plots_are_those_of_today(tmp_path):
         "el2n.txt",
         "random.txt",
     ]
-    assert [path.name for path in (folder / "plots").glob("pair_*")] == ["pair_all_el2n.png"]
+    pairs = sorted(path.name for path in (folder / "plots").glob("pair_*"))
+    assert pairs == ["pair_all_el2n.png", "pair_all_el2n.svg"]
     assert sweep.comparisons[["baseline", "strategy"]].to_numpy().tolist() == [["all", "el2n"]]
     shown = sweep.comparison()
     assert shown.columns[5:7] == ("vs all [95 %]", "of all")
