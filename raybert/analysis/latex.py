@@ -28,6 +28,8 @@ _COMMANDS = {
 _SPECIAL = re.compile("[" + re.escape("".join(_COMMANDS)) + "]|-(?=-)|'(?=')")
 _MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 _MARK = re.compile(r" ([+!-]|[a-z]{1,4})$")
+_PAGE = 76
+"""Letters of a small font beside each other on a page of the class `article`."""
 _UNUSUAL = re.compile("[^\x00-\u017f\u2010-\u203a±]")
 """Letters that pdfLaTeX has no sign for without further packages."""
 
@@ -42,11 +44,11 @@ def number(cell: str) -> str:
     mark = _MARK.search(cell)
     words = _MINUS.sub("\x00", cell[: mark.start()] if mark else cell)
     shown = escape(words.replace("\x00", "\ue000")).replace("\ue000", "$-$").replace("{[}", "[").replace("{]}", "]")
-    return shown + (f"$^{{{escape(mark[1])}}}$" if mark else "")
+    return shown + (rf"\rlap{{$^{{{escape(mark[1])}}}$}}" if mark else "")  # no room of its own: digits stay aligned
 
 
 def table(shown: TextTable, caption: Sequence[str], label: str, comment: str) -> str:
-    """Return a table with its caption, as a float that can be referred to.
+    """Return a table with its caption, as a float that can be referred to, in as many columns as a page has room for.
 
     Args:
         shown: its cells; columns of words are aligned at their left.
@@ -54,6 +56,7 @@ def table(shown: TextTable, caption: Sequence[str], label: str, comment: str) ->
         label: it is `tab:` and the letters and digits of this.
         comment: a line above it.
     """
+    shown = shown.within(_PAGE)
     columns = "".join("l" if number in shown.left else "r" for number in range(len(shown.columns)))
     rows = [[_cell(shown, at, cell) for at, cell in enumerate(row.cells)] for row in shown.rows]
     rows = [cells + [""] * (len(columns) - len(cells)) for cells in rows]
@@ -62,9 +65,11 @@ def table(shown: TextTable, caption: Sequence[str], label: str, comment: str) ->
             f"% {printable(hide(comment))}",
             r"% Needs \usepackage{booktabs}.",
             r"\begin{table}",
-            r"  \centering",
+            r"  \centering\small",
             rf"  \caption{{{' '.join(map(escape, caption))}}}",
             rf"  \label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label).strip('-') or 'sweep'}}}",
+            r"  \medskip",
+            "",
             rf"  \begin{{tabular}}{{{columns}}}",
             r"    \toprule",
             f"    {' & '.join(map(escape, shown.columns))} \\\\",

@@ -175,7 +175,7 @@ def test_the_command_prints_the_same_in_every_form(pair):
     assert done.out.splitlines()[0].split() == ["strategy", "one", "two"]
     compared = compare_sweeps(load_sweeps(pair))
     assert "    strategy & one & two \\\\" in compared.to_latex().splitlines()
-    assert "$^{+}$ & " in compared.to_latex()
+    assert "$^{+}$} & " in compared.to_latex()
     assert compared.to_markdown().startswith("| strategy | one | two |\n")
     assert compared.to_csv().splitlines()[0].startswith("sweep,data,encoder,row,at,strategy")
     refused = run("compare", folders[0])
