@@ -28,7 +28,7 @@ _COMMANDS = {
 _SPECIAL = re.compile("[" + re.escape("".join(_COMMANDS)) + "]|-(?=-)|'(?=')")
 _MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
 _MARK = re.compile(r" ([+!-]|[a-z]{1,4})$")
-_PAGE = 76
+_PAGE = 78
 """Letters of a small font beside each other on a page of the class `article`."""
 _UNUSUAL = re.compile("[^\x00-\u017f\u2010-\u203a±]")
 """Letters that pdfLaTeX has no sign for without further packages."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from raybert.analysis import latex, markdown
-from raybert.analysis.results.comparison import comparison_lines, usual_baseline
+from raybert.analysis.results.comparison import WARNING, comparison_lines, usual_baseline
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.comparisons import BETTER, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
@@ -60,9 +60,17 @@ def results_latex(sweep: Sweep, metric: str | None = None) -> str:
     Raises:
         SweepError: no metric has this name, or no finished trial has it.
     """
-    caption = [*_caption(sweep, metric), *method_sentences(sweep.compare(None, metric)), sweep.claims(metric).scope]
+    shown = sweep.comparison(metric)
+    marked = any(cell.endswith(f" {WARNING}") for row in shown.rows for cell in row.cells)
+    warning = [f"{WARNING}: a trial that never predicts a class, or a weak proxy."] if marked else []
+    caption = [
+        *_caption(sweep, metric),
+        *warning,
+        *method_sentences(sweep.compare(None, metric)),
+        sweep.claims(metric).scope,
+    ]
     comment = f"Made by raybert from {sweep.folder}."
-    return latex.table(sweep.comparison(metric), caption, sweep.name, comment)
+    return latex.table(shown, caption, sweep.name, comment)
 
 
 def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: str = "summary") -> str:
