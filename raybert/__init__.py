@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         sweep,
         train,
         validate,
+        watch_report,
     )
     from raybert.config import RaybertConfig, load_config
     from raybert.errors import (
@@ -116,6 +117,7 @@ _HOMES = {
         "results",
         "compare",
         "report",
+        "watch_report",
         "evaluate",
         "evaluate_all",
         "evaluate_checkpoints",
@@ -206,6 +208,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "results",
     "compare",
     "report",
+    "watch_report",
     "evaluate",
     "evaluate_all",
     "evaluate_checkpoints",

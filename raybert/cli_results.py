@@ -99,11 +99,28 @@ def report(
             show_default=False,
         ),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write them anew whenever trials have ended, as long as the sweep runs.")
+    ] = False,
+    every_seconds: Annotated[
+        float, typer.Option("--every", help="With --watch: seconds between two looks.", show_default=True)
+    ] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write tables and plots of a results folder again, and print the comparison. No code that it names runs."""
+    """Write tables, plots and `report.html` of a results folder again, and print the comparison.
+
+    No code that the folder names runs.
+    """
     if projection not in (None, *_PROJECTIONS):
         raise typer.BadParameter(f"must be one of pca, umap, got {projection!r}", param_hint="--projection")
+    if watch and (as_json or trust or projection is not None):
+        raise typer.BadParameter("must be left out with --json, --trust or --projection", param_hint="--watch")
+    if watch:
+        try:
+            terminal.print_watched(commands.watch_report(folder, every_seconds=every_seconds, note=terminal.print_note))
+        except KeyboardInterrupt:  # the way to leave it
+            raise typer.Exit from None
+        return
     found = commands.report(folder, trust=trust, projection=projection)  # type: ignore[arg-type]
     if as_json:
         terminal.print_json(describe.report_document(found))

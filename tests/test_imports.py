@@ -74,6 +74,7 @@ ORDER_IN = {
         "report",
         "strategy_pictures",
         "publish",
+        "watch",
         "publish_compared",
     ],
 }

@@ -135,11 +135,12 @@ def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None) -> 
     ):
         _write_table(sweep.folder, table, frame)
     _write_table(sweep.folder, ERRORS, failures_table(find_failures(sweep), sweep.folder))
-    estimate, examples = estimate_table(sweep), shown_examples(sweep, texts)
+    estimate, examples = estimate_table(sweep), pd.DataFrame(columns=EXAMPLES.order())
     _write_table(sweep.folder, ESTIMATE, estimate)
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
         _write_comparison(sweep)
         _write_selected(sweep, projection)
+        examples = shown_examples(sweep, texts)
         _write_table(sweep.folder, EXAMPLES, examples)
         _write_best(sweep, model)
     if sweep.search is not None:

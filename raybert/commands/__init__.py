@@ -23,6 +23,7 @@ from raybert.commands.sweeps import (
     stop,
     sweep,
     train,
+    watch_report,
 )
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "sweep",
     "train",
     "validate",
+    "watch_report",
 ]

@@ -285,6 +285,32 @@ def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "u
     return publish_results(folder_of(folder), trust=trust, projection=projection)
 
 
+def watch_report(
+    folder: Folder, *, every_seconds: float = 30.0, note: Callable[[str], None] | None = None
+) -> Iterator[Sweep]:
+    """Return the results of a running sweep each time that tables, plots and `report.html` are written anew.
+
+    They are whenever some of its runs have ended, until nobody runs it any more; where nobody does, once.
+
+    Args:
+        folder: a sweep or its results folder.
+        every_seconds: at least so long between two times.
+        note: called with what goes wrong on the way and is outlived, such as a file server that is away.
+
+    Returns:
+        An iterator that waits for the next results.
+
+    Raises:
+        ConfigError: the seconds are none.
+        SweepError: it is no results folder.
+    """
+    if not every_seconds > 0:
+        raise ConfigError(f"every_seconds: must be > 0, got {every_seconds:g}")
+    from raybert.analysis.watch import watch_results
+
+    return watch_results(folder_of(folder), every_seconds, note or (lambda _: None))
+
+
 def list_sweeps(folder: str | Path = "runs") -> list[ListedSweep]:
     """Return the results folders in a folder, and how each stands.
 

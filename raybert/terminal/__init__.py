@@ -9,7 +9,7 @@ from raybert.lazy import names_on_first_use
 if TYPE_CHECKING:
     from raybert.terminal.catalogue import print_cache, print_scores, print_signals, print_strategies
     from raybert.terminal.compared import print_compared
-    from raybert.terminal.comparison import print_comparison, print_results
+    from raybert.terminal.comparison import print_comparison, print_results, print_watched
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
     from raybert.terminal.documents import print_json
     from raybert.terminal.downloads import print_download, print_downloads
@@ -40,6 +40,7 @@ _HOMES = {
     "raybert.terminal.comparison": (
         "print_comparison",
         "print_results",
+        "print_watched",
     ),
     "raybert.terminal.console": (
         "command_again",
@@ -102,4 +103,5 @@ __all__ = [
     "print_strategies",
     "print_subset",
     "print_sweeps",
+    "print_watched",
 ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Group
 
+from raybert.analysis.report import REPORT_FILE
 from raybert.analysis.results.comparison import comparison_lines
 from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.metric_texts import METRICS_TEXT, spread_words
@@ -11,6 +14,7 @@ from raybert.analysis.results.sweep import Sweep
 from raybert.terminal.console import Console, command_again, relative, say, text
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table
+from raybert.terminal.streams import has_reader
 from raybert.terminal.table import FittingTable
 
 
@@ -35,6 +39,19 @@ def print_comparison(results: Sweep, metric: str | None = None) -> None:
         say(console, f"note: {note}")
 
 
+def print_watched(watched: Iterable[Sweep]) -> None:
+    """Print a line each time that the report of a sweep is written anew; the comparison when the sweep has ended."""
+    console, last = Console(), None
+    for results in watched:
+        last = results
+        complete = int((results.trials["status"] == "complete").sum())
+        say(console, f"{complete:,} of {len(results.trials):,} trials: {relative(results.folder / REPORT_FILE)}")
+        if not has_reader():
+            return
+    if last is not None:
+        print_comparison(last)
+
+
 def print_results(results: Sweep) -> None:
     """Print the comparison of what has just been run, then where it is, then what went wrong and how to go on."""
     console, outcome = Console(), results.outcome
@@ -48,6 +65,8 @@ def print_results(results: Sweep) -> None:
     if metrics.exists():
         words = spread_words(results.metrics, results.replicates)
         say(console, f"metrics of validation and test ({words}): {relative(metrics)}")
+    if (outcome.folder / REPORT_FILE).exists():
+        say(console, f"report: {relative(outcome.folder / REPORT_FILE)}")
     say(console, f"results: {relative(outcome.folder)}")
     line = estimate_line(results)
     if line is not None:
