@@ -27,10 +27,16 @@ def python_page() -> str:
         *(_directive("autofunction", name) for name in functions),
         *(part for name in MODULES for part in _module(name)),
         "## Classes",
-        *(_directive("autoclass", name, ":members:") for name in classes),
+        *(_directive("autoclass", name, *_members(found[name])) for name in classes),
         "## Errors",
         *(_directive("autoexception", name, ":show-inheritance:") for name in errors),
     )
+
+
+def _members(thing: type) -> list[str]:
+    """Return what a class shows: members of its own, and those of a half that is no class of the package's face."""
+    halves = [base for base in thing.__mro__[1:] if base.__module__.startswith("raybert.analysis.results")]
+    return [":members:", *([":inherited-members: object"] if halves else [])]
 
 
 def _module(name: str) -> list[str]:
