@@ -31,6 +31,8 @@ from raybert.analysis.plots.style import (
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY, has_budget
 from raybert.analysis.statistics.intervals import two_values
+from raybert.analysis.statistics.pareto import COSTS as PARETO_COSTS
+from raybert.analysis.statistics.pareto import FRONT, front_of
 from raybert.analysis.statistics.scales import Scale
 
 _WIDE = 8.0
@@ -40,6 +42,8 @@ _COSTS = {
     "total_examples": "forward passes of examples (training counts 3), signals included",
     "total_seconds": "seconds: training + selection + signals",
 }
+_COUNTED = {column: cost for cost, column in PARETO_COSTS.items()}
+_RING_SIZE = 12.0
 _LABEL = "_label"
 _LONGEST_NAME = 90
 """In two lines."""
@@ -87,8 +91,8 @@ def draw_cost(sweep: Sweep) -> Figure:
     """Return the sweep's metric on test against total cost, in examples and beside it in seconds.
 
     One named point per strategy and point of the grid, at its largest budget; its smaller budgets are joined to it by
-    a line. The grey steps are the best that any reaches for the cost. Examples are the same on any machine, seconds
-    vary with its load.
+    a line. The grey steps are the Pareto front of all that is drawn; a ring is around what is surely on it, see
+    `pareto_table`. Examples are the same on any machine, seconds vary with its load.
     """
     rows = _rows(sweep)
     if rows.empty:
@@ -99,14 +103,20 @@ def draw_cost(sweep: Sweep) -> Figure:
     size = 5.4 + 0.1 * crowd, 4.4 + 0.13 * crowd
     figure = Figure(figsize=(size[0] * max(1.0, 0.9 * len(costs)), size[1]), layout="constrained")
     panels = figure.subplots(1, max(1, len(costs)), sharey=True, squeeze=False)[0]
+    pareto = sweep.pareto()
     for axes, cost in zip(panels, costs, strict=False):
         _draw_costs(axes, rows, cost, sweep.metric, styles, fills)
+        _draw_front(axes, front_of(pareto, _COUNTED[cost]))
     scale = Scale(sweep.metric)
     panels[0].set_ylabel(f"test {scale.words} (mean over {sweep.replicates})")
     scale_axis(panels[0], "y", scale)
     add_heading(figure, f"What does each strategy's {scale.words} cost?")
-    front = Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="best for the cost")
-    place_legend(figure, [*budget_entries(rows), front])
+    front = Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="Pareto front, by the means")
+    entries = [*budget_entries(rows), front]
+    if any((front_of(pareto, _COUNTED[cost])["place"] == FRONT).any() for cost in costs):
+        ring: dict[str, Any] = {"color": GREY, "marker": "o", "markersize": _RING_SIZE, "markerfacecolor": "none"}
+        entries.append(Line2D([], [], linestyle="", **ring, label="surely on it: 95 % intervals"))
+    place_legend(figure, entries)
     for axes, cost in zip(panels, costs, strict=False):
         _name_points(axes, rows, cost, sweep.metric)
     return figure
@@ -224,7 +234,6 @@ def _draw_costs(
         for budget, x, y in zip(own["budget"], spent, reached, strict=True):
             is_named = x == spent[-1] and y == reached[-1]
             axes.plot(x, y, **style.point(fills[budget], size=7.0 if is_named else 5.0, zorder=3, clip_on=False))
-    _draw_front(axes, known, cost, metric)
     _scale_costs(axes, known[f"{cost}_mean"], _COSTS[cost])
     tidy(axes, grid="both")
 
@@ -239,21 +248,18 @@ def _name_points(axes: Axes, rows: pd.DataFrame, cost: str, metric: str) -> None
     label_points(axes, points, distinct_short_names([str(name) for name in largest[_LABEL]]), avoid=others)
 
 
-def _draw_front(axes: Axes, rows: pd.DataFrame, cost: str, metric: str) -> None:
-    """Draw the best that is reached at each cost or less."""
-    ordered = rows.sort_values(f"{cost}_mean", kind="stable")
-    reached = ordered[f"test_{metric}_mean"]
-    gain = Scale(metric).sign * reached
-    is_better = gain > gain.cummax().shift(fill_value=-np.inf)
-    axes.step(
-        ordered.loc[is_better, f"{cost}_mean"],
-        reached[is_better],
-        where="post",
-        color=GREY,
-        linewidth=1,
-        linestyle="--",
-        zorder=1,
-    )
+def _draw_front(axes: Axes, front: pd.DataFrame) -> None:
+    """Draw the Pareto front, with a ring around each configuration that is surely on it.
+
+    Args:
+        axes: to draw on.
+        front: rows of `pareto_table`.
+    """
+    axes.step(front["spent"], front["mean"], where="post", color=GREY, linewidth=1, linestyle="--", zorder=1)
+    sure = front[front["place"] == FRONT]
+    if len(sure):  # without points the layout takes the artist for one in the corner of the figure
+        ring: dict[str, Any] = {"s": _RING_SIZE**2, "facecolors": "none", "edgecolors": GREY, "zorder": 1.5}
+        axes.scatter(sure["spent"], sure["mean"], **ring, clip_on=False)
 
 
 def _scale_costs(axes: Axes, costs: pd.Series[float], words: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from raybert.analysis import load_sweep, plots
 from raybert.analysis.plots.strategy_styles import styles_of
+from raybert.analysis.statistics.pareto import front_of
 from raybert.analysis.statistics.scales import Scale
 from tests.analysis.folders import make_spec, write_plan, write_result
 from tests.analysis.plots.layout import flaws
@@ -26,7 +27,7 @@ def write_budgets(folder, names=NAMES, points=({},), seeds=3, budgets=BUDGETS):
                     runs.append((make_spec(name, seed, budget, grid=grid), value))
     write_plan(folder, [spec for spec, _ in runs])
     for spec, value in runs:
-        write_result(folder, spec, value)
+        write_result(folder, spec, value, examples_seen=1000 * (1 + names.index(spec["strategy"])) + spec["budget"])
     return load_sweep(folder)
 
 
@@ -79,6 +80,18 @@ def test_two_seeds_have_no_interval_in_the_key(tmp_path):
     figure = plots.draw_budget(write_budgets(tmp_path / "sweep", seeds=2))
     assert {"mean height", "to random"} <= {text.get_text() for text in figure.axes[-1].texts}
     assert flaws(figure) == []
+
+
+def test_the_cost_plot_has_the_front_of_the_table_and_rings_around_what_is_sure(sweep):
+    front = front_of(sweep.pareto())
+    axes = plots.draw_cost(sweep).axes[0]
+    steps = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in steps] == [
+        (list(front["spent"]), list(front["mean"]))
+    ]
+    sure = front[front["place"] == "front"]
+    assert 0 < len(sure) < len(front)
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), sure[["spent", "mean"]])
 
 
 def test_one_budget_is_no_picture(tmp_path):
