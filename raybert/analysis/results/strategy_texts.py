@@ -55,17 +55,20 @@ class _Parts:
         trials: the complete ones.
         pairs: rows of `comparisons`, each with its sentence.
         evaluations: rows of `per_pass`.
+        reached: rows of `cost_to_reach`, counted in examples.
     """
 
     trials: Mapping[str, Rows]
     pairs: Mapping[str, Rows]
     evaluations: Mapping[str, Rows]
+    reached: Mapping[str, Rows]
 
     @classmethod
     def of(cls, sweep: Sweep) -> _Parts:
         complete = sweep.trials[sweep.trials["status"] == "complete"][[KEY, "pool_size", "seed"]]
         said = sweep.comparisons.assign(sentence=pair_sentences(sweep.comparisons))
-        return cls(*(_by_configuration(table) for table in (complete, said, sweep.per_pass)))
+        reached = sweep.cost_to_reach[sweep.cost_to_reach["cost"] == "examples"]
+        return cls(*(_by_configuration(table) for table in (complete, said, sweep.per_pass, reached)))
 
 
 def _by_configuration(table: pd.DataFrame) -> dict[str, Rows]:
@@ -111,6 +114,7 @@ def _section(sweep: Sweep, parts: _Parts, row: Mapping[Any, Any]) -> Iterator[st
         yield from _compared(pairs)
     yield ""
     yield from _costs(row)
+    yield from map(_reached_words, parts.reached.get(title, ()))
     yield ""
     yield from _per_pass(sweep.metric, parts.evaluations.get(title, ()))
 
@@ -181,6 +185,20 @@ def _costs(row: Mapping[Any, Any]) -> Iterator[str]:
         text = _spread(row, name, number)
         if text:
             yield f"  {words:<26} {text}"
+
+
+def _reached_words(row: Mapping[Any, Any]) -> str:
+    """Return after how many forward passes a configuration reaches a share of what `all` reaches on validation."""
+    words = f"  {100 * row['share']:.0f} % of all on validation"
+    there, pairs = row["num_reached"], row["num_pairs"]
+    if not there:
+        return f"{words:<28} never, in {pairs} run{'s' if pairs > 1 else ''}"
+    if pd.isna(row["spent"]):
+        median = "" if pd.isna(row["spent_median"]) else f", median {_count(row['spent_median'])} passes"
+        return f"{words:<28} in {there} of {pairs} runs{median}"
+    interval = "" if pd.isna(row["spent_low"]) else f" [{_count(row['spent_low'])}, {_count(row['spent_high'])}]"
+    share = "" if row[KEY] == row["full_configuration"] else f", {100 * row['spent_fraction_of_all']:.0f} % of all's"
+    return f"{words:<28} after {_count(row['spent'])}{interval} passes{share}"
 
 
 def _count(value: float) -> str:

@@ -4,7 +4,14 @@ import pytest
 
 from raybert.analysis import load_sweep, publish_results
 from raybert.analysis.results.strategy_texts import file_names, strategy_texts
-from tests.analysis.folders import make_spec, write_grid_sweep, write_plan, write_resolved, write_result
+from tests.analysis.folders import (
+    make_spec,
+    write_evaluations,
+    write_grid_sweep,
+    write_plan,
+    write_resolved,
+    write_result,
+)
 from tests.analysis.results.test_grids import SPREAD
 
 
@@ -80,3 +87,19 @@ def test_texts_and_pair_plots_are_those_of_today(tmp_path):
     assert cells["all"] == ("", "")
     assert cells["random"] == ("", "75.1 %")  # mean of 59/79, 60/80, 62/82
     assert cells["el2n"][0].startswith("-10.7 [")
+
+
+def test_when_full_training_is_nearly_reached_stands_below_the_cost(tmp_path):
+    curves = {("all", 0): (0.4, 0.8), ("all", 1): (0.4, 0.8), ("random", 0): (0.5, 0.6), ("random", 1): (0.5, 0.6)}
+    curves |= {("el2n", 0): (0.72, 0.8), ("el2n", 1): (0.5, 0.7), ("aum", 0): (0.72, 0.8), ("aum", 1): (0.72, 0.8)}
+    specs = {run: make_spec(*run, budget=400 if run[0] == "all" else 40) for run in curves}
+    folder = write_plan(tmp_path, list(specs.values()))
+    for run, accuracies in curves.items():
+        write_result(folder, specs[run], accuracies[-1], examples_scored=0)
+        write_evaluations(folder, specs[run], accuracies)
+    texts = strategy_texts(load_sweep(folder))
+    # Of 640 and 1,280 examples, three passes each: 95 % of .8 is .76, on the way from .4 at 1,920 to .8 at 3,840.
+    assert "  95 % of all on validation  after 3,648 passes\n" in texts["all"]
+    assert "  95 % of all on validation  never, in 2 runs\n" in texts["random"]
+    assert "  95 % of all on validation  in 1 of 2 runs\n" in texts["el2n"]
+    assert "  95 % of all on validation  after 2,880 passes, 79 % of all's\n" in texts["aum"]
