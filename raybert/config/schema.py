@@ -58,7 +58,8 @@ class SweepConfig(Section):
     compare: tuple[tuple[str, str], ...] = Field(
         (),
         description="pairs of labels, [baseline, strategy], that verdicts, `equal_cost` and pair plots are about; "
-        "default: every strategy with `random`, one without a budget, or without a `random`, with `all`",
+        "default: every strategy with `random`, one that draws anew before each pass with `random_epoch` where that is "
+        "there, one without a budget, or without a `random`, with `all`",
     )
     tune: TuneConfig | None = Field(
         None, description="search for every strategy's best hyperparameters before the comparison; default: none"

@@ -109,7 +109,7 @@ SUMMARY = Table(
             "p-value of the metric's difference to `baseline`, with Holm's correction over all that is compared with "
             "that",
         ),
-        _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
+        _text("verdict", "better, worse, no difference shown, not settled or not compared, see `results/comparisons`"),
         *_fraction("metric", "the metric on test", "baseline"),
         *(column for name, words in _SHARED.items() for column in _fraction(name, words, "all")),
         _text("note", "what the row lacks, in words"),
@@ -142,8 +142,27 @@ COMPARISONS = Table(
         _number("mean", "the same of the strategy"),
         *interval_columns("difference", "difference", "the paired difference to the baseline"),
         _number("p", "p-value of the paired difference, two-sided paired t-test"),
-        _number("holm_p", "the same with Holm's correction over all that is compared with this strategy as baseline"),
-        _text("verdict", "better, worse, no difference shown or not compared: `holm_p` at 5 %"),
+        _number(
+            "holm_p",
+            "the same with Holm's correction over all that is compared with this baseline; `random` and `random_epoch` "
+            "are one",
+        ),
+        _number("sign_flip_p", "two-sided p-value of sign flips, at least 2 / 2^n; NaN: folds, or fewer than 5 seeds"),
+        _number("sign_flip_holm_p", "the same with Holm's correction over the same family"),
+        _number(
+            "examples_low",
+            "lower end of the 95 % interval of the difference over test examples (paired bootstrap); NaN: fewer than 5 "
+            "replicates, no predictions, or a metric that is no mean over examples",
+        ),
+        _number("examples_high", "its upper end"),
+        _number("bca_low", "lower end of the 95 % BCa interval of the difference over seeds; NaN: fewer than 10"),
+        _number("bca_high", "its upper end"),
+        _number("interquartile_mean", "mean of the middle half of the differences; NaN: fewer than 10 seeds"),
+        _text(
+            "verdict",
+            "better, worse, no difference shown, not compared, or not settled: `holm_p` at 5 %, which from 5 "
+            "replicates on the bootstrap over test examples must confirm, from 9 seeds on `sign_flip_holm_p`, too",
+        ),
         *(
             column
             for name, words in (("metric", "the metric"), *((name, f"`{name}`") for name in FRACTIONS))

@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from raybert.analysis.plots.places import add_panel, head_height, width_of, write_head
 from raybert.analysis.plots.strategy_styles import StrategyStyle
 from raybert.analysis.plots.style import GREY, distinct_short_names, short_name, tidy
-from raybert.analysis.statistics.comparisons import BETTER, NOT_COMPARED, WORSE
 from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.decision import BETTER, NOT_COMPARED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.pair_differences import BASELINE_KEY
 from raybert.analysis.statistics.scales import Scale

@@ -13,9 +13,9 @@ import pandas as pd
 from raybert.analysis import latex, markdown
 from raybert.analysis.results.several import Sweeps, data_of, encoder_of, fingerprints_of
 from raybert.analysis.statistics.columns import typed_frame
-from raybert.analysis.statistics.comparisons import BETTER, WORSE
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.data_sets import RankTest, rank_data_sets
+from raybert.analysis.statistics.decision import BETTER, WORSE
 from raybert.analysis.statistics.ranks import FEWEST_DATA_SETS, FEWEST_STRATEGIES
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import value_words

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.results.comparison import usual_baseline
-from raybert.analysis.statistics.comparisons import BETTER, WORSE
 from raybert.analysis.statistics.configurations import KEY, has_budget
+from raybert.analysis.statistics.decision import BETTER, BY_EXAMPLES_FROM, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, pairs_words
@@ -93,14 +93,18 @@ def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
         given = f"One {one}: numbers only" if most < 2 else f"Two {one}s: both values are shown, without a test"
         return f"{given}; no ranking can be claimed."
     better, worse = (own[own["verdict"] == verdict] for verdict in (BETTER, WORSE))
-    rest = len(own) - len(better) - len(worse)
+    unsettled = own[own["verdict"] == NOT_SETTLED]
+    rest = len(own) - len(better) - len(worse) - len(unsettled)
     others = [
         *([f"{_listed(worse[KEY])} {_is(len(worse))} worse"] if len(worse) else []),
+        *([f"{_listed(unsettled[KEY])} {_is(len(unsettled))} not settled"] if len(unsettled) else []),
         *([f"of {_all(rest, len(own))} no difference to {baseline} is shown"] if rest else []),
     ]
     if better.empty:
         first = f"No strategy is shown to be better than {baseline} ({_count(len(own), 'comparison')})"
-        return ". ".join(_sentence(words) for words in (first, ", ".join(others)) if words) + "."
+        if worse.empty and most < BY_EXAMPLES_FROM:  # so few replicates show the largest differences only
+            first += ", and no ranking can be claimed"
+        return ". ".join(_sentence(words) for words in (first, "; ".join(others)) if words) + "."
     gain = Scale(str(own["metric"].iloc[0])).sign * better["difference"]
     best = better.to_dict("records")[int(gain.to_numpy().argmax())]
     scale = Scale(str(best["metric"]))

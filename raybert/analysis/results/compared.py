@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from raybert.analysis.results.held_out import add_held_out
+from raybert.analysis.results.held_out import add_held_out, hits_of
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.decision import Hits
 from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
 from raybert.config import METRICS, is_metric
@@ -29,6 +30,7 @@ class Compared:
         trials: what they are of: all runs but parts, with the metric.
         grid_columns: the varied hyperparameters.
         metric: what is compared.
+        hits: it on every test example of a trial, where it is a mean over them.
     """
 
     summary: pd.DataFrame
@@ -36,9 +38,17 @@ class Compared:
     trials: pd.DataFrame
     grid_columns: tuple[str, ...]
     metric: str
+    hits: Hits | None = None
 
     @classmethod
-    def of(cls, trials: pd.DataFrame, grid_columns: Sequence[str], metric: str, pairs: Pairs) -> Compared:
+    def of(
+        cls,
+        trials: pd.DataFrame,
+        grid_columns: Sequence[str],
+        metric: str,
+        pairs: Pairs,
+        folder: Path | None = None,
+    ) -> Compared:
         """Return the statistics of trials that have the metric.
 
         Args:
@@ -46,11 +56,13 @@ class Compared:
             grid_columns: its columns that hold varied hyperparameters.
             metric: a name of `METRICS`, or of one of a user's own.
             pairs: what is compared; empty: the default.
+            folder: of the sweep, whose predictions verdicts are checked by; None: they are not.
         """
+        hits = hits_of(folder, metric) if folder is not None else None
         compared = trials[trials["role"] != "part"]
-        comparisons = compare(compared, grid_columns, metric, pairs)
+        comparisons = compare(compared, grid_columns, metric, pairs, hits)
         summary = summarize(compared, grid_columns, metric, comparisons)
-        return cls(summary, comparisons, compared, tuple(grid_columns), metric)
+        return cls(summary, comparisons, compared, tuple(grid_columns), metric, hits)
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
@@ -76,7 +88,7 @@ class Compared:
         if len(own):
             return own.reset_index(drop=True)
         pairs = [(baseline, name) for name in strategies if name != baseline]
-        return compare(self.trials, self.grid_columns, self.metric, pairs) if pairs else own
+        return compare(self.trials, self.grid_columns, self.metric, pairs, self.hits) if pairs else own
 
 
 def compared_by(metric: str, trials: pd.DataFrame, folder: Path, grid_columns: Sequence[str], pairs: Pairs) -> Compared:
@@ -98,4 +110,4 @@ def compared_by(metric: str, trials: pd.DataFrame, folder: Path, grid_columns: S
     measured = add_held_out(trials.copy(), folder, metric)
     if measured[f"test_{metric}"].isna().all():
         raise SweepError(f"metric: no finished trial has a {metric} on test")
-    return Compared.of(measured, grid_columns, metric, pairs)
+    return Compared.of(measured, grid_columns, metric, pairs, folder)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.statistics.comparisons import BETTER, WORSE
 from raybert.analysis.statistics.configurations import KEY, Configurations
+from raybert.analysis.statistics.decision import BETTER, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, value_words
 from raybert.display import Row, Style, TextTable
 
-_MARKS: dict[str, tuple[str, Style]] = {BETTER: ("+", "good"), WORSE: ("-", "bad")}
+_MARKS: dict[str, tuple[str, Style]] = {BETTER: ("+", "good"), WORSE: ("-", "bad"), NOT_SETTLED: ("?", "")}
 WARNING = "!"
 """Mark of a value that a note says more about."""
 
@@ -106,6 +106,10 @@ def comparison_lines(
         metric = str(summary["metric"].iloc[0])
         value = Scale(metric).value(best[f"validation_{metric}_mean"])
         lines.append(f"best on validation ({Scale(metric).words} {value}), and in best/: {best[KEY]}.")
+    if (comparisons["verdict"] == NOT_SETTLED).any():
+        lines.append(
+            "?: not settled: the t-test finds a difference, and test examples or sign flips do not confirm it."
+        )
     lines += _other_baselines(comparisons)
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,27 @@ def held_out_columns(folder: Path, further: str | None = None, of: Sequence[str]
     if further is not None:
         found |= {f"{split}_{further}": measured(splits, split, further) for split in of if split in splits}
     return found
+
+
+def hits_of(folder: Path, metric: str) -> Callable[[str], np.ndarray | None] | None:
+    """Return a reader of (m,) what a trial reached on each test example; None: the metric is no mean over examples.
+
+    Args:
+        folder: of the sweep.
+        metric: whose mean over test examples it is.
+    """
+    if metric != "accuracy":
+        return None
+
+    @cache
+    def hits(trial_id: str) -> np.ndarray | None:
+        splits = read_predictions(folder / "trials" / trial_id / PREDICTIONS_FILE)
+        if "test" not in splits:
+            return None
+        labels, probs = splits["test"]
+        return np.asarray(probs.argmax(axis=1) == labels, dtype=np.float64)
+
+    return hits
 
 
 def never_predicted(labels: np.ndarray, predicted: np.ndarray) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 from raybert.analysis import latex, markdown
 from raybert.analysis.results.comparison import WARNING, comparison_lines, usual_baseline
 from raybert.analysis.results.sweep import Sweep
-from raybert.analysis.statistics.comparisons import BETTER, WORSE
+from raybert.analysis.statistics.decision import BETTER, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import method_sentences

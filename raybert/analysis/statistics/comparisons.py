@@ -18,13 +18,21 @@ import pandas as pd
 
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
-from raybert.analysis.statistics.intervals import LEVEL, difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.decision import (
+    BY_EXAMPLES_FROM,
+    Hits,
+    decide,
+    example_differences,
+    further_evidence,
+)
+from raybert.analysis.statistics.intervals import difference_interval, holm, mean_interval, paired_p
 from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.scales import Scale
 from raybert.tables import COMPARISONS, FRACTIONS
 
-BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
+REDRAWN = "random_epoch"
+"""The baseline of what draws anew before each pass: it sees as many different examples."""
 Pairs = Sequence[tuple[str, str]]
 """(baseline, strategy), by their names in tables."""
 
@@ -32,34 +40,43 @@ Pairs = Sequence[tuple[str, str]]
 def default_pairs(trials: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what is compared where the sweep file does not say.
 
-    A strategy with a budget is compared with `random`, one without (or where there is no `random`) with `all`. A sweep
-    of nothing but these two compares `random` with `all`.
+    A strategy with a budget is compared with `random`, one without (or where there is no `random`) with `all`. What
+    draws anew before each pass is compared with `random_epoch`, where the sweep has it: beside `random` it would get
+    the credit of seeing more examples. A sweep of nothing but `random` and `all` compares these.
 
     Args:
         trials: a row per trial, as in `Sweep.trials`.
     """
     compared = trials[trials["role"] == "trial"].drop_duplicates("strategy")
     limited = dict(zip(compared["strategy"], has_budget(compared), strict=True))
+    kinds = dict(zip(compared["strategy"], compared["budget_kind"], strict=True))
     pairs = []
     for name, is_limited in limited.items():
-        baseline = "random" if is_limited and "random" in limited else "all"
+        redrawn = kinds[name] == "per_epoch" and name != REDRAWN and REDRAWN in limited
+        baseline = REDRAWN if redrawn else "random" if is_limited and "random" in limited else "all"
         if baseline in limited and name not in ("random", "all"):
             pairs.append((baseline, str(name)))
     return pairs or ([("all", "random")] if {"all", "random"} <= limited.keys() else [])
 
 
 def compare(
-    trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric: str = "accuracy", pairs: Pairs = ()
+    trials: pd.DataFrame,
+    grid_columns: Sequence[str] = (),
+    metric: str = "accuracy",
+    pairs: Pairs = (),
+    hits: Hits | None = None,
 ) -> pd.DataFrame:
     """Return a row per configuration and baseline that it is compared with: `COMPARISONS`.
 
-    The family of Holm's correction is all that the table compares with one strategy as the baseline.
+    The family of Holm's correction is all that the table compares with one strategy as the baseline, at all budgets;
+    `random` and `random_epoch` are one baseline in two forms.
 
     Args:
         trials: a row per trial, as in `Sweep.trials`; only complete ones count.
         grid_columns: its columns that hold varied hyperparameters.
         metric: what is compared on test, a name of `METRICS`.
         pairs: what is compared; empty: `default_pairs`.
+        hits: the metric on every test example of a trial; None: verdicts do without.
     """
     trials = with_configurations(trials, grid_columns)
     trials = trials[trials["role"] == "trial"]
@@ -80,9 +97,34 @@ def compare(
     ]
     table = pd.DataFrame(rows).join(_columns([frame for *_, frame in matched], values))
     table["metric"] = metric
-    table["holm_p"] = table.groupby("baseline", sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    table["verdict"] = _verdicts(table, metric)
+    families = family_of(table["baseline"])
+    table["holm_p"] = table.groupby(families, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    table = table.join(_evidence([frame for *_, frame in matched], complete, name, hits))
+    table["verdict"] = decide(table, families, Scale(metric).sign)
     return typed_frame(table.to_dict("records"), COMPARISONS, grid_columns)
+
+
+def family_of(baselines: pd.Series[str]) -> pd.Series[str]:
+    """Return the family of Holm's correction that a comparison with a baseline belongs to."""
+    return baselines.where(baselines != REDRAWN, "random").rename("family")
+
+
+def _evidence(frames: Sequence[pd.DataFrame], complete: pd.DataFrame, name: str, hits: Hits | None) -> pd.DataFrame:
+    """Return what is known of every pair of configurations beside the t-test, a row each."""
+    runs = None
+    if hits is not None and any(len(frame) >= BY_EXAMPLES_FROM for frame in frames):
+        runs = complete.groupby([KEY, *PAIR])["trial_id"].agg(list).to_dict()
+    rows = []
+    for frame in frames:
+        has_folds = bool((frame["folds"] > 1).any())
+        own = (frame[name] - frame[f"{name}_baseline"]).groupby(frame["fold" if has_folds else "seed"]).mean().dropna()
+        on_examples = None
+        if runs is not None and hits is not None and len(own) >= BY_EXAMPLES_FROM:
+            places = frame[[KEY, f"{KEY}_baseline", *PAIR]].itertuples(index=False, name=None)
+            pairs = [(fold, runs[key, seed, fold], runs[beside, seed, fold]) for key, beside, seed, fold in places]
+            on_examples = example_differences(pairs, hits)
+        rows.append(further_evidence(own.to_numpy(), on_examples, has_folds=has_folds))
+    return pd.DataFrame(rows)
 
 
 def _matched(units: pd.DataFrame, pairs: Pairs, others: Sequence[str]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -142,13 +184,3 @@ def _fraction(pairs: pd.DataFrame, name: str) -> pd.Series[float]:
     beside = pairs[f"{name}_baseline"]
     is_known = ((beside > 0) & (pairs[name] >= 0)).groupby(pairs[KEY]).transform("all")
     return (pairs[name] / beside.where(beside > 0)).where(is_known)
-
-
-def _verdicts(table: pd.DataFrame, metric: str) -> np.ndarray:
-    gain, p = Scale(metric).sign * table["difference"], table["holm_p"]
-    sure = p < 1 - LEVEL
-    return np.select(
-        [sure & (gain > 0), sure & (gain < 0), p.notna()],
-        [BETTER, WORSE, UNDECIDED],
-        default=NOT_COMPARED,
-    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.statistics.comparisons import BETTER, NOT_COMPARED, UNDECIDED, WORSE
+from raybert.analysis.statistics.decision import BETTER, NOT_COMPARED, UNDECIDED, WORSE
 from raybert.analysis.statistics.intervals import LEVEL, holm
 from raybert.analysis.statistics.ranks import FEWEST_DATA_SETS, FEWEST_STRATEGIES, critical_difference, mean_ranks
 

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raybert.analysis.statistics.comparisons import NOT_COMPARED, compare
+from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
+from raybert.analysis.statistics.decision import NOT_COMPARED
 from raybert.analysis.statistics.intervals import FEWEST, difference_interval, paired_p
 from raybert.analysis.statistics.intervals import t_interval as t_interval
 from raybert.analysis.statistics.paired import PAIR, means_of, moments_of, replicates_of, units_of

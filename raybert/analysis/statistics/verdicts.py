@@ -7,8 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.statistics.comparisons import BETTER, NOT_COMPARED, UNDECIDED, WORSE
+from raybert.analysis.statistics.comparisons import family_of
 from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.decision import (
+    BETTER,
+    BY_FLIPS_FROM,
+    NOT_COMPARED,
+    NOT_SETTLED,
+    UNDECIDED,
+    WORSE,
+)
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale, interval_words
 
@@ -16,6 +24,7 @@ _WORDS = {
     BETTER: "better than {}",
     WORSE: "worse than {}",
     UNDECIDED: "no difference to {} shown",
+    NOT_SETTLED: "difference to {} not settled",
     NOT_COMPARED: "no verdict against {}",
 }
 
@@ -43,13 +52,33 @@ def method_sentences(comparisons: pd.DataFrame) -> list[str]:
         return []
     crossed = bool((comparisons["folds"] > 1).any())
     tests = "folds (means of seeds); corrected resampled t-tests" if crossed else "seeds; t-tests"
-    families = tested.groupby("baseline", sort=False).size()
-    counts = [f"{count} with {name}" if len(families) > 1 else f"{count}" for name, count in families.items()]
+    families = tested.groupby(family_of(tested["baseline"]), sort=False)["baseline"]
+    counts = [
+        f"{len(names)} with {' or '.join(dict.fromkeys(names))}" if len(families) > 1 else f"{len(names)}"
+        for _, names in families
+    ]
     words = Scale(str(comparisons["metric"].iloc[0])).words
+    plural, by_holm = "s" if len(tested) > 1 else "", " by Holm" if crossed else ""
     return [
         f"Test {words}, paired over {tests} at 95 % with Holm's correction over {' and '.join(counts)} "
-        f"comparison{'s' if len(tested) > 1 else ''}. The intervals are not corrected{' by Holm' if crossed else ''}."
+        f"comparison{plural}{_confirmed_by(tested)}. The intervals are not corrected{by_holm}."
     ]
+
+
+def _confirmed_by(tested: pd.DataFrame) -> str:
+    """Return what else must agree for a verdict, and how small the p-values of sign flips can be."""
+    with_examples = tested["examples_low"].notna().any()
+    flipped = tested.loc[tested["sign_flip_p"].notna(), "num_replicates"]
+    by_flips = (flipped >= BY_FLIPS_FROM).any()
+    tests = [
+        *(["a paired bootstrap over test examples"] if with_examples else []),
+        *(["sign flips with Holm's correction"] if by_flips else []),
+    ]
+    words = f", which {' and '.join(tests)} must confirm" if tests else ""
+    if len(flipped) and not by_flips:
+        count = int(flipped.max())
+        words += f"; sign flips of {count} seeds have a p of {2 / 2**count:.3g} at least"
+    return words
 
 
 def describe_folds(summary: pd.DataFrame) -> list[str]:
@@ -95,6 +124,8 @@ def _sentence(row: Mapping[Any, Any], baseline: str) -> str:
     words = difference_words(row)
     mean, bracket, interval = words.partition(" [")
     size = f"{mean.replace(', ', ' and ')}{scale.points}{bracket}{interval}, {pairs_words(row)}"
+    if not pd.isna(row.get("sign_flip_p")):
+        size += f", sign-flip p {row['sign_flip_p']:.3g}"
     return f"{row[KEY]}: {_WORDS[row['verdict']].format(baseline)} ({size})"
 
 

@@ -26,7 +26,7 @@ RANDOM = [0.700, 0.712, 0.695]
         ),
         pytest.param(
             {"random": RANDOM, "el2n": [0.705, 0.701, 0.702]},
-            "No strategy is shown to be better than random (1 comparison). Of it no difference to random is shown.",
+            "No strategy is shown to be better than random (1 comparison), and no ranking can be claimed. Of it no difference to random is shown.",
             id="a tie",
         ),
         pytest.param(

@@ -1,0 +1,173 @@
+"""When a difference counts: a t-test with few replicates, further tests that must agree with more.
+
+| replicates | what decides |
+|---|---|
+| 1, 2 | nothing: there are no tests |
+| 3, 4 | the paired t-test with Holm's correction |
+| 5 to 8 | the same, and a paired bootstrap over test examples must agree; the p-value of sign flips is reported |
+| 9 and more | the same, and sign flips with Holm's correction must agree, too |
+
+Sign flips need no normal distribution: were there no difference, every difference could as well have the other sign. Of
+n differences the p-value is at least 2 / 2^n, so below nine no family of more than a few can pass. It is exact up to
+2^16 flips, and drawn beyond. Folds share training examples, their differences are not independent, and there are no
+flips of them.
+
+The bootstrap over test examples asks another question than seeds do: would the same runs differ on another test set of
+this size? Where what is measured is no mean over examples (macro F1, AUC) or predictions are gone, it is not asked.
+
+What a t-test finds and another test does not is "not settled".
+
+Source: SciPy's `permutation_test` and `bootstrap`; Efron 1987 (BCa).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raybert.analysis.statistics.intervals import LEVEL, NO_SPREAD, holm
+
+BY_EXAMPLES_FROM = 5
+"""Replicates from which on the bootstrap over test examples must agree, and sign flips are reported."""
+BY_FLIPS_FROM = 9
+"""Replicates from which on sign flips must agree."""
+BY_BOOTSTRAP_FROM = 10
+"""Replicates from which on there are a BCa interval and an interquartile mean: of fewer they are worth little."""
+BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
+NOT_SETTLED = "not settled"
+MOST_FLIPS = 2**16
+_RESAMPLES = 9_999
+
+Hits = Callable[[str], "np.ndarray | None"]
+"""A trial's id -> (m,) what it reached on every test example, whose mean is the metric; None: not known."""
+
+
+def sign_flip_p(differences: np.ndarray) -> np.ndarray:
+    """Return two-sided p-values of sign flips of (..., n) differences, exact where there are at most 2^16.
+
+    Args:
+        differences: finite; the last axis is that of replicates.
+    """
+    from scipy import stats
+
+    found = stats.permutation_test(
+        (np.asarray(differences, dtype=np.float64),),
+        lambda values, axis: np.mean(values, axis=axis),
+        permutation_type="samples",
+        n_resamples=MOST_FLIPS,
+        vectorized=True,
+        axis=-1,
+        batch=MOST_FLIPS // 16,
+        rng=np.random.default_rng(0),
+    )
+    return np.asarray(found.pvalue)
+
+
+def example_interval(differences: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % percentile interval of a mean over test examples.
+
+    The examples have few different values (with n seeds at most 2 n + 1), so how often each is drawn is drawn at once.
+
+    Args:
+        differences: (m,) of two strategies on the same examples, means over their seeds.
+    """
+    values, counts = np.unique(np.round(differences, 12), return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(differences), counts / len(differences), size=_RESAMPLES)
+    low, high = np.quantile(drawn @ values / len(differences), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def bca_interval(differences: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % BCa interval of the mean; NaN without any spread."""
+    from scipy import stats
+
+    if np.std(differences) <= NO_SPREAD:
+        return float("nan"), float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # its NaN says so
+        found = stats.bootstrap(
+            (differences,), np.mean, method="BCa", n_resamples=_RESAMPLES, rng=np.random.default_rng(0)
+        )
+    low, high = found.confidence_interval
+    return float(low), float(high)
+
+
+def further_evidence(differences: np.ndarray, on_examples: np.ndarray | None, *, has_folds: bool) -> dict[str, float]:
+    """Return what is known of a difference beside its t-test: the columns of `EVIDENCE`, NaN for what is not.
+
+    Args:
+        differences: (n,) of replicates, finite.
+        on_examples: (m,) of test examples; None: not known.
+        has_folds: whether replicates are folds.
+    """
+    from scipy import stats
+
+    found = dict.fromkeys(EVIDENCE, float("nan"))
+    count = len(differences)
+    if count >= BY_EXAMPLES_FROM and not has_folds:
+        found["sign_flip_p"] = float(sign_flip_p(differences))
+    if count >= BY_EXAMPLES_FROM and on_examples is not None:
+        found["examples_low"], found["examples_high"] = example_interval(on_examples)
+    if count >= BY_BOOTSTRAP_FROM and not has_folds:
+        found["bca_low"], found["bca_high"] = bca_interval(differences)
+        found["interquartile_mean"] = float(stats.trim_mean(differences, 0.25))
+    return found
+
+
+EVIDENCE = ("sign_flip_p", "examples_low", "examples_high", "bca_low", "bca_high", "interquartile_mean")
+
+
+def decide(table: pd.DataFrame, families: pd.Series[Any], sign: float) -> np.ndarray:
+    """Return the verdict of every row, by the rule for its number of replicates.
+
+    Args:
+        table: with `difference`, `num_replicates`, `p`, `holm_p`, `folds` and the columns of `EVIDENCE`; gets
+            `sign_flip_holm_p`.
+        families: of Holm's correction.
+        sign: 1 where more of the metric is better, else -1.
+    """
+    alpha = 1 - LEVEL
+    flips = table.groupby(families, sort=False)["sign_flip_p"]
+    table["sign_flip_holm_p"] = flips.transform(lambda p: holm(p.to_numpy()))
+    difference, count = table["difference"], table["num_replicates"]
+    on_examples = np.where(difference > 0, table["examples_low"] > 0, table["examples_high"] < 0)
+    confirmed = table["examples_low"].isna() | on_examples
+    confirmed &= (count < BY_FLIPS_FROM) | (table["folds"] > 1) | (table["sign_flip_holm_p"] < alpha)
+    found = table["holm_p"] < alpha
+    gain = sign * difference
+    return np.select(
+        [found & ~confirmed, found & (gain > 0), found & (gain < 0), table["p"].notna()],
+        [NOT_SETTLED, BETTER, WORSE, UNDECIDED],
+        default=NOT_COMPARED,
+    )
+
+
+def example_differences(pairs: Sequence[tuple[int, Sequence[str], Sequence[str]]], hits: Hits) -> np.ndarray | None:
+    """Return (m,) differences on test examples, means over seeds, those of several folds one behind the other.
+
+    Args:
+        pairs: of every (seed, fold): its fold, and the trials of the strategy and of the baseline.
+        hits: of a trial.
+
+    Returns:
+        None: of some trial they are not known, or the test sets differ.
+    """
+    by_fold: dict[int, list[np.ndarray]] = {}
+    for fold, own, beside in pairs:
+        sides = []
+        for trials in (own, beside):
+            known = [hits(name) for name in trials]
+            shown = [values for values in known if values is not None]
+            if len(shown) < len(known) or len({len(values) for values in shown}) != 1:
+                return None
+            sides.append(np.mean(shown, axis=0))
+        if len(sides[0]) != len(sides[1]):
+            return None
+        by_fold.setdefault(fold, []).append(sides[0] - sides[1])
+    if any(len({len(values) for values in seeds}) != 1 for seeds in by_fold.values()):
+        return None
+    return np.concatenate([np.mean(seeds, axis=0) for seeds in by_fold.values()])
