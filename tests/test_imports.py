@@ -41,13 +41,21 @@ ORDER = [
     ["analysis"],
     ["evaluation"],
     ["terminal", "commands"],
-    ["cli_completion", "cli_options", "cli_cache", "cli_results", "cli_running", "cli"],
+    ["cli_completion", "cli_options", "cli_cache", "cli_models", "cli_results", "cli_running", "cli"],
 ]
 ORDER_IN = {
     " ".join(BOTTOM): BOTTOM,
     "data models": ["data", "models"],
     "terminal commands": ["terminal", "commands"],
-    "cli_options cli": ["cli_completion", "cli_options", "cli_cache", "cli_results", "cli_running", "cli"],
+    "cli_options cli": [
+        "cli_completion",
+        "cli_options",
+        "cli_cache",
+        "cli_models",
+        "cli_results",
+        "cli_running",
+        "cli",
+    ],
     "sweeping": [
         "plan",
         "folder",

@@ -98,6 +98,10 @@ LINES = {
     "cache ls": ("list_cache", {}),
     "cache clear tokens scores": ("clear_cache", {"parts": ["tokens", "scores"]}),
     "cache clear --all": ("clear_cache", {"everything": True}),
+    "report runs/x --watch --every 5": (
+        "watch_report",
+        {"folder": Path("runs/x"), "every_seconds": 5.0, "note": terminal.print_note},
+    ),
     "report runs/x": ("report", {"folder": Path("runs/x")}),
     "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap"}),
     "status runs/x --json": ("status", {"folder": Path("runs/x")}),
