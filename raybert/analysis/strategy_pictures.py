@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybert.analysis.results.kept import hardness_of, kept_examples, last_losses
+from raybert.analysis.results.predicted import predicted_of_test
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.pair_differences import pair_differences
@@ -24,6 +25,7 @@ def write_strategy_pictures(sweep: Sweep) -> None:
     _write_ranks(sweep)
     _write_examples(sweep)
     _write_budget(sweep)
+    _write_predictions(sweep)
 
 
 def _write_forest(sweep: Sweep) -> None:
@@ -60,6 +62,18 @@ def _write_budget(sweep: Sweep) -> None:
 
     shown, left_out = at_best_points(sweep, _MOST_BUDGET_PANELS)
     _write(plots.draw_budget(shown), sweep.folder / "plots" / "budget.png", left_out)
+
+
+def _write_predictions(sweep: Sweep) -> None:
+    """Draw what strategies predicted of the test split, at the best point of the grid."""
+    from raybert.analysis import plots
+
+    shown, words = at_best_points(sweep, 1)
+    found, num_left_out = predicted_of_test(shown)
+    folder = sweep.folder / "plots"
+    figure = plots.draw_prediction_curves(found, plots.styles_of(sweep), num_left_out)
+    _write(figure, folder / "prediction_curves.png", words)
+    _write(plots.draw_confusions(found, sweep.label_names, num_left_out), folder / "confusions.png", words)
 
 
 def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:

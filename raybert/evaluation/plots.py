@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from raybert.analysis.plots.style import (
     GREY,
@@ -28,9 +27,10 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
+from raybert.analysis.statistics.prediction_curves import Ranked, Reliability, precision_at, roc_at
 from raybert.config import METRICS
 from raybert.evaluation.measures import Evaluation, threshold_table
-from raybert.training.measures.metrics import NUM_CALIBRATION_BINS, calibration_gaps
+from raybert.training.measures.metrics import NUM_CALIBRATION_BINS
 
 _CELL = 0.36  # inches: room for three digits
 _LARGE_CELL = 0.62
@@ -111,14 +111,8 @@ def draw_roc(evaluation: Evaluation) -> Figure:
 
     With more than six classes the six of the smallest area are in colour, the others grey.
     """
-
-    def curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        false_alarms, recall, _ = roc_curve(positive, scores)
-        return false_alarms, recall
-
-    curves = _class_curves(evaluation, "auc_roc", curve)
-    mean = np.mean([np.interp(_GRID, each.x, each.y) for each in curves], axis=0)
-    mean[0] = 0.0  # where `interp` takes the upper end of the first step
+    curves = _class_curves(evaluation, "auc_roc", Ranked.roc)
+    mean = np.mean([roc_at(each.x, each.y, _GRID) for each in curves], axis=0)
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="chance")
     _draw_curves(axes, evaluation, curves, "auc_roc", mean)
@@ -142,13 +136,8 @@ def draw_precision_recall(evaluation: Evaluation) -> Figure:
 
     Dotted lines are the share of the class among the examples: the precision of a ranking by chance.
     """
-
-    def curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        precision, recall, _ = precision_recall_curve(positive, scores)
-        return recall[::-1], precision[::-1]
-
-    curves = _class_curves(evaluation, "auc_pr", curve)
-    mean = np.mean([each.y[np.searchsorted(each.x, _GRID)] for each in curves], axis=0)
+    curves = _class_curves(evaluation, "auc_pr", Ranked.precision_recall)
+    mean = np.mean([precision_at(each.x, each.y, _GRID) for each in curves], axis=0)
     figure, axes = _square()
     colours = _draw_curves(axes, evaluation, curves, "auc_pr", mean, drawstyle="steps-pre")
     priors = evaluation.per_class["num_examples"] / len(evaluation.labels)
@@ -172,12 +161,9 @@ def draw_precision_recall(evaluation: Evaluation) -> Figure:
 
 def draw_calibration(evaluation: Evaluation) -> Figure:
     """Return a reliability diagram: accuracy over confidence in the bins of the calibration error, and their sizes."""
-    bins, gaps = calibration_gaps(evaluation.labels, evaluation.probs)
-    confidence = evaluation.probs.max(axis=1).astype(np.float64)
-    counts = np.bincount(bins, minlength=NUM_CALIBRATION_BINS)
-    filled = np.flatnonzero(counts)
-    mean_confidence = np.bincount(bins, confidence, NUM_CALIBRATION_BINS)[filled] / counts[filled]
-    accuracy = mean_confidence + np.bincount(bins, gaps, NUM_CALIBRATION_BINS)[filled] / counts[filled]
+    found = Reliability.of(evaluation.labels, evaluation.probs)
+    counts, filled = found.counts, np.flatnonzero(found.counts)
+    mean_confidence, accuracy = found.confidence[filled], found.accuracy[filled]
     width = 1 / NUM_CALIBRATION_BINS
     centres = (np.arange(NUM_CALIBRATION_BINS) + 0.5) * width
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
@@ -255,13 +241,13 @@ def _draw_matrix(axes: Axes, values: np.ndarray, names: list[str], normalised: b
 def _class_curves(
     evaluation: Evaluation,
     metric: str,
-    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    curve: Callable[[Ranked], tuple[np.ndarray, np.ndarray]],
 ) -> list[Curve]:
     """Return the curves that the metric is a mean of: class 1 of two, else every class with examples."""
     labels, probs = evaluation.labels, evaluation.probs
     areas, names = evaluation.per_class[metric], distinct_short_names(evaluation.label_names)
     classes = [1] if probs.shape[1] == 2 else np.unique(labels)
-    return [Curve(c, names[c], areas[c], *curve(labels == c, probs[:, c])) for c in classes]
+    return [Curve(c, names[c], areas[c], *curve(Ranked.by(labels == c, probs[:, c]))) for c in classes]
 
 
 def _draw_curves(

@@ -11,6 +11,7 @@ from raybert.analysis.plots.embeddings import draw_embeddings
 from raybert.analysis.plots.examples import draw_kept, draw_last_losses
 from raybert.analysis.plots.forest import draw_forest
 from raybert.analysis.plots.passes import draw_pair, draw_per_pass
+from raybert.analysis.plots.predictions import draw_confusions, draw_prediction_curves
 from raybert.analysis.plots.ranks import draw_critical_difference, draw_ranks
 from raybert.analysis.plots.saving import remove_figure, save_figure
 from raybert.analysis.plots.search import draw_importances, draw_search_cost, draw_search_history
@@ -23,6 +24,7 @@ __all__ = [
     "draw_best_values",
     "draw_budget",
     "draw_classes",
+    "draw_confusions",
     "draw_cost",
     "draw_critical_difference",
     "draw_embeddings",
@@ -35,6 +37,7 @@ __all__ = [
     "draw_overlap",
     "draw_pair",
     "draw_per_pass",
+    "draw_prediction_curves",
     "draw_ranks",
     "draw_samples_per_pass",
     "draw_search_cost",

@@ -110,6 +110,10 @@ PLOTS = (
     Content("plots/samples_per_pass.png", "examples of each pass"),
     Content("plots/per_pass.png", "losses, accuracies, learning rate and examples per pass, with bands over seeds"),
     Content("plots/pair_<baseline>_<strategy>.png", "the two of a pair of `sweep.compare`, with bands over seeds"),
+    Content(
+        "plots/prediction_curves.png", "ROC, precision over recall and calibration on test per strategy, over seeds"
+    ),
+    Content("plots/confusions.png", "what each strategy takes for what on test, mean over seeds"),
     Content("plots/overlap.png", "how far the subsets of every two strategies agree"),
     Content("plots/embeddings.png", "where in the pool each strategy chooses, by embeddings from the score store"),
     Content("plots/selected_classes.png", "classes of what was selected, beside the pool"),

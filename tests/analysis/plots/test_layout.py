@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from raybert.analysis import load_sweep, overlap_table, plots
 from raybert.analysis.plots import monitor
+from raybert.analysis.plots.style import strategy_styles
 from raybert.analysis.results.kept import Hardness, LastLosses, kept_examples
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
@@ -23,6 +24,7 @@ from raybert.evaluation.measures import evaluate_predictions
 from tests.analysis.folders import STRATEGIES, write_grid_sweep, write_sample_sweep
 from tests.analysis.plots.layout import flaws
 from tests.analysis.plots.test_monitor import rows_of_a_run
+from tests.analysis.plots.test_predictions import predicted_of
 from tests.analysis.studies import write_sample_search
 
 pytestmark = pytest.mark.slow
@@ -97,6 +99,15 @@ def test_examples_are_laid_out(sweep):
         check(plots.draw_kept(kept), f"draw_kept-{name}")
         check(plots.draw_kept(kept, hardness), f"draw_kept-hardness-{name}")
         check(plots.draw_last_losses(LastLosses(kept, kept), hardness), f"draw_last_losses-{name}")
+
+
+@pytest.mark.parametrize(("number", "num_classes", "name"), [(1, 2, "class {}"), (3, 5, "a long name of a class {}")])
+def test_predictions_of_strategies_are_laid_out(number, num_classes, name):
+    found = [predicted_of(label, num_classes, 2) for label in (*LONG, *WIDE, "random")[:number]]
+    styles = strategy_styles([each.strategy for each in found])
+    check(plots.draw_prediction_curves(found, styles, 3), f"draw_prediction_curves-{num_classes}")
+    names = [name.format(c) for c in range(num_classes)]
+    check(plots.draw_confusions(found, names), f"draw_confusions-{num_classes}")
 
 
 @pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths", "draw_embeddings"])
@@ -205,4 +216,4 @@ def test_every_function_that_draws_is_tried_here():
         if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
     }
     assert tried == drawn
-    assert len(drawn) == 31
+    assert len(drawn) == 33
