@@ -73,6 +73,13 @@ def test_comparisons_are_laid_out(sweep, draw):
     check(getattr(plots, draw)(results), f"{draw}-{name}")
 
 
+def test_budgets_are_laid_out(sweep):
+    name, results = sweep
+    figure = plots.draw_budget(results)
+    if figure is not None:  # there are several budgets
+        check(figure, f"draw_budget-{name}")
+
+
 def test_pairs_are_laid_out(sweep):
     name, results = sweep
     pair = results.comparisons.iloc[-1]
@@ -216,4 +223,4 @@ def test_every_function_that_draws_is_tried_here():
         if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
     }
     assert tried == drawn
-    assert len(drawn) == 33
+    assert len(drawn) == 34
