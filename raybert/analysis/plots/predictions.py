@@ -16,7 +16,6 @@ from raybert.analysis.plots.strategy_styles import StrategyStyle
 from raybert.analysis.plots.style import GREY, distinct_short_names, short_name, write_in_cell
 from raybert.analysis.results.predicted import Predicted
 from raybert.analysis.statistics.prediction_curves import GRID, OfTrial
-from raybert.training.measures.metrics import NUM_CALIBRATION_BINS
 
 MOST_CLASSES = 12
 """Of more classes those that are mistaken most are shown: a cell must be seen."""
@@ -84,8 +83,7 @@ class _Curve:
 
     Attributes:
         title: above it.
-        x: of its points, 0..1.
-        values: of a trial, at these.
+        values: of a trial: at `GRID`, or in bins of equal width.
         number: of a trial, which sums the curve up.
         name: of that number.
         corner: where it is written, as shares of the panel: where curves are not.
@@ -93,7 +91,6 @@ class _Curve:
     """
 
     title: str
-    x: np.ndarray
     values: Callable[[OfTrial], np.ndarray]
     number: Callable[[OfTrial], float]
     name: str
@@ -102,11 +99,10 @@ class _Curve:
 
 
 _CURVES = (
-    _Curve("ROC: recall over\n1 - specificity", GRID, lambda t: t.roc, lambda t: t.auc_roc, "area", (0.98, 0.04), True),
-    _Curve("precision\nover recall", GRID, lambda t: t.precision, lambda t: t.auc_pr, "area", (0.02, 0.04), False),
+    _Curve("ROC: recall over\n1 - specificity", lambda t: t.roc, lambda t: t.auc_roc, "area", (0.98, 0.04), True),
+    _Curve("precision\nover recall", lambda t: t.precision, lambda t: t.auc_pr, "area", (0.02, 0.04), False),
     _Curve(
         "share that is right\nover confidence",
-        (np.arange(NUM_CALIBRATION_BINS) + 0.5) / NUM_CALIBRATION_BINS,
         lambda t: t.reliability.accuracy,
         lambda t: t.reliability.error,
         "ECE",
@@ -166,18 +162,23 @@ def _lines_at(lines: Sequence[tuple[tuple[float, float], np.ndarray]], **style: 
     return LineCollection([_placed(panel, points) for panel, points in lines], **style)
 
 
+def _places(number: int) -> np.ndarray:
+    """Return where values stand from 0 to 1: at the points of the grid, or in the middle of bins."""
+    return GRID if number == len(GRID) else (np.arange(number) + 0.5) / number
+
+
 def _points(each: Predicted, curve: _Curve) -> np.ndarray:
     """Return (points, 2) of the mean of a strategy, where it has one."""
     mean = each.mean(curve.values)
     is_known = ~np.isnan(mean)
-    return np.column_stack([curve.x[is_known], mean[is_known]])
+    return np.column_stack([_places(len(mean))[is_known], mean[is_known]])
 
 
 def _band(each: Predicted, curve: _Curve) -> np.ndarray:
     """Return (2 points, 2) of the outline of a band."""
     low, high = each.band(curve.values)
     is_known = ~np.isnan(low)
-    x = curve.x[is_known]
+    x = _places(len(low))[is_known]
     return np.column_stack([np.concatenate([x, x[::-1]]), np.concatenate([low[is_known], high[is_known][::-1]])])
 
 

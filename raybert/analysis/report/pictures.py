@@ -19,8 +19,8 @@ _SECTIONS = (
     ("search", ("search_",)),
     ("cost", ("cost", "pareto", "budget", "equal")),
     ("training", ("learning_curves", "per_pass", "samples", "pair_", "monitor/", "loss")),
-    ("selected", ("overlap", "selected", "selection", "embeddings", "kept")),
-    ("models", ("calibration", "roc", "pr_", "precision_recall", "confusion")),
+    ("selected", ("overlap", "selected", "selection", "embeddings", "kept", "last_losses")),
+    ("models", ("prediction", "calibration", "roc", "pr_", "precision_recall", "confusion")),
 )
 """Section of the page -> how names of its plots begin; all others stand with the comparison."""
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raybert.training.measures.metrics import NUM_CALIBRATION_BINS, calibration_gaps, count_confusions
-
 GRID = np.linspace(0.0, 1.0, 101)
 """Where curves of several trials are averaged."""
 
@@ -92,6 +90,8 @@ class Reliability:
     @classmethod
     def of(cls, labels: np.ndarray, probs: np.ndarray) -> Reliability:
         """Sort predictions into bins of their confidence."""
+        from raybert.training.measures.metrics import NUM_CALIBRATION_BINS, calibration_gaps  # loads scikit-learn
+
         bins, gaps = calibration_gaps(labels, probs)
         counts = np.bincount(bins, minlength=NUM_CALIBRATION_BINS)
         with np.errstate(invalid="ignore"):
@@ -134,6 +134,8 @@ class OfTrial:
             labels: (m,) class numbers.
             probs: (m, C).
         """
+        from raybert.training.measures.metrics import count_confusions  # loads scikit-learn, which is slow
+
         ranked = [Ranked.by(labels == c, probs[:, c]) for c in compared_classes(labels, probs.shape[1])]
         roc, precision = [each.roc() for each in ranked], [each.precision_recall() for each in ranked]
         counts = count_confusions(labels, probs.argmax(axis=1), probs.shape[1])
