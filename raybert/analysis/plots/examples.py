@@ -217,7 +217,7 @@ def _draw_map(
 
 def _cover_row(axes: Axes, y: int, words: str) -> None:
     """Write why a row has nothing to tell, in its place."""
-    axes.axhspan(y - 0.47, y + 0.47, color="white", zorder=3)
+    axes.axhspan(y - 0.5, y + 0.5, color="white", zorder=3)
     axes.text(0.5, y, words, ha="center", va="center", fontsize=7, color=GREY, zorder=4)
 
 
