@@ -72,6 +72,7 @@ ORDER_IN = {
         "single",
     ],
     "analysis": [
+        "plot_formats",
         "markdown",
         "latex",
         "statistics",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from raybert.analysis.plot_formats import in_formats
 from raybert.analysis.report import Published, write_report
 from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.results.estimates import estimate_table
@@ -115,7 +116,8 @@ def publish_results(
     if sweep.outcome is not None and texts is not None:  # which who keeps the results need not keep
         sweep = replace(sweep, outcome=replace(sweep.outcome, texts=None))
     try:
-        _write(sweep, projection, texts)
+        with in_formats(sweep.plot_formats):
+            _write(sweep, projection, texts)
     except OSError as error:
         if outcome is not None or error.errno not in NOT_WRITABLE:
             raise
@@ -200,12 +202,12 @@ def _write_pairs(sweep: Sweep) -> None:
     for baseline, strategy in sweep.pairs:
         compared = sweep.comparisons
         if ((compared["baseline"] == baseline) & (compared["strategy"] == strategy)).any():
-            name = f"pair_{names[baseline]}_{names[strategy]}.png"
-            plots.save_figure(plots.draw_pair(sweep, baseline, strategy), sweep.folder / "plots" / name)
-            drawn.add(name)
-    for path in (sweep.folder / "plots").glob("pair_*.png"):  # of pairs that the file named before
-        if path.name not in drawn:
-            plots.remove_figure(path)
+            path = sweep.folder / "plots" / f"pair_{names[baseline]}_{names[strategy]}.png"
+            plots.save_figure(plots.draw_pair(sweep, baseline, strategy), path)
+            drawn |= {path, path.with_suffix(".svg")}
+    for pattern in ("pair_*.png", "pair_*.svg"):  # of pairs that the file named before
+        for path in set((sweep.folder / "plots").glob(pattern)) - drawn:
+            path.unlink()
 
 
 def _write_texts(sweep: Sweep) -> None:

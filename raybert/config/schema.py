@@ -74,6 +74,12 @@ class SweepConfig(Section):
     )
     report: ReportConfig = ReportConfig()
 
+    plots: tuple[Literal["png", "svg"], ...] = Field(
+        ("png", "svg"),
+        description="formats of the plots; []: none are written; may change from start to start, and `raybert report` "
+        "goes by the folder's",
+    )
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_to_seeds(cls, seeds: Any) -> Any:

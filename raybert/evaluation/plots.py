@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from raybert.analysis.plots.saving import remove_figure, save_figure
 from raybert.analysis.plots.style import (
     GREY,
     PALETTE,
@@ -21,8 +22,6 @@ from raybert.analysis.plots.style import (
     distinct_short_names,
     number_in_percent,
     place_legend,
-    remove_figure,
-    save_figure,
     short_name,
     tidy,
     write_in_cell,

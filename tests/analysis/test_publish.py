@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from raybert.analysis import load_sweep, publish_results
+from raybert.config import dump_yaml, validate_config
 from raybert.errors import SweepError
 from raybert.sweeping.folder.outcome import Outcome
 from raybert.sweeping.folder.trial_folder import TrialFolder
@@ -60,6 +61,17 @@ def test_a_whole_sweep_is_published(tmp_path):
     notes = (folder / "results" / "notes.txt").read_text().splitlines()
     assert notes == [*sweep.notes, *sweep.selection_notes]
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
+
+
+@pytest.mark.slow
+def test_plots_are_in_the_formats_that_the_file_names(tmp_path):
+    folder = write_small(tmp_path, {"random": range(40), "el2n": range(20, 60)})
+    for formats in (["svg"], []):
+        (folder / "resolved.yaml").write_text(dump_yaml(validate_config({"sweep": {"plots": formats}})))
+        publish_results(folder)
+        written = {path.name for path in (folder / "plots").iterdir()}
+        assert {path.partition(".")[2] for path in written} == set(formats)
+        assert ("accuracy.svg" in written) == bool(formats)
 
 
 @pytest.mark.slow

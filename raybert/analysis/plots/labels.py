@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 
-from raybert.analysis.plots.saving import make_plain
+from raybert.analysis.plots.saving import lay_out, make_plain
 from raybert.analysis.plots.style import GREY
 
 _DISTANCES = (5, 11, 18, 26, 36, 48, 62, 78)  # points
@@ -39,8 +39,12 @@ def label_points(
     labels = [_label(axes, point, name, fontsize) for point, name in zip(points, names, strict=True)]
     if not labels:
         return
-    make_plain(axes.get_figure(root=True))  # type: ignore[arg-type]  # it is in one
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    make_plain(figure)
+    lay_out(figure)
+    axes.get_xlim()  # which takes in what was drawn last
+    axes.get_ylim()
     scale = axes.figure.dpi / 72
     centres = axes.transData.transform(np.asarray(points))  # (m, 2) pixels
     frame = np.asarray(axes.get_window_extent().extents)

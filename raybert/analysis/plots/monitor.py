@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from raybert.analysis.plots.saving import remove_figure, save_figure
 from raybert.analysis.plots.style import (
     GREY,
     PALETTE,
@@ -24,8 +25,6 @@ from raybert.analysis.plots.style import (
     number_in_percent,
     number_log_ticks,
     place_legend,
-    remove_figure,
-    save_figure,
     tidy,
     write_in_cell,
 )

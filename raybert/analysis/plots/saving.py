@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,11 +14,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter
 from matplotlib.transforms import Bbox
 
+from raybert.analysis.plot_formats import FORMATS, Format, wanted_formats
 from raybert.durable import atomic_path
 from raybert.plain import printable_lines
 
-Format = Literal["png", "svg"]
-FORMATS: tuple[Format, ...] = ("png", "svg")
 _HEAD = 0.25
 """Inches of a line above a figure."""
 _DPI = 150
@@ -31,15 +30,18 @@ _SVG: Any = {
 }
 
 
-def save_figure(figure: Figure, path: Path, left_out: str = "", formats: Sequence[Format] = FORMATS) -> None:
+def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
     """Write a figure in each format, atomically; a file of a format that is not asked for is removed.
 
     Args:
         figure: laid out when it is written.
         path: of the .png; other formats stand beside it.
         left_out: what it does not show, for a line above it.
-        formats: that are wanted.
     """
+    wanted = wanted_formats()
+    if not wanted:
+        remove_figure(path)
+        return
     width, height = figure.get_size_inches()
     head = _HEAD if left_out else 0.0
     # Above the figure: its layout places titles and legends at its very ends.
@@ -49,7 +51,7 @@ def save_figure(figure: Figure, path: Path, left_out: str = "", formats: Sequenc
     box = Bbox.from_extents(0, 0, width, height + head)
     for each in FORMATS:
         target = path.with_suffix(f".{each}")
-        if each not in formats:
+        if each not in wanted:
             target.unlink(missing_ok=True)
             continue
         with atomic_path(target) as temporary:

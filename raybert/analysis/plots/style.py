@@ -15,7 +15,6 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from raybert.analysis.plots.saving import remove_figure as remove_figure
 from raybert.analysis.plots.saving import save_figure as save_figure
 from raybert.analysis.plots.strategy_styles import CONTROLS as CONTROLS
 from raybert.analysis.plots.strategy_styles import PALETTE as PALETTE

@@ -75,6 +75,7 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
         configurations=configurations,
         metric=metric,
         pairs=pairs,
+        plot_formats=config.sweep.plots,
         plan=plan,
         manifest=_read_manifest(folder),
         trust=trust,

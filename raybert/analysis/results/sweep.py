@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from raybert.analysis.plot_formats import FORMATS, Format
 from raybert.analysis.results import notes
 from raybert.analysis.results.claims import Claims, make_claims, scope_words
 from raybert.analysis.results.compared import Compared, compared_by
@@ -53,6 +54,7 @@ class Sweep(TrialFiles):
         configurations: their names, and what varies between them.
         metric: what the sweep is about: its `train.best_metric`.
         pairs: `sweep.compare` of the file: (baseline, strategy); empty: the default.
+        plot_formats: `sweep.plots` of the file.
         plan: `plan.json`.
         manifest: `manifest.json`, or empty.
         outcome: how the command that ran it ended; None: it was only read.
@@ -75,6 +77,7 @@ class Sweep(TrialFiles):
     outcome: Outcome | None = None
     not_written: str | None = None
     trust: bool = False
+    plot_formats: tuple[Format, ...] = FORMATS
     shows_texts: bool = True
 
     @property

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from raybert.analysis.plots.saving import save_figure
+from raybert.analysis.plot_formats import in_formats
+from raybert.analysis.plots.saving import remove_figure, save_figure
 
 HOSTILE = "<script>alert(1)</script> & $x$ \x1b[31m ]]> --> \u202e '\" \ufffe"
 
@@ -55,10 +56,13 @@ def test_names_in_an_svg_are_text_and_nothing_else(tmp_path):
 
 def test_formats_that_are_not_wanted_are_removed(tmp_path):
     save_figure(figure_of("a"), tmp_path / "a.png")
-    save_figure(figure_of("a"), tmp_path / "a.png", formats=["svg"])
-    assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
-    save_figure(figure_of("a"), tmp_path / "a.png", formats=["png"])
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    for formats in (["svg"], ["png"], [], ["png", "svg"]):
+        with in_formats(formats):
+            save_figure(figure_of("a"), tmp_path / "a.png")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [f"a.{each}" for each in formats]
+    with in_formats([]):
+        remove_figure(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_both_formats_are_laid_out_alike(tmp_path):
