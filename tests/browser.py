@@ -72,7 +72,7 @@ class Page:
     def press(self, key: str) -> None:
         """Press and release a key: Tab, Enter, or a letter."""
         codes = {"Tab": (9, None), "Enter": (13, "\r"), " ": (32, " ")}
-        code, text = codes.get(key, (ord(key.upper()), key))
+        code, text = codes[key] if key in codes else (ord(key.upper()), key)
         down = {"type": "keyDown", "key": key, "windowsVirtualKeyCode": code} | ({"text": text} if text else {})
         self.send("Input.dispatchKeyEvent", **down)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)

@@ -227,7 +227,7 @@ def _search_section(sweep: Sweep, pictures: Pictures) -> Section:
     ]
     shown.append(
         tables.of_frame(
-            "suggestions", "Every suggestion of the search.", search.suggestions, (), 300, "results/suggestions.csv"
+            "suggestions", "Every suggestion of the search.", search.suggestions, (), 300, "results/search.csv"
         )
     )
     return Section("search", "Search", tables=tuple(shown), pictures=pictures.of("search"))
