@@ -30,6 +30,7 @@ from raybert.cli_options import (
     option,
 )
 from raybert.commands import describe
+from raybert.config.track import TRACKERS
 from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, UntrustedCode
 from raybert.refusals import refusal_in_words
 from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
@@ -313,6 +314,31 @@ def remove_scores(
         raise typer.BadParameter("give keys, or --all")
     removed = commands.remove_scores(keys or (), everything=everything, store=store)
     terminal.echo(f"{len(removed.entries)} signals removed, {removed.size_bytes / 2**20:,.1f} MiB freed")
+
+
+@app.command(epilog=exit_codes("track"))
+def track(
+    folder: FolderArgument,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Tracker ({', '.join(TRACKERS)}); repeatable; default: those of the folder's own file.",
+            autocompletion=completer(*TRACKERS),
+            show_default=False,
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Send to servers and write to folders that the folder's own file names.")
+    ] = False,
+) -> None:
+    """Send what trackers do not have yet of a results folder: trials, tables, plots, the best model.
+
+    Keys of trackers are those of the section `track`: `--set track.mlflow.experiment=mine`.
+    """
+    found = commands.track(folder, to or (), overrides=overrides or (), trust=trust, note=terminal.print_note)
+    terminal.echo(str(found))
+    raise typer.Exit(found.exit_code)
 
 
 for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS):

@@ -33,6 +33,12 @@ ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
         ExitCode.SOME_FAILED: "some of it cannot be fetched",
         ExitCode.FAILED: "none of it can be fetched",
     },
+    "track": {
+        ExitCode.DONE: "all trackers have all",
+        **_BAD_INPUT,
+        ExitCode.SOME_FAILED: "some trackers have not got all",
+        ExitCode.FAILED: "none has",
+    },
     "reproduce": {
         ExitCode.DONE: "bit-identical (or the same error)",
         ExitCode.DIFFERENT: "different",

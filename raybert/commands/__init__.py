@@ -25,6 +25,7 @@ from raybert.commands.sweeps import (
     train,
     watch_report,
 )
+from raybert.commands.trackers import Tracked, track
 
 __all__ = [
     "CacheContents",
@@ -32,6 +33,7 @@ __all__ = [
     "ClearedPart",
     "StoredSignals",
     "SweepSize",
+    "Tracked",
     "cancel",
     "clear_cache",
     "compare",
@@ -61,6 +63,7 @@ __all__ = [
     "status",
     "stop",
     "sweep",
+    "track",
     "train",
     "validate",
     "watch_report",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -75,10 +76,14 @@ def sweep(
     check_address_space(SPACE_OF_TORCH, "training")
     check_here(loaded, address, folder)
     from raybert.sweeping.runner import run_sweep
+    from raybert.tracking.follow import tracking
 
-    with listening(progress) as told:
-        outcome = run_sweep(design, folder, told, source_text=text_of(config), address=address, retry=retry)
-    return _publish(outcome)
+    with listening(progress) as told, tracking(loaded.track, folder, told) as trackers:
+        outcome = run_sweep(
+            design, folder, trackers.progress, source_text=text_of(config), address=address, retry=retry
+        )
+        tracked = trackers.publish(partial(_publish, outcome))
+    return _publish(outcome) if tracked is None else tracked
 
 
 def train(
@@ -144,19 +149,21 @@ def train(
     look_first(narrowed, folder)
     check_address_space(SPACE_OF_TORCH, "training")
     from raybert.sweeping.single.train import train_one  # and with it torch
+    from raybert.tracking.follow import tracking
 
-    with listening(progress, one_run=True) as told:
+    with listening(progress, one_run=True) as told, tracking(loaded.track, folder, told) as trackers:
         outcome = train_one(
             loaded,
             strategy,
             seed,
             folder,
-            told,
+            trackers.progress,
             resume=resume,
             source_text=text_of(config),
             address=address,
         )
-    return _publish(outcome)
+        tracked = trackers.publish(partial(_publish, outcome))
+    return _publish(outcome) if tracked is None else tracked
 
 
 def _beginning(config: RaybertConfig, narrowed: Design, place: Path, *, weights_only: bool) -> RaybertConfig:

@@ -51,7 +51,7 @@ _ELSEWHERE: Mapping[str, str] = {
     "activation_checkpointing": "train.gradient_checkpointing",
     "local_rank": "resources.workers_per_trial",
     "full_determinism": "not needed: a run repeats itself bit by bit",
-    "report_to": "monitor.tensorboard",
+    "report_to": "track (mlflow, wandb, trackio, clearml, tensorboard)",
     "seed": "sweep.seeds",
     "data_seed": "data.split_seed",
     "run_name": "name",

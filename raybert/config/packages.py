@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from raybert.config.schema import RaybertConfig
+from raybert.config.track import TrackConfig
 from raybert.errors import ConfigError
+from raybert.passwords import whole
 
 NO_TENSORBOARD = (
     "monitor.tensorboard: needs the package tensorboard; `pip install raybert[monitor]`, or set it to false"
@@ -22,6 +24,25 @@ def check_packages(config: RaybertConfig) -> None:
         check_flash_attention(config.train.precision)
     if config.monitor.tensorboard and find_spec("tensorboard") is None:
         raise ConfigError(NO_TENSORBOARD)
+    check_trackers(config.track)
+
+
+def check_trackers(track: TrackConfig) -> None:
+    """Refuse trackers whose packages are not installed, or whose URLs name variables that are not set; imports nothing.
+
+    Raises:
+        ConfigError: says what to do about the first one.
+    """
+    for name, _ in track.asked_for():
+        if find_spec(name) is None:
+            raise ConfigError(no_tracker(name))
+    for key, url in track.urls().items():
+        whole(url, key)
+
+
+def no_tracker(name: str) -> str:
+    """Return what to say of a tracker whose package is missing."""
+    return f"track.{name}: needs the package {name}; `pip install raybert[{name}]`, or leave it out"
 
 
 def check_flash_attention(precision: str) -> None:

@@ -13,6 +13,7 @@ from raybert.config.model import ModelConfig
 from raybert.config.own_metrics import check_is_metric
 from raybert.config.section import Section, read_percent
 from raybert.config.selection import SelectionConfig, StrategyConfig
+from raybert.config.track import TrackConfig
 from raybert.config.train import TrainConfig
 from raybert.config.tune import TuneConfig
 
@@ -243,6 +244,7 @@ class RaybertConfig(Section):
     monitor: MonitorConfig = MonitorConfig()
     selection: SelectionConfig = SelectionConfig()
     sweep: SweepConfig = SweepConfig()
+    track: TrackConfig = TrackConfig()
     resources: ResourcesConfig = ResourcesConfig()
     limits: LimitsConfig = LimitsConfig()
 

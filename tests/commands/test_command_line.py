@@ -102,6 +102,16 @@ LINES = {
         "watch_report",
         {"folder": Path("runs/x"), "every_seconds": 5.0, "note": terminal.print_note},
     ),
+    "track runs/x --to mlflow --set track.mlflow.experiment=x --trust": (
+        "track",
+        {
+            "folder": Path("runs/x"),
+            "to": ["mlflow"],
+            "overrides": ["track.mlflow.experiment=x"],
+            "trust": True,
+            "note": terminal.print_note,
+        },
+    ),
     "report runs/x": ("report", {"folder": Path("runs/x")}),
     "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap"}),
     "status runs/x --json": ("status", {"folder": Path("runs/x")}),

@@ -76,6 +76,7 @@ def test_no_module_ends_with_a_number_of_its_own():
             "_exit_code(results)",
             "fetched.exit_code",
             "found.exit_code",
+            "found.exit_code",
             "error.exit_code",
             "ExitCode.BAD_INPUT",
             "ExitCode.INTERRUPTED",

@@ -47,6 +47,10 @@ SWEEP = (
     Content("state.json", "what the driver is doing, for `raybert status`"),
     Content("estimate.json", "what the sweep was expected to take, and what it took"),
     Content("refit.json", "with `sweep.refit`: which run trained on train and validation, and of which trial"),
+    Content(
+        "tracking/",
+        "with `track`: ids of the trackers' runs (`<tracker>.json`), events of TensorBoard, runs of W&B that wait",
+    ),
     Content("attempt", "number of the process that owns the folder; a newer owner fences older ones off"),
     Content("lock", "held by the owner"),
     Content("signals/", "score store of this sweep, where it does not use the shared one"),

@@ -23,6 +23,7 @@ _EXECUTION_ONLY = (
     "train.start.checkpoint",
     "selection.store",
     "monitor",
+    "track",
     "name",
 )
 

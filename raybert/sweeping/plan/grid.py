@@ -12,7 +12,17 @@ from raybert.errors import ConfigError
 from raybert.files import content_key
 from raybert.sweeping.plan.specs import PoolFacts
 
-_NO_GRID = ("sweep", "resources", "limits", "monitor", "name", "selection.store", "model.kind", "train.metrics")
+_NO_GRID = (
+    "sweep",
+    "resources",
+    "limits",
+    "monitor",
+    "track",
+    "name",
+    "selection.store",
+    "model.kind",
+    "train.metrics",
+)
 """Keys that no trial differs in, or on which the defaults of others depend."""
 
 

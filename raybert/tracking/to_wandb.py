@@ -1,0 +1,124 @@
+"""Weights & Biases: a run a trial, all in a group of the sweep, and a run of the sweep with what it leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raybert.config.packages import no_tracker
+from raybert.config.track import WandbConfig
+from raybert.errors import ConfigError
+from raybert.tracking.book import FOLDER
+from raybert.tracking.tracker import Artifacts, Row, Scalar, TrackedSweep, TrackedTrial
+
+try:
+    import wandb
+except ImportError:
+    raise ConfigError(no_tracker("wandb")) from None
+
+_FAILED = 1
+"""Exit code of a run that did not end well."""
+_SECONDS_TO_FINISH = 60.0
+"""A run that cannot be sent is given up after these: its files stay, and `wandb sync` sends them."""
+_SECONDS_TO_BEGIN = 30.0
+
+
+class WandbTracker:
+    """Sends to W&B, or writes what `wandb sync` sends later.
+
+    Args:
+        config: section of the sweep file.
+        folder: where its files are.
+    """
+
+    is_live = True
+
+    def __init__(self, config: WandbConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
+        self._mode = os.environ.get("WANDB_MODE", "online") if config.mode == "auto" else config.mode
+        if self._mode == "online" and not wandb.login(prompt=False, verify=False):
+            raise ConfigError("track.wandb: needs WANDB_API_KEY, or `wandb login`; `mode: offline` needs neither")
+        self._runs: dict[str, Any] = {}
+        self._group = self._sweep = ""
+
+    def open_sweep(self, sweep: TrackedSweep, run: str | None) -> str:
+        self._group, self._sweep = sweep.group, run or f"{sweep.group}-sweep"
+        self._begin(self._sweep, sweep.name, "sweep", sweep.parameters)
+        return self._sweep
+
+    def begin_trial(self, trial: TrackedTrial, run: str | None) -> str:
+        run = run or trial.key
+        self._begin(run, trial.name, "trial", trial.parameters)
+        return run
+
+    def log(self, run: str, rows: Sequence[Row]) -> None:
+        for step, row in rows:
+            self._runs[run].log(dict(row), step=step)
+
+    def end_trial(self, run: str, status: str, summary: Mapping[str, float]) -> None:
+        found = self._runs[run]
+        found.summary.update({**summary, "status": status})
+        found.finish(exit_code=0 if status == "complete" else _FAILED)
+        del self._runs[run]
+
+    def finish(self, artifacts: Artifacts) -> str:
+        found = self._runs[self._sweep]
+        found.log({f"plots/{path.stem}": wandb.Image(str(path)) for path in artifacts.plots})
+        if artifacts.report is not None:
+            found.log({"report": wandb.Html(str(artifacts.report), inject=False)})
+        if artifacts.tables:
+            results = wandb.Artifact(f"{self._group}-results", "results")
+            for path in artifacts.tables:
+                results.add_file(str(path))
+            found.log_artifact(results)
+        if artifacts.model is not None:
+            model = wandb.Artifact(f"{self._group}-best", "model", metadata={"trial_id": artifacts.model_name})
+            model.add_dir(str(artifacts.model))
+            found.log_artifact(model)
+        self.end_trial(self._sweep, "complete", artifacts.summary)
+        return self._sweep
+
+    def close(self) -> None:
+        for run in list(self._runs):
+            self.end_trial(run, "stopped", {})
+
+    def _begin(self, run: str, name: str, kind: str, parameters: Mapping[str, Scalar]) -> None:
+        self._folder.mkdir(exist_ok=True)
+        self._runs[run] = wandb.init(
+            entity=self._config.entity,
+            project=self._config.project,
+            group=self._group,
+            job_type=kind,
+            id=run,
+            name=name,
+            config=dict(parameters),
+            resume="allow",
+            reinit="create_new",
+            dir=str(self._folder),
+            mode=self._mode,
+            settings=_settings(),
+        )
+
+
+def make(config: WandbConfig, folder: Path) -> WandbTracker:
+    """Return the tracker of a section of the sweep file."""
+    return WandbTracker(config, Path(os.environ.get("WANDB_DIR") or folder / FOLDER))
+
+
+def _settings() -> Any:
+    """Return settings by which nothing of this process is read, printed or linked: runs are told of trials alone."""
+    return wandb.Settings(
+        console="off",
+        silent=True,
+        symlink=False,  # results folders have no links
+        disable_git=True,
+        save_code=False,
+        disable_job_creation=True,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        init_timeout=_SECONDS_TO_BEGIN,
+        finish_timeout=_SECONDS_TO_FINISH,
+        finish_timeout_raises=True,
+    )
