@@ -17,10 +17,12 @@ from raybert.cli_completion import (
     complete_score_key,
     complete_strategy,
     complete_trial,
+    completer,
 )
 from raybert.cli_options import (
     AddressOption,
     FileArgument,
+    FolderArgument,
     JsonOption,
     RetryOption,
     SetOption,
