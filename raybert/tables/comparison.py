@@ -163,6 +163,12 @@ COMPARISONS = Table(
             "better, worse, no difference shown, not compared, or not settled: `holm_p` at 5 %, which from 5 "
             "replicates on the bootstrap over test examples must confirm, from 9 seeds on `sign_flip_holm_p`, too",
         ),
+        _number(
+            "more_seeds",
+            "where no difference is shown: about how many more seeds would settle one of the size seen (its "
+            "deviation at the upper 95 % limit); infinite: more than 30",
+            "seeds",
+        ),
         *(
             column
             for name, words in (("metric", "the metric"), *((name, f"`{name}`") for name in FRACTIONS))

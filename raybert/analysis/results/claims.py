@@ -10,7 +10,7 @@ import pandas as pd
 
 from raybert.analysis.results.comparison import usual_baseline
 from raybert.analysis.statistics.configurations import KEY, has_budget
-from raybert.analysis.statistics.decision import BETTER, BY_EXAMPLES_FROM, NOT_SETTLED, WORSE
+from raybert.analysis.statistics.decision import BETTER, BY_EXAMPLES_FROM, MOST_MORE_SEEDS, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, pairs_words
@@ -44,7 +44,8 @@ def make_claims(summary: pd.DataFrame, comparisons: pd.DataFrame, scope: str) ->
         comparisons: all that it compares.
         scope: of `scope_words`.
     """
-    findings = [f"{sentence}." for sentence in pair_sentences(comparisons)]
+    said = zip(pair_sentences(comparisons), comparisons["more_seeds"], strict=True)
+    findings = [f"{sentence}{_more_words(more)}." for sentence, more in said]
     return Claims(_headline(summary, comparisons), (*findings, *method_sentences(comparisons)), scope)
 
 
@@ -118,6 +119,16 @@ def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     if len(more):
         others.insert(0, f"{_listed(more[KEY])} {_is(len(more))} better, too")
     return ". ".join(_sentence(words) for words in (first, "; ".join(others)) if words) + "."
+
+
+def _more_words(more: float) -> str:
+    """Return how many more seeds would settle what is open; nothing where nothing is."""
+    if pd.isna(more):
+        return ""
+    count = (
+        f"more than {MOST_MORE_SEEDS} more seeds" if more == float("inf") else f"about {_count(int(more), 'more seed')}"
+    )
+    return f"; {count} would settle a difference of this size"
 
 
 def _rows(entry: Mapping[str, Any]) -> Mapping[str, Any]:

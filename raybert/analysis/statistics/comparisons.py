@@ -20,12 +20,14 @@ from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
 from raybert.analysis.statistics.decision import (
     BY_EXAMPLES_FROM,
+    UNDECIDED,
     Hits,
     decide,
     example_differences,
     further_evidence,
+    more_seeds,
 )
-from raybert.analysis.statistics.intervals import difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.intervals import NO_SPREAD, difference_interval, holm, mean_interval, paired_p
 from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.scales import Scale
@@ -101,6 +103,10 @@ def compare(
     table["holm_p"] = table.groupby(families, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     table = table.join(_evidence([frame for *_, frame in matched], complete, name, hits))
     table["verdict"] = decide(table, families, Scale(metric).sign)
+    sizes = table.groupby(families, sort=False)["p"].transform("count")
+    undecided = (table["verdict"] == UNDECIDED) & (table["folds"] == 1) & (table["difference_std"] > NO_SPREAD)
+    moments = zip(table["difference"], table["difference_std"], table["num_replicates"], sizes, strict=True)
+    table["more_seeds"] = [more_seeds(*row) if open_ else np.nan for row, open_ in zip(moments, undecided, strict=True)]
     return typed_frame(table.to_dict("records"), COMPARISONS, grid_columns)
 
 

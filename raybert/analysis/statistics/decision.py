@@ -40,6 +40,8 @@ BY_BOOTSTRAP_FROM = 10
 BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
 NOT_SETTLED = "not settled"
 MOST_FLIPS = 2**16
+MOST_MORE_SEEDS = 30
+"""More are not counted: nobody plans a sweep by a guess that uncertain."""
 _RESAMPLES = 9_999
 
 Hits = Callable[[str], "np.ndarray | None"]
@@ -144,6 +146,27 @@ def decide(table: pd.DataFrame, families: pd.Series[Any], sign: float) -> np.nda
         [NOT_SETTLED, BETTER, WORSE, UNDECIDED],
         default=NOT_COMPARED,
     )
+
+
+def more_seeds(difference: float, std: float, count: int, tests: int) -> float:
+    """Return how many more seeds would settle a difference of the size seen; infinite: more than 30.
+
+    The deviation is taken at its upper 95 % limit, since that of few seeds is often far too small, and the t-test at
+    the strictest step of Holm's correction.
+
+    Args:
+        difference: mean over seeds.
+        std: of the differences, ddof 1.
+        count: seeds so far, at least 2.
+        tests: size of the family.
+    """
+    from scipy import stats
+
+    upper = std * np.sqrt((count - 1) / stats.chi2.ppf(1 - LEVEL, count - 1))
+    totals = count + np.arange(1, MOST_MORE_SEEDS + 1)
+    needed = stats.t.isf((1 - LEVEL) / (2 * tests), totals - 1) * upper / np.sqrt(totals)
+    enough = np.flatnonzero(needed <= abs(difference))
+    return float(enough[0] + 1) if len(enough) else float("inf")
 
 
 def example_differences(pairs: Sequence[tuple[int, Sequence[str], Sequence[str]]], hits: Hits) -> np.ndarray | None:

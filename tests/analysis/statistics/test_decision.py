@@ -15,6 +15,7 @@ from raybert.analysis.statistics.decision import (
     example_differences,
     example_interval,
     further_evidence,
+    more_seeds,
     sign_flip_p,
 )
 from raybert.analysis.statistics.intervals import holm, paired_p
@@ -124,3 +125,15 @@ def test_what_draws_anew_stands_beside_random_epoch_in_the_family_of_random():
     assert table["holm_p"].tolist() == holm(table["p"].to_numpy()).tolist()
     assert "over 2 comparisons" in method_sentences(table)[0]
     assert default_pairs(trials[trials["strategy"] != "random_epoch"]) == [("random", "rho")]
+
+
+def test_more_seeds_are_those_whose_t_test_passes_at_the_upper_limit_of_the_deviation():
+    difference, std, count, tests = 0.05, 0.02, 5, 4
+    upper = std / np.sqrt(stats.chi2.ppf(0.05, count - 1) / (count - 1))
+
+    def is_enough(total):
+        return 2 * tests * stats.t.sf(difference / (upper / np.sqrt(total)), total - 1) <= 0.05
+
+    needed = next(total for total in range(count + 1, 40) if is_enough(total)) - count
+    assert more_seeds(difference, std, count, tests) == needed == 5
+    assert more_seeds(0.001, std, count, tests) == np.inf
