@@ -235,7 +235,7 @@ def _write_search(sweep: Sweep, search: Search) -> None:
     figures = {
         "history": plots.draw_search_history(search),
         "cost": plots.draw_search_cost(search),
-        "slices": plots.draw_search_slices(search),
+        "slices": plots.draw_search_slices(search, plots.styles_of(sweep)),
         "parallel": plots.draw_search_parallel(search),
         "importances": plots.draw_importances(search),
         "best_values": plots.draw_best_values(search),

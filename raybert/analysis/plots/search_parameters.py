@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from raybert.analysis.plots.search import arm_labels, plot_values, value_limits
+from raybert.analysis.plots.strategy_styles import StrategyStyle, blend
 from raybert.analysis.plots.style import PALETTE, distinct_short_names, number_log_ticks, place_legend, tidy
 from raybert.analysis.search import Parameter, Search
 from raybert.analysis.search.labels import Arm, short_parameter_names
@@ -33,16 +34,22 @@ _ABSENT = -0.12
 """Where a parallel axis holds the suggestions that do not have the parameter."""
 
 
-def draw_search_slices(search: Search) -> Figure | None:
-    """Return the value of every complete suggestion against each parameter, in the colour of its arm.
+def draw_search_slices(search: Search, styles: Mapping[str, StrategyStyle] | None = None) -> Figure | None:
+    """Return the value of every complete suggestion against each parameter, in the colour of its strategy.
+
+    Further arms of a strategy (other points of the grid) are paler.
 
     The best of each arm is a larger point; values far below the others are triangles at the edge. None without a
     complete suggestion. optuna's own plot has one study, and colours by the number of the suggestion.
+
+    Args:
+        search: of the sweep.
+        styles: of its strategies, by label; default: colours by the order of the arms.
     """
     complete, parameters = complete_suggestions(search.suggestions), _shown(search)
     if complete.empty:
         return None
-    colours, limits = _arm_colours(search), value_limits(search)
+    colours, limits = _arm_colours(search, styles or {}), value_limits(search)
     rows, columns = _panels(len(parameters))
     figure = Figure(figsize=(max(6.0, 2.6 * columns + 0.5), 2.5 * rows + 1.2), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
@@ -215,14 +222,18 @@ def _panels(count: int) -> tuple[int, int]:
     return rows, math.ceil(count / rows)
 
 
-def _arm_colours(search: Search) -> dict[Arm, str]:
+def _arm_colours(search: Search, styles: Mapping[str, StrategyStyle]) -> dict[Arm, str]:
     """Return a colour per arm; with many arms the best ones have one, the others are grey."""
-    arms = list(arm_labels(search))
-    if len(arms) <= _COLOURED:
-        return dict(zip(arms, PALETTE, strict=False))
-    best = search.best.sort_values("value", ascending=not search.maximize, kind="stable")
-    named = [(str(arm), str(strategy)) for arm, strategy in best[list(ARM_KEYS)].head(_COLOURED - 1).to_numpy()]
-    return {arm: PALETTE[named.index(arm)] if arm in named else _OTHERS for arm in arms}
+    arms = named = list(arm_labels(search))
+    if len(arms) > _COLOURED:
+        best = search.best.sort_values("value", ascending=not search.maximize, kind="stable")
+        named = [(str(arm), str(strategy)) for arm, strategy in best[list(ARM_KEYS)].head(_COLOURED - 1).to_numpy()]
+    colours = {}
+    for number, arm in enumerate(named):
+        of_strategy = [other for other in named if other[1] == arm[1]]
+        fill = 1 - 0.7 * of_strategy.index(arm) / len(of_strategy)
+        colours[arm] = blend(styles[arm[1]].colour, fill) if arm[1] in styles else PALETTE[number]
+    return {arm: colours.get(arm, _OTHERS) for arm in arms}
 
 
 def _arm_entries(search: Search, colours: dict[Arm, str], marker: str) -> list[Line2D]:

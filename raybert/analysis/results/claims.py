@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -99,7 +100,7 @@ def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     others = [
         *([f"{_listed(worse[KEY])} {_is(len(worse))} worse"] if len(worse) else []),
         *([f"{_listed(unsettled[KEY])} {_is(len(unsettled))} not settled"] if len(unsettled) else []),
-        *([f"of {_all(rest, len(own))} no difference to {baseline} is shown"] if rest else []),
+        *([f"{_whom(rest, len(own))}no difference to {baseline} is shown"] if rest else []),
     ]
     if better.empty:
         first = f"No strategy is shown to be better than {baseline} ({_count(len(own), 'comparison')})"
@@ -138,7 +139,9 @@ def _rows(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names(values: Any) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value))
+    """Return names of data or encoders; of a folder on this machine, which says little elsewhere, the last part."""
+    names = (Path(str(value)).name if Path(str(value)).is_absolute() else str(value) for value in values if value)
+    return ", ".join(dict.fromkeys(names))
 
 
 def _numbers(values: set[Any], noun: str) -> str:
@@ -160,8 +163,11 @@ def _is(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _all(rest: int, of: int) -> str:
-    return f"all {of}" if rest == of > 1 else str(rest) if of > 1 else "it"
+def _whom(rest: int, count: int) -> str:
+    """Return for whom something holds: `for 4 others`; nothing where it is the only one."""
+    if rest == count:
+        return "" if count == 1 else f"for all {count} "
+    return f"for {_count(rest, 'other')} "
 
 
 def _count(number: int, noun: str) -> str:
@@ -169,5 +175,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _sentence(words: str) -> str:
-    """Return words of which only the first letter of `of ...` is made a capital: names stay as they are."""
-    return f"O{words[1:]}" if words.startswith("of ") else words
+    """Return words of ours with a capital at their beginning: names of strategies stay as they are."""
+    is_ours = words.startswith(("for ", "no difference to "))
+    return f"{words[0].upper()}{words[1:]}" if is_ours else words

@@ -8,6 +8,7 @@ from optuna.distributions import FloatDistribution
 
 from raybert.analysis import plots
 from raybert.analysis.plots.search import STATE_COLOURS
+from raybert.analysis.plots.strategy_styles import strategy_styles
 from raybert.analysis.plots.style import short_name
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
@@ -135,6 +136,15 @@ def test_slices_have_the_scale_of_the_space_and_all_complete_values(three):
     points = [line for line in panels["learning_rate"].lines if line.get_markersize() == 3]
     assert sum(len(line.get_xdata()) for line in points) == (three.suggestions["state"] == "complete").sum()
     assert legend_of(figure) == ["all", "random", "el2n"]
+
+
+def test_slices_are_in_the_colours_that_strategies_have_everywhere(three):
+    styles = strategy_styles(["k_center", "el2n", "random", "all"])
+    figure = drawn(plots.draw_search_slices(three, styles))
+    entries = figure.legends[0].get_lines()
+    assert {line.get_label(): line.get_color() for line in entries if line.get_label() in styles} == {
+        name: styles[name].colour for name in ("all", "random", "el2n")
+    }
 
 
 def test_of_many_arms_the_best_are_in_colour(many):

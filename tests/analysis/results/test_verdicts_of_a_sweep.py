@@ -21,12 +21,12 @@ RANDOM = [0.700, 0.712, 0.695]
         pytest.param(
             {"random": RANDOM, "el2n": [0.750, 0.763, 0.7445], "k_center": [0.711, 0.69, 0.701]},
             "el2n is better than random by 5.0 points [+4.8, +5.2] (3 seeds, selected as best of 2). "
-            "Of 1 no difference to random is shown.",
+            "For 1 other no difference to random is shown.",
             id="a clear win",
         ),
         pytest.param(
             {"random": RANDOM, "el2n": [0.705, 0.701, 0.702]},
-            "No strategy is shown to be better than random (1 comparison), and no ranking can be claimed. Of it no difference to random is shown.",
+            "No strategy is shown to be better than random (1 comparison), and no ranking can be claimed. No difference to random is shown.",
             id="a tie",
         ),
         pytest.param(
@@ -55,9 +55,13 @@ def test_the_headline_says_in_two_sentences_what_may_be_claimed(tmp_path, accura
 
 def test_claims_name_the_data_the_pool_the_budget_the_encoder_the_steps_the_seeds_and_the_test_set(tmp_path):
     sweep = load_sweep(write_grid_sweep(tmp_path, ["random", "el2n"], [{}], lambda *_: RANDOM))
-    entry = {"source": "imdb", "encoder": "bert-tiny", "details": {"rows": {"train": 400, "test": 1000}}}
+    entry = {
+        "source": "/home/me/imdb",
+        "encoder": "prajjwal1/bert-tiny",
+        "details": {"rows": {"train": 400, "test": 1000}},
+    }
     assert scope_words(sweep.trials, sweep.plan["trials"], {"data": {"0a": entry}}) == (
-        "Holds for: data imdb; pool 400 examples; budget 40 examples; encoder bert-tiny; training 100 steps; "
+        "Holds for: data imdb; pool 400 examples; budget 40 examples; encoder prajjwal1/bert-tiny; training 100 steps; "
         "seeds 0, 1, 2; test set 1,000 examples."
     )
     assert scope_words(sweep.trials.iloc[:0], [], {}) == "Nothing is complete yet."
