@@ -147,6 +147,7 @@ def test_crowded_names_stay_inside_the_axes():
     axes.plot(*zip(*points, strict=True), "o")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     label_points(axes, points, [f"strategy_{i}" for i in range(20)])
+    drawn(figure)
     boxes = text_boxes(axes)
     assert overlapping(boxes) == []
     frame = axes.get_window_extent()
