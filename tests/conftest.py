@@ -98,8 +98,8 @@ _DOT = bytes.fromhex(
 """A PNG of one pixel."""
 
 
-@pytest.fixture(scope="module")
-def no_pixels() -> Iterator[None]:
+@contextlib.contextmanager
+def without_pixels() -> Iterator[None]:
     """Write figures as a white dot: drawing them takes most of what follows a small sweep, and is tested with the plots."""
 
     def dot(figure: object, target: Path, kind: str, box: object) -> None:
@@ -108,6 +108,20 @@ def no_pixels() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("raybert.analysis.plots.saving.lay_out", lambda figure: None)
         patch.setattr("raybert.analysis.plots.saving.draw", dot)
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_pixels() -> Iterator[None]:
+    """Draw no pictures in a whole module."""
+    with without_pixels():
+        yield
+
+
+@pytest.fixture
+def no_pixels_here() -> Iterator[None]:
+    """Draw no pictures in one test, of a module whose others look at some."""
+    with without_pixels():
         yield
 
 

@@ -54,7 +54,9 @@ def _write_examples(sweep: Sweep) -> None:
     shown, left_out = at_best_points(sweep, 1)
     folder, hardness = sweep.folder / "plots", hardness_of(shown)
     _write(plots.draw_kept(kept_examples(shown), hardness), folder / "selected_examples.png", left_out)
-    _write(plots.draw_last_losses(last_losses(shown), hardness), folder / "last_losses.png", left_out)
+    losses = last_losses(shown)
+    words = "; ".join(part for part in (left_out, losses.left_out) if part)
+    _write(plots.draw_last_losses(losses, hardness), folder / "last_losses.png", words)
 
 
 def _write_budget(sweep: Sweep) -> None:

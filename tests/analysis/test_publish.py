@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from raybert.analysis import load_sweep, publish_results
+from raybert.analysis.results.kept import last_losses
 from raybert.config import dump_yaml, validate_config
 from raybert.errors import SweepError
 from raybert.sweeping.folder.outcome import Outcome
@@ -248,6 +249,7 @@ def test_losses_are_read_and_damaged_ones_are_an_error_that_says_what_to_do(tmp_
     sweep = load_sweep(folder)
     expected = pd.DataFrame({"loss": np.float32([0.5, np.nan, 0.25]), "loss_pass": np.int32([3, -1, 2])})
     pd.testing.assert_frame_equal(sweep.losses("a-2-0"), expected)
+    assert last_losses(sweep).left_out == ""
     assert sweep.losses("b-2-0") is None
     trial.losses_path.write_bytes(trial.losses_path.read_bytes()[:200])
     with pytest.raises(
@@ -255,6 +257,8 @@ def test_losses_are_read_and_damaged_ones_are_an_error_that_says_what_to_do(tmp_
         match=r"losses\.npz: must be as raybert wrote it, but is damaged .*; the same sweep command repairs it",
     ):
         sweep.losses("a-2-0")
+    assert last_losses(sweep).left_out == "without 1 trial whose losses.npz is damaged"
+    assert last_losses(sweep).losses == []
 
 
 @pytest.mark.slow

@@ -69,9 +69,10 @@ def test_the_sweep_file_ends_with_a_table_plots_and_the_best_model(undisturbed):
     assert {"train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "samples"} <= set(
         results.evaluations
     )
-    for table in ("trials", "evaluations", "summary"):
+    frames = {"trials": results.trials, "evaluations": results.evaluations, "summary": results.summary()}
+    for table, frame in frames.items():
         stored = pd.read_parquet(undisturbed / "results" / f"{table}.parquet")
-        assert len(stored) == len(getattr(results, table)) == len(pd.read_csv(undisturbed / "results" / f"{table}.csv"))
+        assert len(stored) == len(frame) == len(pd.read_csv(undisturbed / "results" / f"{table}.csv"))
     for plot in ("accuracy", "samples_per_pass"):
         assert (undisturbed / "plots" / f"{plot}.png").stat().st_size > 5000
 

@@ -164,7 +164,7 @@ def test_bars_and_colours_of_libraries_still_work():
 @pytest.mark.slow
 @pytest.mark.fault("control characters in a label")
 @pytest.mark.parametrize("command", ["report", "status", "evaluate", "scores"])
-def test_every_screen_of_a_folder_with_hostile_names(command, foreign, no_pixels, fault):
+def test_every_screen_of_a_folder_with_hostile_names(command, foreign, no_pixels_here, fault):
     labels = dict(zip(("all", "random", "el2n", "k_center", "loss_threshold"), HOSTILE[:5], strict=True))
     labels |= {"el2n": "[/b]x", "k_center": "[link=http://evil]x"}
     make_hostile(foreign, labels)

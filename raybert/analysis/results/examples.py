@@ -137,7 +137,7 @@ def _losses_of_all(sweep: Sweep, size: int) -> np.ndarray:
     trials = sweep.comparable_trials()
     of_all = trials[(trials["strategy"] == "all") & (trials["fold"] == 0) & (trials["pool_size"] == size)]
     for trial_id in of_all.sort_values("seed", kind="stable")["trial_id"]:
-        losses = sweep.losses(str(trial_id))
+        losses = sweep.whole_losses(str(trial_id))
         if losses is not None and len(losses) == size:
             return losses["loss"].to_numpy(np.float64)
     return np.full(size, np.nan)

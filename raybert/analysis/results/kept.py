@@ -31,10 +31,18 @@ class LastLosses:
     Attributes:
         losses: in nat; NaN: the example was never trained on.
         passes: in which pass that was, as a share of the run: 0 the first, 1 the last.
+        num_damaged: trials whose file of losses cannot be read.
     """
 
     losses: list[OfExamples]
     passes: list[OfExamples]
+    num_damaged: int = 0
+
+    @property
+    def left_out(self) -> str:
+        """What a picture of them does not show, in words; empty: nothing."""
+        trials = "1 trial" if self.num_damaged == 1 else f"{self.num_damaged} trials"
+        return f"without {trials} whose losses.npz is damaged" if self.num_damaged else ""
 
 
 def kept_examples(sweep: Sweep) -> list[OfExamples]:
@@ -44,16 +52,13 @@ def kept_examples(sweep: Sweep) -> list[OfExamples]:
 
 
 def last_losses(sweep: Sweep) -> LastLosses:
-    """Return the last training losses of the pool of fold 0; empty where no trial has kept any.
-
-    Raises:
-        SweepError: a file of losses is damaged.
-    """
-    losses, passes = [], []
+    """Return the last training losses of the pool of fold 0; empty where no trial has kept any."""
+    losses, passes, num_damaged = [], [], 0
     pool = sweep.pool()
     trials = sweep.comparable_trials()
     for trial in trials[trials["fold"] == 0].to_dict("records"):
-        found = sweep.losses(trial["trial_id"])
+        found = sweep.whole_losses(trial["trial_id"])
+        num_damaged += found is None and sweep.has_losses(trial["trial_id"])
         if found is None or pool is None or len(found) != len(pool):
             continue
         name = "all" if trial["strategy"] == "all" else sweep.configurations[trial[KEY]].label
@@ -62,16 +67,13 @@ def last_losses(sweep: Sweep) -> LastLosses:
         number = found["loss_pass"].to_numpy()
         last = max(1, int(number.max()))
         passes.append(OfExamples(*key, np.where(number < 0, np.nan, number / last).astype(np.float32)))
-    return LastLosses(mean_over_trials(losses), mean_over_trials(passes))
+    return LastLosses(mean_over_trials(losses), mean_over_trials(passes), num_damaged)
 
 
 def hardness_of(sweep: Sweep) -> Hardness | None:
     """Return the mean last loss of each example of fold 0 where the whole pool was trained on: by `all`, or proxies.
 
     None: there is no such run that has kept its losses.
-
-    Raises:
-        SweepError: a file of losses is damaged.
     """
     complete = sweep.trials[(sweep.trials["status"] == "complete") & (sweep.trials["fold"] == 0)]
     pool = sweep.pool()
@@ -79,7 +81,7 @@ def hardness_of(sweep: Sweep) -> Hardness | None:
         (complete[complete["strategy"] == "all"], "last loss in the training of all"),
         (complete[complete["role"] == "proxy"], "last loss in the training of the proxies"),
     ):
-        found = [sweep.losses(str(trial_id)) for trial_id in rows["trial_id"]]
+        found = [sweep.whole_losses(str(trial_id)) for trial_id in rows["trial_id"]]
         own = [
             OfExamples("", 0, "none", losses["loss"].to_numpy(np.float32))
             for losses in found

@@ -79,6 +79,17 @@ class TrialFiles:
         losses = TrialFolder(self._trial_folder(trial_id)).read_losses()
         return None if losses is None else pd.DataFrame(losses)
 
+    def has_losses(self, trial_id: str) -> bool:
+        """Tell whether a trial has a file of losses, readable or not."""
+        return TrialFolder(self._trial_folder(trial_id)).losses_path.is_file()
+
+    def whole_losses(self, trial_id: str) -> pd.DataFrame | None:
+        """Return what `losses` does; None also where its file is damaged: a report is possible without."""
+        try:
+            return self.losses(trial_id)
+        except SweepError:
+            return None
+
     def subsets(self, of_pools: Mapping[int, pd.DataFrame] | None = None) -> Iterator[Subset]:
         """Yield what each complete trial selected, without pool scores.
 

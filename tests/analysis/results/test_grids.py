@@ -95,12 +95,13 @@ def test_learning_curves_of_a_grid_are_not_averaged(tmp_path):
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
     assert list(panels) == ["budget 40, learning_rate 1e-05", "budget 40, learning_rate 0.003"]
     ends = {
-        title: {line.get_label(): round(float(line.get_ydata()[-1]), 3) for line in axes.lines}
+        title: {line.get_color(): round(float(line.get_ydata()[-1]), 3) for line in axes.lines}
         for title, axes in panels.items()
     }
+    colours = {name: style.colour for name, style in plots.styles_of(sweep).items()}
     drop = 0.4 * np.exp(-5)  # of the curves that the sample writes
     for title, values in zip(ends, ({"random": 0.10, "el2n": 0.15}, {"random": 0.80, "el2n": 0.75}), strict=True):
-        expected = {name: round(value + SPREAD.mean() - drop, 3) for name, value in values.items()}
+        expected = {colours[name]: round(value + SPREAD.mean() - drop, 3) for name, value in values.items()}
         assert ends[title] == pytest.approx(expected, abs=2e-3)
 
 
@@ -109,8 +110,8 @@ def test_curves_of_one_strategy_are_named_by_what_varies(tmp_path):
     points = [{"train.loss": loss} for loss in LOSSES]
     sweep = load_sweep(write_grid_sweep(tmp_path, ["all"], points, lambda _, point: 0.7 + 0.02 * point + SPREAD))
     assert [(row["strategy"], row["loss"]) for row in table_rows(sweep)] == [("all", name) for name in LOSS_NAMES[::-1]]
-    (axes,) = drawn(plots.draw_learning_curves(sweep)).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"loss {name}" for name in LOSS_NAMES[::-1]]
+    (legend,) = drawn(plots.draw_learning_curves(sweep)).legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"loss {name}" for name in LOSS_NAMES]
     (axes,) = drawn(plots.draw_accuracy(sweep)).axes
     assert [name.replace("\n", "") for name in names_at(axes.yaxis)] == [
         f"all, loss {name}  (400)" for name in LOSS_NAMES
