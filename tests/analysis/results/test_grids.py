@@ -114,7 +114,7 @@ def test_curves_of_one_strategy_are_named_by_what_varies(tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == [f"loss {name}" for name in LOSS_NAMES]
     (axes,) = drawn(plots.draw_accuracy(sweep)).axes
     assert [name.replace("\n", "") for name in names_at(axes.yaxis)] == [
-        f"all, loss {name}  (400)" for name in LOSS_NAMES
+        f"all, loss {name}  (whole pool)" for name in LOSS_NAMES
     ]
     costs = drawn(plots.draw_cost(sweep)).axes
     assert [{text.get_text() for text in panel.texts} for panel in costs] == [
