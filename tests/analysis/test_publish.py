@@ -64,6 +64,7 @@ def test_a_whole_sweep_is_published(tmp_path):
     assert any(note.startswith("el2n and aum: one ranking of the whole pool") for note in notes)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_plots_are_in_the_formats_that_the_file_names(tmp_path):
     folder = write_small(tmp_path, {"random": range(40), "el2n": range(20, 60)})

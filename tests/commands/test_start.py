@@ -64,6 +64,8 @@ def test_streams_that_are_closed_are_no_error(command, out, tmp_path):
     assert out in done.stdout
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [

@@ -47,6 +47,8 @@ def test_its_tables_are_what_they_were(old, expected):
     assert chosen["example_id"].is_unique
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_it_is_reported_and_its_best_model_loads(old, expected):
     done = run("report", old)
     assert done.code == 0, done.said

@@ -396,6 +396,8 @@ def test_a_finished_run_is_not_resumed_on_other_data_and_names_other_parameters(
     assert (code, err.count("\n"), "changed since this folder was begun" in err) == (2, 1, True)
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_a_failing_run_is_exit_code_5_with_its_reason_and_can_be_tried_again(place, tmp_path, monkeypatch):
     (tmp_path / "loss_beside_the_file.py").write_text(
         "import pathlib\nfrom torch.nn.functional import cross_entropy\n"

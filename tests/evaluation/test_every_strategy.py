@@ -72,6 +72,8 @@ def test_each_strategy_has_its_metrics_predictions_and_confusions(sweep):
     )
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_the_command_prints_the_five_metrics_and_can_be_repeated(sweep):
     folder, kept = sweep
     for _ in range(2):

@@ -90,6 +90,7 @@ def test_weights_are_compared_layer_by_layer(tiny_bert):
     assert layer.counts_before.sum() == int(inside.sum())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_pictures_have_no_flaws(tiny_bert, tmp_path):
     model = model_of(tiny_bert)

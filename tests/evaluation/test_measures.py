@@ -396,6 +396,7 @@ def test_the_cells_of_the_confusions_are_the_counts_and_the_shares(plots, binary
     assert texts_of(axes)[0, 0] == f"{100 * binary.metric('specificity')[0]:.0f}"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_of_very_many_classes_those_with_the_most_errors_are_shown(plots):
     labels = np.arange(50)

@@ -80,6 +80,8 @@ def test_python_readers_import_nothing_either(foreign, trap, fault):
         assert not trap.has_run
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.fault("foreign results name a module to import")
 def test_the_model_card_has_the_labels_of_what_is_not_imported(foreign, trap, fault):
     (best,) = {(foreign / "best" / "trial_id").read_text().strip()}
@@ -202,6 +204,8 @@ def test_imports_can_be_forbidden(command, foreign, trap, monkeypatch, fault):
         assert "RAYBERT_IMPORTS: must be 0" in run(command, file, *more.get(command, [])).err
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.fault("sweep file that names a module")
 def test_the_working_folder_is_on_the_path_only_for_names_of_the_file(foreign, trap, fault):
     here = str(foreign.parent)
@@ -240,6 +244,8 @@ class _Loaded:
         return (os.mkdir, (str(self.mark),))
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.fault("pickles in a foreign folder")
 def test_nothing_in_a_results_folder_is_unpickled(foreign, tmp_path, fault):
     mark = tmp_path / "unpickled"

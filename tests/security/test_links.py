@@ -139,6 +139,7 @@ def test_a_results_folder_with_links_is_not_written(name, foreign, outside, faul
         assert content(outside) == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.fault("link in a results folder")
 def test_a_model_is_published_without_what_its_links_point_to(foreign, outside, fault, no_pixels):

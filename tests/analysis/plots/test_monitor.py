@@ -99,6 +99,7 @@ def test_throughput_leaves_out_what_is_unknown(rows):
     assert draw_throughput(rows).axes[-1].get_ylabel() == "MFU"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_one_measured_step_is_enough_and_a_gradient_of_zero_too(tmp_path):
     rows = rows_of_a_run([5], num_layers=1)

@@ -266,6 +266,8 @@ def test_lengths_that_are_all_the_same_are_drawn_and_said(sweep):
     assert {float(line.get_xdata()[0]) for line in dots} == {64.0}
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("budgets", [(40,), (40, 80)])
 def test_one_seed_and_one_strategy_are_drawn_without_intervals(tmp_path, budgets):
     sweep = load_sweep(write_sample_sweep(tmp_path / "sweep", ("el2n",), budgets, seeds=1))

@@ -60,6 +60,7 @@ def test_node_kind_attempts_and_the_end_of_the_log_are_told(tmp_path):
     assert (group.kind, end_of_log(folder, group.first)) == ("error", ("Traceback (most recent call last):", "  ..."))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_table_names_every_trial_and_is_empty_without_failures(tmp_path):
     folder = write_failures(tmp_path / "failed", {("random", i): f"ValueError: {i}" for i in range(3)})

@@ -54,6 +54,8 @@ OFTEN = ("result.json",)
 """What a reader takes most from; the other files are left to CI."""
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in (*OF_THE_SWEEP, *OF_A_TRIAL)],

@@ -170,6 +170,8 @@ def test_the_best_configurations_have_whole_numbers_on_a_narrow_terminal(folder)
     assert "more columns: results/best_configurations.csv" in " ".join(text.split())
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_the_table_stands_after_the_comparison(folder, capsys):
     print_comparison(load_sweep(folder))
     text = capsys.readouterr().out
