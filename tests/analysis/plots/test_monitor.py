@@ -120,4 +120,4 @@ def test_only_what_was_measured_is_drawn(rows, tmp_path):
     pd.DataFrame({"step": [40], "loss": [3.0]}).to_parquet(tmp_path / "monitor_spikes.parquet")
     paths = write_monitor_plots(tmp_path, tmp_path / "plots")
     assert [path.name for path in paths] == ["gradient_norm.png"]
-    assert list((tmp_path / "plots").iterdir()) == paths
+    assert sorted((tmp_path / "plots").iterdir()) == [*paths, paths[0].with_suffix(".svg")]
