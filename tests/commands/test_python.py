@@ -60,8 +60,13 @@ def test_the_command_line_gives_the_same_tables_from_a_file(results, tmp_path):
     (tmp_path / "small.yaml").write_text(dump_yaml(raybert.load_config(CONFIG)))
     done = commands.run("sweep", tmp_path / "small.yaml", "--output", tmp_path / "run")
     assert done.code == 0, done.said
-    for name in ("trials", "evaluations", "summary"):
-        ours, theirs = getattr(results, name), getattr(raybert.load_sweep(tmp_path / "run"), name)
+    read = raybert.load_sweep(tmp_path / "run")
+    tables = (
+        (results.trials, read.trials),
+        (results.evaluations, read.evaluations),
+        (results.summary(), read.summary()),
+    )
+    for ours, theirs in tables:
         measured = [column for column in ours if "seconds" in column]
         pd.testing.assert_frame_equal(ours.drop(columns=measured), theirs.drop(columns=measured))
     first_lines = str(results).splitlines()[1:5]

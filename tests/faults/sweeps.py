@@ -208,8 +208,9 @@ def assert_same_end(one: Path, other: Path) -> None:
 def assert_same_tables(one: Path, other: Path) -> None:
     """Two folders give the same tables, in all of which trials are complete."""
     results, expected = raybert.load_sweep(one), raybert.load_sweep(other)
-    for table in ("trials", "evaluations", "summary"):
-        pd.testing.assert_frame_equal(timeless(getattr(results, table)), timeless(getattr(expected, table)))
+    tables = [(each.trials, each.evaluations, each.summary()) for each in (results, expected)]
+    for ours, theirs in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(timeless(ours), timeless(theirs))
     assert (results.trials["status"] == "complete").all()
 
 
