@@ -31,6 +31,7 @@ NOT_IN_THIS_SWEEP = {  # what a search, rounds, a filter, a failure or another s
     "study.db",
     "study.journal",
     "tensorboard/",
+    "tracking/",
     "<file>.damaged",
 }
 OF_A_MODEL = ("config.json", "tokenizer.json", "tokenizer_config.json", "raybert.json", "model.safetensors")
