@@ -57,11 +57,11 @@ class TextTable:
         object.__setattr__(self, "columns", tuple(map(printable, self.columns)))
         object.__setattr__(self, "rows", rows)
 
-    def within(self, width: int) -> TextTable:
-        """Return the table with as many of its columns as fit into so many letters."""
+    def within(self, width: int, gap: int = 1) -> TextTable:
+        """Return the table with as many of its columns as fit into so many letters, a gap between two of them."""
         table = self
         for number in self.spare:
-            if sum(table.widths()) + len(table.columns) - 1 <= width:
+            if sum(table.widths()) + gap * (len(table.columns) - 1) <= width:
                 break
             table = table._without(number - sum(dropped < number for dropped in self.spare[: self.spare.index(number)]))
         return table

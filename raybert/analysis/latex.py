@@ -27,9 +27,9 @@ _COMMANDS = {
 }
 _SPECIAL = re.compile("[" + re.escape("".join(_COMMANDS)) + "]|-(?=-)|'(?=')")
 _MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
-_MARK = re.compile(r" ([+!-]|[a-z]{1,4})$")
-_PAGE = 78
-"""Letters of a small font beside each other on a page of the class `article`."""
+_MARK = re.compile(r" ([+!?-]|[a-z]{1,4})$")
+_PAGE, _GAP = 82, 3
+"""Letters of a small font beside each other on a page of the class `article`, and those between two columns."""
 _UNUSUAL = re.compile("[^\x00-\u017f\u2010-\u203a±]")
 """Letters that pdfLaTeX has no sign for without further packages."""
 
@@ -56,7 +56,7 @@ def table(shown: TextTable, caption: Sequence[str], label: str, comment: str) ->
         label: it is `tab:` and the letters and digits of this.
         comment: a line above it.
     """
-    shown = shown.within(_PAGE)
+    shown = shown.within(_PAGE, _GAP)
     columns = "".join("l" if number in shown.left else "r" for number in range(len(shown.columns)))
     rows = [[_cell(shown, at, cell) for at, cell in enumerate(row.cells)] for row in shown.rows]
     rows = [cells + [""] * (len(columns) - len(cells)) for cells in rows]
@@ -65,7 +65,7 @@ def table(shown: TextTable, caption: Sequence[str], label: str, comment: str) ->
             f"% {printable(hide(comment))}",
             r"% Needs \usepackage{booktabs}.",
             r"\begin{table}",
-            r"  \centering\small",
+            r"  \centering\small\setlength{\tabcolsep}{5pt}",
             rf"  \caption{{{' '.join(map(escape, caption))}}}",
             rf"  \label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label).strip('-') or 'sweep'}}}",
             r"  \medskip",

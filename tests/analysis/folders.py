@@ -179,6 +179,31 @@ def write_grid_sweep(
     return folder
 
 
+def write_outcomes(folder: Path, outcomes: Mapping[str, Sequence[float | str]], **more: Any) -> Path:
+    """Write a sweep whose seeds have these outcomes: an accuracy on test, `failed` or `pending`.
+
+    Args:
+        folder: for the results.
+        outcomes: of the seeds 0, 1, ... by strategy.
+        more: of every entry of the plan.
+    """
+    specs = [
+        make_spec(name, seed, 400 if name in WHOLE_POOL else 40, **more)
+        for name, own in outcomes.items()
+        for seed in range(len(own))
+    ]
+    write_plan(folder, specs, ("no", "yes"))
+    write_pool(folder, [0] * 240 + [1] * 160, [9] * 400)
+    for spec in specs:
+        outcome = outcomes[spec["strategy"]][spec["seed"]]
+        if outcome == "failed":
+            write_error(folder, spec)
+        elif isinstance(outcome, float):
+            write_result(folder, spec, outcome)
+            write_evaluations(folder, spec, [outcome - 0.1, outcome])
+    return folder
+
+
 def write_resolved(folder: Path, **sections: Any) -> None:
     """Write the configuration of a sweep, such as `train={"best_metric": "auc_pr"}`."""
     config = validate_config({"name": "sample", "sweep": {"strategies": ["random"]}, **sections})

@@ -9,6 +9,7 @@ import pandas as pd
 from raybert.analysis.markdown import words as in_markdown
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.scales import Scale
+from raybert.analysis.statistics.verdicts import range_words
 from raybert.display import Row, TextTable
 from raybert.tables import BEST_F1, MOST_PROBABLE
 
@@ -45,13 +46,12 @@ def five_table(means: pd.DataFrame) -> TextTable:
 
 def spread_words(means: pd.DataFrame, replicates: str) -> str:
     """Return what the numbers are, as a sentence without an end."""
-    number = int(means["num_replicates"].max()) if len(means) else 0
-    one = replicates.rstrip("s")
-    return (
-        f"one {one}: values without a deviation"
-        if number <= 1
-        else f"mean ± standard deviation over {number} {replicates}"
-    )
+    counts = [int(number) for number in means["num_replicates"].unique()]
+    if not counts:
+        return "no trial is complete"
+    over = range_words(counts, replicates)
+    one = f"one {replicates.rstrip('s')}: values without a deviation"
+    return one if counts == [1] else f"mean ± standard deviation over {over}"
 
 
 def metrics_markdown(name: str, means: pd.DataFrame, replicates: str) -> str:

@@ -9,10 +9,10 @@ import pandas as pd
 from raybert.analysis import latex, markdown
 from raybert.analysis.results.comparison import WARNING, comparison_lines, usual_baseline
 from raybert.analysis.results.sweep import Sweep
-from raybert.analysis.statistics.decision import BETTER, WORSE
+from raybert.analysis.statistics.decision import BETTER, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.verdicts import method_sentences
+from raybert.analysis.statistics.verdicts import method_sentences, range_words
 from raybert.plain import csv_frame
 
 CSV_TABLES: Mapping[str, Callable[[Sweep, str | None], pd.DataFrame]] = {
@@ -93,21 +93,27 @@ def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: s
 def _caption(sweep: Sweep, metric: str | None) -> list[str]:
     """Return what the numbers are, a sentence each."""
     scale = Scale(metric or sweep.metric)
-    comparisons, summary = sweep.compare(None, metric), sweep.summary(metric)
-    most = int(summary["num_replicates"].max()) if len(summary) else 0
+    comparisons = sweep.compare(None, metric)
     share = " in percent" if scale.is_percent else ""
-    one = sweep.replicates.rstrip("s")
-    spread = (
-        f"mean over {most} {sweep.replicates} with its 95 % interval"
-        if most >= FEWEST
-        else f"both {sweep.replicates}"
-        if most == FEWEST - 1
-        else f"one {one}"
-    )
-    sentences = [f"{sweep.name}: test {scale.words}{share}, {spread}."]
+    sentences = [f"{sweep.name}: test {scale.words}{share}, {_spread(sweep.summary(metric), sweep.replicates)}."]
     marks = [
         f"{mark}: {verdict} than {usual_baseline(comparisons)}"
         for mark, verdict in (("+", BETTER), ("-", WORSE))
         if (comparisons["verdict"] == verdict).any()
     ]
+    marks += ["?: not settled"] if (comparisons["verdict"] == NOT_SETTLED).any() else []
     return [*sentences, *([f"{', '.join(marks)}."] if marks else [])]
+
+
+def _spread(summary: pd.DataFrame, replicates: str) -> str:
+    """Return what a number of the table is, for as many replicates as its rows have."""
+    trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
+    if trained.empty:
+        return f"none of {int(summary['num_trials'].sum())} trials is complete"
+    counts = trained["num_replicates"]
+    over = range_words(counts, replicates)
+    if counts.max() < FEWEST:
+        one = f"one {replicates.rstrip('s')}"
+        return one if counts.max() == 1 else f"both {replicates}" if counts.min() > 1 else f"{one}, or both values"
+    few = f" (fewer than {FEWEST}: the values)" if counts.min() < FEWEST else ""
+    return f"mean over {over} with its 95 % interval{few}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -136,3 +136,17 @@ def pairs_words(row: Mapping[Any, Any]) -> str:
         return f"{count} seed{'' if count == 1 else 's'}"
     several = row["num_pairs"] > count
     return f"{count} fold{'' if count == 1 else 's'}{', each the mean of its seeds' if several else ''}"
+
+
+def range_words(counts: Iterable[int], replicates: str) -> str:
+    """Return how many replicates some values are over: `3 seeds`, `3 to 5 seeds`; nothing of no count.
+
+    Args:
+        counts: of each value.
+        replicates: `seeds` or `folds`.
+    """
+    found = sorted({int(count) for count in counts})
+    if not found:
+        return ""
+    span = f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"{span} {replicates.rstrip('s') if found == [1] else replicates}"
