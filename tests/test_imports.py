@@ -35,6 +35,7 @@ ORDER = [
     ["data", "models"],
     ["training"],
     ["selection"],
+    ["pretraining"],  # below sweeping, which may train encoders first; its statistics and plots are in analysis
     ["losses", "metrics", "folds", "fitting"],
     ["testing"],
     ["sweeping"],

@@ -8,20 +8,18 @@ docstring of each public function and class of some of raybert's own dependencie
 from __future__ import annotations
 
 import ast
-import gc
 import importlib.metadata
 import importlib.util
 import re
 import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raybert.data.python_files import definitions, fast_parsing, package_folder, parsed_files
 from raybert.durable import atomic_path
 from raybert.errors import DataError
 from raybert.files import json_digest, kept_if_possible
@@ -44,10 +42,8 @@ LIBRARIES = {
 COLUMNS = ("text", "label", "module")
 MIN_WORDS = 4
 _PARSER_VERSION = 1
-_SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "_tests", "externals", "_externals", "_vendor"})
 _LIBRARY_NAME = re.compile(rf"\b({'|'.join([*LIBRARIES, 'scikit-learn', 'mpl', 'np', 'nx', 'pd', 'plt'])})\b", re.I)
 _BLANK_LINE = re.compile(r"\n\s*\n")
-_Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def read_docstrings(cache_folder: Path) -> tuple[pa.Table, dict[str, str]]:
@@ -77,7 +73,7 @@ def read_docstrings(cache_folder: Path) -> tuple[pa.Table, dict[str, str]]:
     kept = _read_kept(path)
     if kept is not None:
         return kept, versions
-    table = parse_libraries({name: _package_folder(name) for name in versions})
+    table = parse_libraries({name: package_folder(name) for name in versions})
     with kept_if_possible("the built-in corpus", cache_folder), atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return table, versions
@@ -112,7 +108,7 @@ def parse_libraries(folders: dict[str, Path]) -> pa.Table:
     """Return the corpus of some package folders (import name -> folder); see `read_docstrings`."""
     found: dict[str, tuple[str, str]] = {}  # text -> (library, module) of its first place
     shared: set[str] = set()
-    with _fast_parsing():
+    with fast_parsing():
         for library, folder in sorted(folders.items()):
             for module, text in _library_texts(folder):
                 if found.setdefault(text, (library, module))[0] != library:
@@ -124,27 +120,12 @@ def parse_libraries(folders: dict[str, Path]) -> pa.Table:
 
 def _library_texts(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield (module, text) of every usable docstring, by file and line."""
-    for path in sorted(folder.rglob("*.py")):
-        parts = path.relative_to(folder.parent).with_suffix("").parts
-        if _SKIPPED_FOLDERS.intersection(parts) or path.name.startswith("test_"):
-            continue
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):  # templates, and files for a newer Python
-            continue
-        for node in _definitions(tree):
+    for path, tree in parsed_files(folder):
+        module = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        for node in definitions(tree):
             text = _usable_text(node)
             if text:
-                yield ".".join(parts), text
-
-
-def _definitions(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield functions and classes at any depth, by line; expressions, which hold none, are not entered."""
-    for block in ("body", "cases", "handlers", "orelse", "finalbody"):
-        for child in getattr(node, block, ()):
-            if isinstance(child, _Definition):
-                yield child
-            yield from _definitions(child)
+                yield module, text
 
 
 def _usable_text(node: Any) -> str | None:
@@ -155,28 +136,12 @@ def _usable_text(node: Any) -> str | None:
     words = _BLANK_LINE.split(docstring, maxsplit=1)[0].split()
     if len(words) < MIN_WORDS:
         return None
-    return _LIBRARY_NAME.sub("library", " ".join(words))
+    return without_library_names(" ".join(words))
 
 
-@contextmanager
-def _fast_parsing() -> Iterator[None]:
-    """Switch the cyclic garbage collector off: it walks the growing trees again and again, for nothing."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in other people's files
-            yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _package_folder(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"data.source: the files of installed package '{name}' cannot be found")
-    return Path(next(iter(spec.submodule_search_locations)))
+def without_library_names(text: str) -> str:
+    """Return a text with the names of the libraries, and their usual aliases, replaced by the word "library"."""
+    return _LIBRARY_NAME.sub("library", text)
 
 
 def _cache_key(versions: dict[str, str]) -> str:
