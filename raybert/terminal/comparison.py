@@ -8,6 +8,7 @@ from rich.console import Group
 
 from raybert.analysis.report import REPORT_FILE
 from raybert.analysis.results.comparison import comparison_lines
+from raybert.analysis.results.cost_words import cost_lines
 from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.metric_texts import METRICS_TEXT, spread_words
 from raybert.analysis.results.sweep import Sweep
@@ -19,9 +20,10 @@ from raybert.terminal.table import FittingTable
 
 
 def summary_table(sweep: Sweep, metric: str | None = None) -> Group:
-    """Return the comparison as `Sweep.comparison` has it, then what is to say of it."""
+    """Return the comparison as `Sweep.comparison` has it, then what is to say of it, the verdict last."""
     said = comparison_lines(sweep.summary(metric), sweep.compare(None, metric), sweep.best())
-    lines = [*said, *(f"note: {note}" for note in sweep.notes)]
+    costs = (f"cost: {line}" for line in cost_lines(sweep, metric))
+    lines = [*said, *costs, *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison(metric)
     shown = [FittingTable(table)] if table.rows else []  # no header over nothing
     claims = sweep.claims(metric)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,33 @@ def estimate_line(sweep: Sweep) -> str | None:
             unit = _UNITS.get(name, "")
             parts.append(f"{_in_words(name, measured)}{unit} (estimated {expected}, {low} to {high})")
     return "took " + "; ".join(parts) if parts else None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What runs have taken.
+
+    Attributes:
+        hours: of devices.
+        unit: `GPU-hours` where each has GPUs, else `CPU-hours`.
+    """
+
+    hours: float
+    unit: str
+
+
+def spent_hours(sweep: Sweep) -> Spent | None:
+    """Return what all runs in the folder have taken, those of a search and unfinished ones included.
+
+    Scoring of the pool is not, which only the score store knows. None: nothing has run, or what a trial was given is
+    not known.
+    """
+    resolved = sweep.folder / "resolved.yaml"
+    if not resolved.is_file():
+        return None
+    resources = load_stored_config(resolved).resources
+    seconds = sum(map(_seconds_of, (sweep.folder / "trials").glob("*/"))) * _per_trial(resources)
+    return Spent(seconds / 3600, "GPU-hours" if resources.num_gpus else "CPU-hours") if seconds else None
 
 
 def _in_words(quantity: str, value: float) -> str:

@@ -1,0 +1,115 @@
+"""Cost beside quality in a few lines: the Pareto front, what it takes to come near `all`, what the sweep has taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from raybert.analysis.results.comparison import count_words
+from raybert.analysis.results.estimates import spent_hours
+from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.cost_to_reach import SHARES
+from raybert.analysis.statistics.pareto import FRONT, front_of
+from raybert.analysis.statistics.scales import Scale
+
+_MOST_NAMES = 5
+_PASSES = "forward passes"
+
+
+def cost_lines(sweep: Sweep, metric: str | None = None) -> list[str]:
+    """Return what a reader should know of cost, a line each, from `PARETO`, `COST_TO_REACH` and the trials.
+
+    Examples are counted in forward passes, of which training on one is worth three. Nothing is said of a front where
+    there is nothing to compare, nor of full training where the sweep has none.
+
+    Args:
+        sweep: finished or not.
+        metric: of the front, on test; default: that of the sweep, by which alone full training is looked at.
+    """
+    lines = [*_front(sweep.pareto(metric))]
+    if metric in (None, sweep.metric):
+        lines += (_near_all(sweep.cost_to_reach, share) for share in SHARES)
+    return [line for line in (*lines, _hours(sweep)) if line]
+
+
+def _front(table: pd.DataFrame) -> Iterator[str]:
+    """Yield which configurations are on the front of all budgets, the cheapest first, and which of these surely."""
+    if table[KEY].nunique() < 2:
+        return
+    scale, front = Scale(str(table["metric"].iloc[0])), front_of(table)
+    parts = []
+    for is_sure, head in ((True, ""), (False, "by the means only: ")):
+        rows = front[(front["place"] == FRONT) == is_sure].to_dict("records")
+        named = [f"{row[KEY]} {scale.value(row['mean'])} ({count_words(row['spent'])})" for row in rows[:_MOST_NAMES]]
+        more = [f"{len(rows) - _MOST_NAMES} more in results/pareto"] if len(rows) > _MOST_NAMES else []
+        parts += [head + ", ".join(named + more)] if rows else []
+    if parts:
+        yield f"Pareto front of test {scale.words} and {_PASSES} (training counts 3): {'; '.join(parts)}."
+
+
+def _near_all(table: pd.DataFrame, share: float) -> str:
+    """Return what is the cheapest that gets to a share of `all` in most of its runs, and what that takes."""
+    counted = table[(table["share"] == share) & (table["cost"] == "examples")]
+    if counted.empty:
+        return ""
+    full = _best_full(counted)
+    others = counted[(counted["full_configuration"] == full) & (counted["strategy"] != "all")]
+    if others.empty:
+        return ""
+    head = f"{100 * share:.0f} % of what {full} reaches on validation"
+    if others["spent_median"].isna().all():
+        return f"{head}: no other configuration gets there in more than half of its runs."
+    row = others.sort_values("spent_median", kind="stable").to_dict("records")[0]
+    seconds = table[(table["share"] == share) & (table["cost"] == "seconds") & (table[KEY] == row[KEY])]
+    seconds = seconds[seconds["full_configuration"] == full]
+    words = [f"{count_words(spent_of(row))} {_PASSES} ({share_words(row)} of what {full} takes)"]
+    words += [f"{spent_of(found):.3g} s ({share_words(found)})" for found in seconds.to_dict("records")]
+    there = "" if is_whole(row) else f", in {row['num_reached']} of {row['num_pairs']} runs (medians)"
+    saved = "" if _is_saving(row) else "; a saving is not shown"
+    trivial = "; always saying the most frequent class gets there, too" if row["num_trivial"] else ""
+    of_how_many = f" is the cheapest of {len(others)}" if len(others) > 1 else ""
+    return f"{head}: {row[KEY]}{of_how_many}, with {' and '.join(words)}{there}{saved}{trivial}."
+
+
+def _best_full(counted: pd.DataFrame) -> str:
+    """Return the configuration of `all` that asks for most: of the metric more, of a loss less."""
+    targets = counted.groupby("full_configuration", sort=False)["target"].mean()
+    sign = Scale(str(counted["metric"].iloc[0])).sign
+    return str((sign * targets).idxmax())
+
+
+def share_words(row: Mapping[Any, Any]) -> str:
+    """Return `94 % [75, 117]`: what a row of `COST_TO_REACH` has spent, as a share of what `all` takes to get there.
+
+    Where not every run gets there it is the median, which has no interval; nothing where most do not.
+    """
+    name = "spent_fraction_of_all"
+    share = row[name if is_whole(row) else f"{name}_median"]
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if pd.isna(share):
+        return ""
+    return f"{100 * share:.0f} %" + ("" if pd.isna(low) else f" [{100 * low:.0f}, {100 * high:.0f}]")
+
+
+def is_whole(row: Mapping[Any, Any]) -> bool:
+    """Tell whether every run of a row of `COST_TO_REACH` gets to its target, so that means are known."""
+    return bool(row["num_reached"] == row["num_pairs"])
+
+
+def spent_of(row: Mapping[Any, Any]) -> float:
+    """Return what a row has spent: the mean where every run is there, else the median; NaN: most are not."""
+    return float(row["spent" if is_whole(row) else "spent_median"])
+
+
+def _is_saving(row: Mapping[Any, Any]) -> bool:
+    """Tell whether the interval of a share of full training lies below all of it; few runs have none."""
+    return is_whole(row) and bool(row["spent_fraction_of_all_high"] < 1)
+
+
+def _hours(sweep: Sweep) -> str:
+    """Return the hours of devices that all runs have taken."""
+    spent = spent_hours(sweep)
+    return "" if spent is None else f"All runs took {spent.hours:.2g} {spent.unit}, scoring of the pool apart."
