@@ -1,0 +1,91 @@
+"""The file of `raybert tokenizer`, `pretrain`, `crosseval` and `probe`: one schema; each reads its sections of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from raybert.config.corpora import CorpusConfig
+from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
+from raybert.config.section import Section
+
+
+class PretrainingConfig(Section):
+    """A pretraining file."""
+
+    name: str = Field("pretraining", min_length=1, pattern=r"^[\w.-]+$", description="of the study and its folder")
+    corpora: dict[str, CorpusConfig] = Field(min_length=1, description="name -> corpus")
+    words: Literal["equal", "all"] = Field(
+        "all",
+        description="of all corpora's train: equal cuts them to the words of the smallest, so that models compare",
+    )
+    form: Literal["given", "plain"] = Field(
+        "given",
+        description="of all texts: as they are, or plain: lower case, and blanks for all but letters, digits and "
+        "- & / $ %, so that corpora differ in their words and not in how they were typed",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_there(self) -> PretrainingConfig:
+        for name, corpus in self.corpora.items():
+            for number, part in enumerate(corpus.of or ()):
+                if part not in self.corpora:
+                    others = [other for other in self.corpora if other != name]
+                    raise ValueError(
+                        f"corpora.{name}.of: must name corpora of this file, got '{part}' in place {number + 1}"
+                        f"{suggest(part, others)}"
+                    )
+        circle = _circle({name: corpus.of or () for name, corpus in self.corpora.items()})
+        if circle:
+            raise ValueError(f"corpora.{circle[0]}.of: must not lead back to itself, got {' -> '.join(circle)}")
+        return self
+
+
+PretrainingSource = str | Path | Mapping[str, Any] | PretrainingConfig
+"""What the commands can be given: the path of a pretraining file, its content as a mapping, or a configuration."""
+
+
+def load_pretraining(source: PretrainingSource, overrides: Overrides = ()) -> PretrainingConfig:
+    """Return a validated pretraining file.
+
+    Args:
+        source: a YAML file, a mapping like it, or a configuration.
+        overrides: as of `load_config`.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key is wrong; the message starts with its dotted path.
+    """
+    if isinstance(source, PretrainingConfig):
+        if not overrides:
+            return source
+        document: dict[str, Any] = source.model_dump(mode="json", exclude_unset=True)
+    else:
+        document = dict(source) if isinstance(source, Mapping) else read_yaml(source)
+    if isinstance(document.get("corpora"), Mapping):  # or no override could lead into one
+        document["corpora"] = {
+            name: {CorpusConfig.stands_for: corpus} if isinstance(corpus, (str, os.PathLike)) else corpus
+            for name, corpus in document["corpora"].items()
+        }
+    return validate_model(PretrainingConfig, apply_overrides(document, overrides))
+
+
+def _circle(parts: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the names along which a mix leads back to itself, or none."""
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for part in parts[name]:
+            if found := walk(part, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in parts if (found := walk(name, []))), [])
