@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 from raybert.config import MetricName, sign_of
-from raybert.tables import EVALUATIONS
 from raybert.training.measures.history import LossHistory
+from raybert.training.objective import Objective
 from raybert.training.optimization.schedules import learning_rate_factor
 from raybert.training.request import FitRequest
 from raybert.training.state import Row, RunState
 
 
 def evaluation_row(
+    objective: Objective,
     metrics: dict[str, float],
     state: RunState,
     history: LossHistory,
@@ -23,6 +24,7 @@ def evaluation_row(
     """Return the row of an evaluation; it ends the window of the training loss.
 
     Args:
+        objective: makes the row of what is known.
         metrics: of the validation split.
         state: of the run.
         history: of its losses.
@@ -44,7 +46,7 @@ def evaluation_row(
         "learning_rate": request.config.learning_rate * factor,
         "seconds": round(state.train_seconds + state.evaluation_seconds + state.selection_seconds, 3),
     }
-    return EVALUATIONS.row(values)
+    return objective.row(values)
 
 
 def is_better(row: Row, best: Row | None, metric: MetricName) -> bool:

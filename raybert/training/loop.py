@@ -14,22 +14,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from raybert.config import METRICS
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
 from raybert.files import json_digest
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint, kept
+from raybert.training.classification import Classification
 from raybert.training.current_pass import CurrentPass, agree_on_plan
 from raybert.training.evaluations import evaluation_row, is_better
 from raybert.training.inference import Inference
 from raybert.training.interface import PassPlanner, Surroundings
-from raybert.training.measures.early_stopping import check_metrics, patience_is_over, stopping_metric
+from raybert.training.measures.early_stopping import patience_is_over
 from raybert.training.measures.history import LossHistory
-from raybert.training.measures.metrics import classification_metrics, validation_metrics
-from raybert.training.measures.own_metrics import import_metrics, own_values
 from raybert.training.memory.out_of_memory import accumulate_what_fits, largest_micro_batch, memory_notes, obey_limit
 from raybert.training.monitor import Monitor, MonitoredModel, check_weights
+from raybert.training.objective import Measured, Objective
 from raybert.training.optimization.averaging import WeightAverage
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.optimization.optimizer import build_optimizer, set_step
@@ -60,27 +59,32 @@ _STEPS_BETWEEN_AGREEMENTS = 10
 
 
 def fit(
-    model: nn.Module, data: ExampleData, planner: PassPlanner, request: FitRequest, surroundings: Surroundings
+    model: nn.Module,
+    data: ExampleData,
+    planner: PassPlanner,
+    request: FitRequest,
+    surroundings: Surroundings,
+    objective: Objective | None = None,
 ) -> FitResult:
-    """Train a classifier for T optimizer steps (or passes, or examples) and leave its best evaluation's weights in it.
+    """Train a model for T optimizer steps (or passes, or examples) and leave its best evaluation's weights in it.
 
-    The loss of a step is sum(w_i * l_i) / sum(c_i) over the examples of the whole batch (all micro-batches, all ranks):
-    w_i are example weights, l_i losses with the weight c_i of their class, all 1 by default. So accumulation and ranks
+    The loss of a step is over the examples of the whole batch (all micro-batches, all ranks), so accumulation and ranks
     do not change it. It stops and saves between any two steps; a complete `last` checkpoint of the same run is
     continued, bit-identically on CPU. `best` (transformers folder) is written at the end.
 
     Args:
-        model: a classifier of `raybert.models`, on the device to use.
+        model: a classifier of `raybert.models`, or whatever the objective trains, on the device to use.
         data: pool, validation and test.
         planner: says what each pass trains on.
         request: how to train.
         surroundings: ranks, reporting, checkpoint folder.
+        objective: what is minimised and measured; default: `Classification`.
 
     Raises:
         TrialError: loss or weights are not finite, a pass is empty, or the checkpoint is of another run.
         ModelError: the model cannot be measured as `request.monitor` asks.
     """
-    run = _Run(model, data, planner, request, surroundings)
+    run = _Run(model, data, planner, request, surroundings, objective)
     with contextlib.closing(run.monitor):
         run.restore()
         if run.rank == 0:
@@ -107,6 +111,7 @@ class _Run:
         planner: PassPlanner,
         request: FitRequest,
         surroundings: Surroundings,
+        objective: Objective | None,
     ) -> None:
         self.model, self.data, self.planner, self.surroundings = model, data, planner, surroundings
         self.request, self.config = request, request.config
@@ -117,23 +122,23 @@ class _Run:
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
         torch.manual_seed(request.seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
-        self.inference = Inference(model, data, config.precision)
+        self.objective = objective or Classification(model, data, request)
         own = request.own
         self.optimizer = own.optimizer or build_optimizer(model, config)
         self.own_schedule = None if own.scheduler is None else OwnSchedule(self.optimizer, own.scheduler)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scales_gradients)
         if config.gradient_checkpointing:
             checkpoint_activations(model)
-        self.current_pass = CurrentPass(data, request, self.device)
+        self.current_pass = CurrentPass(data, request, self.objective)
         self.gradients = GradientMaker(
             model,
             data,
+            self.objective,
             config,
             self.precision,
             self.scaler,
             surroundings.rank,
             surroundings.world_size,
-            self.current_pass.inputs,
         )
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.state = RunState(micro_batch_size=None if config.micro_batch_size == "auto" else config.micro_batch_size)
@@ -143,9 +148,9 @@ class _Run:
         self.best_weights: checkpoint.Tensors | None = None
         self.saved_at = time.monotonic()
         self.settings = request.settings(data.fingerprint, self.world_size)
+        self.settings |= {"objective": dict(self.objective.identity)} if self.objective.identity else {}
         self.run_key = json_digest(self.settings)
-        self.own_metrics = import_metrics(config.metrics)
-        check_metrics(config, data.num_classes)
+        self.notes: tuple[str, ...] = ()
         self.average = WeightAverage(model, config.averaging)
         self.length = request.length
         self.position_before = 0.0
@@ -209,6 +214,7 @@ class _Run:
         self.state.step += 1
         self.state.batch += 1
         self.state.examples_seen += len(batch)
+        self.objective.stepped(batch)
         self.position_before = position
         self.average.update(self.position, total)
         self.monitor.after_step(self.state.step, batch, parts, started, rate)
@@ -243,10 +249,7 @@ class _Run:
         started = time.monotonic()
         if self.rank == 0:
             with self.average.applied():
-                probs = self.inference.probs(self.data.validation)
-                wanted = {self.config.best_metric, stopping_metric(self.config)} & METRICS.keys()
-                labels = np.asarray(self.data.validation.labels)
-                metrics = validation_metrics(labels, probs, [*wanted]) | own_values(self.own_metrics, labels, probs)
+                metrics = self.objective.evaluate()
                 self.state.evaluation_seconds += time.monotonic() - started
                 self._add_row(metrics)
                 self.monitor.evaluated(self.state.rows[-1])
@@ -271,17 +274,12 @@ class _Run:
     def result(self, *, stopped: bool) -> FitResult:
         """Put the best weights into the model, evaluate them, and return everything."""
         self.history.read()
-        validation_probs = test_probs = test_metrics = None
+        measured = Measured()
         if not stopped and self.rank == 0:
             started = time.monotonic()
             assert self.best_weights is not None
             self.model.load_state_dict(self.best_weights)
-            validation_probs = self.inference.probs(self.data.validation)
-            if self.request.evaluate_test:
-                test_probs = self.inference.probs(self.data.test)
-                labels = np.asarray(self.data.test.labels)
-                own = own_values(self.own_metrics, labels, test_probs)
-                test_metrics = classification_metrics(labels, test_probs) | own
+            measured = self.objective.finish(evaluate_test=self.request.evaluate_test)
             self.state.evaluation_seconds += time.monotonic() - started
             if self.surroundings.checkpoint_folder is not None:
                 folder, complete = self.surroundings.checkpoint_folder, self.surroundings.complete_model
@@ -296,15 +294,15 @@ class _Run:
             examples_seen=state.examples_seen,
             samples_per_pass=tuple(state.samples_per_pass),
             examples_scored=state.examples_scored,
-            test_metrics=test_metrics,
-            validation_probs=validation_probs,
-            test_probs=test_probs,
+            test_metrics=measured.test_metrics,
+            validation_probs=measured.validation_probs,
+            test_probs=measured.test_probs,
             train_losses=self.history.losses,
             train_loss_passes=self.history.loss_passes,
             train_seconds=state.train_seconds,
             evaluation_seconds=state.evaluation_seconds,
             selection_seconds=state.selection_seconds,
-            notes=(*self.current_pass.notes, *memory_notes(state)),
+            notes=(*self.objective.notes, *self.notes, *memory_notes(state)),
             micro_batch_size=state.micro_batch_size,
             ran_on=self.ran_on,
         )
@@ -339,6 +337,7 @@ class _Run:
             "generators": generators,
             "monitor": self.monitor.state(),
             **({} if self.own_schedule is None else {"own_schedule": self.own_schedule.state()}),
+            **({"objective": objective} if (objective := self.objective.state()) else {}),
         }
         return self.model.state_dict(), self.best_weights, state
 
@@ -378,12 +377,10 @@ class _Run:
         if begins:
             beginning = begin_from(self.config.start, self.settings, self.model)
             loaded = beginning.loaded
-            self.current_pass.notes.update(dict.fromkeys([beginning.note] if beginning.note else []))
+            self.notes = (beginning.note,) if beginning.note else ()
         if loaded is None:
             if self.config.micro_batch_size == "auto":
-                self.state.micro_batch_size = largest_micro_batch(
-                    self.gradients, self.current_pass.loss, self.parameters
-                )
+                self.state.micro_batch_size = largest_micro_batch(self.gradients, self.parameters)
             obey_limit(self.state, folder)
             self.monitor.begin(0)
             return
@@ -394,6 +391,7 @@ class _Run:
         if self.own_schedule is not None:
             self.own_schedule.load(saved["own_schedule"])
         self.average.load(saved["average"])
+        self.objective.load(saved.get("objective", {}))
         self.state = RunState.from_json(saved["state"])
         self.monitor.begin(self.state.step, saved.get("monitor"))
         self.history.load(saved.get("history", saved))  # raybert 0.1 kept it beside the rest
@@ -424,20 +422,19 @@ class _Run:
 
     def _accumulate(self, batch: np.ndarray) -> list[np.ndarray]:
         """Add the gradient of a batch, and return this rank's parts of it."""
-        watch = partial(self.monitor.step, self.state.step + 1, batch[self.rank :: self.world_size])
+        watch = partial(self.monitor.step, self.state.step + 1, self.gradients.share(batch))
         folder = self.surroundings.checkpoint_folder
-        parts = accumulate_what_fits(
-            self.gradients, batch, self.current_pass.weights, self.current_pass.loss, self.state, folder, watch
-        )
+        parts = accumulate_what_fits(self.gradients, batch, self.current_pass.weights, self.state, folder, watch)
         for part in parts:
             if len(part.positions):
-                self.history.add(part.positions, part.losses, part.hits, self.state.step + 1)
+                self.history.add(part.positions, part.losses, part.hits, self.state.step + 1, part.counts)
         return [part.positions for part in parts]
 
     def _add_row(self, metrics: dict[str, float]) -> None:
         """Append the row of this evaluation, and keep the weights if it is the best so far."""
         state = self.state
-        row = evaluation_row(metrics, state, self.history, self.request, self._passes_done(), self.position_before)
+        done = self._passes_done()
+        row = evaluation_row(self.objective, metrics, state, self.history, self.request, done, self.position_before)
         if self.own_schedule is not None:
             row["learning_rate"] = self.own_schedule.rate
             self.own_schedule.evaluated(metrics[self.config.best_metric])
@@ -453,4 +450,5 @@ class _Run:
         return self.state.passes + self.state.batch / len(self.current_pass.batches)
 
     def _view(self) -> ModelView:
-        return ModelView(self.inference, self.data.train, self.length, self.state, self.history)
+        inference = Inference(self.model, self.data, self.config.precision)
+        return ModelView(inference, self.data.train, self.length, self.state, self.history)

@@ -27,7 +27,7 @@ class LossHistory:
         losses: (n,) float32, of the last time that an example was trained on; NaN: never.
         loss_passes: (n,) int32, the pass (0, 1, 2, ...) of that loss; -1: never.
         current_pass: number of the pass that losses are of now; -1: none has begun.
-        window: sums of loss, of correct predictions and of examples since the last evaluation.
+        window: sums of loss, of correct predictions and of all predictions since the last evaluation.
         saved_step: of the last checkpoint, for errors.
     """
 
@@ -43,15 +43,30 @@ class LossHistory:
         self.current_pass = -1
         self.window = np.zeros(3)
         self.saved_step: int | None = None
-        self._unread: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, int]] = []
+        self._unread: list[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor | None, int]] = []
 
     def begin_pass(self) -> None:
         """Count what follows as the next pass; what was added before must have been read."""
         self.current_pass += 1
 
-    def add(self, positions: np.ndarray, losses: torch.Tensor, correct: torch.Tensor, step: int) -> None:
-        """Take the losses and hits of some examples, both (b,) and still on the device."""
-        self._unread.append((positions, losses, correct, step))
+    def add(
+        self,
+        positions: np.ndarray,
+        losses: torch.Tensor,
+        correct: torch.Tensor,
+        step: int,
+        counts: torch.Tensor | None = None,
+    ) -> None:
+        """Take the losses of some examples and their correct predictions, all (b,) and still on the device.
+
+        Args:
+            positions: pool rows.
+            losses: mean over the predictions of each example.
+            correct: how many of them were right.
+            step: of training.
+            counts: how many predictions each had; None: one.
+        """
+        self._unread.append((positions, losses, correct, counts, step))
 
     def read(self) -> None:
         """Take over what was added on any rank; all ranks must call it at the same step.
@@ -60,14 +75,14 @@ class LossHistory:
             TrialError: a loss is not finite; names the first such step and its examples.
         """
         ranks = gather_objects(self._take_unread(), self.world_size)
-        positions, losses, correct, steps = (np.concatenate(parts) for parts in zip(*ranks, strict=True))
+        positions, losses, correct, counts, steps = (np.concatenate(parts) for parts in zip(*ranks, strict=True))
         if self.observe is not None:
             self.observe(positions, losses, steps)
         self._check_finite(positions, losses, steps)
         if len(positions):
             self.losses[positions] = losses
             self.loss_passes[positions] = self.current_pass
-            self.window += (losses.sum(dtype=np.float64), correct.sum(), len(losses))
+            self.window += ((losses * counts).sum(dtype=np.float64), correct.sum(), counts.sum(dtype=np.float64))
 
     def close_window(self) -> tuple[float, float]:
         """Return the mean loss and accuracy since the last call, NaN if nothing was trained on."""
@@ -102,15 +117,18 @@ class LossHistory:
         """What an error says of it."""
         return "there is no checkpoint" if self.saved_step is None else f"last checkpoint: step {self.saved_step}"
 
-    def _take_unread(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _take_unread(self) -> tuple[np.ndarray, ...]:
+        """Return positions, losses, correct predictions, all predictions and steps, (m,) each."""
         if not self._unread:
-            return np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, bool), np.empty(0, np.int64)
-        positions, losses, correct, steps = zip(*self._unread, strict=True)
+            return tuple(np.empty(0, kind) for kind in (np.int64, np.float32, bool, np.float32, np.int64))
+        positions, losses, correct, counts, steps = zip(*self._unread, strict=True)
         self._unread = []
+        known = [np.ones(len(p), np.float32) if c is None else c for p, c in zip(positions, counts, strict=True)]
         return (
             np.concatenate(positions),
             torch.cat(losses).float().cpu().numpy(),
             torch.cat(correct).cpu().numpy(),
+            np.concatenate([c if isinstance(c, np.ndarray) else c.float().cpu().numpy() for c in known]),
             np.repeat(steps, [len(part) for part in positions]),
         )
 

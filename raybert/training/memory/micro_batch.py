@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from raybert.files import cache_folder, json_digest, kept_if_possible, read_json, write_json
-from raybert.training.measures.losses import Loss
 from raybert.training.optimization.gradients import GradientMaker
 from raybert.training.state import generator_states, set_generator_states
 
@@ -16,7 +15,7 @@ OPTIMIZER_STATES = 2
 """Numbers that AdamW keeps per parameter."""
 
 
-def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequence[torch.nn.Parameter]) -> int:
+def find_micro_batch_size(gradients: GradientMaker, parameters: Sequence[torch.nn.Parameter]) -> int:
     """Return the largest micro-batch of the longest examples that fits, at most this rank's share of a batch.
 
     Sizes are tried by forward and backward passes of copies of the pool's longest example, with as much memory set
@@ -25,7 +24,6 @@ def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequ
 
     Args:
         gradients: computes them.
-        loss: what is minimised.
         parameters: the trainable ones.
 
     Raises:
@@ -39,7 +37,7 @@ def find_micro_batch_size(gradients: GradientMaker, loss: Loss, parameters: Sequ
     longest = int(np.argmax(gradients.data.train.lengths))
     generators = generator_states(gradients.device)
     try:
-        size = largest_fitting(lambda size: _fits(gradients, loss, parameters, longest, size), share)
+        size = largest_fitting(lambda size: _fits(gradients, parameters, longest, size), share)
     finally:
         set_generator_states(generators, gradients.device)
     with kept_if_possible("the size of micro-batches that fits", path.parent):
@@ -77,18 +75,23 @@ def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
     return good
 
 
-def _fits(
-    gradients: GradientMaker, loss: Loss, parameters: Sequence[torch.nn.Parameter], longest: int, size: int
-) -> bool:
+def _fits(gradients: GradientMaker, parameters: Sequence[torch.nn.Parameter], longest: int, size: int) -> bool:
     # One rank alone must not wait for others: the probe bypasses the exchange of gradients.
     alone = GradientMaker(
-        gradients.model, gradients.data, gradients.config, gradients.precision, gradients.scaler, 0, 1
+        gradients.model,
+        gradients.data,
+        gradients.objective,
+        gradients.config,
+        gradients.precision,
+        gradients.scaler,
+        0,
+        1,
     )
     reserved: list[torch.Tensor] = []
     try:
         if gradients.device.type == "cuda":
             reserved = [torch.empty_like(p) for p in parameters for _ in range(OPTIMIZER_STATES)]
-        alone.accumulate(np.full(size, longest), None, loss, None)
+        alone.accumulate(np.full(size, longest), None, None)
     except torch.cuda.OutOfMemoryError:
         return False
     finally:

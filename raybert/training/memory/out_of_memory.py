@@ -13,7 +13,6 @@ import torch
 
 from raybert.errors import TrialError
 from raybert.training import checkpoint
-from raybert.training.measures.losses import Loss
 from raybert.training.memory.micro_batch import find_micro_batch_size
 from raybert.training.optimization.gradients import BatchPart, GradientMaker
 from raybert.training.ranks import gather_objects
@@ -26,7 +25,6 @@ def accumulate_what_fits(
     gradients: GradientMaker,
     batch: np.ndarray,
     weights: np.ndarray | None,
-    loss: Loss,
     state: RunState,
     folder: Path | None,
     watch: Callable[[], AbstractContextManager[None]],
@@ -37,7 +35,6 @@ def accumulate_what_fits(
         gradients: computes it.
         batch: positions of all ranks together.
         weights: (n,) example weights by pool position, or None for all 1.
-        loss: what is minimised.
         state: holds the size of the parts, and every time that it was made smaller.
         folder: of the checkpoints, where several ranks record a smaller size.
         watch: entered around every try.
@@ -51,7 +48,7 @@ def accumulate_what_fits(
     while True:
         try:
             with watch():
-                return gradients.accumulate(batch, weights, loss, state.micro_batch_size)
+                return gradients.accumulate(batch, weights, state.micro_batch_size)
         except torch.cuda.OutOfMemoryError as error:
             size = smaller_micro_batch(state.micro_batch_size, -(-len(batch) // gradients.world_size), step)
             if gradients.world_size > 1:
@@ -89,9 +86,9 @@ def smaller_micro_batch(current: int | None, share: int, step: int) -> int:
     return size // 2
 
 
-def largest_micro_batch(gradients: GradientMaker, loss: Loss, parameters: list[torch.nn.Parameter]) -> int:
+def largest_micro_batch(gradients: GradientMaker, parameters: list[torch.nn.Parameter]) -> int:
     """Return how many of the longest examples fit into memory on every rank."""
-    sizes: list[int] = gather_objects(find_micro_batch_size(gradients, loss, parameters), gradients.world_size)
+    sizes: list[int] = gather_objects(find_micro_batch_size(gradients, parameters), gradients.world_size)
     return min(sizes)
 
 

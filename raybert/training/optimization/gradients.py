@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raybert.config import TrainConfig
 from raybert.data.examples import ExampleData
-from raybert.training.measures.losses import Loss
+from raybert.training.objective import Objective
 from raybert.training.optimization.dropout import FastDropout
 from raybert.training.optimization.precision import Precision
 
@@ -26,43 +26,44 @@ class BatchPart:
 
     Attributes:
         positions: (b,) pool rows.
-        losses: (b,) plain cross entropies, on the device.
-        hits: (b,) bool, whether the prediction was right, on the device.
+        losses: (b,) the mean loss of every example's predictions, on the device.
+        hits: (b,) how many of them were right, on the device.
+        counts: (b,) how many there were, on the device; None: one of each.
     """
 
     positions: np.ndarray
     losses: torch.Tensor
     hits: torch.Tensor
+    counts: torch.Tensor | None = None
 
 
 class GradientMaker:
     """Computes the gradient of a batch's loss into the parameters' `grad`.
 
     Args:
-        model: a classifier of `raybert.models`; one with a `penalty()` has it added once per batch.
+        model: what is trained; one with a `penalty()` has it added once per batch.
         data: whose pool the positions are of.
+        objective: makes inputs of positions, and losses of outputs.
         config: the train section.
         precision: resolved.
         scaler: of the gradients, where the precision needs it.
         rank: of this worker.
         world_size: number of workers.
-        inputs: makes the model's inputs of positions, of none those of any example; default: of the pool as it is.
     """
 
     def __init__(
         self,
         model: nn.Module,
         data: ExampleData,
+        objective: Objective,
         config: TrainConfig,
         precision: Precision,
         scaler: torch.amp.GradScaler,
         rank: int,
         world_size: int,
-        inputs: Callable[[np.ndarray], dict[str, torch.Tensor]] | None = None,
     ) -> None:
         self.model, self.data, self.config, self.precision, self.scaler = model, data, config, precision, scaler
-        self.rank, self.world_size = rank, world_size
-        self._inputs = inputs or self._inputs_as_they_are
+        self.objective, self.rank, self.world_size = objective, rank, world_size
         self.device = next(model.parameters()).device
         forward: Any = torch.compile(model, dynamic=True) if config.compile else model
         self.module: Any = DistributedDataParallel(forward) if world_size > 1 else forward
@@ -70,36 +71,43 @@ class GradientMaker:
         is_fast = precision.name == "bf16" and not config.gradient_checkpointing and not config.compile
         self.dropout: AbstractContextManager[Any] = FastDropout() if is_fast else contextlib.nullcontext()
         self.penalty: Callable[[], torch.Tensor] | None = getattr(model, "penalty", None)
-        self.labels = np.asarray(data.train.labels)
+
+    def share(self, batch: np.ndarray) -> np.ndarray:
+        """Return this rank's part of a batch: what must be in one forward pass stays together."""
+        size = self.objective.group_size
+        if size == 1:
+            return batch[self.rank :: self.world_size]
+        is_own = np.arange(len(batch)) // size % self.world_size == self.rank
+        return np.asarray(batch[is_own])
 
     def accumulate(
-        self, batch: np.ndarray, weights: np.ndarray | None, loss: Loss, micro_batch_size: int | None
+        self, batch: np.ndarray, weights: np.ndarray | None, micro_batch_size: int | None
     ) -> list[BatchPart]:
         """Add the gradient of a batch, of which this rank takes its share, in parts of `micro_batch_size`.
 
-        The loss is sum(w_i * l_i) / denominator over the whole batch, whatever the parts and ranks.
+        The loss is that of the objective over the whole batch, whatever the parts and ranks.
 
         Args:
             batch: positions of all ranks together.
             weights: (n,) example weights by pool position, or None for all 1.
-            loss: what is minimised.
-            micro_batch_size: examples per forward pass; None: the share at once.
+            micro_batch_size: examples per forward pass, whole groups of them but at least one; None: the share at once.
 
         Raises:
             torch.cuda.OutOfMemoryError: a part did not fit; what was added so far is cleared.
         """
-        share = batch[self.rank :: self.world_size]
+        share = self.share(batch)
         size = micro_batch_size or max(1, len(share))
+        size = max(1, size // self.objective.group_size) * self.objective.group_size
         # A rank without a share takes part in the exchange with an empty one.
         parts = [share[i : i + size] for i in range(0, len(share), size)] or [share]
-        denominator = loss.denominator(self.labels[batch])
+        denominators = self.objective.denominators(batch)
         done = []
         try:
             for i, positions in enumerate(parts):
                 is_last = i == len(parts) - 1
                 quiet = self.module.no_sync() if self.world_size > 1 and not is_last else contextlib.nullcontext()
                 with quiet:
-                    done.append(self._backward(positions, weights, loss, denominator, is_last=is_last))
+                    done.append(self._backward(positions, weights, denominators, is_last=is_last))
         except torch.cuda.OutOfMemoryError:
             self.model.zero_grad(set_to_none=True)
             done.clear()
@@ -107,36 +115,30 @@ class GradientMaker:
         return done
 
     def _backward(
-        self, positions: np.ndarray, weights: np.ndarray | None, loss: Loss, denominator: float, *, is_last: bool
+        self, positions: np.ndarray, weights: np.ndarray | None, denominators: tuple[float, ...], *, is_last: bool
     ) -> BatchPart:
-        """Add the gradient of some examples, as their part of a batch whose losses are divided by `denominator`."""
-        batch = self._inputs(positions)
+        """Add the gradient of some examples, as their part of a batch whose terms are divided by `denominators`."""
+        batch = self.objective.inputs(positions)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
-        labels = inputs.pop("labels")
         with self.dropout, self.precision.autocast(self.device):
-            logits = self.module(**inputs).logits
-        values = loss.values(logits, labels)  # (b,)
-        if len(positions) == 0:
-            total = values.sum() * 0.0
-        else:
-            weighted = values if weights is None else values * torch.from_numpy(weights[positions]).to(self.device)
-            # DDP averages gradients over ranks; the loss is a sum over them.
-            total = weighted.sum() * (self.world_size / denominator)
+            outputs = self.objective.forward(self.module, inputs)
+        losses = self.objective.losses(outputs, inputs)
+        total = self._total(losses.terms[0], denominators[0], positions, weights)
+        for values, denominator in zip(losses.terms[1:], denominators[1:], strict=True):
+            total = total + self._total(values, denominator, positions, weights)
         if is_last and self.penalty is not None:
             total = total + self.penalty()
         self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         known = len(positions)
-        hits = logits.detach()[:known].argmax(dim=-1) == labels[:known]
-        return BatchPart(positions, _plain_losses(loss, logits, labels, values)[:known], hits)
+        counts = None if losses.counts is None else losses.counts[:known]
+        return BatchPart(positions, losses.values[:known], losses.hits[:known], counts)
 
-    def _inputs_as_they_are(self, positions: np.ndarray) -> dict[str, torch.Tensor]:
-        return self.data.batch(self.data.train, positions if len(positions) else np.zeros(1, np.int64))
-
-
-def _plain_losses(loss: Loss, logits: torch.Tensor, labels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Return (b,) cross entropies for the history, whatever is minimised; not finite where the loss is not."""
-    if loss.is_plain:
-        return values.detach()
-    with torch.no_grad():
-        plain = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        return plain + 0.0 * values
+    def _total(
+        self, values: torch.Tensor, denominator: float, positions: np.ndarray, weights: np.ndarray | None
+    ) -> torch.Tensor:
+        """Return what a term (b,) adds to the loss of the whole batch."""
+        if len(positions) == 0:
+            return values.sum() * 0.0
+        weighted = values if weights is None else values * torch.from_numpy(weights[positions]).to(self.device)
+        # DDP averages gradients over ranks; the loss is a sum over them.
+        return weighted.sum() * (self.world_size / denominator)
