@@ -82,7 +82,8 @@ class Page:
         return base64.b64decode(self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"])
 
     def printed(self) -> bytes:
-        """Return the page as PDF."""
+        """Return the page as PDF, as it is on paper: what `look` says of screens holds for paper, too."""
+        self.send("Emulation.setEmulatedMedia", media="print", features=[])
         return base64.b64decode(self.send("Page.printToPDF", printBackground=True)["data"])
 
 

@@ -97,9 +97,10 @@ def versions_section(sweep: Sweep) -> Section:
         for line in manifest.get("trained_on") or ()
         if isinstance(line, dict)
     ]
-    table = PageTable("table-versions", "Versions and hardware.", (Head("what"), Head("value", "long")), tuple(rows))
+    table = PageTable("table-versions", "What it ran with and on.", (Head("what"), Head("value", "long")), tuple(rows))
     words = (f"Trained: {'; '.join(ran)}.",) if ran else ()
-    return Section("versions", "Versions", words, tables=(table,) if rows else ())
+    blocks = (Block("versions and hardware", table=table),) if rows else ()
+    return Section("versions", "Versions", words, blocks=blocks)
 
 
 def reproduce_section(sweep: Sweep) -> Section:

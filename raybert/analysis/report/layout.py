@@ -15,6 +15,8 @@ from raybert.display import TextTable
 
 Kind = Literal["words", "number", "text", "long"]
 _NUMBER = re.compile(r"([+-]?[\d,]*\.?\d+)([kMG]?)(?=$|[\s%\[!]|, )")
+_WIDE, _SMALL = 2.2, 1000
+"""Of a picture: width by height; width in pixels, at 150 of which to the inch letters are read on a phone."""
 _SIZES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -112,6 +114,13 @@ class Picture:
     width: int
     height: int
     file: str
+
+    @property
+    def size(self) -> str:
+        """`wide`: half of the page is too narrow for its panels; `small`: a phone shows it whole; else nothing."""
+        if self.width > _WIDE * self.height:
+            return "wide"
+        return "small" if self.width <= _SMALL else ""
 
 
 @dataclass(frozen=True)

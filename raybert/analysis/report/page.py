@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.report import browser, tables
+from raybert.analysis.report import browser, cost, tables
 from raybert.analysis.report.about import configuration_section, data_section, reproduce_section, versions_section
 from raybert.analysis.report.layout import Section
 from raybert.analysis.report.pictures import Pictures, left_out_words, read_pictures
@@ -183,9 +183,9 @@ def _sections(
             below=_below(sweep),
             pictures=comparison[1:],
         )
+        yield cost.section(sweep, published.estimate, pictures.of("cost"), swatches)
         yield browser.section(published.examples, swatches, wanted=sweep.shows_texts)
         yield Section("selected", "What was selected", pictures=pictures.of("selected"))
-        yield _cost_section(sweep, published, pictures, swatches)
         yield Section("training", "Training", pictures=pictures.of("training"))
         yield Section("models", "Predictions", pictures=pictures.of("models"))
     yield _search_section(sweep, pictures)
@@ -206,16 +206,6 @@ def _below(sweep: Sweep) -> tuple[str, ...]:
     said = set(sweep.claims().sentences)
     lines = comparison_lines(sweep.summary(), sweep.comparisons, sweep.best())
     return tuple(line for line in lines if line not in said)
-
-
-def _cost_section(sweep: Sweep, published: Published, pictures: Pictures, swatches: Mapping[str, Swatch]) -> Section:
-    shown = [
-        tables.costs(sweep, swatches),
-        tables.pareto(sweep.pareto(), sweep.metric),
-        *tables.equal_costs(sweep.equal_cost, sweep.metric),
-        tables.estimate(published.estimate),
-    ]
-    return Section("cost", "Cost", tables=tuple(shown), pictures=pictures.of("cost"))
 
 
 def _search_section(sweep: Sweep, pictures: Pictures) -> Section:

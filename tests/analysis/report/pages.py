@@ -36,7 +36,7 @@ IMAGE = "<img src=x onerror=alert(3)>"
 RED, TURNED = "\x1b[31mred", "\u202egnp.exe"
 LABEL = f'el2n"{SCRIPT}'
 N = 40
-EMPTY_TAGS = {"meta", "link", "img", "input", "br", "path"}
+EMPTY_TAGS = {"meta", "link", "img", "input", "br", "wbr", "path"}
 
 
 def write_planted(folder: Path, *, seeds: int = 3) -> Path:

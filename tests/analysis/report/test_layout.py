@@ -1,6 +1,6 @@
 import pytest
 
-from raybert.analysis.report.layout import Cell, from_text_table, leading_number, plain_number
+from raybert.analysis.report.layout import Cell, Picture, from_text_table, leading_number, plain_number
 from raybert.display import Row, TextTable
 
 
@@ -37,3 +37,8 @@ def test_a_table_of_words_keeps_its_styles_and_fills_short_rows():
 def test_numbers_are_short_and_what_is_missing_is_empty():
     cells = [plain_number(value) for value in (4000, 0.123456, float("nan"), None)]
     assert [(cell.text, cell.value) for cell in cells] == [("4,000", 4000), ("0.1235", 0.123456), ("", ""), ("", "")]
+
+
+@pytest.mark.parametrize(("width", "height", "size"), [(2625, 823, "wide"), (855, 621, "small"), (1325, 894, "")])
+def test_pictures_of_many_panels_are_wide_and_phones_show_small_ones_whole(width, height, size):
+    assert Picture("Plot", "", "", "", width, height, "plots/x.png").size == size

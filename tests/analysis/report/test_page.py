@@ -93,6 +93,10 @@ def test_the_comparison_has_every_configuration_with_the_number_it_sorts_by(page
     assert len(cells) >= 1
 
 
+def test_names_may_break_after_an_underscore(page):
+    assert "k_<wbr>center</span></span></th>" in page.html
+
+
 def test_trials_say_how_they_stand(page):
     rows = page.rows["table-trials"]
     state = rows[0].index("state")
