@@ -11,24 +11,20 @@ import atexit
 import contextlib
 import hashlib
 import json
-import re
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
-from itertools import chain
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
 from raybert.durable import atomic_folder, hold, make_folder, remove_leftovers
 from raybert.files import is_as_digested, kept_if_possible, write_digests
 from raybert.locks import locked
 from raybert.models.quiet import quiet_transformers
-from raybert.models.wordpiece import wordpiece_vocabulary
+from raybert.models.trained_tokenizer import train_wordpiece
 
 TINY = "raybert-tiny"
 _MARK = "COMPLETE"
@@ -43,13 +39,6 @@ _RECIPE = {
     "max_length": 8192,
     "seed": 20261121,
 }
-_PART_CHARACTERS = 65_536
-_LONGEST_PART = 1_000_000
-_WORD_BEGINS = re.compile(r"[\s!-/:-@\[-`{-~\u4e00-\u9fff]")
-"""Where a word ends whatever is around it: at white space, punctuation, and Chinese characters, words of their own."""
-_LONGEST_WORD = 10_000
-"""WordPiece uses no piece for words of more than 100 characters, and counting the pairs of long ones takes memory."""
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
@@ -101,45 +90,7 @@ def _scratch() -> Path:
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """Return an uncased WordPiece tokenizer with BERT's special tokens, trained on texts."""
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    splitter = pre_tokenizers.BertPreTokenizer()
-    words: Counter[str] = Counter()
-    for part in chain.from_iterable(map(_parts, texts)):
-        found = splitter.pre_tokenize_str(normalizer.normalize_str(part))
-        words.update(word for word, _ in found if len(word) <= _LONGEST_WORD)
-    pieces = wordpiece_vocabulary(words, vocabulary, _SPECIAL)
-    ids = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = splitter
-    tokenizer.decoder = decoders.WordPiece()
-    cls_id, sep_id = ids["[CLS]"], ids["[SEP]"]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", cls_id), ("[SEP]", sep_id)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=_RECIPE["max_length"],
-        model_input_names=["input_ids", "attention_mask"],
-    )
-
-
-def _parts(text: str) -> Iterator[str]:
-    """Yield a text in parts between whole words: normalizing takes 50 bytes a character, words another hundred."""
-    start = 0
-    while start + _PART_CHARACTERS < len(text):
-        match = _WORD_BEGINS.search(text, start + _PART_CHARACTERS, start + _LONGEST_PART)
-        end = match.start() if match else min(start + _LONGEST_PART, len(text))  # in a word that is too long anyway
-        yield text[start:end]
-        start = end
-    yield text[start:]
+    return train_wordpiece(texts, vocabulary, max_length=_RECIPE["max_length"])
 
 
 def _key(ordered_texts: list[str]) -> str:
