@@ -36,6 +36,7 @@ from raybert.sweeping.folder.best import read_refit
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.tables import (
+    AS_GOOD_AS_ALL,
     BEST_CONFIGURATIONS,
     BUDGET_CURVE,
     COMPARISONS,
@@ -175,6 +176,7 @@ def _write_comparison(sweep: Sweep) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
     _write_table(sweep.folder, EQUAL_COST, sweep.equal_cost)
+    _write_table(sweep.folder, AS_GOOD_AS_ALL, sweep.as_good_as_all())
     _write_table(sweep.folder, PARETO, sweep.pareto())
     _write_table(sweep.folder, COST_TO_REACH, sweep.cost_to_reach)
     if sweep.configurations.budgets_vary:

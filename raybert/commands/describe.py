@@ -84,6 +84,7 @@ def _results(results: Sweep, metric: str | None) -> Json:
         "grid_columns": results.grid_columns,
         "summary": results.summary(metric),
         "comparisons": results.compare(None, metric),
+        "as_good_as_all": results.as_good_as_all(metric),
         "best": results.best(),
         "claims": results.claims(metric),
         "notes": [*results.notes, *results.selection_notes, *(results.search.notes if results.search else ())],

@@ -104,6 +104,7 @@ _RESULTS = (
     Key("grid_columns", "list of text", "varied hyperparameters, which are columns of the rows"),
     Key("summary", _rows("summary"), "configurations"),
     Key("comparisons", _rows("comparisons"), "configurations beside their baselines"),
+    Key("as_good_as_all", _rows("as_good_as_all"), "configurations beside `all`, within `sweep.margin`"),
     Key("best", "row of summary, or null", "the best configuration by validation"),
     Key(
         "claims",

@@ -30,7 +30,7 @@ from raybert.config.metrics import METRICS, Metric, MetricName, is_metric, metri
 from raybert.config.model import HeadConfig, ModelConfig
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.own_metrics import MetricConfig
-from raybert.config.schema import MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
+from raybert.config.schema import DEFAULT_MARGIN, MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
 from raybert.config.section import Section
 from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, SignalConfig, StrategyConfig
 from raybert.config.train import (
@@ -43,6 +43,7 @@ from raybert.config.train import (
 from raybert.config.tune import AshaConfig, DomainConfig, TuneConfig
 
 __all__ = [
+    "DEFAULT_MARGIN",
     "METRICS",
     "AshaConfig",
     "AveragingConfig",

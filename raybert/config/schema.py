@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from raybert.config.data import DataConfig
+from raybert.config.metrics import METRICS
 from raybert.config.model import ModelConfig
 from raybert.config.own_metrics import check_is_metric
 from raybert.config.section import Section, read_percent
@@ -19,6 +21,10 @@ from raybert.config.tune import TuneConfig
 
 _MOST_SEEDS = 10_000
 """More is a seed, not a number of seeds."""
+DEFAULT_MARGIN = 0.005
+"""Of `sweep.margin`: half a point."""
+_LARGEST_MARGIN = 0.1
+"""Of the range of a metric, or of a loss without an upper end: what loses more is as good as nothing."""
 
 
 class ReportConfig(Section):
@@ -61,6 +67,13 @@ class SweepConfig(Section):
         description="pairs of labels, [baseline, strategy], that verdicts, `equal_cost` and pair plots are about; "
         "default: every strategy with `random`, one that draws anew before each pass with `random_epoch` where that is "
         "there, one without a budget, or without a `random`, with `all`",
+    )
+    margin: float = Field(
+        DEFAULT_MARGIN,
+        gt=0,
+        description="what a strategy may lose on test and still be as good as `all`, and may differ by and still make "
+        "no difference, in units of the metric: 0.005 (or 0.5%) is half a point of a share, and 0.005 of a loss; to be "
+        "chosen before the results are seen; changes no trial",
     )
     tune: TuneConfig | None = Field(
         None, description="search for every strategy's best hyperparameters before the comparison; default: none"
@@ -294,6 +307,22 @@ class RaybertConfig(Section):
     def _a_search_has_a_known_metric(self) -> RaybertConfig:
         if self.sweep.tune is not None:
             check_is_metric("sweep.tune.metric", self.sweep.tune.metric, self.train.metrics)
+        return self
+
+    @model_validator(mode="after")
+    def _a_margin_is_small(self) -> RaybertConfig:
+        name, margin = self.train.best_metric, self.sweep.margin
+        own = {one.name: one.metric for one in self.train.metrics}
+        metric = own.get(name) or METRICS.get(name)
+        if metric is None:
+            return self
+        whole = metric.highest - metric.lowest
+        most = _LARGEST_MARGIN * (whole if math.isfinite(whole) else 1.0)
+        if margin > most and (math.isfinite(whole) or name in METRICS):  # of one's own without ends nobody knows more
+            raise ValueError(
+                f"sweep.margin: must be <= {most:g} of {metric.words}, got {margin:g}; write 0.5% or 0.005 for half a "
+                "point"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from raybert.tables.comparison import (
     AGREEMENT,
+    AS_GOOD_AS_ALL,
     BASELINES,
     COMPARED,
     COMPARISONS,
@@ -37,6 +38,7 @@ from raybert.tables.subsets import (
 
 __all__ = [
     "AGREEMENT",
+    "AS_GOOD_AS_ALL",
     "BASELINES",
     "BEST_CONFIGURATIONS",
     "BEST_F1",

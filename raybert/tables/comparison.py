@@ -37,6 +37,7 @@ _SHARED = {
 }
 """What the summary has as a share of that of `all`."""
 OF_ALL = tuple(_SHARED)
+_MARGIN = "`sweep.margin`, in units of the metric: 0.005 is half a point of a share"
 _CONFIGURATION = tuple(TRIALS[name] for name in ("strategy", "role", "budget_kind", "budget"))
 _COUNTS = {
     "num_trials": "planned trials",
@@ -109,7 +110,10 @@ SUMMARY = Table(
             "p-value of the metric's difference to `baseline`, with Holm's correction over all that is compared with "
             "that",
         ),
-        _text("verdict", "better, worse, no difference shown, not settled or not compared, see `results/comparisons`"),
+        _text(
+            "verdict",
+            "better, worse, no difference shown, no difference, not settled or not compared, see `results/comparisons`",
+        ),
         *_fraction("metric", "the metric on test", "baseline"),
         *(column for name, words in _SHARED.items() for column in _fraction(name, words, "all")),
         _text("note", "what the row lacks, in words"),
@@ -135,6 +139,7 @@ COMPARISONS = Table(
         TRIALS["strategy"],
         TRIALS["budget"],
         _text("metric", "what is compared on test: `train.best_metric`"),
+        _number("margin", _MARGIN),
         _whole("num_pairs", "pairs: the same seed, fold and grid point, and budget if both have one"),
         _whole("num_replicates", "what means are over: seeds, or folds (means of their pairs)"),
         _whole("folds", _COUNTS["folds"]),
@@ -158,10 +163,17 @@ COMPARISONS = Table(
         _number("bca_low", "lower end of the 95 % BCa interval of the difference over seeds; NaN: fewer than 10"),
         _number("bca_high", "its upper end"),
         _number("interquartile_mean", "mean of the middle half of the differences; NaN: fewer than 10 seeds"),
+        _number(
+            "equivalence_p",
+            "p-value of two one-sided paired t-tests (TOST) of a difference as large as `margin` in either direction: "
+            "small where there is no difference worth the name",
+        ),
+        _number("equivalence_holm_p", "the same with Holm's correction over the same family"),
         _text(
             "verdict",
-            "better, worse, no difference shown, not compared, or not settled: `holm_p` at 5 %, which from 5 "
-            "replicates on the bootstrap over test examples must confirm, from 9 seeds on `sign_flip_holm_p`, too",
+            "better, worse, no difference shown, no difference, not compared, or not settled: `holm_p` at 5 %, which "
+            "from 5 replicates on the bootstrap over test examples must confirm, from 9 seeds on `sign_flip_holm_p`, "
+            "too; no difference: `equivalence_holm_p` at 5 %, which the bootstrap must confirm likewise",
         ),
         _number(
             "more_seeds",
@@ -175,6 +187,35 @@ COMPARISONS = Table(
             for column in _fraction(name, words)
         ),
         _text("baseline_configuration", "configuration of the baseline"),
+        TRIALS["configuration"],
+    ),
+    grid_after="budget",
+    suffixes=(".parquet", ".csv"),
+)
+
+AS_GOOD_AS_ALL = Table(
+    "as_good_as_all",
+    "a configuration beside `all`, which trains on everything: whether it is as good within `sweep.margin`",
+    (
+        TRIALS["strategy"],
+        TRIALS["budget"],
+        *(COMPARISONS[name] for name in ("metric", "margin", "num_pairs", "num_replicates", "folds")),
+        _number("baseline_mean", "mean of the metric of `all` in these pairs"),
+        *(COMPARISONS[name] for name in ("mean", "difference", "difference_std")),
+        _number(
+            "difference_at_worst",
+            "end of the one-sided 95 % interval of the difference on the side where the strategy loses, not corrected; "
+            "NaN: fewer than 3 replicates, or all equal",
+        ),
+        _number("p", "p-value of a loss of `margin` or more, one-sided paired t-test (non-inferiority)"),
+        _number("holm_p", "the same with Holm's correction over all configurations of the table"),
+        *(COMPARISONS[name] for name in ("examples_low", "examples_high")),
+        _text(
+            "verdict",
+            "as good: `holm_p` at 5 %, and from 5 replicates on the interval over test examples is within the margin; "
+            "not settled: the latter is not; not shown; not compared",
+        ),
+        _text("baseline_configuration", "configuration of `all`"),
         TRIALS["configuration"],
     ),
     grid_after="budget",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raybert.tables.comparison import AGREEMENT, COMPARISONS, EQUAL_COST, OVERLAP, PER_PASS, SUMMARY
+from raybert.tables.comparison import AGREEMENT, AS_GOOD_AS_ALL, COMPARISONS, EQUAL_COST, OVERLAP, PER_PASS, SUMMARY
 from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
 from raybert.tables.every_metric import METRIC_MEANS, METRICS_PER_TRIAL
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
@@ -27,6 +27,7 @@ _COMPARISON = (
     EVALUATIONS,
     SUMMARY,
     COMPARISONS,
+    AS_GOOD_AS_ALL,
     METRIC_MEANS,
     METRICS_PER_TRIAL,
     PER_PASS,

@@ -9,14 +9,21 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results.as_good_claims import as_good_sentences, as_good_words
 from raybert.analysis.results.comparison import usual_baseline
+from raybert.analysis.results.listed import listed
 from raybert.analysis.statistics.configurations import KEY, has_budget
-from raybert.analysis.statistics.decision import BETTER, BY_EXAMPLES_FROM, MOST_MORE_SEEDS, NOT_SETTLED, WORSE
+from raybert.analysis.statistics.decision import (
+    BETTER,
+    BY_EXAMPLES_FROM,
+    EQUIVALENT,
+    MOST_MORE_SEEDS,
+    NOT_SETTLED,
+    WORSE,
+)
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, pairs_words
-
-_MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -37,17 +44,19 @@ class Claims:
         return "\n".join([self.headline, *self.sentences, self.scope])
 
 
-def make_claims(summary: pd.DataFrame, comparisons: pd.DataFrame, scope: str) -> Claims:
-    """Return what two tables of a sweep allow to claim.
+def make_claims(summary: pd.DataFrame, comparisons: pd.DataFrame, as_good: pd.DataFrame, scope: str) -> Claims:
+    """Return what three tables of a sweep allow to claim.
 
     Args:
         summary: of the sweep.
         comparisons: all that it compares.
+        as_good: `AS_GOOD_AS_ALL`.
         scope: of `scope_words`.
     """
     said = zip(pair_sentences(comparisons), comparisons["more_seeds"], strict=True)
     findings = [f"{sentence}{_more_words(more)}." for sentence, more in said]
-    return Claims(_headline(summary, comparisons), (*findings, *method_sentences(comparisons)), scope)
+    sentences = (*findings, *method_sentences(comparisons), *as_good_sentences(as_good))
+    return Claims(_headline(summary, comparisons, as_good_words(as_good)), sentences, scope)
 
 
 def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
@@ -81,7 +90,7 @@ def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifes
     return f"Holds for: {'; '.join(said)}." if said else "Nothing is complete yet."
 
 
-def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame, as_good: str) -> str:
     trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
     if trained.empty:
         return "No trial is complete: nothing can be said yet."
@@ -96,11 +105,18 @@ def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
         return f"{given}; no ranking can be claimed."
     better, worse = (own[own["verdict"] == verdict] for verdict in (BETTER, WORSE))
     unsettled = own[own["verdict"] == NOT_SETTLED]
-    rest = len(own) - len(better) - len(worse) - len(unsettled)
+    equal = own[own["verdict"] == EQUIVALENT]
+    rest = len(own) - len(better) - len(worse) - len(unsettled) - len(equal)
     others = [
-        *([f"{_listed(worse[KEY])} {_is(len(worse))} worse"] if len(worse) else []),
-        *([f"{_listed(unsettled[KEY])} {_is(len(unsettled))} not settled"] if len(unsettled) else []),
+        *([f"{listed(worse[KEY])} {_is(len(worse))} worse"] if len(worse) else []),
+        *([f"{listed(unsettled[KEY])} {_is(len(unsettled))} not settled"] if len(unsettled) else []),
+        *(
+            [f"{listed(equal[KEY])} {_differs(len(equal))} from {baseline} by less than {_margin(own)}"]
+            if len(equal)
+            else []
+        ),
         *([f"{_whom(rest, len(own))}no difference to {baseline} is shown"] if rest else []),
+        *([as_good] if as_good else []),
     ]
     if better.empty:
         first = f"No strategy is shown to be better than {baseline} ({_count(len(own), 'comparison')})"
@@ -118,7 +134,7 @@ def _headline(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     )
     more = better[better[KEY] != best[KEY]]
     if len(more):
-        others.insert(0, f"{_listed(more[KEY])} {_is(len(more))} better, too")
+        others.insert(0, f"{listed(more[KEY])} {_is(len(more))} better, too")
     return ". ".join(_sentence(words) for words in (first, "; ".join(others)) if words) + "."
 
 
@@ -149,14 +165,16 @@ def _numbers(values: set[Any], noun: str) -> str:
     words = [f"{int(value):,}" for value in sorted(values)]
     if not words:
         return ""
-    return f"{_listed(words)} {noun}{'' if words == ['1'] else 's'}"
+    return f"{listed(words)} {noun}{'' if words == ['1'] else 's'}"
 
 
-def _listed(names: Any) -> str:
-    shown = [str(name) for name in names]
-    if len(shown) > _MOST_NAMES:
-        shown[_MOST_NAMES - 1 :] = [f"{len(shown) - _MOST_NAMES + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+def _margin(comparisons: pd.DataFrame) -> str:
+    first = comparisons.iloc[0]
+    return Scale(str(first["metric"])).margin(float(first["margin"]))
+
+
+def _differs(count: int) -> str:
+    return "differs" if count == 1 else "differ"
 
 
 def _is(count: int) -> str:

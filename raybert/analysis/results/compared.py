@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from raybert.analysis.results.held_out import add_held_out, hits_of
+from raybert.analysis.statistics.as_good_as_all import as_good_as_all_table
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import Hits
 from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
-from raybert.config import METRICS, is_metric
+from raybert.config import DEFAULT_MARGIN, METRICS, is_metric
 from raybert.errors import SweepError
 from raybert.tables import own_metric_columns
 
@@ -31,6 +32,7 @@ class Compared:
         grid_columns: the varied hyperparameters.
         metric: what is compared.
         hits: it on every test example of a trial, where it is a mean over them.
+        margin: `sweep.margin`.
     """
 
     summary: pd.DataFrame
@@ -39,6 +41,7 @@ class Compared:
     grid_columns: tuple[str, ...]
     metric: str
     hits: Hits | None = None
+    margin: float = DEFAULT_MARGIN
 
     @classmethod
     def of(
@@ -48,6 +51,7 @@ class Compared:
         metric: str,
         pairs: Pairs,
         folder: Path | None = None,
+        margin: float = DEFAULT_MARGIN,
     ) -> Compared:
         """Return the statistics of trials that have the metric.
 
@@ -57,12 +61,18 @@ class Compared:
             metric: a name of `METRICS`, or of one of a user's own.
             pairs: what is compared; empty: the default.
             folder: of the sweep, whose predictions verdicts are checked by; None: they are not.
+            margin: within which there is no difference, in units of the metric.
         """
         hits = hits_of(folder, metric) if folder is not None else None
         compared = trials[trials["role"] != "part"]
-        comparisons = compare(compared, grid_columns, metric, pairs, hits)
+        comparisons = compare(compared, grid_columns, metric, pairs, hits, margin)
         summary = summarize(compared, grid_columns, metric, comparisons)
-        return cls(summary, comparisons, compared, tuple(grid_columns), metric, hits)
+        return cls(summary, comparisons, compared, tuple(grid_columns), metric, hits, margin)
+
+    @cached_property
+    def as_good_as_all(self) -> pd.DataFrame:
+        """Which configurations are as good as `all`, see `as_good_as_all_table`."""
+        return as_good_as_all_table(self.trials, self.grid_columns, self.metric, self.margin, self.hits)
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
@@ -88,10 +98,19 @@ class Compared:
         if len(own):
             return own.reset_index(drop=True)
         pairs = [(baseline, name) for name in strategies if name != baseline]
-        return compare(self.trials, self.grid_columns, self.metric, pairs, self.hits) if pairs else own
+        if not pairs:
+            return own
+        return compare(self.trials, self.grid_columns, self.metric, pairs, self.hits, self.margin)
 
 
-def compared_by(metric: str, trials: pd.DataFrame, folder: Path, grid_columns: Sequence[str], pairs: Pairs) -> Compared:
+def compared_by(
+    metric: str,
+    trials: pd.DataFrame,
+    folder: Path,
+    grid_columns: Sequence[str],
+    pairs: Pairs,
+    margin: float = DEFAULT_MARGIN,
+) -> Compared:
     """Return the statistics of a sweep by a metric, which is measured from predictions if runs did not.
 
     Args:
@@ -100,6 +119,7 @@ def compared_by(metric: str, trials: pd.DataFrame, folder: Path, grid_columns: S
         folder: of the sweep.
         grid_columns: the varied hyperparameters.
         pairs: what is compared; empty: the default.
+        margin: `sweep.margin`.
 
     Raises:
         SweepError: no metric has this name, or no finished trial has it.
@@ -110,4 +130,4 @@ def compared_by(metric: str, trials: pd.DataFrame, folder: Path, grid_columns: S
     measured = add_held_out(trials.copy(), folder, metric)
     if measured[f"test_{metric}"].isna().all():
         raise SweepError(f"metric: no finished trial has a {metric} on test")
-    return Compared.of(measured, grid_columns, metric, pairs, folder)
+    return Compared.of(measured, grid_columns, metric, pairs, folder, margin)

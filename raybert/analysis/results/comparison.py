@@ -9,13 +9,18 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.statistics.configurations import KEY, Configurations
-from raybert.analysis.statistics.decision import BETTER, NOT_SETTLED, WORSE
+from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, value_words
 from raybert.display import Row, Style, TextTable
 
-_MARKS: dict[str, tuple[str, Style]] = {BETTER: ("+", "good"), WORSE: ("-", "bad"), NOT_SETTLED: ("?", "")}
+_MARKS: dict[str, tuple[str, Style]] = {
+    BETTER: ("+", "good"),
+    WORSE: ("-", "bad"),
+    NOT_SETTLED: ("?", ""),
+    EQUIVALENT: ("=", ""),
+}
 WARNING = "!"
 """Mark of a value that a note says more about."""
 
@@ -110,6 +115,9 @@ def comparison_lines(
         lines.append(
             "?: not settled: the t-test finds a difference, and test examples or sign flips do not confirm it."
         )
+    if (comparisons["verdict"] == EQUIVALENT).any():
+        margin = Scale(str(comparisons["metric"].iloc[0])).margin(comparisons["margin"].iloc[0])
+        lines.append(f"=: no difference beyond {margin} (sweep.margin), by two one-sided tests.")
     lines += _other_baselines(comparisons)
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 

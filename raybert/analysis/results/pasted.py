@@ -22,6 +22,7 @@ CSV_TABLES: Mapping[str, Callable[[Sweep, str | None], pd.DataFrame]] = {
     "evaluations": lambda sweep, _: sweep.evaluations,
     "metrics": lambda sweep, _: sweep.metrics,
     "per_pass": lambda sweep, _: sweep.per_pass,
+    "as_good_as_all": lambda sweep, metric: sweep.as_good_as_all(metric),
     "overlap": lambda sweep, _: sweep.overlap(),
     "pareto": lambda sweep, metric: sweep.pareto(metric),
     "equal_cost": lambda sweep, _: sweep.equal_cost,

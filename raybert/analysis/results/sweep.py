@@ -220,6 +220,17 @@ class Sweep(TrialFiles):
         """All that the sweep compares, by its metric: `compare(None)`, the table `results/comparisons`."""
         return self.compared.comparisons
 
+    def as_good_as_all(self, metric: str | None = None) -> pd.DataFrame:
+        """Return which configurations are as good as `all` within `sweep.margin`: `as_good_as_all_table`.
+
+        Args:
+            metric: on test; default: the metric of the sweep.
+
+        Raises:
+            SweepError: no metric has this name, or no finished trial has it.
+        """
+        return self._by(metric).as_good_as_all.copy()
+
     def overlap(self) -> pd.DataFrame:
         """Return how far the subsets of every two strategies agree, over seeds: `overlap.overlap_table`."""
         return overlap_table(self.agreement)
@@ -257,7 +268,8 @@ class Sweep(TrialFiles):
             SweepError: no metric has this name, or no finished trial has it.
         """
         by = self._by(metric)
-        return make_claims(by.summary, by.comparisons, scope_words(self.trials, self.plan["trials"], self.manifest))
+        scope = scope_words(self.trials, self.plan["trials"], self.manifest)
+        return make_claims(by.summary, by.comparisons, by.as_good_as_all, scope)
 
     def summary_of(self, metric: str) -> pd.DataFrame:
         """Return `summary(metric)`, under its name of before."""
@@ -274,7 +286,9 @@ class Sweep(TrialFiles):
         if metric is None or metric == self.metric:
             return self.compared
         if metric not in self._by_other:
-            self._by_other[metric] = compared_by(metric, self.trials, self.folder, self.grid_columns, self.pairs)
+            self._by_other[metric] = compared_by(
+                metric, self.trials, self.folder, self.grid_columns, self.pairs, self.compared.margin
+            )
         return self._by_other[metric]
 
     @cached_property

@@ -20,6 +20,7 @@ from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
 from raybert.analysis.statistics.decision import (
     BY_EXAMPLES_FROM,
+    EQUIVALENT,
     UNDECIDED,
     Hits,
     decide,
@@ -27,10 +28,12 @@ from raybert.analysis.statistics.decision import (
     further_evidence,
     more_seeds,
 )
-from raybert.analysis.statistics.intervals import NO_SPREAD, difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.intervals import LEVEL, NO_SPREAD, difference_interval, holm, mean_interval, paired_p
+from raybert.analysis.statistics.margins import equivalence_p, ratios_of, within_margin
 from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.scales import Scale
+from raybert.config import DEFAULT_MARGIN
 from raybert.tables import COMPARISONS, FRACTIONS
 
 REDRAWN = "random_epoch"
@@ -67,6 +70,7 @@ def compare(
     metric: str = "accuracy",
     pairs: Pairs = (),
     hits: Hits | None = None,
+    margin: float = DEFAULT_MARGIN,
 ) -> pd.DataFrame:
     """Return a row per configuration and baseline that it is compared with: `COMPARISONS`.
 
@@ -79,6 +83,7 @@ def compare(
         metric: what is compared on test, a name of `METRICS`.
         pairs: what is compared; empty: `default_pairs`.
         hits: the metric on every test example of a trial; None: verdicts do without.
+        margin: within which there is no difference, in units of the metric.
     """
     trials = with_configurations(trials, grid_columns)
     trials = trials[trials["role"] == "trial"]
@@ -98,16 +103,27 @@ def compare(
         for baseline, with_key, key, _ in matched
     ]
     table = pd.DataFrame(rows).join(_columns([frame for *_, frame in matched], values))
-    table["metric"] = metric
+    table["metric"], table["margin"] = metric, margin
     families = family_of(table["baseline"])
     table["holm_p"] = table.groupby(families, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     table = table.join(_evidence([frame for *_, frame in matched], complete, name, hits))
     table["verdict"] = decide(table, families, Scale(metric).sign)
+    table = _with_equivalence(table, families)
     sizes = table.groupby(families, sort=False)["p"].transform("count")
     undecided = (table["verdict"] == UNDECIDED) & (table["folds"] == 1) & (table["difference_std"] > NO_SPREAD)
     moments = zip(table["difference"], table["difference_std"], table["num_replicates"], sizes, strict=True)
     table["more_seeds"] = [more_seeds(*row) if open_ else np.nan for row, open_ in zip(moments, undecided, strict=True)]
     return typed_frame(table.to_dict("records"), COMPARISONS, grid_columns)
+
+
+def _with_equivalence(table: pd.DataFrame, families: pd.Series[str]) -> pd.DataFrame:
+    """Return comparisons with the tests of equivalence; what is shown to be none is "no difference"."""
+    moments = table["difference"], table["difference_std"], table["num_replicates"]
+    p = pd.Series(equivalence_p(*moments, table["margin"], ratios_of(table["folds"])), table.index)
+    adjusted = p.groupby(families, sort=False).transform(lambda own: holm(own.to_numpy()))
+    is_shown = (adjusted < 1 - LEVEL) & within_margin(table, both_sides=True)
+    verdict = table["verdict"].mask((table["verdict"] == UNDECIDED) & is_shown, EQUIVALENT)
+    return table.assign(equivalence_p=p, equivalence_holm_p=adjusted, verdict=verdict)
 
 
 def family_of(baselines: pd.Series[str]) -> pd.Series[str]:

@@ -15,7 +15,8 @@ flips of them.
 The bootstrap over test examples asks another question than seeds do: would the same runs differ on another test set of
 this size? Where what is measured is no mean over examples (macro F1, AUC) or predictions are gone, it is not asked.
 
-What a t-test finds and another test does not is "not settled".
+What a t-test finds and another test does not is "not settled". What it does not find is "no difference shown", and "no
+difference" only where equivalence within a margin passes: `raybert.analysis.statistics.margins`.
 
 Source: SciPy's `permutation_test` and `bootstrap`; Efron 1987 (BCa).
 """
@@ -38,7 +39,7 @@ BY_FLIPS_FROM = 9
 BY_BOOTSTRAP_FROM = 10
 """Replicates from which on there are a BCa interval and an interquartile mean: of fewer they are worth little."""
 BETTER, WORSE, UNDECIDED, NOT_COMPARED = "better", "worse", "no difference shown", "not compared"
-NOT_SETTLED = "not settled"
+NOT_SETTLED, EQUIVALENT = "not settled", "no difference"
 MOST_FLIPS = 2**16
 MOST_MORE_SEEDS = 30
 """More are not counted: nobody plans a sweep by a guess that uncertain."""

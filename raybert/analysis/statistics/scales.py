@@ -56,6 +56,12 @@ class Scale:
         """Return a difference with its sign: `+3.4` (points) or `-0.021`."""
         return f"{_plain(100 * number, 1):+.1f}" if self.is_percent else f"{_plain(number, 3):+.3f}"
 
+    def margin(self, number: float) -> str:
+        """Return a margin: `0.5 points`, or `0.005` of what is no share."""
+        if not self.is_percent:
+            return f"{number:.3g}"
+        return f"{100 * number:.3g} point{'' if round(100 * number, 9) == 1 else 's'}"
+
     @property
     def points(self) -> str:
         """What follows a difference in a sentence: ` points`, or nothing."""

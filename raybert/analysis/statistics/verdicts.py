@@ -12,18 +12,20 @@ from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import (
     BETTER,
     BY_FLIPS_FROM,
+    EQUIVALENT,
     NOT_COMPARED,
     NOT_SETTLED,
     UNDECIDED,
     WORSE,
 )
-from raybert.analysis.statistics.intervals import two_values
+from raybert.analysis.statistics.intervals import LEVEL, two_values
 from raybert.analysis.statistics.scales import Scale, interval_words
 
 _WORDS = {
     BETTER: "better than {}",
     WORSE: "worse than {}",
     UNDECIDED: "no difference to {} shown",
+    EQUIVALENT: "no difference to {}",
     NOT_SETTLED: "difference to {} not settled",
     NOT_COMPARED: "no verdict against {}",
 }
@@ -61,8 +63,18 @@ def method_sentences(comparisons: pd.DataFrame) -> list[str]:
     plural, by_holm = "s" if len(tested) > 1 else "", " by Holm" if crossed else ""
     return [
         f"Test {words}, paired over {tests} at 95 % with Holm's correction over {' and '.join(counts)} "
-        f"comparison{plural}{_confirmed_by(tested)}. The intervals are not corrected{by_holm}."
+        f"comparison{plural}{_confirmed_by(tested)}.{_equivalence_method(tested)} The intervals are not "
+        f"corrected{by_holm}."
     ]
+
+
+def _equivalence_method(tested: pd.DataFrame) -> str:
+    """Return by what no difference is shown; nothing where none is."""
+    equal = tested[tested["verdict"] == EQUIVALENT]
+    if equal.empty:
+        return ""
+    margin = Scale(str(equal["metric"].iloc[0])).margin(equal["margin"].iloc[0])
+    return f" No difference beyond {margin}: two one-sided t-tests (TOST), with Holm's correction, too."
 
 
 def _confirmed_by(tested: pd.DataFrame) -> str:
@@ -126,7 +138,16 @@ def _sentence(row: Mapping[Any, Any], baseline: str) -> str:
     size = f"{mean.replace(', ', ' and ')}{scale.points}{bracket}{interval}, {pairs_words(row)}"
     if not pd.isna(row.get("sign_flip_p")):
         size += f", sign-flip p {row['sign_flip_p']:.3g}"
-    return f"{row[KEY]}: {_WORDS[row['verdict']].format(baseline)} ({size})"
+    return f"{row[KEY]}: {_WORDS[row['verdict']].format(baseline)}{_equivalence_words(row)} ({size})"
+
+
+def _equivalence_words(row: Mapping[Any, Any]) -> str:
+    """Return what is said of a difference that is shown to be within the margin; nothing where none is."""
+    margin = Scale(row["metric"]).margin(row["margin"])
+    if row["verdict"] == EQUIVALENT:
+        return f" beyond {margin}"
+    is_small = row["verdict"] in (BETTER, WORSE) and row["equivalence_holm_p"] < 1 - LEVEL
+    return f", by less than {margin}" if is_small else ""
 
 
 def pairs_words(row: Mapping[Any, Any]) -> str:

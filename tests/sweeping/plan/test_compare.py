@@ -30,6 +30,30 @@ def test_pairs_change_no_trial_and_may_change_in_a_folder():
     assert narrow_to_one(after, "all", 0).config.sweep.compare == ()
 
 
+def test_a_margin_changes_no_trial_and_may_change_in_a_folder():
+    before, after = config_of(), config_of(margin="1%")
+    assert (before.sweep.margin, after.sweep.margin) == (0.005, 0.01)
+    assert [spec.trial_id for spec in plan_of(before, FACTS).trials] == [
+        spec.trial_id for spec in plan_of(after, FACTS).trials
+    ]
+    check_extension(before, read_design(after))
+
+
+@pytest.mark.parametrize(
+    ("margin", "metric", "message"),
+    [
+        (0.5, "accuracy", "sweep.margin: must be <= 0.1 of accuracy, got 0.5; write 0.5% or 0.005 for half a point"),
+        (0.5, "loss", "sweep.margin: must be <= 0.1 of cross entropy, got 0.5"),
+        (0.25, "mcc", "sweep.margin: must be <= 0.2 of MCC, got 0.25"),
+        (0, "accuracy", "sweep.margin: must be > 0, got 0"),
+        ("half", "accuracy", "sweep.margin: must be a number > 0, got 'half'"),
+    ],
+)
+def test_a_margin_is_a_small_part_of_the_metric(margin, metric, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        validate_config({"train": {"best_metric": metric}, "sweep": {"margin": margin}})
+
+
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
