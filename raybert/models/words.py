@@ -44,7 +44,8 @@ def _parts(text: str) -> Iterator[str]:
     """Yield a text in parts between whole words: normalizing takes 50 bytes a character, words another hundred."""
     start = 0
     while start + _PART_CHARACTERS < len(text):
-        match = _WORD_BEGINS.search(text, start + _PART_CHARACTERS, start + _LONGEST_PART)
+        window = (start + _PART_CHARACTERS, start + _LONGEST_PART)
+        match = _BEFORE_BLANKS.search(text, *window) or _WORD_BEGINS.search(text, *window)
         end = match.start() if match else min(start + _LONGEST_PART, len(text))  # in a word that is too long anyway
         yield text[start:end]
         start = end

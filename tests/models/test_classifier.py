@@ -262,7 +262,7 @@ def test_repeated_pairs_in_a_word_are_merged_from_the_left():
 def test_the_vocabulary_of_a_text_is_that_of_its_parts(monkeypatch):
     texts = ["the cat, the dog. " * 40 + "東京東京 caf\u0065\u0301 " * 30 + "x" * 300 + "\u00a0the" * 20, "the cat"]
     whole = train_tokenizer(texts, 80).get_vocab()
-    monkeypatch.setattr("raybert.models.tiny._PART_CHARACTERS", 7)
+    monkeypatch.setattr("raybert.models.words._PART_CHARACTERS", 7)
     assert train_tokenizer(texts, 80).get_vocab() == whole
     assert train_tokenizer([*texts, "q" * 10_001], 80).get_vocab() == whole
 
