@@ -13,25 +13,24 @@ from raybert.plain import hide
 
 _MOST_LETTERS = 60_000
 _MOST_CLASSES = 200
+_MOST_TABLES = 3
 _SPLITS = ("train", "validation", "test")
 
 
 def data_section(sweep: Sweep) -> Section:
-    """Return what the data are, of every data set of the sweep; folds of one source are one."""
+    """Return what the data are: of each source the first data set, and how many more there are of it, as of folds."""
     words: list[str] = []
     tables: list[PageTable] = []
-    seen: set[str] = set()
-    for number, described in enumerate((sweep.manifest.get("data") or {}).values()):
-        lines = list(_data_lines(described))
-        key = "\n".join(lines)
-        if key in seen:
-            continue
-        seen.add(key)
-        words += lines
-        table = _classes(number, described)
-        tables += [table] if table.rows else []
-        if len(tables) >= 3:
-            break
+    sources: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for described in (sweep.manifest.get("data") or {}).values():
+        sources.setdefault((str(described.get("source")), str(described.get("encoder"))), []).append(described)
+    for number, same in enumerate(sources.values()):
+        words += _data_lines(same[0])
+        if len(same) > 1:
+            words.append(f"{len(same) - 1:,} more of this source, as folds or other keys of data make: manifest.json.")
+        if len(tables) < _MOST_TABLES:
+            table = _classes(number, same[0], f" of {hide(str(same[0].get('source')))}" if len(sources) > 1 else "")
+            tables += [table] if table.rows else []
     return Section("data", "Data", tuple(words), tables=tuple(tables))
 
 
@@ -51,7 +50,7 @@ def _data_lines(described: Mapping[str, Any]) -> Iterator[str]:
         yield f"Fingerprint of texts, labels, splits and word pieces: {described['fingerprint']}."
 
 
-def _classes(number: int, described: Mapping[str, Any]) -> PageTable:
+def _classes(number: int, described: Mapping[str, Any], of_which: str) -> PageTable:
     counts = (described.get("details") or {}).get("class_counts") or {}
     splits = [split for split in _SPLITS if isinstance(counts.get(split), dict)]
     names = list(dict.fromkeys(name for split in splits for name in counts[split]))
@@ -63,7 +62,12 @@ def _classes(number: int, described: Mapping[str, Any]) -> PageTable:
     left_out = f"{hidden:,} more classes are in manifest.json." if hidden else ""
     heads = (Head("class"), *(Head(split, "number") for split in splits))
     return PageTable(
-        f"table-classes-{number}", "Examples of each class.", heads, rows, left_out=left_out, is_tall=len(rows) > 12
+        f"table-classes-{number}",
+        f"Examples of each class{of_which}.",
+        heads,
+        rows,
+        left_out=left_out,
+        is_tall=len(rows) > 12,
     )
 
 

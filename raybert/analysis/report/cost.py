@@ -236,10 +236,11 @@ def equal_costs(sweep: Sweep, swatches: Mapping[str, Swatch]) -> list[PageTable]
         return []
     scale, baseline = Scale(sweep.metric), str(frame["baseline"].iloc[0])
     one = ["budget", *(name for name in sweep.grid_columns if name in frame), KEY]
+    frame = frame[frame["baseline"] == baseline]
     several = frame["budget"].nunique() > 1
     made = []
     for cost in dict.fromkeys(frame["cost"]):
-        own = frame[(frame["cost"] == cost) & (frame["baseline"] == baseline)]
+        own = frame[frame["cost"] == cost]
         multiples = sorted(set(own["multiple"]))
         heads = [Head("configuration"), *([Head(f"budget of {baseline}", "number")] if several else [])]
         rows = []

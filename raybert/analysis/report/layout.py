@@ -117,10 +117,10 @@ class Picture:
 
     @property
     def size(self) -> str:
-        """`wide`: half of the page is too narrow for its panels; `small`: a phone shows it whole; else nothing."""
-        if self.width > _WIDE * self.height:
-            return "wide"
-        return "small" if self.width <= _SMALL else ""
+        """`small`: a phone shows it whole; `wide`: half of the page is too narrow for its panels; else nothing."""
+        if self.width <= _SMALL:
+            return "small"
+        return "wide" if self.width > _WIDE * self.height else ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def test_numbers_are_short_and_what_is_missing_is_empty():
     assert [(cell.text, cell.value) for cell in cells] == [("4,000", 4000), ("0.1235", 0.123456), ("", ""), ("", "")]
 
 
-@pytest.mark.parametrize(("width", "height", "size"), [(2625, 823, "wide"), (855, 621, "small"), (1325, 894, "")])
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(2625, 823, "wide"), (855, 621, "small"), (946, 400, "small"), (1325, 894, "")]
+)
 def test_pictures_of_many_panels_are_wide_and_phones_show_small_ones_whole(width, height, size):
     assert Picture("Plot", "", "", "", width, height, "plots/x.png").size == size
