@@ -314,3 +314,30 @@ EQUAL_COST = Table(
     further=(_number("validation_<metric>", "of that evaluation, where `best_metric`, which chooses it, is another"),),
     suffixes=(".csv",),
 )
+
+PAIRS = Table(
+    "pairs",
+    "a pair of configurations (of `sweep.compare`, or `raybert report --pair`) at a number of examples seen: both, and "
+    "their paired difference",
+    (
+        _text("baseline", "strategy that the other one is compared with"),
+        TRIALS["strategy"],
+        _text("quantity", "what is compared: a column of `evaluations`, or, once for each pair, `test_<metric>`"),
+        _number(
+            "examples_seen", "when: where either has an evaluation and both are training; NaN: on test", "examples"
+        ),
+        computed(
+            "is_interpolated",
+            "flag",
+            "whether some run has no evaluation just there: its value is on the line between two of its evaluations "
+            "(of `samples`: that of the next one)",
+        ),
+        _whole("num_replicates", "what means are over: seeds, or folds (means of their pairs)"),
+        *interval_columns("baseline", "baseline_mean", "the quantity of the baseline in these pairs"),
+        *interval_columns("strategy", "strategy_mean", "the same of the strategy"),
+        *interval_columns("difference", "difference", "the paired difference, strategy - baseline"),
+        _text("baseline_configuration", "configuration of the baseline"),
+        TRIALS["configuration"],
+    ),
+    suffixes=(".csv",),
+)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raybert.tables.comparison import AGREEMENT, AS_GOOD_AS_ALL, COMPARISONS, EQUAL_COST, OVERLAP, PER_PASS, SUMMARY
+from raybert.tables.comparison import (
+    AGREEMENT,
+    AS_GOOD_AS_ALL,
+    COMPARISONS,
+    EQUAL_COST,
+    OVERLAP,
+    PAIRS,
+    PER_PASS,
+    SUMMARY,
+)
 from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
 from raybert.tables.every_metric import METRIC_MEANS, METRICS_PER_TRIAL
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
@@ -31,6 +40,7 @@ _COMPARISON = (
     METRIC_MEANS,
     METRICS_PER_TRIAL,
     PER_PASS,
+    PAIRS,
     EQUAL_COST,
     PARETO,
     COST_TO_REACH,

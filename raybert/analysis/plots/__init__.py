@@ -10,7 +10,8 @@ from raybert.analysis.plots.curves import draw_learning_curves, draw_samples_per
 from raybert.analysis.plots.embeddings import draw_embeddings
 from raybert.analysis.plots.examples import draw_kept, draw_last_losses
 from raybert.analysis.plots.forest import draw_forest
-from raybert.analysis.plots.passes import draw_pair, draw_per_pass
+from raybert.analysis.plots.pair import draw_pair
+from raybert.analysis.plots.passes import draw_per_pass
 from raybert.analysis.plots.predictions import draw_confusions, draw_prediction_curves
 from raybert.analysis.plots.ranks import draw_critical_difference, draw_ranks
 from raybert.analysis.plots.saving import remove_figure, save_figure

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,9 +25,9 @@ from raybert.analysis.plots.style import (
     budget_fills,
     distinct_short_names,
     in_two_lines,
-    number_log_ticks,
     place_legend,
     scale_axis,
+    scale_counts,
     short_counts,
     styles_of,
     tidy,
@@ -43,7 +42,6 @@ _LONG_ENTRY = 34
 """Letters from which on legend entries stand one below the other."""
 _FEW = 30
 """Passes that have a marker each."""
-_WIDE = 20.0
 _LONG_TITLE = 44
 
 
@@ -77,7 +75,8 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("pass over what the strategy chose")
     axes.set_ylabel("examples in the pass")
-    _scale_counts(axes, [count for _, counts in lines for count in counts])
+    if scale_counts(axes):
+        axes.set_ylabel("examples in the pass (log)")
     add_heading(figure, "How many examples does each pass train on?")
     tidy(axes, grid="y")
     place_legend(figure, axes.get_lines(), columns)
@@ -141,17 +140,6 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
     add_heading(figure, "How fast does each strategy learn?")
     place_legend(figure, entries, per_line)
     return figure
-
-
-def _scale_counts(axes: Axes, counts: list[float]) -> None:
-    positive = [count for count in counts if count > 0]
-    if positive and max(positive) / min(positive) > _WIDE:
-        axes.set_yscale("log")
-        number_log_ticks(axes.yaxis)
-        axes.set_ylabel("examples in the pass (log)")
-    else:
-        axes.set_ylim(bottom=0)
-        short_counts(axes.yaxis)
 
 
 def _named(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""From pass to pass: losses, accuracies, learning rate and examples of every strategy, and of two beside each other."""
+"""From pass to pass: losses, accuracies, learning rate and examples of every strategy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -24,15 +23,12 @@ from raybert.analysis.plots.lines import (
 from raybert.analysis.plots.style import (
     in_two_lines,
     number_in_percent,
-    number_log_ticks,
+    scale_counts,
     short_counts,
-    short_name,
     tidy,
 )
 from raybert.analysis.results.sweep import Sweep
-from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.verdicts import pair_sentences
 from raybert.tables import own_metric_columns
 
 _PANEL = (2.75, 2.1)
@@ -41,7 +37,6 @@ _MARGINS = {"left": 0.75, "right": 0.25, "top": 0.85, "bottom": 0.15}
 _LINE = 0.19
 """Inches of a line of the legend."""
 _LETTER = 0.075
-_WIDE = 20.0
 
 
 def draw_per_pass(sweep: Sweep) -> Figure:
@@ -65,45 +60,6 @@ def draw_per_pass(sweep: Sweep) -> Figure:
             grid[r, c].set_title(words if r == 0 else "", fontsize=9, loc="left")
     _finish(grid, columns, "pass over what the strategy chose")
     _say(figure, "What happens from pass to pass?", table, sweep.replicates)
-    return figure
-
-
-def draw_pair(sweep: Sweep, baseline: str, strategy: str) -> Figure:
-    """Return two strategies beside each other, against the examples that they have seen: a row per configuration.
-
-    Args:
-        sweep: the results.
-        baseline: a label of its table.
-        strategy: another, which `sweep.comparisons` has beside it.
-    """
-    pairs = sweep.comparisons
-    pairs = pairs[(pairs["baseline"] == baseline) & (pairs["strategy"] == strategy)]
-    columns = {
-        f"validation_{sweep.metric}": f"validation {Scale(sweep.metric).words}",
-        "validation_loss": "validation loss",
-        "train_loss": "training loss",
-        "samples": "examples in the pass",
-    }
-    columns = {name: words for name, words in columns.items() if f"{name}_mean" in sweep.per_pass}
-    look = looks(dict.fromkeys((baseline, strategy), 0.0), curve_styles(sweep))
-    entries = curve_entries(look)
-    short = [str(entry.get_label()) for entry in entries]
-    sentences = pair_sentences(pairs)
-    figure, grid = _grid_of_panels(max(1, len(pairs)), len(columns), entries, above=0.3)
-    shown = []
-    for r, (pair, sentence) in enumerate(zip(pairs.to_dict("records"), sentences, strict=True)):
-        for c, (column, words) in enumerate(columns.items()):
-            for name, key in ((baseline, pair["baseline_configuration"]), (strategy, pair[KEY])):
-                own = sweep.per_pass[sweep.per_pass[KEY] == key]
-                shown.append(own)
-                draw_curve(grid[r, c], own, "examples_seen_mean", column, look[name])
-            grid[r, c].set_title(words, fontsize=8.5, loc="left")
-        box = grid[r, 0].get_position()
-        height = figure.get_size_inches()[1]
-        figure.text(box.x0, box.y1 + 0.27 / height, short_name(sentence, 130), fontsize=8, color="#444444")
-    _finish(grid, columns, "examples seen (repetitions included)")
-    table = pd.concat(shown) if shown else sweep.per_pass
-    _say(figure, f"{short[1]} beside {short[0]}", table, sweep.replicates)
     return figure
 
 
@@ -133,29 +89,26 @@ def _columns(sweep: Sweep) -> dict[str, str]:
     }
 
 
-def _grid_of_panels(
-    rows: int, columns: int, entries: Sequence[Line2D], above: float = 0.0
-) -> tuple[Figure, np.ndarray]:
+def _grid_of_panels(rows: int, columns: int, entries: Sequence[Line2D]) -> tuple[Figure, np.ndarray]:
     """Return a figure with panels at places in inches, which no layout engine has to find: it would take seconds.
 
     Args:
         rows: of panels.
         columns: of panels.
         entries: of the legend below.
-        above: inches above every row for a line of text.
     """
     width = _MARGINS["left"] + columns * _PANEL[0] + _MARGINS["right"]
     longest = max((len(str(entry.get_label())) for entry in entries), default=0) * _LETTER + 0.6
     per_line = max(1, min(len(entries) or 1, int(width / longest)))
     legend = _LINE * -(-len(entries) // per_line) + 0.1
-    height = _MARGINS["top"] + rows * (_PANEL[1] + above) + _MARGINS["bottom"] + legend
+    height = _MARGINS["top"] + rows * _PANEL[1] + _MARGINS["bottom"] + legend
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(rows, columns, squeeze=False, sharey="col")
     inner = (_PANEL[0] - 0.6, _PANEL[1] - 0.45)
     for r in range(rows):
         for c in range(columns):
             left = _MARGINS["left"] + c * _PANEL[0]
-            bottom = height - _MARGINS["top"] - r * (_PANEL[1] + above) - above - inner[1]
+            bottom = height - _MARGINS["top"] - r * _PANEL[1] - inner[1]
             grid[r, c].set_position((left / width, bottom / height, inner[0] / width, inner[1] / height))
     if entries:
         figure.legend(
@@ -180,7 +133,7 @@ def _finish(grid: np.ndarray, columns: Mapping[str, str], x_words: str) -> None:
         first = grid[0, c]
         metric = column.partition("_")[2]
         if column == "samples":
-            _number_counts(first)
+            scale_counts(first)
         elif column == "learning_rate":
             first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
             first.set_ylim(bottom=0)
@@ -194,18 +147,6 @@ def _finish(grid: np.ndarray, columns: Mapping[str, str], x_words: str) -> None:
                 axes.yaxis.set_major_formatter(first.yaxis.get_major_formatter())
     for axes in grid[-1]:
         axes.set_xlabel(x_words, fontsize=7.5)
-
-
-def _number_counts(axes: Axes) -> None:
-    """Number an axis of examples from zero on, or by powers of ten where they differ widely."""
-    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.ones(1)])
-    values = values[values > 0]
-    if len(values) and values.max() / values.min() > _WIDE:
-        axes.set_yscale("log")
-        number_log_ticks(axes.yaxis)
-    else:
-        axes.set_ylim(bottom=0)
-        short_counts(axes.yaxis)
 
 
 def _say(figure: Figure, title: str, table: pd.DataFrame, replicates: str) -> None:

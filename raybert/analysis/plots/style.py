@@ -27,6 +27,8 @@ from raybert.analysis.statistics.scales import Scale
 GREY = "#8a8a8a"
 WHOLE_POOL = "#444444"
 _LONGEST_NAME = 34
+_WIDE = 20.0
+"""From this ratio of the largest to the smallest count on an axis of counts is logarithmic."""
 
 
 def budget_fills(rows: pd.DataFrame) -> dict[int, float]:
@@ -121,6 +123,23 @@ def number_in_percent(axis: Axis) -> None:
 def short_counts(axis: Axis) -> None:
     """Label an axis of counts in few letters: `15k`, `2M`."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: _short_count(value)))
+
+
+def scale_counts(axes: Axes) -> bool:
+    """Number the vertical axis of counts from zero on, or by powers of ten where they differ widely; tell which.
+
+    Args:
+        axes: with the lines drawn.
+    """
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.ones(1)])
+    values = values[values > 0]
+    if len(values) and values.max() / values.min() > _WIDE:
+        axes.set_yscale("log")
+        number_log_ticks(axes.yaxis)
+        return True
+    axes.set_ylim(bottom=0)
+    short_counts(axes.yaxis)
+    return False
 
 
 def _short_count(value: float) -> str:

@@ -17,6 +17,7 @@ from raybert.analysis.results.compared import Compared, compared_by
 from raybert.analysis.results.comparison import comparison_lines, comparison_table
 from raybert.analysis.results.every_metric import metrics_per_trial
 from raybert.analysis.results.held_out import unreadable_predictions
+from raybert.analysis.results.pair import Pair, make_pair
 from raybert.analysis.results.trial_files import TrialFiles
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.budget_curve import budget_curve_table
@@ -214,6 +215,22 @@ class Sweep(TrialFiles):
         """
         compared = self._by(metric)
         return compared.comparisons.copy() if baseline is None else compared.with_baseline(baseline)
+
+    def pair(self, baseline: str, strategy: str, metric: str | None = None) -> Pair:
+        """Return any two strategies or configurations beside each other, on test and while they train.
+
+        Args:
+            baseline: a strategy, a configuration as tables call it (`el2n, budget 400`), or a strategy at a budget
+                (`el2n@400`, `el2n@10%`).
+            strategy: another one. Of two strategies those configurations are paired that have the same budget and
+                stand at the same point of the grid.
+            metric: what is compared; default: the metric of the sweep.
+
+        Raises:
+            SweepError: nothing is called so, the two are the same or have no finished trials to pair, or no metric
+                has this name.
+        """
+        return make_pair(self._by(metric), self.evaluations, self.configurations, baseline, strategy)
 
     @property
     def comparisons(self) -> pd.DataFrame:

@@ -85,16 +85,77 @@ def compare(
         hits: the metric on every test example of a trial; None: verdicts do without.
         margin: within which there is no difference, in units of the metric.
     """
+    units, about, complete = _prepared(trials, grid_columns, metric)
+    others = [column for column in grid_columns if column != BUDGET_KEY]
+    named = list(pairs) or default_pairs(with_configurations(trials, grid_columns))
+    return _table_of([*_matched(units, named, others)], about, complete, grid_columns, metric, hits)
+
+
+def compare_configurations(
+    trials: pd.DataFrame,
+    grid_columns: Sequence[str] = (),
+    metric: str = "accuracy",
+    pairs: Pairs = (),
+    hits: Hits | None = None,
+) -> pd.DataFrame:
+    """Return the same rows for pairs of configurations, whatever their budgets and points of the grid.
+
+    Args:
+        trials: as of `compare`.
+        grid_columns: likewise.
+        metric: likewise.
+        pairs: names of configurations, that of the baseline first; those without a common seed and fold have no row.
+        hits: as of `compare`.
+    """
+    units, about, complete = _prepared(trials, grid_columns, metric)
+    of_each = dict(iter(units.groupby(KEY, sort=False)))
+    found = [
+        (str(about.loc[with_key, "strategy"]), with_key, key, both)
+        for with_key, key in pairs
+        if with_key in of_each and key in of_each and len(both := _side_by_side(of_each[key], of_each[with_key]))
+    ]
+    return _table_of(found, about, complete, grid_columns, metric, hits)
+
+
+_Matched = Sequence[tuple[str, str, str, pd.DataFrame]]
+"""Baseline, its configuration, the other one, and their common (seed, fold) side by side."""
+
+
+def _prepared(
+    trials: pd.DataFrame, grid_columns: Sequence[str], metric: str
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return what is compared by (seed, fold), what is known of each configuration, and the complete trials."""
     trials = with_configurations(trials, grid_columns)
     trials = trials[trials["role"] == "trial"]
     complete = trials[trials["status"] == "complete"]
-    name = f"test_{metric}"
-    values = [column for column in (name, *FRACTIONS) if column in complete]
     about = complete.groupby(KEY, sort=False)[[*IDENTITY, *grid_columns]].first()
     about["folds"] = trials.groupby(KEY, sort=False)["fold"].nunique()
-    units = units_of(complete, about, values)
-    others = [column for column in grid_columns if column != BUDGET_KEY]
-    matched = [*_matched(units, list(pairs) or default_pairs(trials), others)]
+    return units_of(complete, about, _values(complete, metric)), about, complete
+
+
+def _values(complete: pd.DataFrame, metric: str) -> list[str]:
+    return [column for column in (f"test_{metric}", *FRACTIONS) if column in complete]
+
+
+def _table_of(
+    matched: _Matched,
+    about: pd.DataFrame,
+    complete: pd.DataFrame,
+    grid_columns: Sequence[str],
+    metric: str,
+    hits: Hits | None,
+) -> pd.DataFrame:
+    """Return a row per pair of configurations.
+
+    Args:
+        matched: the pairs.
+        about: of each configuration, by its name.
+        complete: trials.
+        grid_columns: as of `compare`.
+        metric: likewise.
+        hits: likewise.
+    """
+    name, values = f"test_{metric}", _values(complete, metric)
     if name not in values or not matched:
         return typed_frame([], COMPARISONS, grid_columns)
     rows = [
@@ -161,9 +222,13 @@ def _matched(units: pd.DataFrame, pairs: Pairs, others: Sequence[str]) -> Iterat
                 for with_key, beside in by_strategy[baseline].groupby(KEY, sort=False):
                     if (with_key, key) not in seen and _same_budget(own, beside):
                         seen.add((with_key, key))
-                        both = own.merge(beside, on=[*PAIR], suffixes=("", "_baseline"))
+                        both = _side_by_side(own, beside)
                         if len(both):
                             yield baseline, str(with_key), str(key), both
+
+
+def _side_by_side(own: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    return own.merge(beside, on=[*PAIR], suffixes=("", "_baseline"))
 
 
 def _same_budget(own: pd.DataFrame, beside: pd.DataFrame) -> bool:

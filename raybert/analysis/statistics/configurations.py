@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from raybert.sweeping.folder.configurations import BUDGET_KEY as BUDGET_KEY
+from raybert.sweeping.folder.configurations import Configuration as Configuration
 from raybert.sweeping.folder.configurations import Configurations as Configurations
 from raybert.sweeping.folder.configurations import short_parameter_names as short_parameter_names
 from raybert.sweeping.folder.configurations import table_name as table_name
