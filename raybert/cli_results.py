@@ -99,6 +99,15 @@ def report(
             show_default=False,
         ),
     ] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="BASELINE STRATEGY",
+            help="Draw these two beside each other, too: strategies, configurations, or strategies at a budget "
+            "(`el2n@10%`).",
+            show_default=False,
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write them anew whenever trials have ended, as long as the sweep runs.")
     ] = False,
@@ -113,19 +122,21 @@ def report(
     """
     if projection not in (None, *_PROJECTIONS):
         raise typer.BadParameter(f"must be one of pca, umap, got {projection!r}", param_hint="--projection")
-    if watch and (as_json or trust or projection is not None):
-        raise typer.BadParameter("must be left out with --json, --trust or --projection", param_hint="--watch")
+    if watch and (as_json or trust or pair or projection is not None):
+        raise typer.BadParameter("must be left out with --json, --trust, --pair or --projection", param_hint="--watch")
     if watch:
         try:
             terminal.print_watched(commands.watch_report(folder, every_seconds=every_seconds, note=terminal.print_note))
         except KeyboardInterrupt:  # the way to leave it
             raise typer.Exit from None
         return
-    found = commands.report(folder, trust=trust, projection=projection)  # type: ignore[arg-type]
+    pairs = [pair] if pair is not None else []
+    found = commands.report(folder, trust=trust, projection=projection, pairs=pairs)  # type: ignore[arg-type]
     if as_json:
-        terminal.print_json(describe.report_document(found))
+        terminal.print_json(describe.report_document(found, pairs))
         return
     terminal.print_comparison(found)
+    terminal.print_pairs(found, pairs)
     terminal.print_failures(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from raybert.analysis.plot_formats import in_formats
+from raybert.analysis.publish_pairs import find_pairs, pairs_table, write_pair_pictures
 from raybert.analysis.report import Published, write_report
 from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.results.estimates import estimate_table
@@ -19,8 +20,9 @@ from raybert.analysis.results.examples import shown_examples
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.metric_texts import METRICS_TEXT, metrics_markdown
+from raybert.analysis.results.pair import Pair
 from raybert.analysis.results.shown import at_best_points
-from raybert.analysis.results.strategy_texts import file_names, strategy_texts
+from raybert.analysis.results.strategy_texts import strategy_texts
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
@@ -51,6 +53,7 @@ from raybert.tables import (
     METRICS_PER_TRIAL,
     NEAR_BEST,
     OVERLAP,
+    PAIRS,
     PARETO,
     PER_PASS,
     PRUNING,
@@ -92,7 +95,12 @@ _MOST_PER_PASS = 3
 
 
 def publish_results(
-    folder: str | Path, outcome: Outcome | None = None, *, trust: bool = False, projection: Method | None = None
+    folder: str | Path,
+    outcome: Outcome | None = None,
+    *,
+    trust: bool = False,
+    projection: Method | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> Sweep:
     """Write `results/`, `plots/`, `best/` and `report.html` of a sweep, finished or not, and return it.
 
@@ -107,9 +115,11 @@ def publish_results(
         outcome: of what has just been run there.
         trust: ask a database that the folder names for the search, as is done after a run.
         projection: how embeddings of the pool are drawn; default: by `pca`, where the score store has them.
+        pairs: what is set beside each other besides `sweep.compare` of the file, as `Sweep.pair` takes it.
 
     Raises:
-        SweepError: the folder is not a sweep's, a file of a trial is damaged, or there are no embeddings to project.
+        SweepError: the folder is not a sweep's, a file of a trial is damaged, there are no embeddings to project, or a
+            pair is not in the sweep.
         OSError: the disk is full, or what has just been run cannot be published.
     """
     sweep = replace(load_sweep(folder, trust=trust or outcome is not None), outcome=outcome)
@@ -118,7 +128,7 @@ def publish_results(
         sweep = replace(sweep, outcome=replace(sweep.outcome, texts=None))
     try:
         with in_formats(sweep.plot_formats):
-            _write(sweep, projection, texts)
+            _write(sweep, projection, texts, pairs)
     except OSError as error:
         if outcome is not None or error.errno not in NOT_WRITABLE:
             raise
@@ -126,9 +136,12 @@ def publish_results(
     return sweep
 
 
-def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None) -> None:
+def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None, asked: Sequence[tuple[str, str]]) -> None:
     refuse_links(sweep.folder)
-    model = _best_model(sweep)  # what of it cannot be read is said before anything is written
+    model, pairs = (
+        _best_model(sweep),
+        find_pairs(sweep, asked),
+    )  # what is wrong of them is said first
     _remove_old_names(sweep.folder)
     for table, frame in (
         (EVALUATIONS, sweep.evaluations),
@@ -141,7 +154,7 @@ def _write(sweep: Sweep, projection: Method | None, texts: PoolTexts | None) -> 
     estimate, examples = estimate_table(sweep), pd.DataFrame(columns=EXAMPLES.order())
     _write_table(sweep.folder, ESTIMATE, estimate)
     if (sweep.trials["role"] != "part")[sweep.trials["status"] == "complete"].any():
-        _write_comparison(sweep)
+        _write_comparison(sweep, pairs)
         _write_selected(sweep, projection)
         examples = shown_examples(sweep, texts)
         _write_table(sweep.folder, EXAMPLES, examples)
@@ -172,7 +185,7 @@ def _remove_old_names(folder: Path) -> None:
         (folder / "plots" / f"{name}.png").unlink(missing_ok=True)
 
 
-def _write_comparison(sweep: Sweep) -> None:
+def _write_comparison(sweep: Sweep, pairs: Sequence[Pair]) -> None:
     from raybert.analysis import plots  # matplotlib is slow to import
 
     _write_table(sweep.folder, EQUAL_COST, sweep.equal_cost)
@@ -191,25 +204,13 @@ def _write_comparison(sweep: Sweep) -> None:
     for name, drawn, words in pictures:
         figure = getattr(plots, f"draw_{name}")(drawn)
         plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", words)
-    _write_pairs(sweep)
+    if pairs:
+        _write_table(sweep.folder, PAIRS, pairs_table(pairs))
+    else:  # of earlier results
+        (sweep.folder / "results" / f"{PAIRS.name}.csv").unlink(missing_ok=True)
+    write_pair_pictures(sweep, pairs)
     write_strategy_pictures(sweep)
     _write_texts(sweep)
-
-
-def _write_pairs(sweep: Sweep) -> None:
-    """Draw the pairs that the file names: all that it compares by default would be a picture per strategy."""
-    from raybert.analysis import plots
-
-    names, drawn = file_names(sweep), set()
-    for baseline, strategy in sweep.pairs:
-        compared = sweep.comparisons
-        if ((compared["baseline"] == baseline) & (compared["strategy"] == strategy)).any():
-            path = sweep.folder / "plots" / f"pair_{names[baseline]}_{names[strategy]}.png"
-            plots.save_figure(plots.draw_pair(sweep, baseline, strategy), path)
-            drawn |= {path, path.with_suffix(".svg")}
-    for pattern in ("pair_*.png", "pair_*.svg"):  # of pairs that the file named before
-        for path in set((sweep.folder / "plots").glob(pattern)) - drawn:
-            path.unlink()
 
 
 def _write_texts(sweep: Sweep) -> None:

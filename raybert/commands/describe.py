@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from raybert.commands import documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -40,9 +40,27 @@ def results_document(results: Sweep, metric: str | None = None) -> Json:
     return documents.RESULTS.of(**_results(results, metric))
 
 
-def report_document(results: Sweep) -> Json:
-    """Return what `raybert report` has written, and the comparison."""
-    return documents.REPORT.of(**_results(results, None), not_written=results.not_written)
+def report_document(results: Sweep, pairs: Sequence[tuple[str, str]] = ()) -> Json:
+    """Return what `raybert report` has written, the comparison, and what is to say of the pairs that were asked for."""
+    return documents.REPORT.of(
+        **_results(results, None),
+        pairs=[_pair(results, *labels) for labels in dict.fromkeys(pairs)],
+        not_written=results.not_written,
+    )
+
+
+def _pair(results: Sweep, baseline: str, strategy: str) -> Json:
+    from raybert.analysis.publish_pairs import picture_of_pair
+
+    pair = results.pair(baseline, strategy)
+    return {
+        "baseline": pair.baseline,
+        "strategy": pair.strategy,
+        "rows": pair.comparisons,
+        "sentences": pair.sentences,
+        "notes": pair.notes,
+        "picture": picture_of_pair(results, pair),
+    }
 
 
 def compare_document(compared: ComparedSweeps) -> Json:

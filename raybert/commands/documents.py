@@ -118,7 +118,15 @@ RESULTS = Document("results", "raybert results DIR --json", _RESULTS)
 REPORT = Document(
     "report",
     "raybert report DIR --json",
-    (*_RESULTS, Key("not_written", "text or null", "why tables and plots could not be written")),
+    (
+        *_RESULTS,
+        Key(
+            "pairs",
+            "list",
+            "of `--pair`: `baseline`, `strategy`, `rows` (of comparisons), `sentences`, `notes`, `picture` (a path)",
+        ),
+        Key("not_written", "text or null", "why tables and plots could not be written"),
+    ),
 )
 COMPARE = Document(
     "compare",

@@ -266,7 +266,13 @@ def compare(
     return replace(compared, plots=tuple(publish_compared(compared, Path(output)))) if output is not None else compared
 
 
-def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "umap"] | None = None) -> Sweep:
+def report(
+    folder: Folder,
+    *,
+    trust: bool = False,
+    projection: Literal["pca", "umap"] | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
+) -> Sweep:
     """Write tables and plots of a results folder again, and return the results.
 
     Nothing that the folder names is imported: whoever wrote it cannot run code here.
@@ -276,16 +282,19 @@ def report(folder: Folder, *, trust: bool = False, projection: Literal["pca", "u
         trust: ask a database that the folder names (`sweep.tune.storage`) for the search.
         projection: how embeddings of the pool are drawn in `plots/embeddings.png`: pca, or umap (an extra package);
             default: by pca, where the score store still has those that strategies have read.
+        pairs: baseline and strategy each, as `Sweep.pair` takes them: `plots/pair_<baseline>_<strategy>.png` and
+            `results/pairs.csv` are about these and those of `sweep.compare`.
 
     Returns:
         The results, as `load_sweep` returns them.
 
     Raises:
-        SweepError: the folder is not a sweep's, a file of a trial is damaged, or there are no embeddings to project.
+        SweepError: the folder is not a sweep's, a file of a trial is damaged, there are no embeddings to project, or a
+            pair is not in the sweep.
     """
     from raybert.analysis import publish_results
 
-    return publish_results(folder_of(folder), trust=trust, projection=projection)
+    return publish_results(folder_of(folder), trust=trust, projection=projection, pairs=pairs)
 
 
 def watch_report(

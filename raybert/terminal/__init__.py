@@ -9,7 +9,7 @@ from raybert.lazy import names_on_first_use
 if TYPE_CHECKING:
     from raybert.terminal.catalogue import print_cache, print_scores, print_signals, print_strategies
     from raybert.terminal.compared import print_compared
-    from raybert.terminal.comparison import print_comparison, print_results, print_watched
+    from raybert.terminal.comparison import print_comparison, print_pairs, print_results, print_watched
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
     from raybert.terminal.documents import print_json
     from raybert.terminal.downloads import print_download, print_downloads
@@ -39,6 +39,7 @@ _HOMES = {
     "raybert.terminal.compared": ("print_compared",),
     "raybert.terminal.comparison": (
         "print_comparison",
+        "print_pairs",
         "print_results",
         "print_watched",
     ),
@@ -92,6 +93,7 @@ __all__ = [
     "print_log_lines",
     "print_logs",
     "print_note",
+    "print_pairs",
     "print_plan",
     "print_predictions",
     "print_reproduction",

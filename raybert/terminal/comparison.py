@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Group
 
+from raybert.analysis.publish_pairs import picture_of_pair
 from raybert.analysis.report import REPORT_FILE
 from raybert.analysis.results.comparison import comparison_lines
 from raybert.analysis.results.cost_words import cost_lines
@@ -39,6 +40,21 @@ def print_comparison(results: Sweep, metric: str | None = None) -> None:
         console.print(search_table(results.search, console.width))
     for note in results.selection_notes:
         say(console, f"note: {note}")
+
+
+def print_pairs(results: Sweep, pairs: Iterable[tuple[str, str]]) -> None:
+    """Print what is to say of pairs that were asked for, and where their pictures are."""
+    console = Console()
+    for labels in dict.fromkeys(pairs):
+        pair = results.pair(*labels)
+        for sentence in pair.sentences:
+            say(console, sentence)
+        for note in pair.notes:
+            say(console, f"note: {note}")
+        picture = picture_of_pair(results, pair)
+        shown = [path for path in (picture, picture.with_suffix(".svg")) if path.is_file()]
+        if shown and results.not_written is None:
+            say(console, f"{relative(shown[0])}, {relative(results.folder / 'results' / 'pairs.csv')}")
 
 
 def print_watched(watched: Iterable[Sweep]) -> None:

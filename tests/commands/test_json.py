@@ -112,12 +112,23 @@ def test_a_mistake_is_a_line_on_standard_error_and_nothing_on_standard_output(tm
     assert (done.code, done.out) == (2, "")
     assert "must be left out with --json" in done.err
     assert run("results", folder, "--table", "trials").code == 2
+    done = run("report", folder, "--pair", "random", "el2m")
+    assert (done.code, done.err.strip()) == (
+        1,
+        "error: pair: no strategy or configuration is called 'el2m'; did you mean 'el2n'?",
+    )
+    assert not (folder / "results").exists()  # it is said before anything is written
 
 
 @pytest.mark.long
 def test_a_report_says_whether_it_was_written(folder, no_pixels):
-    found = document_of("report", folder)
+    found = document_of("report", folder, "--pair", "random", "el2n")
     assert found["not_written"] is None
+    (pair,) = found["pairs"]
+    assert pair["sentences"] == ["el2n: no verdict against random (+10.0 points, 1 seed)"]
+    assert pair["picture"] == str(folder / "plots" / "pair_random_el2n.png")
+    assert (folder / "plots" / "pair_random_el2n.svg").is_file()
+    assert (folder / "results" / "pairs.csv").is_file()
     assert (folder / "results" / "summary.csv").is_file()
     assert found["summary"] == document_of("results", folder)["summary"]
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from raybert.analysis.plots.lines import draw_curve, what_bands_are
 from raybert.analysis.plots.places import add_panel, head_height, width_of, write_head
@@ -31,7 +31,6 @@ from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.pair_differences import BASELINE_KEY
 from raybert.analysis.statistics.scales import Scale
-from raybert.analysis.statistics.verdicts import pair_sentences
 from raybert.config import is_metric
 
 MOST_ROWS = 6
@@ -58,7 +57,8 @@ def draw_pair(sweep: Sweep, pair: Pair) -> Figure:
     looks = _looks(sweep, pair)
     columns = _columns(sweep, rows)
     tables = [_curves_of(sweep, row) for row in rows.to_dict("records")]
-    sentences = [short_name(words, 140) for words in pair_sentences(rows)]
+    said = dict(zip(pair.comparisons.index, pair.sentences, strict=True))
+    sentences = [short_name(said[row], 140) for row in rows.index]
     title = f"{short_name(pair.strategy, 60)} beside {short_name(pair.baseline, 60)}"
     lines = _lines(sweep, pair, pd.concat([table for both in tables for table in both]), len(rows))
     figure, grid = _places(title, lines, sentences, len(columns))
@@ -69,8 +69,9 @@ def draw_pair(sweep: Sweep, pair: Pair) -> Figure:
             for table, look in zip(both, looks, strict=True):
                 draw_curve(upper, table, "examples_seen_mean", column, look)
             upper.set_title(words, fontsize=_SIZE + 0.5, loc="left")
-            _draw_difference(lower, gaps[gaps["quantity"] == column], looks[1]["color"])
-            _number(upper, lower, column)
+            own = gaps[gaps["quantity"] == column]
+            _draw_difference(lower, own, looks[1]["color"])
+            _number(upper, lower, column, is_flat=not own["difference"].abs().max() > 0)
     for c in range(len(columns)):
         grid[-1][c].set_xlabel("examples seen (repetitions included)", fontsize=_SIZE)
     for lower in (grid[2 * r + 1][0] for r in range(len(rows))):
@@ -174,18 +175,17 @@ def _draw_difference(axes: Axes, gaps: pd.DataFrame, colour: str) -> None:
     axes.fill_between(gaps["examples_seen"], low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
 
 
-def _number(upper: Axes, lower: Axes, column: str) -> None:
+def _number(upper: Axes, lower: Axes, column: str, *, is_flat: bool) -> None:
     """Give both panels of a quantity one horizontal axis, and vertical ones in its unit."""
     metric = column.partition("_")[2]
     is_percent = is_metric(metric) and Scale(metric).is_percent
+    _number_differences(lower, is_percent=is_percent, is_flat=is_flat)
     if column == "samples":
         scale_counts(upper)
-        short_counts(lower.yaxis)
     elif is_metric(metric):
         scale_axis(upper, "y", Scale(metric))
     if is_percent:
         number_in_percent(upper.yaxis)
-        lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):+g}" if value else "0"))
     low, high = upper.get_xlim()
     for axes in (upper, lower):
         tidy(axes, grid="y")
@@ -194,7 +194,17 @@ def _number(upper: Axes, lower: Axes, column: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         short_counts(axes.xaxis)
     upper.tick_params(labelbottom=False)
-    lower.yaxis.set_major_locator(MaxNLocator(3))
+
+
+def _number_differences(axes: Axes, *, is_percent: bool, is_flat: bool) -> None:
+    """Number an axis of differences with their signs; one that is nothing but zero has no other number."""
+    factor = 100 if is_percent else 1
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{round(factor * value, 9):+,g}" if round(value, 12) else "0")
+    )
+    if is_flat:
+        axes.set_ylim(-1, 1)
+    axes.yaxis.set_major_locator(FixedLocator([0]) if is_flat else MaxNLocator(3))
 
 
 def _write_key(figure: Figure, pair: Pair, looks: Sequence[Mapping[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from raybert.analysis.statistics.pair_curves import pair_curves
 from raybert.analysis.statistics.pair_differences import BASELINE_KEY
 from raybert.analysis.statistics.paired import PAIR
 from raybert.analysis.statistics.points import grid_points
+from raybert.analysis.statistics.verdicts import pair_sentences
 from raybert.errors import SweepError
 
 _AMOUNT = re.compile(r"(?P<share>\d+(\.\d+)?) ?%|(?P<count>\d[\d,]*)")
@@ -40,6 +42,14 @@ class Pair:
     comparisons: pd.DataFrame
     curves: pd.DataFrame
     notes: tuple[str, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What is to say of each row of `comparisons`; a baseline that is a configuration is called as one."""
+        rows = self.comparisons
+        if self.baseline != rows["baseline"].iloc[0]:
+            rows = rows.assign(baseline=rows[BASELINE_KEY])
+        return tuple(pair_sentences(rows))
 
 
 @dataclass(frozen=True)
@@ -173,23 +183,24 @@ def _paired(
     any_budget = first.has_budget_in_label and second.has_budget_in_label
     seen = set()
     for _, rows in grid_points(planned, [column for column in grid_columns if column != BUDGET_KEY]):
-        about = rows.drop_duplicates(KEY).set_index(KEY)
-        limited = dict(zip(about.index, has_budget(about), strict=True))
-        for key in (name for name in second.names if name in about.index):
-            for with_key in (name for name in first.names if name in about.index):
-                is_free = any_budget or not (limited[key] and limited[with_key])
-                is_same = about.loc[key, "budget"] == about.loc[with_key, "budget"]
-                if (is_free or is_same) and (with_key, key) not in seen:
+        about = rows.drop_duplicates(KEY)
+        limits = about["budget"].where(has_budget(about))
+        budgets = {str(name): float(limit) for name, limit in zip(about[KEY], limits, strict=True)}
+        for key in (name for name in second.names if name in budgets):
+            for with_key in (name for name in first.names if name in budgets):
+                both = {budgets[key], budgets[with_key]}
+                is_free = any_budget or any(math.isnan(budget) for budget in both)
+                if (is_free or len(both) == 1) and (with_key, key) not in seen:
                     seen.add((with_key, key))
-                    yield str(with_key), str(key)
+                    yield with_key, key
 
 
 def _known_rows(comparisons: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame | None:
-    """Return the rows of the sweep's own comparisons, if they are there for all pairs."""
+    """Return the rows of the sweep's own comparisons, where it compares these pairs, too."""
     wanted = set(pairs)
     keys = list(zip(comparisons[BASELINE_KEY], comparisons[KEY], strict=True))
     rows = comparisons[[key in wanted for key in keys]]
-    return rows.reset_index(drop=True) if len(rows) == len(wanted) else None
+    return rows.reset_index(drop=True) if len(rows) else None
 
 
 def _num_complete(side: _Side, trials: pd.DataFrame) -> str:

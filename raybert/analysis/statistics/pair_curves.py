@@ -24,6 +24,8 @@ from raybert.tables import PAIRS
 _AT = "examples_seen"
 _SAME = 0.5
 """Places nearer than this many examples are one."""
+_MOST_PLACES = 40
+"""Of runs whose evaluations stand at different numbers of examples: more places are between the same evaluations."""
 
 
 def pair_quantities(metric: str) -> tuple[str, ...]:
@@ -125,7 +127,13 @@ def _places(seen: Sequence[np.ndarray]) -> np.ndarray:
     first, last = max(each[0] for each in seen), min(each[-1] for each in seen)
     every = np.unique(np.concatenate(seen))
     inside = every[(every >= first) & (every <= last)]
-    return inside[np.diff(inside, prepend=-np.inf) >= _SAME]
+    are_alike = all(len(each) == len(seen[0]) and np.abs(each - seen[0]).max() < _SAME for each in seen)
+    apart = _SAME if are_alike else max(_SAME, (last - first) / _MOST_PLACES)
+    kept: list[float] = []
+    for place in inside:
+        if not kept or place - kept[-1] >= apart:
+            kept.append(float(place))
+    return np.array(kept)
 
 
 def _values_at(run: np.ndarray, places: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -144,7 +152,9 @@ def _values_at(run: np.ndarray, places: np.ndarray, names: Sequence[str]) -> np.
 
 def _unit(values: np.ndarray, names: Sequence[str], seed: int, fold: int) -> pd.DataFrame:
     """Return the values of a run with what `replicates_of` goes by: a place is a configuration to it."""
-    return pd.DataFrame(values, columns=list(names)).assign(**{KEY: range(len(values)), "seed": seed, "fold": fold})
+    frame = pd.DataFrame(values, columns=list(names))
+    frame[KEY], frame["seed"], frame["fold"] = range(len(values)), seed, fold
+    return frame
 
 
 def _largest(name: str) -> float:

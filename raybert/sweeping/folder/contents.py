@@ -113,7 +113,10 @@ PLOTS = (
     Content("plots/learning_curves.png", "the metric of the sweep on validation over examples seen"),
     Content("plots/samples_per_pass.png", "examples of each pass"),
     Content("plots/per_pass.png", "losses, accuracies, learning rate and examples per pass, with bands over seeds"),
-    Content("plots/pair_<baseline>_<strategy>.png", "the two of a pair of `sweep.compare`, with bands over seeds"),
+    Content(
+        "plots/pair_<baseline>_<strategy>.png",
+        "a pair of `sweep.compare` or `raybert report --pair`: both while they train, with bands, and their difference",
+    ),
     Content(
         "plots/prediction_curves.png", "ROC, precision over recall and calibration on test per strategy, over seeds"
     ),

@@ -83,7 +83,9 @@ def test_budgets_are_laid_out(sweep):
 def test_pairs_are_laid_out(sweep):
     name, results = sweep
     pair = results.comparisons.iloc[-1]
-    check(plots.draw_pair(results, pair["baseline"], pair["strategy"]), f"draw_pair-{name}")
+    check(plots.draw_pair(results, results.pair(pair["baseline"], pair["strategy"])), f"draw_pair-{name}")
+    one, other = results.comparisons[["baseline_configuration", "configuration"]].to_numpy()[0]
+    check(plots.draw_pair(results, results.pair(one, other)), f"draw_pair-configurations-{name}")
 
 
 def test_forests_and_ranks_are_laid_out(sweep):

@@ -103,7 +103,7 @@ def test_a_strategy_has_its_colour_and_marker_in_every_picture(sweep):
 
 
 def pair_of(sweep, *names):
-    return [plots.draw_pair(sweep, *names)]
+    return [plots.draw_pair(sweep, sweep.pair(*names))]
 
 
 def test_accuracy_tells_budgets_by_place_and_fill(sweep):
