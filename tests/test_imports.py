@@ -102,6 +102,7 @@ ORDER_IN = {
         "model_card",
         "report",
         "strategy_pictures",
+        "publish_pairs",
         "publish",
         "watch",
         "publish_compared",

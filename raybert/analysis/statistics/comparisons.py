@@ -88,7 +88,7 @@ def compare(
     units, about, complete = _prepared(trials, grid_columns, metric)
     others = [column for column in grid_columns if column != BUDGET_KEY]
     named = list(pairs) or default_pairs(with_configurations(trials, grid_columns))
-    return _table_of([*_matched(units, named, others)], about, complete, grid_columns, metric, hits)
+    return _table_of([*_matched(units, named, others)], about, complete, grid_columns, metric, hits, margin)
 
 
 def compare_configurations(
@@ -97,6 +97,7 @@ def compare_configurations(
     metric: str = "accuracy",
     pairs: Pairs = (),
     hits: Hits | None = None,
+    margin: float = DEFAULT_MARGIN,
 ) -> pd.DataFrame:
     """Return the same rows for pairs of configurations, whatever their budgets and points of the grid.
 
@@ -106,6 +107,7 @@ def compare_configurations(
         metric: likewise.
         pairs: names of configurations, that of the baseline first; those without a common seed and fold have no row.
         hits: as of `compare`.
+        margin: likewise.
     """
     units, about, complete = _prepared(trials, grid_columns, metric)
     of_each = dict(iter(units.groupby(KEY, sort=False)))
@@ -114,7 +116,7 @@ def compare_configurations(
         for with_key, key in pairs
         if with_key in of_each and key in of_each and len(both := _side_by_side(of_each[key], of_each[with_key]))
     ]
-    return _table_of(found, about, complete, grid_columns, metric, hits)
+    return _table_of(found, about, complete, grid_columns, metric, hits, margin)
 
 
 _Matched = Sequence[tuple[str, str, str, pd.DataFrame]]
@@ -144,6 +146,7 @@ def _table_of(
     grid_columns: Sequence[str],
     metric: str,
     hits: Hits | None,
+    margin: float,
 ) -> pd.DataFrame:
     """Return a row per pair of configurations.
 
@@ -154,6 +157,7 @@ def _table_of(
         grid_columns: as of `compare`.
         metric: likewise.
         hits: likewise.
+        margin: likewise.
     """
     name, values = f"test_{metric}", _values(complete, metric)
     if name not in values or not matched:
