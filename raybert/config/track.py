@@ -68,6 +68,8 @@ class WandbConfig(ModelTrackerConfig):
 class TrackioConfig(ModelTrackerConfig):
     """Trackio: a run a trial, in a group of the sweep."""
 
+    in_words: ClassVar[Mapping[str, str]] = {"project": "letters, digits, - and _, as Trackio takes them"}
+
     project: str = Field("raybert", pattern=r"^[A-Za-z0-9_-]+$", description="in which the runs are")
     space: str | None = Field(
         None, min_length=1, description="Hugging Face Space that has them; default: TRACKIO_SPACE_ID, or this machine"

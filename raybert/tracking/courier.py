@@ -73,6 +73,12 @@ class Courier:
             self._closing.set()
             self._changed.notify()
 
+    def is_at_work(self, seconds: float) -> bool:
+        """Wait so long for all to be sent, and tell whether there is more."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is not None and self._thread.is_alive()
+
     def is_done(self, seconds: float | None) -> bool:
         """Wait so long (None: until the end) for all to be sent, and tell whether it was; else it is given up."""
         if self._thread is not None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from raybert.sweeping.plan.specs import RunSpec
 
 Result = TypeVar("Result")
+_SECONDS_IN_SILENCE = 3.0
+"""A command that waits longer for trackers says so."""
 _SECONDS_AFTER_AN_ERROR = 1.0
 """Nobody waits for trackers then; what is at hand is still sent."""
 
@@ -129,10 +131,20 @@ class Tracking:
         couriers = self.progress.couriers
         for courier in couriers:
             courier.finish(has_results=has_results)
-        deadline = time.monotonic() + (self.track.wait_seconds if seconds is None else seconds)
+        wait = self.track.wait_seconds if seconds is None else seconds
+        deadline = time.monotonic() + wait
+        self._say_who_is_waited_for(couriers, wait)
         for courier in couriers:
             if not courier.is_done(max(0.0, deadline - time.monotonic())):
                 self.progress.note(not_sent(courier, self.folder))
+
+    def _say_who_is_waited_for(self, couriers: Sequence[Courier], seconds: float) -> None:
+        """Say it, unless all is sent soon."""
+        soon = time.monotonic() + min(_SECONDS_IN_SILENCE, seconds)
+        late = [courier for courier in couriers if courier.is_at_work(max(0.0, soon - time.monotonic()))]
+        if late and seconds > _SECONDS_IN_SILENCE:
+            names = ", ".join(courier.name for courier in late)
+            self.progress.note(f"note: {names}: what is left is sent, for up to {seconds:.0f} s (track.wait_seconds)")
 
     def _hear_the_rest(self, couriers: Sequence[Courier]) -> None:
         """Let trackers know of trials that ended in earlier commands, without one of these or without trackers."""

@@ -20,6 +20,8 @@ from raybert.sweeping.plan.extension import flatten
 from raybert.sweeping.plan.roles import REFIT, TRIAL
 from raybert.tracking.tracker import Artifacts, Row, Scalar, TrackedSweep, TrackedTrial
 
+_STATUSES = ("complete", "failed", "pending")
+"""Of trials of the comparison, each counted: a later start must not leave a count of an earlier one behind."""
 TRACKED_ROLES = (TRIAL, REFIT)
 """What is compared, and its refit; runs that only serve scores or a search are not."""
 _NOT_OF_A_RUN = ("name", "sweep", "track", "limits", "monitor", "resources")
@@ -118,7 +120,8 @@ def read_artifacts(folder: Path, *, model: bool) -> Artifacts:
         report=report if report.is_file() else None,
         model=best if model and best.is_dir() else None,
         model_name=best_trial(folder),
-        summary={f"trials/{status}": float(statuses.count(status)) for status in dict.fromkeys(statuses)},
+        summary={f"trials/{status}": float(statuses.count(status)) for status in _STATUSES},
+        status="stopped" if "pending" in statuses else "complete",
     )
 
 

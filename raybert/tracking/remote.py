@@ -96,6 +96,9 @@ class RemoteTracker:
             code = self._process.poll()
             said = self._last_words()
             raise RemoteEnd(f"its process ended{'' if code is None else f' ({code})'}{said and f': {said}'}") from None
+        if kind == "end":
+            self.kill()
+            raise RemoteEnd(value)
         if kind == "error":
             raise RemoteError(value)
         return value

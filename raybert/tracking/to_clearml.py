@@ -18,6 +18,7 @@ try:
 except ImportError:
     raise ConfigError(no_tracker("clearml")) from None
 
+_STATUSES = ("complete", "failed", "pruned", "stopped")
 _FRAMEWORKS = (
     *("matplotlib", "tensorflow", "tensorboard", "pytorch", "xgboost", "scikit", "fastai", "lightgbm", "hydra"),
     *("joblib", "megengine", "catboost", "gradio", "jsonargparse"),
@@ -67,7 +68,8 @@ class ClearmlTracker:
     def end_trial(self, run: str, status: str, summary: Mapping[str, float]) -> None:
         for name, value in summary.items():
             self._task.get_logger().report_single_value(name, value)
-        self._task.add_tags([status])
+        tags = [tag for tag in self._task.get_tags() or () if tag not in _STATUSES]
+        self._task.set_tags([*tags, status])
         if status == "failed" and not self._is_offline:
             self._task.mark_failed(status_reason="the trial failed", ignore_errors=True)
         self._task.close()
@@ -82,7 +84,7 @@ class ClearmlTracker:
             self._task.get_logger().report_image("plots", path.stem, 0, local_path=str(path))
         if artifacts.model is not None:
             self._task.upload_artifact("model", str(artifacts.model), metadata={"trial_id": artifacts.model_name})
-        self.end_trial("", "complete", artifacts.summary)
+        self.end_trial("", artifacts.status, artifacts.summary)
         return run
 
     def close(self) -> None:

@@ -42,14 +42,14 @@ class MlflowTracker:
         uri = None if config.uri is None else whole(config.uri, "track.mlflow.uri")
         self._client = MlflowClient(tracking_uri=uri)
         self._name = config.experiment
-        self._experiment = ""
+        self._experiment = self._group = ""
         self._parent = ""
 
     def open_sweep(self, sweep: TrackedSweep, run: str | None) -> str:
         found = self._client.get_experiment_by_name(self._name)
         self._experiment = self._client.create_experiment(self._name) if found is None else found.experiment_id
-        tags = {"raybert.group": sweep.group, "raybert.role": "sweep"}
-        self._parent = self._begin(sweep.name, tags, sweep.parameters, run)
+        self._group = sweep.group
+        self._parent = self._begin(sweep.name, {"raybert.role": "sweep"}, sweep.parameters, run)
         return self._parent
 
     def begin_trial(self, trial: TrackedTrial, run: str | None) -> str:
@@ -78,7 +78,7 @@ class MlflowTracker:
         if artifacts.model is not None:
             self._client.log_artifacts(self._parent, str(artifacts.model), "model")
             self._client.set_tag(self._parent, "raybert.best_trial", artifacts.model_name)
-        self.end_trial(self._parent, "complete", artifacts.summary)
+        self.end_trial(self._parent, artifacts.status, artifacts.summary)
         return self._parent
 
     def close(self) -> None:
@@ -88,7 +88,8 @@ class MlflowTracker:
         if run is not None and self._is_there(run):
             self._client.update_run(run, status="RUNNING")
             return run
-        created: Any = self._client.create_run(self._experiment, run_name=name, tags=dict(tags))
+        tagged = {"raybert.group": self._group, **tags}
+        created: Any = self._client.create_run(self._experiment, run_name=name, tags=tagged)
         params = [Param(_key(key), str(value)[:_LONGEST_VALUE]) for key, value in parameters.items()]
         for part in _parts(params, _MOST_PARAMS):
             self._client.log_batch(created.info.run_id, params=part)

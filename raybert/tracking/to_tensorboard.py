@@ -40,6 +40,8 @@ class TensorboardTracker:
         self.folder = folder
         self._is_shared = is_shared
         self._writers: dict[str, _Writer] = {}
+        self._steps: dict[str, int] = {}
+        """Last one of each run, where TensorBoard shows how it ended: the latest is what it has become."""
 
     def open_sweep(self, sweep: TrackedSweep, run: str | None) -> str:
         if self._is_shared:
@@ -58,22 +60,24 @@ class TensorboardTracker:
             for name, value in row.items():
                 writer.add_scalar(name, value, step)
         writer.flush()
+        self._steps[run] = max(step for step, _ in rows)
 
     def end_trial(self, run: str, status: str, summary: Mapping[str, float]) -> None:
         writer = self._writers.pop(run, None) or self._new(run)
         for name, value in summary.items():
             writer.add_scalar(name, value, 0)
-        writer.add_text("status", status)
+        writer.add_text("status", status, self._steps.get(run, 0))
         writer.close()
 
     def finish(self, artifacts: Artifacts) -> str:
         """Write a line about where tables and plots are: TensorBoard takes no files."""
         writer = self._new(_SWEEP)
+        step = int(artifacts.summary["trials/complete"] + artifacts.summary["trials/failed"])
         for name, value in artifacts.summary.items():
-            writer.add_scalar(name, value, 0)
+            writer.add_scalar(name, value, step)
         for path in artifacts.tables:
             if path.name == "claims.txt":
-                writer.add_text("claims", path.read_text(encoding="utf-8"))
+                writer.add_text("claims", path.read_text(encoding="utf-8"), step)
         writer.close()
         return _SWEEP
 
@@ -101,11 +105,11 @@ class _Writer:
     def add_scalar(self, name: str, value: float, step: int) -> None:
         self._add(Summary.Value(tag=name, simple_value=value), step)
 
-    def add_text(self, name: str, text: str) -> None:
+    def add_text(self, name: str, text: str, step: int = 0) -> None:
         found = SummaryMetadata(plugin_data={"plugin_name": metadata.PLUGIN_NAME})
         shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
         tensor = TensorProto(dtype="DT_STRING", tensor_shape=shape, string_val=[text.encode()])
-        self._add(Summary.Value(tag=f"{name}/text_summary", metadata=found, tensor=tensor), 0)
+        self._add(Summary.Value(tag=f"{name}/text_summary", metadata=found, tensor=tensor), step)
 
     def _add(self, value: Any, step: int) -> None:
         self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))

@@ -64,7 +64,7 @@ class TrackioTracker:
             run.log_artifact(results)
         if artifacts.model is not None:
             run.log_artifact(str(artifacts.model), name=f"{self._group}-best", type="model")
-        self.end_trial(self._sweep, "complete", artifacts.summary)
+        self.end_trial(self._sweep, artifacts.status, artifacts.summary)
         return self._sweep
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from raybert.config.packages import no_tracker
 from raybert.config.track import WandbConfig
 from raybert.errors import ConfigError
 from raybert.tracking.book import FOLDER
-from raybert.tracking.tracker import Artifacts, Row, Scalar, TrackedSweep, TrackedTrial
+from raybert.tracking.tracker import Artifacts, BeginAgain, Row, Scalar, TrackedSweep, TrackedTrial
 
 try:
     import wandb
@@ -77,7 +77,7 @@ class WandbTracker:
             model = wandb.Artifact(f"{self._group}-best", "model", metadata={"trial_id": artifacts.model_name})
             model.add_dir(str(artifacts.model))
             found.log_artifact(model)
-        self.end_trial(self._sweep, "complete", artifacts.summary)
+        self.end_trial(self._sweep, artifacts.status, artifacts.summary)
         return self._sweep
 
     def close(self) -> None:
@@ -86,20 +86,23 @@ class WandbTracker:
 
     def _begin(self, run: str, name: str, kind: str, parameters: Mapping[str, Scalar]) -> None:
         self._folder.mkdir(exist_ok=True)
-        self._runs[run] = wandb.init(
-            entity=self._config.entity,
-            project=self._config.project,
-            group=self._group,
-            job_type=kind,
-            id=run,
-            name=name,
-            config=dict(parameters),
-            resume="allow",
-            reinit="create_new",
-            dir=str(self._folder),
-            mode=self._mode,
-            settings=_settings(),
-        )
+        try:
+            self._runs[run] = wandb.init(
+                entity=self._config.entity,
+                project=self._config.project,
+                group=self._group,
+                job_type=kind,
+                id=run,
+                name=name,
+                config=dict(parameters),
+                resume="allow",
+                reinit="create_new",
+                dir=str(self._folder),
+                mode=self._mode,
+                settings=_settings(),
+            )
+        except wandb.Error as error:  # its service takes the run for open from now on, and refuses to open it
+            raise BeginAgain(f"{type(error).__name__}: {error}") from error
 
 
 def make(config: WandbConfig, folder: Path) -> WandbTracker:
@@ -118,6 +121,7 @@ def _settings() -> Any:
         disable_job_creation=True,
         x_disable_stats=True,
         x_disable_meta=True,
+        x_save_requirements=False,
         init_timeout=_SECONDS_TO_BEGIN,
         finish_timeout=_SECONDS_TO_FINISH,
         finish_timeout_raises=True,

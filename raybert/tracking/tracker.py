@@ -57,6 +57,7 @@ class Artifacts:
         model: folder of the best model; None: there is none, or it was sent before, or is not wanted.
         model_name: of it: what it is the best of.
         summary: numbers of the sweep.
+        status: of the sweep: complete, or stopped, if trials are left to do.
     """
 
     tables: Sequence[Path]
@@ -65,6 +66,11 @@ class Artifacts:
     model: Path | None
     model_name: str
     summary: Mapping[str, float]
+    status: str
+
+
+class BeginAgain(Exception):
+    """A call has failed, and would fail again in the same process whatever becomes of its cause."""
 
 
 class Tracker(Protocol):

@@ -149,7 +149,18 @@ def test_the_best_model_is_sent_once_for_each_trial_that_has_it(tmp_path):
     delivery(folder, tracker).finish()
     assert [call[1] for call in tracker.calls if call[0] == "finish"] == ["a", None, None, "b"]
     assert [path.name for path in tracker.artifacts.tables] == ["summary.csv"]
-    assert tracker.artifacts.summary == {"trials/pending": 2.0}
+
+
+def test_the_run_of_the_sweep_is_stopped_while_trials_are_left_and_no_count_of_an_earlier_start_stays(tmp_path):
+    folder, tracker = write_folder(tmp_path), FakeTracker()
+    complete(folder, "a")
+    delivery(folder, tracker).finish()
+    assert tracker.artifacts.status == "stopped"
+    assert tracker.artifacts.summary == {"trials/complete": 1.0, "trials/failed": 0.0, "trials/pending": 1.0}
+    folder.trial("b").fail("TrialError: out of memory")
+    delivery(folder, tracker).finish()
+    assert tracker.artifacts.status == "complete"
+    assert tracker.artifacts.summary == {"trials/complete": 1.0, "trials/failed": 1.0, "trials/pending": 0.0}
 
 
 @pytest.mark.parametrize(

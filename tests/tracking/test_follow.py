@@ -1,5 +1,7 @@
 """Trackers hear what the driver hears; commands without them are as they were."""
 
+import threading
+
 import pytest
 
 from raybert.config.track import TrackConfig
@@ -68,6 +70,18 @@ def test_what_was_not_sent_is_said_at_the_end_with_the_command_that_sends_it(tmp
     assert said == (
         f"note: track.mlflow: not sent: 1 trial, tables and plots;  raybert track {tmp_path}  sends what is missing"
     )
+
+
+def test_a_wait_for_trackers_is_said_unless_it_is_short(tmp_path, tracker, monkeypatch):
+    monkeypatch.setattr("raybert.tracking.follow._SECONDS_IN_SILENCE", 0.0)
+    folder, view, goes_on = write_folder(tmp_path), Notes(), threading.Event()
+    tracker.at_log = lambda run: goes_on.wait()
+    view.note = lambda text: (view.events.append(text), goes_on.set())
+    evaluate(folder, "a", 1)
+    complete(folder, "a")
+    with tracking(TrackConfig(mlflow={}), tmp_path, view) as trackers:
+        trackers.publish(lambda: None)
+    assert view.events == ["note: track.mlflow: what is left is sent, for up to 60 s (track.wait_seconds)"]
 
 
 def test_an_error_of_the_command_is_raised_and_open_runs_are_stopped(tmp_path, tracker):

@@ -11,6 +11,7 @@ import pytest
 from raybert.config.track import TrackConfig
 from raybert.links import refuse_links
 from raybert.tracking.follow import tracking
+from raybert.tracking.tracker import BeginAgain, TrackedSweep
 from tests.tracking.folders import complete, evaluate, write_folder
 from tests.tracking.test_follow import Notes, Spec
 
@@ -55,7 +56,8 @@ def track(folder, config, *steps, end="complete", view=None):
             folder.trial("b").fail("TrialError: out of memory")
             trackers.progress.ended(Spec("b"), "failed")
         trackers.publish(lambda: None)
-    assert [note for note in view.events if note.startswith("note")] == [], log_of(folder, config)
+    notes = [note for note in view.events if note.startswith("note") and "what is left is sent" not in note]
+    assert notes == [], log_of(folder, config)
 
 
 def log_of(folder, config):
@@ -74,15 +76,18 @@ def test_mlflow_has_nested_runs_that_a_second_command_goes_on_with(folder, tmp_p
     config = {"mlflow": {"uri": f"sqlite:///{tmp_path}/store.db", "experiment": "mine"}}
     track(folder, config, 1, end="stopped")
     before = book(folder, "mlflow")
+    client = MlflowClient(config["mlflow"]["uri"])
+    assert [client.get_run(run).info.status for run in (before["sweep"], before["runs"]["a"]["run"])] == ["KILLED"] * 2
     track(folder, config, 2)
     after = book(folder, "mlflow")
-    client = MlflowClient(config["mlflow"]["uri"])
     runs = {run.info.run_id: run for run in client.search_runs([client.get_experiment_by_name("mine").experiment_id])}
     a, b, sweep = runs[after["runs"]["a"]["run"]], runs[after["runs"]["b"]["run"]], runs[after["sweep"]]
     assert len(runs) == 3
     assert (before["sweep"], before["runs"]["a"]["run"]) == (after["sweep"], after["runs"]["a"]["run"])
     assert [run.info.status for run in (a, b, sweep)] == ["FINISHED", "FAILED", "FINISHED"]
     assert a.data.tags["mlflow.parentRunId"] == sweep.info.run_id
+    assert {run.data.tags["raybert.group"] for run in runs.values()} == {f"demo-{after['token']}"}
+    assert sweep.data.metrics == {"trials/complete": 1.0, "trials/failed": 1.0, "trials/pending": 0.0}
     assert a.info.run_name == "el2n-s0-a"
     assert {name: a.data.params[name] for name in PARAMETERS} == {name: str(v) for name, v in PARAMETERS.items()}
     history = client.get_metric_history(a.info.run_id, "validation/accuracy")
@@ -111,7 +116,22 @@ def test_wandb_writes_offline_runs_that_have_the_same_id_in_a_second_command(fol
         if record.HasField("history")
     ]
     assert [(row["_step"], row["validation/accuracy"]) for row in rows] == [(10, 0.1), (20, 0.2)]
+    assert not list((folder.path / "tracking" / "wandb").rglob("requirements.txt"))  # of this process, and of no trial
     refuse_links(folder.path)  # a second command would
+
+
+def test_a_run_that_wandb_could_not_begin_is_begun_by_another_process(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb", reason="needs raybert[wandb]")
+    from raybert.config.track import WandbConfig
+    from raybert.tracking.to_wandb import WandbTracker
+
+    def init(**_):
+        raise wandb.errors.CommError("no route")
+
+    monkeypatch.setattr(wandb, "init", init)  # the real one takes half a minute; then its service has the run in use
+    tracker = WandbTracker(WandbConfig(mode="offline"), tmp_path)
+    with pytest.raises(BeginAgain, match="^CommError: no route$"):
+        tracker.open_sweep(TrackedSweep("demo", "demo-1", tmp_path, {}), None)
 
 
 def wandb_records(path: Path):
@@ -187,6 +207,8 @@ def test_tensorboard_has_the_scalars_of_both_commands_in_one_folder(folder):
     assert events.Scalars("test/accuracy")[0].value == 0.75
     text = events.Tensors("parameters/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| train.learning_rate | 0.001 |" in text
+    ends = [(event.step, event.tensor_proto.string_val[0]) for event in events.Tensors("status/text_summary")]
+    assert ends == [(10, b"stopped"), (20, b"complete")]
 
 
 def test_a_process_that_is_killed_is_replaced_and_goes_on_with_the_same_runs(folder, monkeypatch):
