@@ -143,7 +143,9 @@ class PretrainConfig(Section):
     evaluate_on: int = Field(
         1000, gt=0, description="packed sequences of validation at most, the same ones for every seed"
     )
-    early_stopping: PretrainStoppingConfig = PretrainStoppingConfig()
+    early_stopping: PretrainStoppingConfig | None = Field(
+        PretrainStoppingConfig(), description="end before T; null: never"
+    )
     checkpoint_seconds: float = Field(60, ge=0, description="as of `train`")
     checkpoints: CheckpointsConfig = CheckpointsConfig()
 
@@ -183,7 +185,7 @@ class PretrainConfig(Section):
             ConfigError: a key has a value that the loop does not take.
         """
         document: Mapping[str, Any] = self.model_dump(mode="json", include=set(_OF_THE_LOOP))
-        stopping = self.early_stopping.model_dump(mode="json")
+        stopping = {} if self.early_stopping is None else self.early_stopping.model_dump(mode="json")
         return validate_model(
             TrainConfig,
             {

@@ -74,6 +74,10 @@ class Documents(Sequence[str]):
             return self
         return self[: int(np.abs(totals - wanted).argmin()) + 1]
 
+    def lines(self) -> Documents:
+        """Return every line with anything to see as a document of its own."""
+        return Documents(line for text in self for line in text.splitlines() if line.strip())
+
     def content_ids(self) -> list[str]:
         """Return of every document a hash of its text and of how many equal ones come before."""
         seen: dict[bytes, int] = {}

@@ -102,6 +102,16 @@ class PackedTable:
         """Return which share of sequences of exactly `max_length` would be padding."""
         return 1.0 - float(self.offsets[-1]) / (len(self) * max_length)
 
+    def first_of_shuffled(self, most: int) -> PackedTable:
+        """Return at most so many sequences, drawn by a fixed seed; all stay as they are where there are no more."""
+        if len(self) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(0).permutation(len(self))[:most])
+        at, _ = self.rows(rows)
+        offsets = np.r_[0, np.cumsum(self.lengths[rows])].astype(np.int64)
+        arrays = (self.segments, self.places, self.documents, self.begins_word)
+        return PackedTable(self.ids[at], offsets, *(array[at] for array in arrays))
+
     @property
     def fingerprint(self) -> str:
         """Hex digest of all sequences."""

@@ -1,0 +1,370 @@
+"""One pretraining: a corpus, a seed, a folder. It may be killed anywhere, and the same request goes on exactly.
+
+<folder>/
+  run.json                what is trained, and T; another request is refused
+  evaluations.jsonl       a row per evaluation
+  checkpoint/last         while it runs; `step-<n>` where `pretrain.checkpoints` keeps some
+  model/                  the best evaluation's: a plain transformers folder with its tokenizer
+  training_summary.json   last: with it the model is finished
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+
+from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig
+from raybert.data.token_store import TokenStore
+from raybert.durable import make_folder, remove_leftovers, sync_folder
+from raybert.errors import TrialError
+from raybert.files import read_json, read_json_lines, write_json, write_json_lines
+from raybert.locks import locked
+from raybert.models.capacity import stated_positions
+from raybert.models.encoder import as_trained
+from raybert.pretraining.build import BuiltModel, build_model, encoder_in
+from raybert.pretraining.corpora import Corpus
+from raybert.pretraining.length import steps_of, steps_within
+from raybert.pretraining.masking import Masking
+from raybert.pretraining.objective import Pretraining
+from raybert.pretraining.packed_data import PackedData
+from raybert.pretraining.packing import PackedTable, identity_of, pack_documents, tokenize_documents
+from raybert.pretraining.progress import PretrainingProgress
+from raybert.training.checkpoint import MARK
+from raybert.training.interface import FixedPasses, LocalSurroundings
+from raybert.training.loop import fit
+from raybert.training.memory.allocator import keep_memory
+from raybert.training.ran_on import RanOn
+from raybert.training.request import FitRequest
+from raybert.version import __version__
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+SUMMARY, MODEL = "training_summary.json", "model"
+_RUN, _ROWS, _CHECKPOINTS = "run.json", "evaluations.jsonl", "checkpoint"
+_OF_NO_RESULT = {"micro_batch_size", "checkpoint_seconds", "checkpoints"}
+
+
+@dataclass(frozen=True)
+class PretrainRequest:
+    """What is trained, and where; may be sent to another process.
+
+    Attributes:
+        model: the section `model`.
+        pretrain: the section `pretrain`.
+        corpus: its train and validation are read.
+        tokenizer: folder of the tokenizer.
+        seed: of first weights, order, masks and dropout.
+        folder: of this model.
+        device: default: a GPU if there is one.
+    """
+
+    model: PretrainedModelConfig
+    pretrain: PretrainConfig
+    corpus: Corpus
+    tokenizer: Path
+    seed: int
+    folder: Path
+    device: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Corpus and seed."""
+        return f"{self.corpus.name}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """A model, finished or not.
+
+    Attributes:
+        name: corpus and seed.
+        folder: of the run; the model is in `model/`.
+        summary: what `training_summary.json` holds; None: it was stopped before its end, and goes on from there.
+        is_new: whether anything was trained just now.
+    """
+
+    name: str
+    folder: Path
+    summary: Mapping[str, Any] | None
+    is_new: bool
+
+    @property
+    def model(self) -> Path:
+        """The transformers folder."""
+        return self.folder / MODEL
+
+
+def pretrain(
+    request: PretrainRequest,
+    progress: PretrainingProgress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> PretrainedModel:
+    """Train a model to its end, or go on with it; a finished one is not trained again.
+
+    Args:
+        request: what and where.
+        progress: told of steps and evaluations.
+        should_stop: asked between steps; once it is true the run saves its checkpoint and returns.
+
+    Raises:
+        TrialError: the folder belongs to another request, or the loss is not finite.
+        ConfigError: the model or its length does not fit the corpus.
+        ModelError: the encoder or the tokenizer cannot be loaded.
+    """
+    make_folder(request.folder)
+    with locked(request.folder / ".lock"):
+        return _Run(request, progress or PretrainingProgress(), should_stop).run()
+
+
+class _Run:
+    """A request at work."""
+
+    def __init__(
+        self, request: PretrainRequest, progress: PretrainingProgress, should_stop: Callable[[], bool]
+    ) -> None:
+        self.request, self.progress, self.should_stop = request, progress, should_stop
+        self.folder, self.config = request.folder, request.pretrain
+        self.tokenizer = _load_tokenizer(request)
+        self.identity = _identity(request, self.tokenizer)
+
+    def run(self) -> PretrainedModel:
+        known = read_json(self.folder / _RUN)
+        if known is not None and known["identity"] != self.identity:
+            raise TrialError(
+                f"{self.folder}: belongs to another pretraining (differs in "
+                f"{', '.join(_differing(known['identity'], self.identity))}); take another --output, or delete it"
+            )
+        summary = read_json(self.folder / SUMMARY)
+        if summary is not None:
+            self.progress.found(self.request.name, summary)
+            return PretrainedModel(self.request.name, self.folder, summary, is_new=False)
+        if not self._is_trained() and not self._train(known):
+            return PretrainedModel(self.request.name, self.folder, None, is_new=True)
+        summary = self._publish()
+        self.progress.ended(self.request.name, summary)
+        return PretrainedModel(self.request.name, self.folder, summary, is_new=True)
+
+    def _train(self, known: Mapping[str, Any] | None) -> bool:
+        """Train to the end; return False if it was stopped before."""
+        keep_memory()
+        remove_leftovers(self.folder)
+        self.progress.preparing(self.request.name)
+        built = build_model(self.request.model, self.config, self.tokenizer, self.request.seed)
+        data = packed_data(self.request.corpus, self.tokenizer, self.config, packs=built.model.packs)
+        device = torch.device(self.request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        built.model.to(device)
+        objective = self._objective(built, data)
+        total = known["total_steps"] if known is not None else self._total_steps(objective)
+        if known is None:
+            write_json(self.folder / _RUN, {"identity": self.identity, "total_steps": total})
+        surroundings = _Folder(self, built, data, total, objective, checkpoint_folder=self.folder / _CHECKPOINTS)
+        fit_request = FitRequest(self.config.as_train(total), total, self.request.seed, evaluate_test=False)
+        planner = FixedPasses(np.arange(len(data.train)))
+        result = fit(built.model, data, planner, fit_request, surroundings, objective)
+        return not result.stopped
+
+    def _objective(self, built: BuiltModel, data: PackedData) -> Pretraining:
+        masked, contrastive = self.config.masked, self.config.contrastive
+        masking = None if masked is None else Masking.of(self.tokenizer, **masked.model_dump())
+        identity = {"model": built.identity, "masked": _dumped(masked), "contrastive": _dumped(contrastive)}
+        return Pretraining(
+            built.model, data, self.request.seed, self.config.precision, masking, contrastive, identity=identity
+        )
+
+    def _total_steps(self, objective: Pretraining) -> int:
+        table, length = objective.data.train, self.config.length
+        if length.hours is None:
+            return steps_of(length, table, self.config.batch_size)
+        self.progress.note(f"{self.request.name}: timing the first steps")
+        return steps_within(length.hours * 3600, objective, self.config, self.request.seed)
+
+    def _is_trained(self) -> bool:
+        return any((self.folder / place / MARK).exists() for place in (f"{_CHECKPOINTS}/best", MODEL))
+
+    def _publish(self) -> dict[str, Any]:
+        """Move the best model to its place, and say that it is finished."""
+        best, model = self.folder / _CHECKPOINTS / "best", self.folder / MODEL
+        if (best / MARK).exists():
+            shutil.rmtree(model, ignore_errors=True)
+            os.rename(best, model)
+            sync_folder(self.folder)
+        if not any((self.folder / _CHECKPOINTS).glob("step-*")):
+            shutil.rmtree(self.folder / _CHECKPOINTS, ignore_errors=True)
+        summary = read_json(model / SUMMARY)
+        if summary is None:
+            raise TrialError(f"{model / SUMMARY}: must be as raybert wrote it, but is damaged; delete {self.folder}")
+        write_json(self.folder / SUMMARY, summary)
+        return summary
+
+
+@dataclass
+class _Folder(LocalSurroundings):
+    """Where a run writes: evaluations as they come, and beside the best model what belongs there."""
+
+    run: Any = None
+    built: Any = None
+    data: Any = None
+    total_steps: int = 0
+    objective: Any = None
+    ran_on: RanOn | None = field(default=None)
+
+    def __init__(
+        self,
+        run: _Run,
+        built: BuiltModel,
+        data: PackedData,
+        total_steps: int,
+        objective: Pretraining,
+        checkpoint_folder: Path,
+    ) -> None:
+        super().__init__(checkpoint_folder)
+        self.run, self.built, self.data, self.total_steps = run, built, data, total_steps
+        self.objective, self.ran_on = objective, None
+
+    def begun(self, ran_on: RanOn) -> None:
+        self.ran_on = ran_on
+        self.run.progress.started(self.run.request.name, self.total_steps, str(ran_on))
+
+    def stepped(self, step: int) -> None:
+        self.run.progress.stepped(step)
+
+    def should_stop(self) -> bool:
+        return bool(self.run.should_stop())
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Write a row; those behind it are of before the run was killed, and come again."""
+        path = self.run.folder / _ROWS
+        before = [old for old in read_json_lines(path) if old["evaluation"] < row["evaluation"]]
+        write_json_lines(path, [*before, row])
+        self.run.progress.evaluated(row)
+
+    def complete_model(self, folder: Path) -> None:
+        tokenizer = as_trained(self.run.tokenizer, None)
+        stated = stated_positions(self.built.model.config)
+        if stated is not None:
+            tokenizer.model_max_length = stated - self.built.model.first_place
+        tokenizer.save_pretrained(folder)
+        write_json(folder / SUMMARY, self._summary())
+
+    def _summary(self) -> dict[str, Any]:
+        request, data = self.run.request, self.data
+        rows = read_json_lines(self.run.folder / _ROWS)
+        best = min(rows, key=lambda row: float(row["validation_loss"])) if rows else {}
+        parameters = {id(each): each.numel() for each in self.built.model.parameters()}
+        return {
+            "name": request.name,
+            "corpus": request.corpus.name,
+            "seed": request.seed,
+            "best": best,
+            "last": rows[-1] if rows else {},
+            "total_steps": self.total_steps,
+            "steps": rows[-1]["step"] if rows else 0,
+            "tokens": self.objective.tokens,
+            "seconds": rows[-1]["seconds"] if rows else 0.0,
+            "stopped_early": bool(rows) and rows[-1]["step"] < self.total_steps,
+            "padding_share": 1.0 - self.objective.tokens / max(1, self.objective.cells),
+            "parameters": sum(parameters.values()),
+            "corpora": request.corpus.counts,
+            "train": _table_facts(data.train, request.pretrain.max_length),
+            "validation": _table_facts(data.validation, request.pretrain.max_length),
+            "ran_on": None if self.ran_on is None else self.ran_on.columns(),
+            "notes": [*self.built.notes, *request.corpus.notes],
+            "configuration": {
+                "model": request.model.model_dump(mode="json"),
+                "pretrain": request.pretrain.model_dump(mode="json"),
+                "tokenizer": str(request.tokenizer),
+            },
+            "identity": self.run.identity,
+            "versions": {
+                "raybert": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "tokenizers": tokenizers.__version__,
+            },
+        }
+
+
+def packed_data(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, config: PretrainConfig, *, packs: bool = True
+) -> PackedData:
+    """Return the packed sequences of a corpus.
+
+    Args:
+        corpus: train and validation are read.
+        tokenizer: a fast one.
+        config: the section `pretrain`.
+        packs: False: every document has a sequence of its own.
+
+    Raises:
+        DataError: a split has no documents with words.
+        ConfigError: the sequences are too short.
+    """
+    store = TokenStore.in_cache()
+    lines = config.contrastive is not None and config.contrastive.sentences == "lines"
+    tables = {}
+    for split in ("train", "validation"):
+        documents = corpus.split(split).lines() if lines else corpus.split(split)
+        pieces = tokenize_documents(documents, tokenizer, store)
+        tables[split] = pack_documents(pieces, tokenizer, config.max_length, alone=not packs)
+    validation = tables["validation"].first_of_shuffled(config.evaluate_on)
+    assert tokenizer.pad_token_id is not None
+    return PackedData(tables["train"], validation, int(tokenizer.pad_token_id))
+
+
+def _load_tokenizer(request: PretrainRequest) -> PreTrainedTokenizerFast:
+    from raybert.models.encoder import Encoder, load_tokenizer
+
+    encoder = encoder_in(request.model)
+    return load_tokenizer(encoder or Encoder("tokenizer", request.tokenizer, "", key="tokenizer"))
+
+
+def _identity(request: PretrainRequest, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Return what the model depends on, as JSON."""
+    encoder = encoder_in(request.model)
+    model = request.model.model_dump(mode="json") if encoder is None else {"encoder": encoder.fingerprint}
+    identity = {
+        "model": model,
+        "pretrain": request.pretrain.model_dump(mode="json", exclude=_OF_NO_RESULT),
+        "corpus": request.corpus.fingerprint,
+        "tokenizer": identity_of(tokenizer),
+        "seed": request.seed,
+    }
+    return dict(json.loads(json.dumps(identity)))
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted keys that two identities differ in."""
+    found = []
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differing(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def _dumped(section: Any) -> Any:
+    return None if section is None else section.model_dump(mode="json")
+
+
+def _table_facts(table: PackedTable, max_length: int) -> dict[str, Any]:
+    return {
+        "sequences": len(table),
+        "documents": len(np.unique(table.documents)),
+        "tokens": int(table.offsets[-1]),
+        "padding_share": table.padding_share(max_length),
+    }
