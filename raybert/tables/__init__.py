@@ -17,6 +17,7 @@ from raybert.tables.comparison import (
     SPREAD_PER_PASS,
     SUMMARIZED,
     SUMMARY,
+    WITH_FAILURES,
 )
 from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
 from raybert.tables.dictionary import TABLES, Entry, describe_columns
@@ -91,6 +92,7 @@ __all__ = [
     "TABLES",
     "TRIALS",
     "TRIAL_KEYS",
+    "WITH_FAILURES",
     "Column",
     "Entry",
     "Table",

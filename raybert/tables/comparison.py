@@ -114,6 +114,13 @@ SUMMARY = Table(
             "verdict",
             "better, worse, no difference shown, no difference, not settled or not compared, see `results/comparisons`",
         ),
+        _whole("num_dropped_pairs", "planned pairs with `baseline` left out because a run of either failed"),
+        *interval_columns(
+            "with_failures",
+            "with_failures_mean",
+            "the metric on test with every failed run scored as the majority class (NaN: none failed, see "
+            "`results/comparisons`)",
+        ),
         *_fraction("metric", "the metric on test", "baseline"),
         *(column for name, words in _SHARED.items() for column in _fraction(name, words, "all")),
         _text("note", "what the row lacks, in words"),
@@ -131,6 +138,21 @@ SUMMARY = Table(
     suffixes=(".parquet", ".csv"),
 )
 
+_WITH_FAILURES = (
+    _number(
+        "with_failures_baseline_mean",
+        "`baseline_mean` with every failed run of either scored as the majority class (the most frequent one of its "
+        "pool, always predicted); NaN, as all that follows: no failed run, or its classes are not counted in "
+        "`manifest.json`",
+    ),
+    _number("with_failures_mean", "`mean` likewise"),
+    *interval_columns("with_failures_difference", "with_failures_difference", "`difference` likewise"),
+    _number("with_failures_holm_p", "`holm_p` likewise, in the family of all rows, failures scored"),
+    _text("with_failures_verdict", "`verdict` likewise"),
+)
+WITH_FAILURES = tuple(column.name for column in _WITH_FAILURES)
+"""What `COMPARISONS` says once failed runs are scored."""
+
 COMPARISONS = Table(
     "comparisons",
     "a configuration beside a baseline: the pairs of `sweep.compare`, or its default",
@@ -142,6 +164,8 @@ COMPARISONS = Table(
         _number("margin", _MARGIN),
         _whole("num_pairs", "pairs: the same seed, fold and grid point, and budget if both have one"),
         _whole("num_replicates", "what means are over: seeds, or folds (means of their pairs)"),
+        _whole("num_dropped_pairs", "planned pairs left out because a run of either failed (or only one has it)"),
+        _whole("num_pending_pairs", "planned pairs of which a run has not finished"),
         _whole("folds", _COUNTS["folds"]),
         _number("baseline_mean", "mean of the metric of the baseline in these pairs"),
         _number("mean", "the same of the strategy"),
@@ -181,6 +205,7 @@ COMPARISONS = Table(
             "deviation at the upper 95 % limit); infinite: more than 30",
             "seeds",
         ),
+        *_WITH_FAILURES,
         *(
             column
             for name, words in (("metric", "the metric"), *((name, f"`{name}`") for name in FRACTIONS))

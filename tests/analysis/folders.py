@@ -183,16 +183,20 @@ def write_outcomes(folder: Path, outcomes: Mapping[str, Sequence[float | str]], 
     """Write a sweep whose seeds have these outcomes: an accuracy on test, `failed` or `pending`.
 
     Args:
-        folder: for the results.
+        folder: for the results, with 40 test examples of which 24 are of the most frequent class.
         outcomes: of the seeds 0, 1, ... by strategy.
         more: of every entry of the plan.
     """
+    more = {"data_key": "0a1b2c"} | more
     specs = [
         make_spec(name, seed, 400 if name in WHOLE_POOL else 40, **more)
         for name, own in outcomes.items()
         for seed in range(len(own))
     ]
-    write_plan(folder, specs, ("no", "yes"))
+    write_plan(folder, specs)
+    counts = {split: {"no": 3 * number, "yes": 2 * number} for split, number in (("train", 80), ("test", 8))}
+    entry = {"source": "sample", "label_names": ["no", "yes"], "details": {"class_counts": counts}}
+    (folder / "manifest.json").write_text(json.dumps({"data": {"0a1b2c": entry}}))
     write_pool(folder, [0] * 240 + [1] * 160, [9] * 400)
     for spec in specs:
         outcome = outcomes[spec["strategy"]][spec["seed"]]

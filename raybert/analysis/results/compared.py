@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from raybert.analysis.results.held_out import add_held_out, hits_of
+from raybert.analysis.results.majority import hits_with_failures, majority_classes
 from raybert.analysis.statistics.as_good_as_all import as_good_as_all_table
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import Hits
+from raybert.analysis.statistics.failed_runs import add_with_failures, compare_with_failures, score_failures
 from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
 from raybert.config import DEFAULT_MARGIN, METRICS, is_metric
@@ -28,6 +30,8 @@ class Compared:
     Attributes:
         summary: a row per configuration, see `summarize`.
         comparisons: a row per configuration and baseline, see `compare`.
+        with_failures: the rows that a failed run has a part in, once each is scored as the majority class, those of
+            strategies included of which every run failed.
         trials: what they are of: all runs but parts, with the metric.
         grid_columns: the varied hyperparameters.
         metric: what is compared.
@@ -37,6 +41,7 @@ class Compared:
 
     summary: pd.DataFrame
     comparisons: pd.DataFrame
+    with_failures: pd.DataFrame
     trials: pd.DataFrame
     grid_columns: tuple[str, ...]
     metric: str
@@ -66,8 +71,17 @@ class Compared:
         hits = hits_of(folder, metric) if folder is not None else None
         compared = trials[trials["role"] != "part"]
         comparisons = compare(compared, grid_columns, metric, pairs, hits, margin)
-        summary = summarize(compared, grid_columns, metric, comparisons)
-        return cls(summary, comparisons, compared, tuple(grid_columns), metric, hits, margin)
+        failed = compared[(compared["status"] == "failed") & (compared["role"] == "trial")]
+        if folder is None or failed.empty:
+            summary = summarize(compared, grid_columns, metric, comparisons)
+            return cls(summary, comparisons, comparisons.iloc[:0], compared, tuple(grid_columns), metric, hits, margin)
+        majority = majority_classes(folder, failed["trial_id"])
+        scored = score_failures(compared, {name: one.value(metric) for name, one in majority.items()}, metric)
+        all_hits = hits_with_failures(folder, hits, majority)
+        touched = compare_with_failures(compared, scored, grid_columns, metric, pairs, all_hits, margin)
+        comparisons = add_with_failures(comparisons, touched)
+        summary = summarize(compared, grid_columns, metric, comparisons, scored)
+        return cls(summary, comparisons, touched, compared, tuple(grid_columns), metric, hits, margin)
 
     @cached_property
     def as_good_as_all(self) -> pd.DataFrame:
@@ -81,9 +95,9 @@ class Compared:
 
     def only(self, names: Collection[str]) -> Compared:
         """Return these statistics of some configurations; verdicts stay those of the whole family."""
-        tables = (self.summary, self.comparisons, self.trials)
-        summary, comparisons, trials = (table[table[KEY].isin(names)] for table in tables)
-        return replace(self, summary=summary, comparisons=comparisons, trials=trials)
+        tables = (self.summary, self.comparisons, self.with_failures, self.trials)
+        summary, comparisons, with_failures, trials = (table[table[KEY].isin(names)] for table in tables)
+        return replace(self, summary=summary, comparisons=comparisons, with_failures=with_failures, trials=trials)
 
     def with_baseline(self, baseline: str) -> pd.DataFrame:
         """Return the rows of `comparisons` with one baseline; where it has none, all strategies beside it.

@@ -30,6 +30,7 @@ from raybert.analysis.statistics.decision import (
 )
 from raybert.analysis.statistics.intervals import LEVEL, NO_SPREAD, difference_interval, holm, mean_interval, paired_p
 from raybert.analysis.statistics.margins import equivalence_p, ratios_of, within_margin
+from raybert.analysis.statistics.pair_counts import count_pairs
 from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.scales import Scale
@@ -85,10 +86,10 @@ def compare(
         hits: the metric on every test example of a trial; None: verdicts do without.
         margin: within which there is no difference, in units of the metric.
     """
-    units, about, complete = _prepared(trials, grid_columns, metric)
+    units, about, planned = _prepared(trials, grid_columns, metric)
     others = [column for column in grid_columns if column != BUDGET_KEY]
     named = list(pairs) or default_pairs(with_configurations(trials, grid_columns))
-    return _table_of([*_matched(units, named, others)], about, complete, grid_columns, metric, hits, margin)
+    return _table_of([*_matched(units, named, others)], about, planned, grid_columns, metric, hits, margin)
 
 
 def compare_configurations(
@@ -109,14 +110,14 @@ def compare_configurations(
         hits: as of `compare`.
         margin: likewise.
     """
-    units, about, complete = _prepared(trials, grid_columns, metric)
+    units, about, planned = _prepared(trials, grid_columns, metric)
     of_each = dict(iter(units.groupby(KEY, sort=False)))
     found = [
         (str(about.loc[with_key, "strategy"]), with_key, key, both)
         for with_key, key in pairs
         if with_key in of_each and key in of_each and len(both := _side_by_side(of_each[key], of_each[with_key]))
     ]
-    return _table_of(found, about, complete, grid_columns, metric, hits, margin)
+    return _table_of(found, about, planned, grid_columns, metric, hits, margin)
 
 
 _Matched = Sequence[tuple[str, str, str, pd.DataFrame]]
@@ -126,13 +127,13 @@ _Matched = Sequence[tuple[str, str, str, pd.DataFrame]]
 def _prepared(
     trials: pd.DataFrame, grid_columns: Sequence[str], metric: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return what is compared by (seed, fold), what is known of each configuration, and the complete trials."""
+    """Return what is compared by (seed, fold), what is known of each configuration, and all planned trials."""
     trials = with_configurations(trials, grid_columns)
     trials = trials[trials["role"] == "trial"]
     complete = trials[trials["status"] == "complete"]
     about = complete.groupby(KEY, sort=False)[[*IDENTITY, *grid_columns]].first()
     about["folds"] = trials.groupby(KEY, sort=False)["fold"].nunique()
-    return units_of(complete, about, _values(complete, metric)), about, complete
+    return units_of(complete, about, _values(complete, metric)), about, trials
 
 
 def _values(complete: pd.DataFrame, metric: str) -> list[str]:
@@ -142,7 +143,7 @@ def _values(complete: pd.DataFrame, metric: str) -> list[str]:
 def _table_of(
     matched: _Matched,
     about: pd.DataFrame,
-    complete: pd.DataFrame,
+    planned: pd.DataFrame,
     grid_columns: Sequence[str],
     metric: str,
     hits: Hits | None,
@@ -153,12 +154,13 @@ def _table_of(
     Args:
         matched: the pairs.
         about: of each configuration, by its name.
-        complete: trials.
+        planned: all trials of the comparison.
         grid_columns: as of `compare`.
         metric: likewise.
         hits: likewise.
         margin: likewise.
     """
+    complete = planned[planned["status"] == "complete"]
     name, values = f"test_{metric}", _values(complete, metric)
     if name not in values or not matched:
         return typed_frame([], COMPARISONS, grid_columns)
@@ -169,6 +171,7 @@ def _table_of(
     ]
     table = pd.DataFrame(rows).join(_columns([frame for *_, frame in matched], values))
     table["metric"], table["margin"] = metric, margin
+    table = table.join(count_pairs(planned, table))
     families = family_of(table["baseline"])
     table["holm_p"] = table.groupby(families, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     table = table.join(_evidence([frame for *_, frame in matched], complete, name, hits))

@@ -24,6 +24,7 @@ import pandas as pd
 from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.configurations import BUDGET_KEY, IDENTITY, KEY, has_budget, with_configurations
 from raybert.analysis.statistics.decision import NOT_COMPARED
+from raybert.analysis.statistics.failed_runs import means_with_failures
 from raybert.analysis.statistics.intervals import FEWEST, difference_interval, paired_p
 from raybert.analysis.statistics.intervals import t_interval as t_interval
 from raybert.analysis.statistics.paired import PAIR, means_of, moments_of, replicates_of, units_of
@@ -36,6 +37,7 @@ def summarize(
     grid_columns: Sequence[str] = (),
     metric: str = "accuracy",
     comparisons: pd.DataFrame | None = None,
+    scored: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
@@ -52,6 +54,7 @@ def summarize(
         metric: what `holm_p` and `verdict` are about, a name of `METRICS`.
         comparisons: what they are taken from, of a configuration in several pairs those of the first; default: what
             `compare` returns without further words.
+        scored: the trials with failures scored (`failed_runs.score_failures`); None: the columns of these are NaN.
     """
     trials = with_configurations(trials, grid_columns)
     table = _counts(trials, grid_columns)
@@ -78,6 +81,8 @@ def summarize(
     table["baseline"] = first["baseline"].fillna("")
     table["holm_p"] = first["holm_p"].astype("float64")
     table["verdict"] = first["verdict"].fillna(NOT_COMPARED)
+    table["num_dropped_pairs"] = first["num_dropped_pairs"].fillna(0).astype("int64")
+    table = table.join(means_with_failures(trials, trials if scored is None else scored, metric, table.index))
     table = table.join(_fractions(first, ("metric",), "baseline"))
     everything = [("all", name) for name in dict.fromkeys(trials["strategy"]) if name != "all"]
     beside_all = compare(trials, grid_columns, metric, everything).drop_duplicates(KEY).set_index(KEY)

@@ -1,0 +1,122 @@
+"""What always predicting the most frequent class of the pool reaches on test: what a failed run is scored as.
+
+The probabilities of this model are the shares of the classes in the pool, the same for every example. So every metric
+has a value, or is undefined as it is of any other model that says the same of all: macro F1 counts the other classes
+as 0, a ROC area is 0.5, the cross entropy is that of the shares. Metrics of a user's own are not measured: nothing is
+imported to read results.
+
+Source: scikit-learn's `DummyClassifier(strategy="prior")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raybert.analysis.statistics.decision import Hits
+from raybert.config.metrics import METRICS
+from raybert.files import read_json
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
+
+
+@dataclass(frozen=True)
+class MajorityClass:
+    """A model that knows how often the pool has each class, and nothing else.
+
+    Attributes:
+        pool_counts: (C,) examples of each class in the pool.
+        test_counts: (C,) the same of the test split.
+    """
+
+    pool_counts: np.ndarray
+    test_counts: np.ndarray
+
+    @property
+    def label(self) -> int:
+        """The class that it always predicts; of equally frequent ones the first."""
+        return int(self.pool_counts.argmax())
+
+    def value(self, metric: str) -> float:
+        """Return a metric on test; NaN: it is undefined there, or a user's own."""
+        if metric not in METRICS:
+            return float("nan")
+        labels = np.repeat(np.arange(len(self.test_counts)), self.test_counts)
+        probs = np.tile(self.pool_counts / self.pool_counts.sum(), (len(labels), 1))
+        return measured({"test": (labels, probs)}, "test", metric)
+
+
+def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, MajorityClass]:
+    """Return the majority class of the data of each trial; nothing of trials whose manifest does not count classes.
+
+    Args:
+        folder: of the sweep.
+        trial_ids: of its plan.
+    """
+    keys = _data_keys(folder)
+    described = (read_json(folder / "manifest.json") or {}).get("data")
+    known = {key: _of_data(entry) for key, entry in described.items()} if isinstance(described, dict) else {}
+    found = {name: known.get(keys.get(name, "")) for name in trial_ids}
+    return {name: majority for name, majority in found.items() if majority is not None}
+
+
+def hits_with_failures(folder: Path, hits: Hits | None, majority: Mapping[str, MajorityClass]) -> Hits | None:
+    """Return a reader of what a trial reached on each test example that knows it of the failed ones, too.
+
+    The labels of the test split are those in the predictions of a finished run on the same data.
+
+    Args:
+        folder: of the sweep.
+        hits: of finished trials; None: the metric is no mean over examples.
+        majority: what each failed trial is scored as.
+    """
+    if hits is None:
+        return None
+    keys = _data_keys(folder)
+
+    @cache
+    def labels_of(data_key: str) -> np.ndarray | None:
+        for name, key in keys.items():
+            if key == data_key and name not in majority:
+                splits = read_predictions(folder / "trials" / name / PREDICTIONS_FILE)
+                if "test" in splits:
+                    return splits["test"][0]
+        return None
+
+    def all_hits(trial_id: str) -> np.ndarray | None:
+        if trial_id not in majority:
+            return hits(trial_id)
+        labels = labels_of(keys[trial_id])
+        return None if labels is None else np.asarray(labels == majority[trial_id].label, dtype=np.float64)
+
+    return all_hits
+
+
+def _data_keys(folder: Path) -> dict[str, str]:
+    """Return which data each trial of the plan is of."""
+    return {str(entry["trial_id"]): str(entry.get("data_key")) for entry in SweepFolder(folder).planned()}
+
+
+def _of_data(entry: Any) -> MajorityClass | None:
+    """Return the majority class of data as the manifest describes them; None: it does not count their classes."""
+    details = entry.get("details") if isinstance(entry, dict) else None
+    counts = details.get("class_counts") if isinstance(details, dict) else None
+    if not isinstance(counts, dict):
+        return None
+    pool, test = (_counts(counts.get(split)) for split in ("train", "test"))
+    is_whole = pool is not None and test is not None and len(pool) == len(test) == len(entry.get("label_names") or pool)
+    if not is_whole or pool is None or test is None or not pool.sum() or not test.sum():
+        return None
+    return MajorityClass(pool, test)
+
+
+def _counts(found: Any) -> np.ndarray | None:
+    """Return the examples of each class, in the order of class numbers."""
+    if not isinstance(found, dict) or not all(isinstance(count, int) and count >= 0 for count in found.values()):
+        return None
+    return np.array(list(found.values()), dtype=np.int64)
