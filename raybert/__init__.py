@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         status,
         stop,
         sweep,
+        tokenizer,
         track,
         train,
         validate,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
+    from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.selection import (
         PassPlan,
         PassRequest,
@@ -142,6 +144,7 @@ _HOMES = {
         "remove_scores",
         "list_cache",
         "clear_cache",
+        "tokenizer",
         "CacheContents",
         "StoredSignals",
         "SweepSize",
@@ -151,6 +154,7 @@ _HOMES = {
     "raybert.analysis.results.beside": ("ComparedSweeps",),
     "raybert.config": ("load_config", "RaybertConfig"),
     "raybert.models": ("load_model",),
+    "raybert.pretraining.tokenizer": ("MeasuredTokenizer",),
     "raybert.selection": (
         "register",
         "register_signal",
@@ -235,7 +239,9 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "remove_scores",
     "list_cache",
     "clear_cache",
+    "tokenizer",
     "CacheContents",
+    "MeasuredTokenizer",
     "StoredSignals",
     "SweepSize",
     "Tracked",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raybert import cli_cache, cli_models, cli_results, cli_running, commands, terminal
+from raybert import cli_cache, cli_models, cli_pretraining, cli_results, cli_running, commands, terminal
 from raybert.cli_completion import (
     complete_results_folder,
     complete_score_key,
@@ -343,7 +343,7 @@ def track(
     raise typer.Exit(found.exit_code)
 
 
-for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS):
+for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS, *cli_pretraining.COMMANDS):
     app.command()(_command)
 
 

@@ -43,7 +43,16 @@ ORDER = [
     ["evaluation"],
     ["tracking"],
     ["terminal", "commands"],
-    ["cli_completion", "cli_options", "cli_cache", "cli_models", "cli_results", "cli_running", "cli"],
+    [
+        "cli_completion",
+        "cli_options",
+        "cli_cache",
+        "cli_models",
+        "cli_pretraining",
+        "cli_results",
+        "cli_running",
+        "cli",
+    ],
 ]
 ORDER_IN = {
     " ".join(BOTTOM): BOTTOM,
@@ -54,6 +63,7 @@ ORDER_IN = {
         "cli_options",
         "cli_cache",
         "cli_models",
+        "cli_pretraining",
         "cli_results",
         "cli_running",
         "cli",

@@ -19,10 +19,11 @@ from reference_pages.python import python_page
 from reference_pages.results import results_page
 from reference_pages.signals import signals_page
 from reference_pages.strategies import strategies_page
-from reference_pages.sweep_file import sweep_file_page
+from reference_pages.sweep_file import pretraining_file_page, sweep_file_page
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "sweep_file": sweep_file_page,
+    "pretraining_file": pretraining_file_page,
     "strategies": strategies_page,
     "signals": signals_page,
     "losses": losses_page,

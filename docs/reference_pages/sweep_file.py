@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from raybert.config import RaybertConfig, Section
+from raybert.config.pretraining import PretrainingConfig
 from raybert.config.renamed import RENAMED_KEYS
 from reference_pages.markdown import code, doc_summary, page, table
 
@@ -25,6 +26,11 @@ defaults.
 
 Parameters of strategies stand beside their names: [](strategies.md).
 """
+PRETRAINING = """
+Every key of the file that `raybert tokenizer` and its sister commands take ([](../how-to/corpora.md)); each command
+reads the sections that it needs. Keys are overridden, and values written, as in [the sweep file](sweep_file.md): a
+corpus may be written as its source, `tokenizer` as its folder.
+"""
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _NAMES = {int: "whole number", float: "number", str: "text", bool: "true or false", Any: "any value", NoneType: "null"}
 
@@ -33,25 +39,33 @@ def sweep_file_page() -> str:
     """Return the reference of the sweep file: a section per section, a row per key."""
     short = [(path, kind.stands_for) for path, kind in sections(RaybertConfig) if kind.stands_for]
     written = ", ".join(code(f"{path}: {key.upper()}") for path, key in short if path[-1] not in "]>")
-    parts = [INTRODUCTION.format(short=written)]
-    for path, section in sections(RaybertConfig):
+    renamed = table(["name in raybert 0.1", "name now"], [(code(old), code(new)) for old, new in RENAMED_KEYS.items()])
+    return page(
+        "The sweep file",
+        INTRODUCTION.format(short=written),
+        *_sections_of(RaybertConfig),
+        "## Old names",
+        "Accepted until the next release, with a note that says the new name:",
+        renamed,
+    )
+
+
+def pretraining_file_page() -> str:
+    """Return the reference of the pretraining file, likewise."""
+    return page("The pretraining file", PRETRAINING, *_sections_of(PretrainingConfig))
+
+
+def _sections_of(model: type[Section]) -> Iterator[str]:
+    for path, section in sections(model):
         rows = [
             (code(f"{path}.{key}" if path else key), type_of(field), default_of(field), field.description or "")
             for key, field in section.model_fields.items()
             if _section_in(field.annotation) is None or field.description
         ]
-        parts.append(f"## {code(path) if path else 'Top of the file'}")
-        parts.append(doc_summary(section))
+        yield f"## {code(path) if path else 'Top of the file'}"
+        yield doc_summary(section)
         if rows:
-            parts.append(table(["key", "value", "default", "meaning"], rows))
-    renamed = table(["name in raybert 0.1", "name now"], [(code(old), code(new)) for old, new in RENAMED_KEYS.items()])
-    return page(
-        "The sweep file",
-        *parts,
-        "## Old names",
-        "Accepted until the next release, with a note that says the new name:",
-        renamed,
-    )
+            yield table(["key", "value", "default", "meaning"], rows)
 
 
 def sections(model: type[Section], path: str = "") -> Iterator[tuple[str, type[Section]]]:

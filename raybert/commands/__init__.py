@@ -19,6 +19,7 @@ from raybert.commands.sweeps import (
     train,
     watch_report,
 )
+from raybert.commands.tokenizers import tokenizer
 from raybert.commands.trackers import Tracked, track
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "status",
     "stop",
     "sweep",
+    "tokenizer",
     "track",
     "train",
     "validate",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raybert.commands.subsets import StoredSignals
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.every_strategy import SweepEvaluation
+    from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.listing import ListedSweep
     from raybert.sweeping.driver.status import SweepStatus
@@ -241,5 +242,18 @@ def reproduce_document(found: Reproduction) -> Json:
         comparisons=found.comparisons,
         error=found.error,
         error_again=found.error_again,
+        notes=found.notes,
+    )
+
+
+def tokenizer_document(found: MeasuredTokenizer) -> Json:
+    """Return a tokenizer, and how it cuts every corpus."""
+    return documents.TOKENIZER.of(
+        folder=found.folder,
+        kind=found.kind,
+        vocabulary=found.vocabulary,
+        is_new=found.is_new,
+        trained_on=found.trained_on,
+        cuts=found.cuts,
         notes=found.notes,
     )

@@ -330,8 +330,21 @@ REPRODUCE = Document(
         _NOTES,
     ),
 )
+TOKENIZER = Document(
+    "tokenizer",
+    "raybert tokenizer FILE --json",
+    (
+        Key("folder", "path", "of the tokenizer, as transformers loads it"),
+        Key("kind", "text", "wordpiece, byte_bpe, or given: it was there"),
+        Key("vocabulary", "number", "pieces, special ones included"),
+        Key("is_new", "flag", "whether it has been trained just now"),
+        Key("trained_on", "list of text", "corpora; none: it was there"),
+        Key("cuts", _rows("tokenizer_cuts"), "each corpus and split"),
+        _NOTES,
+    ),
+)
 DOCUMENTS = (
     *(RESULTS, REPORT, COMPARE, STATUS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL, EVALUATE_CHECKPOINTS),
-    *(PREDICT, REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, CACHE),
+    *(PREDICT, REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, CACHE, TOKENIZER),
 )
 """In the order of the reference."""

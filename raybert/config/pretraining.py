@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from raybert.config.corpora import CorpusConfig
 from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
 from raybert.config.section import Section
+from raybert.config.tokenizer import TokenizerConfig
 
 
 class PretrainingConfig(Section):
@@ -29,8 +30,16 @@ class PretrainingConfig(Section):
         "- & / $ %, so that corpora differ in their words and not in how they were typed",
     )
 
+    tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
+
     @model_validator(mode="after")
     def _parts_are_there(self) -> PretrainingConfig:
+        for number, part in enumerate(self.tokenizer.of or ()):
+            if part not in self.corpora:
+                raise ValueError(
+                    f"tokenizer.of: must name corpora of this file, got '{part}' in place {number + 1}"
+                    f"{suggest(part, self.corpora)}"
+                )
         for name, corpus in self.corpora.items():
             for number, part in enumerate(corpus.of or ()):
                 if part not in self.corpora:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raybert.config.metrics import METRICS, Metric
+from raybert.tables.pretrained import OF_PRETRAINING
 from raybert.tables.schema import Column, Table, computed
 from raybert.tables.several import COMPARED_SWEEPS, MEAN_RANKS
 
@@ -192,6 +193,7 @@ OF_COMMANDS = {
     for table in (
         *(PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, CHECKPOINTS, EVALUATED, PREDICTED, SUBSET),
         *(EXPLAINED, QUERY_OVERLAP, ATTENDED, COMPARED_SWEEPS, MEAN_RANKS),
+        *OF_PRETRAINING,
     )
 }
 """By name, in the order of the documentation."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from raybert.terminal.status import print_status
     from raybert.terminal.subset import print_subset
     from raybert.terminal.sweeps import print_sweeps
+    from raybert.terminal.tokenizer import print_tokenizer
 
 _HOMES = {
     "raybert.terminal.catalogue": (
@@ -70,6 +71,7 @@ _HOMES = {
     "raybert.terminal.status": ("print_status",),
     "raybert.terminal.subset": ("print_subset",),
     "raybert.terminal.sweeps": ("print_sweeps",),
+    "raybert.terminal.tokenizer": ("print_tokenizer",),
 }
 if not TYPE_CHECKING:
     __getattr__ = names_on_first_use(__name__, _HOMES)
@@ -105,5 +107,6 @@ __all__ = [
     "print_strategies",
     "print_subset",
     "print_sweeps",
+    "print_tokenizer",
     "print_watched",
 ]

@@ -19,6 +19,7 @@ import yaml
 
 from raybert.config import apply_overrides, load_config, validate_config
 from raybert.config.load import read_yaml
+from raybert.config.pretraining import load_pretraining
 from raybert.sweeping.plan.design import read_design
 from tests.e2e.commands import ROOT, run
 
@@ -166,9 +167,17 @@ class Reader:
     def _yaml(self, block: Block) -> None:
         path = self.folder / block.marks.get("file", "fragment.yaml")
         path.write_text(block.text, encoding="utf-8")
+        if is_pretraining_file(path):
+            load_pretraining(path)
+            return
         check_file(path, block.place)
         if "file" in block.marks:
             shrink(path, self.overrides)
+
+
+def is_pretraining_file(path: Path) -> bool:
+    """Tell whether a file is one of `raybert tokenizer` and its sisters: these have corpora."""
+    return "corpora" in read_yaml(path)
 
 
 def check_file(path: Path, place: str) -> None:

@@ -55,6 +55,13 @@ def test_every_key_of_the_sweep_file_has_a_row_with_range_and_default(pages):
     assert [key for key in keys if f"`{key}" not in text] == []
 
 
+def test_every_key_of_the_pretraining_file_has_a_row(pages):
+    text = pages["pretraining_file"]
+    assert row(text, "`corpora.<key>.source`")[3].startswith("as of `data.source`")
+    assert row(text, "`tokenizer.vocabulary`")[1:3] == ["whole number, >= 32, <= 1e+06", "`8192`"]
+    assert row(text, "`words`")[2] == "`all`"
+
+
 def test_old_names_of_keys_are_listed(pages):
     assert row(pages["sweep_file"], "`data.subset`") == ["`data.subset`", "`data.config`"]
 
