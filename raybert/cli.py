@@ -24,6 +24,7 @@ from raybert.cli_options import (
     FileArgument,
     FolderArgument,
     JsonOption,
+    LongJsonOption,
     RetryOption,
     SetOption,
     StoreOption,
@@ -94,6 +95,7 @@ def sweep(
     address: AddressOption = None,
     retry: RetryOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    as_json: LongJsonOption = False,
 ) -> None:
     """Run a sweep file: train every strategy x seed x grid point, compare them, write tables and plots.
 
@@ -103,12 +105,23 @@ def sweep(
         raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
     if dry_run:
         planned = commands.plan(file, overrides=overrides or (), probe=False)
-        terminal.print_plan(planned)
+        if as_json:
+            terminal.print_json(describe.plan_document(planned))
+        else:
+            terminal.print_plan(planned)
         return
     results = commands.sweep(
-        file, output=output, overrides=overrides or (), address=address, retry=retry, progress="auto"
+        file,
+        output=output,
+        overrides=overrides or (),
+        address=address,
+        retry=retry,
+        progress="stderr" if as_json else "auto",
     )
-    terminal.print_results(results)
+    if as_json:
+        terminal.print_json(describe.sweep_document(results))
+    else:
+        terminal.print_results(results)
     raise typer.Exit(_exit_code(results))
 
 
@@ -130,6 +143,7 @@ def train(
     ] = False,
     overrides: SetOption = None,
     address: AddressOption = None,
+    as_json: LongJsonOption = False,
 ) -> None:
     """Train one model from a sweep file: one strategy (default: on all examples), one seed, no grid.
 
@@ -145,9 +159,12 @@ def train(
         weights_only=weights_only,
         overrides=overrides or (),
         address=address,
-        progress="auto",
+        progress="stderr" if as_json else "auto",
     )
-    terminal.print_run(results)
+    if as_json:
+        terminal.print_json(describe.train_document(results))
+    else:
+        terminal.print_run(results)
     raise typer.Exit(_exit_code(results))
 
 
@@ -310,11 +327,15 @@ def remove_scores(
     keys: Annotated[list[str] | None, argument("Keys, or beginnings of keys.", complete_score_key)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete signals; what a sweep needs again is computed again."""
     if bool(keys) == everything:
         raise typer.BadParameter("give keys, or --all")
     removed = commands.remove_scores(keys or (), everything=everything, store=store)
+    if as_json:
+        terminal.print_json(describe.scores_rm_document(removed))
+        return
     terminal.echo(f"{len(removed.entries)} signals removed, {removed.size_bytes / 2**20:,.1f} MiB freed")
 
 
@@ -333,13 +354,17 @@ def track(
     trust: Annotated[
         bool, typer.Option("--trust", help="Send to servers and write to folders that the folder's own file names.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Send what trackers do not have yet of a results folder: trials, tables, plots, the best model.
 
     Keys of trackers are those of the section `track`: `--set track.mlflow.experiment=mine`.
     """
     found = commands.track(folder, to or (), overrides=overrides or (), trust=trust, note=terminal.print_note)
-    terminal.echo(str(found))
+    if as_json:
+        terminal.print_json(describe.track_document(found))
+    else:
+        terminal.echo(str(found))
     raise typer.Exit(found.exit_code)
 
 

@@ -29,10 +29,15 @@ def list_cache(as_json: JsonOption = False) -> None:
 def clear_cache(
     parts: Annotated[list[str] | None, argument("Parts, as `cache ls` calls them.", completer(*PARTS))] = None,
     everything: Annotated[bool, typer.Option("--all", help="All parts, the score store included.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete parts of the cache; what a command needs again is made again, and what a running one uses stays."""
     if bool(parts) == everything:
         raise typer.BadParameter(f"give parts ({', '.join(PARTS)}), or --all")
-    for part in commands.clear_cache(parts or (), everything=everything):
+    cleared = commands.clear_cache(parts or (), everything=everything)
+    if as_json:
+        terminal.print_json(describe.cache_clear_document(cleared))
+        return
+    for part in cleared:
         stays = f"; {part.num_in_use} in use stay" if part.num_in_use else ""
         terminal.echo(f"{part.name}: {part.num_removed} removed, {part.freed_bytes / 2**20:,.1f} MiB freed{stays}")

@@ -157,6 +157,7 @@ def explain(
     trial: Annotated[str | None, option("Trial id; default: the best one.", complete_trial)] = None,
     output: Annotated[Path | None, option("Where all rows go: .parquet, .csv or .jsonl.")] = None,
     plots: Annotated[Path | None, option("Folder where pictures go; default: none are drawn.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print what a model read: chunks that queries of IRIS retrieve, or word pieces that a token model attends to."""
     found = commands.explain(
@@ -171,6 +172,9 @@ def explain(
         output=output,
         plots=plots,
     )
+    if as_json:
+        terminal.print_json(describe.explain_document(found, output, plots))
+        return
     terminal.print_explanation(found, chunks)
     for what, place in ((f"{len(found.documents):,} rows", output), ("pictures", plots)):
         if place is not None:

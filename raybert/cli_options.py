@@ -90,6 +90,10 @@ AddressOption = Annotated[
     typer.Option(help="Ray cluster to join, e.g. `auto`; without it Ray is started on this machine."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on standard output.")]
+LongJsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON, and nothing else on standard output; progress goes to standard error."),
+]
 RetryOption = Annotated[
     str | None,
     typer.Option(

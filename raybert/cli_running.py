@@ -44,10 +44,17 @@ def logs(
         int | None,
         typer.Option("--lines", "-n", min=0, help="Last lines of each; default: all of one trial, 10 of several."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the logs of trials, from any terminal: what each trains on, its evaluations, checkpoints and errors."""
+    if as_json and follow:
+        raise typer.BadParameter("must be left out with --json", param_hint="--follow")
     if not follow:
-        terminal.print_logs(commands.logs(folder, trial, lines=lines))
+        shown = commands.logs(folder, trial, lines=lines)
+        if as_json:
+            terminal.print_json(describe.logs_document(folder, shown))
+        else:
+            terminal.print_logs(shown)
         return
     try:
         terminal.print_log_lines(commands.follow_logs(folder, trial, lines=lines, note=terminal.print_note))

@@ -11,7 +11,8 @@ from reference_pages.markdown import code, page, table
 
 INTRODUCTION = f"""
 Every command that prints facts has `--json`: one JSON object on standard output and nothing else there, letters beyond
-ASCII escaped. Errors and notes stay on standard error, and exit codes are the same. What has no value (NaN, an
+ASCII escaped. Errors and notes stay on standard error, and exit codes are the same; the progress of `sweep` and
+`train` goes there, too. What has no value (NaN, an
 infinity, nothing) is `null`.
 
 The first keys of each are `document`, its name, and `format`, {FORMAT}, which is raised when a key goes or means

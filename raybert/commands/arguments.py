@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 Folder: TypeAlias = Union[str, Path, "Sweep"]
 """A results folder: its path, or what a command returned for it."""
-Listener: TypeAlias = Union[Callable[["Event"], None], "Progress", Literal["auto"], None]
-"""Who is told of progress: a function of one event, nobody (None), or `"auto"`, standard output as the command does."""
+Listener: TypeAlias = Union[Callable[["Event"], None], "Progress", Literal["auto", "stderr"], None]
+"""Who is told of progress: a function of one event, nobody (None), or `"auto"`, standard output as the command does it;
+`"stderr"` is the same on standard error."""
 
 
 def folder_of(target: Folder) -> Path:
@@ -37,7 +38,7 @@ def listening(progress: Listener, *, one_run: bool = False) -> Iterator[Progress
 
     Args:
         progress: who listens.
-        one_run: whether `"auto"` shows the steps of a single run in place of the trials of a sweep.
+        one_run: whether the terminal is shown the steps of a single run in place of the trials of a sweep.
 
     Raises:
         ConfigError: it is none of what it may be.
@@ -47,15 +48,16 @@ def listening(progress: Listener, *, one_run: bool = False) -> Iterator[Progress
 
     if progress is None:
         yield Progress()
-    elif progress == "auto":
+    elif progress in ("auto", "stderr"):
         from raybert.terminal.run_progress import run_progress
         from raybert.terminal.sweep_progress import sweep_progress
 
-        with run_progress() if one_run else sweep_progress() as shown:
+        show = run_progress if one_run else sweep_progress
+        with show(to_stderr=progress == "stderr") as shown:
             yield shown
     elif isinstance(progress, Progress):
         yield progress
     elif callable(progress):
         yield EventProgress(progress)
     else:
-        raise ConfigError(f"progress: must be a function of one event, 'auto' or None, got {progress!r}")
+        raise ConfigError(f"progress: must be a function of one event, 'auto', 'stderr' or None, got {progress!r}")

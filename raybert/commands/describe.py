@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
     from raybert.analysis.results.beside import ComparedSweeps
     from raybert.analysis.results.sweep import Sweep
-    from raybert.commands.cache import CacheContents
+    from raybert.commands.cache import CacheContents, ClearedPart
     from raybert.commands.planning import SweepSize
     from raybert.commands.subsets import StoredSignals
+    from raybert.commands.trackers import Tracked
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.every_strategy import SweepEvaluation
+    from raybert.evaluation.explain import Explanation
+    from raybert.evaluation.explain_tokens import TokenExplanation
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.listing import ListedSweep
     from raybert.sweeping.driver.status import SweepStatus
+    from raybert.sweeping.driver.trial_logs import ShownLogs
     from raybert.sweeping.folder.failures import FailureGroup
     from raybert.sweeping.preview import PlannedSweep
     from raybert.sweeping.single.reproduce import Reproduction
@@ -62,6 +66,33 @@ def _pair(results: Sweep, baseline: str, strategy: str) -> Json:
         "notes": pair.notes,
         "picture": picture_of_pair(results, pair),
     }
+
+
+def sweep_document(results: Sweep) -> Json:
+    """Return what a sweep that has just ended came to."""
+    outcome = results.outcome
+    assert outcome is not None
+    counts = {"complete": outcome.num_complete, "failed": outcome.num_failed, "pending": outcome.num_pending}
+    return documents.SWEEP.of(outcome=counts, **_results(results, None), not_written=results.not_written)
+
+
+def train_document(results: Sweep) -> Json:
+    """Return what one run that has just ended came to."""
+    from raybert.analysis.results.failures import find_failures
+    from raybert.sweeping.plan.roles import TRIAL
+
+    trial = results.trials[results.trials["role"] == TRIAL].iloc[[-1]]
+    notes = trial["notes"].iloc[0] if "notes" in trial else None
+    best = results.folder / "best"
+    return documents.TRAIN.of(
+        folder=results.folder,
+        status=trial["status"].iloc[0],
+        model=best if best.is_dir() else None,
+        trial=documents.as_json(trial)[0],
+        notes=notes.split("; ") if isinstance(notes, str) else [],
+        errors=_errors(find_failures(results)),
+        not_written=results.not_written,
+    )
 
 
 def compare_document(compared: ComparedSweeps) -> Json:
@@ -137,6 +168,15 @@ def validate_document(file: Path, size: SweepSize) -> Json:
     return documents.VALIDATE.of(file=file, num_trials=size.num_trials, num_suggestions=size.num_suggestions)
 
 
+def logs_document(folder: Path, shown: ShownLogs) -> Json:
+    """Return logs of trials, as many lines of each as are shown."""
+    trials = [
+        {"trial_id": trial.trial_id, "name": trial.name, **vars(trial), "lines": trial.lines(shown.last)}
+        for trial in shown.trials
+    ]
+    return documents.LOGS.of(folder=folder, why=shown.why, trials=trials)
+
+
 def sweeps_document(folder: Path, found: list[ListedSweep]) -> Json:
     """Return the results folders in a folder."""
     return documents.SWEEPS.of(folder=folder, sweeps=found)
@@ -162,9 +202,19 @@ def scores_document(found: StoredSignals) -> Json:
     return documents.SCORES.of(folder=found.folder, size_bytes=found.size_bytes, signals=found.entries)
 
 
+def scores_rm_document(removed: StoredSignals) -> Json:
+    """Return which signals are gone."""
+    return documents.SCORES_RM.of(folder=removed.folder, freed_bytes=removed.size_bytes, removed=removed.entries)
+
+
 def cache_document(found: CacheContents) -> Json:
     """Return what the cache holds."""
     return documents.CACHE.of(folder=found.folder, size_bytes=found.size_bytes, parts=found.parts)
+
+
+def cache_clear_document(cleared: Iterable[ClearedPart]) -> Json:
+    """Return what was removed of the cache."""
+    return documents.CACHE_CLEAR.of(parts=list(cleared))
 
 
 def download_document(found: Downloads) -> Json:
@@ -229,6 +279,29 @@ def predict_document(frame: pd.DataFrame, output: Path) -> Json:
         predicted={str(name): int(count) for name, count in counts.items()},
         notes=frame.attrs["notes"],
     )
+
+
+def explain_document(found: Explanation | TokenExplanation, output: Path | None, plots: Path | None) -> Json:
+    """Return what a model read."""
+    from raybert.evaluation.explain import Explanation
+
+    is_iris = isinstance(found, Explanation)
+    return documents.EXPLAIN.of(
+        kind="iris" if is_iris else "attention",
+        label_names=found.label_names,
+        probs=found.probs,
+        documents=found.documents,
+        queries=found.queries if isinstance(found, Explanation) else None,
+        overlap=found.overlap if isinstance(found, Explanation) else None,
+        layer=None if isinstance(found, Explanation) else found.layer,
+        output=output,
+        plots=plots,
+    )
+
+
+def track_document(found: Tracked) -> Json:
+    """Return which trackers have how much of a results folder."""
+    return documents.TRACK.of(folder=found.folder, sent=found.sent, failed=found.failed)
 
 
 def reproduce_document(found: Reproduction) -> Json:

@@ -115,6 +115,7 @@ _RESULTS = (
     _ERRORS,
 )
 RESULTS = Document("results", "raybert results DIR --json", _RESULTS)
+_NOT_WRITTEN = Key("not_written", "text or null", "why tables and plots could not be written")
 REPORT = Document(
     "report",
     "raybert report DIR --json",
@@ -125,7 +126,29 @@ REPORT = Document(
             "list",
             "of `--pair`: `baseline`, `strategy`, `rows` (of comparisons), `sentences`, `notes`, `picture` (a path)",
         ),
-        Key("not_written", "text or null", "why tables and plots could not be written"),
+        _NOT_WRITTEN,
+    ),
+)
+SWEEP = Document(
+    "sweep",
+    "raybert sweep FILE --json",
+    (
+        Key("outcome", "object", "`complete`, `failed`, `pending`: trials, and suggestions of the search before them"),
+        *_RESULTS,
+        _NOT_WRITTEN,
+    ),
+)
+TRAIN = Document(
+    "train",
+    "raybert train FILE --json",
+    (
+        _FOLDER,
+        Key("status", "text", "complete, failed, or pending (interrupted; `--resume` continues)"),
+        Key("model", "path or null", "the trained model; null: there is none"),
+        Key("trial", "row of trials", "the run: what it was trained on, what it cost, and every metric"),
+        _NOTES,
+        _ERRORS,
+        _NOT_WRITTEN,
     ),
 )
 COMPARE = Document(
@@ -197,6 +220,20 @@ STATUS = Document(
         Key("damaged", "list of text", "files that cannot be read"),
     ),
 )
+LOGS = Document(
+    "logs",
+    "raybert logs DIR [TRIAL] --json",
+    (
+        _FOLDER,
+        Key("why", "text", "why these are shown; empty: they were asked for by name"),
+        Key(
+            "trials",
+            "list",
+            "`trial_id`, `name`, `strategy`, `seed`, `fold`, `role`, `status`, `folder`, and `lines`: the log, or as "
+            "many of its last lines as are shown",
+        ),
+    ),
+)
 SWEEPS = Document(
     "sweeps",
     "raybert ls sweeps [FOLDER] --json",
@@ -233,6 +270,15 @@ SCORES = Document(
         ),
     ),
 )
+SCORES_RM = Document(
+    "scores_rm",
+    "raybert scores rm KEY ... --json",
+    (
+        Key("folder", "path", "of the score store"),
+        Key("freed_bytes", "number", "of disk space"),
+        Key("removed", "list", "signals that are gone: `key`, `identity`, `size_bytes`, `completion`"),
+    ),
+)
 CACHE = Document(
     "cache",
     "raybert cache ls --json",
@@ -245,6 +291,11 @@ CACHE = Document(
             "`name`, `holds`, `num_entries`, `size_bytes`, `used`: seconds of the epoch; null where there is nothing",
         ),
     ),
+)
+CACHE_CLEAR = Document(
+    "cache_clear",
+    "raybert cache clear PART ... --json",
+    (Key("parts", "list", "`name`, `num_removed`, `num_in_use` (they stay), `freed_bytes`"),),
 )
 DOWNLOAD = Document(
     "download",
@@ -315,6 +366,30 @@ PREDICT = Document(
         _NOTES,
     ),
 )
+EXPLAIN = Document(
+    "explain",
+    "raybert explain DIR --json",
+    (
+        Key("kind", "text", "`iris`, or `attention` of a token model"),
+        Key("label_names", "list of text", "classes by number"),
+        Key("probs", "list of lists", "a row a document or text: the probability of every class"),
+        Key("documents", "rows of explained, or of attended", "terms of IRIS; word pieces of a token model"),
+        Key("queries", "rows of explained, or null", "chunks of the pool that each query of IRIS looks for"),
+        Key("overlap", "rows of query_overlap, or null", "every pair of queries of IRIS"),
+        Key("layer", "number or null", "of a token model, from 0"),
+        Key("output", "path or null", "file of all rows"),
+        Key("plots", "path or null", "folder of pictures"),
+    ),
+)
+TRACK = Document(
+    "track",
+    "raybert track DIR --json",
+    (
+        _FOLDER,
+        Key("sent", "object", "tracker -> trials that it has now"),
+        Key("failed", "list of text", "trackers that did not get all"),
+    ),
+)
 REPRODUCE = Document(
     "reproduce",
     "raybert reproduce DIR TRIAL --json",
@@ -344,7 +419,8 @@ TOKENIZER = Document(
     ),
 )
 DOCUMENTS = (
-    *(RESULTS, REPORT, COMPARE, STATUS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL, EVALUATE_CHECKPOINTS),
-    *(PREDICT, REPRODUCE, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, CACHE, TOKENIZER),
+    *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
+    *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),
+    *(CACHE, CACHE_CLEAR, TOKENIZER),
 )
 """In the order of the reference."""

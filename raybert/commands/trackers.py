@@ -87,7 +87,8 @@ def track(
         raise SweepError(f"{path}: must have ended, but a process is at work there, which sends what its file asks for")
     config = _section(path, (to,) if isinstance(to, str) else to, overrides, trust=trust)
     check_trackers(config)
-    couriers = [Courier(delivery, note or (lambda _: None)) for delivery in deliveries(config, SweepFolder(path))]
+    tell = (lambda _: None) if note is None else (lambda line: note(line.removeprefix("note: ")))
+    couriers = [Courier(delivery, tell) for delivery in deliveries(config, SweepFolder(path))]
     ids = trial_ids(path)
     for courier in couriers:
         for trial_id in courier.delivery.pending(ids):

@@ -68,13 +68,21 @@ _SECONDS_BETWEEN_DRAWINGS = 0.25
 
 
 def live_or_plain(
-    live: Callable[[rich.console.Console], AbstractContextManager[Any]], plain: Callable[[rich.console.Console], Any]
+    live: Callable[[rich.console.Console], AbstractContextManager[Any]],
+    plain: Callable[[rich.console.Console], Any],
+    *,
+    to_stderr: bool = False,
 ) -> AbstractContextManager[Any]:
-    """Return the live view where standard output is a terminal that can draw in place, else the plain one.
+    """Return the live view where the stream is a terminal that can draw in place, else the plain one.
 
     `FORCE_COLOR` makes rich take a file for a terminal, to which only its colours belong.
+
+    Args:
+        live: view that is redrawn.
+        plain: view of lines.
+        to_stderr: whether the stream is standard error; default: standard output.
     """
-    console = Console()
+    console = Console(stderr=to_stderr)
     is_drawn = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
     return live(console) if is_drawn else contextlib.nullcontext(plain(console))
 

@@ -19,9 +19,9 @@ from raybert.terminal.console import text as shown
 
 
 @contextlib.contextmanager
-def run_progress() -> Iterator[Progress]:
-    """Show a single run on standard output: a bar where it is a terminal, else line by line."""
-    with live_or_plain(RunBar, RunLines) as progress:
+def run_progress(*, to_stderr: bool = False) -> Iterator[Progress]:
+    """Show a single run on standard output (or standard error): a bar where it is a terminal, else line by line."""
+    with live_or_plain(RunBar, RunLines, to_stderr=to_stderr) as progress:
         yield progress
 
 

@@ -25,9 +25,9 @@ _MOST_NEWS = 6
 
 
 @contextlib.contextmanager
-def sweep_progress() -> Iterator[Progress]:
-    """Show a sweep on standard output: live where it is a terminal, else line by line."""
-    with live_or_plain(LiveProgress, PlainProgress) as progress:
+def sweep_progress(*, to_stderr: bool = False) -> Iterator[Progress]:
+    """Show a sweep on standard output (or standard error): live where it is a terminal, else line by line."""
+    with live_or_plain(LiveProgress, PlainProgress, to_stderr=to_stderr) as progress:
         yield progress
 
 

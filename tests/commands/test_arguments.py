@@ -68,7 +68,9 @@ def test_a_listener_is_a_function_a_progress_or_nobody():
     with listening(None) as progress:
         progress.note("nobody hears it")
     with (
-        pytest.raises(raybert.ConfigError, match=r"progress: must be a function of one event, 'auto' or None, got 3"),
+        pytest.raises(
+            raybert.ConfigError, match=r"progress: must be a function of one event, 'auto', 'stderr' or None, got 3"
+        ),
         listening(3),
     ):
         pass
@@ -78,6 +80,13 @@ def test_standard_output_is_listened_to_on_request(capsys):
     with listening("auto") as progress:
         progress.note("hello")
     assert capsys.readouterr().out == "0:00 hello\n"
+
+
+@pytest.mark.parametrize("one_run", [False, True])
+def test_standard_error_is_listened_to_where_standard_output_is_for_a_document(capsys, one_run):
+    with listening("stderr", one_run=one_run) as progress:
+        progress.note("hello")
+    assert capsys.readouterr() == ("", "0:00 hello\n")
 
 
 def test_the_package_lists_what_it_has():

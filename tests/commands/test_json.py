@@ -1,6 +1,7 @@
 """`--json`: one document on standard output and nothing else, with declared keys; exit codes as without it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,14 @@ import pytest
 from raybert.analysis import load_sweep
 from raybert.commands import describe
 from raybert.commands.documents import DOCUMENTS, FORMAT, SCORES, as_json
+from raybert.commands.trackers import Tracked
+from raybert.evaluation.explain_tokens import TokenExplanation
 from raybert.selection.store import ScoreStore
+from raybert.sweeping.folder.outcome import Outcome
 from raybert.tables import COMPARISONS, SUMMARY
+from raybert.tables.evaluation import ATTENDED
 from tests.analysis.folders import make_spec, write_error, write_plan, write_result
-from tests.e2e.commands import run
+from tests.e2e.commands import FILE, SHRUNK_OPTIONS, run, sweep
 
 pytestmark = pytest.mark.slow
 KEYS = {document.name: ["document", "format", *(key.name for key in document.keys)] for document in DOCUMENTS}
@@ -95,6 +100,83 @@ def test_lists_of_what_there_is(tmp_path):
         json.dumps(SCORES.of(**{name: found[name] for name in ("folder", "size_bytes", "signals")}))
     )
     assert len(list(ScoreStore(tmp_path).entries())) == 1
+
+
+def test_signals_that_are_removed(tmp_path):
+    for key in ("ab" * 10, "cd" * 10):
+        (tmp_path / key).mkdir()
+        (tmp_path / key / "identity.json").write_text(json.dumps({"scorer": "probs"}))
+    found = document_of("scores", "rm", "ab", "--store", tmp_path)
+    assert [row["key"] for row in found["removed"]] == ["ab" * 10]
+    assert found["freed_bytes"] == len('{"scorer": "probs"}')
+    assert [path.name for path in tmp_path.iterdir()] == ["cd" * 10]
+
+
+def test_a_cache_that_is_cleared(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAYBERT_CACHE", str(tmp_path))
+    (tmp_path / "docstrings").mkdir()
+    (tmp_path / "docstrings" / "corpus").write_text("abc")
+    assert document_of("cache", "clear", "docstrings")["parts"] == [
+        {"name": "docstrings", "num_removed": 1, "num_in_use": 0, "freed_bytes": 3}
+    ]
+
+
+def test_logs_are_those_that_are_printed_without_it(folder):
+    found = document_of("logs", folder)
+    assert found["why"] == "nothing is at work; 1 run failed"
+    (trial,) = found["trials"]
+    assert (trial["trial_id"], trial["name"], trial["status"]) == ("el2n-40-1", "el2n-s1", "failed")
+    assert trial["lines"][-1] == "  ..."
+    assert [len(trial["lines"]) for trial in document_of("logs", folder, "el2n-s1", "--lines", 1)["trials"]] == [1]
+    done = run("logs", folder, "--follow", "--json")
+    assert (done.code, done.out) == (2, "")
+
+
+def test_what_a_sweep_and_a_run_come_to(folder):
+    results = replace(load_sweep(folder), outcome=Outcome(folder, 4, 1, 1, ()))
+    found = describe.sweep_document(results)
+    assert list(found) == KEYS["sweep"]
+    assert found["outcome"] == {"complete": 4, "failed": 1, "pending": 1}
+    assert found["summary"] == describe.results_document(results)["summary"]
+    one = replace(results, trials=results.trials.iloc[:1])
+    found = describe.train_document(one)
+    assert list(found) == KEYS["train"]
+    assert (found["status"], found["model"], found["errors"], found["notes"]) == ("complete", None, [], [])
+    assert found["trial"]["test_accuracy"] == 0.6
+
+
+def test_what_a_token_model_attends_to(tmp_path):
+    attention = np.full((1, 2, 2, 2), 0.5)
+    read = TokenExplanation(("no", "yes"), ("test 3",), ("a",), (("[CLS]", "a"),), (attention,), np.array([[1, 0]]), 0)
+    found = describe.explain_document(read, tmp_path / "rows.csv", None)
+    assert list(found) == KEYS["explain"]
+    assert (found["kind"], found["layer"], found["queries"], found["probs"]) == ("attention", 0, None, [[1, 0]])
+    assert [row["piece"] for row in found["documents"]] == ["[CLS]", "a"]
+    assert list(found["documents"][0]) == ATTENDED.order()
+
+
+def test_trackers_that_have_a_folder(tmp_path):
+    found = describe.track_document(Tracked(tmp_path, {"mlflow": 2, "wandb": 1}, ("wandb",)))
+    assert (found["sent"], found["failed"]) == ({"mlflow": 2, "wandb": 1}, ["wandb"])
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_sweep_and_a_run_print_a_document_and_progress_on_standard_error(tmp_path, ray_cluster):
+    strategies = ("--set", "sweep.strategies=[all, random]", "--set", "sweep.plots=[]")
+    done = sweep(tmp_path / "sweep", *strategies, "--json")
+    assert done.code == 0, done.said
+    found = json.loads(done.out)
+    assert (found["document"], list(found)) == ("sweep", KEYS["sweep"])
+    assert found["outcome"] == {"complete": 4, "failed": 0, "pending": 0}
+    assert "[4/4]" in done.err
+    done = run("train", FILE, "--output", tmp_path / "run", *SHRUNK_OPTIONS, "--json")
+    assert done.code == 0, done.said
+    found = json.loads(done.out)
+    assert (found["document"], list(found), found["status"]) == ("train", KEYS["train"], "complete")
+    assert found["model"] == str(tmp_path / "run" / "best")
+    assert "step " in done.err
+    assert json.loads(run("sweep", FILE, "--dry-run", *SHRUNK_OPTIONS, *strategies, "--json").out)["num_trials"] == 4
 
 
 def test_the_size_of_a_sweep_file(tmp_path):

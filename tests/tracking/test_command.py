@@ -44,7 +44,7 @@ def test_a_tracker_that_fails_is_told_by_the_exit_code(tmp_path, tracker, monkey
     notes = []
     found = raybert.track(tmp_path, "mlflow", note=notes.append)
     assert (found.sent, found.failed, found.exit_code) == ({"mlflow": 0}, ("mlflow",), ExitCode.FAILED)
-    assert notes[-1] == "note: track.mlflow: OSError: down; given up, the runs go on without"
+    assert notes[-1] == "track.mlflow: OSError: down; given up, the runs go on without"
 
 
 def test_servers_that_the_file_of_a_folder_names_are_not_sent_to_unless_it_is_trusted(tmp_path, tracker):
