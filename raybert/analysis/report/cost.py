@@ -44,6 +44,16 @@ _COSTS = {
     "total_seconds": "in all s",
 }
 _COUNTED = {"examples": "forward passes", "seconds": "seconds"}
+_FOUND = {
+    "costs": "costs",
+    "pareto-examples": "in the front",
+    "pareto-seconds": "in the front of seconds",
+    "reach": "who comes near all",
+    "curves": "curves",
+    "equal-examples": "at equal passes",
+    "equal-seconds": "at equal seconds",
+}
+"""Table -> what the box above it finds."""
 _QUANTITIES = {"wall_seconds": ("minutes", 60.0), "disk_bytes": ("MB of disk", 1e6), "cpu_hours": ("CPU-hours", 1.0)}
 
 
@@ -71,13 +81,14 @@ def section(
         *((f"At equal {table.id.rpartition('-')[2]}", table) for table in equal[1:]),
         ("What was expected, and what it took", estimate(estimated)),
     ]
+    first = tuple(picture for picture in pictures if picture.file == "plots/cost.png")
     return Section(
         "cost",
         "Cost",
         words=tuple(cost_lines(sweep)),
-        first_pictures=pictures[:1],
+        first_pictures=first,
         tables=tuple(tables),
-        pictures=pictures[1:],
+        pictures=tuple(picture for picture in pictures if picture not in first),
         blocks=tuple(Block(title, table=table) for title, table in folded if table.rows),
     )
 
@@ -158,8 +169,8 @@ def cost_to_reach(frame: pd.DataFrame, swatches: Mapping[str, Swatch]) -> PageTa
     found.sort(key=lambda pair: (pd.isna(pair[0]), pair[0]))
     left_out = ""
     if never:
-        more = f" and {len(never) - _MOST_NAMES} more" if len(never) > _MOST_NAMES else ""
-        left_out = f"Never there: {', '.join(never[:_MOST_NAMES])}{more}."
+        more = f"; {len(never) - _MOST_NAMES} more" if len(never) > _MOST_NAMES else ""
+        left_out = f"Never there: {'; '.join(never[:_MOST_NAMES])}{more}."
     caption = (
         "What has been spent when a run first gets to 95 and 99 % of what all reaches on validation, also as a share "
         "of what all takes to get there: means over runs, with a 95 % interval, where every one gets there, else "
@@ -290,5 +301,5 @@ def _table(
     """
     shown, cut = shortened(rows, _MOST, file)
     words = " ".join(part for part in (left_out, cut) if part)
-    find = f"Find {name.replace('-', ' ')}" if len(rows) > FEW else ""
+    find = f"Find {_FOUND[name]}" if len(rows) > FEW else ""
     return PageTable(f"table-{name}", caption, tuple(heads), shown, find, words, len(rows) > _TALL)

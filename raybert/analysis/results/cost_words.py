@@ -41,37 +41,45 @@ def _front(table: pd.DataFrame) -> Iterator[str]:
         return
     scale, front = Scale(str(table["metric"].iloc[0])), front_of(table)
     parts = []
-    for is_sure, head in ((True, ""), (False, "by the means only: ")):
+    for is_sure, head in ((True, ""), (False, "By the means only: ")):
         rows = front[(front["place"] == FRONT) == is_sure].to_dict("records")
         named = [f"{row[KEY]} {scale.value(row['mean'])} ({count_words(row['spent'])})" for row in rows[:_MOST_NAMES]]
         more = [f"{len(rows) - _MOST_NAMES} more in results/pareto"] if len(rows) > _MOST_NAMES else []
-        parts += [head + ", ".join(named + more)] if rows else []
+        parts += [head + "; ".join(named + more)] if rows else []
     if parts:
-        yield f"Pareto front of test {scale.words} and {_PASSES} (training counts 3): {'; '.join(parts)}."
+        yield f"Pareto front of test {scale.words} and {_PASSES} (training counts 3): {'. '.join(parts)}."
 
 
 def _near_all(table: pd.DataFrame, share: float) -> str:
-    """Return what is the cheapest that gets to a share of `all` in most of its runs, and what that takes."""
-    counted = table[(table["share"] == share) & (table["cost"] == "examples")]
-    if counted.empty:
+    """Return what is the cheapest that gets to a share of `all`, in every run if there is such a one, and its cost."""
+    at_share = table[table["share"] == share]
+    if at_share.empty:
         return ""
-    full = _best_full(counted)
-    others = counted[(counted["full_configuration"] == full) & (counted["strategy"] != "all")]
+    full = _best_full(at_share)
+    at_share = at_share[(at_share["full_configuration"] == full) & (at_share["strategy"] != "all")]
+    others = at_share[at_share["cost"] == "examples"]
     if others.empty:
         return ""
     head = f"{100 * share:.0f} % of what {full} reaches on validation"
-    if others["spent_median"].isna().all():
+    whole = others[others["num_reached"] == others["num_pairs"]]
+    if whole.empty and others["spent_median"].isna().all():
         return f"{head}: no other configuration gets there in more than half of its runs."
-    row = others.sort_values("spent_median", kind="stable").to_dict("records")[0]
-    seconds = table[(table["share"] == share) & (table["cost"] == "seconds") & (table[KEY] == row[KEY])]
-    seconds = seconds[seconds["full_configuration"] == full]
+    by = "spent_median" if whole.empty else "spent"
+    row = (others if whole.empty else whole).sort_values(by, kind="stable").to_dict("records")[0]
+    name, pairs = row[KEY], row["num_pairs"]
+    runs = f"all {pairs} runs" if pairs > 1 else "its one run"
+    if whole.empty:
+        head += f": no other configuration gets there in every run; {name} does in {row['num_reached']} of {pairs}"
+    elif len(whole) > 1:
+        head += f": {name} is the cheapest of {len(whole)} that get there in {runs}"
+    else:
+        head += f": {name} alone gets there in {runs}"
+    seconds = at_share[(at_share["cost"] == "seconds") & (at_share[KEY] == name)]
     words = [f"{count_words(spent_of(row))} {_PASSES} ({share_words(row)} of what {full} takes)"]
     words += [f"{spent_of(found):.3g} s ({share_words(found)})" for found in seconds.to_dict("records")]
-    there = "" if is_whole(row) else f", in {row['num_reached']} of {row['num_pairs']} runs (medians)"
     saved = "" if _is_saving(row) else "; a saving is not shown"
     trivial = "; always saying the most frequent class gets there, too" if row["num_trivial"] else ""
-    of_how_many = f" is the cheapest of {len(others)}" if len(others) > 1 else ""
-    return f"{head}: {row[KEY]}{of_how_many}, with {' and '.join(words)}{there}{saved}{trivial}."
+    return f"{head}, with {'medians of ' if whole.empty else ''}{' and '.join(words)}{saved}{trivial}."
 
 
 def _best_full(counted: pd.DataFrame) -> str:

@@ -84,7 +84,7 @@ def test_beside_several_configurations_of_all_each_is_named(sweep):
     one = sweep.cost_to_reach
     table = cost_to_reach(pd.concat([one, one.assign(full_configuration="all, lr=0.1")]), {})
     assert [row[:2] for row in texts(table)][:2] == [["el2n", "all"], ["el2n", "all, lr=0.1"]]
-    assert table.left_out == "Never there: random (beside all), random (beside all, lr=0.1)."
+    assert table.left_out == "Never there: random (beside all); random (beside all, lr=0.1)."
 
 
 def test_over_all_budgets_the_mean_height_of_a_straight_curve_is_its_middle(budgets):

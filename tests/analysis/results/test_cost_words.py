@@ -54,12 +54,12 @@ def test_lines_of_cost_by_hand(sweep):
     # el2n pays 100 passes for its scores, then 300 between two evaluations. It crosses 0.76 at 700 + 300 x 6/7, 6/8
     # and 6/9, and `all` at 9,000 + 3,000 x 0.6; k_center is there in two of three runs, after 900 + 300 x 0.6.
     assert cost_lines(sweep) == [
-        "Pareto front of test accuracy and forward passes (training counts 3): el2n 86.0 (1.30k); by the means only: "
+        "Pareto front of test accuracy and forward passes (training counts 3): el2n 86.0 (1.30k). By the means only: "
         "random 61.0 (1.20k).",
-        "95 % of what all reaches on validation: el2n is the cheapest of 3, with 927 forward passes (9 % [8, 9] of what "
-        "all takes) and 0.862 s (8 % [7, 8]).",
-        "99 % of what all reaches on validation: k_center is the cheapest of 3, with 1.18k forward passes (10 % of what "
-        "all takes) and 1.23 s (10 %), in 2 of 3 runs (medians); a saving is not shown.",
+        "95 % of what all reaches on validation: el2n alone gets there in all 3 runs, with 927 forward passes (9 % [8, 9] "
+        "of what all takes) and 0.862 s (8 % [7, 8]).",
+        "99 % of what all reaches on validation: no other configuration gets there in every run; k_center does in 2 of 3, "
+        "with medians of 1.18k forward passes (10 % of what all takes) and 1.23 s (10 %); a saving is not shown.",
         "All runs took 2 CPU-hours, scoring of the pool apart.",  # 12 trials of 300 s on 2 CPUs
     ]
 
@@ -91,8 +91,8 @@ def test_who_is_never_there_and_who_has_nothing_to_be_compared_with(tmp_path):
 def test_one_seed_shows_no_saving(tmp_path):
     lines = cost_lines(load_sweep(write_costs(tmp_path, ("all", "el2n"), seeds=(1,))))
     assert lines[1] == (
-        "95 % of what all reaches on validation: el2n, with 925 forward passes (9 % of what all takes) and 0.859 s "
-        "(8 %); a saving is not shown."
+        "95 % of what all reaches on validation: el2n alone gets there in its one run, with 925 forward passes (9 % of "
+        "what all takes) and 0.859 s (8 %); a saving is not shown."
     )
     assert lines[0].endswith("el2n 86.0 (1.30k).")  # nothing is cheaper, which is sure
 
@@ -100,6 +100,16 @@ def test_one_seed_shows_no_saving(tmp_path):
 def test_a_target_that_the_most_frequent_class_reaches_is_called_trivial(sweep):
     table = sweep.cost_to_reach.assign(num_trivial=3)
     assert _near_all(table, 0.95).endswith("(8 % [7, 8]); always saying the most frequent class gets there, too.")
+
+
+def test_of_several_that_get_there_in_every_run_the_cheapest_is_named(sweep):
+    table = sweep.cost_to_reach
+    dearer = table[table["strategy"] == "el2n"].assign(**{KEY: "d2", "strategy": "d2"})
+    dearer["spent"] *= 2
+    line = _near_all(pd.concat([dearer, table]), 0.95)
+    assert line.startswith(
+        "95 % of what all reaches on validation: el2n is the cheapest of 2 that get there in all 3 runs, with 927 "
+    )
 
 
 def test_a_long_front_names_the_cheapest(tmp_path):
@@ -110,7 +120,7 @@ def test_a_long_front_names_the_cheapest(tmp_path):
     ]
     (line,) = _front(pd.DataFrame(rows).assign(place=FRONT, metric="accuracy"))
     assert line.endswith(
-        ": s0 0.0 (1), s1 10.0 (10), s2 20.0 (100), s3 30.0 (1.00k), s4 40.0 (10.0k), 4 more in results/pareto."
+        ": s0 0.0 (1); s1 10.0 (10); s2 20.0 (100); s3 30.0 (1.00k); s4 40.0 (10.0k); 4 more in results/pareto."
     )
 
 
