@@ -181,7 +181,7 @@ COMPARISONS = Table(
         _number(
             "examples_low",
             "lower end of the 95 % interval of the difference over test examples (paired bootstrap); NaN: fewer than 5 "
-            "replicates, no predictions, or a metric that is no mean over examples",
+            "replicates, no predictions, or a metric of your own",
         ),
         _number("examples_high", "its upper end"),
         _number("bca_low", "lower end of the 95 % BCa interval of the difference over seeds; NaN: fewer than 10"),

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from raybert.analysis.results.held_out import add_held_out, hits_of
-from raybert.analysis.results.majority import hits_with_failures, majority_classes
+from raybert.analysis.results.held_out import add_held_out, on_examples_of, predictions_of
+from raybert.analysis.results.majority import majority_classes, predictions_with_failures
 from raybert.analysis.statistics.as_good_as_all import as_good_as_all_table
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
-from raybert.analysis.statistics.decision import Hits
 from raybert.analysis.statistics.failed_runs import add_with_failures, compare_with_failures, score_failures
+from raybert.analysis.statistics.on_examples import OnExamples
 from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
 from raybert.config import DEFAULT_MARGIN, METRICS, is_metric
@@ -35,7 +35,7 @@ class Compared:
         trials: what they are of: all runs but parts, with the metric.
         grid_columns: the varied hyperparameters.
         metric: what is compared.
-        hits: it on every test example of a trial, where it is a mean over them.
+        on_examples: it on the test examples of trials; None: not known.
         margin: `sweep.margin`.
     """
 
@@ -45,7 +45,7 @@ class Compared:
     trials: pd.DataFrame
     grid_columns: tuple[str, ...]
     metric: str
-    hits: Hits | None = None
+    on_examples: OnExamples | None = None
     margin: float = DEFAULT_MARGIN
 
     @classmethod
@@ -68,25 +68,29 @@ class Compared:
             folder: of the sweep, whose predictions verdicts are checked by; None: they are not.
             margin: within which there is no difference, in units of the metric.
         """
-        hits = hits_of(folder, metric) if folder is not None else None
         compared = trials[trials["role"] != "part"]
-        comparisons = compare(compared, grid_columns, metric, pairs, hits, margin)
-        failed = compared[(compared["status"] == "failed") & (compared["role"] == "trial")]
-        if folder is None or failed.empty:
+        if folder is None:
+            comparisons = compare(compared, grid_columns, metric, pairs, None, margin)
             summary = summarize(compared, grid_columns, metric, comparisons)
-            return cls(summary, comparisons, comparisons.iloc[:0], compared, tuple(grid_columns), metric, hits, margin)
-        majority = majority_classes(folder, failed["trial_id"])
+            return cls(summary, comparisons, comparisons.iloc[:0], compared, tuple(grid_columns), metric, None, margin)
+        failed = compared[(compared["status"] == "failed") & (compared["role"] == "trial")]
+        majority = majority_classes(folder, failed["trial_id"]) if len(failed) else {}
+        predictions = predictions_with_failures(folder, predictions_of(folder), majority)
+        known = (tuple(grid_columns), metric, on_examples_of(metric, predictions), margin)
+        comparisons = compare(compared, grid_columns, metric, pairs, *known[2:])
+        if failed.empty:
+            summary = summarize(compared, grid_columns, metric, comparisons)
+            return cls(summary, comparisons, comparisons.iloc[:0], compared, *known)
         scored = score_failures(compared, {name: one.value(metric) for name, one in majority.items()}, metric)
-        all_hits = hits_with_failures(folder, hits, majority)
-        touched = compare_with_failures(compared, scored, grid_columns, metric, pairs, all_hits, margin)
+        touched = compare_with_failures(compared, scored, grid_columns, metric, pairs, *known[2:])
         comparisons = add_with_failures(comparisons, touched)
         summary = summarize(compared, grid_columns, metric, comparisons, scored)
-        return cls(summary, comparisons, touched, compared, tuple(grid_columns), metric, hits, margin)
+        return cls(summary, comparisons, touched, compared, *known)
 
     @cached_property
     def as_good_as_all(self) -> pd.DataFrame:
         """Which configurations are as good as `all`, see `as_good_as_all_table`."""
-        return as_good_as_all_table(self.trials, self.grid_columns, self.metric, self.margin, self.hits)
+        return as_good_as_all_table(self.trials, self.grid_columns, self.metric, self.margin, self.on_examples)
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
@@ -114,7 +118,7 @@ class Compared:
         pairs = [(baseline, name) for name in strategies if name != baseline]
         if not pairs:
             return own
-        return compare(self.trials, self.grid_columns, self.metric, pairs, self.hits, self.margin)
+        return compare(self.trials, self.grid_columns, self.metric, pairs, self.on_examples, self.margin)
 
 
 def compared_by(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.statistics.on_examples import MeanOverExamples, MeasuredOnResamples, OnExamples, Predictions
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS, is_own_metric
 from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 from raybert.training.measures.chance import is_weak
@@ -42,25 +43,27 @@ def held_out_columns(folder: Path, further: str | None = None, of: Sequence[str]
     return found
 
 
-def hits_of(folder: Path, metric: str) -> Callable[[str], np.ndarray | None] | None:
-    """Return a reader of (m,) what a trial reached on each test example; None: the metric is no mean over examples.
+def predictions_of(folder: Path) -> Predictions:
+    """Return a reader of what the trials of a sweep predict of test."""
+    return lambda trial_id: read_predictions(folder / "trials" / trial_id / PREDICTIONS_FILE).get("test")
+
+
+def on_examples_of(metric: str, predictions: Predictions) -> OnExamples | None:
+    """Return a metric on the test examples of a sweep's trials; None: it is a user's own.
 
     Args:
-        folder: of the sweep.
-        metric: whose mean over test examples it is.
+        metric: its name.
+        predictions: of `predictions_of`.
     """
-    if metric != "accuracy":
+    if is_own_metric(metric):
         return None
 
     @cache
     def hits(trial_id: str) -> np.ndarray | None:
-        splits = read_predictions(folder / "trials" / trial_id / PREDICTIONS_FILE)
-        if "test" not in splits:
-            return None
-        labels, probs = splits["test"]
-        return np.asarray(probs.argmax(axis=1) == labels, dtype=np.float64)
+        found = predictions(trial_id)
+        return None if found is None else np.asarray(found[1].argmax(axis=1) == found[0], dtype=np.float64)
 
-    return hits
+    return MeanOverExamples(hits) if metric == "accuracy" else MeasuredOnResamples(metric, predictions)
 
 
 def never_predicted(labels: np.ndarray, predicted: np.ndarray) -> int:

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from raybert.analysis.statistics.decision import Hits
+from raybert.analysis.statistics.on_examples import Predictions
 from raybert.config.metrics import METRICS
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
+from raybert.sweeping.folder.predictions import measured
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,11 @@ class MajorityClass:
         if metric not in METRICS:
             return float("nan")
         labels = np.repeat(np.arange(len(self.test_counts)), self.test_counts)
-        probs = np.tile(self.pool_counts / self.pool_counts.sum(), (len(labels), 1))
-        return measured({"test": (labels, probs)}, "test", metric)
+        return measured({"test": (labels, self.probs(len(labels)))}, "test", metric)
+
+    def probs(self, number: int) -> np.ndarray:
+        """Return (number, C) what it says of so many examples."""
+        return np.tile(self.pool_counts / self.pool_counts.sum(), (number, 1))
 
 
 def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, MajorityClass]:
@@ -65,36 +68,38 @@ def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, Majori
     return {name: majority for name, majority in found.items() if majority is not None}
 
 
-def hits_with_failures(folder: Path, hits: Hits | None, majority: Mapping[str, MajorityClass]) -> Hits | None:
-    """Return a reader of what a trial reached on each test example that knows it of the failed ones, too.
+def predictions_with_failures(
+    folder: Path, predictions: Predictions, majority: Mapping[str, MajorityClass]
+) -> Predictions:
+    """Return a reader of what a trial predicts of test that knows it of the failed ones, too.
 
     The labels of the test split are those in the predictions of a finished run on the same data.
 
     Args:
         folder: of the sweep.
-        hits: of finished trials; None: the metric is no mean over examples.
+        predictions: of finished trials.
         majority: what each failed trial is scored as.
     """
-    if hits is None:
-        return None
+    if not majority:
+        return predictions
     keys = _data_keys(folder)
 
     @cache
     def labels_of(data_key: str) -> np.ndarray | None:
         for name, key in keys.items():
             if key == data_key and name not in majority:
-                splits = read_predictions(folder / "trials" / name / PREDICTIONS_FILE)
-                if "test" in splits:
-                    return splits["test"][0]
+                found = predictions(name)
+                if found is not None:
+                    return found[0]
         return None
 
-    def all_hits(trial_id: str) -> np.ndarray | None:
+    def of_all(trial_id: str) -> tuple[np.ndarray, np.ndarray] | None:
         if trial_id not in majority:
-            return hits(trial_id)
+            return predictions(trial_id)
         labels = labels_of(keys[trial_id])
-        return None if labels is None else np.asarray(labels == majority[trial_id].label, dtype=np.float64)
+        return None if labels is None else (labels, majority[trial_id].probs(len(labels)))
 
-    return all_hits
+    return of_all
 
 
 def _data_keys(folder: Path) -> dict[str, str]:

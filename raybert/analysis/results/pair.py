@@ -93,7 +93,7 @@ def make_pair(
         )
     rows = _known_rows(by.comparisons, pairs)
     if rows is None:
-        rows = compare_configurations(by.trials, by.grid_columns, by.metric, pairs, by.hits, by.margin)
+        rows = compare_configurations(by.trials, by.grid_columns, by.metric, pairs, by.on_examples, by.margin)
     if rows.empty:
         counts = " and ".join(f"{_num_complete(side, trials)} of {side.label}" for side in sides)
         raise SweepError(f"pair: no finished trials of both have the same seed and fold yet: {counts} are complete")

@@ -15,9 +15,10 @@ import pandas as pd
 
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.comparisons import compare
-from raybert.analysis.statistics.decision import NOT_COMPARED, NOT_SETTLED, Hits
+from raybert.analysis.statistics.decision import NOT_COMPARED, NOT_SETTLED
 from raybert.analysis.statistics.intervals import LEVEL, holm
 from raybert.analysis.statistics.margins import non_inferiority_p, ratios_of, within_margin, worst_gain
+from raybert.analysis.statistics.on_examples import OnExamples
 from raybert.analysis.statistics.scales import Scale
 from raybert.config import DEFAULT_MARGIN
 from raybert.tables import AS_GOOD_AS_ALL
@@ -31,7 +32,7 @@ def as_good_as_all_table(
     grid_columns: Sequence[str] = (),
     metric: str = "accuracy",
     margin: float = DEFAULT_MARGIN,
-    hits: Hits | None = None,
+    on_examples: OnExamples | None = None,
 ) -> pd.DataFrame:
     """Return a row per configuration that has finished trials beside those of `all`: `AS_GOOD_AS_ALL`.
 
@@ -40,13 +41,13 @@ def as_good_as_all_table(
         grid_columns: its columns that hold varied hyperparameters.
         metric: what is compared on test, a name of `METRICS`.
         margin: that a configuration may lose, in units of the metric.
-        hits: as in `compare`.
+        on_examples: as in `compare`.
     """
     names = dict.fromkeys(map(str, trials.loc[trials["role"] == "trial", "strategy"]))
     pairs = [(FULL, name) for name in names if name != FULL] if FULL in names else []
     if not pairs:
         return typed_frame([], AS_GOOD_AS_ALL, grid_columns)
-    table = compare(trials, grid_columns, metric, pairs, hits, margin)
+    table = compare(trials, grid_columns, metric, pairs, on_examples, margin)
     sign = Scale(metric).sign
     spread = table["difference_std"], table["num_replicates"]
     ratio = ratios_of(table["folds"])

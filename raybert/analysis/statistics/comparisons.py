@@ -22,14 +22,13 @@ from raybert.analysis.statistics.decision import (
     BY_EXAMPLES_FROM,
     EQUIVALENT,
     UNDECIDED,
-    Hits,
     decide,
-    example_differences,
     further_evidence,
     more_seeds,
 )
 from raybert.analysis.statistics.intervals import LEVEL, NO_SPREAD, difference_interval, holm, mean_interval, paired_p
 from raybert.analysis.statistics.margins import equivalence_p, ratios_of, within_margin
+from raybert.analysis.statistics.on_examples import OnExamples
 from raybert.analysis.statistics.pair_counts import count_pairs
 from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.points import grid_points
@@ -70,7 +69,7 @@ def compare(
     grid_columns: Sequence[str] = (),
     metric: str = "accuracy",
     pairs: Pairs = (),
-    hits: Hits | None = None,
+    on_examples: OnExamples | None = None,
     margin: float = DEFAULT_MARGIN,
 ) -> pd.DataFrame:
     """Return a row per configuration and baseline that it is compared with: `COMPARISONS`.
@@ -83,13 +82,13 @@ def compare(
         grid_columns: its columns that hold varied hyperparameters.
         metric: what is compared on test, a name of `METRICS`.
         pairs: what is compared; empty: `default_pairs`.
-        hits: the metric on every test example of a trial; None: verdicts do without.
+        on_examples: the metric on the test examples of trials; None: verdicts do without.
         margin: within which there is no difference, in units of the metric.
     """
     units, about, planned = _prepared(trials, grid_columns, metric)
     others = [column for column in grid_columns if column != BUDGET_KEY]
     named = list(pairs) or default_pairs(with_configurations(trials, grid_columns))
-    return _table_of([*_matched(units, named, others)], about, planned, grid_columns, metric, hits, margin)
+    return _table_of([*_matched(units, named, others)], about, planned, grid_columns, metric, on_examples, margin)
 
 
 def compare_configurations(
@@ -97,7 +96,7 @@ def compare_configurations(
     grid_columns: Sequence[str] = (),
     metric: str = "accuracy",
     pairs: Pairs = (),
-    hits: Hits | None = None,
+    on_examples: OnExamples | None = None,
     margin: float = DEFAULT_MARGIN,
 ) -> pd.DataFrame:
     """Return the same rows for pairs of configurations, whatever their budgets and points of the grid.
@@ -107,7 +106,7 @@ def compare_configurations(
         grid_columns: likewise.
         metric: likewise.
         pairs: names of configurations, that of the baseline first; those without a common seed and fold have no row.
-        hits: as of `compare`.
+        on_examples: as of `compare`.
         margin: likewise.
     """
     units, about, planned = _prepared(trials, grid_columns, metric)
@@ -117,7 +116,7 @@ def compare_configurations(
         for with_key, key in pairs
         if with_key in of_each and key in of_each and len(both := _side_by_side(of_each[key], of_each[with_key]))
     ]
-    return _table_of(found, about, planned, grid_columns, metric, hits, margin)
+    return _table_of(found, about, planned, grid_columns, metric, on_examples, margin)
 
 
 _Matched = Sequence[tuple[str, str, str, pd.DataFrame]]
@@ -146,7 +145,7 @@ def _table_of(
     planned: pd.DataFrame,
     grid_columns: Sequence[str],
     metric: str,
-    hits: Hits | None,
+    on_examples: OnExamples | None,
     margin: float,
 ) -> pd.DataFrame:
     """Return a row per pair of configurations.
@@ -157,7 +156,7 @@ def _table_of(
         planned: all trials of the comparison.
         grid_columns: as of `compare`.
         metric: likewise.
-        hits: likewise.
+        on_examples: likewise.
         margin: likewise.
     """
     complete = planned[planned["status"] == "complete"]
@@ -174,7 +173,7 @@ def _table_of(
     table = table.join(count_pairs(planned, table))
     families = family_of(table["baseline"])
     table["holm_p"] = table.groupby(families, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    table = table.join(_evidence([frame for *_, frame in matched], complete, name, hits))
+    table = table.join(_evidence([frame for *_, frame in matched], complete, name, on_examples))
     table["verdict"] = decide(table, families, Scale(metric).sign)
     table = _with_equivalence(table, families)
     sizes = table.groupby(families, sort=False)["p"].transform("count")
@@ -199,21 +198,23 @@ def family_of(baselines: pd.Series[str]) -> pd.Series[str]:
     return baselines.where(baselines != REDRAWN, "random").rename("family")
 
 
-def _evidence(frames: Sequence[pd.DataFrame], complete: pd.DataFrame, name: str, hits: Hits | None) -> pd.DataFrame:
+def _evidence(
+    frames: Sequence[pd.DataFrame], complete: pd.DataFrame, name: str, on_examples: OnExamples | None
+) -> pd.DataFrame:
     """Return what is known of every pair of configurations beside the t-test, a row each."""
     runs = None
-    if hits is not None and any(len(frame) >= BY_EXAMPLES_FROM for frame in frames):
+    if on_examples is not None and any(len(frame) >= BY_EXAMPLES_FROM for frame in frames):
         runs = complete.groupby([KEY, *PAIR])["trial_id"].agg(list).to_dict()
     rows = []
     for frame in frames:
         has_folds = bool((frame["folds"] > 1).any())
         own = (frame[name] - frame[f"{name}_baseline"]).groupby(frame["fold" if has_folds else "seed"]).mean().dropna()
-        on_examples = None
-        if runs is not None and hits is not None and len(own) >= BY_EXAMPLES_FROM:
+        interval = None
+        if runs is not None and on_examples is not None and len(own) >= BY_EXAMPLES_FROM:
             places = frame[[KEY, f"{KEY}_baseline", *PAIR]].itertuples(index=False, name=None)
             pairs = [(fold, runs[key, seed, fold], runs[beside, seed, fold]) for key, beside, seed, fold in places]
-            on_examples = example_differences(pairs, hits)
-        rows.append(further_evidence(own.to_numpy(), on_examples, has_folds=has_folds))
+            interval = on_examples.interval(pairs)
+        rows.append(further_evidence(own.to_numpy(), interval, has_folds=has_folds))
     return pd.DataFrame(rows)
 
 

@@ -13,7 +13,7 @@ n differences the p-value is at least 2 / 2^n, so below nine no family of more t
 flips of them.
 
 The bootstrap over test examples asks another question than seeds do: would the same runs differ on another test set of
-this size? Where what is measured is no mean over examples (macro F1, AUC) or predictions are gone, it is not asked.
+this size? Where predictions are gone, or the metric is one of a user's own, it is not asked.
 
 What a t-test finds and another test does not is "not settled". What it does not find is "no difference shown", and "no
 difference" only where equivalence within a margin passes: `raybert.analysis.statistics.margins`.
@@ -24,7 +24,6 @@ Source: SciPy's `permutation_test` and `bootstrap`; Efron 1987 (BCa).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,9 +43,6 @@ MOST_FLIPS = 2**16
 MOST_MORE_SEEDS = 30
 """More are not counted: nobody plans a sweep by a guess that uncertain."""
 _RESAMPLES = 9_999
-
-Hits = Callable[[str], "np.ndarray | None"]
-"""A trial's id -> (m,) what it reached on every test example, whose mean is the metric; None: not known."""
 
 
 def sign_flip_p(differences: np.ndarray) -> np.ndarray:
@@ -70,20 +66,6 @@ def sign_flip_p(differences: np.ndarray) -> np.ndarray:
     return np.asarray(found.pvalue)
 
 
-def example_interval(differences: np.ndarray) -> tuple[float, float]:
-    """Return the ends of the 95 % percentile interval of a mean over test examples.
-
-    The examples have few different values (with n seeds at most 2 n + 1), so how often each is drawn is drawn at once.
-
-    Args:
-        differences: (m,) of two strategies on the same examples, means over their seeds.
-    """
-    values, counts = np.unique(np.round(differences, 12), return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(len(differences), counts / len(differences), size=_RESAMPLES)
-    low, high = np.quantile(drawn @ values / len(differences), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
 def bca_interval(differences: np.ndarray) -> tuple[float, float]:
     """Return the ends of the 95 % BCa interval of the mean; NaN without any spread."""
     from scipy import stats
@@ -99,12 +81,14 @@ def bca_interval(differences: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def further_evidence(differences: np.ndarray, on_examples: np.ndarray | None, *, has_folds: bool) -> dict[str, float]:
+def further_evidence(
+    differences: np.ndarray, on_examples: tuple[float, float] | None, *, has_folds: bool
+) -> dict[str, float]:
     """Return what is known of a difference beside its t-test: the columns of `EVIDENCE`, NaN for what is not.
 
     Args:
         differences: (n,) of replicates, finite.
-        on_examples: (m,) of test examples; None: not known.
+        on_examples: the ends of the interval over test examples; None: not known.
         has_folds: whether replicates are folds.
     """
     from scipy import stats
@@ -114,7 +98,7 @@ def further_evidence(differences: np.ndarray, on_examples: np.ndarray | None, *,
     if count >= BY_EXAMPLES_FROM and not has_folds:
         found["sign_flip_p"] = float(sign_flip_p(differences))
     if count >= BY_EXAMPLES_FROM and on_examples is not None:
-        found["examples_low"], found["examples_high"] = example_interval(on_examples)
+        found["examples_low"], found["examples_high"] = on_examples
     if count >= BY_BOOTSTRAP_FROM and not has_folds:
         found["bca_low"], found["bca_high"] = bca_interval(differences)
         found["interquartile_mean"] = float(stats.trim_mean(differences, 0.25))
@@ -168,30 +152,3 @@ def more_seeds(difference: float, std: float, count: int, tests: int) -> float:
     needed = stats.t.isf((1 - LEVEL) / (2 * tests), totals - 1) * upper / np.sqrt(totals)
     enough = np.flatnonzero(needed <= abs(difference))
     return float(enough[0] + 1) if len(enough) else float("inf")
-
-
-def example_differences(pairs: Sequence[tuple[int, Sequence[str], Sequence[str]]], hits: Hits) -> np.ndarray | None:
-    """Return (m,) differences on test examples, means over seeds, those of several folds one behind the other.
-
-    Args:
-        pairs: of every (seed, fold): its fold, and the trials of the strategy and of the baseline.
-        hits: of a trial.
-
-    Returns:
-        None: of some trial they are not known, or the test sets differ.
-    """
-    by_fold: dict[int, list[np.ndarray]] = {}
-    for fold, own, beside in pairs:
-        sides = []
-        for trials in (own, beside):
-            known = [hits(name) for name in trials]
-            shown = [values for values in known if values is not None]
-            if len(shown) < len(known) or len({len(values) for values in shown}) != 1:
-                return None
-            sides.append(np.mean(shown, axis=0))
-        if len(sides[0]) != len(sides[1]):
-            return None
-        by_fold.setdefault(fold, []).append(sides[0] - sides[1])
-    if any(len({len(values) for values in seeds}) != 1 for seeds in by_fold.values()):
-        return None
-    return np.concatenate([np.mean(seeds, axis=0) for seeds in by_fold.values()])

@@ -15,7 +15,7 @@ import pandas as pd
 
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
-from raybert.analysis.statistics.decision import Hits
+from raybert.analysis.statistics.on_examples import OnExamples
 from raybert.analysis.statistics.pair_counts import count_pairs
 from raybert.analysis.statistics.paired import means_of, units_of
 from raybert.config import DEFAULT_MARGIN
@@ -50,7 +50,7 @@ def compare_with_failures(
     grid_columns: Sequence[str],
     metric: str,
     pairs: Pairs = (),
-    hits: Hits | None = None,
+    on_examples: OnExamples | None = None,
     margin: float = DEFAULT_MARGIN,
 ) -> pd.DataFrame:
     """Return what `compare` does of trials whose failures are scored: the rows that a failed run has a part in.
@@ -63,10 +63,10 @@ def compare_with_failures(
         grid_columns: as in `compare`.
         metric: likewise.
         pairs: likewise.
-        hits: likewise, of scored runs, too.
+        on_examples: likewise, of scored runs, too.
         margin: likewise.
     """
-    table = compare(scored, grid_columns, metric, pairs, hits, margin)
+    table = compare(scored, grid_columns, metric, pairs, on_examples, margin)
     before = count_pairs(trials[trials["role"] == "trial"], table)
     is_touched = (before["num_dropped_pairs"] > table["num_dropped_pairs"]) & ~_has_unknown(scored, table)
     return table.assign(**before)[is_touched.to_numpy(bool)].reset_index(drop=True)

@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics
 from sklearn.dummy import DummyClassifier
 
-from raybert.analysis.results.majority import MajorityClass, hits_with_failures, majority_classes
+from raybert.analysis.results.held_out import on_examples_of, predictions_of
+from raybert.analysis.results.majority import MajorityClass, majority_classes, predictions_with_failures
 from tests.analysis.folders import write_outcomes, write_predictions
 
 
@@ -29,19 +30,21 @@ def test_a_class_that_the_pool_lacks_has_a_finite_loss():
     assert 0 < MajorityClass(np.array([5, 0]), np.array([5, 5])).value("loss") < 10
 
 
-def test_hits_are_those_of_always_saying_the_most_frequent_class(tmp_path):
+def test_failed_runs_predict_the_most_frequent_class_of_the_pool_by_every_metric(tmp_path):
     folder = write_outcomes(tmp_path, {"random": [0.7], "el2n": ["failed"]})
     majority = majority_classes(folder, ["el2n-40-0"])
     labels = [0, 1, 0, 1, 1]
-    spec = {"trial_id": "random-40-0"}
-    known = hits_with_failures(folder, lambda _: np.ones(5), majority)
-    assert known is not None
+    known = predictions_with_failures(folder, predictions_of(folder), majority)
     assert known("el2n-40-0") is None  # no finished run has predictions
-    write_predictions(folder, spec, labels, labels)
-    known = hits_with_failures(folder, lambda _: np.ones(5), majority)
-    assert known("el2n-40-0").tolist() == [1, 0, 1, 0, 0]
-    assert known("random-40-0").tolist() == [1] * 5
-    assert hits_with_failures(folder, None, majority) is None
+    write_predictions(folder, {"trial_id": "random-40-0"}, labels, labels)
+    known = predictions_with_failures(folder, predictions_of(folder), majority)
+    assert known("el2n-40-0")[0].tolist() == labels
+    assert known("el2n-40-0")[1].argmax(axis=1).tolist() == [0] * 5
+    assert known("random-40-0")[1].argmax(axis=1).tolist() == labels
+    for metric in ("accuracy", "macro_f1"):
+        low, high = on_examples_of(metric, known).interval([(0, ["el2n-40-0"], ["random-40-0"])])
+        assert -1 <= low < high <= 0
+    assert predictions_with_failures(folder, known, {}) is known
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from scipy import stats
 from raybert.analysis.results.as_good_claims import as_good_sentences, as_good_words, p_words
 from raybert.analysis.statistics.as_good_as_all import as_good_as_all_table
 from raybert.analysis.statistics.intervals import holm
+from raybert.analysis.statistics.on_examples import MeanOverExamples
 from raybert.tables import AS_GOOD_AS_ALL
 from tests.analysis.statistics.test_comparisons import whole_pool
 from tests.analysis.statistics.test_summary import trials_of
@@ -76,7 +77,7 @@ def test_a_small_test_set_settles_nothing(size, verdict):
     trials = whole_pool(trials_of({"all": list(FULL), "el2n": list(FULL + NEAR)}))
     right = np.tile([1.0, 0.0], size // 2)
     hits = {"all": right, "el2n": right[::-1] if size == 40 else right}
-    table = as_good_as_all_table(trials, hits=lambda name: hits[name.partition("-")[0]])
+    table = as_good_as_all_table(trials, on_examples=MeanOverExamples(lambda name: hits[name.partition("-")[0]]))
     assert table["verdict"].tolist() == [verdict]
     first = as_good_sentences(table)[0]
     assert ("which test examples do not confirm: not settled" in first) == (verdict == "not settled")

@@ -12,13 +12,12 @@ from raybert.analysis.statistics.decision import (
     EVIDENCE,
     bca_interval,
     decide,
-    example_differences,
-    example_interval,
     further_evidence,
     more_seeds,
     sign_flip_p,
 )
 from raybert.analysis.statistics.intervals import holm, paired_p
+from raybert.analysis.statistics.on_examples import MeanOverExamples
 from raybert.analysis.statistics.verdicts import method_sentences, verdict_sentences
 from tests.analysis.statistics.test_summary import trials_of
 
@@ -51,12 +50,6 @@ def test_holm_and_nadeau_bengio_give_what_is_published():
     assert paired_p(0.2611, 1.0, 100) / 2 == pytest.approx(0.005, abs=5e-4)
 
 
-def test_the_interval_over_examples_is_that_of_scipys_bootstrap():
-    of_examples = RNG.choice([-1.0, -0.5, 0.0, 0.5, 1.0], 400, p=[0.1, 0.1, 0.5, 0.1, 0.2])
-    expected = stats.bootstrap((of_examples,), np.mean, method="percentile", rng=1, n_resamples=4_999)
-    assert example_interval(of_examples) == pytest.approx(tuple(expected.confidence_interval), abs=0.004)
-
-
 def test_a_bca_interval_and_an_interquartile_mean_begin_with_ten():
     nine, ten = (further_evidence(FAR[:n], None, has_folds=False) for n in (9, 10))
     assert np.isnan([nine["bca_low"], nine["interquartile_mean"]]).all()
@@ -64,7 +57,7 @@ def test_a_bca_interval_and_an_interquartile_mean_begin_with_ten():
     assert ten["interquartile_mean"] == pytest.approx(np.sort(FAR[:10])[2:8].mean())
     assert ten["bca_low"] < FAR[:10].mean() < ten["bca_high"]
     assert np.isnan(bca_interval(np.full(10, 0.1))).all()
-    assert np.isnan(list(further_evidence(FAR[:4], np.ones(9), has_folds=False).values())).all()
+    assert np.isnan(list(further_evidence(FAR[:4], (0.1, 0.2), has_folds=False).values())).all()
     assert np.isnan(further_evidence(FAR[:10], None, has_folds=True)["sign_flip_p"])
 
 
@@ -91,19 +84,10 @@ def test_what_decides_depends_on_the_number_of_replicates(count, found, verdict)
         assert decide(table, pd.Series(["random"]), -1.0).tolist() == ["worse"]
 
 
-def test_differences_on_examples_are_means_over_seeds_inside_folds():
-    hits = {"a": [1, 1, 0], "b": [0, 1, 1], "c": [1, 0], "r": [0, 0, 0], "s": [1, 0]}
-    known = {name: np.array(values, float) for name, values in hits.items()}
-    pairs = [(0, ["a"], ["r"]), (0, ["b"], ["r"]), (1, ["c"], ["s"])]
-    assert example_differences(pairs, known.get).tolist() == [0.5, 1.0, 0.5, 0.0, 0.0]
-    assert example_differences([(0, ["a"], ["gone"])], known.get) is None
-    assert example_differences([(0, ["a"], ["s"])], known.get) is None
-
-
 def test_what_seeds_find_and_test_examples_do_not_is_not_settled():
     trials = trials_of({"random": list(RANDOM[:5]), "el2n": list(RANDOM[:5] + FAR[:5])})
     good, bad = np.ones(40), np.repeat([1.0, 0.0], 20)
-    clear = compare(trials, hits=lambda name: good if name.startswith("el2n") else bad)
+    clear = compare(trials, on_examples=MeanOverExamples(lambda name: good if name.startswith("el2n") else bad))
     assert clear["verdict"].tolist() == ["better"]
     assert 0.3 < clear["examples_low"].item() < 0.5 < clear["examples_high"].item() < 0.7
     assert verdict_sentences(clear)[0].endswith("5 seeds, sign-flip p 0.0625)")
@@ -111,7 +95,7 @@ def test_what_seeds_find_and_test_examples_do_not_is_not_settled():
         "over 1 comparison, which a paired bootstrap over test examples must confirm; sign flips of 5 seeds have a p of "
         "0.0625 at least."
     ) in method_sentences(clear)[0]
-    unclear = compare(trials, hits=lambda name: bad[::-1] if name.startswith("el2n") else bad)
+    unclear = compare(trials, on_examples=MeanOverExamples(lambda name: bad[::-1] if name.startswith("el2n") else bad))
     assert unclear["verdict"].tolist() == ["not settled"]
     assert verdict_sentences(unclear)[0].startswith("el2n: difference to random not settled (+")
     assert compare(trials)["verdict"].tolist() == ["better"]  # where no predictions are left, seeds decide

@@ -7,6 +7,7 @@ from scipy import stats
 from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.intervals import holm
 from raybert.analysis.statistics.margins import equivalence_p, non_inferiority_p, worst_gain
+from raybert.analysis.statistics.on_examples import MeanOverExamples
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import method_sentences, pair_sentences
 from tests.analysis.statistics.test_summary import trials_of
@@ -74,10 +75,10 @@ SMALL = np.array([0.0004, -0.0003, 0.0001, 0.0002, -0.0002])
 """Differences far inside of half a point."""
 
 
-def verdicts(hits=None, **strategies):
+def verdicts(on_examples=None, **strategies):
     random = np.array([0.70, 0.72, 0.69, 0.71, 0.70])
     trials = trials_of({"random": list(random)} | {name: list(random + own) for name, own in strategies.items()})
-    return compare(trials, hits=hits)
+    return compare(trials, on_examples=on_examples)
 
 
 def test_no_difference_is_said_only_by_two_one_sided_tests():
@@ -99,7 +100,9 @@ def test_test_examples_must_confirm_that_there_is_no_difference():
     few, many = np.tile([1.0, 0.0], 20), np.tile([1.0, 0.0], 20_000)
     others = {40: few[::-1].copy(), 40_000: many}
     for hits, expected in ((few, "no difference shown"), (many, "no difference")):
-        table = verdicts(lambda name, hits=hits: others[len(hits)] if name.startswith("el2n") else hits, el2n=SMALL)
+        own = others[len(hits)]
+        on_examples = MeanOverExamples(lambda name, own=own, hits=hits: own if name.startswith("el2n") else hits)
+        table = verdicts(on_examples, el2n=SMALL)
         assert table["verdict"].tolist() == [expected]
 
 
