@@ -37,11 +37,6 @@ class MajorityClass:
     pool_counts: np.ndarray
     test_counts: np.ndarray
 
-    @property
-    def label(self) -> int:
-        """The class that it always predicts; of equally frequent ones the first."""
-        return int(self.pool_counts.argmax())
-
     def value(self, metric: str) -> float:
         """Return a metric on test; NaN: it is undefined there, or a user's own."""
         if metric not in METRICS:
