@@ -19,7 +19,6 @@ from typing import Protocol
 import numpy as np
 
 from raybert.analysis.statistics.intervals import LEVEL
-from raybert.analysis.statistics.resampled import count_resamples, draw_weights, resampled_metric
 
 _RESAMPLES = 9_999
 
@@ -89,6 +88,9 @@ class MeasuredOnResamples:
         return self._values[name]
 
     def _measure(self, fold: int, labels: np.ndarray, probs: np.ndarray) -> np.ndarray | None:
+        # scikit-learn is slow to import
+        from raybert.analysis.statistics.resampled import count_resamples, draw_weights, resampled_metric
+
         number = count_resamples(self._metric, len(labels), probs.shape[1])
         if not number:
             return None
