@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         pause,
         plan,
         predict,
+        pretrain,
         remove_scores,
         render,
         report,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
+    from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.selection import (
         PassPlan,
@@ -145,6 +147,7 @@ _HOMES = {
         "list_cache",
         "clear_cache",
         "tokenizer",
+        "pretrain",
         "CacheContents",
         "StoredSignals",
         "SweepSize",
@@ -154,6 +157,7 @@ _HOMES = {
     "raybert.analysis.results.beside": ("ComparedSweeps",),
     "raybert.config": ("load_config", "RaybertConfig"),
     "raybert.models": ("load_model",),
+    "raybert.pretraining.study": ("PretrainedModels",),
     "raybert.pretraining.tokenizer": ("MeasuredTokenizer",),
     "raybert.selection": (
         "register",
@@ -240,8 +244,10 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "list_cache",
     "clear_cache",
     "tokenizer",
+    "pretrain",
     "CacheContents",
     "MeasuredTokenizer",
+    "PretrainedModels",
     "StoredSignals",
     "SweepSize",
     "Tracked",

@@ -1,9 +1,11 @@
-"""The commands on pretraining files: tokenizer."""
+"""The commands on pretraining files: tokenizer, pretrain."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+
+import typer
 
 from raybert import commands, terminal
 from raybert.cli_completion import complete_sweep_file
@@ -30,5 +32,36 @@ def tokenizer(
         terminal.print_tokenizer(found)
 
 
+def pretrain(
+    file: PretrainingFileArgument,
+    output: Annotated[Path | None, option("Folder of the study; default: `runs/<name>`.")] = None,
+    overrides: SetOption = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Only models of this corpus; repeatable.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Only this seed; repeatable.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pretrain a model of every corpus and seed of a pretraining file, one after the other.
+
+    The same command again continues an interrupted model exactly, and leaves finished ones alone.
+    """
+    found = commands.pretrain(
+        file,
+        output=output,
+        overrides=overrides or (),
+        corpora=corpus or (),
+        seeds=seed or (),
+        progress="stderr" if as_json else "auto",
+    )
+    if as_json:
+        terminal.print_json(describe.pretrain_document(found))
+    else:
+        terminal.print_pretrained(found)
+    raise typer.Exit(found.exit_code)
+
+
 COMMANDS = (tokenizer,)
-"""In the order of the help."""
+"""In the order of the help; `pretrain`, whose exit codes say more, comes behind them."""

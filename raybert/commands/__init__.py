@@ -7,6 +7,7 @@ from raybert.commands.cache import CacheContents, CachePart, ClearedPart, clear_
 from raybert.commands.downloads import download
 from raybert.commands.models import evaluate, evaluate_all, evaluate_checkpoints, explain, predict
 from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
+from raybert.commands.pretraining import pretrain
 from raybert.commands.running import cancel, follow_logs, logs, pause, resume, status, stop
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
 from raybert.commands.sweeps import (
@@ -47,6 +48,7 @@ __all__ = [
     "pause",
     "plan",
     "predict",
+    "pretrain",
     "remove_scores",
     "render",
     "report",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.evaluation.explain import Explanation
     from raybert.evaluation.explain_tokens import TokenExplanation
+    from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.listing import ListedSweep
@@ -316,6 +317,19 @@ def reproduce_document(found: Reproduction) -> Json:
         error=found.error,
         error_again=found.error_again,
         notes=found.notes,
+    )
+
+
+def pretrain_document(found: PretrainedModels) -> Json:
+    """Return the models of a pretraining file."""
+    return documents.PRETRAIN.of(
+        folder=found.folder,
+        models=[
+            {"name": model.name, "folder": model.model, "is_new": model.is_new, "summary": model.summary}
+            for model in found.models
+        ],
+        failures=found.failures,
+        num_left=found.num_left,
     )
 
 

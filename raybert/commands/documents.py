@@ -405,6 +405,20 @@ REPRODUCE = Document(
         _NOTES,
     ),
 )
+PRETRAIN = Document(
+    "pretrain",
+    "raybert pretrain FILE --json",
+    (
+        Key("folder", "path", "of the study"),
+        Key(
+            "models",
+            "list",
+            "`name`, `folder` (transformers'), `is_new`, `summary` (`training_summary.json`)",
+        ),
+        Key("failures", "object", "name of a model: why it could not be trained"),
+        Key("num_left", "number", "models that are not finished"),
+    ),
+)
 TOKENIZER = Document(
     "tokenizer",
     "raybert tokenizer FILE --json",
@@ -421,6 +435,6 @@ TOKENIZER = Document(
 DOCUMENTS = (
     *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
     *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),
-    *(CACHE, CACHE_CLEAR, TOKENIZER),
+    *(CACHE, CACHE_CLEAR, TOKENIZER, PRETRAIN),
 )
 """In the order of the reference."""

@@ -25,6 +25,26 @@ _OF_THE_LOOP = (
 """Keys that mean what they mean in `train`."""
 
 
+_MOST_SEEDS = 10_000
+"""More is a seed, not a number of seeds."""
+
+
+def as_seeds(given: Any) -> Any:
+    """Return the seeds 0, 1, ... of a number of them, and everything else as it is, if its seeds are distinct.
+
+    Raises:
+        ValueError: they are not, or the number is no number of seeds.
+    """
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 1 <= given <= _MOST_SEEDS:
+            raise ValueError(f"must be a number of seeds in 1..{_MOST_SEEDS} or a list of seeds, got {given}")
+        return tuple(range(given))
+    are_seeds = isinstance(given, (list, tuple)) and all(isinstance(seed, int) for seed in given)
+    if are_seeds and (len(set(given)) < len(given) or any(seed < 0 for seed in given)):
+        raise ValueError(f"must be distinct and >= 0, got {list(given)}")
+    return given
+
+
 class PretrainedModelConfig(Section):
     """The model that is pretrained: a new one, or an encoder that goes on."""
 
@@ -62,7 +82,7 @@ class MaskedConfig(Section):
     @model_validator(mode="after")
     def _shares_of_one(self) -> MaskedConfig:
         if self.mask + self.random > 1 + 1e-9:
-            raise ValueError(f"mask + random: must be <= 1, got {self.mask:g} + {self.random:g}")
+            raise ValueError(f"mask: must be <= {1 - self.random:g} (1 - random), got {self.mask:g}")
         return self
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raybert.config.corpora import CorpusConfig
 from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
+from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig, as_seeds
 from raybert.config.section import Section
 from raybert.config.tokenizer import TokenizerConfig
+
+_FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
+"""Of a corpus: its models lie in folders of that name."""
 
 
 class PretrainingConfig(Section):
@@ -31,6 +36,25 @@ class PretrainingConfig(Section):
     )
 
     tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
+    model: PretrainedModelConfig = PretrainedModelConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    seeds: tuple[int, ...] = Field(
+        (0,), min_length=1, description="of first weights, order, masks and dropout: how many (0, 1, ...), or a list"
+    )
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_to_seeds(cls, seeds: Any) -> Any:
+        return as_seeds(seeds)
+
+    @model_validator(mode="after")
+    def _models_have_folders(self) -> PretrainingConfig:
+        for name in self.corpora:
+            if not _FOLDER_NAME.fullmatch(name):
+                raise ValueError(f"corpora: names must be letters, digits, '.', '_' and '-', got '{name}'")
+        if self.model.encoder is not None and "tokenizer" in self.model_fields_set:
+            raise ValueError("tokenizer: must be left out beside `model.encoder`, which has its own, got a value")
+        return self
 
     @model_validator(mode="after")
     def _parts_are_there(self) -> PretrainingConfig:

@@ -12,6 +12,9 @@ class PretrainingProgress:
     def note(self, text: str) -> None:
         """Learn what a user should know, in one line."""
 
+    def phase(self, text: str) -> None:
+        """Learn that something goes on before any model is trained."""
+
     def found(self, name: str, summary: Mapping[str, Any]) -> None:
         """Learn that a model was finished before."""
 
@@ -35,3 +38,6 @@ class PretrainingProgress:
 
     def ended(self, name: str, summary: Mapping[str, Any]) -> None:
         """Learn that a model is finished."""
+
+    def failed(self, name: str, why: str) -> None:
+        """Learn that a model cannot be trained."""

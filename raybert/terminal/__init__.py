@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raybert.terminal.failures import print_failures
     from raybert.terminal.logs import print_log_lines, print_logs
     from raybert.terminal.plan import print_plan
+    from raybert.terminal.pretraining import print_pretrained
     from raybert.terminal.reproduction import print_reproduction
     from raybert.terminal.run import print_run
     from raybert.terminal.status import print_status
@@ -58,6 +59,7 @@ _HOMES = {
         "print_checkpoints",
         "print_evaluation",
         "print_predictions",
+        "print_pretrained",
     ),
     "raybert.terminal.explanation": ("print_explanation",),
     "raybert.terminal.failures": ("print_failures",),
@@ -72,6 +74,7 @@ _HOMES = {
     "raybert.terminal.subset": ("print_subset",),
     "raybert.terminal.sweeps": ("print_sweeps",),
     "raybert.terminal.tokenizer": ("print_tokenizer",),
+    "raybert.terminal.pretraining": ("print_pretrained",),
 }
 if not TYPE_CHECKING:
     __getattr__ = names_on_first_use(__name__, _HOMES)
@@ -98,6 +101,7 @@ __all__ = [
     "print_pairs",
     "print_plan",
     "print_predictions",
+    "print_pretrained",
     "print_reproduction",
     "print_results",
     "print_run",

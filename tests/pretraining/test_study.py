@@ -1,0 +1,134 @@
+"""`raybert pretrain`: every corpus and seed of a file, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pandas as pd
+import pytest
+
+import raybert
+from raybert.config.pretraining import load_pretraining
+from raybert.errors import ConfigError, ExitCode
+from raybert.files import read_json
+from raybert.pretraining.progress import PretrainingProgress
+from tests.e2e.commands import run
+from tests.pretraining.packed import documents
+
+TINY = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A pretraining file as a mapping, in a folder with its corpora."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("north", "south")):
+        pd.DataFrame({"text": documents(80, number)}).to_csv(f"{name}.csv", index=False)
+    return {
+        "name": "study",
+        "corpora": {"north": "north.csv", "south": "south.csv"},
+        "tokenizer": {"vocabulary": 120},
+        "model": {"kind": "bert", "config": TINY},
+        "pretrain": {"length": {"steps": 3}, "max_length": 32, "batch_size": 8, "precision": "fp32"},
+        "seeds": 2,
+    }
+
+
+class StopsAt(PretrainingProgress):
+    """Sends this process a Ctrl-C in the second model."""
+
+    def __init__(self):
+        self.models = self.steps = 0
+
+    def started(self, name, total_steps, ran_on):
+        self.models += 1
+
+    def stepped(self, step):
+        self.steps += 1
+        if self.models == 2 and step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_model_of_every_corpus_and_seed_and_the_same_call_trains_none(file):
+    found = raybert.pretrain(file)
+    assert [model.name for model in found.models] == ["north-s0", "north-s1", "south-s0", "south-s1"]
+    assert found.exit_code == ExitCode.DONE
+    assert all((model.model / "model.safetensors").is_file() for model in found.models)
+    again = raybert.pretrain(file)
+    assert [model.summary for model in again.models] == [model.summary for model in found.models]
+    assert not any(model.is_new for model in again.models)
+    one = raybert.pretrain(file, corpora=["south"], seeds=[7])
+    assert [model.name for model in one.models] == ["south-s7"]
+
+
+def test_ctrl_c_saves_and_the_same_call_goes_on(file):
+    stopping = StopsAt()
+    found = raybert.pretrain(file, progress=stopping, corpora=["north"])
+    assert (found.exit_code, stopping.steps) == (ExitCode.INTERRUPTED, 5)
+    assert [model.summary is None for model in found.models] == [False, True]
+    assert (found.models[1].folder / "checkpoint" / "last" / "COMPLETE").exists()
+    assert raybert.pretrain(file, corpora=["north"]).exit_code == ExitCode.DONE
+
+
+def test_a_model_that_cannot_be_trained_does_not_hold_up_the_others(file):
+    raybert.pretrain(file, corpora=["north"], seeds=[0])
+    file["pretrain"]["learning_rate"] = 1e-3
+    found = raybert.pretrain(file, seeds=[0])
+    assert [model.name for model in found.models] == ["south-s0"]
+    assert "differs in pretrain.learning_rate" in found.failures["north-s0"]
+    assert found.exit_code == ExitCode.SOME_FAILED
+
+
+def test_the_command_prints_evaluations_and_a_table(file, tmp_path):
+    import yaml
+
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(file), encoding="utf-8")
+    done = run("pretrain", "study.yaml", "--corpus", "north", "--seed", "0", "--set", "pretrain.eval_every=3")
+    assert done.code == 0, done.said
+    perplexity = read_json(tmp_path / "runs/study/models/north-s0/training_summary.json")["best"][
+        "validation_perplexity"
+    ]
+    assert "step 3 of 3, loss " in done.said
+    assert f"{perplexity:.1f}" in done.said
+    assert "1 models in runs/study" in done.said
+    assert run("pretrain", "study.yaml", "--corpus", "nort").code == ExitCode.BAD_INPUT
+    told = run("pretrain", "study.yaml", "--corpus", "north", "--seed", "0", "--json", "--set", "pretrain.eval_every=3")
+    document = json.loads(told.out)
+    assert document["models"][0]["summary"]["best"]["validation_perplexity"] == perplexity
+    assert (document["num_left"], document["failures"], told.code) == (0, {}, 0)
+
+
+def test_names_of_corpora_that_are_none_are_refused_with_the_nearest(file):
+    with pytest.raises(ConfigError, match="corpus: must be one of the file, got 'nort'; did you mean 'north'"):
+        raybert.pretrain(file, corpora=["nort"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("pretrain.length", {"steps": 2, "hours": 1}, "pretrain.length: must have exactly one of"),
+        ("pretrain.length", {}, "pretrain.length: must have exactly one of"),
+        ("pretrain.masked", None, "pretrain.masked: must not be null without `contrastive`"),
+        ("pretrain.masked.mask", 0.95, "pretrain.masked.mask: must be <= 0.9"),
+        ("pretrain.contrastive", {"group": 8}, "pretrain.micro_batch_size: must be >= contrastive.group"),
+        ("pretrain.betas", [0.9, 1.5], "pretrain.betas: must both be in"),
+        ("model.encoder", "somewhere", "model.config: must be left out beside `encoder`"),
+        ("seeds", [1, 1], "seeds: must be distinct"),
+        ("corpora", {"../out": "north.csv"}, "corpora: names must be letters"),
+        ("pretrain.no_such", 1, "pretrain.no_such"),
+    ],
+)
+def test_what_is_wrong_is_said_by_its_key(file, key, value, message):
+    extra = {"pretrain.micro_batch_size": 4} if key == "pretrain.contrastive" else {}
+    with pytest.raises(ConfigError, match=message):
+        load_pretraining(file, {key: value, **extra})
+
+
+def test_warm_up_is_a_tenth_and_at_most_a_thousand_steps():
+    config = load_pretraining({"corpora": {"a": "docstrings"}}).pretrain
+    assert [config.warmup(total) for total in (5, 200, 10_000, 50_000)] == [1, 20, 1000, 1000]
+    assert config.as_train(200).warmup(200) == 20
+    assert config.as_train(200).best_metric == "loss"
+    assert config.early_stopping.patience == 3
