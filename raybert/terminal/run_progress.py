@@ -120,6 +120,10 @@ class RunBar(Progress):
         """Print a line above the bar."""
         say_lines(self._bar.console, text)
 
+    def leave(self) -> None:
+        """Take the bars away, and show the cursor."""
+        self._bar.stop()
+
     def _end(self, name: str) -> None:
         task = self._tasks.pop(name, None)
         if task is not None:

@@ -101,6 +101,10 @@ class LiveProgress(Progress):
     def note(self, text: str) -> None:
         say_lines(self._console, text)
 
+    def leave(self) -> None:
+        self._is_over = True
+        self._live.stop()  # shows the cursor
+
     def _render(self) -> Group:
         if self._is_over:
             return Group()

@@ -84,6 +84,9 @@ class TrackedProgress(Progress):
     def note(self, text: str) -> None:
         self.inner.note(text)
 
+    def leave(self) -> None:
+        self.inner.leave()
+
     def _tell(self, spec: RunSpec) -> None:
         for courier in self.couriers:
             courier.hear(spec.trial_id)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 from collections import Counter
 
 import pytest
@@ -17,6 +18,7 @@ from raybert.terminal import status as status_screen
 from raybert.terminal.console import live_or_plain
 from raybert.terminal.run_progress import RunBar
 from raybert.terminal.sweep_progress import LiveProgress, search_counts_table
+from raybert.tracking.follow import TrackedProgress
 from tests.sweeping.driver.test_status import folder  # noqa: F401 - a fixture
 from tests.sweeping.planning import plan_of
 
@@ -164,6 +166,19 @@ def test_nothing_stays_of_a_live_view_however_low_the_terminal_is(height, trials
     assert [line.strip() for line in Screen(height).show(console.file.getvalue()) if line.strip()] == [
         "a line that stays"
     ]
+
+
+@pytest.mark.parametrize("view", [LiveProgress, RunBar])
+def test_a_view_that_is_left_from_a_thread_gives_the_terminal_back(view, tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=60)
+    with view(console) as shown:
+        assert "\x1b[?25l" in console.file.getvalue()
+        recorded = RecordedProgress(TrackedProgress(shown, list), tmp_path / "state.json")
+        thread = threading.Thread(target=recorded.leave)
+        thread.start()
+        thread.join()
+        said = console.file.getvalue()
+        assert said.rfind("\x1b[?25h") > said.rfind("\x1b[?25l")
 
 
 class Terminal(io.StringIO):

@@ -229,7 +229,10 @@ class _Watch:
         for process in [*chain.from_iterable(child.children(recursive=True) for child in begun), *begun]:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        os._exit(ExitCode.INTERRUPTED)
+        try:
+            self.interruption.progress.leave()
+        finally:
+            os._exit(ExitCode.INTERRUPTED)
 
 
 def _is_at_work(trial: Path, folder: SweepFolder) -> bool:

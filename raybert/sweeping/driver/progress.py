@@ -57,6 +57,9 @@ class Progress:
     def note(self, text: str) -> None:
         """Say something in one line."""
 
+    def leave(self) -> None:
+        """Give the terminal back as it was: this process ends at once, from a thread, and no `with` block does it."""
+
 
 @dataclass
 class SearchCounts:

@@ -113,6 +113,9 @@ class RecordedProgress(Progress):
     def note(self, text: str) -> None:
         self.inner.note(text)
 
+    def leave(self) -> None:
+        self.inner.leave()
+
     @contextlib.contextmanager
     def kept_up(self) -> Iterator[None]:
         """Catch up every second, for the length of a `with` block."""

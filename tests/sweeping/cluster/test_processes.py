@@ -18,9 +18,10 @@ from raybert.sweeping.cluster import processes
 from raybert.sweeping.cluster.processes import deaf_to_sigterm, ray_looked_after
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.signs import identity_of
-from raybert.terminal.sweep_progress import PlainProgress
+from raybert.terminal.sweep_progress import LiveProgress, PlainProgress
 from tests.processes import forked, wait_until
 
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _BLOCKED = "import signal; print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
 
@@ -83,7 +84,8 @@ def wait_deaf(path, needed):
     processes._SECONDS_BETWEEN_LOOKS = processes._SECONDS_TO_HEAR = 0.01
     processes._needed_here = lambda: [processes._Needed("GCS", needed)]
     with (
-        owned_folder(path, PlainProgress(Console(file=sys.stderr, width=200))) as (_, interruption),
+        LiveProgress(Console(file=sys.stderr, width=200, force_terminal=True)) as view,
+        owned_folder(path, view) as (_, interruption),
         ray_looked_after(interruption),
     ):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -100,6 +102,7 @@ def test_a_main_thread_that_hears_nothing_is_ended_with_one_line_and_3(tmp_path,
         assert code == 3, said
         assert "error: Ray's GCS has ended in the middle of the sweep" in said
         assert "Traceback" not in said
+        assert said.rfind(SHOW_CURSOR) > said.rfind(HIDE_CURSOR) >= 0
         assert json.loads((tmp_path / "state.json").read_text())["phase"] == "stopped"
         assert not (tmp_path / "stop-requested").exists()
         with owned_folder(tmp_path, PlainProgress(Console(file=io.StringIO()))) as (folder, _):
