@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -153,7 +154,7 @@ def cost_to_reach(frame: pd.DataFrame, swatches: Mapping[str, Swatch]) -> PageTa
     heads = [Head("configuration"), *([Head("beside")] if several else [])]
     for share in SHARES:
         heads += [Head(f"{100 * share:.0f} %: {title}", "number") for title in ("runs", "passes", "of all", "s")]
-    found: list[tuple[float, PageRow]] = []
+    found: list[tuple[bool, float, PageRow]] = []
     never: list[str] = []
     for (name, full), own in frame.groupby([KEY, "full_configuration"], sort=False):
         known = {(row["share"], row["cost"]): row for row in own.to_dict("records")}
@@ -164,9 +165,9 @@ def cost_to_reach(frame: pd.DataFrame, swatches: Mapping[str, Swatch]) -> PageTa
         for share in SHARES:
             cells += _reached(known.get((share, "examples")), known.get((share, "seconds")))
         first = known.get((SHARES[0], "examples"))
-        order = first["spent_median"] if first is not None else float("nan")
-        found.append((order, PageRow(tuple(cells))))
-    found.sort(key=lambda pair: (pd.isna(pair[0]), pair[0]))
+        is_last = first is None or not is_whole(first)
+        found.append((is_last, math.inf if first is None else spent_of(first), PageRow(tuple(cells))))
+    found.sort(key=lambda part: (part[0], math.inf if math.isnan(part[1]) else part[1]))
     left_out = ""
     if never:
         more = f"; {len(never) - _MOST_NAMES} more" if len(never) > _MOST_NAMES else ""
@@ -176,7 +177,7 @@ def cost_to_reach(frame: pd.DataFrame, swatches: Mapping[str, Swatch]) -> PageTa
         "of what all takes to get there: means over runs, with a 95 % interval, where every one gets there, else "
         "medians (~), empty where half or more never do. Passes are forward passes of examples; training counts 3."
     )
-    rows = [row for _, row in found]
+    rows = [row for *_, row in found]
     return _table("reach", caption, heads, rows, "results/cost_to_reach.csv", left_out)
 
 

@@ -15,8 +15,9 @@ from raybert.display import TextTable
 
 Kind = Literal["words", "number", "text", "long"]
 _NUMBER = re.compile(r"([+-]?[\d,]*\.?\d+)([kMG]?)(?=$|[\s%\[!]|, )")
-_WIDE, _SMALL = 2.2, 1000
-"""Of a picture: width by height; width in pixels, at 150 of which to the inch letters are read on a phone."""
+_SMALL, _WIDE, _WIDE_RATIO = 1000, 1600, 2.2
+"""Pixels of the width of a picture, of which an inch has 150 (and width by height): letters of a small one are read on
+a phone, those of a wide one not in half of the page."""
 _SIZES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -120,7 +121,7 @@ class Picture:
         """`small`: a phone shows it whole; `wide`: half of the page is too narrow for its panels; else nothing."""
         if self.width <= _SMALL:
             return "small"
-        return "wide" if self.width > _WIDE * self.height else ""
+        return "wide" if self.width > min(_WIDE, _WIDE_RATIO * self.height) else ""
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def of_frame(
     shown = frame[[column for column in columns or frame.columns if column in frame]]
     numeric = [pd.api.types.is_numeric_dtype(shown[column]) for column in shown]
     heads = [
-        Head(str(column).replace("_", " "), "number" if is_number else "words")
+        Head(_title(str(column)), "number" if is_number else "words")
         for column, is_number in zip(shown, numeric, strict=True)
     ]
     rows = [
@@ -147,6 +147,11 @@ def of_frame(
         left_out,
         is_tall=len(kept) > 20,
     )
+
+
+def _title(column: str) -> str:
+    """Return the name of a column for people; keys such as `train.learning_rate` stay what they are."""
+    return column if "." in column else column.replace("_", " ")
 
 
 def _words(value: Any) -> str:

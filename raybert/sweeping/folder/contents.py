@@ -103,9 +103,9 @@ TRIAL = (
 PLOTS = (
     Content("plots/accuracy.png", "the metric of the sweep (`train.best_metric`) on test, with intervals"),
     Content(
-        "plots/budget.png", "the same over the budget, where there are several, with the mean height of each curve"
+        "plots/budget.png", "the metric on test over the budget, where there are several, with each curve's mean height"
     ),
-    Content("plots/cost.png", "the same over what a strategy costs, signals included"),
+    Content("plots/cost.png", "the metric on test over what a strategy costs, signals included"),
     Content(
         "plots/forest.png", "every comparison: the paired difference with interval, single seeds, Holm's p and verdict"
     ),
@@ -127,7 +127,12 @@ PLOTS = (
     Content("plots/selected_examples.png", "which examples each strategy keeps, most often kept and hardest first"),
     Content("plots/last_losses.png", "the last training loss of each example, and the pass that it is from"),
     Content("plots/selected_lengths.png", "lengths of what was selected, beside the pool"),
-    Content("plots/search_<view>.png", "of a search: history, cost, slices, parallel, importances, best_values"),
+    Content("plots/search_history.png", "how the search of each strategy went: its suggestions, and the best so far"),
+    Content("plots/search_best_values.png", "the best value of each parameter by strategy, and what is as good"),
+    Content("plots/search_slices.png", "what each value of a parameter gave"),
+    Content("plots/search_parallel.png", "which combinations of values were good"),
+    Content("plots/search_importances.png", "which parameters the results of a search depend on"),
+    Content("plots/search_cost.png", "what became of the suggestions of a search, and what they cost"),
     Content("plots/monitor/<quantity>.png", "what `monitor` measured in the best trial"),
     Content("plots/<name>.svg", "each of the plots above once more, to print at any size; its text is text"),
     Content("plots/monitor/<quantity>.svg", "likewise"),

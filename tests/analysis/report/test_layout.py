@@ -40,7 +40,15 @@ def test_numbers_are_short_and_what_is_missing_is_empty():
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "size"), [(2625, 823, "wide"), (855, 621, "small"), (946, 400, "small"), (1325, 894, "")]
+    ("width", "height", "size"),
+    [
+        (2625, 823, "wide"),
+        (1700, 1600, "wide"),
+        (1500, 600, "wide"),
+        (855, 621, "small"),
+        (946, 400, "small"),
+        (1325, 894, ""),
+    ],
 )
 def test_pictures_of_many_panels_are_wide_and_phones_show_small_ones_whole(width, height, size):
     assert Picture("Plot", "", "", "", width, height, "plots/x.png").size == size
