@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ _COSTS = {
     GPU_HOURS: "GPU-hours",
 }
 _SAVED = {"total_examples": "examples (as forward passes)", "total_seconds": "seconds (training and scoring)"}
-_PER_PASS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+_PER_PASS = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+_NEAR_END = 0.02
+"""Of a pass: an evaluation that stands so near to its end is there (steps end where batches do)."""
 
 
 def strategy_texts(sweep: Sweep) -> dict[str, str]:
@@ -117,6 +120,8 @@ def _section(sweep: Sweep, parts: _Parts, row: Mapping[Any, Any]) -> Iterator[st
     yield from map(_reached_words, parts.reached.get(title, ()))
     yield ""
     yield from _per_pass(sweep.metric, parts.evaluations.get(title, ()))
+    yield ""
+    yield from _at_the_end(sweep.metric, row)
 
 
 def _what_is_given(sweep: Sweep, row: Mapping[Any, Any]) -> str:
@@ -214,25 +219,69 @@ def _hours(value: float) -> str:
 
 
 def _per_pass(metric: str, rows: Rows) -> Iterator[str]:
-    """Yield a line per evaluation."""
+    """Yield a line per pass: its last evaluation."""
     names = [
         name
         for name in dict.fromkeys((*_PER_PASS, f"validation_{metric}"))
         if any(_is_there(one, name) for one in rows)
     ]
-    if not rows:
+    shown = list(_last_of_passes(rows).items())
+    if not shown:
         return
+    yield from _what_a_line_is(rows, [one for _, one in shown])
+    at_ends = all(_is_end(one["pass"]) for _, one in shown)
+    most = max(one["num_replicates"] for one in rows)
+    counts = any(one["num_replicates"] < most for _, one in shown)
     headers = (f"{name.replace('_', ' ')}{_percent(name)}" for name in names)
-    lines: list[Sequence[str]] = [("pass", "examples", *headers, "learning rate", "in the pass")]
-    for one in rows:
-        values = [_spread_short(one, name) for name in names]
-        rate = f"{one['learning_rate_mean']:.2g}" if _is_there(one, "learning_rate") else ""
-        lines.append(
-            (f"{one['pass']:.1f}", _count(one["examples_seen_mean"]), *values, rate, _spread_short(one, "samples"))
-        )
+    lines: list[Sequence[str]] = [
+        ("pass", *([] if at_ends else ["at"]), *headers, "samples", "examples seen", *(["over"] if counts else []))
+    ]
+    for number, one in shown:
+        at = [] if at_ends else [f"{one['pass']:.2f}"]
+        values = [_spread_short(one, name) for name in (*names, "samples")]
+        over = [f"{one['num_replicates']:.0f}"] if counts else []
+        lines.append((str(number), *at, *values, _count(one["examples_seen_mean"]), *over))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         yield "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _last_of_passes(rows: Rows) -> dict[int, Mapping[Any, Any]]:
+    """Return the last evaluation of each pass, by its number from 1: a pass may have several, or none."""
+    last: dict[int, Mapping[Any, Any]] = {}
+    for one in sorted(rows, key=lambda one: float(one["pass"])):
+        last[max(1, math.ceil(one["pass"] - _NEAR_END))] = one
+    return last
+
+
+def _is_end(place: float) -> bool:
+    return abs(place - round(place)) <= _NEAR_END and place >= 1 - _NEAR_END
+
+
+def _what_a_line_is(rows: Rows, shown: Rows) -> Iterator[str]:
+    """Yield what a line stands for: evaluations need not be at the ends of passes, nor one in each."""
+    since = "training accuracy and loss are those since the evaluation before"
+    if not all(_is_end(one["pass"]) for one in shown):
+        yield f"a line is the last evaluation within a pass, not all at its end (see `at`); {since}"
+    elif len(rows) == len(shown):
+        yield "a line is a pass: accuracy and loss in training are those of its examples, validation is at its end"
+    else:
+        yield f"a line is the evaluation at the end of a pass; {since}"
+    last = max(1, math.ceil(shown[-1]["pass"] - _NEAR_END))
+    missing = last - len(shown)
+    if missing:
+        yield f"{missing} of {last} passes have no evaluation, and no line"
+
+
+def _at_the_end(metric: str, row: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield what follows the passes: what is reached on test, and how long training took."""
+    for name in dict.fromkeys(("accuracy", metric)):
+        words = _metric_words(row, f"test_{name}", Scale(name))
+        if words:
+            yield f"{'test ' + Scale(name).words:<28} {words}"
+    seconds = _spread(row, "train_seconds", _seconds, " s")
+    if seconds:
+        yield f"{'training time':<28} {seconds}"
 
 
 def _percent(name: str) -> str:

@@ -167,7 +167,7 @@ def tables() -> tuple[Content, ...]:
         Content("results/metrics.md", "metrics of validation and test, mean ± deviation, as Markdown to paste"),
         Content("results/claims.txt", "what may be claimed: the verdict, a finding a line, and what they hold for"),
         Content("results/notes.txt", "what a reader of the tables should know, a note a line"),
-        Content("results/summaries/<strategy>.txt", "a strategy to read: metrics, comparisons, cost, every evaluation"),
+        Content("results/summaries/<strategy>.txt", "a strategy to read: metrics, comparisons, cost, a line per pass"),
     )
 
 

@@ -1,9 +1,15 @@
 """The text of a strategy says in words what the tables hold, and nothing that they do not."""
 
+import json
+import re
+
+import numpy as np
 import pytest
+from scipy import stats
 
 from raybert.analysis import load_sweep, publish_results
 from raybert.analysis.results.strategy_texts import file_names, strategy_texts
+from raybert.analysis.statistics.intervals import mean_interval
 from tests.analysis.folders import (
     make_spec,
     write_evaluations,
@@ -36,9 +42,71 @@ def test_what_is_reached_spent_and_saved_is_said(tmp_path):
         "saves 0.0 % of its seconds (training and scoring)"
     )
     assert "  examples trained on        3,840  s 0" in text
-    header, *lines = text[-9:]
-    assert header.split()[:2] == ["pass", "examples"]
-    assert lines[-1].split()[1] == "3,840"
+    assert text[-2:] == [
+        "test accuracy                79.0 % [76.4, 81.4]  s 1.0",
+        "training time                10.0 s  s 0.0",
+    ]
+
+
+def text_of_passes(folder, passes, accuracies=((0.3, 0.5, 0.6), (0.4, 0.5, 0.7), (0.5, 0.5, 0.8))):
+    """What the text says of passes, of three seeds with an evaluation at each place (the pool has 40 examples)."""
+    specs = [make_spec("random", seed) for seed in range(len(accuracies))]
+    write_plan(folder, specs)
+    for spec, values in zip(specs, accuracies, strict=True):
+        write_result(folder, spec, values[-1])
+        rows = []
+        for number, (at, value) in enumerate(zip(passes, values, strict=True)):
+            row = {"evaluation": number, "pass": at, "step": number + 1, "examples_seen": round(40 * at), "samples": 40}
+            row |= {"train_loss": 1 - value, "train_accuracy": value + 0.1, "seconds": 1.0}
+            rows.append(row | {"validation_accuracy": value, "validation_loss": 2 * (1 - value)})
+        path = folder / "trials" / spec["trial_id"] / "evaluations.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = strategy_texts(load_sweep(folder))["random"]
+    return text[text.index("a line is") :].splitlines()
+
+
+def test_a_line_is_a_pass_with_intervals_over_seeds(tmp_path):
+    said, header, *lines = text_of_passes(tmp_path, (1.0, 2.0, 3.0))
+    assert said == "a line is a pass: accuracy and loss in training are those of its examples, validation is at its end"
+    assert re.split("  +", header.strip()) == [
+        *("pass", "train accuracy %", "validation accuracy %", "train loss", "validation loss", "samples"),
+        "examples seen",
+    ]
+    low, high = mean_interval(0.7, 0.1, 3)
+    third = re.split("  +", lines[2].strip())
+    assert third[:3] == ["3", "80.0 [45.9, 95.0]", f"70.0 [{100 * low:.1f}, {100 * high:.1f}]"]
+    assert third[-2:] == ["40", "120"]
+    # Logit intervals by hand: .7 with s .1 has the odds 7/3; they are divided and multiplied by exp(half the width / .21).
+    factor = np.exp(stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3) / 0.21)
+    odds = np.array([7 / 3 / factor, 7 / 3 * factor])
+    assert [low, high] == pytest.approx(odds / (1 + odds))
+    assert lines[3:] == ["", "test accuracy                70.0 % [41.7, 88.4]  s 10.0", lines[5]]
+
+
+def test_of_several_evaluations_a_line_is_the_last_of_its_pass(tmp_path):
+    said, header, *lines = text_of_passes(tmp_path / "ends", (0.5, 1.0, 2.0))
+    assert (
+        said
+        == "a line is the evaluation at the end of a pass; training accuracy and loss are those since the evaluation before"
+    )
+    assert [line.split()[0] for line in lines[:2]] == ["1", "2"]
+    assert re.split("  +", lines[0].strip())[2] == "50.0"  # of the one at .5 nothing is said
+    said, header, *lines = text_of_passes(tmp_path / "between", (0.4, 0.8, 3.7))
+    assert said.startswith("a line is the last evaluation within a pass, not all at its end (see `at`); ")
+    assert header == "2 of 4 passes have no evaluation, and no line"
+    assert [line.split()[:2] for line in lines[1:3]] == [["1", "0.80"], ["4", "3.70"]]
+
+
+def test_passes_that_fewer_seeds_reach_say_so(tmp_path):
+    specs = [make_spec("random", seed) for seed in range(3)]
+    folder = write_plan(tmp_path, specs)
+    for spec, length in zip(specs, (3, 3, 2), strict=True):
+        write_result(folder, spec, 0.5)
+        write_evaluations(folder, spec, [0.3, 0.4, 0.5][:length], 40 * length)
+    lines = strategy_texts(load_sweep(folder))["random"].splitlines()
+    (at,) = (i for i, line in enumerate(lines) if line.lstrip().startswith("pass "))
+    assert lines[at].endswith("over")
+    assert [line.split()[-1] for line in lines[at + 1 : at + 4]] == ["3", "3", "2"]
 
 
 @pytest.mark.slow
