@@ -71,11 +71,12 @@ def _write_predictions(sweep: Sweep) -> None:
     from raybert.analysis import plots
 
     shown, words = at_best_points(sweep, 1)
-    found, num_left_out = predicted_of_test(shown)
+    found = predicted_of_test(shown)
     folder = sweep.folder / "plots"
-    figure = plots.draw_prediction_curves(found, plots.styles_of(sweep), num_left_out)
+    figure = plots.draw_prediction_curves(found.strategies, plots.styles_of(sweep), found.left_out)
     _write(figure, folder / "prediction_curves.png", words)
-    _write(plots.draw_confusions(found, sweep.label_names, num_left_out), folder / "confusions.png", words)
+    figure = plots.draw_confusions(found.strategies, sweep.label_names, found.left_out)
+    _write(figure, folder / "confusions.png", words)
 
 
 def _write(figure: Figure | None, path: Path, left_out: str = "") -> None:

@@ -33,7 +33,7 @@ _CELL = 0.155
 
 
 def draw_prediction_curves(
-    found: Sequence[Predicted], styles: Mapping[str, StrategyStyle], num_left_out: int = 0
+    found: Sequence[Predicted], styles: Mapping[str, StrategyStyle], left_out: Sequence[str] = ()
 ) -> Figure | None:
     """Return ROC, precision over recall and reliability on the test split: a row of panels per strategy.
 
@@ -41,9 +41,9 @@ def draw_prediction_curves(
     bands reach from the lowest to the highest. The dashed line is that of `random`, or of the first strategy.
 
     Args:
-        found: of `predicted_of_test`.
+        found: of `predicted_of_test`, its strategies.
         styles: of each strategy, by its label.
-        num_left_out: strategies that are not drawn.
+        left_out: what is not drawn, a line each.
 
     Returns:
         The figure; None: there are no predictions.
@@ -51,7 +51,7 @@ def draw_prediction_curves(
     if not found:
         return None
     beside = next((each for each in found if each.strategy == "random"), found[0])
-    lines = _lines(found, beside.strategy, num_left_out)
+    lines = _lines(found, beside.strategy, left_out)
     names = [f"{name}\n({each.budget:,})" for name, each in zip(_short(found), found, strict=True)]
     left = 0.5 + width_of((line for name in names for line in name.split("\n")), _SIZE)
     head = head_height(lines)
@@ -194,37 +194,38 @@ def _write_number(axes: Axes, panel: tuple[float, float], curve: _Curve, values:
     axes.text(at[0], at[1], words, fontsize=7, linespacing=1.1, **sides)
 
 
-def _lines(found: Sequence[Predicted], beside: str, num_left_out: int) -> list[str]:
-    most = max(len(each.trials) for each in found)
-    seeds = f"lines: means of {most} trials; bands: from the lowest to the highest" if most > 1 else "one trial each"
+def _lines(found: Sequence[Predicted], beside: str, left_out: Sequence[str]) -> list[str]:
+    words = _trials_words(found)
+    several = max(len(each.trials) for each in found) > 1
+    seeds = f"lines: means of {words}; bands: from the lowest to the highest" if several else "one trial each"
     num_classes = len(found[0].trials[0].confusion)
     lines = [f"{seeds}; dashed: {short_name(beside)}"]
     if num_classes > 2:
         lines.append(f"ROC and precision: means over {num_classes} classes, each against the rest")
-    return [*lines, *_left_out(num_left_out)]
+    return [*lines, *left_out]
 
 
-def _left_out(number: int) -> list[str]:
-    if not number:
-        return []
-    return [
-        f"{number} strateg{'y is' if number == 1 else 'ies are'} left out: without predictions, or worse on validation"
-    ]
+def _trials_words(found: Sequence[Predicted]) -> str:
+    """Return over how many trials means are: `3 trials`, `2 to 3 trials`."""
+    counts = sorted({len(each.trials) for each in found})
+    return f"{counts[0]} trials" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials"
 
 
 def _short(found: Sequence[Predicted]) -> list[str]:
     return distinct_short_names([each.strategy for each in found], 28)
 
 
-def draw_confusions(found: Sequence[Predicted], label_names: Sequence[str], num_left_out: int = 0) -> Figure | None:
+def draw_confusions(
+    found: Sequence[Predicted], label_names: Sequence[str], left_out: Sequence[str] = ()
+) -> Figure | None:
     """Return how often each label (row) got each prediction on the test split: a matrix per strategy, mean over seeds.
 
     Shares are of each label. Beyond 12 classes those are shown, of all matrices the same, that are mistaken most.
 
     Args:
-        found: of `predicted_of_test`.
+        found: of `predicted_of_test`, its strategies.
         label_names: by class number.
-        num_left_out: strategies that are not drawn.
+        left_out: what is not drawn, a line each.
 
     Returns:
         The figure; None: there are no predictions.
@@ -240,7 +241,7 @@ def draw_confusions(found: Sequence[Predicted], label_names: Sequence[str], num_
         f"{name} ({each.budget:,})\nmean of the diagonal {100 * _recall(each):.1f} %"
         for name, each in zip(_short(found), found, strict=True)
     ]
-    lines = _confusion_lines(found, number, num_left_out)
+    lines = _confusion_lines(found, number, left_out)
     return _mosaic(means, names, titles, lines)
 
 
@@ -257,15 +258,13 @@ def _recall(each: Predicted) -> float:
     return float(np.nanmean(np.diagonal(each.mean(lambda trial: trial.confusion))))
 
 
-def _confusion_lines(found: Sequence[Predicted], number: int, num_left_out: int) -> list[str]:
-    most = max(len(each.trials) for each in found)
-    lines = [
-        "% of each label (row) that got each prediction (column)" + (f", means of {most} trials" if most > 1 else "")
-    ]
+def _confusion_lines(found: Sequence[Predicted], number: int, left_out: Sequence[str]) -> list[str]:
+    means = f", means of {_trials_words(found)}" if max(len(each.trials) for each in found) > 1 else ""
+    lines = [f"% of each label (row) that got each prediction (column){means}"]
     num_classes = len(found[0].trials[0].confusion)
     if number < num_classes:
         lines.append(f"the {number} of {num_classes} classes that are mistaken most; a row need not sum to 100 %")
-    return [*lines, *_left_out(num_left_out)]
+    return [*lines, *left_out]
 
 
 def _mosaic(means: np.ndarray, names: Sequence[str], titles: Sequence[str], lines: Sequence[str]) -> Figure:

@@ -83,12 +83,12 @@ def weak_notes(trials: pd.DataFrame) -> list[str]:
 
 
 def torn_notes(trial_ids: Sequence[str]) -> list[str]:
-    """Say of which runs it is not known whether they collapsed."""
+    """Say of which runs it is not known whether they collapsed, and that pictures do without what they predict."""
     if not trial_ids:
         return []
     return [
         f"predictions.parquet of {_listed(trial_ids, _MAX_NAMES)} cannot be read: whether every class is predicted is "
-        "not known; the same sweep command makes it anew"
+        "not known, and pictures of predictions leave it out; the same sweep command makes it anew"
     ]
 
 

@@ -114,7 +114,7 @@ def test_examples_are_laid_out(sweep):
 def test_predictions_of_strategies_are_laid_out(number, num_classes, name):
     found = [predicted_of(label, num_classes, 2) for label in (*LONG, *WIDE, "random")[:number]]
     styles = strategy_styles([each.strategy for each in found])
-    check(plots.draw_prediction_curves(found, styles, 3), f"draw_prediction_curves-{num_classes}")
+    check(plots.draw_prediction_curves(found, styles, ["left out: 3 trials"]), f"draw_prediction_curves-{num_classes}")
     names = [name.format(c) for c in range(num_classes)]
     check(plots.draw_confusions(found, names), f"draw_confusions-{num_classes}")
 

@@ -106,7 +106,7 @@ def test_means_and_bands_are_over_the_trials_that_have_a_value():
 def test_a_row_is_a_strategy_with_its_means_bands_and_random_beside_it():
     found = [predicted_of("el2n", 2, 3), predicted_of("random", 2, 2), predicted_of("k_center", 2, 1)]
     styles = strategy_styles(["el2n", "random", "k_center"])
-    figure = draw_prediction_curves(found, styles, 1)
+    figure = draw_prediction_curves(found, styles, ["left out: a strategy"])
     (axes,) = figure.axes
     assert len(segments(axes, "_means")) == 9
     assert len(segments(axes, "_beside")) == 6
@@ -122,7 +122,10 @@ def test_a_row_is_a_strategy_with_its_means_bands_and_random_beside_it():
     assert f"area {np.mean(areas):.3f}\n{min(areas):.3f} to {max(areas):.3f}" in texts
     assert f"ECE {found[2].trials[0].reliability.error:.3f}" in texts
     said = [text.get_text() for text in figure.texts]
-    assert "1 strategy is left out: without predictions, or worse on validation" in said
+    assert said[1:] == [
+        "lines: means of 1 to 3 trials; bands: from the lowest to the highest; dashed: random",
+        "left out: a strategy",
+    ]
     assert isinstance(axes.collections[0], LineCollection)
     assert flaws(figure) == []
 
@@ -143,11 +146,13 @@ def test_confusions_are_means_of_shares_and_of_few_classes_written():
 @pytest.mark.slow
 def test_of_many_classes_those_that_are_mistaken_most_are_shown():
     found = [predicted_of(f"confidence(measure=margin, window=[0.{i}, 0.9])", 60, 1) for i in range(12)]
-    figure = draw_confusions(found, [f"a long name of a class with many words {c}" for c in range(60)], 18)
+    figure = draw_confusions(
+        found, [f"a long name of a class with many words {c}" for c in range(60)], ["left out: 18 strategies"]
+    )
     assert {image.get_array().shape for image in figure.axes[0].images} == {(MOST_CLASSES, MOST_CLASSES)}
     said = " ".join(text.get_text() for text in figure.texts)
     assert f"the {MOST_CLASSES} of 60 classes that are mistaken most" in said
-    assert "18 strategies are left out" in said
+    assert "left out: 18 strategies" in said
     assert flaws(figure) == []
 
 
@@ -164,9 +169,35 @@ def test_the_best_on_validation_and_the_baselines_are_drawn_at_their_largest_bud
         write_result(tmp_path, spec, 0.5 + 0.01 * i if spec["strategy"] != "random" else 0.1)
         if spec["strategy"] != "s13":
             write_predictions(tmp_path, spec, [0, 1] * 10, [0, 1, 1, 0] * 5)
-    found, num_left_out = predicted_of_test(load_sweep(tmp_path))
+    predicted = predicted_of_test(load_sweep(tmp_path))
+    found = predicted.strategies
     assert [each.strategy for each in found] == ["all", *(f"s{i}" for i in range(4, 13)), "random"]
     assert len(found) == MOST_STRATEGIES - 1
-    assert num_left_out == 5
+    assert predicted.left_out == (
+        "left out: 4 strategies with a worse validation",
+        "left out: s13: no predictions that can be read",
+    )
     assert {each.budget for each in found} == {40, 400}
     assert found[1].trials[0].confusion.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
+def test_trials_that_are_not_drawn_are_said_with_the_reason(tmp_path):
+    specs = {(name, seed): make_spec(name, seed) for name in ("random", "el2n", "aum") for seed in range(12)}
+    write_plan(tmp_path, list(specs.values()), ("no", "yes"))
+    for (name, seed), spec in specs.items():
+        write_result(tmp_path, spec, 0.5)
+        if name != "aum" or seed < 2:
+            write_predictions(
+                tmp_path, spec, [0, 1] * 10, [0, 1, 1, 0] * 5, classes=3 if (name, seed) == ("aum", 1) else 2
+            )
+    for seed in (0, 3):
+        torn = tmp_path / "trials" / specs["el2n", seed]["trial_id"] / "predictions.parquet"
+        torn.write_bytes(torn.read_bytes()[:100])
+    predicted = predicted_of_test(load_sweep(tmp_path))
+    assert [len(each.trials) for each in predicted.strategies] == [10, 10]
+    assert predicted.left_out == (
+        "left out: aum: trials predict different numbers of classes",
+        "left out: 12 trials without readable predictions (el2n seed 0, el2n seed 3, aum seed 2, aum seed 3 and 8 more)",
+        "left out: of a strategy all trials but the first 10, up to 2",
+    )
+    assert any("pictures of predictions leave it out" in note for note in load_sweep(tmp_path).notes)
