@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Literal
+
+from raybert.config import load_stored_config
 
 Format = Literal["png", "svg"]
 FORMATS: tuple[Format, ...] = ("png", "svg")
@@ -20,6 +23,12 @@ def in_formats(formats: Sequence[Format]) -> Iterator[None]:
         yield
     finally:
         _wanted.reset(token)
+
+
+def formats_of(folder: Path | None) -> Sequence[Format]:
+    """Return `sweep.plots` of a results folder; all formats of a model alone, and of a folder without its file."""
+    path = folder / "resolved.yaml" if folder is not None else None
+    return load_stored_config(path).sweep.plots if path is not None and path.is_file() else FORMATS
 
 
 def wanted_formats() -> Sequence[Format]:

@@ -236,12 +236,12 @@ def _write_search(sweep: Sweep, search: Search) -> None:
     ):
         _write_table(sweep.folder, table, frame)
     figures = {
-        "history": plots.draw_search_history(search),
+        "history": plots.draw_search_history(search, plots.styles_of(sweep)),
         "cost": plots.draw_search_cost(search),
         "slices": plots.draw_search_slices(search, plots.styles_of(sweep)),
         "parallel": plots.draw_search_parallel(search),
         "importances": plots.draw_importances(search),
-        "best_values": plots.draw_best_values(search),
+        "best_values": plots.draw_best_values(search, plots.styles_of(sweep)),
     }
     for name, figure in figures.items():
         if figure is not None:
@@ -301,7 +301,7 @@ def _write_embeddings(
     labels = pools[0]["label"].to_numpy()
     projection = project(embeddings, method or "pca")
     figure = plots.draw_embeddings(projection, labels, sweep.label_names, shown, plots.styles_of(sweep))
-    plots.save_figure(figure, path)
+    plots.save_figure(figure, path, "fold 0 alone: every fold has a pool of its own" if len(pools) > 1 else "")
 
 
 def _best_model(sweep: Sweep) -> BestModel | None:

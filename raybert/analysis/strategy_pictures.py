@@ -52,6 +52,8 @@ def _write_examples(sweep: Sweep) -> None:
     from raybert.analysis import plots
 
     shown, left_out = at_best_points(sweep, 1)
+    if sweep.replicates == "folds":
+        left_out = "; ".join(part for part in (left_out, "fold 0 alone: every fold has a pool of its own") if part)
     folder, hardness = sweep.folder / "plots", hardness_of(shown)
     _write(plots.draw_kept(kept_examples(shown), hardness), folder / "selected_examples.png", left_out)
     losses = last_losses(shown)

@@ -270,14 +270,16 @@ def explain(
     if output is not None:
         write_frame(found.documents, Path(output))
     if plots is not None:
+        from raybert.analysis.plot_formats import FORMATS, formats_of, in_formats
         from raybert.evaluation.explain_plots import write_explanation_plots
         from raybert.evaluation.explain_tokens import TokenExplanation
 
-        write_explanation_plots(found, Path(plots))
-        if isinstance(found, TokenExplanation):
-            from raybert.evaluation.weights import write_weights_plot
+        with in_formats(formats_of(folder_of(folder)) or FORMATS):  # whoever names a folder for them wants some
+            write_explanation_plots(found, Path(plots))
+            if isinstance(found, TokenExplanation):
+                from raybert.evaluation.weights import write_weights_plot
 
-            write_weights_plot(folder_of(folder), Path(plots), trial)
+                write_weights_plot(folder_of(folder), Path(plots), trial)
     return found
 
 

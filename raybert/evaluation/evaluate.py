@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.plot_formats import formats_of, in_formats
 from raybert.data.token_store import TokenStore
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
@@ -225,7 +226,8 @@ def write_model_evaluation(found: ModelEvaluation, question: Question, folder: P
             "notes": list(found.notes),
         },
     )
-    return replace(found, plots=tuple(write_evaluation_plots(found, folder)))
+    with in_formats(formats_of(target.run)):
+        return replace(found, plots=tuple(write_evaluation_plots(found, folder)))
 
 
 def predict_texts(

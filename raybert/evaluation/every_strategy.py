@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.plot_formats import in_formats
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.metric_texts import five_table, metrics_markdown, spread_words
 from raybert.analysis.results.strategy_texts import names_of_files
@@ -125,7 +126,8 @@ def _write_split(sweep: Sweep, configuration: str, split: str, folder: Path) -> 
         probs.append(found)
     together = evaluate_predictions(np.concatenate(labels), np.concatenate(probs), names, num_resamples=0)
     write_evaluation(together, folder)
-    write_evaluation_plots(together, folder)
+    with in_formats(sweep.plot_formats):
+        write_evaluation_plots(together, folder)
     write_json(folder / "metrics.json", _means(sweep, configuration, split, len(trials)))
     write_frame(csv_frame(own), folder / "metrics_per_trial.csv")
     write_frame(pd.concat(frames, ignore_index=True), folder / "predictions.parquet")

@@ -11,7 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raybert.analysis.plots.style import add_title, cell_grid, number_in_percent, save_figure, short_name, write_in_cell
+from raybert.analysis.plots.style import (
+    NEGATIVE,
+    POSITIVE,
+    add_heading,
+    cell_grid,
+    number_in_percent,
+    save_figure,
+    short_name,
+    tidy,
+    write_in_cell,
+)
 from raybert.evaluation.explain import Explanation
 from raybert.evaluation.explain_tokens import TokenExplanation
 
@@ -24,7 +34,7 @@ _ATTENTION = "Blues"
 
 
 def write_explanation_plots(found: Explanation | TokenExplanation, folder: Path) -> list[Path]:
-    """Write a .png of every document, and of the overlap of queries, and return the paths."""
+    """Draw every document, and the overlap of queries, and return the files."""
     figures: dict[str, Figure] = {}
     if isinstance(found, Explanation):
         for probs, (position, rows) in zip(found.probs, found.documents.groupby("position", sort=False), strict=True):
@@ -36,9 +46,7 @@ def write_explanation_plots(found: Explanation | TokenExplanation, folder: Path)
             title = f"{name}: {short_name(' '.join((text if isinstance(text, str) else text[0]).split()), 40)}"
             picture = draw_attention(pieces, attention[found.layer], found.layer, title)
             figures[f"attention_{name.replace(' ', '_')}"] = picture
-    for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.png")
-    return [folder / f"{name}.png" for name in figures]
+    return [path for name, figure in figures.items() for path in save_figure(figure, folder / f"{name}.png")]
 
 
 def draw_retrieval(document: pd.DataFrame, label_names: Sequence[str], probs: np.ndarray) -> Figure:
@@ -67,20 +75,20 @@ def draw_retrieval(document: pd.DataFrame, label_names: Sequence[str], probs: np
             write_in_cell(left, image, column, row, value, f"{100 * value:.0f}")
     cell_grid(left, len(attention.columns), len(attention))
     _number(left, [str(chunk) for chunk in attention.columns], [str(query) for query in attention.index])
-    left.set_xlabel("chunk of the document (of those retrieved)")
+    retrieved = chunks["chunk"].nunique()
+    more = f": the {len(attention.columns)} most attended of {retrieved}" if len(attention.columns) < retrieved else ""
+    left.set_xlabel(f"chunk of the document (of those retrieved{more})")
     left.set_ylabel("query")
-    right.barh(range(len(added)), added, color=["#0072B2" if value >= 0 else "#D55E00" for value in added])
+    right.barh(range(len(added)), added, color=[POSITIVE if value >= 0 else NEGATIVE for value in added])
     right.axvline(0, color="black", linewidth=0.8)
     right.set_xlabel("added to the logit")
-    right.spines[["top", "right"]].set_visible(False)
+    tidy(right, grid="x")
     right.xaxis.set_major_locator(MaxNLocator(3))
     best = int(probs.argmax())
-    figure.suptitle(
+    add_heading(
+        figure,
         f"What do the queries read? Attention in %, {first['split']} {first['position']}: predicted "
         f"{short_name(label_names[best])} ({probs[best]:.2f}), logit of {short_name(label_names[int(first['label'])])}",
-        fontsize=11,
-        x=0.01,
-        ha="left",
     )
     return figure
 
@@ -112,7 +120,7 @@ def draw_query_overlap(overlap: pd.DataFrame) -> Figure:
     axes.set_ylabel("query")
     chance = overlap["jaccard_by_chance"].iloc[0]
     rest = "" if np.isnan(chance) else f" (by chance about {100 * chance:.0f} %)"
-    add_title(axes, "Do the queries look for different things?")
+    add_heading(figure, "Do the queries look for different things?")
     bars = ((below, f"below: shared chunks{rest}"), (above, "above: cosine"))
     for image, words in bars:
         bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03)
@@ -137,14 +145,14 @@ def draw_attention(pieces: Sequence[str], attention: np.ndarray, layer: int, tit
     columns = min(4, heads)
     rows = -(-heads // columns)
     letter = max(map(len, names), default=1) * _LETTER
-    side = max(2.8, 0.16 * shown)
+    side = max(2.8, 0.19 * shown)
     figure = Figure(figsize=(side + letter + 1.4 + 1.25 * columns, max(side + letter + 0.9, 1.3 * rows + 0.9)))
     figure.set_layout_engine("constrained")
     large, small = figure.subfigures(1, 2, squeeze=False, width_ratios=[side + letter + 1.2, 1.25 * columns])[0]
     axes = large.subplots()
     image = axes.imshow(attention.mean(axis=0), cmap=_ATTENTION, vmin=0)
-    axes.set_xticks(range(shown), names, rotation=90, fontsize=6)
-    axes.set_yticks(range(shown), names, fontsize=6)
+    axes.set_xticks(range(shown), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(shown), names, fontsize=7)
     axes.tick_params(length=0)
     axes.set_ylabel("this piece attends to ...")
     axes.set_title("mean over the heads", fontsize=9, loc="left")
@@ -157,7 +165,8 @@ def draw_attention(pieces: Sequence[str], attention: np.ndarray, layer: int, tit
             each.imshow(attention[head], cmap=_ATTENTION, vmin=0)
             each.set_title(f"head {head}", fontsize=7)
     cut = "" if shown == len(pieces) else f"; the first {shown} of {len(pieces)} pieces"
-    figure.suptitle(f"What does layer {layer} attend to? {title}{cut}", fontsize=11, x=0.01, ha="left")
+    cut += "" if heads == len(attention) else f"; {heads} of {len(attention)} heads alone"
+    add_heading(figure, f"What does layer {layer} attend to? {title}{cut}")
     return figure
 
 

@@ -14,10 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from raybert.analysis.plots.saving import remove_figure, save_figure
+from raybert.analysis.plots.strategy_styles import style_at
 from raybert.analysis.plots.style import (
     GREY,
-    PALETTE,
-    add_title,
+    INK,
+    add_heading,
     cell_grid,
     distinct_short_names,
     number_in_percent,
@@ -53,7 +54,7 @@ class Curve(NamedTuple):
 
 
 def write_evaluation_plots(evaluation: Evaluation, folder: str | Path) -> list[Path]:
-    """Write each figure of this module as a .png and return the paths; thresholds only for two classes.
+    """Write each figure of this module and return the files; thresholds only for two classes.
 
     Where all examples are of one class there are no curves and no thresholds to draw, and a file of an earlier
     evaluation is removed.
@@ -67,14 +68,13 @@ def write_evaluation_plots(evaluation: Evaluation, folder: str | Path) -> list[P
         "precision_recall": draw_precision_recall if has_curves else None,
         "thresholds": draw_thresholds if has_curves and evaluation.threshold is not None else None,
     }
-    paths = []
+    paths: list[Path] = []
     for name, draw in figures.items():
         path = Path(folder) / f"{name}.png"
         if draw is None:
             remove_figure(path)
         else:
-            save_figure(draw(evaluation), path)
-            paths.append(path)
+            paths += save_figure(draw(evaluation), path)
     return paths
 
 
@@ -101,7 +101,7 @@ def draw_confusion(evaluation: Evaluation, normalised: bool = False) -> Figure:
     _draw_matrix(axes, values[np.ix_(shown, shown)], [names[c] for c in shown], normalised)
     unit = "% of each label" if normalised else "examples"
     more = f", the {len(shown)} of {len(counts)} classes with the most errors" if len(shown) < len(counts) else ""
-    figure.suptitle(f"What is taken for what? ({unit}{more})", fontsize=11)
+    add_heading(figure, f"What is taken for what? ({unit}{more})")
     return figure
 
 
@@ -125,8 +125,8 @@ def draw_roc(evaluation: Evaluation) -> Figure:
         )
     axes.set_xlabel("1 - specificity (share of other examples that are taken for the class)")
     axes.set_ylabel("recall (sensitivity)")
-    add_title(axes, "How well are classes ranked above the rest? (ROC)")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    add_heading(figure, "How well are classes ranked above the rest? (ROC)")
+    place_legend(figure, _entries(axes), columns=2)
     return figure
 
 
@@ -153,7 +153,7 @@ def draw_precision_recall(evaluation: Evaluation) -> Figure:
         )
     axes.set_xlabel("recall (sensitivity)")
     axes.set_ylabel("precision")
-    add_title(axes, "How much is right of what is found? (precision and recall)")
+    add_heading(figure, "How much is right of what is found? (precision and recall)")
     place_legend(figure, _entries(axes), columns=2)
     return figure
 
@@ -168,12 +168,12 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated")
-    top.bar(centres[filled], accuracy, width * 0.92, color=PALETTE[0], alpha=0.35, label="accuracy in the bin")
+    top.bar(centres[filled], accuracy, width * 0.92, color=INK, alpha=0.3, label="accuracy in the bin")
     top.plot(
         mean_confidence,
         accuracy,
         "o-",
-        color=PALETTE[0],
+        color=INK,
         markersize=4,
         linewidth=1,
         label="at the mean confidence of the bin",
@@ -181,11 +181,12 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     )
     top.set_ylabel("share that is right")
     top.set_ylim(0, 1.02)
-    top.legend(loc="upper left", frameon=False, fontsize=8)
+    place_legend(figure, top.get_legend_handles_labels()[0], columns=3)
+    number_in_percent(top.yaxis)
     bottom.bar(centres, counts, width * 0.92, color=GREY)
     for x, count in zip(centres[filled], counts[filled], strict=True):
         bottom.annotate(
-            f"{count:,}", (x, count), (0, 1), textcoords="offset points", ha="center", va="bottom", fontsize=6.5
+            f"{count:,}", (x, count), (0, 1), textcoords="offset points", ha="center", va="bottom", fontsize=7
         )
     bottom.margins(y=0.2)
     bottom.set_ylabel("examples")
@@ -193,9 +194,10 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     bottom.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     bottom.set_xlabel("confidence: probability of the most probable class")
     bottom.set_xlim(max(0.0, filled[0] * width - width), 1.0)
+    number_in_percent(bottom.xaxis)
     error, low, high = evaluation.metric("ece")
     interval = "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    add_title(top, f"Does confidence tell accuracy? ECE {error:.3f}{interval}")
+    add_heading(figure, f"Does confidence tell accuracy? ECE {error:.3f}{interval}")
     for axes in (top, bottom):
         tidy(axes, grid="y")
     return figure
@@ -206,18 +208,19 @@ def draw_thresholds(evaluation: Evaluation) -> Figure:
     table = threshold_table(evaluation.labels, evaluation.probs[:, 1], _GRID)
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.subplots()
-    for colour, name in zip(PALETTE, ("precision", "recall", "f1", "specificity"), strict=False):
-        width = 2.2 if name == "f1" else 1.3
-        axes.plot(table["threshold"], table[name], color=colour, linewidth=width, label=METRICS[name].words)
+    for place, name in enumerate(("precision", "recall", "f1", "specificity")):
+        look = style_at(place).line(linewidth=2.2 if name == "f1" else 1.3)
+        axes.plot(table["threshold"], table[name], label=METRICS[name].words, **look)
     axes.axvline(evaluation.threshold or 0.0, color="black", linewidth=1, label=_decision(evaluation))
     best = evaluation.best_threshold
     if best is not None:
         words = f"highest F1: {best['f1']:.3f} from {best['threshold']:.3g} on (chosen on these examples)"
-        axes.axvline(best["threshold"], color=PALETTE[2], linewidth=1, linestyle="--", label=words)
+        axes.axvline(best["threshold"], color=style_at(2).colour, linewidth=1, linestyle=":", label=words)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"threshold on the probability of '{short_name(evaluation.label_names[1])}'")
-    add_title(axes, "What does another threshold give?")
+    add_heading(figure, "What does another threshold give?")
+    number_in_percent(axes.yaxis)
     tidy(axes, grid="both")
     place_legend(figure, _entries(axes), columns=2)
     return figure
@@ -229,7 +232,7 @@ def _draw_matrix(axes: Axes, values: np.ndarray, names: list[str], normalised: b
     for (y, x), value in np.ndenumerate(values):
         if value or x == y or few:
             text = f"{100 * value:.0f}" if normalised else f"{value:,}"
-            write_in_cell(axes, image, x, y, value, text, fontsize=9 if few else 6.5)
+            write_in_cell(axes, image, x, y, value, text, fontsize=9 if few else 7)
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("predicted")
@@ -266,17 +269,21 @@ def _draw_curves(
     shown = ranked[:_COLOURED][::-1]
     for each in ranked[_COLOURED:]:
         axes.plot(each.x, each.y, color=_FAINT, linewidth=0.7, drawstyle=drawstyle)
-    colours = {each.class_number: colour for each, colour in zip(shown, PALETTE, strict=False)}
+    looks = {each.class_number: style_at(place) for place, each in enumerate(shown)}
     for each in shown:
         words = _area_words(evaluation, metric) if len(curves) == 1 else f"{each.area:.3f}"
-        colour = colours[each.class_number]
-        axes.plot(each.x, each.y, color=colour, linewidth=1.4, drawstyle=drawstyle, label=f"{each.name}: {words}")
+        look = looks[each.class_number].line(linewidth=1.4)
+        axes.plot(each.x, each.y, drawstyle=drawstyle, label=f"{each.name}: {words}", **look)
     if len(curves) > len(shown):
-        axes.plot([], [], color=_FAINT, linewidth=0.7, label=f"{len(curves) - len(shown)} classes of larger area")
+        axes.plot([], [], color=_FAINT, linewidth=0.7, label=_count_others(len(curves) - len(shown)))
     if len(curves) > 1:
         words = f"mean of {len(curves)} classes: {_area_words(evaluation, metric)}"
         axes.plot(_GRID, mean, color="black", linewidth=2, drawstyle=drawstyle, label=words)
-    return colours
+    return {number: look.colour for number, look in looks.items()}
+
+
+def _count_others(number: int) -> str:
+    return f"{number} class{'es' if number > 1 else ''} of larger area"
 
 
 def _area_words(evaluation: Evaluation, metric: str) -> str:

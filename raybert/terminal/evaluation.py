@@ -37,7 +37,7 @@ def print_evaluation(found: ModelEvaluation, folder: Path) -> None:
         for column in found.by["column"].unique():
             console.print(Text(), _by_table(found.by[found.by["column"] == column], str(column)))
     print_notes(found.notes)
-    for plot in found.plots:
+    for plot in (path for path in found.plots if path.suffix == found.plots[0].suffix):  # each in one of its formats
         say(console, f"plot: {relative(plot)}")
     say(console, f"metrics, tables, predictions: {relative(folder)}")
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from raybert.analysis.plot_formats import in_formats
 from raybert.analysis.plots.weights import draw_weights
 from raybert.errors import ConfigError, DataError
 from raybert.evaluation.explain_plots import draw_attention, write_explanation_plots
@@ -95,11 +96,12 @@ def test_weights_are_compared_layer_by_layer(tiny_bert):
 def test_pictures_have_no_flaws(tiny_bert, tmp_path):
     model = model_of(tiny_bert)
     found = explain_texts(model, [*TEXTS, " ".join(["red green blue"] * 40)], ["text 0", "text 1", "text 2"])
-    assert [path.name for path in write_explanation_plots(found, tmp_path)] == [
-        "attention_text_0.png",
-        "attention_text_1.png",
-        "attention_text_2.png",
-    ]
+    with in_formats(["png"]):
+        assert [path.name for path in write_explanation_plots(found, tmp_path)] == [
+            "attention_text_0.png",
+            "attention_text_1.png",
+            "attention_text_2.png",
+        ]
     assert not flaws(draw_attention(found.pieces[1], found.attention[1][0], 0, "text 1"))
     assert not flaws(draw_weights(compare_weights(model.model, load_backbone(tiny_bert))))
     assert not flaws(draw_weights(compare_weights(model.model, torch.nn.Linear(2, 2))))

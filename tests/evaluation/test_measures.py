@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from rich.console import Console
 from sklearn import metrics as reference
 
+from raybert.analysis.plot_formats import in_formats
 from raybert.errors import ConfigError, DataError
 from raybert.evaluation.bootstrap import bootstrap_intervals
 from raybert.evaluation.measures import (
@@ -370,7 +371,8 @@ def plots():
 def test_all_figures_are_written_and_lay_out_without_warnings(plots, num_classes, tmp_path):
     labels, probs = sample(num_classes, 600)
     names = [f"{'a name that is much too long for a plot ' * (c % 2)}{c}" for c in range(num_classes)]
-    paths = plots.write_evaluation_plots(evaluate_predictions(labels, probs, names, num_resamples=10), tmp_path)
+    with in_formats(["png"]):
+        paths = plots.write_evaluation_plots(evaluate_predictions(labels, probs, names, num_resamples=10), tmp_path)
     expected = ["confusion", "confusion_normalised", "calibration", "roc", "precision_recall"]
     assert [path.stem for path in paths] == expected + ["thresholds"] * (num_classes == 2)
     for path in paths:

@@ -53,9 +53,11 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
     complete = sweep.comparable_trials()
     several = complete.loc[has_budget(complete), "budget"].nunique() > 1
     lines: dict[tuple[str, tuple[float, ...]], list[str]] = {}
+    is_cut = False
     for name, group in complete.groupby(KEY, sort=False):
         passes = [list(counts) for counts in group["samples_per_pass"]]
         shortest = min(len(counts) for counts in passes)
+        is_cut |= any(len(counts) > shortest for counts in passes)
         mean = tuple(np.mean([counts[:shortest] for counts in passes], axis=0))
         budget = sweep.configurations[str(name)].budget
         heading = f"budget {budget:,}: " if several and budget is not None else ""
@@ -73,7 +75,8 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
         look = {**marks, **styles[one.strategy].line(linewidth=1.4)}
         axes.plot(np.arange(1, len(counts) + 1), counts, label=label, clip_on=False, **look)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("pass over what the strategy chose")
+    cut = f"\n(a line ends with the first of its {sweep.replicates})" if is_cut else ""
+    axes.set_xlabel(f"pass over what the strategy chose{cut}")
     axes.set_ylabel("examples in the pass")
     if scale_counts(axes):
         axes.set_ylabel("examples in the pass (log)")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from raybert.analysis.plots.style import (
     GREY,
-    PALETTE,
     StrategyStyle,
     add_heading,
+    distinct_short_names,
     place_legend,
     short_name,
     strategy_styles,
@@ -39,9 +42,9 @@ def draw_embeddings(
 ) -> Figure:
     """Return the pool with the examples that each strategy has trained on, all panels in the same projection.
 
-    The first panel is the pool, by class. Classes have a marker and a colour each where there are at most eight. Of
-    many points some are drawn, the same ones in every panel. The frame of a panel, and of
-    more classes the points in it, have the colour of its strategy.
+    The first panel is the pool, by class: a marker and a shade each where there are at most eight. The others have the
+    colour of their strategy, and the markers of classes. Of many points some are drawn, the same ones in every panel,
+    and titles say how many.
 
     Args:
         projection: of the pool.
@@ -62,14 +65,15 @@ def draw_embeddings(
     n = len(projection.points)
     drawn = np.sort(generator.permutation(n)[:_MOST_DRAWN])
     order = np.argsort(generator.permutation(n))  # which of many chosen examples are drawn, alike in all panels
-    _scatter(grid[0], projection.points[drawn], labels[drawn], classes, GREY, size=5)
-    grid[0].set_title(f"the pool ({n:,})", fontsize=8, loc="left")
-    for axes, subset in zip(grid[1:], shown, strict=False):
+    _scatter(grid[0], projection.points[drawn], labels[drawn], classes, None, size=5)
+    grid[0].set_title(f"the pool {_counted(len(drawn), n)}", fontsize=8, loc="left")
+    names = distinct_short_names([subset.strategy for subset in shown], 26)
+    for axes, subset, name in zip(grid[1:], shown, names, strict=False):
         axes.scatter(*projection.points[drawn].T, s=3, color=_BACKGROUND, linewidths=0, rasterized=True)
         chosen = np.flatnonzero(subset.chosen)
         some = chosen[np.argsort(order[chosen])][:_MOST_CHOSEN]
         _scatter(axes, projection.points[some], labels[some], classes, styles[subset.strategy].colour, size=9)
-        axes.set_title(f"{short_name(subset.strategy, 26)} ({len(chosen):,})", fontsize=8, loc="left")
+        axes.set_title(f"{name} {_counted(len(some), len(chosen))}", fontsize=8, loc="left")
     for axes, frame in zip(grid, ["#bbbbbb", *(styles[subset.strategy].colour for subset in shown)], strict=False):
         axes.set_xticks([])
         axes.set_yticks([])
@@ -80,7 +84,7 @@ def draw_embeddings(
     add_heading(figure, _title(projection, shown, len(subsets)))
     if len(classes) <= len(_CLASS_MARKERS):
         names = [short_name(label_names[c] if c < len(label_names) else str(c), 24) for c in classes.tolist()]
-        looks = zip(names, _CLASS_MARKERS, PALETTE, strict=False)
+        looks = zip(names, _CLASS_MARKERS, _shades(len(classes)), strict=False)
         place_legend(
             figure,
             [Line2D([], [], linestyle="", marker=mark, color=colour, label=name) for name, mark, colour in looks],
@@ -88,16 +92,27 @@ def draw_embeddings(
     return figure
 
 
-def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray, colour: str, size: float) -> None:
-    """Draw points by class, of many classes all in one colour."""
+def _scatter(
+    axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray, colour: str | None, size: float
+) -> None:
+    """Draw points by class in one colour, or None in shades of their own; of many classes all alike."""
+    look: dict[str, Any] = {"linewidths": 0, "alpha": 0.7, "rasterized": True}
     if len(classes) > len(_CLASS_MARKERS):
-        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, alpha=0.7, rasterized=True)
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour or GREY, **look)
         return
-    for number, marker, colour in zip(classes, _CLASS_MARKERS, PALETTE, strict=False):
+    for number, marker, shade in zip(classes, _CLASS_MARKERS, _shades(len(classes)), strict=False):
         own = points[labels == number]
-        axes.scatter(
-            own[:, 0], own[:, 1], s=size, marker=marker, color=colour, linewidths=0, alpha=0.7, rasterized=True
-        )
+        axes.scatter(own[:, 0], own[:, 1], s=size, marker=marker, color=colour or shade, **look)
+
+
+def _shades(number: int) -> list[str]:
+    """Return a shade for each class: no colour of a strategy, whose panels stand beside."""
+    return [to_hex(colormaps["cividis"](share)) for share in np.linspace(0, 0.9, number)]
+
+
+def _counted(drawn: int, number: int) -> str:
+    """Return how many points there are, and how many of them are drawn."""
+    return f"({number:,})" if drawn == number else f"({drawn:,} of {number:,} drawn)"
 
 
 def _title(projection: Projection, shown: Sequence[Subset], count: int) -> str:

@@ -137,8 +137,10 @@ def draw_curve(axes: Axes, own: pd.DataFrame, x: str, column: str, look: Mapping
 def what_bands_are(table: pd.DataFrame, replicates: str) -> str:
     """Return what lines and bands show, by how many replicates there are."""
     most = int(table["num_replicates"].max()) if len(table) else 0
+    is_cut = len(table) > 0 and bool((table.groupby(KEY)["num_replicates"].nunique() > 1).any())
+    until = f"; a line ends with the first of its {replicates}" if is_cut else ""
     if most >= FEWEST:
-        return f"lines: means over {most} {replicates}; bands: 95 % t intervals"
+        return f"lines: means over {most} {replicates}; bands: 95 % t intervals{until}"
     if most == FEWEST - 1:
-        return f"lines: means; bands: both {replicates}"
+        return f"lines: means; bands: both {replicates}{until}"
     return f"one {replicates.rstrip('s')}, no bands"

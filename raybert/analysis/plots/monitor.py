@@ -18,8 +18,10 @@ from matplotlib.ticker import MaxNLocator
 
 from raybert.analysis.plots.saving import remove_figure, save_figure
 from raybert.analysis.plots.style import (
+    ALERT,
     GREY,
-    PALETTE,
+    INK,
+    add_heading,
     add_title,
     cell_grid,
     number_in_percent,
@@ -50,7 +52,7 @@ _SHARES = {"activation_dead_fraction", "padding_fraction", "mfu"}
 
 
 def write_monitor_plots(run_folder: str | Path, folder: str | Path) -> list[Path]:
-    """Write a .png of everything that a run's monitor measured, and return the paths.
+    """Draw everything that a run's monitor measured, and return the files.
 
     Args:
         run_folder: holds `monitor.parquet`, and `monitor_spikes.parquet` if there were any.
@@ -67,12 +69,11 @@ def write_monitor_plots(run_folder: str | Path, folder: str | Path) -> list[Path
         "throughput": ("tokens_per_second", lambda: draw_throughput(rows)),
     }
     measured = set() if rows.empty else set(rows["quantity"])
-    paths = []
+    paths: list[Path] = []
     for name, (quantity, draw) in draws.items():
         path = Path(folder) / f"{name}.png"
         if quantity in measured:
-            save_figure(draw(), path)
-            paths.append(path)
+            paths += save_figure(draw(), path)
         else:
             remove_figure(path)
     return paths
@@ -94,9 +95,9 @@ def draw_gradient_norms(rows: pd.DataFrame, spikes: pd.DataFrame | None = None) 
     top.set_ylabel("norm of the model's gradient")
     if spikes is not None and len(spikes):
         for step in spikes["step"]:
-            top.axvline(step, color=PALETTE[1], linewidth=0.8, linestyle=":")
-        place_legend(figure, [Line2D([], [], color=PALETTE[1], linestyle=":", label="loss spike")])
-    add_title(top, "How large are the gradients, before clipping?")
+            top.axvline(step, color=ALERT, linewidth=0.8, linestyle=":")
+        place_legend(figure, [Line2D([], [], color=ALERT, linestyle=":", label="loss spike")])
+    add_heading(figure, "How large are the gradients, before clipping?")
     tidy(top, grid="y")
     _draw_heat_map(figure, bottom, table[layers])
     bottom.set_xlabel("step")
@@ -112,7 +113,7 @@ def draw_update_ratios(rows: pd.DataFrame) -> Figure:
     _scale_log(axes, table)
     axes.set_xlabel("step")
     axes.set_ylabel("norm of the update / norm of the weights")
-    add_title(axes, "How far does a step move the weights?")
+    add_heading(figure, "How far does a step move the weights?")
     tidy(axes, grid="y")
     return figure
 
@@ -129,7 +130,7 @@ def draw_activations(rows: pd.DataFrame) -> Figure:
             axes.set_ylim(bottom=0)
         tidy(axes, grid="y")
     figure.supxlabel("step", fontsize=10)
-    figure.suptitle("What comes out of each layer?", fontsize=11)
+    add_heading(figure, "What comes out of each layer?")
     return figure
 
 
@@ -152,7 +153,7 @@ def draw_attention_entropy(rows: pd.DataFrame) -> Figure:
     right.set_ylabel("mean over heads (nats)")
     right.set_ylim(bottom=0)
     tidy(right, grid="y")
-    figure.suptitle("How widely do attention heads look? (entropy, nats)", fontsize=11)
+    add_heading(figure, "How widely do attention heads look? (entropy, nats)")
     return figure
 
 
@@ -163,15 +164,16 @@ def draw_throughput(rows: pd.DataFrame) -> Figure:
     shown = [quantity for quantity in _RATES if quantity in table.columns]
     figure = Figure(figsize=(8.4, 0.8 + 1.5 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-    for i, (axes, quantity) in enumerate(zip(panels, shown, strict=True)):
-        axes.plot(table.index, table[quantity], color=PALETTE[i], **_points(len(table)))
+    for axes, quantity in zip(panels, shown, strict=True):
+        axes.plot(table.index, table[quantity], color=INK, **_points(len(table)))
         axes.set_ylabel(_RATES[quantity])
         axes.set_ylim(bottom=0)
         if quantity in _SHARES:
             number_in_percent(axes.yaxis)
         tidy(axes, grid="y")
     panels[-1].set_xlabel("step")
-    add_title(panels[0], "How fast is training?")
+    _number_steps(panels[-1], table)
+    add_heading(figure, "How fast is training?")
     return figure
 
 
@@ -205,9 +207,9 @@ def _draw_layers(figure: Figure | None, axes: Axes, table: pd.DataFrame, legend_
         "embeddings": {"color": GREY, "linestyle": "--"},
     }
     for layer in others:
-        style = styles.get(layer, {"color": PALETTE[1], "linestyle": "--"})
+        style = styles.get(layer, {"color": ALERT, "linestyle": "-."})
         axes.plot(table.index, table[layer], label=layer, **{**points, **style})
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    _number_steps(axes, table)
     if others:
         axes.legend(frameon=False, fontsize=8)
     if figure is not None and numbered:
@@ -216,7 +218,16 @@ def _draw_layers(figure: Figure | None, axes: Axes, table: pd.DataFrame, legend_
         )
         bar.set_label("layer", fontsize=9)
         bar.locator = MaxNLocator(integer=True, nbins=8)
+        bar.ax.tick_params(labelsize=8)
         bar.update_ticks()
+
+
+def _number_steps(axes: Axes, table: pd.DataFrame) -> None:
+    """Number an axis of steps by whole ones, of a single step by that alone."""
+    if len(table) == 1:
+        axes.set_xticks(list(table.index))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
 def _draw_heat_map(figure: Figure, axes: Axes, table: pd.DataFrame) -> None:
@@ -230,7 +241,13 @@ def _draw_heat_map(figure: Figure, axes: Axes, table: pd.DataFrame) -> None:
     image = axes.imshow(values, aspect="auto", cmap=_DEPTHS, norm=norm, extent=extent, interpolation="nearest")
     axes.set_yticks(range(values.shape[0]), table.columns.to_list(), fontsize=8)
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).set_label("norm", fontsize=9)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    bar.set_label("norm", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    if len(positive):
+        number_log_ticks(bar.ax.yaxis)
+    axes.tick_params(axis="x", labelsize=8)
+    _number_steps(axes, table)
 
 
 def _draw_heads(axes: Axes, heads: pd.DataFrame) -> None:

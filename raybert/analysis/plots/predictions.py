@@ -28,6 +28,8 @@ _SIZE = 8.0
 _WRITTEN = 4
 """Up to so many classes cells hold their numbers."""
 _PER_LINE = 4
+_SCALE = 0.35
+"""Inches of the scale of shades."""
 _CELL = 0.155
 """Inches of a cell."""
 
@@ -279,7 +281,7 @@ def _mosaic(means: np.ndarray, names: Sequence[str], titles: Sequence[str], line
     left = 0.35 + name_width
     title_above = "What does each strategy take for what?"
     width = max(left + pitch * per_line, 0.3 + width_of(lines, 8.0), 0.3 + width_of([title_above], 11.0))
-    height = num_rows * row_height + name_width + 0.2
+    height = num_rows * row_height + name_width + 0.2 + _SCALE
     figure = Figure(figsize=(width, head + height))
     write_head(figure, 0.15, title_above, lines)
     axes = add_panel(figure, left, head, width - left, height)
@@ -299,7 +301,18 @@ def _mosaic(means: np.ndarray, names: Sequence[str], titles: Sequence[str], line
             for i, name in enumerate(names):
                 below = y + number * cell + 0.06
                 axes.text(x + (i + 0.5) * cell, below, name, ha="center", va="top", rotation=90, fontsize=7)
+    _draw_scale(axes, height)
     return figure
+
+
+def _draw_scale(axes: Axes, height: float) -> None:
+    """Draw what shades mean, at the foot of the panel."""
+    y, width = height - 0.28, 1.2
+    axes.imshow(
+        np.linspace(0, 1, 64)[None], cmap="Blues", vmin=0, vmax=1, extent=(0, width, y + 0.09, y), aspect="auto"
+    )
+    for share, words in ((0.0, "0"), (0.5, "50"), (1.0, "100 %")):
+        axes.text(share * width, y + 0.12, words, ha="center", va="top", fontsize=7)
 
 
 def _draw_matrix(axes: Axes, values: np.ndarray, x: float, y: float, cell: float) -> None:

@@ -30,8 +30,8 @@ _SVG: Any = {
 }
 
 
-def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
-    """Write a figure in each format, atomically; a file of a format that is not asked for is removed.
+def save_figure(figure: Figure, path: Path, left_out: str = "") -> list[Path]:
+    """Write a figure in each format, atomically, and return the files; one that is not asked for is removed.
 
     Args:
         figure: laid out when it is written.
@@ -41,7 +41,7 @@ def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
     wanted = wanted_formats()
     if not wanted:
         remove_figure(path)
-        return
+        return []
     width, height = figure.get_size_inches()
     head = _HEAD if left_out else 0.0
     # Above the figure: its layout places titles and legends at its very ends.
@@ -49,6 +49,7 @@ def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
     make_plain(figure)
     lay_out(figure)
     box = Bbox.from_extents(0, 0, width, height + head)
+    written = []
     for each in FORMATS:
         target = path.with_suffix(f".{each}")
         if each not in wanted:
@@ -56,6 +57,8 @@ def save_figure(figure: Figure, path: Path, left_out: str = "") -> None:
             continue
         with atomic_path(target) as temporary:
             draw(figure, temporary, each, box)
+        written.append(target)
+    return written
 
 
 def remove_figure(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from raybert.analysis.plots.style import (
+    ALERT,
     GREY,
-    PALETTE,
+    INK,
+    StrategyStyle,
+    add_heading,
     cell_grid,
     distinct_short_names,
     number_in_percent,
@@ -29,7 +33,10 @@ from raybert.analysis.search.labels import Arm, arm_names, short_parameter_names
 from raybert.tables.search import ARM_KEYS
 
 LIGHT = "#d0d0d0"
-STATE_COLOURS = {"complete": PALETTE[0], "pruned": PALETTE[4], "failed": PALETTE[1], "running": "#bbbbbb"}
+_STATE_MARKS = {"pruned": "|", "failed": "x"}
+STATE_COLOURS = {"complete": INK, "pruned": "#b9b9b9", "failed": ALERT, "running": "#ffffff"}
+"""Of states: greys and the colour of what went wrong, which no strategy has."""
+_STATE_HATCHES = {"failed": "////", "running": "...."}
 _LETTER = 0.062  # inches
 _DIVERGED = 0.1
 """Share of the complete values that lie below the axis: what diverged would flatten the rest."""
@@ -89,11 +96,15 @@ def hide_rest(grid: np.ndarray, count: int) -> None:
             axes.set_xlabel("suggestion", fontsize=8)
 
 
-def draw_search_history(search: Search) -> Figure:
+def draw_search_history(search: Search, styles: Mapping[str, StrategyStyle] | None = None) -> Figure:
     """Return a panel per arm: complete suggestions as dots, the best so far as a line, those of other arms in grey.
 
     Ticks at the bottom are what was pruned or failed; triangles are complete values off the axis.
     optuna's own plot lays all arms over each other, with two legend entries each.
+
+    Args:
+        search: of the sweep.
+        styles: of its strategies, by label; default: the best so far is black.
     """
     labels, limits = arm_labels(search), value_limits(search)
     history = dict(list(search.history.groupby(list(ARM_KEYS), sort=False)))
@@ -105,30 +116,33 @@ def draw_search_history(search: Search) -> Figure:
         for other in history.values():
             axes.step(other["number"], other["best_value"], where="post", color=LIGHT, linewidth=0.7, zorder=1)
         if arm in history:
-            _draw_history(axes, history[arm], limits, search.maximize)
-        axes.set_title(label, loc="left", fontsize=7).set_in_layout(False)
+            look = (styles or {}).get(arm[1], StrategyStyle("#000000", "", "-"))
+            _draw_history(axes, history[arm], limits, look, maximize=search.maximize)
+        axes.set_title(label, loc="left", fontsize=7.5).set_in_layout(False)
         tidy(axes, grid="y")
-        axes.tick_params(labelsize=7)
+        axes.tick_params(labelsize=7.5)
     hide_rest(grid, len(labels))
     grid[0, 0].set_ylim(limits)
     grid[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.supylabel(f"validation {search.metric}", fontsize=9)
-    figure.suptitle("How did each strategy's search go?", fontsize=11)
-    place_legend(figure, _history_entries(has_others=len(labels) > 1), columns=5)
+    add_heading(figure, "How did each strategy's search go?")
+    place_legend(figure, _history_entries(has_others=len(labels) > 1), columns=3)
     return figure
 
 
-def _draw_history(axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], maximize: bool) -> None:
+def _draw_history(
+    axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], look: StrategyStyle, *, maximize: bool
+) -> None:
     complete = rows[rows["state"] == "complete"]
     number, value = complete["number"].to_numpy(), complete["value"].to_numpy()
     plot_values(axes, number, value, limits, maximize=maximize, color=GREY, markersize=3, zorder=2)
-    axes.step(rows["number"], rows["best_value"], where="post", color=PALETTE[0], linewidth=1.6, zorder=4)
+    axes.step(rows["number"], rows["best_value"], where="post", color=look.colour, linewidth=1.6, zorder=4)
     for state in ("pruned", "failed"):
         numbers = rows.loc[rows["state"] == state, "number"]
         axes.plot(
             numbers,
             np.full(len(numbers), 0.04),
-            "|",
+            _STATE_MARKS[state],
             color=STATE_COLOURS[state],
             markersize=5,
             transform=axes.get_xaxis_transform(),
@@ -139,11 +153,13 @@ def _draw_history(axes: Axes, rows: pd.DataFrame, limits: tuple[float, float], m
 def _history_entries(has_others: bool) -> list[Line2D]:
     others = Line2D([], [], color=LIGHT, linewidth=1, label="other strategies")
     return [
-        Line2D([], [], color=PALETTE[0], linewidth=1.6, label="best so far"),
+        Line2D([], [], color=INK, linewidth=1.6, label="best so far (in the colour of the strategy)"),
         *([others] if has_others else []),
-        Line2D([], [], color=GREY, marker="o", markersize=3, linestyle="", label="complete"),
-        Line2D([], [], color=STATE_COLOURS["pruned"], marker="|", linestyle="", label="pruned"),
-        Line2D([], [], color=STATE_COLOURS["failed"], marker="|", linestyle="", label="failed"),
+        Line2D([], [], color=GREY, marker="o", markersize=3, linestyle="", label="complete (triangle: off the axis)"),
+        *(
+            Line2D([], [], color=STATE_COLOURS[state], marker=mark, markersize=5, linestyle="", label=state)
+            for state, mark in _STATE_MARKS.items()
+        ),
     ]
 
 
@@ -157,12 +173,12 @@ def draw_search_cost(search: Search) -> Figure:
     figure = Figure(figsize=(8.4, 1.5 + 0.22 * len(pruning)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     start = np.zeros(len(pruning))
-    for state, colour in STATE_COLOURS.items():
-        left.barh(y, pruning[f"num_{state}"], left=start, color=colour, height=0.7)
+    for state in STATE_COLOURS:
+        left.barh(y, pruning[f"num_{state}"], left=start, height=0.7, **_bar(state))
         start += pruning[f"num_{state}"].to_numpy()
     kept = (pruning["examples_seen"] - pruning["examples_pruned"]).to_numpy()
-    right.barh(y, kept, color=STATE_COLOURS["complete"], height=0.7)
-    right.barh(y, pruning["examples_pruned"], left=kept, color=STATE_COLOURS["pruned"], height=0.7)
+    right.barh(y, kept, height=0.7, **_bar("complete"))
+    right.barh(y, pruning["examples_pruned"], left=kept, height=0.7, **_bar("pruned"))
     full = (pruning["examples_seen"] / pruning["full_cost_fraction"]).to_numpy("float64")
     right.vlines(full, y - 0.4, y + 0.4, color="black", linewidth=1.2)
     for at, row in zip(y, pruning.to_dict("records"), strict=True):
@@ -179,12 +195,18 @@ def draw_search_cost(search: Search) -> Figure:
     right.xaxis.set_major_formatter(EngFormatter(sep=""))
     for axes in (left, right):
         tidy(axes, grid="x")
-    figure.suptitle("What became of the suggestions, and what did they cost?", fontsize=11)
+    add_heading(figure, "What became of the suggestions, and what did they cost?")
     occurring = [state for state in STATE_COLOURS if pruning[f"num_{state}"].any()]
-    entries = [Patch(color=STATE_COLOURS[state], label=state) for state in occurring]
+    entries = [Patch(label=state, **_bar(state)) for state in occurring]
     line = Line2D([], [], color="black", linewidth=1.2, label="cost if none were stopped")
     place_legend(figure, [*entries, line], columns=5)
     return figure
+
+
+def _bar(state: str) -> dict[str, Any]:
+    """Return how the suggestions of a state are filled: in grey, too, they stay apart."""
+    edge = INK if state == "running" else "white" if state in _STATE_HATCHES else STATE_COLOURS[state]
+    return {"facecolor": STATE_COLOURS[state], "edgecolor": edge, "hatch": _STATE_HATCHES.get(state), "linewidth": 0.5}
 
 
 def draw_importances(search: Search) -> Figure | None:
@@ -211,7 +233,7 @@ def draw_importances(search: Search) -> Figure | None:
     grid = figure.add_gridspec(1, len(widths), width_ratios=widths)
     bars = figure.add_subplot(grid[0])
     shown = overall.set_index("parameter")["importance"].reindex(ranked)
-    colour = LIGHT if (overall["p"] > UNPREDICTABLE).any() else PALETTE[0]
+    colour = LIGHT if (overall["p"] > UNPREDICTABLE).any() else INK
     bars.barh(range(len(ranked)), shown.fillna(0.0), color=colour, height=0.65)
     bars.set_yticks(range(len(ranked)), names, fontsize=8)
     number_in_percent(bars.xaxis)
@@ -230,7 +252,8 @@ def draw_importances(search: Search) -> Figure | None:
     if (table["p"] > UNPREDICTABLE).any():
         words = "grey: too few or too noisy to tell, unseen suggestions are not predicted (p > 0.05)"
         figure.supxlabel(words, fontsize=8, color=GREY)
-    figure.suptitle("Which parameters does the result depend on? (fANOVA)", fontsize=11)
+    more = f"; the first {len(ranked)} of {len(largest)}" if len(ranked) < len(largest) else ""
+    add_heading(figure, f"Which parameters does the result depend on? (fANOVA{more})")
     return figure
 
 
@@ -246,5 +269,5 @@ def _draw_importance_cells(axes: Axes, table: pd.DataFrame, ranked: list[str], s
         if predicts[x]:
             write_in_cell(axes, image, x, y, share, f"{100 * share:.0f}")
         else:
-            axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=6.5, color="#aaaaaa")
+            axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color="#8a8a8a")
     cell_grid(axes, len(strategies), len(ranked))

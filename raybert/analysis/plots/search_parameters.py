@@ -15,8 +15,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from raybert.analysis.plots.search import arm_labels, plot_values, value_limits
-from raybert.analysis.plots.strategy_styles import StrategyStyle, blend
-from raybert.analysis.plots.style import PALETTE, distinct_short_names, number_log_ticks, place_legend, tidy
+from raybert.analysis.plots.strategy_styles import StrategyStyle, blend, style_at
+from raybert.analysis.plots.style import (
+    GREY,
+    PALETTE,
+    add_heading,
+    distinct_short_names,
+    number_log_ticks,
+    place_legend,
+    tidy,
+)
 from raybert.analysis.search import Parameter, Search
 from raybert.analysis.search.labels import Arm, short_parameter_names
 from raybert.analysis.search.tables import complete_suggestions
@@ -65,7 +73,7 @@ def draw_search_slices(search: Search, styles: Mapping[str, StrategyStyle] | Non
         axes.set_visible(False)
     grid[0, 0].set_ylim(limits)
     figure.supylabel(f"validation {search.metric}", fontsize=9)
-    figure.suptitle("What did each value of a parameter give?", fontsize=11)
+    add_heading(figure, f"What did each value of a parameter give?{_more(search, parameters)}")
     place_legend(figure, _arm_entries(search, colours, "o"), columns=max(2, columns))
     return figure
 
@@ -132,7 +140,7 @@ def draw_search_parallel(search: Search) -> Figure | None:
     bar.set_ticks([ranks.min(), 1.0], labels=["worst", "best"])
     bar.set_label("rank within the strategy", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    figure.suptitle("Which combinations were good?", fontsize=11)
+    add_heading(figure, f"Which combinations were good?{_more(search, parameters, only_shared=True)}")
     return figure
 
 
@@ -147,20 +155,24 @@ def _draw_scale(axes: Axes, at: int, ticks: Sequence[tuple[float, str]], has_gap
     for height, label in [*ticks, *([(_ABSENT, "not set")] if has_gaps else [])]:
         axes.hlines(height, at, at + 0.03, color="black", linewidth=0.8, zorder=4)
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3}
-        axes.text(at + 0.05, height, label, fontsize=6.5, va="center", zorder=5, bbox=box)
+        axes.text(at + 0.05, height, label, fontsize=7, va="center", zorder=5, bbox=box)
 
 
-def draw_best_values(search: Search) -> Figure | None:
+def draw_best_values(search: Search, styles: Mapping[str, StrategyStyle] | None = None) -> Figure | None:
     """Return the best value of each parameter that several strategies have, per arm, with how well it is known.
 
     Dot: that of the best suggestion. Thick: all suggestions that may be the best (`Search.near_best`). Thin: to the
     nearest ones outside, or the end of the space. None where no numeric parameter is shared.
+
+    Args:
+        search: of the sweep.
+        styles: of its strategies, by label; default: colours by the order of the arms.
     """
     near = search.near_best.dropna(subset="low")
     shared = near.groupby("parameter", sort=False)["arm"].size()
     labels = arm_labels(search)
     names = [name for name in search.parameters if shared.get(name, 0) > 1 or (len(labels) == 1 and name in shared)]
-    names = names[:_MOST]
+    num_shared, names = len(names), names[:_MOST]
     if not names:
         return None
     arms = [arm for arm in labels if (near["arm"].eq(arm[0]) & near["strategy"].eq(arm[1])).any()]
@@ -169,9 +181,11 @@ def draw_best_values(search: Search) -> Figure | None:
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     shorts = _labels([search.parameters[name] for name in names])
+    colours = _arm_colours(search, styles or {}, most=len(arms))
     for axes, name, short in zip(grid.flat, names, shorts, strict=False):
         for row in near[near["parameter"] == name].to_dict("records"):
-            _draw_near(axes, arms.index((row["arm"], row["strategy"])), row)
+            arm = (str(row["arm"]), str(row["strategy"]))
+            _draw_near(axes, arms.index(arm), row, colours[arm])
         _scale(axes, search.parameters[name])
         axes.set_xlabel(short, fontsize=8.5)
         axes.tick_params(axis="x", labelsize=7.5)
@@ -182,14 +196,15 @@ def draw_best_values(search: Search) -> Figure | None:
     for axes in grid[:, 0]:
         axes.tick_params(axis="y", labelsize=8)
     grid[0, 0].set_ylim(len(arms) - 0.4, -0.6)
-    figure.suptitle("Does selection change the best hyperparameters?", fontsize=11)
+    more = f" (the first {len(names)} of {num_shared} parameters)" if len(names) < num_shared else ""
+    add_heading(figure, f"Does selection change the best hyperparameters?{more}")
     place_legend(figure, _near_entries(search), columns=3)
     return figure
 
 
-def _draw_near(axes: Axes, y: int, row: Mapping[Any, Any]) -> None:
-    axes.plot([row["tried_below"], row["tried_above"]], [y, y], color=PALETTE[4], linewidth=1, zorder=2)
-    axes.plot([row["low"], row["high"]], [y, y], color=PALETTE[0], linewidth=3.5, solid_capstyle="butt", zorder=3)
+def _draw_near(axes: Axes, y: int, row: Mapping[Any, Any], colour: str) -> None:
+    axes.plot([row["tried_below"], row["tried_above"]], [y, y], color=colour, linewidth=1, zorder=2)
+    axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=3.5, solid_capstyle="butt", zorder=3)
     axes.plot(row["best"], y, "o", color="white", markeredgecolor="black", markersize=4.5, zorder=4)
 
 
@@ -198,18 +213,30 @@ def _near_entries(search: Search) -> list[Line2D]:
     words = "within 1 % of it" if noise is None else f"not told apart from it ({100 * noise.coverage:.0f} %)"
     return [
         Line2D([], [], color="white", marker="o", markeredgecolor="black", markersize=4.5, label="best suggestion"),
-        Line2D([], [], color=PALETTE[0], linewidth=3.5, label=words),
-        Line2D([], [], color=PALETTE[4], linewidth=1, label="to the nearest worse one"),
+        Line2D([], [], color=GREY, linewidth=3.5, label=words),
+        Line2D([], [], color=GREY, linewidth=1, label="to the nearest worse one"),
     ]
 
 
 def _shown(search: Search, only_shared: bool = False) -> list[Parameter]:
-    """Return the parameters to draw, those of several strategies first."""
+    """Return the parameters to draw."""
+    return _every(search, only_shared=only_shared)[:_MOST]
+
+
+def _every(search: Search, *, only_shared: bool) -> list[Parameter]:
+    """Return the parameters, those of several strategies first."""
     rows = search.suggestions
     number = {name: rows.loc[rows[name].notna(), "strategy"].nunique() for name in search.parameters}
     fewest = 2 if only_shared and rows["strategy"].nunique() > 1 else 1
     known = [parameter for name, parameter in search.parameters.items() if number[name] >= fewest]
-    return sorted(known, key=lambda parameter: -number[parameter.name])[:_MOST]
+    return sorted(known, key=lambda parameter: -number[parameter.name])
+
+
+def _more(search: Search, shown: Sequence[Parameter], *, only_shared: bool = False) -> str:
+    """Return what a title says of parameters that are not drawn."""
+    number = len(_every(search, only_shared=only_shared))
+    of = "parameters that strategies share" if only_shared else "parameters"
+    return f" (the first {len(shown)} of {number} {of})" if len(shown) < number else ""
 
 
 def _labels(parameters: Sequence[Parameter]) -> list[str]:
@@ -222,17 +249,17 @@ def _panels(count: int) -> tuple[int, int]:
     return rows, math.ceil(count / rows)
 
 
-def _arm_colours(search: Search, styles: Mapping[str, StrategyStyle]) -> dict[Arm, str]:
+def _arm_colours(search: Search, styles: Mapping[str, StrategyStyle], most: int = _COLOURED) -> dict[Arm, str]:
     """Return a colour per arm; with many arms the best ones have one, the others are grey."""
     arms = named = list(arm_labels(search))
-    if len(arms) > _COLOURED:
+    if len(arms) > most:
         best = search.best.sort_values("value", ascending=not search.maximize, kind="stable")
-        named = [(str(arm), str(strategy)) for arm, strategy in best[list(ARM_KEYS)].head(_COLOURED - 1).to_numpy()]
+        named = [(str(arm), str(strategy)) for arm, strategy in best[list(ARM_KEYS)].head(most - 1).to_numpy()]
     colours = {}
     for number, arm in enumerate(named):
         of_strategy = [other for other in named if other[1] == arm[1]]
         fill = 1 - 0.7 * of_strategy.index(arm) / len(of_strategy)
-        colours[arm] = blend(styles[arm[1]].colour, fill) if arm[1] in styles else PALETTE[number]
+        colours[arm] = blend(styles[arm[1]].colour, fill) if arm[1] in styles else style_at(number).colour
     return {arm: colours.get(arm, _OTHERS) for arm in arms}
 
 

@@ -132,6 +132,7 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
         bar = figure.colorbar(image, ax=list(grid), shrink=min(1.0, 3.0 / sum(heights)), aspect=20, pad=0.01)
         bar.set_ticks([-3, -2, -1, 0, 1, 2, 3], labels=["1/8", "1/4", "1/2", "1", "2", "4", "8"])
         bar.set_label("share in the subset / share in the pool", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
     more = f" ({len(shown)} most frequent of {len(classes)} classes)" if len(classes) > len(shown) else ""
     add_heading(figure, f"Which classes does each strategy choose? Shares in percent{more}")
     return figure

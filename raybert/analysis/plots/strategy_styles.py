@@ -86,11 +86,13 @@ def strategy_styles(names: Sequence[str]) -> dict[str, StrategyStyle]:
             by the place among those that are no controls.
     """
     others = [name for name in dict.fromkeys(names) if name not in CONTROLS]
-    made = {
-        name: StrategyStyle(PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)], _DASHES[i % len(_DASHES)])
-        for i, name in enumerate(others)
-    }
+    made = {name: style_at(place) for place, name in enumerate(others)}
     return {name: CONTROLS.get(name) or made[name] for name in dict.fromkeys(names)}
+
+
+def style_at(place: int) -> StrategyStyle:
+    """Return the style at a place: of what else is told apart where a picture shows no strategies, such as classes."""
+    return StrategyStyle(PALETTE[place % len(PALETTE)], _MARKERS[place % len(_MARKERS)], _DASHES[place % len(_DASHES)])
 
 
 def styles_of(sweep: Sweep) -> dict[str, StrategyStyle]:

@@ -25,6 +25,12 @@ from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.scales import Scale
 
 GREY = "#8a8a8a"
+INK = "#3d3d3d"
+"""What belongs to no strategy: the one run or model that a picture is about, a state of a suggestion."""
+ALERT = "#cc2200"
+"""What went wrong: a loss spike, a suggestion that has failed."""
+POSITIVE, NEGATIVE = "#542788", "#b35806"
+"""The ends of the scale of differences (PuOr)."""
 WHOLE_POOL = "#444444"
 _LONGEST_NAME = 34
 _WIDE = 20.0
@@ -156,14 +162,17 @@ def number_log_ticks(axis: Axis) -> None:
 
 
 def tidy(axes: Axes, grid: str) -> None:
-    """Leave the frame away, and draw a light grid of one or both directions."""
+    """Leave the frame away, draw a light grid of one or both directions, and write in the size of all pictures."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#e3e3e3", linewidth=0.8)  # type: ignore[arg-type]
+    axes.tick_params(labelsize=8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set_fontsize(min(9.0, float(axis.label.get_fontsize())))
     axes.set_axisbelow(True)
 
 
 def write_in_cell(
-    axes: Axes, image: AxesImage, x: float, y: float, value: float, text: str, fontsize: float = 6.5
+    axes: Axes, image: AxesImage, x: float, y: float, value: float, text: str, fontsize: float = 7
 ) -> None:
     """Write into a cell of a heat map, in black or white, whichever is readable on its colour."""
     red, green, blue, _ = image.to_rgba(np.array([value]))[0]

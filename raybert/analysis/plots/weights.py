@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from raybert.analysis.plots.style import GREY, PALETTE, number_in_percent, place_legend, tidy
+from raybert.analysis.plots.style import GREY, INK, add_heading, number_in_percent, place_legend, tidy
 
-_BEFORE = "#444444"
+_BEFORE = "#8a8a8a"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def draw_weights(layers: Sequence[LayerWeights]) -> Figure:
             norms.plot([layer.norm_before, layer.norm], [row, row], color=GREY, linewidth=1)
             norms.plot(layer.norm_before, row, "o", color="white", markeredgecolor=_BEFORE)
             if layer.norm_before:
-                change.barh(row, layer.norm_of_change / layer.norm_before, height=0.6, color=PALETTE[0])
-        norms.plot(layer.norm, row, "o", color=PALETTE[0], markersize=4)
+                change.barh(row, layer.norm_of_change / layer.norm_before, height=0.6, color=INK)
+        norms.plot(layer.norm, row, "o", color=INK, markersize=4)
         _draw_ridge(ridges, row, layer)
     norms.set_yticks(range(len(layers)), [layer.name for layer in layers], fontsize=8)
     norms.set_ylim(-0.6, len(layers))
@@ -58,16 +58,16 @@ def draw_weights(layers: Sequence[LayerWeights]) -> Figure:
     ridges.set_xlabel("weights of the matrices", fontsize=8)
     for axes in (norms, change, ridges):
         tidy(axes, grid="x")
-        axes.tick_params(axis="x", labelsize=7)
+        axes.tick_params(axis="x", labelsize=7.5)
     for axes in (norms, change):
         axes.set_xlim(left=0)
-    entries = [Line2D([], [], linestyle="", marker="o", color=PALETTE[0], label="after training")]
+    entries = [Line2D([], [], linestyle="", marker="o", color=INK, label="after training")]
     if any(layer.norm_before is not None for layer in layers):
         entries.insert(
             0, Line2D([], [], linestyle="", marker="o", color=_BEFORE, markerfacecolor="white", label="before")
         )
     place_legend(figure, entries)
-    figure.suptitle("What has training done to the weights?", fontsize=11, x=0.01, ha="left")
+    add_heading(figure, "What has training done to the weights?")
     return figure
 
 
@@ -75,6 +75,6 @@ def _draw_ridge(axes: Axes, row: int, layer: LayerWeights) -> None:
     """Draw the histograms of a layer to its own height."""
     middles = (layer.edges[1:] + layer.edges[:-1]) / 2
     top = max(float(layer.counts.max()), 1.0)
-    axes.fill_between(middles, row, row + 0.85 * layer.counts / top, color=PALETTE[0], alpha=0.55, linewidth=0)
+    axes.fill_between(middles, row, row + 0.85 * layer.counts / top, color=INK, alpha=0.55, linewidth=0)
     if layer.counts_before is not None:
         axes.plot(middles, row + 0.85 * layer.counts_before / top, color=_BEFORE, linewidth=0.7)

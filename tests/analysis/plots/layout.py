@@ -15,6 +15,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 _SLACK = 1.0  # pixels
+_SMALLEST = 7.0
+"""Points: what a person reads on paper."""
 _LARGEST_LEGEND = 0.25
 _LARGEST_PANEL_LEGEND = 0.4
 _NOUGHTS = re.compile(r"\.\d*0 ?%?$")
@@ -22,12 +24,13 @@ _NOUGHTS = re.compile(r"\.\d*0 ?%?$")
 
 
 def flaws(figure: Figure) -> list[str]:
-    """Every text that is cut or covers another of its kind, large legends, clipped points, numbers with idle noughts."""
+    """Every text that is cut, too small or covers another of its kind, large legends, clipped points, numbers with idle noughts."""
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     canvas = figure.bbox
     return [
         *(f"cut: {name!r} {_beyond(box, canvas)}" for name, box in texts(figure) if _beyond(box, canvas)),
+        *(f"{size:g} pt: {name!r}" for name, size in _sizes(figure) if size < _SMALLEST),
         *(f"legend takes {share:.0%} of the canvas" for share in _legend_shares(figure) if share > _LARGEST_LEGEND),
         *(flaw for axes in figure.axes if axes.get_visible() for flaw in _flaws_of(axes)),
         *_covered_titles(figure),
@@ -46,6 +49,13 @@ def texts(figure: Figure) -> Iterator[tuple[str, Bbox]]:
     for text in figure.findobj(Text):
         if text.get_visible() and text.get_text().strip() and id(text) not in unseen:
             yield text.get_text(), Text.get_window_extent(text)
+
+
+def _sizes(figure: Figure) -> Iterator[tuple[str, float]]:
+    seen = {words for words, _ in texts(figure)}
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text() in seen:
+            yield text.get_text(), float(text.get_fontsize())
 
 
 def _tick_labels(axis: Axis) -> list[Text]:

@@ -106,7 +106,9 @@ def test_one_measured_step_is_enough_and_a_gradient_of_zero_too(tmp_path):
     rows.loc[rows["quantity"] == "gradient_norm", "value"] = 0.0
     rows.to_parquet(tmp_path / "monitor.parquet")
     assert [path.stem for path in write_monitor_plots(tmp_path, tmp_path / "plots")] == [
-        *("gradient_norm", "update_ratio", "activations", "attention_entropy", "throughput")
+        name
+        for name in ("gradient_norm", "update_ratio", "activations", "attention_entropy", "throughput")
+        for _ in ("png", "svg")
     ]
 
 
@@ -115,9 +117,9 @@ def test_one_measured_step_is_enough_and_a_gradient_of_zero_too(tmp_path):
 def test_only_what_was_measured_is_drawn(rows, tmp_path):
     assert write_monitor_plots(tmp_path, tmp_path / "plots") == []
     rows.to_parquet(tmp_path / "monitor.parquet")
-    assert len(write_monitor_plots(tmp_path, tmp_path / "plots")) == 5
+    assert len(write_monitor_plots(tmp_path, tmp_path / "plots")) == 10
     rows[rows["quantity"] == "gradient_norm"].to_parquet(tmp_path / "monitor.parquet")
     pd.DataFrame({"step": [40], "loss": [3.0]}).to_parquet(tmp_path / "monitor_spikes.parquet")
     paths = write_monitor_plots(tmp_path, tmp_path / "plots")
-    assert [path.name for path in paths] == ["gradient_norm.png"]
-    assert sorted((tmp_path / "plots").iterdir()) == [*paths, paths[0].with_suffix(".svg")]
+    assert [path.name for path in paths] == ["gradient_norm.png", "gradient_norm.svg"]
+    assert sorted((tmp_path / "plots").iterdir()) == paths

@@ -1,11 +1,13 @@
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from raybert.analysis.plot_formats import in_formats
+from raybert.analysis.plot_formats import formats_of, in_formats
 from raybert.analysis.plots.saving import remove_figure, save_figure
+from tests.analysis.folders import write_resolved
 
 HOSTILE = "<script>alert(1)</script> & $x$ \x1b[31m ]]> --> \u202e '\" \ufffe"
 
@@ -72,3 +74,13 @@ def test_both_formats_are_laid_out_alike(tmp_path):
     again.savefig(tmp_path / "b.png", dpi=150)  # matplotlib lays it out itself
     place, other = (np.array(each.axes[0].get_position().extents) for each in (figure, again))
     assert np.abs(place - other).max() < 1e-6
+
+
+@pytest.mark.parametrize(("plots", "expected"), [(["svg"], ("svg",)), ([], ()), (None, ("png", "svg"))])
+def test_formats_are_those_of_the_folder_or_all(tmp_path, plots, expected):
+    if plots is not None:
+        write_resolved(tmp_path, sweep={"strategies": ["random"], "plots": plots})
+    assert tuple(formats_of(tmp_path)) == expected
+    with in_formats(formats_of(tmp_path)):
+        assert [path.suffix[1:] for path in save_figure(Figure((1, 1)), tmp_path / "a.png")] == list(expected)
+    assert formats_of(None) == ("png", "svg")

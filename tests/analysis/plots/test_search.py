@@ -96,12 +96,18 @@ def test_history_has_a_panel_per_arm_with_its_best_so_far(three):
     assert list(panels) == ["all", "random", "el2n"]
     for name, axes in panels.items():
         history = three.history[three.history["arm"] == name]
-        (best,) = [line for line in axes.lines if line.get_color() == plots.style.PALETTE[0]]
+        (best,) = [line for line in axes.lines if line.get_color() == "#000000" and line.get_linewidth() == 1.6]
         assert list(best.get_xdata()) == history["number"].tolist()
         pd.testing.assert_series_equal(
             pd.Series(best.get_ydata()), history["best_value"].reset_index(drop=True), check_names=False
         )
-    assert legend_of(figure) == ["best so far", "other strategies", "complete", "pruned", "failed"]
+    assert legend_of(figure) == [
+        "best so far (in the colour of the strategy)",
+        "other strategies",
+        "complete (triangle: off the axis)",
+        "pruned",
+        "failed",
+    ]
 
 
 def test_what_diverged_is_a_triangle_at_the_edge(tmp_path):
@@ -170,7 +176,7 @@ def test_a_line_runs_through_every_shared_parameter_to_the_value(three):
 def test_importances_of_all_strategies_alone_fill_the_figure_and_are_grey_where_not_predicted(three):
     table = three.importances
     alone = table[table["strategy"] == "(overall)"]
-    for p, colour in ((0.01, plots.style.PALETTE[0]), (0.5, plots.search.LIGHT)):
+    for p, colour in ((0.01, plots.style.INK), (0.5, plots.search.LIGHT)):
         figure = drawn(plots.draw_importances(SimpleNamespace(importances=alone.assign(p=p))))
         (bars,) = figure.axes
         assert {to_hex(bar.get_facecolor()) for bar in bars.patches} == {colour.lower()}
@@ -191,7 +197,7 @@ def test_importances_are_written_into_cells_grey_where_not_predicted(three):
         )
         rows = table[(table["strategy"] == strategy) & table["parameter"].str.endswith(name.split(" ")[0])]
         assert text.get_text() in {f"{100 * share:.0f}" for share in rows["importance"]}
-        assert (text.get_color() == "#aaaaaa") == (rows["p"].min() > 0.05)
+        assert (text.get_color() == "#8a8a8a") == (rows["p"].min() > 0.05)
 
 
 def test_best_values_stand_in_their_ranges(three):
