@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         cancel,
         clear_cache,
         compare,
+        crosseval,
         download,
         evaluate,
         evaluate_all,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.evaluate import ModelEvaluation
     from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.evaluation.explain import Explanation
+    from raybert.evaluation.language_models.crosseval import CrossEvaluation
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
@@ -148,6 +150,7 @@ _HOMES = {
         "clear_cache",
         "tokenizer",
         "pretrain",
+        "crosseval",
         "CacheContents",
         "StoredSignals",
         "SweepSize",
@@ -173,6 +176,7 @@ _HOMES = {
         "EpochRequest",  # of raybert 0.1, for one release
     ),
     "raybert.selection.select": ("select",),
+    "raybert.evaluation.language_models.crosseval": ("CrossEvaluation",),
     "raybert.fitting.fit": ("fit",),
     "raybert.fitting.fitted": ("FittedModel",),
     "raybert.sweeping.folder.outcome": ("Outcome",),
@@ -245,6 +249,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "clear_cache",
     "tokenizer",
     "pretrain",
+    "crosseval",
     "CacheContents",
     "MeasuredTokenizer",
     "PretrainedModels",
@@ -287,6 +292,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "ModelEvaluation",
     "SweepEvaluation",
     "Explanation",
+    "CrossEvaluation",
     "RaybertError",
     "ConfigError",
     "DataError",

@@ -1,4 +1,4 @@
-"""The commands on pretraining files: tokenizer, pretrain."""
+"""The commands on pretraining files: tokenizer, pretrain, crosseval."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from raybert import commands, terminal
-from raybert.cli_completion import complete_sweep_file
+from raybert.cli_completion import complete_results_folder, complete_sweep_file
 from raybert.cli_options import JsonOption, SetOption, argument, option
 from raybert.commands import describe
 
 PretrainingFileArgument = Annotated[Path, argument("Pretraining file (YAML).", complete_sweep_file)]
+StudyOption = Annotated[
+    Path | None, option("Folder of the study, with its models; default: `runs/<name>`.", complete_results_folder)
+]
 
 
 def tokenizer(
@@ -63,5 +66,27 @@ def pretrain(
     raise typer.Exit(found.exit_code)
 
 
-COMMANDS = (tokenizer,)
+def crosseval(
+    file: PretrainingFileArgument,
+    output: StudyOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how surprised each model is by each corpus, with intervals over documents and seeds.
+
+    Perplexity of masked words, the same for every model, and pseudo-perplexity; pairs of models with Holm; in and out
+    of the domain; the corpora that a model knows best and worst. Tables and pictures go to `crosseval/` of the study.
+    """
+    found = commands.crosseval(file, output=output, overrides=overrides or (), told=_say)
+    if as_json:
+        terminal.print_json(describe.crosseval_document(found))
+    else:
+        terminal.print_cross_evaluation(found)
+
+
+def _say(line: str) -> None:
+    terminal.echo(line, to_stderr=True)
+
+
+COMMANDS = (tokenizer, crosseval)
 """In the order of the help; `pretrain`, whose exit codes say more, comes behind them."""

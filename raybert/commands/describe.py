@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.evaluation.explain import Explanation
     from raybert.evaluation.explain_tokens import TokenExplanation
+    from raybert.evaluation.language_models.crosseval import CrossEvaluation
     from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.downloads import Downloads
@@ -342,5 +343,18 @@ def tokenizer_document(found: MeasuredTokenizer) -> Json:
         is_new=found.is_new,
         trained_on=found.trained_on,
         cuts=found.cuts,
+        notes=found.notes,
+    )
+
+
+def crosseval_document(found: CrossEvaluation) -> Json:
+    """Return how surprised models are by corpora."""
+    return documents.CROSSEVAL.of(
+        folder=found.folder,
+        unit=found.unit,
+        perplexities=found.perplexities,
+        differences=found.differences,
+        domains=found.domains,
+        plots=found.plots,
         notes=found.notes,
     )

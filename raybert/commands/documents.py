@@ -432,6 +432,19 @@ TOKENIZER = Document(
         _NOTES,
     ),
 )
+CROSSEVAL = Document(
+    "crosseval",
+    "raybert crosseval FILE --json",
+    (
+        Key("folder", "path", "of the tables and pictures"),
+        Key("unit", "text", "piece or word: what models are compared by"),
+        Key("perplexities", _rows("perplexities"), "each model on each corpus"),
+        Key("differences", _rows("perplexity_differences"), "each pair of models on each corpus"),
+        Key("domains", _rows("domains"), "each model"),
+        Key("plots", "list of path", "that were written"),
+        _NOTES,
+    ),
+)
 DOCUMENTS = (
     *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
     *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from raybert.config.corpora import CorpusConfig
+from raybert.config.crosseval import CrossevalConfig
 from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
 from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig, as_seeds
 from raybert.config.section import Section
@@ -41,6 +42,8 @@ class PretrainingConfig(Section):
     seeds: tuple[int, ...] = Field(
         (0,), min_length=1, description="of first weights, order, masks and dropout: how many (0, 1, ...), or a list"
     )
+
+    crosseval: CrossevalConfig = CrossevalConfig()
 
     @field_validator("seeds", mode="before")
     @classmethod

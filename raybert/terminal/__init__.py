@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
+    from raybert.terminal.language_models import print_cross_evaluation
     from raybert.terminal.logs import print_log_lines, print_logs
     from raybert.terminal.plan import print_plan
     from raybert.terminal.pretraining import print_pretrained
@@ -63,6 +64,7 @@ _HOMES = {
     ),
     "raybert.terminal.explanation": ("print_explanation",),
     "raybert.terminal.failures": ("print_failures",),
+    "raybert.terminal.language_models": ("print_cross_evaluation",),
     "raybert.terminal.logs": (
         "print_log_lines",
         "print_logs",
@@ -88,6 +90,7 @@ __all__ = [
     "print_checkpoints",
     "print_compared",
     "print_comparison",
+    "print_cross_evaluation",
     "print_download",
     "print_downloads",
     "print_error",

@@ -1,7 +1,5 @@
 import json
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,7 +27,6 @@ WORDS = [
     "vote",
 ]
 SPLITS = ("train", "validation", "test")
-DATA = Path(os.environ.get("RAYBERT_DATA", "../shared/data"))
 
 
 def sentences(count, seed=0, most=12):
@@ -233,9 +230,8 @@ def test_a_wrong_source_is_named_by_its_corpus(tmp_path):
             read(tmp_path, {"corpora": {"a": str(tmp_path / name)}})
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="RAYBERT_DATA: no folder of data sets")
-def test_the_hansards_are_three_corpora_of_equal_words(tmp_path):
-    corpora = {name: str(DATA / f"hansard_{name}") for name in ("nunavut", "ontario")}
+def test_the_hansards_are_three_corpora_of_equal_words(tmp_path, shared_data):
+    corpora = {name: str(shared_data / f"hansard_{name}") for name in ("nunavut", "ontario")}
     found = read(tmp_path, {"corpora": corpora | {"mixed": {"of": list(corpora)}}, "words": "equal", "form": "plain"})
     words = [corpus.train.num_words for corpus in found.values()]
     assert max(words) - min(words) < 300

@@ -1,0 +1,63 @@
+"""Commands on language models: compare them over corpora."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raybert.config.load import Overrides
+from raybert.config.pretraining import PretrainingConfig, PretrainingSource, load_pretraining
+from raybert.files import check_place
+
+if TYPE_CHECKING:
+    from raybert.evaluation.language_models.crosseval import CrossEvaluation
+
+RESULTS = "crosseval"
+
+
+def crosseval(
+    config: PretrainingSource,
+    *,
+    output: str | Path | None = None,
+    overrides: Overrides = (),
+    told: Callable[[str], None] = lambda line: None,
+) -> CrossEvaluation:
+    """Measure how surprised each model is by each corpus, and compare them: perplexity per piece and per word.
+
+    The same words are masked for every model. Tables (parquet, csv), the matrix in Markdown and as a picture go to
+    `crosseval/` in the study's folder.
+
+    Args:
+        config: a pretraining file, a mapping like one, or a configuration.
+        output: folder of the study, with what `pretrain` has trained; default: `runs/<name>`.
+        overrides: keys to override, as for `load_config`.
+        told: called with a line for every model that is measured.
+
+    Returns:
+        Tables `perplexities`, `differences` and `domains`, and the `documents` behind them.
+
+    Raises:
+        RaybertError: what is wrong with the file, a corpus or a model.
+
+    Example:
+        >>> found = raybert.crosseval("corpora.yaml", overrides={"crosseval.models": {"mine": "runs/mine"}})
+        >>> found.perplexities[["model", "corpus", "word_perplexity"]]
+    """
+    settings = load_pretraining(config, overrides)
+    folder = study_folder(settings, output)
+    check_place(folder / RESULTS / "perplexities.csv", "output")
+    from raybert.evaluation.language_models.crosseval import cross_evaluate, find_models
+    from raybert.evaluation.language_models.publish import write_cross_evaluation
+    from raybert.pretraining.corpora import read_corpora
+
+    models = find_models(settings, folder)
+    found = cross_evaluate(settings, read_corpora(settings), models, told)
+    plots = write_cross_evaluation(found, folder / RESULTS)
+    return replace(found, plots=tuple(plots), folder=folder / RESULTS)
+
+
+def study_folder(config: PretrainingConfig, output: str | Path | None) -> Path:
+    """Return the folder of a study."""
+    return Path("runs") / config.name if output is None else Path(output)

@@ -1,0 +1,62 @@
+"""What comparisons of language models leave: tables as parquet and csv, a matrix in Markdown, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from raybert.analysis.markdown import table as markdown_table
+from raybert.analysis.markdown import words as words_of
+from raybert.display import Row, TextTable
+from raybert.durable import make_folder
+from raybert.evaluation.language_models.crosseval import CrossEvaluation
+from raybert.files import write_frame, write_text
+
+_WORDS = {"masked": "Perplexity of masked words", "pseudo": "Pseudo-perplexity"}
+
+
+def write_cross_evaluation(found: CrossEvaluation, folder: Path) -> list[Path]:
+    """Write tables and pictures of a cross-evaluation, and return the paths of the pictures."""
+    from raybert.evaluation.language_models.crosseval_plots import write_matrix_plots
+
+    make_folder(folder)
+    tables = {
+        "perplexities": found.perplexities,
+        "differences": found.differences,
+        "domains": found.domains,
+    }
+    for name, table in tables.items():
+        for ending in ("parquet", "csv"):
+            write_frame(table, folder / f"{name}.{ending}")
+    write_frame(found.documents, folder / "documents.parquet")
+    write_text(folder / "matrix.md", matrix_in_markdown(found))
+    return write_matrix_plots(found.perplexities, found.unit, folder)
+
+
+def matrix_in_markdown(found: CrossEvaluation) -> str:
+    """Return perplexities, models x corpora, with their intervals, and the notes."""
+    parts = [f"{words}\n\n{markdown_table(table)}" for words, table in matrices(found).items()]
+    return "\n\n".join([*parts, "\n".join(f"- {words_of(note)}" for note in found.notes)]).strip() + "\n"
+
+
+def matrices(found: CrossEvaluation) -> dict[str, TextTable]:
+    """Return what each matrix says, in words -> a row per model and a column per corpus: `54.1 (52.0 to 56.4)`."""
+    matrices = {}
+    for kind, words in _WORDS.items():
+        rows = found.perplexities[found.perplexities["kind"] == kind]
+        if not rows.empty:
+            matrices[f"{words} per {found.unit} (95 % over documents and seeds)"] = _matrix(rows, found.unit)
+    return matrices
+
+
+def _matrix(rows: pd.DataFrame, unit: str) -> TextTable:
+    corpora = list(dict.fromkeys(map(str, rows["corpus"])))
+    cells = {
+        (row["model"], row["corpus"]): "{:,.1f} ({:,.1f} to {:,.1f})".format(
+            *(row[f"{unit}_{name}"] for name in ("perplexity", "low", "high"))
+        )
+        for row in rows.to_dict("records")
+    }
+    lines = [Row((str(model), *(cells[model, corpus] for corpus in corpora))) for model in dict.fromkeys(rows["model"])]
+    return TextTable(("model", *corpora), tuple(lines))
