@@ -27,7 +27,7 @@ _COMMANDS = {
 }
 _SPECIAL = re.compile("[" + re.escape("".join(_COMMANDS)) + "]|-(?=-)|'(?=')")
 _MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
-_MARK = re.compile(r" ([+!?-]|[a-z]{1,4})$")
+_MARK = re.compile(r" ([+!?=-]|[a-z]{1,4})$")
 _PAGE, _GAP = 82, 3
 """Letters of a small font beside each other on a page of the class `article`, and those between two columns."""
 _UNUSUAL = re.compile("[^\x00-\u017f\u2010-\u203a±]")

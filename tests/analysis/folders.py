@@ -179,32 +179,47 @@ def write_grid_sweep(
     return folder
 
 
-def write_outcomes(folder: Path, outcomes: Mapping[str, Sequence[float | str]], **more: Any) -> Path:
-    """Write a sweep whose seeds have these outcomes: an accuracy on test, `failed` or `pending`.
+Outcome = float | str
+"""Of a trial: its accuracy on test, `failed` or `pending`."""
+
+
+def write_outcomes(
+    folder: Path,
+    outcomes: Mapping[str, Sequence[Outcome | Sequence[Outcome]]],
+    predicts: bool = False,
+    **more: Any,
+) -> Path:
+    """Write a sweep whose seeds have these outcomes.
 
     Args:
         folder: for the results, with 40 test examples of which 24 are of the most frequent class.
-        outcomes: of the seeds 0, 1, ... by strategy.
-        more: of every entry of the plan.
+        outcomes: of the seeds 0, 1, ... by strategy; or of the folds 0, 1, ..., each those of its seeds.
+        predicts: whether trials keep predictions of which as many are right.
+        more: of every result.
     """
-    more = {"data_key": "0a1b2c"} | more
-    specs = [
-        make_spec(name, seed, 400 if name in WHOLE_POOL else 40, **more)
+    trials = [
+        (make_spec(name, seed, 400 if name in WHOLE_POOL else 40, fold=fold, data_key="0a1b2c"), outcome)
         for name, own in outcomes.items()
-        for seed in range(len(own))
+        for fold, seeds in enumerate(own if isinstance(own[0], Sequence) and not isinstance(own[0], str) else [own])
+        for seed, outcome in enumerate(seeds)  # type: ignore[arg-type]
     ]
-    write_plan(folder, specs)
+    for spec, _ in trials:
+        spec["trial_id"] += f"-{spec['fold']}"
+    write_plan(folder, [spec for spec, _ in trials])
     counts = {split: {"no": 3 * number, "yes": 2 * number} for split, number in (("train", 80), ("test", 8))}
     entry = {"source": "sample", "label_names": ["no", "yes"], "details": {"class_counts": counts}}
     (folder / "manifest.json").write_text(json.dumps({"data": {"0a1b2c": entry}}))
     write_pool(folder, [0] * 240 + [1] * 160, [9] * 400)
-    for spec in specs:
-        outcome = outcomes[spec["strategy"]][spec["seed"]]
+    for spec, outcome in trials:
         if outcome == "failed":
             write_error(folder, spec)
         elif isinstance(outcome, float):
-            write_result(folder, spec, outcome)
+            write_result(folder, spec, outcome, **more)
             write_evaluations(folder, spec, [outcome - 0.1, outcome])
+            if predicts:
+                right = np.arange(40) < round(40 * outcome)
+                labels = np.arange(40) % 2
+                write_predictions(folder, spec, labels.tolist(), np.where(right, labels, 1 - labels).tolist())
     return folder
 
 

@@ -113,7 +113,7 @@ def test_only_parts_complete_is_nothing_to_compare(tmp_path):
     write_result(folder, part, 0.7)
     publish_results(folder)
     assert not (folder / "plots").exists()
-    assert (folder / "results" / "notes.txt").read_text() == "1 of 2 trials have not finished\n"
+    assert (folder / "results" / "notes.txt").read_text() == "1 of 2 trials has not finished\n"
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_results_have_the_rows_of_the_tables_with_null_for_nan(folder):
     assert found["best"]["strategy"] == load_sweep(folder).best()["strategy"]
     assert found["claims"] == as_json(load_sweep(folder).claims())
     assert [error["trials"] for error in found["errors"]] == [["el2n-40-1"]]
-    assert "1 of 6 trials failed; they are left out of all means" in found["notes"]
+    assert "1 of 6 trials failed; it is left out of all means" in found["notes"]
 
 
 @pytest.mark.long

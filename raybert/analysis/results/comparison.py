@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results.failed_runs import WITH_FAILED, failure_sentences, scored_row, with_failed_lines
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
@@ -26,7 +27,11 @@ WARNING = "!"
 
 
 def comparison_table(
-    summary: pd.DataFrame, comparisons: pd.DataFrame, configurations: Configurations, replicates: str
+    summary: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    with_failures: pd.DataFrame,
+    configurations: Configurations,
+    replicates: str,
 ) -> TextTable:
     """Return the comparison: every configuration, by its mean on test, the best one first.
 
@@ -34,11 +39,13 @@ def comparison_table(
     The difference is that to the baseline of most rows; what another baseline says is a line below the table. `of all`
     is the metric as a share of that of `all`. `trained` counts the examples that went forward and backward, `scored`
     those that only went forward, both with what the strategy's signals took as if it had computed them alone; `s` is
-    the time that all of that took here.
+    the time that all of that took here. A strategy with failed runs has a second row, in which these are scored as the
+    majority class.
 
     Args:
         summary: of a sweep.
         comparisons: of the sweep.
+        with_failures: what is compared once failed runs are scored.
         configurations: of the sweep.
         replicates: what means are over: `seeds` or `folds`.
     """
@@ -57,14 +64,14 @@ def comparison_table(
         *(("of all",) if with_all else ()),
         *("trained", "scored", "s"),
     )
-    rows = [
-        _row(row, configurations, (metric, second), compared.get(str(row[KEY])), with_all=with_all)
-        for row in shown.loc[order].to_dict("records")
-    ]
-    rows += [
-        Row((*_identity(row, configurations), f"0/{row['num_trials']}", "failed"), "bad")
-        for row in failed.to_dict("records")
-    ]
+    scored = {str(row[KEY]): row for row in reversed(_with(with_failures, usual).to_dict("records"))}
+    rows = []
+    for row in shown.loc[order].to_dict("records"):
+        rows.append(_row(row, configurations, (metric, second), compared.get(str(row[KEY])), with_all=with_all))
+        rows += _second_row(row, configurations, scored)
+    for row in failed.to_dict("records"):
+        rows.append(Row((*_identity(row, configurations), f"0/{row['num_trials']}", "failed"), "bad"))
+        rows += _second_row(row, configurations, scored) if len(shown) else []
     num_keys = len(configurations.headers)
     wide = _SPARE_WITH_ALL if with_all else _SPARE
     spare = [number for number in wide if number != _BUDGET or not configurations.budgets_vary]
@@ -118,6 +125,7 @@ def comparison_lines(
     if (comparisons["verdict"] == EQUIVALENT).any():
         margin = Scale(str(comparisons["metric"].iloc[0])).margin(comparisons["margin"].iloc[0])
         lines.append(f"=: no difference beyond {margin} (sweep.margin), by two one-sided tests.")
+    lines += [*with_failed_lines(summary), *failure_sentences(summary, comparisons)[:_MOST_SENTENCES]]
     lines += _other_baselines(comparisons)
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 
@@ -184,6 +192,17 @@ def _row(
     if warning:
         styles = (*styles, (len(identity) + 1, "bad"))
     return Row(cells, "dim" if row["role"] == "proxy" else "", styles)
+
+
+def _second_row(
+    row: Mapping[Any, Any], configurations: Configurations, scored: Mapping[str, Mapping[Any, Any]]
+) -> list[Row]:
+    """Return the row of a configuration with its failed runs scored; nothing where none failed, or is known."""
+    if pd.isna(row["with_failures_mean"]):
+        return []
+    name, *identity = _identity(row, configurations)
+    replicates, value, difference = scored_row(row, scored.get(str(row[KEY])))
+    return [Row((f"{name} {WITH_FAILED}", *identity, replicates, value, "", difference), "dim")]
 
 
 def _with(comparisons: pd.DataFrame, baseline: str) -> pd.DataFrame:

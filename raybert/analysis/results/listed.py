@@ -1,4 +1,4 @@
-"""Names in a sentence."""
+"""Names and counts in a sentence."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def listed(names: Iterable[object]) -> str:
     if len(shown) > _MOST_NAMES:
         shown[_MOST_NAMES - 1 :] = [f"{len(shown) - _MOST_NAMES + 1} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def count_words(number: int, noun: str) -> str:
+    """Return `1 test` or `3 tests`; `1 more` and `3 more` as they are."""
+    return f"{number} {noun}{'' if number == 1 or noun == 'more' else 's'}"

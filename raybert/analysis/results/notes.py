@@ -28,12 +28,12 @@ def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame, comparisons: p
     counts = trials["status"].value_counts()
     if counts.get("complete", 0) == 0:
         notes.append(f"none of {len(trials)} trials is complete: there is nothing to compare yet")
-    for status, words in (
-        ("failed", "failed; they are left out of all means"),
-        ("pending", "have not finished"),
+    for status, one, several in (
+        ("failed", "failed; it is left out of all means", "failed; they are left out of all means"),
+        ("pending", "has not finished", "have not finished"),
     ):
-        if counts.get(status, 0):
-            notes.append(f"{counts[status]} of {len(trials)} trials {words}")
+        if count := int(counts.get(status, 0)):
+            notes.append(f"{count} of {len(trials)} trials {one if count == 1 else several}")
     trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
     most = int(trained["num_replicates"].max()) if len(trained) else FEWEST
     if most < FEWEST:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from raybert.analysis import latex, markdown
 from raybert.analysis.results.comparison import WARNING, comparison_lines, usual_baseline
+from raybert.analysis.results.failed_runs import failure_sentences, with_failed_lines
 from raybert.analysis.results.sweep import Sweep
-from raybert.analysis.statistics.decision import BETTER, NOT_SETTLED, WORSE
+from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import method_sentences, range_words
@@ -67,6 +68,8 @@ def results_latex(sweep: Sweep, metric: str | None = None) -> str:
     caption = [
         *_caption(sweep, metric),
         *warning,
+        *with_failed_lines(sweep.summary(metric)),
+        *failure_sentences(sweep.summary(metric), sweep.compare(None, metric)),
         *method_sentences(sweep.compare(None, metric)),
         sweep.claims(metric).scope,
     ]
@@ -91,6 +94,9 @@ def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: s
     return csv_frame(CSV_TABLES[table](sweep, metric)).to_csv(index=False)
 
 
+_FURTHER = ((NOT_SETTLED, "?", "not settled"), (EQUIVALENT, "=", "no difference beyond the margin"))
+
+
 def _caption(sweep: Sweep, metric: str | None) -> list[str]:
     """Return what the numbers are, a sentence each."""
     scale = Scale(metric or sweep.metric)
@@ -102,7 +108,7 @@ def _caption(sweep: Sweep, metric: str | None) -> list[str]:
         for mark, verdict in (("+", BETTER), ("-", WORSE))
         if (comparisons["verdict"] == verdict).any()
     ]
-    marks += ["?: not settled"] if (comparisons["verdict"] == NOT_SETTLED).any() else []
+    marks += [f"{mark}: {words}" for verdict, mark, words in _FURTHER if (comparisons["verdict"] == verdict).any()]
     return [*sentences, *([f"{', '.join(marks)}."] if marks else [])]
 
 

@@ -109,6 +109,9 @@ def _section(sweep: Sweep, parts: _Parts, row: Mapping[Any, Any]) -> Iterator[st
     folds = f" x {row['num_folds']} folds" if row["folds"] > 1 else ""
     yield f"{chosen}; {row['num_complete']} of {row['num_trials']} trials complete (seeds {seeds}{folds})"
     yield _what_is_given(sweep, row)
+    if not pd.isna(row["with_failures_mean"]):
+        scored = _metric_words(row, "with_failures", Scale(sweep.metric))
+        yield f"with failed runs scored as the majority class: test {Scale(sweep.metric).words} {scored}"
     yield ""
     yield from _metrics(sweep, row)
     pairs = parts.pairs.get(title, ())

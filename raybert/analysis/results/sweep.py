@@ -286,7 +286,7 @@ class Sweep(TrialFiles):
         """
         by = self._by(metric)
         scope = scope_words(self.trials, self.plan["trials"], self.manifest)
-        return make_claims(by.summary, by.comparisons, by.as_good_as_all, scope)
+        return make_claims(by.summary, by.comparisons, by.with_failures, by.as_good_as_all, scope)
 
     def summary_of(self, metric: str) -> pd.DataFrame:
         """Return `summary(metric)`, under its name of before."""
@@ -319,7 +319,7 @@ class Sweep(TrialFiles):
             metric: what they are compared by; default: the metric of the sweep.
         """
         by = self._by(metric)
-        return comparison_table(by.summary, by.comparisons, self.configurations, self.replicates)
+        return comparison_table(by.summary, by.comparisons, by.with_failures, self.configurations, self.replicates)
 
     @cached_property
     def class_shares(self) -> pd.DataFrame:

@@ -55,7 +55,8 @@ def compare_with_failures(
 ) -> pd.DataFrame:
     """Return what `compare` does of trials whose failures are scored: the rows that a failed run has a part in.
 
-    Their family of Holm's correction is that of all rows.
+    Nothing is compared with a baseline of which no run is complete: it would lose against anything. Their family of
+    Holm's correction is that of all rows.
 
     Args:
         trials: as they are, with configurations.
@@ -69,6 +70,8 @@ def compare_with_failures(
     table = compare(scored, grid_columns, metric, pairs, on_examples, margin)
     before = count_pairs(trials[trials["role"] == "trial"], table)
     is_touched = (before["num_dropped_pairs"] > table["num_dropped_pairs"]) & ~_has_unknown(scored, table)
+    finished = trials.loc[trials["status"] == "complete", KEY]
+    is_touched &= table["baseline_configuration"].isin(finished)
     return table.assign(**before)[is_touched.to_numpy(bool)].reset_index(drop=True)
 
 

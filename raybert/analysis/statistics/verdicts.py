@@ -102,6 +102,11 @@ def describe_folds(summary: pd.DataFrame) -> list[str]:
     ]
 
 
+def verdict_words(row: Mapping[Any, Any]) -> str:
+    """Return the verdict of a row of the comparisons: `no difference to random shown`."""
+    return _WORDS[row["verdict"]].format(row["baseline"])
+
+
 def difference_words(row: Mapping[Any, Any]) -> str:
     """Return the difference of a row of the comparisons: one value, both, or the mean with its interval."""
     scale = Scale(row["metric"])
@@ -132,10 +137,7 @@ def value_words(row: Mapping[Any, Any], metric: str) -> str:
 
 
 def _sentence(row: Mapping[Any, Any], baseline: str) -> str:
-    scale = Scale(row["metric"])
-    words = difference_words(row)
-    mean, bracket, interval = words.partition(" [")
-    size = f"{mean.replace(', ', ' and ')}{scale.points}{bracket}{interval}, {pairs_words(row)}"
+    size = f"{size_words(row)}, {pairs_words(row)}"
     if not pd.isna(row.get("sign_flip_p")):
         size += f", sign-flip p {row['sign_flip_p']:.3g}"
     return f"{row[KEY]}: {_WORDS[row['verdict']].format(baseline)}{_equivalence_words(row)} ({size})"
@@ -148,6 +150,12 @@ def _equivalence_words(row: Mapping[Any, Any]) -> str:
         return f" beyond {margin}"
     is_small = row["verdict"] in (BETTER, WORSE) and row["equivalence_holm_p"] < 1 - LEVEL
     return f", by less than {margin}" if is_small else ""
+
+
+def size_words(row: Mapping[Any, Any]) -> str:
+    """Return the difference of a row in a sentence: `+5.1 points [+4.8, +5.4]`, or both of two."""
+    mean, bracket, interval = difference_words(row).partition(" [")
+    return f"{mean.replace(', ', ' and ')}{Scale(row['metric']).points}{bracket}{interval}"
 
 
 def pairs_words(row: Mapping[Any, Any]) -> str:

@@ -32,17 +32,17 @@ def test_a_class_that_the_pool_lacks_has_a_finite_loss():
 
 def test_failed_runs_predict_the_most_frequent_class_of_the_pool_by_every_metric(tmp_path):
     folder = write_outcomes(tmp_path, {"random": [0.7], "el2n": ["failed"]})
-    majority = majority_classes(folder, ["el2n-40-0"])
+    majority = majority_classes(folder, ["el2n-40-0-0"])
     labels = [0, 1, 0, 1, 1]
     known = predictions_with_failures(folder, predictions_of(folder), majority)
-    assert known("el2n-40-0") is None  # no finished run has predictions
-    write_predictions(folder, {"trial_id": "random-40-0"}, labels, labels)
+    assert known("el2n-40-0-0") is None  # no finished run has predictions
+    write_predictions(folder, {"trial_id": "random-40-0-0"}, labels, labels)
     known = predictions_with_failures(folder, predictions_of(folder), majority)
-    assert known("el2n-40-0")[0].tolist() == labels
-    assert known("el2n-40-0")[1].argmax(axis=1).tolist() == [0] * 5
-    assert known("random-40-0")[1].argmax(axis=1).tolist() == labels
+    assert known("el2n-40-0-0")[0].tolist() == labels
+    assert known("el2n-40-0-0")[1].argmax(axis=1).tolist() == [0] * 5
+    assert known("random-40-0-0")[1].argmax(axis=1).tolist() == labels
     for metric in ("accuracy", "macro_f1"):
-        low, high = on_examples_of(metric, known).interval([(0, ["el2n-40-0"], ["random-40-0"])])
+        low, high = on_examples_of(metric, known).interval([(0, ["el2n-40-0-0"], ["random-40-0-0"])])
         assert -1 <= low < high <= 0
     assert predictions_with_failures(folder, known, {}) is known
 
@@ -54,4 +54,4 @@ def test_failed_runs_predict_the_most_frequent_class_of_the_pool_by_every_metric
 def test_a_manifest_that_does_not_count_classes_tells_nothing(tmp_path, text):
     folder = write_outcomes(tmp_path, {"random": ["failed"]})
     (folder / "manifest.json").write_text(text)
-    assert majority_classes(folder, ["random-40-0"]) == {}
+    assert majority_classes(folder, ["random-40-0-0"]) == {}
