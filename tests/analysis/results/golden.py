@@ -106,14 +106,15 @@ def said_of(name: str, folder: Path) -> str:
 
 
 def printed(sweep: Sweep) -> str:
-    """Return what the terminal shows, a line each however long."""
+    """Return what the terminal shows but the cost, a line each however long."""
     from rich.console import Console
 
     from raybert.terminal.comparison import summary_table
 
     out = io.StringIO()
     Console(file=out, width=2000, color_system=None).print(summary_table(sweep))
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+    lines = (line.rstrip() for line in out.getvalue().rstrip().splitlines())
+    return "\n".join(line for line in lines if not line.startswith("cost: "))
 
 
 def main() -> None:
