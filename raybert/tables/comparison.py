@@ -37,6 +37,8 @@ _SHARED = {
 }
 """What the summary has as a share of that of `all`."""
 OF_ALL = tuple(_SHARED)
+_BUDGET = "selection.budget"
+"""No column where rows are of a budget, or of all of them."""
 _MARGIN = "`sweep.margin`, in units of the metric: 0.005 is half a point of a share"
 _CONFIGURATION = tuple(TRIALS[name] for name in ("strategy", "role", "budget_kind", "budget"))
 _COUNTS = {
@@ -298,6 +300,7 @@ AGREEMENT = Table(
         _number("ranking", "1: both scores rank the pool alike, -1: in reverse, 0: differently, NaN: unknown"),
     ),
     grid_after="budget",
+    grid_without=(_BUDGET,),
 )
 
 OVERLAP = Table(
@@ -314,6 +317,7 @@ OVERLAP = Table(
         _whole("num_seeds", "seeds behind the means"),
     ),
     grid_after="budget",
+    grid_without=(_BUDGET,),
     suffixes=(".parquet", ".csv"),
 )
 
@@ -336,6 +340,7 @@ EQUAL_COST = Table(
         _text("metric", "what chose the best evaluation within the cost: `train.best_metric`"),
     ),
     grid_after="budget",
+    grid_without=(_BUDGET,),
     further=(_number("validation_<metric>", "of that evaluation, where `best_metric`, which chooses it, is another"),),
     suffixes=(".csv",),
 )

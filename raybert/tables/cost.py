@@ -91,5 +91,6 @@ BUDGET_CURVE = Table(
         computed("holm_p", "number", "the same with Holm's correction over all curves with this baseline"),
     ),
     grid_after="budget_kind",
+    grid_without=("selection.budget",),
     suffixes=(".parquet", ".csv"),
 )

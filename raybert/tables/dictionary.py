@@ -77,13 +77,18 @@ class Entry:
     description: str
 
 
+def _but(table: Table) -> str:
+    """Return which varied hyperparameters are no columns of a table, in words."""
+    return "".join(f"; not `{key}`" for key in table.grid_without)
+
+
 def describe_columns(table: Table) -> list[Entry]:
     """Return the dictionary of a table's columns, in order; those that only some sweeps have come last."""
     entries = {
         column.name: Entry(column.name, TYPE_WORDS[column.kind], column.unit, column.description) for column in table
     }
     own = {
-        _GRID: Entry("<dotted key>", "of its values", "", "a varied hyperparameter, a column for each"),
+        _GRID: Entry("<dotted key>", "of its values", "", f"a varied hyperparameter, a column for each{_but(table)}"),
         _TUNED: Entry("<dotted key>", "of its values", "", "a tuned parameter, a column for each"),
     }
     order = [*table.order([_GRID], [_TUNED]), *(column.name for column in table.further)]

@@ -100,6 +100,7 @@ class Table:
         description: what a row is.
         columns: in the order of the table.
         grid_after: the column after which the varied hyperparameters stand, each under its dotted key.
+        grid_without: keys of these that are none of its columns.
         further: columns that only some sweeps have, last.
         parameters_after: the column after which the tuned parameters stand, likewise.
         own_metrics: the splits of which it has a column `<split>_<name>` for every metric of a user's own, behind all
@@ -116,6 +117,7 @@ class Table:
     parameters_after: str | None = None
     suffixes: tuple[str, ...] = ()
     own_metrics: tuple[str, ...] = ()
+    grid_without: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of a name."""
@@ -152,7 +154,7 @@ class Table:
         for column in self.columns:
             names.append(column.name)
             if column.name == self.grid_after:
-                names += grid_columns
+                names += [key for key in grid_columns if key not in self.grid_without]
             if column.name == self.parameters_after:
                 names += parameters
         return names

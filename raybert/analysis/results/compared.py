@@ -147,5 +147,5 @@ def compared_by(
         raise SweepError(f"metric: must be one of {', '.join([*METRICS, *own])}, got {metric!r}")
     measured = add_held_out(trials.copy(), folder, metric)
     if measured[f"test_{metric}"].isna().all():
-        raise SweepError(f"metric: no finished trial has a {metric} on test")
+        raise SweepError(f"metric: no finished trial has {metric} on test")
     return Compared.of(measured, grid_columns, metric, pairs, folder, margin)

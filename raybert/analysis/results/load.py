@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
         folder=folder,
         trials=trials,
         evaluations=_evaluations_frame(folder, trials, grid_columns),
-        compared=Compared.of(trials, grid_columns, metric, pairs, folder, margin),
+        make_compared=partial(Compared.of, trials, grid_columns, metric, pairs, folder, margin),
         grid_columns=grid_columns,
         configurations=configurations,
         metric=metric,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -46,6 +47,6 @@ def at_best_points(sweep: Sweep, most: int = MOST_POINTS) -> tuple[Sweep, str]:
         sweep,
         trials=trials,
         evaluations=sweep.evaluations[sweep.evaluations["trial_id"].isin(trials["trial_id"])],
-        compared=sweep.compared.only(names),
+        make_compared=partial(sweep.compared.only, names),
     )
     return shown, f"{most} of {len(points):,} points of the grid: those with the best validation; tables have all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +50,7 @@ class Sweep(TrialFiles):
         trials: a row per planned run, in the order of the plan; `status` is complete, failed or pending; `role` is
             trial, proxy, or part (a run that only serves a score).
         evaluations: a row per evaluation of every run that has begun.
-        compared: its statistics by `metric`; `summary()` and `compare()` give them by any.
+        make_compared: makes its statistics by `metric`; called once they are asked for, since they take seconds.
         grid_columns: the varied hyperparameters, which are columns of all tables.
         configurations: their names, and what varies between them.
         metric: what the sweep is about: its `train.best_metric`.
@@ -68,7 +68,7 @@ class Sweep(TrialFiles):
     folder: Path
     trials: pd.DataFrame
     evaluations: pd.DataFrame
-    compared: Compared
+    make_compared: Callable[[], Compared]
     grid_columns: tuple[str, ...]
     configurations: Configurations
     metric: str
@@ -86,6 +86,11 @@ class Sweep(TrialFiles):
         """The table `evaluations` under its name of raybert 0.1."""
         warn_of_old_name("Sweep.epochs", "Sweep.evaluations")
         return self.evaluations
+
+    @cached_property
+    def compared(self) -> Compared:
+        """Its statistics by `metric`; `summary()` and `compare()` give them by any."""
+        return self.make_compared()
 
     @cached_property
     def search(self) -> Search | None:

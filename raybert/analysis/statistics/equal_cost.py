@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.comparisons import Pairs, default_pairs
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, has_budget, with_configurations
 from raybert.analysis.statistics.points import grid_points
@@ -73,8 +74,7 @@ def equal_cost_table(
                 for cost in _COSTS:
                     for row in _rows(alike, baseline, curves, cost, values):
                         rows.append({"budget": budget, **point, "cost": cost, **row, "metric": metric})
-    order = [*EQUAL_COST.order(grid_columns), *(name for name in values if name not in EQUAL_COST)]
-    return pd.DataFrame(rows, columns=[name for name in order if name != BUDGET_KEY])
+    return typed_frame(rows, EQUAL_COST, grid_columns)
 
 
 def _families(at_point: pd.DataFrame, pairs: Pairs) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -51,11 +51,14 @@ def read_predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {}
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read(use_threads=False)
+            classes = [name for name in file.schema_arrow.names if name.startswith("prob_")]
+            table = file.read(["split", "label", *classes], use_threads=False)
     except (OSError, pa.ArrowException):
         return {}
-    split = np.asarray(table["split"].to_pylist())
+    # By number: an object per row of a large test split would take most of the time to load a sweep.
+    splits = table["split"].combine_chunks().dictionary_encode()
+    split = splits.indices.to_numpy()
     labels = table["label"].to_numpy()
-    names = [name for name in table.column_names if name.startswith("prob_")]
-    probs = np.stack([table[name].to_numpy() for name in names], axis=1)
-    return {str(name): (labels[split == name], probs[split == name]) for name in dict.fromkeys(split)}
+    probs = np.stack([table[name].to_numpy() for name in classes], axis=1)
+    names = enumerate(splits.dictionary.to_pylist())
+    return {str(name): (labels[split == number], probs[split == number]) for number, name in names}

@@ -20,10 +20,10 @@ def is_weak(hits: int, number: int, majority: float) -> bool:
         number: of examples.
         majority: share of the most frequent class.
     """
-    from scipy.stats import binom  # slow to import, and rarely asked for
+    from scipy.special import bdtrc  # scipy.stats would be slow to import, and says the same
 
     if majority >= 1.0:
         return False
     if hits / number < majority + min(_MARGIN, _PART * (1 - majority)):
         return True
-    return float(binom.sf(hits - 1, number, majority)) > _LEVEL
+    return float(bdtrc(hits - 1, number, majority)) > _LEVEL

@@ -351,7 +351,7 @@ def test_a_sweep_about_any_metric_can_be_read_before_anything_is_measured(tmp_pa
     assert sweep.best() is None
     assert sweep.summary()[f"test_{metric}_mean"].isna().all()
     assert sweep.summary()["verdict"].tolist() == ["not compared"]
-    with pytest.raises(SweepError, match="metric: no finished trial has a brier on test"):
+    with pytest.raises(SweepError, match="metric: no finished trial has brier on test"):
         sweep.summary("brier")
     with pytest.raises(SweepError, match="metric: must be one of accuracy, "):
         sweep.summary("acuracy")
