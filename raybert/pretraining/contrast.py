@@ -47,5 +47,5 @@ def pooled(hidden: torch.Tensor, sentences: torch.Tensor, count: int) -> torch.T
         count: of sentences.
     """
     sums = hidden.new_zeros((count, hidden.shape[1]), dtype=torch.float32).index_add(0, sentences, hidden.float())
-    sizes = torch.bincount(sentences, minlength=count).clamp(min=1)
-    return sums / sizes[:, None]
+    sizes = sums.new_zeros(count).index_add(0, sentences, sums.new_ones(len(sentences)))
+    return sums / sizes.clamp(min=1)[:, None]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 SUMMARY, MODEL = "training_summary.json", "model"
 _RUN, _ROWS, _CHECKPOINTS = "run.json", "evaluations.jsonl", "checkpoint"
+_KEY_OF_TRAIN = re.compile(r"(?<![\w/.'-])(train\.|data\.(?=max_length))")
+"""A key of a sweep file, as the training loop names it in messages; here it is one of `pretrain`."""
 _OF_NO_RESULT = {"micro_batch_size", "checkpoint_seconds", "checkpoints"}
 
 
@@ -165,6 +168,10 @@ class _Run:
         data = packed_data(self.request.corpus, self.tokenizer, self.config, packs=built.model.packs)
         device = torch.device(self.request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         built.model.to(device)
+        micro = self.config.micro_batch_size
+        built.model.choose_attention(
+            micro if isinstance(micro, int) else self.config.batch_size, self.config.max_length
+        )
         objective = self._objective(built, data)
         total = known["total_steps"] if known is not None else self._total_steps(objective)
         if known is None:
@@ -172,7 +179,11 @@ class _Run:
         surroundings = _Folder(self, built, data, total, objective, checkpoint_folder=self.folder / _CHECKPOINTS)
         fit_request = FitRequest(self.config.as_train(total), total, self.request.seed, evaluate_test=False)
         planner = FixedPasses(np.arange(len(data.train)))
-        result = fit(built.model, data, planner, fit_request, surroundings, objective)
+        try:
+            result = fit(built.model, data, planner, fit_request, surroundings, objective)
+        except TrialError as error:
+            words = _KEY_OF_TRAIN.sub("pretrain.", str(error))
+            raise TrialError(words, kind=error.kind) from error
         return not result.stopped
 
     def _objective(self, built: BuiltModel, data: PackedData) -> Pretraining:

@@ -194,6 +194,11 @@ def test_what_no_model_can_be_built_of_is_refused(request_in):
         pretrain(request_in(model=PretrainedModelConfig(encoder="nowhere")))
 
 
+def test_a_loss_that_is_not_finite_is_said_with_the_keys_of_the_file(request_in):
+    with pytest.raises(TrialError, match=r"must be finite, .*lower pretrain.learning_rate or set pretrain.precision"):
+        pretrain(request_in(learning_rate=1e30, max_grad_norm=None, optimizer="sgd"))
+
+
 def test_lengths_in_epochs_and_tokens_become_steps(corpus):
     config = PretrainConfig.model_validate(FAST)
     table = packed_data(corpus, tokenizer(), config).train

@@ -114,6 +114,7 @@ def _key(gradients: GradientMaker, share: int) -> str:
         "precision": gradients.precision.name,
         "settings": [gradients.config.gradient_checkpointing, gradients.config.compile],
         "device": _describe(device),
+        **({"objective": dict(gradients.objective.identity)} if gradients.objective.identity else {}),
     }
     return json_digest(facts)[:24]
 
