@@ -62,6 +62,9 @@ def draw_samples_per_pass(sweep: Sweep) -> Figure:
         budget = sweep.configurations[str(name)].budget
         heading = f"budget {budget:,}: " if several and budget is not None else ""
         lines.setdefault((heading, mean), []).append(str(name))
+    of_line = {line: sweep.configurations[own[0]].budget for line, own in lines.items()}
+    order = sorted(lines, key=lambda line: math.inf if of_line[line] is None else float(of_line[line] or 0))
+    lines = {line: lines[line] for line in order}  # budgets one after the other, what has none last
     names = {line: _shared_names(sweep.configurations, own, lines) for line, own in lines.items()}
     labels = [heading + _named(names[heading, counts]) for heading, counts in lines]
     columns = 1 if max(map(len, labels), default=0) > _LONG_ENTRY else 2

@@ -217,7 +217,8 @@ def _draw_map(
 
 def _cover_row(axes: Axes, y: int, words: str) -> None:
     """Write why a row has nothing to tell, in its place."""
-    axes.axhspan(y - 0.5, y + 0.5, color="white", zorder=3)
+    # Edges of the image lie between pixels: a little more is covered, also below the last row.
+    axes.axhspan(y - 0.5, y + 0.6, color="white", zorder=3, clip_on=False)
     axes.text(0.5, y, words, ha="center", va="center", fontsize=7, color=GREY, zorder=4)
 
 

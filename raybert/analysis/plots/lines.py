@@ -115,7 +115,9 @@ def draw_curve(axes: Axes, own: pd.DataFrame, x: str, column: str, look: Mapping
         column: a quantity with columns `<column>_mean` and so on.
         look: of `looks`; without a marker there is no band.
     """
-    own = own[own["num_replicates"] == own["num_replicates"].max()].dropna(subset=[f"{column}_mean"])
+    needed = dict.fromkeys([x, "num_replicates", *(f"{column}_{part}" for part in ("mean", "std", "low", "high"))])
+    own = own[list(needed)]  # of a hundred columns, which would be copied for every curve
+    own = own[(own["num_replicates"] == own["num_replicates"].max()) & own[f"{column}_mean"].notna()]
     if own.empty:
         return
     # Where markers begin goes by the marker, so that curves that lie on each other show all of theirs.
@@ -128,6 +130,8 @@ def draw_curve(axes: Axes, own: pd.DataFrame, x: str, column: str, look: Mapping
     if own["num_replicates"].iloc[0] == FEWEST - 1:
         half = own[f"{column}_std"] / np.sqrt(2)  # the two values
         low, high = own[f"{column}_mean"] - half, own[f"{column}_mean"] + half
+    if low.isna().all():  # all replicates are equal, as of learning rates
+        return
     if len(own) > 1:
         axes.fill_between(own[x], low, high, color=look["color"], alpha=0.14, linewidth=0)
     else:

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter
 from matplotlib.transforms import Bbox
@@ -21,6 +22,8 @@ from raybert.plain import printable_lines
 _HEAD = 0.25
 """Inches of a line above a figure."""
 _DPI = 150
+_PAD = 0.07
+"""Inches between what a layout engine places and the edge: letters end at a box that is a little too small."""
 _METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 """No time and no version: the same figure is the same file."""
 _SVG: Any = {
@@ -83,6 +86,8 @@ def lay_out(figure: Figure) -> None:
     figure.set_dpi(_DPI)
     FigureCanvasAgg(figure)
     if engine is not None:
+        if isinstance(engine, ConstrainedLayoutEngine):
+            engine.set(w_pad=_PAD, h_pad=_PAD)
         engine.execute(figure)
         figure.set_layout_engine("none")
 

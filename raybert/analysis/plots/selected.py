@@ -33,6 +33,8 @@ from raybert.analysis.statistics.subsets import POOL
 _CELL = 0.34  # inches: room for two digits
 _LETTER = 0.065
 _MAX_CLASSES = 40
+_SHORT = 4
+"""Letters of a class that fit under a cell."""
 _MAX_RATIO = 3.0
 _EMPTY = "#f0f0f0"
 
@@ -215,7 +217,8 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesI
     image = axes.imshow(ratio, cmap="PuOr", vmin=-_MAX_RATIO, vmax=_MAX_RATIO, aspect="auto")
     for (y, x), value in np.ndenumerate(share):
         write_in_cell(axes, image, x, y, float(ratio[y, x]), _percent(value))
-    axes.set_xticks(range(len(labels)), classes["label_name"], rotation=90, fontsize=8)
+    upright = max(map(len, classes["label_name"]), default=0) <= _SHORT
+    axes.set_xticks(range(len(labels)), classes["label_name"], rotation=0 if upright else 90, fontsize=8)
     axes.set_yticks(range(len(names) + 1), [*distinct_short_names(names), POOL], fontsize=8)
     cell_grid(axes, len(labels), len(names) + 1)
     whole = not has_budget(rows).iloc[0]
