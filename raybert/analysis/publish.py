@@ -18,6 +18,7 @@ from raybert.analysis.results.embeddings import stored_embeddings
 from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.examples import shown_examples
 from raybert.analysis.results.failures import failures_table, find_failures
+from raybert.analysis.results.kept import of_one_fold
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.metric_texts import METRICS_TEXT, metrics_markdown
 from raybert.analysis.results.pair import Pair
@@ -301,7 +302,7 @@ def _write_embeddings(
     labels = pools[0]["label"].to_numpy()
     projection = project(embeddings, method or "pca")
     figure = plots.draw_embeddings(projection, labels, sweep.label_names, shown, plots.styles_of(sweep))
-    plots.save_figure(figure, path, "fold 0 alone: every fold has a pool of its own" if len(pools) > 1 else "")
+    plots.save_figure(figure, path, of_one_fold(sweep))
 
 
 def _best_model(sweep: Sweep) -> BestModel | None:

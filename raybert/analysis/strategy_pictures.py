@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raybert.analysis.results.kept import hardness_of, kept_examples, last_losses
+from raybert.analysis.results.kept import hardness_of, kept_examples, last_losses, of_one_fold
 from raybert.analysis.results.predicted import predicted_of_test
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.sweep import Sweep
@@ -52,8 +52,7 @@ def _write_examples(sweep: Sweep) -> None:
     from raybert.analysis import plots
 
     shown, left_out = at_best_points(sweep, 1)
-    if sweep.replicates == "folds":
-        left_out = "; ".join(part for part in (left_out, "fold 0 alone: every fold has a pool of its own") if part)
+    left_out = "; ".join(part for part in (left_out, of_one_fold(sweep)) if part)
     folder, hardness = sweep.folder / "plots", hardness_of(shown)
     _write(plots.draw_kept(kept_examples(shown), hardness), folder / "selected_examples.png", left_out)
     losses = last_losses(shown)

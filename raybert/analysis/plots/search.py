@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,7 @@ def draw_search_history(search: Search, styles: Mapping[str, StrategyStyle] | No
     grid[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     figure.supylabel(f"validation {search.metric}", fontsize=9)
     add_heading(figure, "How did each strategy's search go?")
-    place_legend(figure, _history_entries(has_others=len(labels) > 1), columns=3)
+    place_legend(figure, _history_entries(set(search.suggestions["state"]), has_others=len(labels) > 1), columns=3)
     return figure
 
 
@@ -150,7 +150,7 @@ def _draw_history(
         )
 
 
-def _history_entries(has_others: bool) -> list[Line2D]:
+def _history_entries(states: Collection[str], *, has_others: bool) -> list[Line2D]:
     others = Line2D([], [], color=LIGHT, linewidth=1, label="other strategies")
     return [
         Line2D([], [], color=INK, linewidth=1.6, label="best so far (in the colour of the strategy)"),
@@ -159,6 +159,7 @@ def _history_entries(has_others: bool) -> list[Line2D]:
         *(
             Line2D([], [], color=STATE_COLOURS[state], marker=mark, markersize=5, linestyle="", label=state)
             for state, mark in _STATE_MARKS.items()
+            if state in states
         ),
     ]
 

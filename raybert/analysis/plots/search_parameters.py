@@ -37,6 +37,8 @@ _COLOURED = len(PALETTE)
 _OTHERS = "#c4c4c4"
 _DECADES = 100.0
 """Ratio of the ends from which on a logarithmic axis is labelled at powers of ten only."""
+_FEW_TICKS = 12.0
+"""Ratio of the ends up to which there is room for three labels a decade."""
 _CHOICE_LETTERS, _LABEL_LETTERS = 22, 14
 _ABSENT = -0.12
 """Where a parallel axis holds the suggestions that do not have the parameter."""
@@ -67,8 +69,8 @@ def draw_search_slices(search: Search, styles: Mapping[str, StrategyStyle] | Non
             _draw_slice(axes, own, parameter, colours[arm], limits, search.maximize)
         _scale(axes, parameter)
         axes.set_xlabel(name, fontsize=8.5)
-        axes.tick_params(labelsize=7.5)
         tidy(axes, grid="both")
+        axes.tick_params(labelsize=7.5)
     for axes in list(grid.flat)[len(parameters) :]:
         axes.set_visible(False)
     grid[0, 0].set_ylim(limits)
@@ -188,8 +190,8 @@ def draw_best_values(search: Search, styles: Mapping[str, StrategyStyle] | None 
             _draw_near(axes, arms.index(arm), row, colours[arm])
         _scale(axes, search.parameters[name])
         axes.set_xlabel(short, fontsize=8.5)
-        axes.tick_params(axis="x", labelsize=7.5)
         tidy(axes, grid="x")
+        axes.tick_params(axis="x", labelsize=7.5)
     for axes in list(grid.flat)[len(names) :]:
         axes.set_visible(False)
     grid[0, 0].set_yticks(range(len(arms)), [labels[arm] for arm in arms])
@@ -294,7 +296,7 @@ def _scale(axes: Axes, parameter: Parameter) -> None:
     if parameter.log:
         axes.set_xscale("log")
         if high / low < _DECADES:
-            number_log_ticks(axes.xaxis)
+            number_log_ticks(axes.xaxis, (1.0, 2.0, 5.0) if high / low < _FEW_TICKS else (1.0, 3.0))
         axes.xaxis.set_minor_formatter(NullFormatter())
         pad = (high / low) ** 0.04
         axes.set_xlim(low / pad, high * pad)

@@ -154,9 +154,9 @@ def _short_count(value: float) -> str:
     return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:,g}"
 
 
-def number_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 times the powers of ten, in plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+def number_log_ticks(axis: Axis, at: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
+    """Label a logarithmic axis at some multiples of the powers of ten, in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=tuple(at)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
 

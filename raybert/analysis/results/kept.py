@@ -45,6 +45,11 @@ class LastLosses:
         return f"without {trials} whose losses.npz is damaged" if self.num_damaged else ""
 
 
+def of_one_fold(sweep: Sweep) -> str:
+    """Return what pictures of single examples do not show: folds have other pools; empty: there is one."""
+    return "fold 0 alone: every fold has a pool of its own" if sweep.replicates == "folds" else ""
+
+
 def kept_examples(sweep: Sweep) -> list[OfExamples]:
     """Return how often each pool example of fold 0 was kept by each strategy; `all`, which keeps all, is left out."""
     own = (subset for subset in sweep.subsets(of_pools=sweep.pools()) if subset.fold == 0)

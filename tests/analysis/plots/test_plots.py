@@ -2,12 +2,14 @@ import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from raybert.analysis import load_sweep, overlap_table, plots, publish_results
 from raybert.analysis.plots.labels import label_points
+from raybert.analysis.plots.lines import what_bands_are
 from raybert.analysis.plots.selected import order_by_agreement
 from raybert.analysis.plots.strategy_styles import blend, styles_of
 from raybert.analysis.plots.style import short_name
@@ -100,6 +102,13 @@ def test_a_strategy_has_its_colour_and_marker_in_every_picture(sweep):
         if len(line.get_xdata()) == 1
     }
     assert points == {(name, styles[name].marker) for name in names}
+
+
+def test_what_lines_show_says_where_they_end():
+    table = pd.DataFrame({"configuration": ["a", "a", "b"], "num_replicates": [3, 3, 3]})
+    assert what_bands_are(table, "seeds") == "lines: means over 3 seeds; bands: 95 % t intervals"
+    fewer = table.assign(num_replicates=[3, 2, 3])
+    assert what_bands_are(fewer, "folds").endswith("; a line ends with the first of its folds")
 
 
 def pair_of(sweep, *names):

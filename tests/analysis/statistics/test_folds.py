@@ -11,6 +11,7 @@ from rich.console import Console
 from scipy import stats
 
 from raybert.analysis import load_sweep, publish_results
+from raybert.analysis.results.kept import of_one_fold
 from raybert.analysis.statistics.comparisons import compare
 from raybert.analysis.statistics.intervals import mean_interval, paired_p, t_interval
 from raybert.analysis.statistics.subsets import Subset, class_shares, length_histogram, length_quantiles
@@ -213,6 +214,7 @@ def test_agreement_is_measured_within_a_fold(crossed):
 @pytest.mark.slow
 def test_results_of_folds_are_published_with_one_seed(crossed):
     sweep = publish_results(crossed)
+    assert of_one_fold(sweep).startswith("fold 0 alone")  # which pictures of single examples say
     assert sweep.pool(1)["length"].tolist() == [4] * 6
     assert sweep.pool(2) is None
     shares = pd.read_csv(crossed / "results" / "selected_classes.csv").set_index(["strategy", "label_name"])
