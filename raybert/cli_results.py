@@ -26,7 +26,7 @@ FormatOption = Annotated[
 ]
 _TABLES = (
     *("summary", "comparisons", "trials", "evaluations", "metrics", "per_pass", "overlap", "pareto"),
-    *("equal_cost", "cost_to_reach", "budget_curve"),
+    *("equal_cost", "cost_to_reach", "budget_curve", "as_good_as_all", "letters"),
 )
 _PROJECTIONS = ("pca", "umap")
 

@@ -60,17 +60,17 @@ class TextTable:
     def within(self, width: int, gap: int = 1) -> TextTable:
         """Return the table with as many of its columns as fit into so many letters, a gap between two of them."""
         table = self
-        for number in self.spare:
-            if sum(table.widths()) + gap * (len(table.columns) - 1) <= width:
-                break
-            table = table._without(number - sum(dropped < number for dropped in self.spare[: self.spare.index(number)]))
+        while table.spare and sum(table.widths()) + gap * (len(table.columns) - 1) > width:
+            table = table.without(table.spare[0])
         return table
 
     def widths(self) -> list[int]:
         """Return how many letters each column takes."""
         return [max(map(len, column)) for column in zip(*self._lines(), strict=True)]
 
-    def _without(self, column: int) -> TextTable:
+    def without(self, column: int) -> TextTable:
+        """Return the table without a column, by its number."""
+
         def kept(values: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(value for number, value in enumerate(values) if number != column)
 
@@ -83,7 +83,8 @@ class TextTable:
             for row in self.rows
         )
         left = frozenset(number - (number > column) for number in self.left if number != column)
-        return replace(self, columns=kept(self.columns), rows=rows, left=left)
+        spare = tuple(number - (number > column) for number in self.spare if number != column)
+        return replace(self, columns=kept(self.columns), rows=rows, left=left, spare=spare)
 
     def _lines(self) -> list[tuple[str, ...]]:
         return [self.columns, *((*row.cells, *[""] * (len(self.columns) - len(row.cells))) for row in self.rows)]

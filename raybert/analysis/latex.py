@@ -27,7 +27,7 @@ _COMMANDS = {
 }
 _SPECIAL = re.compile("[" + re.escape("".join(_COMMANDS)) + "]|-(?=-)|'(?=')")
 _MINUS = re.compile(r"(?<![\w.)-])-(?=\d)")
-_MARK = re.compile(r" ([+!?=-]|[a-z]{1,4})$")
+_MARK = re.compile(r" ([+!?=-]|(?:! )?[A-Za-z]{1,9})$")
 _PAGE, _GAP = 82, 3
 """Letters of a small font beside each other on a page of the class `article`, and those between two columns."""
 _UNUSUAL = re.compile("[^\x00-\u017f\u2010-\u203a±]")
@@ -44,7 +44,9 @@ def number(cell: str) -> str:
     mark = _MARK.search(cell)
     words = _MINUS.sub("\x00", cell[: mark.start()] if mark else cell)
     shown = escape(words.replace("\x00", "\ue000")).replace("\ue000", "$-$").replace("{[}", "[").replace("{]}", "]")
-    return shown + (rf"\rlap{{$^{{{escape(mark[1])}}}$}}" if mark else "")  # no room of its own: digits stay aligned
+    return shown + (
+        rf"\rlap{{$^{{{escape(mark[1].replace(' ', ''))}}}$}}" if mark else ""
+    )  # no room of its own: digits stay aligned
 
 
 def table(shown: TextTable, caption: Sequence[str], label: str, comment: str) -> str:

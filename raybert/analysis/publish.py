@@ -50,6 +50,7 @@ from raybert.tables import (
     EVALUATIONS,
     EXAMPLES,
     IMPORTANCES,
+    LETTERS,
     METRIC_MEANS,
     METRICS_PER_TRIAL,
     NEAR_BEST,
@@ -191,6 +192,7 @@ def _write_comparison(sweep: Sweep, pairs: Sequence[Pair]) -> None:
 
     _write_table(sweep.folder, EQUAL_COST, sweep.equal_cost)
     _write_table(sweep.folder, AS_GOOD_AS_ALL, sweep.as_good_as_all())
+    _write_table(sweep.folder, LETTERS, sweep.letters())
     _write_table(sweep.folder, PARETO, sweep.pareto())
     _write_table(sweep.folder, COST_TO_REACH, sweep.cost_to_reach)
     if sweep.configurations.budgets_vary:

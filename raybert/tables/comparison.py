@@ -249,6 +249,25 @@ AS_GOOD_AS_ALL = Table(
     suffixes=(".parquet", ".csv"),
 )
 
+LETTERS = Table(
+    "letters",
+    "a configuration among those of a budget and point of the grid: two that share a letter are not shown to differ",
+    (
+        Column("group_budget", "count", "the budget of the group; missing: nothing in it has one", origin="tables"),
+        TRIALS["strategy"],
+        TRIALS["budget"],
+        COMPARISONS["metric"],
+        _number("mean", "mean of the metric over seeds (or folds)"),
+        COMPARISONS["num_replicates"],
+        _whole("num_others", "others of the group that it is compared with; those of 3 replicates or more"),
+        _whole("num_different", "those it differs from: paired t-tests, Holm's correction over all pairs of the group"),
+        _text("letters", "the letters of the configuration; `a` has the best mean"),
+        TRIALS["configuration"],
+    ),
+    grid_after="budget",
+    suffixes=(".csv",),
+)
+
 SPREAD_PER_PASS = (
     *("train_loss", "train_accuracy"),
     *(f"validation_{name}" for name in EVALUATION_METRICS),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 
 from raybert.analysis.publish_pairs import picture_of_pair
 from raybert.analysis.report import REPORT_FILE
-from raybert.analysis.results.comparison import comparison_lines
+from raybert.analysis.results.comparison import LETTERS_HEAD
 from raybert.analysis.results.cost_words import cost_lines
 from raybert.analysis.results.estimates import estimate_line
 from raybert.analysis.results.metric_texts import METRICS_TEXT, spread_words
@@ -17,16 +17,17 @@ from raybert.terminal.console import Console, command_again, relative, say, text
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table
 from raybert.terminal.streams import has_reader
-from raybert.terminal.table import FittingTable
+from raybert.terminal.table import FittingTable, WhereShown
 
 
 def summary_table(sweep: Sweep, metric: str | None = None) -> Group:
     """Return the comparison as `Sweep.comparison` has it, then what is to say of it, the verdict last."""
-    said = comparison_lines(sweep.summary(metric), sweep.compare(None, metric), sweep.best())
+    said = sweep.comparison_lines(metric)
     costs = (f"cost: {line}" for line in cost_lines(sweep, metric))
     lines = [*said, *costs, *(f"note: {note}" for note in sweep.notes)]
     table = sweep.comparison(metric)
-    shown = [FittingTable(table)] if table.rows else []  # no header over nothing
+    shown: list[RenderableType] = [FittingTable(table)] if table.rows else []  # no header over nothing
+    shown += [WhereShown(table, LETTERS_HEAD, text(line, "dim")) for line in sweep.letters_lines(metric)]
     claims = sweep.claims(metric)
     lines += [f"verdict: {claims.headline}", claims.scope]
     return Group(*shown, *(text(line, "dim") for line in lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 
 from raybert.display import TextTable
@@ -29,7 +29,7 @@ class FittingTable:
     gap: int = 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        room = options.max_width - self.gap * len(self.table.columns)
+        room = _room(self.table, options, self.gap)
         fitting = self.table.within(room)
         fits = sum(fitting.widths()) + len(fitting.columns) - 1 <= room
         table = Table(box=None, padding=(0, 1, 0, self.gap), pad_edge=self.gap > 0, header_style="bold")
@@ -43,3 +43,26 @@ class FittingTable:
             cells = (text(cell, _STYLES[styles.get(number, "")]) for number, cell in enumerate(row.cells))
             table.add_row(*cells, style=_STYLES[row.style])
         yield table
+
+
+@dataclass(frozen=True)
+class WhereShown:
+    """What is said of a column of a table, where the terminal is wide enough for that.
+
+    Attributes:
+        table: above it.
+        column: its name.
+        said: of it.
+    """
+
+    table: TextTable
+    column: str
+    said: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if self.column in self.table.within(_room(self.table, options)).columns:
+            yield self.said
+
+
+def _room(table: TextTable, options: ConsoleOptions, gap: int = 0) -> int:
+    return options.max_width - gap * len(table.columns)

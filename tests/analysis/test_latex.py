@@ -85,3 +85,9 @@ def test_pdflatex_sets_a_table_with_hostile_names(tmp_path):
 def test_letters_that_pdflatex_lacks_are_said_above_the_table():
     assert "XeLaTeX" not in hostile_table()
     assert "XeLaTeX" in table(TextTable(("策略",), ()), ["x"], "", "y")
+
+
+def test_letters_are_raised_with_the_mark_of_a_warning():
+    assert number("64.6 [62.1, 67.0] ! abcd") == r"64.6 [62.1, 67.0]\rlap{$^{!abcd}$}"
+    assert number("75.6 ab") == r"75.6\rlap{$^{ab}$}"
+    assert number("+0.1 [-0.2, +0.3] =") == r"+0.1 [$-$0.2, +0.3]\rlap{$^{=}$}"

@@ -17,7 +17,6 @@ from raybert.analysis.report.pictures import Pictures, left_out_words, read_pict
 from raybert.analysis.report.render import render
 from raybert.analysis.report.swatches import Swatch, swatches_of
 from raybert.analysis.results.claims import Claims
-from raybert.analysis.results.comparison import comparison_lines
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY, has_budget
 from raybert.analysis.statistics.scales import Scale
@@ -204,7 +203,7 @@ def _sections(
 def _below(sweep: Sweep) -> tuple[str, ...]:
     """Return what is to say of the comparison, without what the verdict has said."""
     said = set(sweep.claims().sentences)
-    lines = comparison_lines(sweep.summary(), sweep.comparisons, sweep.best())
+    lines = [*sweep.letters_lines(), *sweep.comparison_lines()]
     return tuple(line for line in lines if line not in said)
 
 

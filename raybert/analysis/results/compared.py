@@ -15,6 +15,7 @@ from raybert.analysis.statistics.as_good_as_all import as_good_as_all_table
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.failed_runs import add_with_failures, compare_with_failures, score_failures
+from raybert.analysis.statistics.letters import letters_table
 from raybert.analysis.statistics.on_examples import OnExamples
 from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
@@ -91,6 +92,11 @@ class Compared:
     def as_good_as_all(self) -> pd.DataFrame:
         """Which configurations are as good as `all`, see `as_good_as_all_table`."""
         return as_good_as_all_table(self.trials, self.grid_columns, self.metric, self.margin, self.on_examples)
+
+    @cached_property
+    def letters(self) -> pd.DataFrame:
+        """Which configurations of a budget differ, of all pairs, see `letters_table`."""
+        return letters_table(self.trials, self.grid_columns, self.metric)
 
     @cached_property
     def pareto(self) -> pd.DataFrame:

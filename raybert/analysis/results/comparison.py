@@ -12,6 +12,7 @@ from raybert.analysis.results.failed_runs import WITH_FAILED, failure_sentences,
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
+from raybert.analysis.statistics.letters import shown_letters
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, value_words
 from raybert.display import Row, Style, TextTable
@@ -24,6 +25,7 @@ _MARKS: dict[str, tuple[str, Style]] = {
 }
 WARNING = "!"
 """Mark of a value that a note says more about."""
+LETTERS_HEAD, _OF_ALL = "letters", "of all"
 
 
 def comparison_table(
@@ -32,6 +34,7 @@ def comparison_table(
     with_failures: pd.DataFrame,
     configurations: Configurations,
     replicates: str,
+    letters: pd.DataFrame,
 ) -> TextTable:
     """Return the comparison: every configuration, by its mean on test, the best one first.
 
@@ -48,12 +51,14 @@ def comparison_table(
         with_failures: what is compared once failed runs are scored.
         configurations: of the sweep.
         replicates: what means are over: `seeds` or `folds`.
+        letters: `LETTERS`; a column where any pair differs.
     """
     metric = str(summary["metric"].iloc[0]) if len(summary) else "accuracy"
     second = "macro_f1" if metric == "accuracy" else "accuracy"
     interval = " [95 %]" if (comparisons["num_replicates"] >= FEWEST).any() else ""
     usual = usual_baseline(comparisons)
     compared = {str(row[KEY]): row for row in reversed(_with(comparisons, usual).to_dict("records"))}
+    letters_of = shown_letters(letters)
     with_all = bool(summary["metric_fraction_of_all"].notna().any())
     shown = summary[summary["num_complete"] > 0]
     failed = summary[(summary["num_complete"] == 0) & (summary["num_failed"] > 0)]
@@ -61,32 +66,33 @@ def comparison_table(
     columns = (
         *("strategy", *configurations.headers.values(), "budget", replicates),
         *(Scale(metric).words, Scale(second).words, f"vs {usual}{interval}"),
-        *(("of all",) if with_all else ()),
+        *((LETTERS_HEAD,) if letters_of else ()),
+        *((_OF_ALL,) if with_all else ()),
         *("trained", "scored", "s"),
     )
     scored = {str(row[KEY]): row for row in reversed(_with(with_failures, usual).to_dict("records"))}
     rows = []
     for row in shown.loc[order].to_dict("records"):
-        rows.append(_row(row, configurations, (metric, second), compared.get(str(row[KEY])), with_all=with_all))
+        beside = compared.get(str(row[KEY]))
+        rows.append(_row(row, configurations, (metric, second), beside, letters_of, with_all=with_all))
         rows += _second_row(row, configurations, scored)
     for row in failed.to_dict("records"):
         rows.append(Row((*_identity(row, configurations), f"0/{row['num_trials']}", "failed"), "bad"))
         rows += _second_row(row, configurations, scored) if len(shown) else []
     num_keys = len(configurations.headers)
-    wide = _SPARE_WITH_ALL if with_all else _SPARE
-    spare = [number for number in wide if number != _BUDGET or not configurations.budgets_vary]
+    place = {name: number for number, name in enumerate(columns) if number > num_keys}
+    order_of_going = ("s", "scored", Scale(second).words, LETTERS_HEAD, _OF_ALL, "trained", "budget", replicates)
+    spare = (*order_of_going, f"vs {usual}{interval}")  # the budget stays if it is a part of a name
+    left_out = [name for name in spare if name in place and not (name == "budget" and configurations.budgets_vary)]
     return TextTable(
-        columns, tuple(rows), left=frozenset(range(num_keys + 1)), spare=tuple(num_keys + number for number in spare)
+        columns,
+        tuple(rows),
+        left=frozenset(range(num_keys + 1)),
+        spare=tuple(place[name] for name in left_out),
     )
 
 
 _MOST_SENTENCES = 6
-_BUDGET = 1
-_SPARE = (8, 7, 4, 6, _BUDGET, 2, 5)
-"""Columns behind those of the grid that a narrow place does without, the first ones first: seconds, scored, the second
-metric, trained, the budget if it is no part of a name, seeds, the difference."""
-_SPARE_WITH_ALL = (9, 8, 4, 6, 7, _BUDGET, 2, 5)
-"""The same where the share of `all` stands behind the difference: it goes before what was trained."""
 
 
 def usual_baseline(comparisons: pd.DataFrame) -> str:
@@ -130,6 +136,18 @@ def comparison_lines(
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 
 
+def letters_lines(letters: pd.DataFrame) -> list[str]:
+    """Return what the letters of the table say; nothing where no pair differs, and it has none.
+
+    Args:
+        letters: `LETTERS`.
+    """
+    if not shown_letters(letters):
+        return []
+    among = " of a budget" if letters["group_budget"].nunique() > 1 else ""
+    return [f"Configurations{among} that share no letter differ (t-tests of all pairs{among}, with Holm's correction)."]
+
+
 def _spreadless(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
     """Say why some means of three or more replicates have no interval."""
     metric = summary["metric"].iloc[0] if len(summary) else ""
@@ -164,6 +182,7 @@ def _row(
     configurations: Configurations,
     metrics: tuple[str, str],
     compared: Mapping[Any, Any] | None,
+    letters: Mapping[str, str],
     *,
     with_all: bool,
 ) -> Row:
@@ -183,6 +202,7 @@ def _row(
         f"{value_words(row, metric)} {warning}".strip(),
         "" if pd.isna(other) else Scale(second).value(other),
         "" if compared is None else f"{difference_words(compared)} {mark}".strip(),
+        *((letters.get(str(row[KEY]), ""),) if letters else ()),
         *((fraction_words(row["metric_fraction_of_all"]),) if with_all else ()),
         count_words(row["examples_seen_mean"] + row["signal_examples_seen_mean"]),
         count_words(row["examples_scored_mean"]),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pandas as pd
 
 from raybert.analysis import latex, markdown
-from raybert.analysis.results.comparison import WARNING, comparison_lines, usual_baseline
+from raybert.analysis.results.comparison import LETTERS_HEAD, WARNING, usual_baseline
 from raybert.analysis.results.failed_runs import failure_sentences, with_failed_lines
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import method_sentences, range_words
+from raybert.display import Row, TextTable
 from raybert.plain import csv_frame
 
 CSV_TABLES: Mapping[str, Callable[[Sweep, str | None], pd.DataFrame]] = {
@@ -24,6 +26,7 @@ CSV_TABLES: Mapping[str, Callable[[Sweep, str | None], pd.DataFrame]] = {
     "metrics": lambda sweep, _: sweep.metrics,
     "per_pass": lambda sweep, _: sweep.per_pass,
     "as_good_as_all": lambda sweep, metric: sweep.as_good_as_all(metric),
+    "letters": lambda sweep, metric: sweep.letters(metric),
     "overlap": lambda sweep, _: sweep.overlap(),
     "pareto": lambda sweep, metric: sweep.pareto(metric),
     "equal_cost": lambda sweep, _: sweep.equal_cost,
@@ -44,7 +47,7 @@ def results_markdown(sweep: Sweep, metric: str | None = None) -> str:
         SweepError: no metric has this name, or no finished trial has it.
     """
     shown = sweep.comparison(metric)
-    said = comparison_lines(sweep.summary(metric), sweep.compare(None, metric), sweep.best())
+    said = [*sweep.letters_lines(metric), *sweep.comparison_lines(metric)]
     claims = sweep.claims(metric)
     lines = [claims.headline, *_caption(sweep, metric), *said, claims.scope]
     lines += [f"note: {note}" for note in sweep.notes]
@@ -68,13 +71,31 @@ def results_latex(sweep: Sweep, metric: str | None = None) -> str:
     caption = [
         *_caption(sweep, metric),
         *warning,
+        *sweep.letters_lines(metric),
         *with_failed_lines(sweep.summary(metric)),
         *failure_sentences(sweep.summary(metric), sweep.compare(None, metric)),
         *method_sentences(sweep.compare(None, metric)),
         sweep.claims(metric).scope,
     ]
     comment = f"Made by raybert from {sweep.folder}."
-    return latex.table(shown, caption, sweep.name, comment)
+    return latex.table(_with_raised_letters(shown), caption, sweep.name, comment)
+
+
+def _with_raised_letters(shown: TextTable) -> TextTable:
+    """Return a table with the letters of all pairs behind the metric, where LaTeX raises them."""
+    if LETTERS_HEAD not in shown.columns:
+        return shown
+    place = shown.columns.index(LETTERS_HEAD)
+    value = place - 3  # the metric, the second one, the difference
+
+    def raised(row: Row) -> Row:
+        if len(row.cells) <= place:
+            return row
+        cells = list(row.cells)
+        cells[value] = f"{cells[value]} {cells[place]}".strip()
+        return replace(row, cells=tuple(cells))
+
+    return replace(shown, rows=tuple(map(raised, shown.rows))).without(place)
 
 
 def results_text(sweep: Sweep, form: str, *, metric: str | None = None, table: str = "summary") -> str:

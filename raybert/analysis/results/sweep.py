@@ -14,7 +14,7 @@ from raybert.analysis.plot_formats import FORMATS, Format
 from raybert.analysis.results import notes
 from raybert.analysis.results.claims import Claims, make_claims, scope_words
 from raybert.analysis.results.compared import Compared, compared_by
-from raybert.analysis.results.comparison import comparison_lines, comparison_table
+from raybert.analysis.results.comparison import comparison_lines, comparison_table, letters_lines
 from raybert.analysis.results.every_metric import metrics_per_trial
 from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.results.pair import Pair, make_pair
@@ -253,6 +253,17 @@ class Sweep(TrialFiles):
         """
         return self._by(metric).as_good_as_all.copy()
 
+    def letters(self, metric: str | None = None) -> pd.DataFrame:
+        """Return which configurations of a budget differ, of all pairs, as compact letters: `letters_table`.
+
+        Args:
+            metric: on test; default: the metric of the sweep.
+
+        Raises:
+            SweepError: no metric has this name, or no finished trial has it.
+        """
+        return self._by(metric).letters.copy()
+
     def overlap(self) -> pd.DataFrame:
         """Return how far the subsets of every two strategies agree, over seeds: `overlap.overlap_table`."""
         return overlap_table(self.agreement)
@@ -324,7 +335,25 @@ class Sweep(TrialFiles):
             metric: what they are compared by; default: the metric of the sweep.
         """
         by = self._by(metric)
-        return comparison_table(by.summary, by.comparisons, by.with_failures, self.configurations, self.replicates)
+        tables = (by.summary, by.comparisons, by.with_failures)
+        return comparison_table(*tables, self.configurations, self.replicates, by.letters)
+
+    def comparison_lines(self, metric: str | None = None) -> list[str]:
+        """Return what is to say below that table, a line each, apart from its letters.
+
+        Args:
+            metric: as of `comparison`.
+        """
+        by = self._by(metric)
+        return comparison_lines(by.summary, by.comparisons, self.best())
+
+    def letters_lines(self, metric: str | None = None) -> list[str]:
+        """Return what the letters in that table say; nothing where it has none.
+
+        Args:
+            metric: as of `comparison`.
+        """
+        return letters_lines(self._by(metric).letters)
 
     @cached_property
     def class_shares(self) -> pd.DataFrame:
@@ -364,7 +393,7 @@ class Sweep(TrialFiles):
         lines = [f"note: {note}" for note in (*self.notes, *self.selection_notes, *search)]
         errors = self.trials["error"].dropna().value_counts()
         failed = [f"failed ({_count_trials(count)}): {error}" for error, count in errors.head(_SHOWN_ERRORS).items()]
-        return [*comparison_lines(self.compared.summary, self.comparisons, self.best()), *lines, *failed]
+        return [*self.letters_lines(), *self.comparison_lines(), *lines, *failed]
 
     def _data_sets(self) -> list[Mapping[str, Any]]:
         described = self.manifest.get("data")
