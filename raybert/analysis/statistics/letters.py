@@ -66,12 +66,14 @@ def letters_table(trials: pd.DataFrame, grid_columns: Sequence[str] = (), metric
 
 
 def shown_letters(table: pd.DataFrame) -> dict[str, str]:
-    """Return the letters of each configuration that is in one group only; nothing where no pair differs anywhere.
+    """Return the letters of each configuration that is in one group only, to be shown beside it.
+
+    Nothing where no pair differs anywhere, or no group has more than two: their verdict says it all.
 
     Args:
         table: `LETTERS`.
     """
-    if not table["num_different"].any():
+    if not table["num_different"].any() or table["num_others"].max() < 2:
         return {}
     alone = table[~table[KEY].duplicated(keep=False)]
     return dict(zip(map(str, alone[KEY]), map(str, alone["letters"]), strict=True))
