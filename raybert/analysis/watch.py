@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from raybert.sweeping.folder.owner import is_alive, read_owner
 
 _MARKS = ("result.json", "failure.json", "pruned.json")
 """Files of a run that has ended."""
+_REST = 3
+"""How many times as long as writing took nothing is written."""
 
 
 @dataclass
@@ -32,6 +35,7 @@ class ReportWatch:
         seconds: between two looks.
         publish: writes the results.
         sleep: waits so many seconds.
+        now: a clock, in seconds; writing takes at most a quarter of the time, since the sweep has the same machine.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class ReportWatch:
     seconds: float
     publish: Callable[[Path], Sweep] = publish_results
     sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.monotonic
 
     def results(self) -> Iterator[Sweep]:
         """Yield the results each time that they are written; last of all as they are in the end.
@@ -48,6 +53,7 @@ class ReportWatch:
         """
         guard, seen = Guard("watching", self.note, OSError), frozenset[str]({"nothing was looked at"})
         nothing: Sweep | None = None
+        rested = -math.inf
         while True:
             is_end = guard(self.has_ended, otherwise=False)
             ended = guard(self._ended, otherwise=seen)
@@ -55,8 +61,10 @@ class ReportWatch:
                 is_published = read_owner(self.path) is None
                 yield load_sweep(self.path) if is_published else self.publish(self.path)
                 return
-            if ended != seen and SweepFolder(self.path).plan() is not None:
+            if ended != seen and self.now() >= rested and SweepFolder(self.path).plan() is not None:
+                begun = self.now()
                 found = guard(partial(self.publish, self.path), nothing)
+                rested = self.now() + _REST * (self.now() - begun)
                 if found is not None:
                     seen = ended
                     yield found

@@ -15,10 +15,12 @@ class Steps:
     """What happens in a folder while somebody watches: one step whenever the watch sleeps."""
 
     def __init__(self, *steps):
+        self.now = 0.0
         self.steps, self.published, self.is_over = list(steps), [], False
 
     def sleep(self, seconds):
         assert seconds == 7
+        self.now += seconds
         self.steps.pop(0)()
 
     def end(self):
@@ -30,7 +32,7 @@ class Steps:
         return sweep
 
     def watch(self, folder, note=lambda _: None):
-        return ReportWatch(folder, lambda: self.is_over, note, 7, self.publish, self.sleep).results()
+        return ReportWatch(folder, lambda: self.is_over, note, 7, self.publish, self.sleep, lambda: self.now).results()
 
 
 def finish(folder, number):
@@ -47,6 +49,21 @@ def test_results_are_written_whenever_runs_have_ended_and_not_between(tmp_path):
     steps.steps.append(steps.end)
     assert len(list(steps.watch(folder))) == 4
     assert steps.published == [0, 1, 2]  # the last time who ran the sweep writes them
+
+
+def test_writing_takes_no_more_than_a_quarter_of_the_time(tmp_path):
+    folder = write_plan(tmp_path, SPECS)
+    steps = Steps(finish(folder, 0), finish(folder, 1), finish(folder, 2), nothing, nothing)
+    steps.steps.append(steps.end)
+    publish = steps.publish
+
+    def slow(path):
+        steps.now += 6  # so that it rests for 18: until the third look after that, at 7 each
+        return publish(path)
+
+    steps.publish = slow
+    assert len(list(steps.watch(folder))) == 3
+    assert steps.published == [0, 3]
 
 
 def test_what_a_killed_sweep_leaves_is_written_at_the_end(tmp_path):

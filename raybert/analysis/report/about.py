@@ -39,23 +39,24 @@ def _data_lines(described: Mapping[str, Any]) -> Iterator[str]:
     details = described.get("details") or {}
     rows = details.get("rows") if isinstance(details.get("rows"), dict) else {}
     counts = ", ".join(f"{count:,} {split}" for split, count in (rows or {}).items() if isinstance(count, int))
-    cut = [str(split) for split in details.get("cut_from_train") or []]
+    cut = [str(split) for split in _listed(details.get("cut_from_train"))]
     tail = f"; {' and '.join(cut)} cut from train" if cut else ""
     yield f"Source {source}, read with {described.get('encoder', 'an encoder that is not known')}" + (
         f": {counts} examples{tail}." if counts else "."
     )
-    for note in described.get("notes") or ():
+    for note in _listed(described.get("notes")):
         yield f"Note: {note}."
     if described.get("fingerprint"):
         yield f"Fingerprint of texts, labels, splits and word pieces: {described['fingerprint']}."
 
 
 def _classes(number: int, described: Mapping[str, Any], of_which: str) -> PageTable:
-    counts = (described.get("details") or {}).get("class_counts") or {}
+    found = (described.get("details") or {}).get("class_counts")
+    counts = found if isinstance(found, dict) else {}
     splits = [split for split in _SPLITS if isinstance(counts.get(split), dict)]
     names = list(dict.fromkeys(name for split in splits for name in counts[split]))
     rows = tuple(
-        PageRow((Cell(str(name)), *(plain_number(counts[split].get(name)) for split in splits)))
+        PageRow((Cell(str(name)), *(_count(counts[split].get(name)) for split in splits)))
         for name in names[:_MOST_CLASSES]
     )
     hidden = len(names) - len(rows)
@@ -69,6 +70,15 @@ def _classes(number: int, described: Mapping[str, Any], of_which: str) -> PageTa
         left_out=left_out,
         is_tall=len(rows) > 12,
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a list of a manifest; what another program wrote there is passed by."""
+    return value if isinstance(value, list) else []
+
+
+def _count(value: Any) -> Cell:
+    return plain_number(value) if isinstance(value, int) else Cell("", "")
 
 
 def configuration_section(folder: Path) -> Section:
@@ -98,7 +108,7 @@ def versions_section(sweep: Sweep) -> Section:
     ran = [
         f"{line.get('num_runs')} runs on {line.get('device')}, {line.get('precision')}, "
         f"attention {line.get('attention')}"
-        for line in manifest.get("trained_on") or ()
+        for line in _listed(manifest.get("trained_on"))
         if isinstance(line, dict)
     ]
     table = PageTable("table-versions", "What it ran with and on.", (Head("what"), Head("value", "long")), tuple(rows))

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from raybert.analysis import load_sweep
 from raybert.analysis.report.about import data_section
 from tests.analysis.folders import make_spec, write_plan
@@ -34,3 +36,17 @@ def test_tables_of_several_sources_have_names_of_their_own(tmp_path):
     section = section_of(tmp_path, [entry(f"source {number}", number) for number in range(5)])
     assert [table.caption for table in section.tables] == [f"Examples of each class of source {n}." for n in range(3)]
     assert sum(line.startswith("Source") for line in section.words) == 5
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"notes": 3},
+        {"details": {"rows": 3, "cut_from_train": 3, "class_counts": [1]}},
+        {"details": {"class_counts": {"train": {"ham": "many"}}}},
+    ],
+)
+def test_a_manifest_of_another_kind_says_less_and_ends_nothing(described, tmp_path):
+    section = section_of(tmp_path, [described])
+    assert section.words[0] == "Source unknown, read with an encoder that is not known."
+    assert all(cell.text in ("ham", "") for table in section.tables for row in table.rows for cell in row.cells)
