@@ -103,7 +103,9 @@ class MaskedModel(nn.Module):
 
     def gradient_checkpointing_enable(self, options: dict[str, Any]) -> None:
         """Compute activations anew in the backward pass."""
-        self.mlm.gradient_checkpointing_enable(options)
+        # Newer releases of transformers have another name for it, and warn of the old one.
+        enable = getattr(self.mlm, "activation_checkpointing_enable", None) or self.mlm.gradient_checkpointing_enable
+        enable(options)
 
     @property
     def supports_gradient_checkpointing(self) -> bool:

@@ -208,6 +208,43 @@ def test_lengths_in_epochs_and_tokens_become_steps(corpus):
     assert steps_of(tokens, table, 8) == math.ceil(10_000 / (8 * table.lengths.mean()))
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"averaging": "ema"},
+        {"gradient_checkpointing": True},
+        {"micro_batch_size": "auto"},
+        {"precision": "bf16", "masked": {"whole_words": True}},
+        {"optimizer": "lion", "schedule": "wsd", "learning_rate": 1e-4},
+        {"masked": None, "contrastive": {"group": 2, "sentences": "lines"}, "micro_batch_size": 4},
+    ],
+    ids=lambda keys: next(iter(keys)),
+)
+def test_keys_of_the_loop_mean_what_they_mean_in_train(request_in, keys):
+    made = pretrain(request_in(length={"steps": 3}, **keys))
+    assert made.summary["steps"] == 3
+    assert math.isfinite(made.summary["best"]["validation_loss"])
+    name = "contrastive_accuracy" if keys.get("masked", 1) is None else "masked_accuracy"
+    assert 0 <= made.summary["best"][f"validation_{name}"] <= 1
+
+
+def test_checkpoints_that_stay_are_models_too(request_in):
+    made = pretrain(request_in(length={"steps": 6}, checkpoints={"every": 3}))
+    kept = sorted(path.name for path in (made.folder / "checkpoint").iterdir())
+    assert kept == ["step-000003", "step-000006"]
+    model = AutoModelForMaskedLM.from_pretrained(made.folder / "checkpoint" / "step-000003")
+    assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(made.folder / "checkpoint" / "step-000003"))
+
+
+def test_attention_is_plain_for_short_sequences_on_a_cpu_and_the_saved_model_says_nothing_of_it(request_in):
+    made = pretrain(request_in(length={"steps": 2}))
+    assert made.summary["ran_on"]["attention"] == "eager"
+    assert AutoModel.from_pretrained(made.model).config._attn_implementation == "sdpa"
+    built = build_model(MODEL, PretrainConfig(), tokenizer(), 0).model
+    built.choose_attention(64, 2048)
+    assert built.config._attn_implementation == "sdpa"
+
+
 @pytest.mark.long
 def test_hours_are_kept_for_restarts(request_in):
     request = request_in(length={"hours": 0.0006})
