@@ -53,9 +53,17 @@ class ComparedSweeps:
     @property
     def table(self) -> TextTable:
         """A row per strategy (and budget), a column per sweep: mean on test, interval, and verdict in the sweep."""
+        return self._table(self.rows)
+
+    @property
+    def narrow_table(self) -> TextTable:
+        """The table without intervals."""
+        return self._table(self.rows.assign(low=np.nan, high=np.nan))
+
+    def _table(self, rows: pd.DataFrame) -> TextTable:
         budgets = self.rows["at"].ne("").any()
         keys = [tuple(key) for key in self.rows[["row", "at"]].drop_duplicates().itertuples(index=False)]
-        cells = {(row["row"], row["at"], row["sweep"]): self._cell(row) for row in self.rows.to_dict("records")}
+        cells = {(row["row"], row["at"], row["sweep"]): self._cell(row) for row in rows.to_dict("records")}
         ranks = {(row["row"], row["at"]): row for row in self.ranks.to_dict("records")}
         shown = []
         sizes = {at: 0 if at == "" else budget for at, budget in self.rows.groupby("at")["budget"].min().items()}

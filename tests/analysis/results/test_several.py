@@ -11,6 +11,7 @@ from raybert.analysis import load_sweep, load_sweeps
 from raybert.analysis.publish_compared import publish_compared
 from raybert.analysis.results.beside import compare_sweeps
 from raybert.errors import SweepError
+from raybert.terminal.compared import print_compared
 from tests.analysis.folders import make_spec, write_plan, write_resolved, write_result
 from tests.e2e.commands import run
 
@@ -164,6 +165,19 @@ def test_tables_and_a_diagram_are_written_into_a_folder_of_its_own(many, tmp_pat
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(SweepError, match="must be an empty folder or a folder of `raybert compare`"):
         raybert.compare(many, output=tmp_path / "mine")
+
+
+def test_many_sweeps_stand_without_intervals_on_a_narrow_terminal_and_no_column_is_lost(many, capsys, monkeypatch):
+    sweeps = load_sweeps(many)
+    compared = compare_sweeps(sweeps)
+    for columns, is_wide in (("200", True), ("80", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        print_compared(compared, None)
+        said = capsys.readouterr().out
+        head, first = said.splitlines()[:2]
+        assert head.split() == ["strategy", *sweeps.sweeps, "mean", "rank"]
+        assert ("[" in first) == is_wide
+        assert ("note: intervals are left out for want of room" in said) != is_wide
 
 
 def test_the_command_prints_the_same_in_every_form(pair):
