@@ -29,7 +29,7 @@ COMPARED_SWEEPS = Table(
         computed("baseline", "text", "what it is compared with inside of its sweep; empty: nothing"),
         computed("difference", "number", "mean of the paired difference to that"),
         computed("holm_p", "number", "p-value of it, with Holm's correction inside of its sweep"),
-        computed("verdict", "text", "better, worse, no difference shown or not compared, inside of its sweep"),
+        computed("verdict", "text", "as in `comparisons` of its sweep"),
         TRIALS["configuration"],
     ),
     suffixes=(".csv",),

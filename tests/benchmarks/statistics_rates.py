@@ -7,6 +7,8 @@ confirmation only takes verdicts away), and what is counted is:
   and 5 % of runs have collapsed.
 - power: the share of strategies found better that are better by a multiple of the deviation of the paired difference;
   all ten are, or one of ten. The baseline is shared.
+- at the margin's edge: families in which any strategy is said to be "as good", or to make "no difference", though all
+  lose just the margin; and the share of strategies of which it is found where there is no difference at all.
 
 About a minute.
 
@@ -15,15 +17,19 @@ About a minute.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.decision import BETTER, BY_FLIPS_FROM, EVIDENCE, decide, sign_flip_p
-from raybert.analysis.statistics.intervals import holm, paired_p
+from raybert.analysis.statistics.intervals import LEVEL, holm, paired_p
+from raybert.analysis.statistics.margins import equivalence_p, non_inferiority_p
 
 FAMILIES = 2_000
 STRATEGIES = 10
 COLLAPSED = 0.05
+MARGIN = 0.005
 
 
 def equal_families(families: int, seeds: int, generator: np.random.Generator) -> np.ndarray:
@@ -38,6 +44,32 @@ def shifted_families(families: int, seeds: int, shift: float, generator: np.rand
     """Return the same of strategies that are all better, by `shift` deviations of the paired difference."""
     runs = generator.standard_normal((families, STRATEGIES + 1, seeds)) / np.sqrt(2)
     return np.asarray(runs[:, 1:] - runs[:, :1] + shift)
+
+
+def families_at_the_edge(
+    families: int, seeds: int, generator: np.random.Generator, collapsed: float = 0.0
+) -> np.ndarray:
+    """Return (families, strategies, seeds) differences of strategies that all lose the margin, deviations unequal."""
+    deviations = generator.uniform(0.0005, 0.004, (families, STRATEGIES + 1, 1))
+    runs = 0.8 + deviations * generator.standard_normal((families, STRATEGIES + 1, seeds))
+    runs[generator.random(runs.shape) < collapsed] = 0.5
+    return np.asarray(runs[:, 1:] - runs[:, :1] - MARGIN)
+
+
+def found_as_good(differences: np.ndarray) -> np.ndarray:
+    """Return (families, strategies), which of them are as good within the margin by the t-test with Holm."""
+    return _found(non_inferiority_p, differences)
+
+
+def found_equal(differences: np.ndarray) -> np.ndarray:
+    """Return (families, strategies), of which there is no difference by both one-sided tests with Holm."""
+    return _found(equivalence_p, differences)
+
+
+def _found(test: Callable[..., np.ndarray], differences: np.ndarray) -> np.ndarray:
+    mean, std = differences.mean(axis=2), differences.std(axis=2, ddof=1)
+    p = test(mean, std, np.full(mean.shape, differences.shape[2]), MARGIN)
+    return np.stack([holm(row) for row in p]) < 1 - LEVEL
 
 
 def found_better(differences: np.ndarray, *, t_only: bool = False) -> np.ndarray:
@@ -79,6 +111,17 @@ def main() -> None:
         differences[:, 0] += shift
         t_only, both = (found_better(differences, t_only=x)[:, 0].mean() for x in (True, False))
         print(f"  {shift} deviations, {seeds:2d} seeds: t with Holm {t_only:.2f}, by the rule {both:.2f}")
+    print(f"all ten lose the margin of {MARGIN}, {FAMILIES} families: any as good; any without a difference")
+    for collapsed in (0.0, COLLAPSED):
+        for seeds in (3, 5, 10):
+            at_edge = families_at_the_edge(FAMILIES, seeds, generator, collapsed)
+            rates = (found(at_edge).any(axis=1).mean() for found in (found_as_good, found_equal))
+            print(f"  {seeds:2d} seeds, {collapsed:.0%} collapsed: " + "; ".join(f"{rate:.3f}" for rate in rates))
+    print("no difference at all: share of strategies found as good; found without a difference")
+    for share, seeds in ((0.5, 3), (0.5, 5), (0.5, 10), (1.0, 5), (1.0, 10)):
+        none = shifted_families(FAMILIES, seeds, 0.0, generator) * share * MARGIN
+        rates = (found(none).mean() for found in (found_as_good, found_equal))
+        print(f"  deviation {share} margins, {seeds:2d} seeds: " + "; ".join(f"{rate:.2f}" for rate in rates))
 
 
 if __name__ == "__main__":
