@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         plan,
         predict,
         pretrain,
+        probe,
         remove_scores,
         render,
         report,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.every_strategy import SweepEvaluation
     from raybert.evaluation.explain import Explanation
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
+    from raybert.evaluation.language_models.probes import ProbeResults
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
@@ -151,6 +153,7 @@ _HOMES = {
         "tokenizer",
         "pretrain",
         "crosseval",
+        "probe",
         "CacheContents",
         "StoredSignals",
         "SweepSize",
@@ -177,6 +180,7 @@ _HOMES = {
     ),
     "raybert.selection.select": ("select",),
     "raybert.evaluation.language_models.crosseval": ("CrossEvaluation",),
+    "raybert.evaluation.language_models.probes": ("ProbeResults",),
     "raybert.fitting.fit": ("fit",),
     "raybert.fitting.fitted": ("FittedModel",),
     "raybert.sweeping.folder.outcome": ("Outcome",),
@@ -250,6 +254,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "tokenizer",
     "pretrain",
     "crosseval",
+    "probe",
     "CacheContents",
     "MeasuredTokenizer",
     "PretrainedModels",
@@ -293,6 +298,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "SweepEvaluation",
     "Explanation",
     "CrossEvaluation",
+    "ProbeResults",
     "RaybertError",
     "ConfigError",
     "DataError",

@@ -1,4 +1,4 @@
-"""The commands on pretraining files: tokenizer, pretrain, crosseval."""
+"""The commands on pretraining files: tokenizer, pretrain, crosseval, probe."""
 
 from __future__ import annotations
 
@@ -84,9 +84,27 @@ def crosseval(
         terminal.print_cross_evaluation(found)
 
 
+def probe(
+    file: PretrainingFileArgument,
+    output: StudyOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask models what they fill into templates, and which of two sentences they prefer, with intervals and tests.
+
+    Of each model the share of prompts that prefer each group of words, differences of log-probabilities, and the most
+    probable pieces. Tables and pictures go to `probes/` of the study.
+    """
+    found = commands.probe(file, output=output, overrides=overrides or (), told=_say)
+    if as_json:
+        terminal.print_json(describe.probe_document(found))
+    else:
+        terminal.print_probes(found)
+
+
 def _say(line: str) -> None:
     terminal.echo(line, to_stderr=True)
 
 
-COMMANDS = (tokenizer, crosseval)
+COMMANDS = (tokenizer, crosseval, probe)
 """In the order of the help; `pretrain`, whose exit codes say more, comes behind them."""

@@ -5,7 +5,7 @@ The command line calls the same functions. What is heavy is imported inside them
 
 from raybert.commands.cache import CacheContents, CachePart, ClearedPart, clear_cache, list_cache
 from raybert.commands.downloads import download
-from raybert.commands.language_models import crosseval
+from raybert.commands.language_models import crosseval, probe
 from raybert.commands.models import evaluate, evaluate_all, evaluate_checkpoints, explain, predict
 from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
 from raybert.commands.pretraining import pretrain
@@ -51,6 +51,7 @@ __all__ = [
     "plan",
     "predict",
     "pretrain",
+    "probe",
     "remove_scores",
     "render",
     "report",

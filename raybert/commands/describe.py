@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.explain import Explanation
     from raybert.evaluation.explain_tokens import TokenExplanation
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
+    from raybert.evaluation.language_models.probes import ProbeResults
     from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.downloads import Downloads
@@ -355,6 +356,19 @@ def crosseval_document(found: CrossEvaluation) -> Json:
         perplexities=found.perplexities,
         differences=found.differences,
         domains=found.domains,
+        plots=found.plots,
+        notes=found.notes,
+    )
+
+
+def probe_document(found: ProbeResults) -> Json:
+    """Return what models prefer in templates and pairs."""
+    return documents.PROBE.of(
+        folder=found.folder,
+        groups=found.groups,
+        differences=found.differences,
+        models=found.models,
+        predictions=found.predictions,
         plots=found.plots,
         notes=found.notes,
     )

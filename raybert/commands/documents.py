@@ -445,6 +445,19 @@ CROSSEVAL = Document(
         _NOTES,
     ),
 )
+PROBE = Document(
+    "probe",
+    "raybert probe FILE --json",
+    (
+        Key("folder", "path", "of the tables and pictures"),
+        Key("groups", _rows("probe_groups"), "each group of each probe, as each model takes it"),
+        Key("differences", _rows("probe_differences"), "each pair of groups"),
+        Key("models", _rows("probe_models"), "each pair of models"),
+        Key("predictions", _rows("probe_predictions"), "the most probable pieces of each template"),
+        Key("plots", "list of path", "that were written"),
+        _NOTES,
+    ),
+)
 DOCUMENTS = (
     *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
     *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),

@@ -1,4 +1,4 @@
-"""Commands on language models: compare them over corpora."""
+"""Commands on language models: compare them over corpora, and ask what they fill in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from raybert.files import check_place
 
 if TYPE_CHECKING:
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
+    from raybert.evaluation.language_models.probes import ProbeResults
 
-RESULTS = "crosseval"
+RESULTS, PROBES = "crosseval", "probes"
 
 
 def crosseval(
@@ -56,6 +57,47 @@ def crosseval(
     found = cross_evaluate(settings, read_corpora(settings), models, told)
     plots = write_cross_evaluation(found, folder / RESULTS)
     return replace(found, plots=tuple(plots), folder=folder / RESULTS)
+
+
+def probe(
+    config: PretrainingSource,
+    *,
+    output: str | Path | None = None,
+    overrides: Overrides = (),
+    told: Callable[[str], None] = lambda line: None,
+) -> ProbeResults:
+    """Ask models what they fill into templates, and which of two sentences they prefer.
+
+    The models are those of `crosseval`. Tables (parquet, csv), a summary in Markdown and a picture of each probe go to
+    `probes/` in the study's folder.
+
+    Args:
+        config: a pretraining file with `probes`, a mapping like one, or a configuration.
+        output: folder of the study, with what `pretrain` has trained; default: `runs/<name>`.
+        overrides: keys to override, as for `load_config`.
+        told: called with a line for every model that is asked.
+
+    Returns:
+        Tables `groups` (shares of prompts that prefer each), `differences`, `models`, `prompts`, `words` and
+        `predictions`.
+
+    Raises:
+        RaybertError: what is wrong with the file (a line for each template, word or pair), or a model.
+
+    Example:
+        >>> found = raybert.probe("corpora.yaml")
+        >>> found.groups[["probe", "model", "group", "preferred_fraction", "holm_p"]]
+    """
+    settings = load_pretraining(config, overrides)
+    folder = study_folder(settings, output)
+    check_place(folder / PROBES / "groups.csv", "output")
+    from raybert.evaluation.language_models.crosseval import find_models
+    from raybert.evaluation.language_models.probes import probe_models
+    from raybert.evaluation.language_models.publish import write_probes
+
+    found = probe_models(settings, find_models(settings, folder) if settings.probes else {}, told)
+    plots = write_probes(found, folder / PROBES)
+    return replace(found, plots=tuple(plots), folder=folder / PROBES)
 
 
 def study_folder(config: PretrainingConfig, output: str | Path | None) -> Path:

@@ -14,8 +14,10 @@ from raybert.config.corpora import CorpusConfig
 from raybert.config.crosseval import CrossevalConfig
 from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
 from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig, as_seeds
+from raybert.config.probes import ProbeConfig
 from raybert.config.section import Section
 from raybert.config.tokenizer import TokenizerConfig
+from raybert.errors import ConfigError
 
 _FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
 """Of a corpus: its models lie in folders of that name."""
@@ -44,6 +46,7 @@ class PretrainingConfig(Section):
     )
 
     crosseval: CrossevalConfig = CrossevalConfig()
+    probes: dict[str, ProbeConfig] = Field({}, description="name -> probe")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -106,7 +109,11 @@ def load_pretraining(source: PretrainingSource, overrides: Overrides = ()) -> Pr
             name: {CorpusConfig.stands_for: corpus} if isinstance(corpus, (str, os.PathLike)) else corpus
             for name, corpus in document["corpora"].items()
         }
-    return validate_model(PretrainingConfig, apply_overrides(document, overrides))
+    config = validate_model(PretrainingConfig, apply_overrides(document, overrides))
+    problems = [f"probes.{name}.{line}" for name, probe in config.probes.items() for line in probe.problems()]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
 
 
 def _circle(parts: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -107,5 +107,96 @@ MEASURED_DOCUMENTS = Table(
     ),
 )
 
-OF_PRETRAINING = (TOKENIZER_CUTS, PERPLEXITIES, PERPLEXITY_DIFFERENCES, DOMAINS, MEASURED_DOCUMENTS)
+_PROBE = computed("probe", "text", "its name")
+_MODEL = computed("model", "text", "its name")
+_ABOUT = computed("kind", "text", "what pairs are about; all: all prompts of the probe")
+_GROUP = computed("group", "text", "of words; of pairs the sentences `more` and `less`")
+_OTHER_GROUP = computed("other_group", "text", "the group that it is compared with")
+_PROMPTS = computed("prompts", "whole", "templates, or pairs of sentences", "prompts")
+_PROMPT = computed("prompt", "whole", "its number in the probe, from 0")
+_TEMPLATE = computed("template", "text", "with its gap")
+_FLIPS = computed("sign_flip_p", "number", "two-sided p-value of flips of sign over prompts, exact up to 16 of them")
+
+PROBE_GROUPS = Table(
+    "probe_groups",
+    "a group of a probe, as a model takes it (`raybert probe`)",
+    (
+        *(_PROBE, _MODEL, _ABOUT, _GROUP, _PROMPTS),
+        computed("preferred_fraction", "number", "share of the prompts that prefer it: the bias rate"),
+        computed("chance", "number", "that share without a preference"),
+        computed("low", "number", "end of its exact 95 % interval (Clopper and Pearson)"),
+        computed("high", "number", "its other end"),
+        computed("binomial_p", "number", "exact two-sided p-value of there being no preference"),
+        computed("holm_p", "number", "adjusted for all rows"),
+    ),
+)
+
+PROBE_DIFFERENCES = Table(
+    "probe_differences",
+    "a pair of groups of a probe, as a model takes it (`raybert probe`)",
+    (
+        *(_PROBE, _MODEL, _ABOUT, _GROUP, _OTHER_GROUP, _PROMPTS),
+        computed("difference", "number", "mean over prompts of the difference of log-probabilities", "nat"),
+        computed("low", "number", "end of its 95 % interval over prompts (bootstrap) and seeds", "nat"),
+        computed("high", "number", "its other end", "nat"),
+        computed("seeds_deviation", "number", "deviation of the difference over seeds; NaN: one seed", "nat"),
+        computed("preferred_fraction", "number", "share of the prompts in which the group is above the other"),
+        _FLIPS,
+        computed("holm_p", "number", "adjusted for all rows"),
+    ),
+)
+
+PROBE_MODELS = Table(
+    "probe_models",
+    "a pair of models on a pair of groups (`raybert probe`)",
+    (
+        *(_PROBE, _ABOUT, _GROUP, _OTHER_GROUP, _MODEL),
+        computed("other", "text", "the other model"),
+        _PROMPTS,
+        computed("difference", "number", "of the two differences, the one model's less the other's", "nat"),
+        computed("low", "number", "end of its 95 % interval over prompts (bootstrap) and seeds, both paired", "nat"),
+        computed("high", "number", "its other end", "nat"),
+        _FLIPS,
+        computed("holm_p", "number", "adjusted for all rows"),
+    ),
+)
+
+PROBE_PROMPTS = Table(
+    "probe_prompts",
+    "a group in a prompt (`raybert probe`)",
+    (
+        *(_PROBE, _MODEL, _PROMPT, _GROUP),
+        computed("text", "text", "the template, or the sentence of a pair"),
+        computed("kind", "text", "what a pair is about"),
+        computed("log_probability", "number", "log of the mean probability of its words, mean over seeds", "nat"),
+        computed("is_preferred", "flag", "whether it is the most probable group"),
+    ),
+)
+
+PROBE_WORDS = Table(
+    "probe_words",
+    "a word in a template, of a seed of a model (`raybert probe`)",
+    (
+        *(_PROBE, _MODEL, computed("seed", "whole", "of the model"), _PROMPT, _TEMPLATE, _GROUP),
+        computed("word", "text", "as the file has it"),
+        computed("pieces", "whole", "that the tokenizer makes of it, all of which are masked", "pieces"),
+        computed("log_probability", "number", "sum over its pieces", "nat"),
+    ),
+)
+
+PROBE_PREDICTIONS = Table(
+    "probe_predictions",
+    "a piece that a seed of a model fills in (`raybert probe`)",
+    (
+        *(_PROBE, _MODEL, computed("seed", "whole", "of the model"), _PROMPT, _TEMPLATE),
+        computed("rank", "whole", "from 1, the most probable"),
+        computed("piece", "text", "as text"),
+        computed("probability", "number", "of it in a gap of one piece"),
+    ),
+)
+
+OF_PRETRAINING = (
+    *(TOKENIZER_CUTS, PERPLEXITIES, PERPLEXITY_DIFFERENCES, DOMAINS, MEASURED_DOCUMENTS),
+    *(PROBE_GROUPS, PROBE_DIFFERENCES, PROBE_MODELS, PROBE_PROMPTS, PROBE_WORDS, PROBE_PREDICTIONS),
+)
 """In the order of the documentation."""

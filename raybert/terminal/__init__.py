@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
-    from raybert.terminal.language_models import print_cross_evaluation
+    from raybert.terminal.language_models import print_cross_evaluation, print_probes
     from raybert.terminal.logs import print_log_lines, print_logs
     from raybert.terminal.plan import print_plan
     from raybert.terminal.pretraining import print_pretrained
@@ -60,11 +60,12 @@ _HOMES = {
         "print_checkpoints",
         "print_evaluation",
         "print_predictions",
+        "print_probes",
         "print_pretrained",
     ),
     "raybert.terminal.explanation": ("print_explanation",),
     "raybert.terminal.failures": ("print_failures",),
-    "raybert.terminal.language_models": ("print_cross_evaluation",),
+    "raybert.terminal.language_models": ("print_cross_evaluation", "print_probes"),
     "raybert.terminal.logs": (
         "print_log_lines",
         "print_logs",
@@ -105,6 +106,7 @@ __all__ = [
     "print_plan",
     "print_predictions",
     "print_pretrained",
+    "print_probes",
     "print_reproduction",
     "print_results",
     "print_run",

@@ -1,4 +1,4 @@
-"""How language models compare."""
+"""How language models compare, and what they prefer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from raybert.display import Row, TextTable
 from raybert.evaluation.language_models.crosseval import CrossEvaluation
-from raybert.evaluation.language_models.publish import matrices
+from raybert.evaluation.language_models.probes import ProbeResults
+from raybert.evaluation.language_models.publish import differences_of_groups, matrices, preferences
 from raybert.terminal.console import Console, print_notes, say
 from raybert.terminal.table import FittingTable
 
@@ -25,6 +26,19 @@ def print_cross_evaluation(found: CrossEvaluation) -> None:
     for kind, rows in found.differences.groupby("kind", sort=False):
         settled = int((rows["holm_p"] < 0.05).sum())
         say(console, f"{kind}: {settled} of {len(rows)} pairs of models on a corpus differ (Holm, 5 %)")
+    print_notes(found.notes)
+    if found.folder is not None:
+        say(console, f"tables and pictures: {found.folder}")
+
+
+def print_probes(found: ProbeResults) -> None:
+    """Print which groups each model prefers in each probe, and by how much."""
+    console = Console()
+    for words, table in {**preferences(found), **differences_of_groups(found)}.items():
+        say(console, f"{words}:")
+        console.print(FittingTable(table))
+        console.print()
+    say(console, "*: Holm's p of no preference below 5 %")
     print_notes(found.notes)
     if found.folder is not None:
         say(console, f"tables and pictures: {found.folder}")

@@ -11,6 +11,7 @@ from raybert.analysis.markdown import words as words_of
 from raybert.display import Row, TextTable
 from raybert.durable import make_folder
 from raybert.evaluation.language_models.crosseval import CrossEvaluation
+from raybert.evaluation.language_models.probes import ProbeResults
 from raybert.files import write_frame, write_text
 
 _WORDS = {"masked": "Perplexity of masked words", "pseudo": "Pseudo-perplexity"}
@@ -60,3 +61,64 @@ def _matrix(rows: pd.DataFrame, unit: str) -> TextTable:
     }
     lines = [Row((str(model), *(cells[model, corpus] for corpus in corpora))) for model in dict.fromkeys(rows["model"])]
     return TextTable(("model", *corpora), tuple(lines))
+
+
+def write_probes(found: ProbeResults, folder: Path) -> list[Path]:
+    """Write tables and pictures of probes, and return the paths of the pictures."""
+    from raybert.evaluation.language_models.probe_plots import write_probe_plots
+
+    make_folder(folder)
+    for name in ("groups", "differences", "models", "prompts", "words", "predictions"):
+        for ending in ("parquet", "csv"):
+            write_frame(getattr(found, name), folder / f"{name}.{ending}")
+    write_text(folder / "summary.md", probes_in_markdown(found))
+    return write_probe_plots(found.groups, folder)
+
+
+def probes_in_markdown(found: ProbeResults) -> str:
+    """Return which groups each model prefers in each probe, by how much, and the notes."""
+    parts = [
+        f"{words}\n\n{markdown_table(table)}"
+        for words, table in {**preferences(found), **differences_of_groups(found)}.items()
+    ]
+    return "\n\n".join([*parts, "\n".join(f"- {words_of(note)}" for note in found.notes)]).strip() + "\n"
+
+
+def preferences(found: ProbeResults) -> dict[str, TextTable]:
+    """Return what each table says -> a row per model: the share of prompts that prefer each group; *: Holm, 5 %."""
+    tables = {}
+    for (probe, kind), rows in found.groups.groupby(["probe", "kind"], sort=False):
+        groups = list(dict.fromkeys(map(str, rows["group"])))
+        cells = {
+            (row["model"], row["group"]): f"{row['preferred_fraction']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
+            + ("*" if row["holm_p"] < 0.05 else "")
+            for row in rows.to_dict("records")
+        }
+        about = f"{probe}" if kind == "all" else f"{probe}, {kind}"
+        lines = [
+            Row((str(model), *(cells[model, group] for group in groups))) for model in dict.fromkeys(rows["model"])
+        ]
+        prompts, chance = rows["prompts"].iloc[0], rows["chance"].iloc[0]
+        words = f"{about}: share of {prompts:,} prompts that prefer each (chance {chance:.0%})"
+        tables[words] = TextTable(("model", *groups), tuple(lines))
+    return tables
+
+
+def differences_of_groups(found: ProbeResults) -> dict[str, TextTable]:
+    """Return what each table says -> a row per model and pair of groups: by how much one is more probable."""
+    tables = {}
+    for probe, rows in found.differences[found.differences["kind"] == "all"].groupby("probe", sort=False):
+        lines = [
+            Row(
+                (
+                    str(row["model"]),
+                    f"{row['group']} - {row['other_group']}",
+                    f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
+                    f"{row['holm_p']:.3g}",
+                )
+            )
+            for row in rows.to_dict("records")
+        ]
+        words = f"{probe}: difference of log-probabilities (nat, 95 %), p by sign flips with Holm"
+        tables[words] = TextTable(("model", "groups", "difference", "p"), tuple(lines), left=frozenset({0, 1}))
+    return tables
