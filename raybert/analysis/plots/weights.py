@@ -74,7 +74,8 @@ def draw_weights(layers: Sequence[LayerWeights]) -> Figure:
 def _draw_ridge(axes: Axes, row: int, layer: LayerWeights) -> None:
     """Draw the histograms of a layer to its own height."""
     middles = (layer.edges[1:] + layer.edges[:-1]) / 2
-    top = max(float(layer.counts.max()), 1.0)
-    axes.fill_between(middles, row, row + 0.85 * layer.counts / top, color=INK, alpha=0.55, linewidth=0)
-    if layer.counts_before is not None:
-        axes.plot(middles, row + 0.85 * layer.counts_before / top, color=_BEFORE, linewidth=0.7)
+    before = layer.counts_before
+    top = max(float(layer.counts.max()), 1.0 if before is None else float(before.max()), 1.0)
+    axes.fill_between(middles, row, row + 0.85 * layer.counts / top, color=INK, alpha=0.4, linewidth=0)
+    if before is not None:
+        axes.plot(middles, row + 0.85 * before / top, color="black", linewidth=0.8)
