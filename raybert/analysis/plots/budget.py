@@ -54,7 +54,8 @@ def draw_budget(sweep: Sweep) -> Figure | None:
     """
     rows, mean = sweep.summary(), f"test_{sweep.metric}_mean"
     rows = rows[(rows["role"] == "trial") & (rows["num_complete"] > 0)].dropna(subset=[mean])
-    if rows.empty or rows[has_budget(rows)].groupby("strategy")["budget"].nunique().max() < 2:
+    budgets = rows[has_budget(rows)].groupby("strategy")["budget"].nunique()
+    if budgets.empty or budgets.max() < 2:
         return None
     scale, styles, panels = Scale(sweep.metric), styles_of(sweep), list(_panels(sweep, rows))
     named = _named(scale.sign * rows.groupby("strategy", sort=False)[mean].mean())

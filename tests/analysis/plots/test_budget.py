@@ -98,6 +98,10 @@ def test_one_budget_is_no_picture(tmp_path):
     assert plots.draw_budget(write_budgets(tmp_path / "sweep", budgets=(40,))) is None
 
 
+def test_before_any_strategy_with_a_budget_has_finished_there_is_no_picture(tmp_path):
+    assert plots.draw_budget(write_budgets(tmp_path, names=("all",))) is None
+
+
 def test_a_grid_has_a_panel_a_point_and_crowds_and_long_names_fit(tmp_path):
     long = [f"confidence(measure=margin, direction=hard, window=[0.{i}, 0.9])" for i in range(10)]
     points = [{"train.learning_rate": 10.0**-i} for i in range(1, 3)]
