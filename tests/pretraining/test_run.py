@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -141,6 +142,12 @@ def test_seeds_differ_and_the_same_seed_is_the_same_model(request_in):
     )
     assert same(weights(one.model), weights(same_seed.model))
     assert not same(weights(one.model), weights(other.model))
+
+
+def test_a_request_may_be_sent_to_another_process(request_in):
+    request = request_in(length={"steps": 3})
+    made = pretrain(pickle.loads(pickle.dumps(request)))
+    assert pretrain(request, KilledAt(1)).summary == made.summary
 
 
 def test_a_folder_of_another_request_is_refused(request_in):
