@@ -10,81 +10,46 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tokenizers
 import torch
-import transformers
 
-from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig
+from raybert.config.pretrain import PretrainConfig
 from raybert.data.token_store import TokenStore
 from raybert.durable import make_folder, remove_leftovers, sync_folder
 from raybert.errors import TrialError
-from raybert.files import read_json, read_json_lines, write_json, write_json_lines
+from raybert.files import read_json, write_json
 from raybert.locks import locked
-from raybert.models.capacity import stated_positions
-from raybert.models.encoder import as_trained
 from raybert.pretraining.build import BuiltModel, build_model, encoder_in
 from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.length import steps_of, steps_within
 from raybert.pretraining.masking import Masking
 from raybert.pretraining.objective import Pretraining
 from raybert.pretraining.packed_data import PackedData
-from raybert.pretraining.packing import PackedTable, identity_of, pack_documents, tokenize_documents
+from raybert.pretraining.packing import pack_documents, tokenize_documents
 from raybert.pretraining.progress import PretrainingProgress
+from raybert.pretraining.records import CHECKPOINTS, SUMMARY, RunRecords
+from raybert.pretraining.request import PretrainRequest, differing_keys, identity_of_request
 from raybert.training.checkpoint import MARK
-from raybert.training.interface import FixedPasses, LocalSurroundings
+from raybert.training.interface import FixedPasses
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
-from raybert.training.ran_on import RanOn
 from raybert.training.request import FitRequest
-from raybert.version import __version__
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-SUMMARY, MODEL = "training_summary.json", "model"
-_RUN, _ROWS, _CHECKPOINTS = "run.json", "evaluations.jsonl", "checkpoint"
+MODEL = "model"
+_RUN = "run.json"
 _KEY_OF_TRAIN = re.compile(r"(?<![\w/.'-])(train\.|data\.(?=max_length))")
 """A key of a sweep file, as the training loop names it in messages; here it is one of `pretrain`."""
-_OF_NO_RESULT = {"micro_batch_size", "checkpoint_seconds", "checkpoints"}
-
-
-@dataclass(frozen=True)
-class PretrainRequest:
-    """What is trained, and where; may be sent to another process.
-
-    Attributes:
-        model: the section `model`.
-        pretrain: the section `pretrain`.
-        corpus: its train and validation are read.
-        tokenizer: folder of the tokenizer.
-        seed: of first weights, order, masks and dropout.
-        folder: of this model.
-        device: default: a GPU if there is one.
-    """
-
-    model: PretrainedModelConfig
-    pretrain: PretrainConfig
-    corpus: Corpus
-    tokenizer: Path
-    seed: int
-    folder: Path
-    device: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Corpus and seed."""
-        return f"{self.corpus.name}-s{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -140,14 +105,14 @@ class _Run:
         self.request, self.progress, self.should_stop = request, progress, should_stop
         self.folder, self.config = request.folder, request.pretrain
         self.tokenizer = _load_tokenizer(request)
-        self.identity = _identity(request, self.tokenizer)
+        self.identity = identity_of_request(request, self.tokenizer)
 
     def run(self) -> PretrainedModel:
         known = read_json(self.folder / _RUN)
         if known is not None and known["identity"] != self.identity:
             raise TrialError(
                 f"{self.folder}: belongs to another pretraining (differs in "
-                f"{', '.join(_differing(known['identity'], self.identity))}); take another --output, or delete it"
+                f"{', '.join(differing_keys(known['identity'], self.identity))}); take another --output, or delete it"
             )
         summary = read_json(self.folder / SUMMARY)
         if summary is not None:
@@ -176,7 +141,16 @@ class _Run:
         total = known["total_steps"] if known is not None else self._total_steps(objective)
         if known is None:
             write_json(self.folder / _RUN, {"identity": self.identity, "total_steps": total})
-        surroundings = _Folder(self, built, data, total, objective, checkpoint_folder=self.folder / _CHECKPOINTS)
+        surroundings = RunRecords(
+            self.request,
+            self.identity,
+            self.tokenizer,
+            built,
+            objective,
+            total,
+            progress=self.progress,
+            should_stop=self.should_stop,
+        )
         fit_request = FitRequest(self.config.as_train(total), total, self.request.seed, evaluate_test=False)
         planner = FixedPasses(np.arange(len(data.train)))
         try:
@@ -202,110 +176,22 @@ class _Run:
         return steps_within(length.hours * 3600, objective, self.config, self.request.seed)
 
     def _is_trained(self) -> bool:
-        return any((self.folder / place / MARK).exists() for place in (f"{_CHECKPOINTS}/best", MODEL))
+        return any((self.folder / place / MARK).exists() for place in (f"{CHECKPOINTS}/best", MODEL))
 
     def _publish(self) -> dict[str, Any]:
         """Move the best model to its place, and say that it is finished."""
-        best, model = self.folder / _CHECKPOINTS / "best", self.folder / MODEL
+        best, model = self.folder / CHECKPOINTS / "best", self.folder / MODEL
         if (best / MARK).exists():
             shutil.rmtree(model, ignore_errors=True)
             os.rename(best, model)
             sync_folder(self.folder)
-        if not any((self.folder / _CHECKPOINTS).glob("step-*")):
-            shutil.rmtree(self.folder / _CHECKPOINTS, ignore_errors=True)
+        if not any((self.folder / CHECKPOINTS).glob("step-*")):
+            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
         summary = read_json(model / SUMMARY)
         if summary is None:
             raise TrialError(f"{model / SUMMARY}: must be as raybert wrote it, but is damaged; delete {self.folder}")
         write_json(self.folder / SUMMARY, summary)
         return summary
-
-
-@dataclass
-class _Folder(LocalSurroundings):
-    """Where a run writes: evaluations as they come, and beside the best model what belongs there."""
-
-    run: Any = None
-    built: Any = None
-    data: Any = None
-    total_steps: int = 0
-    objective: Any = None
-    ran_on: RanOn | None = field(default=None)
-
-    def __init__(
-        self,
-        run: _Run,
-        built: BuiltModel,
-        data: PackedData,
-        total_steps: int,
-        objective: Pretraining,
-        checkpoint_folder: Path,
-    ) -> None:
-        super().__init__(checkpoint_folder)
-        self.run, self.built, self.data, self.total_steps = run, built, data, total_steps
-        self.objective, self.ran_on = objective, None
-
-    def begun(self, ran_on: RanOn) -> None:
-        self.ran_on = ran_on
-        self.run.progress.started(self.run.request.name, self.total_steps, str(ran_on))
-
-    def stepped(self, step: int) -> None:
-        self.run.progress.stepped(step)
-
-    def should_stop(self) -> bool:
-        return bool(self.run.should_stop())
-
-    def report(self, row: Mapping[str, Any]) -> None:
-        """Write a row; those behind it are of before the run was killed, and come again."""
-        path = self.run.folder / _ROWS
-        before = [old for old in read_json_lines(path) if old["evaluation"] < row["evaluation"]]
-        write_json_lines(path, [*before, row])
-        self.run.progress.evaluated(row)
-
-    def complete_model(self, folder: Path) -> None:
-        tokenizer = as_trained(self.run.tokenizer, None)
-        stated = stated_positions(self.built.model.config)
-        if stated is not None:
-            tokenizer.model_max_length = stated - self.built.model.first_place
-        tokenizer.save_pretrained(folder)
-        write_json(folder / SUMMARY, self._summary())
-
-    def _summary(self) -> dict[str, Any]:
-        request, data = self.run.request, self.data
-        rows = read_json_lines(self.run.folder / _ROWS)
-        best = min(rows, key=lambda row: float(row["validation_loss"])) if rows else {}
-        parameters = {id(each): each.numel() for each in self.built.model.parameters()}
-        return {
-            "name": request.name,
-            "corpus": request.corpus.name,
-            "seed": request.seed,
-            "best": best,
-            "last": rows[-1] if rows else {},
-            "total_steps": self.total_steps,
-            "steps": rows[-1]["step"] if rows else 0,
-            "tokens": self.objective.tokens,
-            "seconds": rows[-1]["seconds"] if rows else 0.0,
-            "stopped_early": bool(rows) and rows[-1]["step"] < self.total_steps,
-            "padding_share": 1.0 - self.objective.tokens / max(1, self.objective.cells),
-            "parameters": sum(parameters.values()),
-            "corpora": request.corpus.counts,
-            "train": _table_facts(data.train, request.pretrain.max_length),
-            "validation": _table_facts(data.validation, request.pretrain.max_length),
-            "ran_on": None if self.ran_on is None else self.ran_on.columns(),
-            "notes": [*self.built.notes, *request.corpus.notes],
-            "configuration": {
-                "model": request.model.model_dump(mode="json"),
-                "pretrain": request.pretrain.model_dump(mode="json"),
-                "tokenizer": str(request.tokenizer),
-            },
-            "identity": self.run.identity,
-            "versions": {
-                "raybert": __version__,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "tokenizers": tokenizers.__version__,
-            },
-        }
 
 
 def packed_data(
@@ -342,40 +228,5 @@ def _load_tokenizer(request: PretrainRequest) -> PreTrainedTokenizerFast:
     return load_tokenizer(encoder or Encoder("tokenizer", request.tokenizer, "", key="tokenizer"))
 
 
-def _identity(request: PretrainRequest, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """Return what the model depends on, as JSON."""
-    encoder = encoder_in(request.model)
-    model = request.model.model_dump(mode="json") if encoder is None else {"encoder": encoder.fingerprint}
-    identity = {
-        "model": model,
-        "pretrain": request.pretrain.model_dump(mode="json", exclude=_OF_NO_RESULT),
-        "corpus": request.corpus.fingerprint,
-        "tokenizer": identity_of(tokenizer),
-        "seed": request.seed,
-    }
-    return dict(json.loads(json.dumps(identity)))
-
-
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted keys that two identities differ in."""
-    found = []
-    for key in dict.fromkeys([*before, *after]):
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _differing(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key}")
-    return found
-
-
 def _dumped(section: Any) -> Any:
     return None if section is None else section.model_dump(mode="json")
-
-
-def _table_facts(table: PackedTable, max_length: int) -> dict[str, Any]:
-    return {
-        "sequences": len(table),
-        "documents": len(np.unique(table.documents)),
-        "tokens": int(table.offsets[-1]),
-        "padding_share": table.padding_share(max_length),
-    }

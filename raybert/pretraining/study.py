@@ -14,7 +14,8 @@ from raybert.files import write_text
 from raybert.pretraining.build import encoder_in
 from raybert.pretraining.corpora import read_corpora
 from raybert.pretraining.progress import PretrainingProgress
-from raybert.pretraining.run import PretrainedModel, PretrainRequest, pretrain
+from raybert.pretraining.request import PretrainRequest
+from raybert.pretraining.run import PretrainedModel, pretrain
 from raybert.pretraining.tokenizer import prepare_tokenizer
 
 MODELS = "models"

@@ -19,7 +19,8 @@ from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.documents import Documents, fingerprint_of
 from raybert.pretraining.length import steps_of
 from raybert.pretraining.progress import PretrainingProgress
-from raybert.pretraining.run import PretrainRequest, packed_data, pretrain
+from raybert.pretraining.request import PretrainRequest
+from raybert.pretraining.run import packed_data, pretrain
 from tests.pretraining.packed import documents, tokenizer
 
 TINY = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
