@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from raybert.commands.documents import DOCUMENTS, FORMAT, Document
+from raybert.commands.document import FORMAT, Document
+from raybert.commands.documents import DOCUMENTS
 from raybert.tables import TABLES
 from raybert.tables.evaluation import OF_COMMANDS
 from reference_pages.markdown import code, page, table

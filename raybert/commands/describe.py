@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.commands import documents
+from raybert.commands.document import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,7 +92,7 @@ def train_document(results: Sweep) -> Json:
         folder=results.folder,
         status=trial["status"].iloc[0],
         model=best if best.is_dir() else None,
-        trial=documents.as_json(trial)[0],
+        trial=as_json(trial)[0],
         notes=notes.split("; ") if isinstance(notes, str) else [],
         errors=_errors(find_failures(results)),
         not_written=results.not_written,

@@ -9,7 +9,8 @@ import pytest
 
 from raybert.analysis import load_sweep
 from raybert.commands import describe
-from raybert.commands.documents import DOCUMENTS, FORMAT, SCORES, as_json
+from raybert.commands.document import FORMAT, as_json
+from raybert.commands.documents import DOCUMENTS, SCORES
 from raybert.commands.trackers import Tracked
 from raybert.evaluation.explain_tokens import TokenExplanation
 from raybert.selection.store import ScoreStore
