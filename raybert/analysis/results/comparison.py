@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.results.failed_runs import WITH_FAILED, failure_sentences, scored_row, with_failed_lines
+from raybert.analysis.results.failed_runs import WITH_FAILED, scored_row, with_failed_lines
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
@@ -131,7 +131,7 @@ def comparison_lines(
     if (comparisons["verdict"] == EQUIVALENT).any():
         margin = Scale(str(comparisons["metric"].iloc[0])).margin(comparisons["margin"].iloc[0])
         lines.append(f"=: no difference beyond {margin} (sweep.margin), by two one-sided tests.")
-    lines += [*with_failed_lines(summary), *failure_sentences(summary, comparisons)[:_MOST_SENTENCES]]
+    lines += with_failed_lines(summary)
     lines += _other_baselines(comparisons)
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from raybert.analysis.results.failed_runs import failure_sentences
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.overlap import same_choices, same_rankings
@@ -34,6 +35,8 @@ def comparison_notes(trials: pd.DataFrame, summary: pd.DataFrame, comparisons: p
     ):
         if count := int(counts.get(status, 0)):
             notes.append(f"{count} of {len(trials)} trials {one if count == 1 else several}")
+    failed = [sentence.removesuffix(".") for sentence in failure_sentences(summary, comparisons)]
+    notes += _shortened(failed, "configurations have failed trials: `num_failed` in results/summary")
     trained = summary[(summary["num_complete"] > 0) & (summary["role"] != "proxy")]
     most = int(trained["num_replicates"].max()) if len(trained) else FEWEST
     if most < FEWEST:
