@@ -226,7 +226,8 @@ AS_GOOD_AS_ALL = Table(
     (
         TRIALS["strategy"],
         TRIALS["budget"],
-        *(COMPARISONS[name] for name in ("metric", "margin", "num_pairs", "num_replicates", "folds")),
+        *(COMPARISONS[name] for name in ("metric", "margin", "num_pairs", "num_dropped_pairs")),
+        *(COMPARISONS[name] for name in ("num_replicates", "folds")),
         _number("baseline_mean", "mean of the metric of `all` in these pairs"),
         *(COMPARISONS[name] for name in ("mean", "difference", "difference_std")),
         _number(
@@ -241,6 +242,10 @@ AS_GOOD_AS_ALL = Table(
             "verdict",
             "as good: `holm_p` at 5 %, and from 5 replicates on the interval over test examples is within the margin; "
             "not settled: the latter is not; not shown; not compared",
+        ),
+        _text(
+            "with_failures_verdict",
+            "the same with failed runs scored as the majority class; empty: none failed, or its class is not known",
         ),
         _text("baseline_configuration", "configuration of `all`"),
         TRIALS["configuration"],

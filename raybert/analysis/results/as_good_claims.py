@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.results.listed import listed
-from raybert.analysis.statistics.as_good_as_all import AS_GOOD, FULL
+from raybert.analysis.statistics.as_good_as_all import AS_GOOD, FULL, is_flattered
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import NOT_SETTLED
 from raybert.analysis.statistics.scales import Scale
@@ -21,12 +21,15 @@ def as_good_words(table: pd.DataFrame) -> str:
     Args:
         table: `AS_GOOD_AS_ALL`.
     """
-    shown = table[table["verdict"] == AS_GOOD]
+    is_shown = [row["verdict"] == AS_GOOD and not is_flattered(row) for row in table.to_dict("records")]
+    shown = table[is_shown]
     if shown.empty:
         return ""
-    verb = "is" if len(shown) == 1 else "are"
-    by = f" ({p_words(shown['holm_p'].max())}{' at most' if len(shown) > 1 else ''})"
-    return f"{listed(shown[KEY])} {verb} as good as {FULL} within {_margin(table)}{by}"
+    largest = shown["holm_p"].max()
+    by = p_words(largest)
+    if len(shown) > 1:
+        by = f"{by} each" if largest < _SMALL else by.replace("p =", "p up to")
+    return f"{listed(shown[KEY])} {'is' if len(shown) == 1 else 'are'} as good as {FULL} within {_margin(table)} ({by})"
 
 
 def as_good_sentences(table: pd.DataFrame) -> list[str]:
@@ -46,7 +49,7 @@ def as_good_sentences(table: pd.DataFrame) -> list[str]:
         whom = f"None of {number} configurations" if number > 1 else f"{tested[KEY].iloc[0]}"
         verb = "is" if number > 1 else "is not"
         return [f"{whom} {verb} shown to be as good as {FULL} within {margin}: {_TESTS} with Holm's correction."]
-    said = [f"{row[KEY]}: {_WORDS[row['verdict']].format(margin)} ({_size(row)})." for row in shown]
+    said = [f"{row[KEY]}: {_WORDS[row['verdict']].format(margin)} ({_size(row)}){_but(row)}." for row in shown]
     rest = number - len(shown)
     if rest:
         others = f"{rest} other configurations" if rest > 1 else "the other configuration"
@@ -58,9 +61,10 @@ def as_good_sentences(table: pd.DataFrame) -> list[str]:
 
 def p_words(p: float) -> str:
     """Return a p-value in a sentence: `p = 0.012`, `p < 0.001`."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return f"p < {_SMALL:g}" if p < _SMALL else f"p = {p:.3f}"
 
 
+_SMALL = 0.001
 _TESTS = "one-sided paired t-tests of a loss of sweep.margin or more"
 _WORDS = {
     AS_GOOD: f"as good as {FULL} within {{}}",
@@ -69,11 +73,18 @@ _WORDS = {
 
 
 def _size(row: Mapping[Any, Any]) -> str:
-    scale = Scale(row["metric"])
-    at_worst = (
-        f"{scale.difference(row['difference'])}{scale.points}, at worst {scale.difference(row['difference_at_worst'])}"
-    )
-    return f"{at_worst}, {p_words(row['holm_p'])}, {pairs_words(row)}"
+    scale, dropped = Scale(row["metric"]), int(row["num_dropped_pairs"])
+    mean, at_worst = (scale.difference(row[name]) for name in ("difference", "difference_at_worst"))
+    left_out = f"; {_pairs(dropped)} left out because a run failed" if dropped else ""
+    return f"{mean}{scale.points}, at worst {at_worst}, {p_words(row['holm_p'])}, {pairs_words(row)}{left_out}"
+
+
+def _but(row: Mapping[Any, Any]) -> str:
+    return ", but only if failed runs do not count" if is_flattered(row) else ""
+
+
+def _pairs(number: int) -> str:
+    return f"{number} pair{'' if number == 1 else 's'}"
 
 
 def _margin(table: pd.DataFrame) -> str:

@@ -38,6 +38,7 @@ class Compared:
         metric: what is compared.
         on_examples: it on the test examples of trials; None: not known.
         margin: `sweep.margin`.
+        scored: `trials` with failed ones scored as the majority class; None: none failed.
     """
 
     summary: pd.DataFrame
@@ -48,6 +49,7 @@ class Compared:
     metric: str
     on_examples: OnExamples | None = None
     margin: float = DEFAULT_MARGIN
+    scored: pd.DataFrame | None = None
 
     @classmethod
     def of(
@@ -86,12 +88,14 @@ class Compared:
         touched = compare_with_failures(compared, scored, grid_columns, metric, pairs, *known[2:])
         comparisons = add_with_failures(comparisons, touched)
         summary = summarize(compared, grid_columns, metric, comparisons, scored)
-        return cls(summary, comparisons, touched, compared, *known)
+        return cls(summary, comparisons, touched, compared, *known, scored)
 
     @cached_property
     def as_good_as_all(self) -> pd.DataFrame:
         """Which configurations are as good as `all`, see `as_good_as_all_table`."""
-        return as_good_as_all_table(self.trials, self.grid_columns, self.metric, self.margin, self.on_examples)
+        return as_good_as_all_table(
+            self.trials, self.grid_columns, self.metric, self.margin, self.on_examples, self.scored
+        )
 
     @cached_property
     def letters(self) -> pd.DataFrame:

@@ -8,13 +8,15 @@ of a thousand examples rarely tells half a point.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.comparisons import compare
+from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import NOT_COMPARED, NOT_SETTLED
 from raybert.analysis.statistics.intervals import LEVEL, holm
 from raybert.analysis.statistics.margins import non_inferiority_p, ratios_of, within_margin, worst_gain
@@ -25,6 +27,7 @@ from raybert.tables import AS_GOOD_AS_ALL
 
 FULL = "all"
 AS_GOOD, NOT_SHOWN = "as good", "not shown"
+_PAIR = ["baseline_configuration", KEY]
 
 
 def as_good_as_all_table(
@@ -33,6 +36,7 @@ def as_good_as_all_table(
     metric: str = "accuracy",
     margin: float = DEFAULT_MARGIN,
     on_examples: OnExamples | None = None,
+    scored: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return a row per configuration that has finished trials beside those of `all`: `AS_GOOD_AS_ALL`.
 
@@ -42,11 +46,36 @@ def as_good_as_all_table(
         metric: what is compared on test, a name of `METRICS`.
         margin: that a configuration may lose, in units of the metric.
         on_examples: as in `compare`.
+        scored: the same trials with failed ones scored as the majority class; None: none failed.
     """
+    table = _tested(trials, grid_columns, metric, margin, on_examples)
+    if not table.empty:
+        table["with_failures_verdict"] = ""
+    if scored is not None and not table.empty:
+        again = _tested(scored, grid_columns, metric, margin, on_examples).set_index(_PAIR)
+        again = again.reindex(pd.MultiIndex.from_frame(table[_PAIR])).reset_index(drop=True)
+        is_touched = (again["num_dropped_pairs"] < table["num_dropped_pairs"]).to_numpy(bool)
+        table["with_failures_verdict"] = np.where(is_touched, again["verdict"], "")
+    shown = table[[name for name in AS_GOOD_AS_ALL.order(grid_columns) if name in table]]
+    return typed_frame(shown.to_dict("records"), AS_GOOD_AS_ALL, grid_columns)
+
+
+def is_flattered(row: Mapping[Any, Any]) -> bool:
+    """Tell whether a row is as good only as long as failed runs are left out."""
+    return row["verdict"] == AS_GOOD and row["with_failures_verdict"] not in ("", AS_GOOD)
+
+
+def _tested(
+    trials: pd.DataFrame,
+    grid_columns: Sequence[str],
+    metric: str,
+    margin: float,
+    on_examples: OnExamples | None,
+) -> pd.DataFrame:
     names = dict.fromkeys(map(str, trials.loc[trials["role"] == "trial", "strategy"]))
     pairs = [(FULL, name) for name in names if name != FULL] if FULL in names else []
     if not pairs:
-        return typed_frame([], AS_GOOD_AS_ALL, grid_columns)
+        return pd.DataFrame()
     table = compare(trials, grid_columns, metric, pairs, on_examples, margin)
     sign = Scale(metric).sign
     spread = table["difference_std"], table["num_replicates"]
@@ -59,5 +88,4 @@ def as_good_as_all_table(
     table["verdict"] = np.select(
         [found & is_confirmed, found, table["p"].notna()], [AS_GOOD, NOT_SETTLED, NOT_SHOWN], default=NOT_COMPARED
     )
-    shown = table[[name for name in AS_GOOD_AS_ALL.order(grid_columns) if name in table]]
-    return typed_frame(shown.to_dict("records"), AS_GOOD_AS_ALL, grid_columns)
+    return table

@@ -40,6 +40,13 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "win_of_9_seeds": {"random": NINE, "el2n": above(NINE, [0.04, 0.05, 0.045, 0.055, 0.06, 0.03, 0.05, 0.045, 0.05])},
     "tie_of_3_seeds": {"random": RANDOM[:3], "el2n": [0.705, 0.701, 0.702]},
     "no_difference_by_tost": {"random": RANDOM, "el2n": above(RANDOM, [0.001, -0.001, 0.001, -0.002, 0.001])},
+    "as_good_as_all": {
+        "all": above(RANDOM, [0.1, 0.101, 0.0995, 0.1005, 0.099]),
+        "random": RANDOM,
+        "loss_threshold": above(RANDOM, [0.099, 0.1005, 0.0996, 0.1008, 0.0988]),
+        "infobatch": [*above(RANDOM[:4], [0.101, 0.1003, 0.1, 0.0998]), FAILED],
+        "el2n": above(RANDOM, [0.09, 0.11, 0.085, 0.1, 0.095]),
+    },
     "loss": {"random": RANDOM, "el2n": above(RANDOM, [-0.05, -0.052, -0.048, -0.05, -0.049])},
     "one_seed": {"random": RANDOM[:1], "el2n": [0.9], "k_center": [0.6]},
     "two_seeds": {"random": RANDOM[:2], "el2n": [0.9, 0.92]},

@@ -97,9 +97,30 @@ def test_sentences_name_what_is_as_good_and_count_the_others():
     ]
     both = table_of(el2n=NEAR, badge=NEAR + 0.02)
     assert as_good_words(both).startswith("el2n and badge are as good as all within 0.5 points (p")
-    assert as_good_words(both).endswith(" at most)")
+    assert as_good_words(both).endswith(" each)")
     assert as_good_sentences(table_of(random=NEAR - 0.1)) == [
         "random is not shown to be as good as all within 0.5 points: one-sided paired t-tests of a loss of sweep.margin "
         "or more with Holm's correction."
     ]
     assert as_good_sentences(table_of(random=NEAR - 0.1, el2n=NEAR - 0.1))[0].startswith("None of 2 configurations is")
+
+
+def test_nothing_finished_of_all_is_an_empty_table():
+    trials = whole_pool(trials_of({"all": list(FULL), "el2n": list(FULL)}))
+    table = as_good_as_all_table(trials.assign(status=np.where(trials["strategy"] == "all", "pending", "complete")))
+    assert table.empty
+    assert [*table] == AS_GOOD_AS_ALL.order()
+
+
+def test_what_is_as_good_only_without_its_failed_runs_is_no_headline():
+    trials = whole_pool(trials_of({"all": list(FULL), "el2n": list(FULL + NEAR)}, failed=("el2n", 4)))
+    scored = trials.assign(status="complete", test_accuracy=trials["test_accuracy"].fillna(0.5))
+    assert as_good_as_all_table(trials)["with_failures_verdict"].tolist() == [""]
+    table = as_good_as_all_table(trials, scored=scored)
+    assert table[["verdict", "with_failures_verdict", "num_dropped_pairs"]].to_numpy().tolist() == [
+        ["as good", "not shown", 1]
+    ]
+    assert as_good_words(table) == ""
+    assert as_good_sentences(table)[0].endswith(
+        "4 seeds; 1 pair left out because a run failed), but only if failed runs do not count."
+    )
