@@ -127,7 +127,7 @@ PROBE_GROUPS = Table(
         computed("low", "number", "end of its exact 95 % interval (Clopper and Pearson)"),
         computed("high", "number", "its other end"),
         computed("binomial_p", "number", "exact two-sided p-value of there being no preference"),
-        computed("holm_p", "number", "adjusted for all rows"),
+        computed("holm_p", "number", "adjusted for all rows; two groups are one test"),
     ),
 )
 

@@ -200,7 +200,7 @@ def _results(
     if few:
         notes.append(f"{', '.join(few)}: fewer than 6 prompts, with which no preference can be significant at 5 %")
     return ProbeResults(
-        groups=_with_holm([row for part in parts for row in _group_rows(part)], _GROUP_COLUMNS),
+        groups=_groups(parts),
         differences=_with_holm([row for part in parts for row in _difference_rows(part)], _DIFFERENCE_COLUMNS),
         models=_with_holm(_model_rows(parts), _MODEL_COLUMNS),
         prompts=pd.DataFrame([row for part in parts if part.kind == "all" for row in _prompt_rows(part, inputs)]),
@@ -222,6 +222,16 @@ _DIFFERENCE_COLUMNS = [
 _MODEL_COLUMNS = [
     *("probe", "kind", "group", "other_group", "model", "other", "prompts", "difference", "low", "high", "sign_flip_p")
 ]
+
+
+def _groups(parts: Sequence[_Part]) -> pd.DataFrame:
+    """Return the rows of all groups; of two the second has the test of the first, once in Holm's family."""
+    table = _with_holm([row for part in parts for row in _group_rows(part)], _GROUP_COLUMNS)
+    own = ["probe", "model", "kind"]
+    is_repeated = (table.groupby(own)["group"].transform("size") == 2) & (table.groupby(own).cumcount() == 1)
+    table["holm_p"] = holm(table["binomial_p"].where(~is_repeated).to_numpy(dtype=np.float64))
+    table["holm_p"] = table["holm_p"].where(~is_repeated, table["holm_p"].shift())
+    return table
 
 
 def _group_rows(part: _Part) -> list[tuple[Any, ...]]:
