@@ -12,6 +12,7 @@ import pandas as pd
 
 from raybert.config.pretraining import PretrainingConfig
 from raybert.config.tokenizer import TokenizerConfig
+from raybert.data.tokenizer import private_backend
 from raybert.durable import atomic_folder, make_folder
 from raybert.errors import ConfigError, ModelError
 from raybert.files import content_key, read_json, write_json
@@ -20,6 +21,7 @@ from raybert.pretraining.corpus_sources import SPLITS
 from raybert.pretraining.documents import Documents, fingerprint_of
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 _MARK = "trained_on.json"
@@ -142,12 +144,13 @@ def measure_tokenizer(tokenizer: PreTrainedTokenizerFast, corpora: Mapping[str, 
     Columns: corpus, split, documents, words, pieces (special ones of models left out), pieces_per_word (fertility),
     unknown_fraction (of the pieces), one_piece_fraction (of all words, each cut alone behind a blank).
     """
+    backend, unknown_id = private_backend(tokenizer), -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
     rows = []
     one_piece: dict[str, bool] = {}
     for name, corpus in corpora.items():
         for split in SPLITS:
             documents = corpus.split(split)
-            pieces, unknown = _count_pieces(tokenizer, documents)
+            pieces, unknown = _count_pieces(backend, unknown_id, documents)
             words = documents.num_words
             rows.append(
                 {
@@ -158,35 +161,32 @@ def measure_tokenizer(tokenizer: PreTrainedTokenizerFast, corpora: Mapping[str, 
                     "pieces": pieces,
                     "pieces_per_word": pieces / words,
                     "unknown_fraction": unknown / pieces if pieces else 0.0,
-                    "one_piece_fraction": _count_in_one_piece(tokenizer, documents, one_piece) / words,
+                    "one_piece_fraction": _count_in_one_piece(backend, unknown_id, documents, one_piece) / words,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _count_pieces(tokenizer: PreTrainedTokenizerFast, documents: Documents) -> tuple[int, int]:
+def _count_pieces(backend: Tokenizer, unknown_id: int, documents: Documents) -> tuple[int, int]:
     """Return pieces, and those of them that are unknown."""
     pieces = unknown = 0
     for start in range(0, len(documents), _BATCH):
         batch = list(documents[start : start + _BATCH])
-        for ids in tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]:
+        for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
+            ids = encoding.ids
             pieces += len(ids)
-            unknown += ids.count(tokenizer.unk_token_id)
+            unknown += ids.count(unknown_id)
     return pieces, unknown
 
 
-def _count_in_one_piece(tokenizer: PreTrainedTokenizerFast, documents: Documents, known: dict[str, bool]) -> int:
+def _count_in_one_piece(backend: Tokenizer, unknown_id: int, documents: Documents, known: dict[str, bool]) -> int:
     words: Counter[str] = Counter()
     for text in documents:
         words.update(text.split())
     new = [word for word in words if word not in known]
     for start in range(0, len(new), _BATCH):
         batch = new[start : start + _BATCH]
-        cut = tokenizer([f" {word}" for word in batch], add_special_tokens=False, verbose=False)["input_ids"]
-        known.update((word, _is_one_piece(ids, tokenizer)) for word, ids in zip(batch, cut, strict=True))
+        cut = backend.encode_batch_fast([f" {word}" for word in batch], add_special_tokens=False)
+        for word, encoding in zip(batch, cut, strict=True):
+            known[word] = len(encoding.ids) == 1 and encoding.ids[0] != unknown_id
     return sum(count for word, count in words.items() if known[word])
-
-
-def _is_one_piece(ids: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Tell whether a word is one piece, and not an unknown one."""
-    return len(ids) == 1 and ids[0] != tokenizer.unk_token_id
