@@ -17,7 +17,6 @@ from itertools import combinations
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.columns import typed_frame
@@ -118,7 +117,10 @@ def _letters_of(group: pd.DataFrame, name: str, sign: float) -> list[dict[Any, A
     if len(names) < 2:
         return []
     pairs = list(combinations(names, 2))
-    p = holm(np.array([_pair_p(values[one] - values[other], by, group) for one, other in pairs]))
+    own, beside = (values[[pair[side] for pair in pairs]].to_numpy() for side in (0, 1))
+    differences = pd.DataFrame(own - beside, index=values.index).groupby(level=by).mean()
+    ratio = 1 / (int(group["folds"].max()) - 1) if by == "fold" else 0.0
+    p = holm(paired_p(differences.mean(), differences.std(), differences.count(), ratio))
     different = [pair for pair, own in zip(pairs, p, strict=True) if own < 1 - LEVEL]
     letters = compact_letters(names, different)
     return [
@@ -132,13 +134,6 @@ def _letters_of(group: pd.DataFrame, name: str, sign: float) -> list[dict[Any, A
         }
         for key in names
     ]
-
-
-def _pair_p(differences: pd.Series[float], by: str, group: pd.DataFrame) -> float:
-    """Return the p-value of a paired t-test of differences inside (seed, fold)."""
-    own = differences.dropna().groupby(level=by).mean()
-    ratio = 1 / (int(group["folds"].max()) - 1) if by == "fold" else 0.0
-    return float(paired_p(own.mean(), own.std(), len(own), ratio))
 
 
 def _absorbed(columns: Sequence[frozenset[str]]) -> list[frozenset[str]]:

@@ -51,14 +51,14 @@ def test_the_interval_is_that_of_a_loop_over_resamples_with_scikit_learn(metric)
     known = {f"a{n}": found for n, found in enumerate(own)} | {f"r{n}": found for n, found in enumerate(beside)}
     pairs = [(0, ["a0"], ["r0"]), (0, ["a1"], ["r1"])]
     function, differences = SKLEARN[metric], []
-    for weights in draw_weights(1_000, SIZE, 0)[:60].astype(int):
+    for weights in draw_weights(1_000, SIZE, 0)[:20].astype(int):
         held = np.repeat(np.arange(SIZE), weights)
         values = [[function(y[held], p[held]) for y, p in side] for side in (own, beside)]
         differences.append(np.mean(values[0]) - np.mean(values[1]))
     one_by_one = np.mean([resampled_metric(metric, *a, draw_weights(1_000, SIZE, 0)) for a in own], axis=0) - np.mean(
         [resampled_metric(metric, *r, draw_weights(1_000, SIZE, 0)) for r in beside], axis=0
     )
-    np.testing.assert_allclose(one_by_one[:60], differences, atol=2e-6)
+    np.testing.assert_allclose(one_by_one[:20], differences, atol=2e-6)
     expected = np.quantile(one_by_one, [0.025, 0.975])
     assert MeasuredOnResamples(metric, known.get).interval(pairs) == pytest.approx(tuple(expected))
 
