@@ -197,7 +197,7 @@ def test_a_mistake_is_a_line_on_standard_error_and_nothing_on_standard_output(tm
     assert run("results", folder, "--table", "trials").code == 2
     done = run("report", folder, "--pair", "random", "el2m")
     assert (done.code, done.err.strip()) == (
-        1,
+        2,
         "error: pair: no strategy or configuration is called 'el2m'; did you mean 'el2n'?",
     )
     assert not (folder / "results").exists()  # it is said before anything is written
