@@ -8,7 +8,7 @@ from typing import Any
 from raybert.display import Row, TextTable
 from raybert.evaluation.language_models.crosseval import CrossEvaluation
 from raybert.evaluation.language_models.probes import ProbeResults
-from raybert.evaluation.language_models.publish import differences_of_groups, matrices, preferences
+from raybert.evaluation.language_models.publish import differences_of_groups, in_short, matrices, preferences
 from raybert.terminal.console import Console, print_notes, say
 from raybert.terminal.table import FittingTable
 
@@ -53,8 +53,8 @@ def _domains(found: CrossEvaluation) -> TextTable:
                 (
                     str(row["model"]),
                     str(row["domain"]),
-                    _number(row["in_perplexity"], ".1f"),
-                    _number(row["out_perplexity"], ".1f"),
+                    _number(row["in_perplexity"]),
+                    _number(row["out_perplexity"]),
                     _ratio(row, "out_in"),
                     f"{row['worst']} / {row['best']}: {_ratio(row, 'bias')}" if row["worst"] else "",
                 )
@@ -71,5 +71,5 @@ def _ratio(row: Mapping[Any, Any], name: str) -> str:
     return "" if value != value else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _number(value: float, form: str) -> str:
-    return "" if value != value else format(value, form)
+def _number(value: float) -> str:
+    return "" if value != value else in_short(value)

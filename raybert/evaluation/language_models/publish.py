@@ -51,11 +51,16 @@ def matrices(found: CrossEvaluation) -> dict[str, TextTable]:
     return matrices
 
 
+def in_short(perplexity: float) -> str:
+    """Return a perplexity in about three digits."""
+    return f"{perplexity:,.0f}" if perplexity >= 100 else f"{perplexity:.1f}"
+
+
 def _matrix(rows: pd.DataFrame, unit: str) -> TextTable:
     corpora = list(dict.fromkeys(map(str, rows["corpus"])))
     cells = {
-        (row["model"], row["corpus"]): "{:,.1f} ({:,.1f} to {:,.1f})".format(
-            *(row[f"{unit}_{name}"] for name in ("perplexity", "low", "high"))
+        (row["model"], row["corpus"]): "{} ({} to {})".format(
+            *(in_short(row[f"{unit}_{name}"]) for name in ("perplexity", "low", "high"))
         )
         for row in rows.to_dict("records")
     }
