@@ -83,7 +83,7 @@ def _confirmed_by(tested: pd.DataFrame) -> str:
     flipped = tested.loc[tested["sign_flip_p"].notna(), "num_replicates"]
     by_flips = (flipped >= BY_FLIPS_FROM).any()
     tests = [
-        *(["a paired bootstrap over test examples"] if with_examples else []),
+        *([f"a paired bootstrap over test examples{_of_some(tested['examples_low'])}"] if with_examples else []),
         *(["sign flips with Holm's correction"] if by_flips else []),
     ]
     words = f", which {' and '.join(tests)} must confirm" if tests else ""
@@ -91,6 +91,12 @@ def _confirmed_by(tested: pd.DataFrame) -> str:
         count = int(flipped.max())
         words += f"; sign flips of {count} seeds have a p of {2 / 2**count:.3g} at least"
     return words
+
+
+def _of_some(values: pd.Series[Any]) -> str:
+    """Return of how many comparisons there is a value, where not all have one: what it confirms is no more."""
+    known = int(values.notna().sum())
+    return f" ({known} of {len(values)} have one)" if known < len(values) else ""
 
 
 def describe_folds(summary: pd.DataFrame) -> list[str]:

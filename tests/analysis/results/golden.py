@@ -91,6 +91,11 @@ STEPS = [0.7, 0.725, 0.7, 0.675, 0.7]
 WITH_PREDICTIONS: Mapping[str, Mapping[str, Any]] = {
     "not_settled": {"random": STEPS, "el2n": above(STEPS, [0.025, 0.025, 0.05, 0.025, 0.025])},
     "confirmed_by_test_examples": {"random": STEPS, "el2n": above(STEPS, [0.25, 0.225, 0.225, 0.275, 0.25])},
+    "confirmed_of_some_only": {
+        "random": STEPS,
+        "el2n": above(STEPS, [0.25, 0.225, 0.225, 0.275, 0.25]),
+        "d2": [*above(STEPS[:3], [0.25, 0.225, 0.225]), FAILED, FAILED],
+    },
 }
 """Of trials that keep predictions of 40 test examples, of which as many are right."""
 BY_LOSS: Mapping[str, Mapping[str, Any]] = {
