@@ -70,3 +70,17 @@ def test_what_is_no_picture_is_passed_by(tmp_path):
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "accuracy.png").touch()
     assert read_pictures(tmp_path, "accuracy").by_section == {}
+
+
+def test_a_colour_stays_that_of_its_strategy_among_all_that_edges_add(tmp_path):
+    generator, colours = np.random.default_rng(3), ((204, 34, 0), (0, 51, 190), (70, 170, 100), (255, 120, 10))
+    pixels = np.full((400, 400, 3), 255, np.uint8)
+    pixels[:100] = generator.integers(0, 255, (100, 400, 1), np.uint8)  # greys of letters
+    pixels[100:200] = generator.integers(150, 255, (100, 400, 3), np.uint8)  # pale edges
+    for number, colour in enumerate(colours):
+        pixels[200 + 50 * number : 250 + 50 * number] = colour
+    saved = BytesIO()
+    Image.fromarray(pixels).save(saved, "PNG")
+    reduced = np.asarray(Image.open(BytesIO(with_fewer_colours(saved.getvalue()))).convert("RGB")).astype(int)
+    for number, colour in enumerate(colours):
+        assert np.abs(reduced[225 + 50 * number, 200] - colour).max() < 10
