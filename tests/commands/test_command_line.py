@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import raybert
-from raybert import commands, terminal
+from raybert import cli_pretraining, commands, terminal
 from raybert.cli import app
 from raybert.errors import ExitCode
 from raybert.terminal import print_download
@@ -112,8 +112,23 @@ LINES = {
             "note": terminal.print_note,
         },
     ),
-    "report runs/x": ("report", {"folder": Path("runs/x")}),
-    "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap"}),
+    "report runs/x": ("report", {"folder": Path("runs/x"), "pairs": []}),
+    "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap", "pairs": []}),
+    "tokenizer p.yaml --output t": ("tokenizer", {"config": Path("p.yaml"), "output": Path("t")}),
+    "pretrain p.yaml --corpus a --corpus b --seed 1 --json": (
+        "pretrain",
+        {"config": Path("p.yaml"), "corpora": ["a", "b"], "seeds": [1], "progress": "stderr"},
+    ),
+    "crosseval p.yaml --set a=1": (
+        "crosseval",
+        {"config": Path("p.yaml"), "overrides": ["a=1"], "told": cli_pretraining._say},
+    ),
+    "probe p.yaml --output o": (
+        "probe",
+        {"config": Path("p.yaml"), "output": Path("o"), "told": cli_pretraining._say},
+    ),
+    "train f.yaml --json": ("train", {"config": Path("f.yaml"), "progress": "stderr"}),
+    "sweep f.yaml --json": ("sweep", {"config": Path("f.yaml"), "progress": "stderr"}),
     "status runs/x --json": ("status", {"folder": Path("runs/x")}),
     "pause runs/x": ("pause", {"folder": Path("runs/x")}),
     "resume runs/x": ("resume", {"folder": Path("runs/x")}),
