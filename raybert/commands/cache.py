@@ -19,6 +19,7 @@ PARTS: Mapping[str, str] = {
     "scores": "signals, and runs behind them",
     "encoders": "raybert-tiny of each pool",
     "docstrings": "the built-in corpus",
+    "prose": "the corpus of installed packages that encoders are pretrained on",
     "checked_encoders": "how long texts encoders compute",
     "micro_batches": "what fits into a GPU's memory",
 }

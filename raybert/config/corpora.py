@@ -19,7 +19,7 @@ class CorpusConfig(Section):
         None,
         min_length=1,
         description="as of `data.source`; besides, a txt file, a folder with train.txt (and validation.txt, test.txt), "
-        "or a folder of txt files",
+        "a folder of txt files, or `prose`: docstrings of installed packages that share nothing with `docstrings`",
     )
     config: str | None = Field(None, description="configuration of a hub dataset")
     revision: str | None = Field(None, description="git revision of a hub dataset")

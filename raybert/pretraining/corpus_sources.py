@@ -23,6 +23,7 @@ from raybert.data.raw import SPLIT_NAMES, RawTable, check_columns
 from raybert.data.text_files import read_text
 from raybert.errors import DataError
 from raybert.pretraining.documents import Documents, plain_form
+from raybert.pretraining.prose import PROSE, read_prose
 
 SPLITS = ("train", "validation", "test")
 _TEXT = ".txt"
@@ -81,6 +82,8 @@ def _read(config: CorpusConfig, cache_folder: Path) -> tuple[dict[str, pa.Table]
     """Return the tables (text, [group]) of the splits that the source has, and notes."""
     data = config.as_data()
     wanted = {"text": config.text} | ({"group": config.group} if config.group else {})
+    if data.source == PROSE:
+        return _read_prose(wanted, cache_folder)
     kind = source_kind(data.source)
     path = Path(data.source).expanduser()
     if kind == "local" or format_of(path).ending == _TEXT:
@@ -96,6 +99,16 @@ def _read(config: CorpusConfig, cache_folder: Path) -> tuple[dict[str, pa.Table]
         raw = read_hub(data, wanted, BUILT_IN)
     notes = list(dict.fromkeys(note for table in raw.values() for note in table.notes))
     return {split: _typed(table, wanted, split) for split, table in raw.items()}, notes
+
+
+def _read_prose(wanted: Mapping[str, str], cache_folder: Path) -> tuple[dict[str, pa.Table], list[str]]:
+    prose = read_prose(cache_folder)
+    corpus = pa.table({"text": pa.array(prose.texts, pa.string()), "package": pa.array(prose.packages, pa.string())})
+    check_columns(corpus.column_names, wanted, f"'{PROSE}'")
+    note = f"docstrings of {', '.join(f'{name} {version}' for name, version in sorted(prose.versions.items()))}"
+    num_left_out = sum(prose.left_out.values())
+    note += f"; {num_left_out:,} that share words with the corpus `docstrings` are left out"
+    return {"train": pa.table({key: corpus[column] for key, column in wanted.items()})}, [note]
 
 
 def _typed(raw: RawTable, wanted: Mapping[str, str], split: str) -> pa.Table:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import json
 import platform
 import re
 import sysconfig
@@ -19,8 +20,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from raybert.data.docstrings import LIBRARIES, read_docstrings, without_library_names
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raybert.data.docstrings import LIBRARIES, installed_versions, read_docstrings, without_library_names
 from raybert.data.python_files import definitions, fast_parsing, package_folder, parsed_files
+from raybert.durable import atomic_path
+from raybert.files import json_digest, kept_if_possible
 
 PACKAGES = {
     "PIL": "pillow",
@@ -42,6 +48,9 @@ PACKAGES = {
 }
 """Import name -> distribution name: what raybert needs, directly or not, and whose licence lets anybody reuse it."""
 
+PROSE = "prose"
+"""The name as a source of a corpus."""
+
 RUN = 8
 """Words in a row that no document may share with a text of `docstrings`."""
 MIN_WORDS = 4
@@ -49,6 +58,8 @@ _STANDARD_LIBRARY = "python"
 _NOT_PROSE = frozenset({"site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo"})
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _WORD = re.compile(r"\w+")
+_PARSER_VERSION = 1
+_LEFT_OUT = b"left_out"
 
 
 @dataclass(frozen=True)
@@ -69,20 +80,42 @@ class Prose:
 
 
 def read_prose(cache_folder: Path) -> Prose:
-    """Return the corpus of what is installed here.
+    """Return the corpus of what is installed here, which takes a minute, or some ten seconds on a fast machine.
 
     Args:
-        cache_folder: where the corpus `docstrings`, with which it shares nothing, is kept.
+        cache_folder: it is kept below it, one file per set of versions, beside the corpus `docstrings`.
 
     Raises:
         DataError: fewer than two of the libraries of `docstrings` are installed.
     """
-    held_out, _ = read_docstrings(cache_folder)
     versions = {name: version for name in sorted(PACKAGES) if (version := _version(name)) is not None}
     folders = {name: package_folder(name) for name in versions}
     folders[_STANDARD_LIBRARY] = Path(sysconfig.get_paths()["stdlib"])
     versions[_STANDARD_LIBRARY] = platform.python_version()
-    return collect_prose(folders, held_out["text"].to_pylist(), versions)
+    key = json_digest([_PARSER_VERSION, RUN, MIN_WORDS, sorted(versions.items()), sorted(installed_versions().items())])
+    path = cache_folder / "prose" / f"{key[:16]}.parquet"
+    kept = _read_kept(path, versions)
+    if kept is not None:
+        return kept
+    held_out, _ = read_docstrings(cache_folder)
+    prose = collect_prose(folders, held_out["text"].to_pylist(), versions)
+    table = pa.table({"text": prose.texts, "package": prose.packages})
+    table = table.replace_schema_metadata({_LEFT_OUT: json.dumps(prose.left_out)})
+    with kept_if_possible("the corpus `prose`", path.parent), atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    return prose
+
+
+def _read_kept(path: Path, versions: dict[str, str]) -> Prose | None:
+    """Return the corpus from the cache; None: it is not there, or damaged and to be made again."""
+    try:
+        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    except (OSError, pa.ArrowException):
+        return None
+    left_out = json.loads((table.schema.metadata or {}).get(_LEFT_OUT, b"null"))
+    if table.column_names != ["text", "package"] or left_out is None:
+        return None
+    return Prose(tuple(table["text"].to_pylist()), tuple(table["package"].to_pylist()), versions, left_out)
 
 
 def collect_prose(folders: dict[str, Path], held_out: Iterable[str], versions: dict[str, str]) -> Prose:
