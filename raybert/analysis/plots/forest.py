@@ -52,7 +52,7 @@ def draw_forest(
     """Return a forest plot: a panel per baseline, a row per configuration that is compared with it.
 
     A marker is the mean of the paired differences, a line their 95 % interval, faint dots single seeds or folds. It is
-    full where Holm's correction leaves a difference, and hollow where none is shown. Configurations stand by the
+    full where Holm's correction leaves a difference, else hollow. Configurations stand by the
     difference, the best on top. Of more than 60 rows those with the largest differences are drawn, either way.
 
     Args:
@@ -124,7 +124,7 @@ def _lines(rows: pd.DataFrame, number: int, replicates: str) -> list[str]:
         words = f"markers: mean paired difference; lines: its 95 % interval, not adjusted; dots: single {replicates}"
     lines = [words]
     if rows["holm_p"].notna().any():
-        lines.append("full markers: different at 5 % after Holm's correction (p); hollow: no difference is shown")
+        lines.append("full markers: different at 5 % after Holm's correction (p); hollow: not shown to differ")
     if number > len(rows):
         lines.append(f"{len(rows)} of {number} comparisons: those with the largest differences; tables have all")
     return lines

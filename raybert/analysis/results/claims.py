@@ -14,9 +14,7 @@ from raybert.analysis.results.failed_runs import failure_sentences, scored_sente
 from raybert.analysis.results.headline import headline
 from raybert.analysis.results.listed import count_words, listed
 from raybert.analysis.statistics.configurations import has_budget
-from raybert.analysis.statistics.decision import (
-    MOST_MORE_SEEDS,
-)
+from raybert.analysis.statistics.decision import BETTER, MOST_MORE_SEEDS, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.verdicts import method_sentences, pair_sentences
 
 
@@ -26,7 +24,7 @@ class Claims:
 
     Attributes:
         headline: the verdict, in at most two sentences.
-        sentences: a finding each, with the method last.
+        sentences: a finding each, what is better first and what is open last; then failures, and the method.
         scope: what they hold for, and nothing else: data set, pool, budgets, encoder, steps, seeds and test set.
     """
 
@@ -54,7 +52,8 @@ def make_claims(
         as_good: `AS_GOOD_AS_ALL`.
         scope: of `scope_words`.
     """
-    said = zip(pair_sentences(comparisons), comparisons["more_seeds"], strict=True)
+    ordered = _decided_first(comparisons)
+    said = zip(pair_sentences(ordered), ordered["more_seeds"], strict=True)
     findings = [f"{sentence}{_more_words(more)}." for sentence, more in said]
     failed = [*failure_sentences(summary, comparisons), *scored_sentences(comparisons, with_failures)]
     sentences = (
@@ -64,6 +63,13 @@ def make_claims(
         *as_good_sentences(as_good),
     )
     return Claims(headline(summary, comparisons, as_good_words(as_good)), sentences, scope)
+
+
+def _decided_first(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return comparisons with those first that are better, worse and not settled; else they stay in their order."""
+    places = {verdict: place for place, verdict in enumerate((BETTER, WORSE, NOT_SETTLED))}
+    found = comparisons["verdict"].map(places).fillna(len(places))
+    return comparisons.iloc[found.argsort(kind="stable")]
 
 
 def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
