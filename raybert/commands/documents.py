@@ -41,7 +41,8 @@ REPORT = Document(
         Key(
             "pairs",
             "list",
-            "of `--pair`: `baseline`, `strategy`, `rows` (of comparisons), `sentences`, `notes`, `picture` (a path)",
+            "of `raybert report DIR --pair A B`: `baseline`, `strategy`, `rows` (of comparisons), `sentences`, "
+            "`notes`, `picture` (a path)",
         ),
         _NOT_WRITTEN,
     ),
@@ -60,7 +61,7 @@ TRAIN = Document(
     "raybert train FILE --json",
     (
         _FOLDER,
-        Key("status", "text", "complete, failed, or pending (interrupted; `--resume` continues)"),
+        Key("status", "text", "complete, failed, or pending (interrupted; `raybert train FILE --resume` continues)"),
         Key("model", "path or null", "the trained model; null: there is none"),
         Key("trial", "row of trials", "the run: what it was trained on, what it cost, and every metric"),
         _NOTES,

@@ -112,7 +112,8 @@ class _Run:
         if known is not None and known["identity"] != self.identity:
             raise TrialError(
                 f"{self.folder}: belongs to another pretraining (differs in "
-                f"{', '.join(differing_keys(known['identity'], self.identity))}); take another --output, or delete it"
+                f"{', '.join(differing_keys(known['identity'], self.identity))}); "
+                "take another output folder, or delete it"
             )
         summary = read_json(self.folder / SUMMARY)
         if summary is not None:

@@ -439,12 +439,13 @@ def test_the_baseline_of_precision_is_the_share_of_the_class(plots, binary):
 
 
 def test_the_reliability_diagram_holds_the_bins_of_the_error(plots, binary):
-    top, bottom = plots.draw_calibration(binary).axes
+    figure = plots.draw_calibration(binary)
+    top, bottom = figure.axes
     counts = np.array([bar.get_height() for bar in bottom.patches])
     assert counts.sum() == 300
     confidence, accuracy = curve_points(top, "at the mean confidence")
     assert counts[counts > 0] @ np.abs(confidence - accuracy) / 300 == pytest.approx(binary.metric("ece")[0])
-    assert f"ECE {binary.metric('ece')[0]:.3f}" in top.get_title(loc="left")
+    assert f"ECE {binary.metric('ece')[0]:.3f}" in figure.get_suptitle()
 
 
 def test_the_threshold_plot_marks_the_threshold_used_and_the_best(plots, binary):

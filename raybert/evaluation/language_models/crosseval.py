@@ -185,7 +185,8 @@ def _estimates(documents: pd.DataFrame, settings: CrossevalConfig) -> dict[Key, 
             counts = by_seed[0][f"{unit}s"].to_numpy()
             if counts.sum() == 0:
                 raise ConfigError(
-                    f"crosseval.mask_share: must mask a word of corpus '{corpus}', got none of {len(counts)} documents"
+                    f"crosseval.mask_share: must mask at least one word in corpus '{corpus}', "
+                    f"got none in {len(counts)} documents"
                 )
             found[kind, unit, model, corpus] = mean_losses(
                 losses, counts, resamples=settings.resamples, seed=resampling

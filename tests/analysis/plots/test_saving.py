@@ -71,6 +71,7 @@ def test_both_formats_are_laid_out_alike(tmp_path):
     figure = figure_of("el2n")
     save_figure(figure, tmp_path / "a.png")
     again = figure_of("el2n")
+    again.get_layout_engine().set(w_pad=0.07, h_pad=0.07)
     again.savefig(tmp_path / "b.png", dpi=150)  # matplotlib lays it out itself
     place, other = (np.array(each.axes[0].get_position().extents) for each in (figure, again))
     assert np.abs(place - other).max() < 1e-6
