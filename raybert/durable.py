@@ -122,10 +122,26 @@ def restore_folder(target: Path) -> None:
     if not previous.is_dir():
         return
     if target.exists():
-        shutil.rmtree(previous, ignore_errors=True)
+        remove_folder(previous)
     else:
         previous.rename(target)
         sync_folder(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, there or not; its name goes first, so that after a kill no reader takes the rest for the whole.
+
+    What cannot be removed stays: under its name, or as what `remove_leftovers` removes. Of a link only the link goes.
+    """
+    gone = _temporary_name(folder)
+    try:
+        folder.rename(gone)
+    except OSError:  # it is not there, or must not be changed
+        return
+    if gone.is_symlink():
+        gone.unlink()
+    else:
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -262,7 +278,7 @@ def _may_be_of_another_host(path: Path, now: float | None) -> bool:
 def _begin(target: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
     """Make a temporary file or folder beside a target; return it with the descriptor that holds it."""
     while True:
-        temporary = target.with_name(f".{target.name}.{_of_this_host()}{uuid.uuid4().hex[:4]}.tmp")
+        temporary = _temporary_name(target)
         try:
             descriptor = make(temporary)
         except FileExistsError:  # two numbers that are the same
@@ -271,6 +287,10 @@ def _begin(target: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
         if temporary.exists():
             return temporary, descriptor
         os.close(descriptor)  # somebody has taken it for a leftover before it was locked
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{_of_this_host()}{uuid.uuid4().hex[:4]}.tmp")
 
 
 @cache
@@ -305,7 +325,7 @@ def _swap(fresh: Path, target: Path) -> None:
         target.rename(previous)
         fresh.rename(target)
         sync_folder(target.parent)
-        shutil.rmtree(previous, ignore_errors=True)
+        remove_folder(previous)
 
 
 def _exchange(one: Path, other: Path) -> bool:

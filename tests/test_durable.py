@@ -16,6 +16,7 @@ from raybert.durable import (
     hold,
     make_folder,
     previous_folder,
+    remove_folder,
     remove_leftovers,
     restore_folder,
     scratch_folder,
@@ -191,6 +192,36 @@ def test_a_kill_while_a_folder_is_replaced_leaves_a_whole_one_that_readers_find(
         remove_leftovers(tmp_path)
         assert names(tmp_path) == ["best"]
         assert names(target) == ["COMPLETE", left]
+
+
+@pytest.mark.fault("killed while a folder is removed")
+def test_a_kill_while_a_folder_is_removed_leaves_nothing_that_readers_take_for_whole(tmp_path, fault):
+    target = tmp_path / "checkpoint" / "last"
+    with atomic_folder(target, mark="COMPLETE") as fresh:
+        (fresh / "weights").touch()
+    killed = (
+        "import os, sys; from pathlib import Path; from raybert import durable\n"
+        "durable.shutil.rmtree = lambda path, **_: (os.unlink(path / 'weights'), os._exit(9))\n"
+        "durable.remove_folder(Path(sys.argv[1]))"
+    )
+    with fault.once():
+        assert subprocess.run([sys.executable, "-c", killed, str(target)], check=False).returncode == 9
+        assert not target.exists()
+        assert current_folder(target) == target
+        assert len(names(target.parent)) == 1
+        remove_leftovers(tmp_path)
+        assert names(target.parent) == []
+
+
+def test_a_folder_is_removed_and_of_a_link_only_the_link(tmp_path):
+    (tmp_path / "kept" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for name in ("link", "none"):
+        remove_folder(tmp_path / name)
+    assert names(tmp_path) == ["kept"]
+    assert names(tmp_path / "kept") == ["deep"]
+    remove_folder(tmp_path / "kept")
+    assert names(tmp_path) == []
 
 
 def test_without_an_exchange_a_folder_is_replaced_by_two_renames(tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import torch
 
 from raybert.config.pretrain import PretrainConfig
 from raybert.data.token_store import TokenStore
-from raybert.durable import make_folder, remove_leftovers, sync_folder
+from raybert.durable import make_folder, remove_folder, remove_leftovers, sync_folder
 from raybert.errors import TrialError
 from raybert.files import read_json, write_json
 from raybert.locks import locked
@@ -183,11 +182,11 @@ class _Run:
         """Move the best model to its place, and say that it is finished."""
         best, model = self.folder / CHECKPOINTS / "best", self.folder / MODEL
         if (best / MARK).exists():
-            shutil.rmtree(model, ignore_errors=True)
+            remove_folder(model)
             os.rename(best, model)
             sync_folder(self.folder)
         if not any((self.folder / CHECKPOINTS).glob("step-*")):
-            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+            remove_folder(self.folder / CHECKPOINTS)
         summary = read_json(model / SUMMARY)
         if summary is None:
             raise TrialError(f"{model / SUMMARY}: must be as raybert wrote it, but is damaged; delete {self.folder}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raybert.durable import atomic_folder, atomic_path, remove_leftovers
+from raybert.durable import atomic_folder, atomic_path, remove_folder, remove_leftovers
 from raybert.errors import DataError
 from raybert.files import read_json, write_json
 from raybert.links import leads_outside, remove_tree, without_links
@@ -214,7 +214,7 @@ class ScoreStore:
 
     def forget_run(self, key: str, trial_id: str) -> None:
         """Delete what `keep_run` kept."""
-        shutil.rmtree(self.folder / key / "runs" / trial_id, ignore_errors=True)
+        remove_folder(self.folder / key / "runs" / trial_id)
 
     def entries(self) -> Iterator[StoreEntry]:
         """Yield what is stored, by key; of a damaged entry what is still known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from raybert.durable import atomic_folder, previous_folder
+from raybert.durable import atomic_folder, previous_folder, remove_folder
 from raybert.errors import TrialError
 from raybert.files import read_json, write_json
 from raybert.models import quiet_transformers
@@ -53,7 +53,8 @@ def read_state(folder: Path) -> tuple[Tensors, Tensors | None, dict[str, Any]] |
     try:
         state = torch.load(folder / _STATE, weights_only=True)  # no code of a file runs
         weights = load_file(folder / _WEIGHTS)
-        best = load_file(folder / _BEST) if (folder / _BEST).exists() else None
+        has_best = json.loads(state.get("state", "{}")).get("best", -1) >= 0
+        best = load_file(folder / _BEST) if has_best or (folder / _BEST).exists() else None
     except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, UnpicklingError):
         return None
     return weights, best, state
@@ -106,7 +107,7 @@ def save_best(folder: Path, model: Any, complete: Callable[[Path], None] | None 
 def remove_last(folder: Path) -> None:
     """Delete `last`: the run is over."""
     for stale in (folder / "last", previous_folder(folder / "last")):
-        shutil.rmtree(stale, ignore_errors=True)
+        remove_folder(stale)
 
 
 def _contiguous(tensors: Tensors) -> Tensors:

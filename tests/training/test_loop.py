@@ -173,6 +173,18 @@ def test_a_torn_checkpoint_is_never_read(tiny_bert, tokens, tmp_path, damage):
     assert again.test_metrics == fresh.test_metrics
 
 
+@pytest.mark.slow
+def test_a_checkpoint_that_lacks_the_weights_of_its_best_evaluation_is_never_read(tiny_bert, tokens, tmp_path):
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    train(model, tokens, total_steps=14, surroundings=StopAfter(tmp_path, 8))
+    (tmp_path / "last" / "best.safetensors").unlink()  # as of a run that was killed while it removed the checkpoint
+    assert load_last(tmp_path, "any") is None
+    model = load_classifier(tiny_bert, tokens.label_names, 0)
+    again = train(model, tokens, total_steps=14, surroundings=LocalSurroundings(checkpoint_folder=tmp_path))
+    fresh = train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, total_steps=14)
+    assert again.test_metrics == fresh.test_metrics
+
+
 def test_a_checkpoint_of_another_run_is_refused(tiny_bert, tokens, tmp_path):
     train(load_classifier(tiny_bert, tokens.label_names, 0), tokens, surroundings=StopAfter(tmp_path, 2))
     other = FAST.model_copy(update={"learning_rate": 5e-4})

@@ -15,7 +15,7 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from raybert.durable import make_folder, sync_tree
+from raybert.durable import make_folder, remove_folder, sync_tree
 from raybert.errors import SweepError
 from raybert.files import (
     append_json_line,
@@ -248,7 +248,7 @@ class TrialFolder:
     def forget_training(self) -> None:
         """Make an unfinished trial begin from its start."""
         for folder in (self.checkpoints, self.path / "dynamics", self.path / "epoch_plans"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
         for name in (_ROWS, _OLD_ROWS, self.losses_path.name):
             (self.path / name).unlink(missing_ok=True)
 
@@ -262,7 +262,7 @@ class TrialFolder:
     def remove_models(self) -> None:
         """Free the disk of what only scoring needed."""
         for folder in (self.checkpoints, self.path / "dynamics"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
     def write_losses(self, losses: np.ndarray, loss_passes: np.ndarray) -> None:
         """Write each pool example's last training loss (NaN: never trained on) and its pass (-1), in pool order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raybert.durable import sync_tree
+from raybert.durable import remove_folder, sync_tree
 from raybert.errors import SweepError
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
@@ -120,7 +119,7 @@ def _mend_models(
             continue
         names = ", ".join(path.name for path in damaged)
         if not are_companions(damaged):
-            shutil.rmtree(model, ignore_errors=True)
+            remove_folder(model)
             note(f"note: trials/{trial_id}: {names} of its model were empty; the model is lost, its results stand")
             continue
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from raybert.durable import remove_folder
 from raybert.files import save_array, save_arrays
 from raybert.selection.pool import Selection
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
@@ -62,7 +62,7 @@ class RecordedPasses:
 
     def clear(self) -> None:
         """Delete the plans."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
 
 
 def join_rounds(plans: list[tuple[int, PassPlan]]) -> tuple[Selection, np.ndarray] | None:
