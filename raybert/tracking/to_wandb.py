@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 from raybert.config.packages import no_tracker
 from raybert.config.track import WandbConfig
@@ -18,6 +18,7 @@ try:
 except ImportError:
     raise ConfigError(no_tracker("wandb")) from None
 
+_Mode = Literal["online", "offline", "disabled", "shared"]
 _FAILED = 1
 """Exit code of a run that did not end well."""
 _SECONDS_TO_FINISH = 60.0
@@ -37,7 +38,7 @@ class WandbTracker:
 
     def __init__(self, config: WandbConfig, folder: Path) -> None:
         self._config, self._folder = config, folder
-        self._mode = os.environ.get("WANDB_MODE", "online") if config.mode == "auto" else config.mode
+        self._mode = _mode_of(os.environ.get("WANDB_MODE") or "online") if config.mode == "auto" else config.mode
         if self._mode == "online" and not wandb.login(prompt=False, verify=False):
             raise ConfigError("track.wandb: needs WANDB_API_KEY, or `wandb login`; `mode: offline` needs neither")
         self._runs: dict[str, Any] = {}
@@ -108,6 +109,14 @@ class WandbTracker:
 def make(config: WandbConfig, folder: Path) -> WandbTracker:
     """Return the tracker of a section of the sweep file."""
     return WandbTracker(config, Path(os.environ.get("WANDB_DIR") or folder / FOLDER))
+
+
+def _mode_of(name: str) -> _Mode:
+    """Return what WANDB_MODE says, as one of the library's modes."""
+    for mode in get_args(_Mode):
+        if name == mode:
+            return cast("_Mode", mode)
+    raise ConfigError(f"track.wandb: WANDB_MODE must be one of {', '.join(get_args(_Mode))}, got {name!r}")
 
 
 def _settings() -> Any:
