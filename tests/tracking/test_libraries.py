@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from raybert.config import load_config
 from raybert.config.track import TrackConfig
+from raybert.errors import ConfigError
 from raybert.links import refuse_links
 from raybert.tracking.follow import tracking
 from raybert.tracking.tracker import BeginAgain, TrackedSweep
@@ -95,6 +97,15 @@ def test_mlflow_has_nested_runs_that_a_second_command_goes_on_with(folder, tmp_p
     assert a.data.metrics["test/accuracy"] == 0.75
     files = {item.path for item in client.list_artifacts(sweep.info.run_id)}
     assert files == {"tables", "plots", "model", "report.html"}
+
+
+def test_a_mode_that_wandb_does_not_have_is_refused(folder, monkeypatch):
+    pytest.importorskip("wandb", reason="needs raybert[wandb]")
+    from raybert.tracking.to_wandb import make
+
+    monkeypatch.setenv("WANDB_MODE", "dryrun")
+    with pytest.raises(ConfigError, match="WANDB_MODE must be one of online, offline, disabled, shared, got 'dryrun'"):
+        make(load_config({"track": {"wandb": {}}}).track.wandb, folder.path)
 
 
 def test_wandb_writes_offline_runs_that_have_the_same_id_in_a_second_command(folder, monkeypatch):
