@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raybert.commands import (
         CacheContents,
         StoredSignals,
+        StudySize,
         SweepSize,
         Tracked,
         cancel,
@@ -156,6 +157,7 @@ _HOMES = {
         "probe",
         "CacheContents",
         "StoredSignals",
+        "StudySize",
         "SweepSize",
         "Tracked",
     ),
@@ -259,6 +261,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "MeasuredTokenizer",
     "PretrainedModels",
     "StoredSignals",
+    "StudySize",
     "SweepSize",
     "Tracked",
     "load_sweep",

@@ -263,24 +263,26 @@ def validate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a sweep file: its keys, and the paths, columns and local encoder that it names. Data are not loaded."""
+    """Check a sweep file or a pretraining file: its keys, and the paths, columns and local encoders that it names.
+
+    Data are not loaded. A pretraining file is one with `corpora`.
+    """
     size = commands.validate(file, overrides=overrides or (), imports=not no_import)
     if as_json:
         terminal.print_json(describe.validate_document(file, size))
         return
-    search = f", after up to {size.num_suggestions} suggestions of the search" if size.num_suggestions else ""
-    terminal.echo(f"{file}: valid, up to {size.num_trials} trials{search}")
+    terminal.echo(f"{file}: valid, {size}")
 
 
 @app.command()
 def render(file: FileArgument, overrides: SetOption = None) -> None:
-    """Print a sweep file fully resolved: every key with its value."""
+    """Print a sweep file or a pretraining file fully resolved: every key with its value."""
     typer.echo(commands.render(file, overrides=overrides or ()), nl=False)
 
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of sweep files, for editors."""
+    """Print the JSON Schema of sweep files and pretraining files, for editors."""
     typer.echo(json.dumps(commands.schema(), indent=2))
 
 

@@ -18,7 +18,7 @@ infinity, nothing) is `null`.
 
 The first keys of each are `document`, its name, and `format`, {FORMAT}, which is raised when a key goes or means
 something else. New keys may come at any time. Rows of a table are objects with its columns: [](results_folder.md).
-`raybert schema` prints JSON anyway: that of sweep files.
+`raybert schema` prints JSON anyway: that of sweep files and pretraining files.
 """
 
 

@@ -7,7 +7,16 @@ from raybert.commands.cache import CacheContents, CachePart, ClearedPart, clear_
 from raybert.commands.downloads import download
 from raybert.commands.language_models import crosseval, probe
 from raybert.commands.models import evaluate, evaluate_all, evaluate_checkpoints, explain, predict
-from raybert.commands.planning import SweepSize, list_signals, list_strategies, plan, render, schema, validate
+from raybert.commands.planning import (
+    StudySize,
+    SweepSize,
+    list_signals,
+    list_strategies,
+    plan,
+    render,
+    schema,
+    validate,
+)
 from raybert.commands.pretraining import pretrain
 from raybert.commands.running import cancel, follow_logs, logs, pause, resume, status, stop
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
@@ -29,6 +38,7 @@ __all__ = [
     "CachePart",
     "ClearedPart",
     "StoredSignals",
+    "StudySize",
     "SweepSize",
     "Tracked",
     "cancel",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from raybert.commands import documents
 from raybert.commands.document import as_json
+from raybert.commands.planning import StudySize, SweepSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from raybert.analysis.results.beside import ComparedSweeps
     from raybert.analysis.results.sweep import Sweep
     from raybert.commands.cache import CacheContents, ClearedPart
-    from raybert.commands.planning import SweepSize
     from raybert.commands.subsets import StoredSignals
     from raybert.commands.trackers import Tracked
     from raybert.evaluation.evaluate import ModelEvaluation
@@ -167,9 +167,15 @@ def plan_document(planned: PlannedSweep) -> Json:
     )
 
 
-def validate_document(file: Path, size: SweepSize) -> Json:
-    """Return how much a sweep file asks for at most."""
-    return documents.VALIDATE.of(file=file, num_trials=size.num_trials, num_suggestions=size.num_suggestions)
+def validate_document(file: Path, size: SweepSize | StudySize) -> Json:
+    """Return how much a file asks for at most."""
+    if isinstance(size, SweepSize):
+        return documents.VALIDATE.of(
+            file=file, kind="sweep", num_trials=size.num_trials, num_suggestions=size.num_suggestions, num_models=0
+        )
+    return documents.VALIDATE.of(
+        file=file, kind="pretraining", num_trials=0, num_suggestions=0, num_models=size.num_models
+    )
 
 
 def logs_document(folder: Path, shown: ShownLogs) -> Json:

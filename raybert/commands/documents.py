@@ -109,9 +109,11 @@ VALIDATE = Document(
     "validate",
     "raybert validate FILE --json",
     (
-        Key("file", "path", "the sweep file"),
+        Key("file", "path", "the file"),
+        Key("kind", "text", "`sweep`, or `pretraining`: it has `corpora`"),
         Key("num_trials", "number", "strategies x grid points x seeds, at most"),
         Key("num_suggestions", "number", "of the search before them, at most"),
+        Key("num_models", "number", "of a pretraining file: corpora x seeds"),
     ),
 )
 STATUS = Document(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, importing, load_config, sweep_file_schema
+from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, file_schema, importing, load_config
+from raybert.config.kinds import AnySource, load_any
+from raybert.config.pretraining import PretrainingConfig
 
 if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
@@ -23,6 +25,37 @@ class SweepSize:
 
     num_trials: int
     num_suggestions: int
+
+    def __str__(self) -> str:
+        search = f", after up to {self.num_suggestions} suggestions of the search" if self.num_suggestions else ""
+        return f"up to {self.num_trials} trials{search}"
+
+
+@dataclass(frozen=True)
+class StudySize:
+    """How much a pretraining file asks for.
+
+    Attributes:
+        num_corpora: of which each has a model.
+        num_seeds: of each model.
+        num_probes: that the models are asked.
+    """
+
+    num_corpora: int
+    num_seeds: int
+    num_probes: int
+
+    @property
+    def num_models(self) -> int:
+        """Models that are trained: corpora x seeds."""
+        return self.num_corpora * self.num_seeds
+
+    def __str__(self) -> str:
+        corpora = "1 corpus" if self.num_corpora == 1 else f"{self.num_corpora} corpora"
+        seeds = "1 seed" if self.num_seeds == 1 else f"{self.num_seeds} seeds"
+        probes = "1 probe" if self.num_probes == 1 else f"{self.num_probes} probes"
+        models = "1 model" if self.num_models == 1 else f"{self.num_models} models"
+        return f"{models} ({corpora}, {seeds})" + (f", {probes}" if self.num_probes else "")
 
 
 def plan(
@@ -66,13 +99,13 @@ def plan(
     return preview_sweep(loaded, folder, address=address, probe=probe)
 
 
-def validate(config: ConfigSource, *, overrides: Overrides = (), imports: bool = True) -> SweepSize:
-    """Check a sweep file, and return how much it asks for.
+def validate(config: AnySource, *, overrides: Overrides = (), imports: bool = True) -> SweepSize | StudySize:
+    """Check a sweep file or a pretraining file (one with `corpora`), and return how much it asks for.
 
     Data are not loaded, but local paths, formats and columns are looked at, and local encoders.
 
     Args:
-        config: a sweep file, a mapping like one, or a configuration.
+        config: a file of either kind, a mapping like one, or a configuration.
         overrides: keys to override, as for `load_config`.
         imports: whether `module:Class` strategies and signals are imported, which runs their code; without them
             everything else is checked, their parameters are not.
@@ -84,31 +117,44 @@ def validate(config: ConfigSource, *, overrides: Overrides = (), imports: bool =
         >>> raybert.validate("sweeps/strategies.yaml").num_trials
         24
     """
-    from raybert.sweeping.first_look import look_first
-    from raybert.sweeping.plan.design import read_design
-
     with importing("all" if imports else "labels"):
-        design = read_design(load_config(config, overrides))
+        loaded = load_any(config, overrides)
+        if isinstance(loaded, PretrainingConfig):
+            return _validate_pretraining(loaded)
+        from raybert.sweeping.first_look import look_first
+        from raybert.sweeping.plan.design import read_design
+
+        design = read_design(loaded)
         look_first(design)
     return SweepSize(design.num_trials, design.num_suggestions)
 
 
-def render(config: ConfigSource, *, overrides: Overrides = ()) -> str:
-    """Return a sweep file fully resolved, as YAML: every key with its value.
+def _validate_pretraining(config: PretrainingConfig) -> StudySize:
+    from raybert.evaluation.language_models.probe_inputs import read_inputs
+    from raybert.pretraining.first_look import look_first
+
+    look_first(config)
+    for name, probe in config.probes.items():
+        read_inputs(name, probe, is_plain=config.form == "plain")
+    return StudySize(len(config.corpora), len(config.seeds), len(config.probes))
+
+
+def render(config: AnySource, *, overrides: Overrides = ()) -> str:
+    """Return a sweep file or a pretraining file fully resolved, as YAML: every key with its value.
 
     Args:
-        config: a sweep file, a mapping like one, or a configuration.
+        config: a file of either kind, a mapping like one, or a configuration.
         overrides: keys to override, as for `load_config`.
 
     Raises:
         ConfigError: a key is wrong.
     """
-    return dump_yaml(load_config(config, overrides))
+    return dump_yaml(load_any(config, overrides))
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of sweep files, for editors."""
-    return sweep_file_schema()
+    """Return the JSON Schema of sweep files and pretraining files, for editors."""
+    return file_schema()
 
 
 def list_strategies() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from raybert.config.imports import (
     load_part,
     loaded_attribute,
 )
-from raybert.config.json_schema import sweep_file_schema
+from raybert.config.json_schema import file_schema
 from raybert.config.load import (
     ConfigSource,
     Overrides,
@@ -79,6 +79,7 @@ __all__ = [
     "are_labels_enough",
     "dump_yaml",
     "explain_unknown",
+    "file_schema",
     "import_attribute",
     "importing",
     "imports_are_refused",
@@ -92,7 +93,6 @@ __all__ = [
     "sign_of",
     "suggest",
     "suggest_place",
-    "sweep_file_schema",
     "validate_config",
     "validate_model",
     "validate_stored_config",

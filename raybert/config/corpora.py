@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from raybert.config.data import DataConfig
 from raybert.config.section import Section
+
+_OF_SOURCES = {"config", "revision", "text", "group", "documents", "validation_fraction", "test_fraction"}
+"""Keys that a mix has not."""
 
 
 class CorpusConfig(Section):
@@ -49,8 +52,7 @@ class CorpusConfig(Section):
             raise ValueError("must have one of `source` and `of`, got " + ("neither" if self.of is None else "both"))
         given = self.model_fields_set
         if self.of is not None:
-            reading = given & {"config", "revision", "text", "group", "documents", "validation_fraction"}
-            reading |= given & {"test_fraction"}
+            reading = given & _OF_SOURCES
             if reading:
                 raise ValueError(f"{min(reading)}: must be left out of a mix, whose parts have their own, got a value")
             if len(set(self.of)) != len(self.of):
@@ -63,6 +65,12 @@ class CorpusConfig(Section):
                 f"got {self.validation_fraction:g} beside test_fraction {self.test_fraction:g}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_read(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what may not be given, so that a written file reads back."""
+        left_out = {"words"} if self.of is None else {"source", *_OF_SOURCES}
+        return {key: value for key, value in write(self).items() if key not in left_out}
 
     def as_data(self) -> DataConfig:
         """Return the source as the readers of sweeps take it."""

@@ -1,24 +1,35 @@
-"""The JSON Schema of sweep files: what pydantic knows, and the short ways of writing besides."""
+"""The JSON Schema of sweep and pretraining files: what pydantic knows, and the short ways of writing besides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from pydantic.json_schema import models_json_schema
+
+from raybert.config.pretraining import PretrainingConfig
 from raybert.config.schema import RaybertConfig
 from raybert.config.section import Section
 
 _REFERENCE = "#/$defs/"
+_SEEDS = "seeds"
 _PERCENT = {"type": "string", "pattern": r"^[+-]?[0-9]*\.?[0-9]+ ?%$"}
 
 
-def sweep_file_schema() -> dict[str, Any]:
-    """Return the schema: sections may be written as the value of one of their keys, numbers in per cent."""
-    schema = RaybertConfig.model_json_schema()
-    short = {kind.__name__: kind.stands_for for kind in _sections(RaybertConfig) if kind.stands_for}
-    alone = {name: _without_words(schema["$defs"][name]["properties"][key]) for name, key in short.items()}
-    widened: dict[str, Any] = _widened(schema, alone)
-    return widened
+def file_schema() -> dict[str, Any]:
+    """Return the schema of both: pretraining files have `corpora`; sections and numbers may be written in short."""
+    kinds = (RaybertConfig, PretrainingConfig)
+    _, schema = models_json_schema([(kind, "validation") for kind in kinds])
+    defs = schema["$defs"]
+    short = {section.__name__: section.stands_for for kind in kinds for section in _sections(kind)}
+    alone = {name: _without_words(defs[name]["properties"][key]) for name, key in short.items() if key}
+    return {
+        "title": "a sweep file or a pretraining file of raybert",
+        "if": {"required": ["corpora"]},
+        "then": {"$ref": _REFERENCE + PretrainingConfig.__name__},
+        "else": {"$ref": _REFERENCE + RaybertConfig.__name__},
+        "$defs": _widened(defs, alone),
+    }
 
 
 def _sections(model: type[Section]) -> Iterator[type[Section]]:
@@ -47,4 +58,14 @@ def _widened(part: Any, alone: Mapping[str, Any]) -> Any:
     if part.get("type") == "number" and "anyOf" not in part:
         words = {key: part[key] for key in ("default", "description", "title") if key in part}
         return {**words, "anyOf": [{k: v for k, v in part.items() if k not in words}, _PERCENT]}
-    return {key: _widened(value, alone) for key, value in part.items()}
+    return {
+        key: _with_count(value) if key == _SEEDS and isinstance(value, dict) else _widened(value, alone)
+        for key, value in part.items()
+    }
+
+
+def _with_count(seeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list of seeds, as which their number may stand."""
+    words = {key: seeds[key] for key in ("default", "description", "title") if key in seeds}
+    listed = {key: value for key, value in seeds.items() if key not in words}
+    return {**words, "anyOf": [listed, {"type": "integer", "minimum": 1}]}

@@ -50,6 +50,12 @@ def load_config(source: ConfigSource, overrides: Overrides = ()) -> RaybertConfi
         # What was left to its default stays so: some defaults follow from other keys.
         return validate_config(apply_overrides(source.model_dump(mode="json", exclude_unset=True), overrides))
     document = dict(source) if isinstance(source, Mapping) else read_yaml(source)
+    if "corpora" in document:
+        label = "the file" if isinstance(source, Mapping) else str(source)
+        raise ConfigError(
+            f"{label}: must be a sweep file, got a pretraining file (it has `corpora`); `raybert pretrain` and "
+            "`raybert tokenizer`, `crosseval` and `probe` take it"
+        )
     return validate_config(apply_overrides(document, overrides))
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from raybert.config.checkpoints import CheckpointsConfig
 from raybert.config.load import validate_model
@@ -67,6 +67,12 @@ class PretrainedModelConfig(Section):
         if self.encoder is not None and given:
             raise ValueError(f"{given[0]}: must be left out beside `encoder`, which has its own, got a value")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_read(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what may not be given, so that a written file reads back."""
+        document: dict[str, Any] = write(self)
+        return document if self.encoder is None else {"encoder": document["encoder"]}
 
 
 class MaskedConfig(Section):

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from raybert.config.corpora import CorpusConfig
 from raybert.config.crosseval import CrossevalConfig
 from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
 from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig, as_seeds
 from raybert.config.probes import ProbeConfig
+from raybert.config.schema import RaybertConfig
 from raybert.config.section import Section
 from raybert.config.tokenizer import TokenizerConfig
 from raybert.errors import ConfigError
@@ -48,6 +49,12 @@ class PretrainingConfig(Section):
     crosseval: CrossevalConfig = CrossevalConfig()
     probes: dict[str, ProbeConfig] = Field({}, description="name -> probe")
 
+    @model_serializer(mode="wrap")
+    def _as_read(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what may not be given, so that a written file reads back."""
+        left_out = {"tokenizer"} if self.model.encoder is not None else set()
+        return {key: value for key, value in write(self).items() if key not in left_out}
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_to_seeds(cls, seeds: Any) -> Any:
@@ -69,6 +76,17 @@ class PretrainingConfig(Section):
                 raise ValueError(
                     f"tokenizer.of: must name corpora of this file, got '{part}' in place {number + 1}"
                     f"{suggest(part, self.corpora)}"
+                )
+        for part in self.crosseval.of or ():
+            if part not in self.corpora:
+                raise ValueError(
+                    f"crosseval.of: must name corpora of this file, got '{part}'{suggest(part, self.corpora)}"
+                )
+        for name, domain in self.crosseval.domains.items():
+            if domain not in self.corpora:
+                raise ValueError(
+                    f"crosseval.domains.{name}: must name a corpus of this file, got '{domain}'"
+                    f"{suggest(domain, self.corpora)}"
                 )
         for name, corpus in self.corpora.items():
             for number, part in enumerate(corpus.of or ()):
@@ -104,6 +122,7 @@ def load_pretraining(source: PretrainingSource, overrides: Overrides = ()) -> Pr
         document: dict[str, Any] = source.model_dump(mode="json", exclude_unset=True)
     else:
         document = dict(source) if isinstance(source, Mapping) else read_yaml(source)
+        _refuse_sweep(document, "the file" if isinstance(source, Mapping) else str(source))
     if isinstance(document.get("corpora"), Mapping):  # or no override could lead into one
         document["corpora"] = {
             name: {CorpusConfig.stands_for: corpus} if isinstance(corpus, (str, os.PathLike)) else corpus
@@ -114,6 +133,20 @@ def load_pretraining(source: PretrainingSource, overrides: Overrides = ()) -> Pr
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def _refuse_sweep(document: Mapping[str, Any], label: str) -> None:
+    """Refuse a mapping with a section that only sweep files have."""
+    own = PretrainingConfig.model_fields
+    foreign = next((key for key in RaybertConfig.model_fields if key in document and key not in own), None)
+    if foreign is None:
+        return
+    if "corpora" in document:
+        raise ConfigError(f"{foreign}: must be left out of a pretraining file (one with `corpora`): it is of sweeps")
+    raise ConfigError(
+        f"{label}: must be a pretraining file (`corpora`), got a sweep file (it has `{foreign}`); `raybert sweep` "
+        "takes it"
+    )
 
 
 def _circle(parts: Mapping[str, tuple[str, ...]]) -> list[str]:

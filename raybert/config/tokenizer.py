@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from raybert.config.section import Section
 
@@ -47,6 +47,14 @@ class TokenizerConfig(Section):
                 f"vocabulary: must be >= {261 + len(self.special)} (bytes, special tokens), got {self.vocabulary}"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_read(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what may not be given, so that a written file reads back."""
+        document: dict[str, Any] = write(self)
+        if self.folder is not None:
+            return {"folder": document["folder"]}
+        return document
 
     @property
     def is_lowercase(self) -> bool:

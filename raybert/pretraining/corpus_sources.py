@@ -26,7 +26,7 @@ from raybert.pretraining.documents import Documents, plain_form
 from raybert.pretraining.prose import PROSE, read_prose
 
 SPLITS = ("train", "validation", "test")
-_TEXT = ".txt"
+TEXT = ".txt"
 _KEY = re.compile(r"(?<![\w/.'-])data\.(source|config|revision|text|group)\b")
 """A key of the section `data`, as the readers of sources name it in messages."""
 _BETWEEN_PARAGRAPHS = re.compile(r"\n[^\S\n]*\n\s*")
@@ -73,21 +73,31 @@ def read_documents(name: str, config: CorpusConfig, cache_folder: Path, *, is_pl
                 raise DataError(f"data.source: {split} of '{config.source}' must have a document with text, got none")
         tables = _cut(tables, config)
     except DataError as error:
-        raise DataError(_KEY.sub(lambda found: f"corpora.{name}.{found[1]}", str(error))) from None
+        raise DataError(in_words_of(name, str(error))) from None
     splits = {split: Documents(tables[split]["text"].combine_chunks()).shuffled(config.split_seed) for split in SPLITS}
     return SourceDocuments(splits, tuple(f"{name}: {note}" for note in notes))
+
+
+def in_words_of(name: str, message: str) -> str:
+    """Return a message about a `data` section as one about a corpus."""
+    return _KEY.sub(lambda found: f"corpora.{name}.{found[1]}", message)
+
+
+def wanted_columns(config: CorpusConfig) -> dict[str, str]:
+    """Return key of the section -> name of the column that it asks for."""
+    return {"text": config.text} | ({"group": config.group} if config.group else {})
 
 
 def _read(config: CorpusConfig, cache_folder: Path) -> tuple[dict[str, pa.Table], list[str]]:
     """Return the tables (text, [group]) of the splits that the source has, and notes."""
     data = config.as_data()
-    wanted = {"text": config.text} | ({"group": config.group} if config.group else {})
+    wanted = wanted_columns(config)
     if data.source == PROSE:
         return _read_prose(wanted, cache_folder)
     kind = source_kind(data.source)
     path = Path(data.source).expanduser()
-    if kind == "local" or format_of(path).ending == _TEXT:
-        files = _text_files(path)
+    if kind == "local" or format_of(path).ending == TEXT:
+        files = text_files(path)
         if files:
             return _read_text_files(files, config)
         raw = read_local(path, wanted)
@@ -118,31 +128,36 @@ def _typed(raw: RawTable, wanted: Mapping[str, str], split: str) -> pa.Table:
     return pa.table(columns)
 
 
-def _text_files(path: Path) -> dict[str, list[Path]]:
-    """Return split -> its txt files; empty: this is something else.
+def text_files(path: Path) -> dict[str, list[Path]]:
+    """Return split -> its txt files of a txt file or a folder of some; empty: this is something else.
 
     Raises:
         DataError: there is no such file.
     """
-    if format_of(path).ending == _TEXT:
+    if format_of(path).ending == TEXT:
         if not path.is_file():
             near = suggest(path.name, (entry.name for entry in path.parent.iterdir())) if path.parent.is_dir() else ""
             raise DataError(f"data.source: no such file or folder '{path}'{near}")
         return {"train": [path]}
     if not path.is_dir() or any(format_of(file).is_read for file in path.iterdir()):
         return {}
-    found = sorted(file for file in path.rglob("*") if file.is_file() and format_of(file).ending == _TEXT)
+    found = sorted(file for file in path.rglob("*") if file.is_file() and format_of(file).ending == TEXT)
     of_split = {
         split: [file for file in found if format_of(file).stem in names] for split, names in SPLIT_NAMES.items()
     }
     return {split: files for split, files in of_split.items() if files} if of_split["train"] else {"train": found}
 
 
+def check_text_group(config: CorpusConfig) -> None:
+    """Refuse a column as the group of txt files."""
+    if config.group not in (None, "file"):
+        raise DataError(f"data.group: txt files have no columns, only the group `file`, got '{config.group}'")
+
+
 def _read_text_files(
     files: Mapping[str, Sequence[Path]], config: CorpusConfig
 ) -> tuple[dict[str, pa.Table], list[str]]:
-    if config.group not in (None, "file"):
-        raise DataError(f"data.group: txt files have no columns, only the group `file`, got '{config.group}'")
+    check_text_group(config)
     notes: list[str] = []
     tables = {}
     for split, paths in files.items():

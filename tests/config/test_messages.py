@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from raybert.config import (
     RaybertConfig,
     StrategyConfig,
+    file_schema,
     load_config,
-    sweep_file_schema,
     validate_config,
     validate_model,
 )
@@ -309,7 +309,7 @@ def test_one_column_is_not_taken_for_two_things(data, line):
 @pytest.mark.slow
 def test_the_schema_for_editors_knows_the_short_ways_of_writing():
     jsonschema = pytest.importorskip("jsonschema")
-    schema = sweep_file_schema()
+    schema = file_schema()
     good = {
         "data": "reviews.csv",
         "model": {"encoder": "bert", "head": "mlp"},

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.intervals import holm
-from raybert.config import suggest
 from raybert.config.crosseval import CrossevalConfig
 from raybert.config.pretraining import PretrainingConfig
 from raybert.errors import ConfigError, ModelError
@@ -91,19 +90,10 @@ def cross_evaluate(
         told: called with a line for every model that is measured.
 
     Raises:
-        ConfigError: a name that is none of the file.
         ModelError: a model cannot be loaded, or the seeds of one have different tokenizers.
     """
     settings = config.crosseval
     names = settings.of or tuple(corpora)
-    for name in names:
-        if name not in corpora:
-            raise ConfigError(f"crosseval.of: must name corpora of this file, got '{name}'{suggest(name, corpora)}")
-    for name, domain in settings.domains.items():
-        if domain not in corpora:
-            raise ConfigError(
-                f"crosseval.domains.{name}: must name a corpus of this file, got '{domain}'{suggest(domain, corpora)}"
-            )
     documents, keys = _measure(settings, {name: corpora[name] for name in names}, models, told)
     unit = "piece" if len(set(keys.values())) == 1 else "word"
     estimates = _estimates(documents, settings)
