@@ -24,6 +24,7 @@ from raybert.fitting.read import Reading, read_data
 from raybert.fitting.tables import FitData
 from raybert.models.own import OwnClassifier, as_classifier
 from raybert.selection.strategy import Strategy
+from raybert.training.checkpoint import remove_last
 from raybert.training.inference import eval_mode
 from raybert.training.interface import LocalSurroundings
 from raybert.training.loop import fit as run_loop
@@ -178,6 +179,7 @@ def fit(
     found = FittedModel.of(classifier, data, result, config, reading, texts, length.positions, settings)
     if folder is not None and not result.stopped:
         found.save(folder / "best")
+        remove_last(folder)
     return found
 
 

@@ -36,7 +36,7 @@ from raybert.pretraining.packing import pack_documents, tokenize_documents
 from raybert.pretraining.progress import PretrainingProgress
 from raybert.pretraining.records import CHECKPOINTS, SUMMARY, RunRecords
 from raybert.pretraining.request import PretrainRequest, differing_keys, identity_of_request
-from raybert.training.checkpoint import MARK
+from raybert.training.checkpoint import MARK, remove_last
 from raybert.training.interface import FixedPasses
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
@@ -116,6 +116,7 @@ class _Run:
             )
         summary = read_json(self.folder / SUMMARY)
         if summary is not None:
+            self._forget_checkpoints()
             self.progress.found(self.request.name, summary)
             return PretrainedModel(self.request.name, self.folder, summary, is_new=False)
         if not self._is_trained() and not self._train(known):
@@ -185,13 +186,19 @@ class _Run:
             remove_folder(model)
             os.rename(best, model)
             sync_folder(self.folder)
-        if not any((self.folder / CHECKPOINTS).glob("step-*")):
-            remove_folder(self.folder / CHECKPOINTS)
         summary = read_json(model / SUMMARY)
         if summary is None:
             raise TrialError(f"{model / SUMMARY}: must be as raybert wrote it, but is damaged; delete {self.folder}")
         write_json(self.folder / SUMMARY, summary)
+        self._forget_checkpoints()
         return summary
+
+    def _forget_checkpoints(self) -> None:
+        """Remove what only an unfinished run needs."""
+        if any((self.folder / CHECKPOINTS).glob("step-*")):
+            remove_last(self.folder / CHECKPOINTS)
+        else:
+            remove_folder(self.folder / CHECKPOINTS)
 
 
 def packed_data(

@@ -105,7 +105,7 @@ def save_best(folder: Path, model: Any, complete: Callable[[Path], None] | None 
 
 
 def remove_last(folder: Path) -> None:
-    """Delete `last`: the run is over."""
+    """Delete `last`: the run is over, and its result is kept."""
     for stale in (folder / "last", previous_folder(folder / "last")):
         remove_folder(stale)
 

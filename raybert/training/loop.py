@@ -70,7 +70,8 @@ def fit(
 
     The loss of a step is over the examples of the whole batch (all micro-batches, all ranks), so accumulation and ranks
     do not change it. It stops and saves between any two steps; a complete `last` checkpoint of the same run is
-    continued, bit-identically on CPU. `best` (transformers folder) is written at the end.
+    continued, bit-identically on CPU. `best` (transformers folder) is written at the end. `last` stays for
+    whoever keeps the result, and then removes it (`checkpoint.remove_last`): who dies before has not trained in vain.
 
     Args:
         model: a classifier of `raybert.models`, or whatever the objective trains, on the device to use.
@@ -284,7 +285,6 @@ class _Run:
             if self.surroundings.checkpoint_folder is not None:
                 folder, complete = self.surroundings.checkpoint_folder, self.surroundings.complete_model
                 checkpoint.save_best(folder, self.model, complete)
-                checkpoint.remove_last(self.surroundings.checkpoint_folder)
         state = self.state
         return FitResult(
             rows=state.rows,

@@ -56,6 +56,7 @@ from raybert.sweeping.trial.scored_part import SCORING, with_scored_part
 from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings
 from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
+from raybert.training.checkpoint import remove_last
 from raybert.training.measures.metrics import validation_metrics
 from raybert.training.memory.allocator import keep_memory, return_memory
 
@@ -257,6 +258,7 @@ class _Trial:
         value, seconds = best[f"validation_{metric}"], row["wall_seconds"]
         self.log.info("complete: validation %s %.4f at step %d, after %.1f s", metric, value, best["step"], seconds)
         folder.finish(row)  # after the last line of the log, which is on disk then
+        remove_last(folder.checkpoints)
         return True
 
     def _check_time(self, result: FitResult) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from raybert.config import validate_config
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.single.differences import compare_trials
 from raybert.sweeping.trial import surroundings
 from raybert.sweeping.trial.run import run_trial
@@ -183,3 +184,25 @@ def test_the_stored_configuration_says_everything(prepared, tmp_path):
     assert f"# trial_id: {spec.trial_id}" in text
     assert "steps: 8" in text
     json.dumps(spec.summary())
+
+
+def test_a_kill_between_the_last_step_and_the_result_costs_what_follows_the_last_checkpoint(
+    prepared, tmp_path, monkeypatch
+):
+    config = validate_config({**CONFIG, "train": {**CONFIG["train"], "checkpoint_seconds": 0}})  # at every evaluation
+    spec = plan_of(config, prepared.facts).trials[0]
+    expected = run_here(prepared, spec, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(TrialFolder, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_here(prepared, spec, tmp_path / "torn")
+    steps = []
+    torn = SweepFolder(tmp_path / "torn")
+    again = run_trial(spec, prepared.data, prepared.encoder, (), torn, lambda row: None, report_step=steps.append)
+    assert (again, steps) == ("complete", [8])
+    assert outcome(torn, spec.trial_id) == expected
+    assert [path.name for path in torn.trial(spec.trial_id).checkpoints.iterdir()] == ["best"]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
