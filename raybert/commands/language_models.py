@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from raybert.evaluation.language_models.probes import ProbeResults
 
 RESULTS, PROBES = "crosseval", "probes"
+KEPT = "scores"
+"""In the folder of the results: what each model was asked about each corpus, by content."""
 
 
 def crosseval(
@@ -27,8 +29,9 @@ def crosseval(
 ) -> CrossEvaluation:
     """Measure how surprised each model is by each corpus, and compare them: perplexity per piece and per word.
 
-    The same words are masked for every model. Tables (parquet, csv), the matrix in Markdown and as a picture go to
-    `crosseval/` in the study's folder.
+    The same words are masked for every model. What a model in a folder has been asked before is kept in
+    `crosseval/scores`, by the content of model and texts, and is not asked again. Tables (parquet, csv), the matrix in
+    Markdown and as a picture go to `crosseval/` in the study's folder.
 
     Args:
         config: a pretraining file, a mapping like one, or a configuration.
@@ -54,7 +57,7 @@ def crosseval(
     from raybert.pretraining.corpora import read_corpora
 
     models = find_models(settings, folder)
-    found = cross_evaluate(settings, read_corpora(settings), models, told)
+    found = cross_evaluate(settings, read_corpora(settings), models, told, folder / RESULTS / KEPT)
     plots = write_cross_evaluation(found, folder / RESULTS)
     return replace(found, plots=tuple(plots), folder=folder / RESULTS)
 

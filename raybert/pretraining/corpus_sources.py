@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raybert.config import suggest
 from raybert.config.corpora import CorpusConfig
@@ -74,8 +75,19 @@ def read_documents(name: str, config: CorpusConfig, cache_folder: Path, *, is_pl
         tables = _cut(tables, config)
     except DataError as error:
         raise DataError(in_words_of(name, str(error))) from None
-    splits = {split: Documents(tables[split]["text"].combine_chunks()).shuffled(config.split_seed) for split in SPLITS}
+    splits = {split: _documents(name, tables[split]).shuffled(config.split_seed) for split in SPLITS}
     return SourceDocuments(splits, tuple(f"{name}: {note}" for note in notes))
+
+
+def _documents(name: str, table: pa.Table) -> Documents:
+    """Return the documents of a split; their groups bear the name of the corpus, so that mixes keep them apart."""
+    groups = None
+    if "group" in table.column_names:
+        values = table["group"].combine_chunks().cast(pa.large_string())
+        groups = pc.binary_join_element_wise(
+            pa.scalar(f"{name}:", pa.large_string()), values, pa.scalar("", pa.large_string())
+        )
+    return Documents(table["text"].combine_chunks(), groups=groups)
 
 
 def in_words_of(name: str, message: str) -> str:

@@ -22,12 +22,17 @@ class Documents(Sequence[str]):
 
     Attributes:
         array: (n,) large_string.
+        groups: (n,) large_string, which of them belong together (a sitting, an author); null: a document is alone.
+            None: there are no groups. They decide nothing but how sure measurements are.
     """
 
-    def __init__(self, texts: Iterable[str] | pa.Array, words: np.ndarray | None = None) -> None:
-        """Take texts, and their words where somebody has counted them already."""
+    def __init__(
+        self, texts: Iterable[str] | pa.Array, words: np.ndarray | None = None, groups: pa.Array | None = None
+    ) -> None:
+        """Take texts, their words where somebody has counted them already, and their groups where there are any."""
         array: Any = texts if isinstance(texts, pa.Array) else pa.array(list(texts), pa.large_string())
         self.array: pa.Array = array.cast(pa.large_string())
+        self.groups: pa.Array | None = None if groups is None else groups.cast(pa.large_string())
         self._words = words
 
     @property
@@ -61,7 +66,8 @@ class Documents(Sequence[str]):
     def take(self, places: np.ndarray) -> Documents:
         """Return some of the documents, in the order of their places."""
         words = None if self._words is None else self._words[places]
-        return Documents(self.array.take(pa.array(places, pa.int64())), words)
+        rows = pa.array(places, pa.int64())
+        return Documents(self.array.take(rows), words, None if self.groups is None else self.groups.take(rows))
 
     def shuffled(self, seed: int, purpose: str = "order") -> Documents:
         """Return the documents in a random order that depends on their content alone, not on where they were."""
@@ -91,8 +97,15 @@ class Documents(Sequence[str]):
 
 
 def joined(parts: Sequence[Documents]) -> Documents:
-    """Return the documents of all parts, one part after the other."""
-    return Documents(pa.concat_arrays([part.array for part in parts]), np.concatenate([part.words for part in parts]))
+    """Return the documents of all parts, one part after the other; those of a part without groups are alone."""
+    groups = None
+    if any(part.groups is not None for part in parts):
+        nobody = [pa.nulls(len(part), pa.large_string()) for part in parts]
+        groups = pa.concat_arrays(
+            [none if part.groups is None else part.groups for part, none in zip(parts, nobody, strict=True)]
+        )
+    words = np.concatenate([part.words for part in parts])
+    return Documents(pa.concat_arrays([part.array for part in parts]), words, groups)
 
 
 def count_words(texts: Iterable[str]) -> np.ndarray:

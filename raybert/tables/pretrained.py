@@ -33,6 +33,7 @@ PERPLEXITIES = Table(
         _KIND,
         computed("num_seeds", "whole", "of the model"),
         computed("documents", "whole", "measured", "documents"),
+        computed("groups", "whole", "of these documents, drawn whole for the intervals; 0: documents are drawn"),
         computed("words", "whole", "asked for", "words"),
         computed("pieces", "whole", "asked for", "pieces"),
         *(
@@ -40,9 +41,15 @@ PERPLEXITIES = Table(
             for unit, words in _UNITS.items()
             for column in (
                 computed(f"{unit}_perplexity", "number", f"exp(mean loss per {words}), mean of losses over seeds"),
-                computed(f"{unit}_low", "number", "end of its 95 % interval over documents and seeds"),
+                computed(
+                    f"{unit}_low", "number", "end of its 95 % interval over documents (or their groups) and seeds"
+                ),
                 computed(f"{unit}_high", "number", "its other end"),
-                computed(f"{unit}_documents_low", "number", "end of its 95 % bootstrap interval over documents alone"),
+                computed(
+                    f"{unit}_documents_low",
+                    "number",
+                    "end of its 95 % bootstrap interval over documents (or their groups) alone",
+                ),
                 computed(f"{unit}_documents_high", "number", "its other end"),
                 computed(
                     f"{unit}_documents_deviation", "number", "standard error of the mean loss, from documents", "nat"
@@ -101,6 +108,7 @@ MEASURED_DOCUMENTS = Table(
         computed("corpus", "text", "its name"),
         _KIND,
         computed("document", "whole", "its place in the split, from 0"),
+        computed("group", "text", "corpus and group that it is of; empty: none"),
         computed("loss", "number", "sum of -log p over the pieces asked for", "nat"),
         computed("pieces", "whole", "asked for", "pieces"),
         computed("words", "whole", "asked for", "words"),

@@ -68,6 +68,29 @@ def test_order_of_the_file_changes_nothing_and_another_seed_does(tmp_path):
     assert contents(other) != contents(first)
 
 
+def test_documents_keep_their_groups_through_cut_order_and_mix(tmp_path):
+    texts = sentences(90, 7)
+    groups = [n % 9 for n in range(90)]  # numbers become words
+    document = {
+        "corpora": {
+            "a": {"source": write(tmp_path, "a.parquet", texts, sitting=groups), "group": "sitting"},
+            "b": write(tmp_path, "b.parquet", sentences(90, 8)),
+            "ab": {"of": ["a", "b"]},
+        }
+    }
+    found = read(tmp_path, document)
+    of_text = {text: f"a:{group}" for text, group in zip(texts, groups, strict=True)}
+    for name, split in (("a", "train"), ("a", "test"), ("ab", "train"), ("ab", "validation")):
+        documents = found[name].split(split)
+        assert documents.groups.to_pylist() == [of_text.get(text) for text in documents]
+    assert found["b"].test.groups is None
+    few = found["a"].test[:3]
+    assert few.groups.to_pylist() == [of_text[text] for text in few]
+    del document["corpora"]["a"]["group"]
+    ungrouped = read(tmp_path, document, "corpora.a.test_fraction=0.1")
+    assert ungrouped["a"].train.groups is None
+
+
 def test_copies_and_groups_stay_on_one_side(tmp_path):
     texts = [text for text in sentences(60) for _ in range(3)]
     copies = [text if n % 3 else f"  {text.upper()}" for n, text in enumerate(texts)]

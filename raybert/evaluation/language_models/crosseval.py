@@ -14,11 +14,10 @@ import pandas as pd
 from raybert.analysis.statistics.intervals import holm
 from raybert.config.crosseval import CrossevalConfig
 from raybert.config.pretraining import PretrainingConfig
-from raybert.errors import ConfigError, ModelError
+from raybert.errors import ConfigError
 from raybert.evaluation.language_models.estimates import Estimate, mean_losses, mean_of, range_of
+from raybert.evaluation.language_models.measuring import measure
 from raybert.pretraining.corpora import Corpus
-from raybert.pretraining.language_model import LanguageModel, load_language_model
-from raybert.pretraining.masked_words import Surprise, masked_surprise, pseudo_surprise
 
 _SEED = re.compile(r"(?P<name>.+)-s(?P<seed>\d+)")
 KINDS = ("masked", "pseudo")
@@ -80,6 +79,7 @@ def cross_evaluate(
     corpora: Mapping[str, Corpus],
     models: Mapping[str, Mapping[int, str]],
     told: Callable[[str], None] = lambda line: None,
+    kept: Path | None = None,
 ) -> CrossEvaluation:
     """Return how surprised models are by corpora.
 
@@ -88,79 +88,29 @@ def cross_evaluate(
         corpora: of it.
         models: name -> seed -> folder.
         told: called with a line for every model that is measured.
+        kept: folder of what models were measured before, which is taken from there; None: nothing is kept.
 
     Raises:
         ModelError: a model cannot be loaded, or the seeds of one have different tokenizers.
     """
     settings = config.crosseval
     names = settings.of or tuple(corpora)
-    documents, keys = _measure(settings, {name: corpora[name] for name in names}, models, told)
+    documents, keys = measure(settings, {name: corpora[name] for name in names}, models, told, kept)
     unit = "piece" if len(set(keys.values())) == 1 else "word"
     estimates = _estimates(documents, settings)
-    perplexities = _perplexities(documents, estimates)
+    num_groups = _count_groups(documents)
+    perplexities = _perplexities(documents, estimates, num_groups)
     differences = _differences(estimates, unit)
     domains, notes = _domains(estimates, unit, corpora, settings)
     if unit == "word":
         notes.insert(0, "models have different tokenizers: they are compared by perplexity per word, not per piece")
     if any(len(seeds) == 1 for seeds in models.values()):
         notes.append("of a model with one seed intervals hold for that seed only: they are over documents")
-    return CrossEvaluation(perplexities, differences, domains, documents, unit, tuple(notes))
+    return CrossEvaluation(perplexities, differences, domains, documents, unit, (*notes, *_notes_on_groups(num_groups)))
 
 
 Key = tuple[str, str, str, str]
 """Kind, unit, model, corpus."""
-
-
-def _measure(
-    settings: CrossevalConfig,
-    corpora: Mapping[str, Corpus],
-    models: Mapping[str, Mapping[int, str]],
-    told: Callable[[str], None],
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the table of documents, and of every model what tells its tokenizer from others."""
-    parts: list[pd.DataFrame] = []
-    keys: dict[str, str] = {}
-    for model_name, seeds in models.items():
-        for seed, folder in seeds.items():
-            model = load_language_model(folder)
-            if keys.setdefault(model_name, model.tokenizer_key) != model.tokenizer_key:
-                raise ModelError(
-                    f"crosseval.models.{model_name}: the seeds of a model must have the same tokenizer, got another in "
-                    f"'{folder}'"
-                )
-            told(f"measuring {model_name}, seed {seed}")
-            for corpus_name, corpus in corpora.items():
-                for kind, found in _surprises(model, corpus, settings):
-                    number = np.arange(len(found.words))
-                    parts.append(
-                        pd.DataFrame(
-                            {
-                                "model": model_name,
-                                "seed": seed,
-                                "corpus": corpus_name,
-                                "kind": kind,
-                                "document": number,
-                                "loss": found.losses,
-                                "pieces": found.pieces,
-                                "words": found.words,
-                            }
-                        )
-                    )
-    return pd.concat(parts, ignore_index=True), keys
-
-
-def _surprises(model: LanguageModel, corpus: Corpus, settings: CrossevalConfig) -> Iterator[tuple[str, Surprise]]:
-    whole = corpus.split(settings.split)
-    documents = list(whole if settings.documents is None else whole[: settings.documents])
-    yield (
-        "masked",
-        masked_surprise(
-            model, documents, share=settings.mask_share, seed=settings.seed, max_length=settings.max_length
-        ),
-    )
-    if settings.pseudo_perplexity:
-        few = documents[: settings.pseudo_perplexity]
-        yield "pseudo", pseudo_surprise(model, few, max_length=settings.max_length)
 
 
 def _estimates(documents: pd.DataFrame, settings: CrossevalConfig) -> dict[Key, Estimate]:
@@ -170,6 +120,7 @@ def _estimates(documents: pd.DataFrame, settings: CrossevalConfig) -> dict[Key, 
     for (kind, model, corpus), rows in _cells(documents):
         by_seed = [part.sort_values("document") for _, part in rows.groupby("seed", sort=True)]
         losses = np.stack([part["loss"].to_numpy() for part in by_seed])
+        groups = _group_numbers(by_seed[0]["group"])
         resampling = settings.seed * 1_000_003 + order[corpus]  # another corpus, other documents: other draws
         for unit in UNITS:
             counts = by_seed[0][f"{unit}s"].to_numpy()
@@ -179,9 +130,48 @@ def _estimates(documents: pd.DataFrame, settings: CrossevalConfig) -> dict[Key, 
                     f"got none in {len(counts)} documents"
                 )
             found[kind, unit, model, corpus] = mean_losses(
-                losses, counts, resamples=settings.resamples, seed=resampling
+                losses, counts, resamples=settings.resamples, seed=resampling, groups=groups
             )
     return found
+
+
+def _group_numbers(groups: pd.Series) -> np.ndarray | None:
+    """Return the number of each document's group, one of its own for a document without; None: nobody has one."""
+    if groups.isna().all():
+        return None
+    names = groups.where(groups.notna(), pd.Series([f"alone {n}" for n in range(len(groups))], index=groups.index))
+    return pd.factorize(names)[0]
+
+
+def _count_groups(documents: pd.DataFrame) -> dict[str, int]:
+    """Return corpus -> how many groups its measured documents are of; 0: they have none."""
+    masked = documents[documents["kind"] == "masked"]
+    found = {}
+    for corpus, part in masked.groupby("corpus", sort=False):
+        numbers = _group_numbers(part.drop_duplicates("document")["group"])
+        found[str(corpus)] = 0 if numbers is None else int(numbers.max()) + 1
+    return found
+
+
+_FEW_GROUPS = 10
+"""Of fewer, t with so few degrees of freedom is all that can be said."""
+
+
+def _notes_on_groups(num_groups: Mapping[str, int]) -> list[str]:
+    grouped = {corpus: count for corpus, count in num_groups.items() if count}
+    if not grouped:
+        return []
+    notes = [
+        "intervals and tests draw whole groups of documents, which are alike: "
+        + ", ".join(f"{count} of {corpus}" for corpus, count in grouped.items())
+    ]
+    alone = [corpus for corpus, count in num_groups.items() if not count]
+    if alone:
+        notes[0] += f"; documents of {', '.join(alone)} count as independent"
+    few = [corpus for corpus, count in grouped.items() if count < _FEW_GROUPS]
+    if few:
+        notes.append(f"{', '.join(few)}: fewer than {_FEW_GROUPS} groups, so that intervals are wide")
+    return notes
 
 
 def _cells(documents: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
@@ -191,12 +181,19 @@ def _cells(documents: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.D
         yield (kind, model, corpus), rows
 
 
-def _perplexities(documents: pd.DataFrame, estimates: Mapping[Key, Estimate]) -> pd.DataFrame:
+def _perplexities(
+    documents: pd.DataFrame, estimates: Mapping[Key, Estimate], num_groups: Mapping[str, int]
+) -> pd.DataFrame:
     rows = []
     for (kind, model, corpus), part in _cells(documents):
         one = part[part["seed"] == part["seed"].iloc[0]]
         row = {"model": model, "corpus": corpus, "kind": kind, "num_seeds": part["seed"].nunique()}
-        row |= {"documents": len(one), "words": int(one["words"].sum()), "pieces": int(one["pieces"].sum())}
+        row |= {
+            "documents": len(one),
+            "groups": num_groups[corpus],
+            "words": int(one["words"].sum()),
+            "pieces": int(one["pieces"].sum()),
+        }
         for unit in UNITS:
             estimate = estimates[kind, unit, model, corpus]
             low, high = estimate.interval()
@@ -282,5 +279,9 @@ def _worst_and_best(of_corpus: Mapping[str, Estimate]) -> dict[str, object]:
         return {"worst": "", "best": "", **dict.fromkeys(("bias_ratio", "bias_low", "bias_high"), float("nan"))}
     found = range_of(list(of_corpus.values()))
     low, high = np.exp(found.interval())
-    ratio = {"bias_ratio": float(np.exp(found.value)), "bias_low": max(1.0, float(low)), "bias_high": float(high)}
+    ratio = {
+        "bias_ratio": float(np.exp(found.value)),
+        "bias_low": float(np.maximum(1.0, low)),
+        "bias_high": float(high),
+    }
     return {"worst": order[-1], "best": order[0], **ratio}

@@ -43,11 +43,12 @@ def matrix_in_markdown(found: CrossEvaluation) -> str:
 
 def matrices(found: CrossEvaluation) -> dict[str, TextTable]:
     """Return what each matrix says, in words -> a row per model and a column per corpus: `54.1 (52.0 to 56.4)`."""
+    units = "groups of documents" if (found.perplexities["groups"] > 0).any() else "documents"
     matrices = {}
     for kind, words in _WORDS.items():
         rows = found.perplexities[found.perplexities["kind"] == kind]
         if not rows.empty:
-            matrices[f"{words} per {found.unit} (95 % over documents and seeds)"] = _matrix(rows, found.unit)
+            matrices[f"{words} per {found.unit} (95 % over {units} and seeds)"] = _matrix(rows, found.unit)
     return matrices
 
 

@@ -1,8 +1,10 @@
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import raybert
 from raybert.analysis.statistics.intervals import holm
@@ -10,6 +12,7 @@ from raybert.config.pretraining import load_pretraining
 from raybert.errors import ConfigError, ModelError
 from raybert.evaluation.language_models.crosseval import find_models
 from raybert.evaluation.language_models.crosseval_plots import draw_matrix
+from raybert.pretraining.corpora import read_corpora
 from raybert.tables.pretrained import DOMAINS, MEASURED_DOCUMENTS, PERPLEXITIES, PERPLEXITY_DIFFERENCES
 from tests.e2e.commands import run
 from tests.pretraining.language_models import TEXTS, save_model
@@ -117,6 +120,60 @@ def test_the_command_prints_the_matrix_and_json(found, study, document, tmp_path
     assert (printed["document"], printed["unit"], len(printed["perplexities"])) == ("crosseval", "piece", 12)
     again = pd.DataFrame(printed["perplexities"])
     pd.testing.assert_frame_equal(again, found.perplexities, check_dtype=False, rtol=1e-6)
+
+
+def test_whole_groups_are_drawn_where_a_corpus_has_them(study, document, tmp_path, no_pixels):
+    groups = [f"sitting {n % 7}" for n in range(60)]
+    texts = [f"{text} {n}" for n in range(30) for text in SOUTH]
+    pd.DataFrame({"text": texts, "sitting": groups}).to_parquet(tmp_path / "south.parquet")
+    document["corpora"]["south"] |= {"source": str(tmp_path / "south.parquet"), "group": "sitting"}
+    document["crosseval"] = {"models": {"south": str(study / "runs/models/south-s0/model")}, "pseudo_perplexity": 0}
+    found = raybert.crosseval(document, output=tmp_path, overrides=OVERRIDES[::2])
+    assert found.perplexities.set_index("corpus")["groups"].to_dict() == {"south": 3, "north": 0, "both": 27}
+    assert [note for note in found.notes if "groups" in note] == [
+        "intervals and tests draw whole groups of documents, which are alike: 3 of south, 27 of both; documents of "
+        "north count as independent",
+        "south: fewer than 10 groups, so that intervals are wide",
+    ]
+    part = found.documents.query("corpus == 'south'")
+    of_text = dict(zip(texts, groups, strict=True))
+    split = read_corpora(load_pretraining(document))["south"].test
+    assert part["group"].tolist() == [f"south:{of_text[text]}" for text in split]
+    sums = part.groupby("group")[["loss", "pieces"]].sum().to_numpy()
+    every = [sum(sums[list(drawn)]) for drawn in product(range(3), repeat=3)]  # all resamples of 3 groups
+    deviation = np.sqrt(np.var([loss / pieces for loss, pieces in every]) * 3 / 2)
+    row = found.perplexities.set_index("corpus").loc["south"]
+    assert row["piece_documents_deviation"] == pytest.approx(deviation, rel=0.15)
+    half = stats.t.ppf(0.975, 2) * row["piece_documents_deviation"]
+    assert np.log(row["piece_high"]) == pytest.approx(np.log(row["piece_perplexity"]) + half)
+
+
+def test_what_was_measured_is_not_measured_again_and_another_model_or_mask_is(study, document, tmp_path, no_pixels):
+    for name, seed in (("a", 0), ("b", 1)):
+        save_model(tmp_path / name, SOUTH, seed=seed)
+    document["crosseval"] = {"models": {name: str(tmp_path / name) for name in "ab"}, "of": ["south"]}
+    said = []
+
+    def evaluate(*overrides):
+        said.clear()
+        return raybert.crosseval(document, output=tmp_path, overrides=[*OVERRIDES, *overrides], told=said.append)
+
+    first = evaluate()
+    assert said == ["measuring a, seed 0", "measuring b, seed 0"]
+    kept = sorted((tmp_path / "crosseval/scores").glob("*.npz"))
+    assert len(kept) == 4
+    again = evaluate()
+    assert said == ["measured before: a, seed 0", "measured before: b, seed 0"]
+    pd.testing.assert_frame_equal(again.documents, first.documents)
+    kept[0].write_bytes(b"PK torn")  # and a killed one has not written it at all
+    kept[1].unlink()
+    pd.testing.assert_frame_equal(evaluate().documents, first.documents)
+    assert [line for line in said if line.startswith("measuring")]
+    save_model(tmp_path / "a", SOUTH, seed=5)
+    assert not evaluate().documents.equals(first.documents)
+    assert said == ["measuring a, seed 0", "measured before: b, seed 0"]
+    evaluate("crosseval.seed=1")
+    assert said == ["measuring a, seed 0", "measuring b, seed 0"]
 
 
 def test_other_tokenizers_compare_by_words_and_one_seed_says_so(study, document, tmp_path, no_pixels):
