@@ -136,16 +136,20 @@ def comparison_lines(
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
 
 
-def letters_lines(letters: pd.DataFrame) -> list[str]:
+def letters_lines(letters: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     """Return what the letters of the table say; nothing where no pair differs, and it has none.
 
     Args:
         letters: `LETTERS`.
+        summary: `SUMMARY`; letters know complete runs alone, and where some failed, that is said.
     """
     if not shown_letters(letters):
         return []
     among = " of a budget" if letters["group_budget"].nunique() > 1 else ""
-    return [f"Configurations{among} that share no letter differ (t-tests of all pairs{among}, with Holm's correction)."]
+    failed = summary.loc[summary[KEY].isin(letters[KEY]), "num_failed"].sum()
+    left_out = "; failed runs are left out, which flatters who has them" if failed else ""
+    tests = f"t-tests of all pairs{among}, with Holm's correction{left_out}"
+    return [f"Configurations{among} that share no letter differ ({tests})."]
 
 
 def _spreadless(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:

@@ -353,7 +353,8 @@ class Sweep(TrialFiles):
         Args:
             metric: as of `comparison`.
         """
-        return letters_lines(self._by(metric).letters)
+        by = self._by(metric)
+        return letters_lines(by.letters, by.summary)
 
     @cached_property
     def class_shares(self) -> pd.DataFrame:
