@@ -30,7 +30,8 @@ from raybert.config.metrics import METRICS, Metric, MetricName, is_metric, metri
 from raybert.config.model import HeadConfig, ModelConfig
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.own_metrics import MetricConfig
-from raybert.config.schema import DEFAULT_MARGIN, MonitorConfig, RaybertConfig, ResourcesConfig, SweepConfig
+from raybert.config.resources import LimitsConfig, ResourcesConfig
+from raybert.config.schema import DEFAULT_MARGIN, MonitorConfig, RaybertConfig, SweepConfig
 from raybert.config.section import Section
 from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, SignalConfig, StrategyConfig
 from raybert.config.train import (
@@ -55,6 +56,7 @@ __all__ = [
     "EmbeddingConfig",
     "HeadConfig",
     "LengthConfig",
+    "LimitsConfig",
     "LossConfig",
     "Metric",
     "MetricConfig",

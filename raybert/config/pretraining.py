@@ -15,6 +15,7 @@ from raybert.config.crosseval import CrossevalConfig
 from raybert.config.load import Overrides, apply_overrides, read_yaml, suggest, validate_model
 from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig, as_seeds
 from raybert.config.probes import ProbeConfig
+from raybert.config.resources import LimitsConfig, ResourcesConfig
 from raybert.config.schema import RaybertConfig
 from raybert.config.section import Section
 from raybert.config.tokenizer import TokenizerConfig
@@ -46,6 +47,9 @@ class PretrainingConfig(Section):
         (0,), min_length=1, description="of first weights, order, masks and dropout: how many (0, 1, ...), or a list"
     )
 
+    resources: ResourcesConfig = Field(ResourcesConfig(), description="as in sweep files, of each model")
+    limits: LimitsConfig = Field(LimitsConfig(), description="as in sweep files; a model is a trial")
+
     crosseval: CrossevalConfig = CrossevalConfig()
     probes: dict[str, ProbeConfig] = Field({}, description="name -> probe")
 
@@ -59,6 +63,21 @@ class PretrainingConfig(Section):
     @classmethod
     def _count_to_seeds(cls, seeds: Any) -> Any:
         return as_seeds(seeds)
+
+    @model_validator(mode="after")
+    def _every_model_is_kept(self) -> PretrainingConfig:
+        if self.limits.disk_gb is not None:
+            raise ValueError(
+                f"limits.disk_gb: must be left out, every model is kept, got {self.limits.disk_gb:g}; "
+                "`pretrain.checkpoints` says how many checkpoints are"
+            )
+        if self.pretrain.length.hours is not None and self.resources.workers_per_trial > 1:
+            raise ValueError(
+                "pretrain.length.hours: must be left out with resources.workers_per_trial "
+                f"{self.resources.workers_per_trial}, whose steps are not timed before; give steps, epochs or tokens, "
+                f"got {self.pretrain.length.hours:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _models_have_folders(self) -> PretrainingConfig:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raybert.config.schema import LimitsConfig
+from raybert.config import LimitsConfig
 from raybert.durable import make_folder, remove_unless_held, scratch_folder
 from raybert.errors import ScoringError
 from raybert.files import write_text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raybert.config.schema import LimitsConfig
+from raybert.config import LimitsConfig
 from raybert.errors import ScoringError
 from raybert.selection.scorers.lexical import lexical_statistics
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
