@@ -12,8 +12,8 @@ from rich.text import Text
 
 from raybert.sweeping.driver.events import Event, EventProgress, describe_row
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
+from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.sweeping.plan.roles import TRIAL
-from raybert.sweeping.plan.specs import RunSpec
 from raybert.terminal.console import live_or_plain, redrawn, say_lines
 from raybert.terminal.console import text as shown
 
@@ -77,7 +77,7 @@ class RunBar(Progress):
         """Show its estimate."""
         self._tally = tally
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         """Take away the bar of the preparation."""
         self._end("phase")
 
@@ -86,22 +86,22 @@ class RunBar(Progress):
         self._end("phase")
         self._tasks["phase"] = self._bar.add_task(shown(text).plain, total=None, status="")
 
-    def started(self, spec: RunSpec) -> None:
+    def started(self, spec: PlannedRun) -> None:
         """Begin a bar."""
         self._end("phase")
         name = "train" if spec.role == TRIAL else spec.label
         self._tasks[spec.trial_id] = self._bar.add_task(shown(name).plain, total=spec.total_steps, status="")
 
-    def stepped(self, spec: RunSpec, step: int) -> None:
+    def stepped(self, spec: PlannedRun, step: int) -> None:
         """Advance it."""
         self._bar.update(self._tasks[spec.trial_id], completed=step)
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         """Advance it, and show loss and metric."""
         words = describe_row(spec, row, self._tally)
         self._bar.update(self._tasks[spec.trial_id], completed=spec.position_of(row), status=words)
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         """Take it away, and keep a failure visible."""
         self._end(spec.trial_id)
         if status == "failed":
@@ -137,10 +137,10 @@ class RunLines(EventProgress):
         super().__init__(self._print)
         self._console = console
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         """Say nothing: one run is one run."""
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         self.note(f"{spec.label} {spec.trial_id}: {status}{' ' + message if message else ''}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:

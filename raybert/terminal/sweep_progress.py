@@ -14,7 +14,7 @@ from rich.text import Text
 from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
-from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.terminal.console import live_or_plain, redrawn, say_lines
 from raybert.terminal.console import text as shown
 from raybert.terminal.table import FittingTable
@@ -39,10 +39,10 @@ class PlainProgress(EventProgress):
         self._console = console
         self._scored_at = 0.0
 
-    def started(self, spec: RunSpec) -> None:
+    def started(self, spec: PlannedRun) -> None:
         """Say nothing."""
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         """Say nothing."""
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
@@ -88,7 +88,7 @@ class LiveProgress(Progress):
     def phase(self, text: str) -> None:
         self._phase, self._scoring, self._tallies = text, "", {}
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         if status == "failed":
             self.note(f"{self._tally.name_of(spec)} {spec.replicate} {spec.trial_id}: failed {message}")
 

@@ -18,7 +18,7 @@ from raybert.tracking.makers import deliveries
 
 if TYPE_CHECKING:
     from raybert.sweeping.driver.time_left import Forecast
-    from raybert.sweeping.plan.specs import RunSpec
+    from raybert.sweeping.plan.planned_run import PlannedRun
 
 Result = TypeVar("Result")
 _SECONDS_IN_SILENCE = 3.0
@@ -43,7 +43,7 @@ class TrackedProgress(Progress):
     def follow(self, tally: Tally) -> None:
         self.inner.follow(tally)
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         self.inner.begin(trials, done)
         self.begun()
 
@@ -61,17 +61,17 @@ class TrackedProgress(Progress):
     def phase(self, text: str) -> None:
         self.inner.phase(text)
 
-    def started(self, spec: RunSpec) -> None:
+    def started(self, spec: PlannedRun) -> None:
         self.inner.started(spec)
 
-    def stepped(self, spec: RunSpec, step: int) -> None:
+    def stepped(self, spec: PlannedRun, step: int) -> None:
         self.inner.stepped(spec, step)
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         self.inner.evaluated(spec, row)
         self._tell(spec)
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         self.inner.ended(spec, status, message)
         self._tell(spec)
 
@@ -87,7 +87,7 @@ class TrackedProgress(Progress):
     def leave(self) -> None:
         self.inner.leave()
 
-    def _tell(self, spec: RunSpec) -> None:
+    def _tell(self, spec: PlannedRun) -> None:
         for courier in self.couriers:
             courier.hear(spec.trial_id)
 

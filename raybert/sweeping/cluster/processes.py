@@ -24,7 +24,7 @@ from ray._private import worker
 from raybert.errors import ExitCode, Interrupted
 from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.control import Interruption
-from raybert.sweeping.folder.heartbeat import read_beat
+from raybert.sweeping.folder.heartbeat import folders_with_beats, read_beat
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.signs import identity_of
 
@@ -211,9 +211,7 @@ class _Watch:
     def wait_for_trials(self) -> None:
         """Wait until the trials of this owner have saved or died, or for as long as that may take."""
         folder = self.interruption.folder
-        working = [
-            path.parent for path in folder.path.glob("trials/*/heartbeat.json") if _is_at_work(path.parent, folder)
-        ]
+        working = [path for path in folders_with_beats(folder.path) if _is_at_work(path, folder)]
         deadline = self.lost_at + SECONDS_TO_SAVE
         while any(_is_at_work(path, folder) for path in working) and time.monotonic() < deadline:
             time.sleep(0.1)

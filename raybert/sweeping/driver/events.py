@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, left_words
 from raybert.sweeping.folder.last_evaluation import last_evaluation, place_in_words
-from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.planned_run import PlannedRun
 
 EventKind = Literal["begin", "phase", "started", "stepped", "evaluated", "ended", "scoring", "searching", "note"]
 
@@ -54,7 +54,7 @@ class EventProgress(Progress):
     def follow(self, tally: Tally) -> None:
         self.tally = tally
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         finished = sum(status == "complete" for status in self.tally.status.values())
         text = f"{len(trials)} trials" + (f", {finished} finished earlier" if finished else "")
         self.tell(Event("begin", text, done=finished, total=len(trials)))
@@ -62,27 +62,27 @@ class EventProgress(Progress):
     def phase(self, text: str) -> None:
         self.tell(Event("phase", text))
 
-    def started(self, spec: RunSpec) -> None:
-        examples = f"{spec.num_chosen:,} of {spec.pool_size:,} examples"
-        text = f"{self.tally.name_of(spec)}: {examples}, {_length_in_words(spec)}"
+    def started(self, spec: PlannedRun) -> None:
+        parts = (part for part in (spec.trains_on, _length_in_words(spec)) if part)
+        text = f"{self.tally.name_of(spec)}: {', '.join(parts)}"
         done, total = self.tally.num_finished, len(self.tally.trials)
         self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
 
-    def stepped(self, spec: RunSpec, step: int) -> None:
+    def stepped(self, spec: PlannedRun, step: int) -> None:
         self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         place = place_in_words(row, spec.total_steps, spec.passes, spec.examples)
         text = f"{self.tally.name_of(spec)} {place}: {describe_row(spec, row, self.tally)}"
         done = spec.position_of(row)
         self.tell(Event("evaluated", text, spec.trial_id, spec.label, done, spec.total_steps, row=dict(row)))
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         tally = self.tally
         done, total = tally.num_finished, len(tally.trials)
         left = left_words(tally) if status == "complete" else ""
         text = (
-            f"[{done}/{total}] {tally.name_of(spec)} budget {spec.num_chosen} {spec.replicate} "
+            f"[{done}/{total}] {tally.name_of(spec)}{f' {spec.size}' if spec.size else ''} {spec.replicate} "
             f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
         )
         self.tell(Event("ended", text, spec.trial_id, spec.label, done, total, status))
@@ -100,13 +100,15 @@ class EventProgress(Progress):
         self.tell(Event("note", text))
 
 
-def _length_in_words(spec: RunSpec) -> str:
+def _length_in_words(spec: PlannedRun) -> str:
     if spec.passes is not None:
         return f"{spec.passes:g} passes, at most {spec.total_steps:,} steps"
-    return f"{spec.total_steps:,} steps" if spec.examples is None else f"until {spec.examples:,} are seen"
+    if spec.examples is not None:
+        return f"until {spec.examples:,} are seen"
+    return f"{spec.total_steps:,} steps" if spec.total_steps else ""
 
 
-def describe_row(spec: RunSpec, row: Mapping[str, Any], tally: Tally) -> str:
+def describe_row(spec: PlannedRun, row: Mapping[str, Any], tally: Tally) -> str:
     """Return losses, validation metric, rate and pace of an evaluation, in words.
 
     Args:
@@ -115,4 +117,4 @@ def describe_row(spec: RunSpec, row: Mapping[str, Any], tally: Tally) -> str:
         tally: which has counted it, and then knows the one before.
     """
     known = tally.last.get(spec.trial_id)
-    return str(known if known is not None else last_evaluation([row], spec.config.train.best_metric))
+    return str(known if known is not None else last_evaluation([row], spec.best_metric))

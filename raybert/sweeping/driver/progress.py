@@ -15,7 +15,7 @@ from raybert.config import sign_of
 from raybert.sweeping.driver.time_left import Forecast, TimeLeft
 from raybert.sweeping.folder.configurations import labels_of
 from raybert.sweeping.folder.last_evaluation import LastEvaluation, last_evaluation
-from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.planned_run import PlannedRun
 
 
 class Progress:
@@ -27,7 +27,7 @@ class Progress:
     def follow(self, tally: Tally) -> None:
         """Learn where the driver counts, before all else; what is told below is counted there already."""
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         """Learn all trials and the status of those that are finished already."""
 
     def expect(self, forecast: Forecast) -> None:
@@ -36,16 +36,16 @@ class Progress:
     def phase(self, text: str) -> None:
         """A phase begins."""
 
-    def started(self, spec: RunSpec) -> None:
+    def started(self, spec: PlannedRun) -> None:
         """A trial runs."""
 
-    def stepped(self, spec: RunSpec, step: int) -> None:
+    def stepped(self, spec: PlannedRun, step: int) -> None:
         """A step of T is done (of a run by passes: its share of T), in this process."""
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         """A trial reported an evaluation."""
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         """A trial is complete, failed or stopped."""
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
@@ -116,7 +116,7 @@ class Tally:
         began: when.
     """
 
-    trials: dict[str, RunSpec] = field(default_factory=dict)
+    trials: dict[str, PlannedRun] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class Tally:
     """Views draw, and heartbeats are read, in threads of their own."""
     _rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         """Count other trials from now on."""
         with self.lock:
             self.trials = {spec.trial_id: spec for spec in trials}
@@ -159,24 +159,24 @@ class Tally:
             with self.lock:
                 self.left.go_on()
 
-    def started(self, spec: RunSpec) -> None:
+    def started(self, spec: PlannedRun) -> None:
         """Count a trial as running."""
         with self.lock:
             self.status[spec.trial_id] = "running"
             self.left.started(spec.trial_id)
 
-    def stepped(self, trial_id: str, step: int) -> None:
-        """Learn how far a trial is."""
+    def stepped(self, trial_id: str, step: int, total_steps: int = 0) -> None:
+        """Learn how far a trial is, and its T where that was not known before."""
         with self.lock:
-            self.left.stepped(trial_id, step)
+            self.left.stepped(trial_id, step, total_steps)
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         """Learn an evaluation of a trial."""
         self.stepped(spec.trial_id, spec.position_of(row))
         with self.lock:
             rows = [before for before in (self._rows.get(spec.trial_id),) if before is not None] + [row]
             self._rows[spec.trial_id] = row
-            last = last_evaluation(rows, spec.config.train.best_metric)
+            last = last_evaluation(rows, spec.best_metric)
             if last is not None:
                 self.last[spec.trial_id] = last
         metric = self.best_metric
@@ -187,7 +187,7 @@ class Tally:
         if math.isnan(known) or sign * value > sign * known:
             self.best[spec.label] = value
 
-    def ended(self, spec: RunSpec, status: str) -> None:
+    def ended(self, spec: PlannedRun, status: str) -> None:
         """Count a trial as what it has come to."""
         with self.lock:
             self.status[spec.trial_id] = status
@@ -205,14 +205,14 @@ class Tally:
         with self.lock:
             self.left.searched(sum(tally.num_pending for tally in tallies.values()))
 
-    def name_of(self, spec: RunSpec) -> str:
+    def name_of(self, spec: PlannedRun) -> str:
         """Return what a line calls a trial."""
         return self.names.get(spec.trial_id, spec.label)
 
     @property
     def best_metric(self) -> str:
         """What `best` is of; empty where trials differ in it, or there are none."""
-        metrics = {spec.config.train.best_metric for spec in self.trials.values()}
+        metrics = {spec.best_metric for spec in self.trials.values()}
         return metrics.pop() if len(metrics) == 1 else ""
 
     @property

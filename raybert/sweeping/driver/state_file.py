@@ -14,10 +14,11 @@ from raybert.polling import Throttle, repeating
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
 from raybert.sweeping.driver.time_left import Forecast
 from raybert.sweeping.folder.heartbeat import read_beat
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.signs import Watch
 
 if TYPE_CHECKING:
-    from raybert.sweeping.plan.specs import RunSpec
+    from raybert.sweeping.plan.planned_run import PlannedRun
 
 _SECONDS_BETWEEN_WRITES = 1.0
 """Events may come by the hundred a second, and nobody reads faster."""
@@ -52,7 +53,7 @@ class RecordedProgress(Progress):
     def follow(self, tally: Tally) -> None:
         """Keep to the counts of its own, which all others follow."""
 
-    def begin(self, trials: Sequence[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         self.tally.begin(trials, done)
         for spec in trials:
             if done.get(spec.trial_id, "pending") == "pending":
@@ -81,21 +82,21 @@ class RecordedProgress(Progress):
             self.phase(text)
             yield
 
-    def started(self, spec: RunSpec) -> None:
+    def started(self, spec: PlannedRun) -> None:
         self.tally.started(spec)
         self.inner.started(spec)
         self._write()
 
-    def stepped(self, spec: RunSpec, step: int) -> None:
+    def stepped(self, spec: PlannedRun, step: int) -> None:
         self.tally.stepped(spec.trial_id, step)
         self.inner.stepped(spec, step)
 
-    def evaluated(self, spec: RunSpec, row: Mapping[str, Any]) -> None:
+    def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         self.tally.evaluated(spec, row)
         self.inner.evaluated(spec, row)
         self._write()
 
-    def ended(self, spec: RunSpec, status: str, message: str = "") -> None:
+    def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         self.tally.ended(spec, status)
         self.inner.ended(spec, status, message)
         self._write()
@@ -135,15 +136,15 @@ class RecordedProgress(Progress):
             self.watches[trial_id].look()
             beat = self._beat(trial_id)
             if beat.get("attempt") == self.attempt:
-                self.tally.stepped(trial_id, int(beat.get("step") or 0))
+                self.tally.stepped(trial_id, int(beat.get("step") or 0), int(beat.get("total_steps") or 0))
         if self.is_behind or self.writes.seconds_since() > _SECONDS_UNTIL_STALE:
             self._write()
 
     def _beat(self, trial_id: str) -> dict[str, Any]:
-        return read_beat(self.path.parent / "trials" / trial_id)
+        return read_beat(SweepFolder(self.path.parent).trial(trial_id).path)
 
     def _watch(self, trial_id: str) -> Watch:
-        return Watch(self.path.parent / "trials" / trial_id / "heartbeat.json")
+        return Watch(SweepFolder(self.path.parent).trial(trial_id).path / "heartbeat.json")
 
     def _silent_seconds(self) -> dict[str, float]:
         """Return for how long no heartbeat has come from each trial at work, as seen from here."""

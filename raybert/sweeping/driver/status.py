@@ -257,7 +257,7 @@ def _running(
         if beat:  # the driver counts silences by a clock that nobody sets
             seen = silences.get(trial_id)
             silent = age_seconds(path / "heartbeat.json") if seen is None else seen + behind
-        step, total = int(beat.get("step") or 0), int(trial.get("total_steps") or 0)
+        step, total = int(beat.get("step") or 0), int(trial.get("total_steps") or beat.get("total_steps") or 0)
         restarts = _restarts_of(path)
         yield RunningTrial(
             trial_id,

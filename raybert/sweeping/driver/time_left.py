@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from raybert.selection.signals import FREE
 from raybert.sweeping.plan.placement import makespan
+from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.sweeping.plan.roles import REFIT, TRIAL
-from raybert.sweeping.plan.specs import RunSpec
 
 _WEIGHT_OF_FORECAST = 0.1
 """What was expected counts like this share of it observed: the first steps of a sweep are no measure of all."""
@@ -113,7 +112,7 @@ class TimeLeft:
         self._begun, self._worked, self._works_since, self._rested_at = {}, 0.0, None, 0.0
         self._known = self._work_left()
 
-    def begin(self, specs: Iterable[RunSpec], done: Mapping[str, str]) -> None:
+    def begin(self, specs: Iterable[PlannedRun], done: Mapping[str, str]) -> None:
         """Learn what is run now: the runs behind a search, the comparison, or the refit; others are over or come later.
 
         Args:
@@ -163,13 +162,24 @@ class TimeLeft:
         if self._forecast is None:
             self._work(0.0)
 
-    def stepped(self, trial_id: str, step: int) -> None:
-        """Learn how far a run is."""
+    def stepped(self, trial_id: str, step: int, total_steps: int = 0) -> None:
+        """Learn how far a run is, and its T where that was not known before."""
         run = self._runs.get(trial_id)
+        if run is not None and not run.steps and total_steps:
+            self._learn_steps(run, total_steps)
         if run is not None:
             before = run.left
             run.done = max(run.done, step)
             self._work(before - run.left)
+
+    def _learn_steps(self, run: _Run, total_steps: int) -> None:
+        """Learn T of a run; of others it is taken for theirs as long as nobody knows."""
+        self._keep_what_is_done()
+        run.steps = total_steps
+        if self._forecast is None:
+            for other in self._runs.values():
+                other.cost = float(total_steps) if other is run or not other.cost else other.cost
+        self._known = self._work_left()
 
     def ended(self, trial_id: str, status: str) -> None:
         """Learn that a run has come to an end; one that was stopped goes on another time."""
@@ -277,7 +287,7 @@ class TimeLeft:
         is_there = any(run.done > run.first for run in self._runs.values() if run.phase == phase)
         return 0.0 if is_there else max(0.0, self._forecast.begin_seconds - (self._active() - begun))
 
-    def _cost_of(self, spec: RunSpec) -> float:
+    def _cost_of(self, spec: PlannedRun) -> float:
         """Return the cost of a run that was not foreseen: what a search finds has other values than its plan had."""
         forecast = self._forecast
         if forecast is None:
@@ -286,5 +296,5 @@ class TimeLeft:
         return spec.total_steps * seconds / forecast.steps if forecast.steps else 0.0
 
 
-def _phase_of(spec: RunSpec) -> str:
-    return "scored" if spec.strategy.all_signals() - FREE else "unscored"
+def _phase_of(spec: PlannedRun) -> str:
+    return "scored" if spec.reads_signals else "unscored"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -116,11 +117,9 @@ class RunsInFolder:
         return [run for name in names if (run := self._run(name, attempt)) is not None]
 
     def _begun(self) -> Iterator[str]:
-        try:
-            with os.scandir(self._folder.path / "trials") as entries:
+        for kind in ("models", "trials"):
+            with contextlib.suppress(FileNotFoundError), os.scandir(self._folder.path / kind) as entries:
                 yield from sorted(entry.name for entry in entries if entry.is_dir())
-        except FileNotFoundError:
-            return
 
     def _run(self, trial_id: str, attempt: int | None) -> TrialLog | None:
         if trial_id in self.ended:

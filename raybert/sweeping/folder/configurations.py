@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from raybert.sweeping.folder.best import configuration_key
-from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.planned_run import PlannedRun
 
 BUDGET_KEY = "selection.budget"
 
@@ -94,7 +94,7 @@ class Configurations:
         return cls(tuple(names[key] for key in keys), found, headers, len(set(budgets)) < len(budgets))
 
 
-def labels_of(specs: Iterable[RunSpec]) -> dict[str, str]:
+def labels_of(specs: Iterable[PlannedRun]) -> dict[str, str]:
     """Return what every run is called in a line: its strategy, and of the grid what varies, by trial id."""
     runs = list(specs)
     found = Configurations.of([run.summary() for run in runs])

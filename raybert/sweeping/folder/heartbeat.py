@@ -102,6 +102,12 @@ def read_beat(folder: Path) -> dict[str, Any]:
     return of_types(read_json(folder / "heartbeat.json") or {}, _TYPES)
 
 
+def folders_with_beats(folder: Path) -> Iterator[Path]:
+    """Yield the folders of a results folder's runs that have begun: trials and pretrained models."""
+    for kind in ("trials", "models"):
+        yield from (path.parent for path in folder.glob(f"{kind}/*/heartbeat.json"))
+
+
 def last_beat(folder: Path) -> Sign | None:
     """Return what changes with every heartbeat of a trial; None: there is none."""
     return sign_of(folder / "heartbeat.json")

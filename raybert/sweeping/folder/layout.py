@@ -14,7 +14,7 @@ from raybert.sweeping.folder.failure_kinds import is_wanted
 from raybert.sweeping.folder.failures import FailedRun
 from raybert.sweeping.folder.fence import Fence
 from raybert.sweeping.folder.trial_folder import TrialFolder
-from raybert.sweeping.plan.roles import REFIT, TUNE
+from raybert.sweeping.plan.roles import PRETRAIN, REFIT, TUNE
 
 _OF_EVERY_LINE: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("trial_id", "strategy"), str),
@@ -60,6 +60,11 @@ class SweepFolder:
         return self.path / "signals"
 
     @property
+    def models(self) -> Path:
+        """Where pretrained models are, each in a folder like a trial's."""
+        return self.path / "models"
+
+    @property
     def decisions(self) -> Path:
         """The log of everything that a search decided; there once it has begun."""
         return self.path / "decisions.jsonl"
@@ -70,13 +75,14 @@ class SweepFolder:
         return self.path / "stop-requested"
 
     def trial(self, trial_id: str) -> TrialFolder:
-        """Return the folder of one trial.
+        """Return the folder of one trial, or of a pretrained model once that is there.
 
         Raises:
             SweepError: what a file gives as its id is none, but a path.
         """
         check_trial_id(trial_id, self.path)
-        return TrialFolder(self.path / "trials" / trial_id)
+        model = self.models / trial_id
+        return TrialFolder(model if model.is_dir() else self.path / "trials" / trial_id)
 
     def plan(self) -> dict[str, Any] | None:
         """Return `plan.json`; None: there is none, or it is damaged."""
@@ -90,10 +96,10 @@ class SweepFolder:
         return [line for line in lines if isinstance(line, dict) and isinstance(line.get("trial_id"), str)]
 
     def unplanned(self) -> Iterator[dict[str, Any]]:
-        """Yield the runs of a search, and of a refit, that have begun, as a plan would list them."""
-        for path in sorted((self.path / "trials").glob("*/spec.json")):
+        """Yield the runs of a search, of a refit and of pretrainings that have begun, as a plan would list them."""
+        for path in [*sorted(self.models.glob("*/spec.json")), *sorted((self.path / "trials").glob("*/spec.json"))]:
             spec = (read_json(path) or {}).get("spec")
-            if isinstance(spec, dict) and spec.get("role") in (TUNE, REFIT) and "trial_id" in spec:
+            if isinstance(spec, dict) and spec.get("role") in (TUNE, REFIT, PRETRAIN) and "trial_id" in spec:
                 yield {**spec, "strategy": f"{spec.get('label')} ({spec['role']})"}
 
     def failed(self, runs: Iterable[Mapping[str, Any]]) -> Iterator[FailedRun]:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from raybert.durable import sync_folder
 from raybert.errors import SweepError
-from raybert.files import check_writable, read_json, reason_of, write_json, write_text
+from raybert.files import check_writable, reason_of, write_json, write_text
 from raybert.locks import Lock, NoLocks
 from raybert.polling import Guard, repeating
+from raybert.sweeping.folder.heartbeat import folders_with_beats, read_beat
 from raybert.sweeping.folder.owner import Owner, OwnerWatch, as_soon_as_known, current_attempt, read_owner
 
 SECONDS_BETWEEN_BEATS = 5.0
@@ -141,8 +142,7 @@ def _next_attempt(folder: Path) -> int:
     owner = read_owner(folder)
     known = [current_attempt(folder), owner.attempt if owner else 0]
     if known[0] == 0:
-        beats = (read_json(path) for path in folder.glob("trials/*/heartbeat.json"))
-        known += [int(beat.get("attempt") or 0) for beat in beats if beat]
+        known += [int(read_beat(path).get("attempt") or 0) for path in folders_with_beats(folder)]
     return max(known) + 1
 
 

@@ -38,8 +38,11 @@ from raybert.sweeping.folder.restarts import ATTEMPTS_FILE, note_restart
 from raybert.sweeping.folder.trial_log import append_to_log
 from raybert.tables import EVALUATIONS, TRIALS, with_new_names
 
+_SUMMARY = "training_summary.json"
+"""Of a pretrained model, in the place of `result.json`."""
 _MARKS = (
     ("result.json", "complete"),
+    (_SUMMARY, "complete"),
     ("error.txt", "failed"),
     ("failure.json", "failed"),
     ("pruned.json", "pruned"),
@@ -195,6 +198,9 @@ class TrialFolder:
 
         Tables that were deleted are not among them: they take space, and nothing else reads them.
         """
+        summary = self.path / _SUMMARY
+        if summary.exists():
+            return [summary] if read_json(summary) is None else []
         torn = [path for path in sorted(self.path.glob("*.parquet")) if not is_whole_parquet(path)]
         torn += [path for path in (self.path / "pool_scores.npy",) if path.exists() and not is_whole_array(path)]
         if self.losses_path.exists() and not is_zipfile(self.losses_path):  # its directory is at the end

@@ -14,7 +14,7 @@ from raybert.selection.compose import compose
 from raybert.selection.identity import strategy_identity
 from raybert.selection.schedule import round_targets
 from raybert.selection.scorers.request import SignalRuns
-from raybert.selection.signals import needed_signals
+from raybert.selection.signals import FREE, needed_signals
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
@@ -115,6 +115,26 @@ class RunSpec:
     def num_chosen(self) -> int:
         """How many examples it trains on in a pass: the budget, or without one what the strategy takes of the pool."""
         return self.strategy.takes(self.pool_size) if self.budget is None else self.budget.count
+
+    @property
+    def best_metric(self) -> str:
+        """Of validation, by which its best evaluation is chosen."""
+        return self.config.train.best_metric
+
+    @property
+    def reads_signals(self) -> bool:
+        """Whether something has to be scored before it begins."""
+        return bool(self.strategy.all_signals() - FREE)
+
+    @property
+    def trains_on(self) -> str:
+        """On what, in words."""
+        return f"{self.num_chosen:,} of {self.pool_size:,} examples"
+
+    @property
+    def size(self) -> str:
+        """How much of its data it may take, in words."""
+        return f"budget {self.num_chosen}"
 
     @property
     def augment(self) -> AugmentConfig | None:
