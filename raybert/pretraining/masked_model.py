@@ -81,7 +81,7 @@ class MaskedModel(nn.Module):
         assert self._head is not None
         return hidden, self._head(self.mlm, hidden.index_select(0, masked_at))
 
-    def choose_attention(self, rows: int, width: int) -> None:
+    def choose_attention(self, rows: int, width: int, device: torch.device) -> None:
         """Compute attention by plain products where that is faster: of short sequences on a CPU.
 
         The fused kernel's backward pass there is slow with a mask: a step of the tiny ModernBERT on 64 sequences of 128
@@ -90,11 +90,11 @@ class MaskedModel(nn.Module):
         Args:
             rows: sequences of a forward pass.
             width: pieces of a sequence.
+            device: where the model will be.
         """
         config = self.config
         scores = config.num_hidden_layers * config.num_attention_heads * rows * width**2
-        on_cpu = next(self.parameters()).device.type == "cpu"
-        if on_cpu and self.packs and config._attn_implementation == "sdpa" and scores <= _MOST_SCORES:
+        if device.type == "cpu" and self.packs and config._attn_implementation == "sdpa" and scores <= _MOST_SCORES:
             config._attn_implementation = "eager"
 
     def save_pretrained(self, folder: str | Path) -> None:

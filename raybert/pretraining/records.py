@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,92 +33,72 @@ SUMMARY, CHECKPOINTS = "training_summary.json", "checkpoint"
 _ROWS = "evaluations.jsonl"
 
 
-class RunRecords(LocalSurroundings):
-    """The surroundings of a run in its folder.
+@dataclass
+class RunRecords:
+    """What a run leaves in its folder; can be sent to a worker, together with the model and the objective.
 
-    Args:
+    Attributes:
         request: of the run.
         identity: of the request.
         tokenizer: that goes into the folder of the model.
         built: the model at its beginning.
         objective: of the run.
         total_steps: T.
-        progress: told of steps and evaluations.
-        should_stop: asked between steps.
+        ran_on: on what and how it computes; None: it has not begun.
     """
 
-    def __init__(
-        self,
-        request: PretrainRequest,
-        identity: Mapping[str, Any],
-        tokenizer: PreTrainedTokenizerFast,
-        built: BuiltModel,
-        objective: Pretraining,
-        total_steps: int,
-        *,
-        progress: PretrainingProgress,
-        should_stop: Callable[[], bool],
-    ) -> None:
-        super().__init__(request.folder / CHECKPOINTS)
-        self._request, self._identity, self._tokenizer = request, identity, tokenizer
-        self._built, self._objective, self._total_steps = built, objective, total_steps
-        self._progress, self._asked = progress, should_stop
-        self._ran_on: RanOn | None = None
+    request: PretrainRequest
+    identity: Mapping[str, Any]
+    tokenizer: PreTrainedTokenizerFast
+    built: BuiltModel
+    objective: Pretraining
+    total_steps: int
+    ran_on: RanOn | None = None
 
-    def begun(self, ran_on: RanOn) -> None:
-        self._ran_on = ran_on
-        self._progress.started(self._request.name, self._total_steps, str(ran_on))
-
-    def stepped(self, step: int) -> None:
-        self._progress.stepped(step)
-
-    def should_stop(self) -> bool:
-        return bool(self._asked())
-
-    def report(self, row: Mapping[str, Any]) -> None:
-        """Write a row; those behind it are of before the run was killed, and come again."""
-        path = self._request.folder / _ROWS
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write an evaluation; those behind it are of before the run was killed, and come again."""
+        path = self.request.folder / _ROWS
         before = [old for old in read_json_lines(path) if old["evaluation"] < row["evaluation"]]
         write_json_lines(path, [*before, row])
-        self._progress.evaluated(row)
 
-    def complete_model(self, folder: Path) -> None:
-        tokenizer = as_trained(self._tokenizer, None)
-        stated = stated_positions(self._built.model.config)
+    def complete(self, folder: Path) -> None:
+        """Add tokenizer and summary to the folder of the best model."""
+        tokenizer = as_trained(self.tokenizer, None)
+        stated = stated_positions(self.built.model.config)
         if stated is not None:
-            tokenizer.model_max_length = stated - self._built.model.first_place
+            tokenizer.model_max_length = stated - self.built.model.first_place
         tokenizer.save_pretrained(folder)
         write_json(folder / SUMMARY, self._summary())
 
     def _summary(self) -> dict[str, Any]:
-        request, data = self._request, self._objective.data
-        rows = read_json_lines(self._request.folder / _ROWS)
+        request, data = self.request, self.objective.data
+        rows = read_json_lines(request.folder / _ROWS)
         best = min(rows, key=_loss_of) if rows else {}
-        parameters = {id(each): each.numel() for each in self._built.model.parameters()}
+        parameters = {id(each): each.numel() for each in self.built.model.parameters()}
         return {
             "name": request.name,
             "corpus": request.corpus.name,
             "seed": request.seed,
             "best": best,
             "last": rows[-1] if rows else {},
-            "total_steps": self._total_steps,
+            "total_steps": self.total_steps,
             "steps": rows[-1]["step"] if rows else 0,
-            "tokens": self._objective.tokens,
+            "tokens": self.objective.tokens,
             "seconds": rows[-1]["seconds"] if rows else 0.0,
-            "stopped_early": bool(rows) and rows[-1]["step"] < self._total_steps,
-            "padding_share": 1.0 - self._objective.tokens / max(1, self._objective.cells),
+            "stopped_early": bool(rows) and rows[-1]["step"] < self.total_steps,
+            "padding_share": 1.0 - self.objective.tokens / max(1, self.objective.cells),
             "parameters": sum(parameters.values()),
             "corpora": request.corpus.counts,
             "train": _table_facts(data.train, request.pretrain.max_length),
             "validation": _table_facts(data.validation, request.pretrain.max_length),
-            "ran_on": None if self._ran_on is None else self._ran_on.columns(),
-            "notes": [*self._built.notes, *request.corpus.notes],
+            "ran_on": None if self.ran_on is None else self.ran_on.columns(),
+            "notes": [*self.built.notes, *request.corpus.notes],
             "configuration": {
                 "model": request.model.model_dump(mode="json"),
                 "pretrain": request.pretrain.model_dump(mode="json"),
                 "tokenizer": str(request.tokenizer),
             },
-            "identity": self._identity,
+            "identity": self.identity,
             "versions": {
                 "raybert": __version__,
                 "python": platform.python_version(),
@@ -126,6 +107,37 @@ class RunRecords(LocalSurroundings):
                 "tokenizers": tokenizers.__version__,
             },
         }
+
+
+class LocalRun(LocalSurroundings):
+    """The surroundings of a run in one process that nobody else looks after.
+
+    Args:
+        records: of the run.
+        progress: told of steps and evaluations.
+        should_stop: asked between steps.
+    """
+
+    def __init__(self, records: RunRecords, progress: PretrainingProgress, should_stop: Callable[[], bool]) -> None:
+        super().__init__(records.request.folder / CHECKPOINTS)
+        self._records, self._progress, self._asked = records, progress, should_stop
+
+    def begun(self, ran_on: RanOn) -> None:
+        self._records.ran_on = ran_on
+        self._progress.started(self._records.request.name, self._records.total_steps, str(ran_on))
+
+    def stepped(self, step: int) -> None:
+        self._progress.stepped(step)
+
+    def should_stop(self) -> bool:
+        return bool(self._asked())
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        self._records.write(row)
+        self._progress.evaluated(row)
+
+    def complete_model(self, folder: Path) -> None:
+        self._records.complete(folder)
 
 
 def _loss_of(row: Mapping[str, Any]) -> float:

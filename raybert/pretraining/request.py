@@ -43,8 +43,8 @@ class PretrainRequest:
 
     @property
     def name(self) -> str:
-        """Corpus and seed."""
-        return f"{self.corpus.name}-s{self.seed}"
+        """That of its folder: of a study corpus and seed."""
+        return self.folder.name
 
 
 def identity_of_request(request: PretrainRequest, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

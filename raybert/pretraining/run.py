@@ -29,21 +29,26 @@ from raybert.locks import locked
 from raybert.pretraining.build import BuiltModel, build_model, encoder_in
 from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.length import steps_of, steps_within
+from raybert.pretraining.masked_model import MaskedModel
 from raybert.pretraining.masking import Masking
 from raybert.pretraining.objective import Pretraining
 from raybert.pretraining.packed_data import PackedData
 from raybert.pretraining.packing import pack_documents, tokenize_documents
 from raybert.pretraining.progress import PretrainingProgress
-from raybert.pretraining.records import CHECKPOINTS, SUMMARY, RunRecords
+from raybert.pretraining.records import CHECKPOINTS, SUMMARY, LocalRun, RunRecords
 from raybert.pretraining.request import PretrainRequest, differing_keys, identity_of_request
 from raybert.training.checkpoint import MARK, remove_last
-from raybert.training.interface import FixedPasses
+from raybert.training.interface import FixedPasses, PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
 from raybert.training.request import FitRequest
+from raybert.training.result import FitResult
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+FitFunction = Callable[[MaskedModel, PackedData, PassPlanner, FitRequest, Any, Pretraining], FitResult]
+"""`raybert.training.fit`, or what does the same on several workers."""
 
 MODEL = "model"
 _RUN = "run.json"
@@ -90,30 +95,78 @@ def pretrain(
         ConfigError: the model or its length does not fit the corpus.
         ModelError: the encoder or the tokenizer cannot be loaded.
     """
+    told = progress or PretrainingProgress()
     make_folder(request.folder)
     with locked(request.folder / ".lock"):
-        return _Run(request, progress or PretrainingProgress(), should_stop).run()
+        return pretrain_within(request, lambda records: LocalRun(records, told, should_stop), told)
+
+
+def pretrain_within(
+    request: PretrainRequest,
+    surround: Callable[[RunRecords], Surroundings],
+    progress: PretrainingProgress,
+    fit_function: FitFunction = fit,
+) -> PretrainedModel:
+    """Train a model to its end as `pretrain` does, where somebody else sees to it that its folder has one writer.
+
+    Args:
+        request: what and where.
+        surround: returns where it is trained, which must write what the records have to write.
+        progress: told what is prepared, found and finished.
+        fit_function: trains; another one than `fit` gets the model on the CPU, and its workers are of the kind of
+            `request.device`.
+
+    Raises:
+        RaybertError: as `pretrain`.
+    """
+    return _Run(request, surround, progress, fit_function).run()
+
+
+def problem_with_folder(request: PretrainRequest) -> str | None:
+    """Return why a request must not be run in its folder: another one was; None: nothing is in the way.
+
+    Raises:
+        ModelError: the encoder or the tokenizer cannot be loaded.
+    """
+    known = read_json(request.folder / _RUN)
+    return None if known is None else _problem(request, known, identity_of_request(request, _load_tokenizer(request)))
+
+
+def _problem(request: PretrainRequest, known: Mapping[str, Any], identity: Mapping[str, Any]) -> str | None:
+    if known["identity"] == identity:
+        return None
+    return (
+        f"{request.folder}: belongs to another pretraining (differs in "
+        f"{', '.join(differing_keys(known['identity'], identity))}); take another output folder, or delete it"
+    )
+
+
+def known_steps(folder: Path) -> int:
+    """Return T of the run in a folder; 0: it is not known yet."""
+    steps = (read_json(folder / _RUN) or {}).get("total_steps")
+    return steps if isinstance(steps, int) else 0
 
 
 class _Run:
     """A request at work."""
 
     def __init__(
-        self, request: PretrainRequest, progress: PretrainingProgress, should_stop: Callable[[], bool]
+        self,
+        request: PretrainRequest,
+        surround: Callable[[RunRecords], Surroundings],
+        progress: PretrainingProgress,
+        fit_function: FitFunction,
     ) -> None:
-        self.request, self.progress, self.should_stop = request, progress, should_stop
+        self.request, self.progress, self.surround, self.fit = request, progress, surround, fit_function
         self.folder, self.config = request.folder, request.pretrain
         self.tokenizer = _load_tokenizer(request)
         self.identity = identity_of_request(request, self.tokenizer)
 
     def run(self) -> PretrainedModel:
         known = read_json(self.folder / _RUN)
-        if known is not None and known["identity"] != self.identity:
-            raise TrialError(
-                f"{self.folder}: belongs to another pretraining (differs in "
-                f"{', '.join(differing_keys(known['identity'], self.identity))}); "
-                "take another output folder, or delete it"
-            )
+        problem = None if known is None else _problem(self.request, known, self.identity)
+        if problem is not None:
+            raise TrialError(problem)
         summary = read_json(self.folder / SUMMARY)
         if summary is not None:
             self._forget_checkpoints()
@@ -133,29 +186,21 @@ class _Run:
         built = build_model(self.request.model, self.config, self.tokenizer, self.request.seed)
         data = packed_data(self.request.corpus, self.tokenizer, self.config, packs=built.model.packs)
         device = torch.device(self.request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        built.model.to(device)
+        if self.fit is fit:  # workers place their own copies
+            built.model.to(device)
         micro = self.config.micro_batch_size
         built.model.choose_attention(
-            micro if isinstance(micro, int) else self.config.batch_size, self.config.max_length
+            micro if isinstance(micro, int) else self.config.batch_size, self.config.max_length, device
         )
         objective = self._objective(built, data)
         total = known["total_steps"] if known is not None else self._total_steps(objective)
         if known is None:
             write_json(self.folder / _RUN, {"identity": self.identity, "total_steps": total})
-        surroundings = RunRecords(
-            self.request,
-            self.identity,
-            self.tokenizer,
-            built,
-            objective,
-            total,
-            progress=self.progress,
-            should_stop=self.should_stop,
-        )
+        records = RunRecords(self.request, self.identity, self.tokenizer, built, objective, total)
         fit_request = FitRequest(self.config.as_train(total), total, self.request.seed, evaluate_test=False)
         planner = FixedPasses(np.arange(len(data.train)))
         try:
-            result = fit(built.model, data, planner, fit_request, surroundings, objective)
+            result = self.fit(built.model, data, planner, fit_request, self.surround(records), objective)
         except TrialError as error:
             words = _KEY_OF_TRAIN.sub("pretrain.", str(error))
             raise TrialError(words, kind=error.kind) from error

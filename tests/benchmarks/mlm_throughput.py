@@ -72,7 +72,7 @@ def ours(pieces: Pieces, tokenizer: PreTrainedTokenizerFast, arguments: argparse
     built = build_model(_model_config(arguments), config, tokenizer, seed)
     table = pack_documents(pieces, tokenizer, arguments.max_length)
     data = PackedData(table, table.first_of_shuffled(2), int(tokenizer.pad_token_id))
-    built.model.choose_attention(BATCH, arguments.max_length)
+    built.model.choose_attention(BATCH, arguments.max_length, torch.device("cpu"))
     objective = Pretraining(built.model, data, seed, arguments.precision, Masking.of(tokenizer))
     train = config.as_train(arguments.steps).model_copy(update={"eval_every": max(1, arguments.steps // 2)})
     planner = FixedPasses(np.arange(len(table)))

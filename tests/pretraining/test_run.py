@@ -249,7 +249,7 @@ def test_attention_is_plain_for_short_sequences_on_a_cpu_and_the_saved_model_say
     assert made.summary["ran_on"]["attention"] == "eager"
     assert AutoModel.from_pretrained(made.model).config._attn_implementation == "sdpa"
     built = build_model(MODEL, PretrainConfig(), tokenizer(), 0).model
-    built.choose_attention(64, 2048)
+    built.choose_attention(64, 2048, torch.device("cpu"))
     assert built.config._attn_implementation == "sdpa"
 
 
