@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +16,12 @@ import torch
 from torch import nn
 
 from raybert.config import ResourcesConfig
-from raybert.data import TokenizedData
+from raybert.data.examples import ExampleData
 from raybert.durable import atomic_path, make_folder, remove_leftovers, scratch_folder
 from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
+from raybert.training.objective import Objective
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
 
@@ -51,12 +53,25 @@ class PortableSurroundings(Surroundings, Protocol):
         """Return the evaluations in the trial's files."""
 
 
+@dataclass(frozen=True)
+class _Fitting:
+    """What `fit` is called with on every worker."""
+
+    model: nn.Module
+    data: ExampleData
+    planner: PassPlanner
+    request: FitRequest
+    surroundings: PortableSurroundings
+    objective: Objective | None
+
+
 def fit_distributed(
     model: nn.Module,
-    data: TokenizedData,
+    data: ExampleData,
     planner: PassPlanner,
     request: FitRequest,
     surroundings: PortableSurroundings,
+    objective: Objective | None = None,
     *,
     resources: ResourcesConfig,
 ) -> FitResult:
@@ -72,6 +87,7 @@ def fit_distributed(
         planner: as for `fit`; asked on rank 0.
         request: as for `fit`; what it monitors is measured on rank 0.
         surroundings: must be picklable.
+        objective: as for `fit`; of the same model and data.
         resources: workers, and what each one holds.
 
     Raises:
@@ -80,14 +96,9 @@ def fit_distributed(
     folder = surroundings.checkpoint_folder
     make_folder(folder)
     remove_leftovers(folder)
-    arguments = {
-        "model": ray.put(model.cpu()),
-        "data": ray.put(data),
-        "planner": ray.put(planner),
-        "request": request,
-        "surroundings": surroundings,
-        "threads": resources.cpus_per_worker,
-    }
+    # In one piece: the objective's model must be the one that trains, and what is recorded the objective's state.
+    fitting = _Fitting(model.cpu(), data, planner, request, surroundings, objective)
+    arguments = {"fitting": ray.put(fitting), "threads": resources.cpus_per_worker}
     with scratch_folder(folder, ".train-") as scratch:
         # Only its owner may write there, and nobody knew its name: what is unpickled is what rank 0 has left.
         answer = scratch / _RESULT
@@ -126,15 +137,16 @@ def _worker(arguments: dict[str, Any]) -> None:
     torch.set_num_threads(arguments["threads"])
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    everywhere: PortableSurroundings = arguments["surroundings"]
-    surroundings = everywhere.at_rank(rank, world_size)
+    fitting: _Fitting = ray.get(arguments["fitting"])
+    surroundings = fitting.surroundings.at_rank(rank, world_size)
     with surroundings.working():
         result = fit(
-            ray.get(arguments["model"]).to(ray.train.torch.get_device()),
-            ray.get(arguments["data"]),
-            ray.get(arguments["planner"]),
-            arguments["request"],
+            fitting.model.to(ray.train.torch.get_device()),
+            fitting.data,
+            fitting.planner,
+            fitting.request,
             surroundings,
+            fitting.objective,
         )
         if rank == 0:
             with atomic_path(arguments["answer"]) as temporary:
