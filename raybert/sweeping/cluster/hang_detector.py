@@ -24,7 +24,12 @@ SECONDS_FOR_STACK = 2.0
 """After these a process that was asked has written its stack, if it can: it takes milliseconds on an idle machine."""
 _MOST_SECONDS_BETWEEN_LOOKS = 5.0
 _FRAME = re.compile(r'^  File "(?P<path>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
-_PASSED = ("raybert/sweeping/trial/run.py", "raybert/training/ddp.py", "raybert/selection/pipeline.py")
+_PASSED = (
+    "raybert/sweeping/trial/run.py",
+    "raybert/sweeping/trial/pretrain.py",
+    "raybert/training/ddp.py",
+    "raybert/selection/pipeline.py",
+)
 """The last module of ours that all work passes through, in whichever process it is done."""
 _PACKAGE = str(Path(version.__file__).resolve().parent)
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))

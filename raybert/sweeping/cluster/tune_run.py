@@ -1,4 +1,4 @@
-"""Run a list of trials over Ray Tune: warm, reused actors for one-worker trials, Ray Train for larger ones."""
+"""Run a list of runs over Ray Tune: warm, reused actors for those of one worker, Ray Train for larger ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import ray
@@ -16,7 +16,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
-from raybert.config import RaybertConfig
+from raybert.config import LimitsConfig, ResourcesConfig
 from raybert.errors import RaybertError
 from raybert.machine import tokenize_in_one_thread
 from raybert.models import Encoder
@@ -31,11 +31,13 @@ from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.configurations import labels_of
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.placement import describe_demand
+from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.run import run_trial
 
 RUN_ENDED = "raybert_status"
 """Key of the last report of a run: how it ended."""
+Run = TypeVar("Run", bound=PlannedRun)
 
 
 @dataclass(frozen=True)
@@ -75,27 +77,59 @@ def run_trials(
         should_stop: once true, no further trial starts.
         ended: told about every trial that has come to an end of whatever kind.
     """
-    if not specs or should_stop():
+    if not specs:
         return
-    points = labels_of(specs)
-    names = {spec.trial_id: f"{points[spec.trial_id]} {spec.replicate} {spec.trial_id}" for spec in specs}
+    config = specs[0].config
     trainable = tune.with_parameters(_tune_function, specs=list(specs), inputs=inputs, folder=folder)
+    run_list(trainable, specs, folder, cluster, config.resources, config.limits, progress, should_stop, ended)
+
+
+def run_list(
+    trainable: Callable[[dict[str, Any]], None],
+    runs: Sequence[Run],
+    folder: SweepFolder,
+    cluster: Cluster,
+    resources: ResourcesConfig,
+    limits: LimitsConfig,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    ended: Callable[[Run], None] = lambda _: None,
+) -> None:
+    """Run a Tune function for the `index` of every run of a list, in order, as many at once as fit.
+
+    Args:
+        trainable: with its parameters; reports evaluations, and in the end how the run ended as `RUN_ENDED`.
+        runs: those of the list.
+        folder: of the results.
+        cluster: where they run.
+        resources: of each.
+        limits: retries, and how long one may be silent.
+        progress: told about every event.
+        should_stop: once true, no further run starts.
+        ended: told about every run that has come to an end of whatever kind.
+    """
+    if not runs or should_stop():
+        return
+    points = labels_of(runs)
+    names = {run.trial_id: f"{points[run.trial_id]} {run.replicate} {run.trial_id}" for run in runs}
     run_tuner(
         trainable,
-        specs[0].config,
+        resources,
+        limits,
         folder,
         cluster,
-        searcher=_ListSearcher(len(specs), should_stop),
-        callback=_TrialEvents(specs, names, folder, progress, ended),
-        identify=lambda trial: (specs[trial.config["index"]].trial_id, names[specs[trial.config["index"]].trial_id]),
+        searcher=_ListSearcher(len(runs), should_stop),
+        callback=_RunEvents(runs, names, folder, progress, ended),
+        identify=lambda trial: (runs[trial.config["index"]].trial_id, names[runs[trial.config["index"]].trial_id]),
         progress=progress,
-        num_samples=len(specs),
+        num_samples=len(runs),
     )
 
 
 def run_tuner(
     trainable: Callable[[dict[str, Any]], None],
-    config: RaybertConfig,
+    resources: ResourcesConfig,
+    limits: LimitsConfig,
     folder: SweepFolder,
     cluster: Cluster,
     *,
@@ -110,7 +144,8 @@ def run_tuner(
 
     Args:
         trainable: with its parameters.
-        config: of any of the trials: their resources and retries.
+        resources: of each of the trials.
+        limits: their retries, and how long one may be silent.
         folder: of the sweep.
         cluster: where they run.
         searcher: what is run.
@@ -120,7 +155,6 @@ def run_tuner(
         num_samples: how many the searcher suggests at most; -1: until it has finished.
         scheduler: stops trials early; None: none is stopped.
     """
-    resources = config.resources
     distributed = resources.workers_per_trial > 1
     if distributed:
         # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
@@ -128,23 +162,21 @@ def run_tuner(
     else:
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.num_gpus}
     scratch = folder.path / ".tune"
-    hung_trials = HungTrialsCallback(
-        folder, config.limits.stall_seconds, progress, describe_demand(resources), identify
-    )
+    hung_trials = HungTrialsCallback(folder, limits.stall_seconds, progress, describe_demand(resources), identify)
     tuner = tune.Tuner(
         tune.with_resources(trainable, shape),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=num_samples,
-            max_concurrent_trials=concurrent_trials(resources, cluster, config.limits.max_nodes),
+            max_concurrent_trials=concurrent_trials(resources, cluster, limits.max_nodes),
             reuse_actors=not distributed,
         ),
         run_config=tune.RunConfig(
             name="run",
             storage_path=str(scratch.resolve()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=config.limits.retries),
+            failure_config=tune.FailureConfig(max_failures=limits.retries),
             callbacks=[callback, hung_trials],
         ),
     )
@@ -213,50 +245,50 @@ class _ListSearcher(StatelessSearcher):
         """Learn nothing: the list is fixed."""
 
 
-class _TrialEvents(Stateless, tune.Callback):
-    """Passes Tune's events on, and records the failure of trials whose process died."""
+class _RunEvents(Stateless, tune.Callback, Generic[Run]):
+    """Passes Tune's events on, and records the failure of runs whose process died."""
 
     def __init__(
         self,
-        specs: Sequence[RunSpec],
+        runs: Sequence[Run],
         names: Mapping[str, str],
         folder: SweepFolder,
         progress: Progress,
-        ended: Callable[[RunSpec], None],
+        ended: Callable[[Run], None],
     ) -> None:
-        self._specs, self._names, self._folder, self._progress, self._ended = specs, names, folder, progress, ended
+        self._runs, self._names, self._folder, self._progress, self._ended = runs, names, folder, progress, ended
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._progress.started(self._spec(trial))
+        self._progress.started(self._run(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        spec = self._spec(trial)
+        run = self._run(trial)
         if RUN_ENDED not in result:
-            self._progress.evaluated(spec, result)
+            self._progress.evaluated(run, result)
             return
-        folder = self._folder.trial(spec.trial_id)
+        folder = self._folder.trial(run.trial_id)
         message = folder.failure().message if result[RUN_ENDED] == "failed" else ""
-        self._progress.ended(spec, result[RUN_ENDED], message)
-        self._ended(spec)
+        self._progress.ended(run, result[RUN_ENDED], message)
+        self._ended(run)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        spec = self._spec(trial)
-        folder = self._folder.trial(spec.trial_id)
+        run = self._run(trial)
+        folder = self._folder.trial(run.trial_id)
         death = record_retry(trial, folder, self._progress.note)
         self._progress.note(
-            f"{self._names[spec.trial_id]}: {death.reason}; it goes on from its last checkpoint "
+            f"{self._names[run.trial_id]}: {death.reason}; it goes on from its last checkpoint "
             f"(retry {trial.num_failures} of {trial.max_failures})"
         )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        spec = self._spec(trial)
-        folder = self._folder.trial(spec.trial_id)
+        run = self._run(trial)
+        folder = self._folder.trial(run.trial_id)
         death = record_end(trial, folder, self._progress.note)
-        self._progress.ended(spec, "failed", death.reason)
-        self._ended(spec)
+        self._progress.ended(run, "failed", death.reason)
+        self._ended(run)
 
-    def _spec(self, trial: Any) -> RunSpec:
+    def _run(self, trial: Any) -> Run:
         index: int = trial.config["index"]
-        return self._specs[index]
+        return self._runs[index]

@@ -26,7 +26,7 @@ from raybert.models import Encoder, build_classifier, load_backbone
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.sweeping.estimate.shapes import Shape
 from raybert.sweeping.plan.specs import RunSpec
-from raybert.sweeping.trial.run import prepare_process
+from raybert.sweeping.trial.process import prepare_process
 from raybert.training import FitRequest, FixedPasses, Inference, checkpoint, fit
 from raybert.training.memory.allocator import return_memory
 from raybert.training.optimization.named import states_per_parameter
@@ -86,7 +86,7 @@ def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: floa
     if isinstance(data, ChunkedData):
         data = _with_any_vectors(data, encoder)
     with undisturbed():
-        prepare_process(spec)
+        prepare_process(spec.config.resources.cpus_per_worker, spec.model_seed)
         started = time.perf_counter()
         model = _build(spec, data, encoder)
         build_seconds = time.perf_counter() - started

@@ -46,7 +46,8 @@ def run_search(
     trainable = tune.with_parameters(_tune_function, arms=arms, inputs=inputs, folder=search.folder)
     run_tuner(
         trainable,
-        config,
+        config.resources,
+        config.limits,
         search.folder,
         cluster,
         searcher=ArmSearcher(search, should_stop),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import random
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -31,9 +28,7 @@ from raybert.selection.keys import draw_keys, keys_for, tie_keys
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
-from raybert.sweeping.folder.failure_kinds import classify
 from raybert.sweeping.folder.fence import Superseded
-from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
@@ -43,6 +38,7 @@ from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
 from raybert.sweeping.trial.journal import Journal, log_beginning, log_choice
+from raybert.sweeping.trial.process import check_time, device_of, prepare_process, run_recorded
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
     DynamicsRecorder,
@@ -58,7 +54,6 @@ from raybert.tables import CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
 from raybert.training.checkpoint import remove_last
 from raybert.training.measures.metrics import validation_metrics
-from raybert.training.memory.allocator import keep_memory, return_memory
 
 FitFunction = Callable[[nn.Module, ExampleData, PassPlanner, FitRequest, TrialSurroundings], FitResult]
 """`raybert.training.fit`, or what does the same on several workers."""
@@ -126,38 +121,21 @@ def _run_recorded(trial: _Trial, problem: str) -> str:
         trial: to run.
         problem: for which it must not begin; empty: there is none.
     """
-    prepare_process(trial.spec)
-    folder = trial.surroundings.folder
-    take_stall(folder.path)
-    folder.take_new_names()
-    try:
+    spec, folder = trial.spec, trial.surroundings.folder
+
+    def run() -> bool:
         if problem:
             raise TrialError(problem)
-        inputs = _training_inputs(trial.spec, trial.data, trial.encoder, trial.scored_rows)
-        return "complete" if replace(trial, data=inputs).run() else "stopped"
-    except Superseded:
-        raise
-    except SignalGone as error:  # no failure of the trial's: whoever runs it computes the signal again
-        trial.log.warning("not begun: %s", error)
-        return "stopped"
-    except Exception as error:
-        trial.log.exception("failed")
-        kind = classify(error)
-        # The driver has ended a worker that hangs; what this process hears of it is only that it died.
-        kind = "stalled" if kind == "lost" and take_stall(folder.path) is not None else kind
-        folder.fail(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}", kind)
-        return "failed"
-    finally:
-        return_memory()
+        inputs = _training_inputs(spec, trial.data, trial.encoder, trial.scored_rows)
+        try:
+            return replace(trial, data=inputs).run()
+        except SignalGone as error:  # no failure of the trial's: whoever runs it computes the signal again
+            trial.log.warning("not begun: %s", error)
+            return False
 
-
-def prepare_process(spec: RunSpec) -> None:
-    """Set everything that an earlier trial in this process may have left different."""
-    keep_memory()
-    torch.set_num_threads(spec.config.resources.cpus_per_worker)
-    random.seed(spec.model_seed)
-    torch.manual_seed(spec.model_seed)
-    torch.set_grad_enabled(True)
+    prepare_process(spec.config.resources.cpus_per_worker, spec.model_seed)
+    folder.take_new_names()
+    return run_recorded(run, folder, trial.log)
 
 
 def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) -> Pool:
@@ -236,7 +214,7 @@ class _Trial:
         request = fit_request(spec, self.encoder, self.texts)
         result = self.fit_function(model, self.data, recorded, request, self.surroundings)
         if result.stopped:
-            self._check_time(result)
+            check_time(self.surroundings, result.optimizer_steps)
             self.log.info("stopped at step %d, resumable", result.optimizer_steps)
             return False
         self.surroundings.fence.check()
@@ -260,21 +238,6 @@ class _Trial:
         folder.finish(row)  # after the last line of the log, which is on disk then
         remove_last(folder.checkpoints)
         return True
-
-    def _check_time(self, result: FitResult) -> None:
-        """Tell a trial that has used up its time from one that was asked to stop.
-
-        Raises:
-            TrialError: it has; its last checkpoint is there.
-        """
-        if self.surroundings.stop_request.exists() or not self.surroundings.is_out_of_time():
-            return
-        raise TrialError(
-            f"limits.trial_seconds: must end within {self.surroundings.trial_seconds:g} s, got to step "
-            f"{result.optimizer_steps} of {self.spec.total_steps}; raise it, then try again with --retry time "
-            "(Python: `retry='time'`): the last checkpoint is continued",
-            kind="time",
-        )
 
     def _build_model(self) -> Any:
         """Return the model with its initial weights."""
@@ -377,20 +340,9 @@ class _Trial:
 
 
 def _device(spec: RunSpec) -> torch.device:
-    """Return where a run's model is made; that of several workers is sent to them from here, where no GPU may be.
-
-    Raises:
-        TrialError: torch has no use for the GPU that this process was given.
-    """
+    """Return where a run's model is made; that of several workers is sent to them from here, where no GPU may be."""
     resources = spec.config.resources
-    if not resources.num_gpus or resources.workers_per_trial > 1:
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise TrialError(
-            f"resources.gpus_per_worker: torch {torch.__version__} finds no GPU on {os.uname().nodename}, got "
-            f"{resources.num_gpus:g}; install a torch for its GPU there, or set 0 (with another `output`)"
-        )
-    return torch.device("cuda")
+    return torch.device("cpu") if resources.workers_per_trial > 1 else device_of(resources)
 
 
 @lru_cache(maxsize=4)

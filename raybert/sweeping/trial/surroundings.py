@@ -82,10 +82,14 @@ class TrialSurroundings:
     def report(self, row: Mapping[str, Any]) -> None:
         """Append the row to the trial's file and to its log, then tell the driver."""
         self.guard(self.fence.check, None)
-        self.folder.append_row(row)
+        self.write_row(row)
         if self.journal is not None:
             self.journal.evaluated(trial_log(self.folder.path), row, self.written_rows)
         self.report_row(row)
+
+    def write_row(self, row: Mapping[str, Any]) -> None:
+        """Append the row to the trial's file."""
+        self.folder.append_row(row)
 
     def begun(self, ran_on: RanOn) -> None:
         """Log on what and how the trial runs, and tell whoever follows it in this process."""
