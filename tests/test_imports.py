@@ -22,6 +22,7 @@ BOTTOM = [
     "polling",
     "refusals",
     "durable",
+    "private_folders",
     "files",
     "links",
     "locks",
@@ -121,6 +122,7 @@ ORDER_IN = {
 HEAVY = {"torch", "transformers", "scipy", "sklearn", "pandas", "pyarrow", "ray", "optuna", "matplotlib", "datasets"}
 MAY_IMPORT_RAY = (
     "selection/pipeline.py",  # Ray Data streams the pool through scorers, which know of no sweep
+    "training/process_group.py",  # how the workers of a run find each other
     "training/ddp.py",  # Ray Train runs `fit` on several workers, which knows of no sweep either
     "sweeping/cluster/",
     "sweeping/search/tune.py",  # Tune's searcher and scheduler of a search, which `cluster`, lying below it, cannot know

@@ -274,7 +274,7 @@ def find_finished(
 def _restored(
     folder: Path, document: dict[str, Any], model: nn.Module, reading: Reading, texts: TextSettings | None
 ) -> FittedModel:
-    with np.load(folder / _ARRAYS) as stored:
+    with np.load(folder / _ARRAYS, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     return FittedModel(
         model=model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,15 +16,17 @@ from torch import nn
 
 from raybert.config import ResourcesConfig
 from raybert.data.examples import ExampleData
-from raybert.durable import atomic_path, make_folder, remove_leftovers, scratch_folder
+from raybert.durable import make_folder, remove_leftovers, scratch_folder
+from raybert.training.answer import read_answer, write_answer
 from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
 from raybert.training.objective import Objective
+from raybert.training.process_group import OwnAddressConfig
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
 
-_RESULT = "answer"
+_RESULT = "answer.npz"
 _SECONDS_BETWEEN_LOOKS = 1.0
 """At the rows of a trial that other processes write."""
 MAX_RESTARTS = 5
@@ -100,11 +101,11 @@ def fit_distributed(
     fitting = _Fitting(model.cpu(), data, planner, request, surroundings, objective)
     arguments = {"fitting": ray.put(fitting), "threads": resources.cpus_per_worker}
     with scratch_folder(folder, ".train-") as scratch:
-        # Only its owner may write there, and nobody knew its name: what is unpickled is what rank 0 has left.
         answer = scratch / _RESULT
         trainer = ray.train.torch.TorchTrainer(
             _worker,
             train_loop_config={**arguments, "answer": answer},
+            torch_config=OwnAddressConfig(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=resources.workers_per_trial,
                 use_gpu=resources.num_gpus > 0,
@@ -117,7 +118,7 @@ def fit_distributed(
             ),
         )
         _fit_followed(trainer, surroundings)
-        result: FitResult = pickle.loads(answer.read_bytes())
+        result = read_answer(answer)
     surroundings.forward(result.rows)
     return result
 
@@ -149,8 +150,7 @@ def _worker(arguments: dict[str, Any]) -> None:
             fitting.objective,
         )
         if rank == 0:
-            with atomic_path(arguments["answer"]) as temporary:
-                temporary.write_bytes(pickle.dumps(result))
+            write_answer(arguments["answer"], result)
 
 
 def _resources(resources: ResourcesConfig) -> dict[str, float]:

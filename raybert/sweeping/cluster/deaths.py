@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import pickle
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raybert.sweeping.folder.failure_kinds import classify
+from raybert.sweeping.folder.failure_kinds import kind_in_words
 from raybert.sweeping.folder.heartbeat import read_beat, take_stall
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.trial_log import append_to_log
@@ -23,6 +21,12 @@ _REASONS = {
     "disk": "the disk is full",
     "lost": "the trial's process died",
 }
+_FAILURE = re.compile(r"^Failure # \d+ \(occurred at .*\)$", re.MULTILINE)
+"""Begins what Tune writes of each failure of a trial."""
+_RAISED = "ray::"
+"""Is in the first line of what Ray writes of an exception in a task, which ends as a traceback of Python does."""
+_MEMORY = {"MemoryError": "memory", "OutOfMemoryError": "oom"}
+"""Errors by which a kind is known; Ray has an `OutOfMemoryError`, too, which its words tell from that of torch."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +59,45 @@ def read_death(trial: Any, folder: TrialFolder) -> Death:
     if stall is not None:
         message, stack = stall
         return Death("stalled", f"TrialError: {message}", f"TrialError: {message}\n\n{stack}", node)
-    error, words = _read_error(trial)
-    kind = classify(error if error is not None else RuntimeError(words))
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, Exception):
-        reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
-    else:
-        kind = "lost" if kind == "error" else kind
-        reason = f"TrialError: {_REASONS[kind]}"
-    return Death(kind, reason, f"{reason}\n\n{words}\n", node)
+    words, is_cut = _read_words(trial)
+    last = _FAILURE.split(words)[-1].strip()
+    kind, raised = kind_in_words(last), _raised_in(last)
+    if kind == "error" and raised:
+        kind = _MEMORY.get(raised.partition(":")[0].rpartition(".")[2], kind)
+    elif kind == "error":
+        kind = "disk" if is_cut else "lost"
+    reason = raised or f"TrialError: {_REASONS[kind]}"
+    return Death(kind, reason, f"{reason}\n\n{words or 'no reason given by Ray'}\n", node)
 
 
-def _read_error(trial: Any) -> tuple[Exception | None, str]:
-    """Return the last exception of a Tune trial, where it can be had, and what is known of it in words.
+def _read_words(trial: Any) -> tuple[str, bool]:
+    """Return what Tune has written of the failures of a trial, and whether a full disk has cut it off.
 
-    Both are read where the driver has just written them: their copies in Tune's storage come later, or never.
+    It is read where the driver has just written it: the copy in Tune's storage comes later, or never. The exception
+    itself lies beside it as a pickle, which is left alone: on a cluster anybody may write there.
     """
-    error, words = None, ""
-    with contextlib.suppress(OSError, TypeError):  # there is none
-        path = Path(trial.pickled_error_file)
-        content = path.read_bytes()
-        try:
-            error = pickle.loads(content)
-        except (EOFError, pickle.UnpicklingError, ValueError, AttributeError, ImportError):
-            if shutil.disk_usage(path).free < _ROOM_FOR_AN_ERROR:  # so it was cut off
-                error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with contextlib.suppress(OSError, TypeError):
-        words = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
-    return error, words or "no reason given by Ray"
+    try:
+        path = Path(trial.error_file)
+    except TypeError:  # it has no folder
+        return "", False
+    try:
+        words = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        words = ""
+    try:
+        is_full = shutil.disk_usage(path.parent).free < _ROOM_FOR_AN_ERROR
+    except OSError:
+        is_full = False
+    return words.strip(), is_full and not words.endswith("\n")
+
+
+def _raised_in(words: str) -> str:
+    """Return `ErrorType: message` of an exception that Ray has passed on, in one line; nothing where it was none."""
+    lines = words.splitlines()
+    if not lines or _RAISED not in lines[0]:
+        return ""
+    last_frame = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=0)
+    return next((line.strip() for line in lines[last_frame + 1 :] if line.strip()), lines[-1].strip())
 
 
 def record_retry(trial: Any, folder: TrialFolder, note: Callable[[str], None]) -> Death:

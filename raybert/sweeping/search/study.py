@@ -18,6 +18,7 @@ from raybert.config import TuneConfig
 from raybert.errors import SweepError
 from raybert.sweeping.plan.arms import Arm
 from raybert.sweeping.plan.search_space import Params
+from raybert.sweeping.search.kept_optimizers import check_optimizers
 from raybert.sweeping.search.samplers import make_sampler
 from raybert.sweeping.search.storage import why_not_stored
 from raybert.sweeping.search.suggestion import Suggestion
@@ -45,6 +46,7 @@ class ArmStudy:
     def __init__(self, arm: Arm, tune: TuneConfig, storage: BaseStorage, name: str) -> None:
         self.arm, self._tune, self._storage, self._name = arm, tune, storage, name
         self._begun: dict[int, Trial] = {}
+        self._checked: set[str] = set()
         self.study = self._open()
 
     def _open(self) -> Study:
@@ -81,8 +83,10 @@ class ArmStudy:
             retry_of: number of the failed suggestion that it tries again.
 
         Raises:
-            SweepError: another process writes into the study, or the database did not take it.
+            SweepError: another process writes into the study, the database did not take it, or what it keeps of
+                CMA-ES is no numbers.
         """
+        check_optimizers(self._all(), f"study '{self._name}'", self._checked)
         self.study.sampler = make_sampler(self._tune, number, has_conditions=self.arm.space.has_conditions)
         trial = self._begin(number, fixed, retry_of)
         return dict(trial.params), sampler_state(self._all()[number])

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import math
 import os
-import pickle
 import sqlite3
 from types import SimpleNamespace
 
@@ -144,13 +143,17 @@ def test_what_a_callback_of_ours_raises_comes_out_of_tunes_text():
 
 
 def test_an_error_that_a_full_disk_cut_off_is_of_the_kind_disk(tmp_path, monkeypatch):
-    whole = pickle.dumps(ValueError("a rather long sentence about what went wrong"))
-    file = tmp_path / "error.pkl"
-    file.write_bytes(whole[: len(whole) // 2])
-    trial = SimpleNamespace(pickled_error_file=str(file), error_file=str(tmp_path / "error.txt"))
-    assert read_death(trial, TrialFolder(tmp_path / "t")).kind == "lost"
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4096))
-    death = read_death(trial, TrialFolder(tmp_path / "t"))
-    assert (death.kind, death.reason) == ("disk", "TrialError: the disk is full")
-    file.write_bytes(whole)  # one that is whole speaks for itself
-    assert read_death(trial, TrialFolder(tmp_path / "t")).kind == "lost"
+    file = tmp_path / "error.txt"
+    trial = SimpleNamespace(error_file=str(file))
+    whole = "Failure # 1 (occurred at 2026-01-01_00-00-00)\nThe actor died unexpectedly before finishing this task.\n"
+    for cut in (None, whole[: len(whole) // 2]):
+        if cut is not None:
+            file.write_text(cut)
+        assert read_death(trial, TrialFolder(tmp_path / "t")).kind == "lost"
+        with monkeypatch.context() as full:
+            full.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4096))
+            death = read_death(trial, TrialFolder(tmp_path / "t"))
+            assert (death.kind, death.reason) == ("disk", "TrialError: the disk is full")
+            file.write_text(whole)  # one that is whole speaks for itself
+            assert read_death(trial, TrialFolder(tmp_path / "t")).kind == "lost"
+        file.unlink(missing_ok=True)
