@@ -11,8 +11,6 @@ import atexit
 import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -25,6 +23,7 @@ from raybert.files import is_as_digested, kept_if_possible, write_digests
 from raybert.locks import locked
 from raybert.models.quiet import quiet_transformers
 from raybert.models.trained_tokenizer import train_wordpiece
+from raybert.private_folders import PrivateFolder
 
 TINY = "raybert-tiny"
 _MARK = "COMPLETE"
@@ -83,9 +82,9 @@ def _make(ordered_texts: list[str], folder: Path) -> None:
 @cache
 def _scratch() -> Path:
     """Return a folder that goes with this process, for encoders that the cache has no room for."""
-    folder = Path(tempfile.mkdtemp(prefix="raybert-encoders-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    folder = PrivateFolder.make()
+    atexit.register(folder.remove)
+    return folder.path
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raybert.config.track import TrackerConfig
+from raybert.private_folders import PrivateFolder
 from raybert.tracking.book import FOLDER
 from raybert.tracking.tracker import Artifacts, Row, TrackedSweep, TrackedTrial
 
@@ -45,6 +46,7 @@ class RemoteTracker:
     def __init__(self, name: str, config: TrackerConfig, folder: Path) -> None:
         self._log = folder / FOLDER / f"{name}.log"
         self._log.parent.mkdir(exist_ok=True)
+        self._scratch = PrivateFolder.make()
         paths = os.pathsep.join(path for path in sys.path if path)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -52,7 +54,8 @@ class RemoteTracker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": paths},
+                # Libraries leave folders behind where they are ended; these go with this one.
+                env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(self._scratch.path)},
                 start_new_session=True,  # a Ctrl-C is for the driver, which then sends what there is
             )
         self.is_live = bool(self._answer(("make", name, config, folder)))
@@ -83,6 +86,7 @@ class RemoteTracker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # with what libraries have started
         self._process.wait()
+        self._scratch.remove()
 
     def _answer(self, call: tuple[Any, ...]) -> Any:
         """Make a call there and return what it returns."""

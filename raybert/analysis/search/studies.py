@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 from raybert.errors import SweepError
 from raybert.passwords import whole
+from raybert.private_folders import private_folder
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -139,12 +139,12 @@ def _backup(uri: str, memory: sqlite3.Connection) -> None:
 
 def _backup_after_crash(path: Path, memory: sqlite3.Connection) -> None:
     """Read what a writer left that was killed in mid-commit: SQLite must roll back first, here in a copy."""
-    with tempfile.TemporaryDirectory(prefix="raybert-study-") as scratch:
+    with private_folder() as scratch:
         for suffix in ("", "-journal", "-wal"):
             part = path.with_name(path.name + suffix)
             if part.is_file():
-                shutil.copyfile(part, Path(scratch) / part.name)
-        _backup(f"file:{quote(str(Path(scratch) / path.name))}", memory)
+                shutil.copyfile(part, scratch / part.name)
+        _backup(f"file:{quote(str(scratch / path.name))}", memory)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ a Ray task, where the trials will run.
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData
 from raybert.models import Encoder, build_classifier, load_backbone
 from raybert.models.iris import IrisClassifier, iris_settings
+from raybert.private_folders import private_folder
 from raybert.sweeping.estimate.shapes import Shape
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.process import prepare_process
@@ -214,11 +214,11 @@ def _sample(sizes: np.ndarray, tokens: int) -> list[np.ndarray]:
 
 
 def _time_saving(model: Any) -> tuple[float, int]:
-    with tempfile.TemporaryDirectory(prefix="raybert-probe-") as folder:
+    with private_folder() as folder:
         started = time.perf_counter()
-        checkpoint.save_best(Path(folder), model)
+        checkpoint.save_best(folder, model)
         seconds = time.perf_counter() - started
-        return seconds, sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        return seconds, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _time_embedding(data: ChunkedData, encoder: Encoder) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,9 +16,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raybert.config import TrainConfig
 from raybert.data.examples import ExampleData
+from raybert.files import cache_folder
 from raybert.training.objective import Objective
 from raybert.training.optimization.dropout import FastDropout
 from raybert.training.optimization.precision import Precision
+
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+"""Where torch looks for code that it has compiled, to load it; by default a name in /tmp that anybody can take."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class GradientMaker:
         self.model, self.data, self.config, self.precision, self.scaler = model, data, config, precision, scaler
         self.objective, self.rank, self.world_size = objective, rank, world_size
         self.device = next(model.parameters()).device
+        if config.compile:
+            _keep_compiled_code()
         forward: Any = torch.compile(model, dynamic=True) if config.compile else model
         self.module: Any = DistributedDataParallel(forward) if world_size > 1 else forward
         # fp32 stays what torch computes draw for draw; recomputed activations and compiled code are outside the mode.
@@ -142,3 +149,8 @@ class GradientMaker:
         weighted = values if weights is None else values * torch.from_numpy(weights[positions]).to(self.device)
         # DDP averages gradients over ranks; the loss is a sum over them.
         return weighted.sum() * (self.world_size / denominator)
+
+
+def _keep_compiled_code() -> None:
+    """Let torch keep what it compiles in the cache of this user."""
+    os.environ.setdefault(_COMPILED, str(cache_folder() / "compiled"))

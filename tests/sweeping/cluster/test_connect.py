@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ray.exceptions import AuthenticationError
 
+from raybert import private_folders
 from raybert.errors import ResourceError
 from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster import address as addresses
@@ -244,7 +245,7 @@ def test_scratch_folders_of_the_dead_are_removed_and_those_of_the_living_are_not
         monkeypatch.setattr(scratch, "_places", lambda: [place])
         for name in ("raybert-deadbeef", "raybert-of_mine_"):
             (Path(place) / name / "session_1").mkdir(parents=True)
-        (Path(place) / "raybert-deadbeef" / scratch._MARK).touch()
+        (Path(place) / "raybert-deadbeef" / private_folders.MARK).touch()
         with fault.once(), ray_scratch() as living, ray_scratch() as second:
             assert sorted(path.name for path in Path(place).iterdir()) == sorted(
                 ["raybert-of_mine_", living.name, second.name]
