@@ -26,6 +26,7 @@ from raybert.cli_options import (
     JsonOption,
     LongJsonOption,
     RetryOption,
+    SafeOption,
     SetOption,
     StoreOption,
     argument,
@@ -92,6 +93,7 @@ def sweep(
         Path | None, option("Results folder; default: `runs/<name of the sweep>`.", complete_results_folder)
     ] = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     address: AddressOption = None,
     retry: RetryOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -104,7 +106,7 @@ def sweep(
     if retry is not None and retry not in RETRY_CHOICES:
         raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
     if dry_run:
-        planned = commands.plan(file, overrides=overrides or (), probe=False)
+        planned = commands.plan(file, overrides=overrides or (), safe=safe, probe=False)
         if as_json:
             terminal.print_json(describe.plan_document(planned))
         else:
@@ -114,6 +116,7 @@ def sweep(
         file,
         output=output,
         overrides=overrides or (),
+        safe=safe,
         address=address,
         retry=retry,
         progress="stderr" if as_json else "auto",
@@ -142,6 +145,7 @@ def train(
         bool, typer.Option("--weights-only", help="Of --resume-from, or any model of a run, take the weights alone.")
     ] = False,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     address: AddressOption = None,
     as_json: LongJsonOption = False,
 ) -> None:
@@ -158,6 +162,7 @@ def train(
         resume_from=resume_from,
         weights_only=weights_only,
         overrides=overrides or (),
+        safe=safe,
         address=address,
         progress="stderr" if as_json else "auto",
     )
@@ -169,13 +174,15 @@ def train(
 
 
 @app.command(epilog=exit_codes("download"))
-def download(file: FileArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+def download(
+    file: FileArgument, overrides: SetOption = None, safe: SafeOption = False, as_json: JsonOption = False
+) -> None:
     """Fetch the data and the models that a sweep file names, for later work without a network.
 
     What is on this machine already is found and not fetched again.
     """
     told = None if as_json else terminal.print_download
-    fetched = commands.download(file, overrides=overrides or (), progress=told)
+    fetched = commands.download(file, overrides=overrides or (), safe=safe, progress=told)
     if as_json:
         terminal.print_json(describe.download_document(fetched))
     else:
@@ -234,6 +241,7 @@ def plan(
         ),
     ] = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     address: AddressOption = None,
     probe: Annotated[
         bool, typer.Option(help="Run a few steps of every model shape, and estimate time, compute and disk.")
@@ -245,7 +253,7 @@ def plan(
     Trials, examples, optimizer steps and signals; then wall time on this machine (or the cluster at --address) with a
     range, CPU- or GPU-hours, and disk. Nothing is kept of the probe.
     """
-    planned = commands.plan(file, output=output, overrides=overrides or (), address=address, probe=probe)
+    planned = commands.plan(file, output=output, overrides=overrides or (), safe=safe, address=address, probe=probe)
     if as_json:
         terminal.print_json(describe.plan_document(planned))
     else:
@@ -258,6 +266,7 @@ def plan(
 def validate(
     file: FileArgument,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     no_import: Annotated[
         bool, typer.Option("--no-import", help="Check all but `module:attribute`, of which no code runs.")
     ] = False,
@@ -267,7 +276,7 @@ def validate(
 
     Data are not loaded. A pretraining file is one with `corpora`.
     """
-    size = commands.validate(file, overrides=overrides or (), imports=not no_import)
+    size = commands.validate(file, overrides=overrides or (), imports=not no_import, safe=safe)
     if as_json:
         terminal.print_json(describe.validate_document(file, size))
         return
@@ -294,6 +303,7 @@ def select(
     budget: Annotated[str | None, option("Examples, or a fraction of the pool; default: the file's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of ties, random draws and proxies.")] = 0,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -305,6 +315,7 @@ def select(
         seed=seed,
         output=output,
         overrides=overrides or (),
+        safe=safe,
         address=address,
         progress=None if as_json else "auto",
     )

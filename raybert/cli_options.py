@@ -96,6 +96,14 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="Ray cluster to join, e.g. `auto`; without it Ray is started on this machine."),
 ]
+SafeOption = Annotated[
+    bool,
+    typer.Option(
+        "--safe",
+        help="Refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no "
+        "safetensors; RAYBERT_IMPORTS=0 does it for all commands.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on standard output.")]
 LongJsonOption = Annotated[
     bool,

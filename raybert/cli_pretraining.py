@@ -9,7 +9,7 @@ import typer
 
 from raybert import commands, terminal
 from raybert.cli_completion import complete_results_folder, complete_sweep_file
-from raybert.cli_options import JsonOption, SetOption, argument, option
+from raybert.cli_options import JsonOption, SafeOption, SetOption, argument, option
 from raybert.commands import describe
 
 PretrainingFileArgument = Annotated[Path, argument("Pretraining file (YAML).", complete_sweep_file)]
@@ -22,13 +22,14 @@ def tokenizer(
     file: PretrainingFileArgument,
     output: Annotated[Path | None, option("Folder for the tokenizer; default: `runs/<name>/tokenizer`.")] = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the tokenizer of a pretraining file, and print how it cuts the corpora: the same on every machine.
 
     Pieces per word (fertility), unknown pieces, and words in one piece, of every corpus and split.
     """
-    found = commands.tokenizer(file, output=output, overrides=overrides or ())
+    found = commands.tokenizer(file, output=output, overrides=overrides or (), safe=safe)
     if as_json:
         terminal.print_json(describe.tokenizer_document(found))
     else:
@@ -39,6 +40,7 @@ def pretrain(
     file: PretrainingFileArgument,
     output: Annotated[Path | None, option("Folder of the study; default: `runs/<name>`.")] = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Only models of this corpus; repeatable.", show_default=False)
     ] = None,
@@ -55,6 +57,7 @@ def pretrain(
         file,
         output=output,
         overrides=overrides or (),
+        safe=safe,
         corpora=corpus or (),
         seeds=seed or (),
         progress="stderr" if as_json else "auto",
@@ -70,6 +73,7 @@ def crosseval(
     file: PretrainingFileArgument,
     output: StudyOption = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how surprised each model is by each corpus, with intervals over documents and seeds.
@@ -77,7 +81,7 @@ def crosseval(
     Perplexity of masked words, the same for every model, and pseudo-perplexity; pairs of models with Holm; in and out
     of the domain; the corpora that a model knows best and worst. Tables and pictures go to `crosseval/` of the study.
     """
-    found = commands.crosseval(file, output=output, overrides=overrides or (), told=_say)
+    found = commands.crosseval(file, output=output, overrides=overrides or (), safe=safe, told=_say)
     if as_json:
         terminal.print_json(describe.crosseval_document(found))
     else:
@@ -88,6 +92,7 @@ def probe(
     file: PretrainingFileArgument,
     output: StudyOption = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask models what they fill into templates, and which of two sentences they prefer, with intervals and tests.
@@ -95,7 +100,7 @@ def probe(
     Of each model the share of prompts that prefer each group of words, differences of log-probabilities, and the most
     probable pieces. Tables and pictures go to `probes/` of the study.
     """
-    found = commands.probe(file, output=output, overrides=overrides or (), told=_say)
+    found = commands.probe(file, output=output, overrides=overrides or (), safe=safe, told=_say)
     if as_json:
         terminal.print_json(describe.probe_document(found))
     else:

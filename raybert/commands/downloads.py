@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raybert.config import ConfigSource, Overrides, importing, load_config
+from raybert.config import ConfigSource, Overrides, importing, load_config, takes_safe
 
 if TYPE_CHECKING:
     from raybert.sweeping.downloads import Download, Downloads
 
 
+@takes_safe
 def download(
-    config: ConfigSource, *, overrides: Overrides = (), progress: Callable[[Download], None] | None = None
+    config: ConfigSource,
+    *,
+    overrides: Overrides = (),
+    progress: Callable[[Download], None] | None = None,
+    safe: bool = False,
 ) -> Downloads:
     """Fetch the data and the models that a sweep file names from the hub, for later work without a network.
 
@@ -22,6 +27,8 @@ def download(
     Args:
         config: a sweep file, a mapping like one, or a configuration.
         overrides: keys to override, as for `load_config`.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         progress: told of each data set and model as soon as it is there, or is known not to come.
 
     Returns:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingConfig, PretrainingSource, load_pretraining
 from raybert.files import check_place
@@ -20,12 +21,14 @@ KEPT = "scores"
 """In the folder of the results: what each model was asked about each corpus, by content."""
 
 
+@takes_safe
 def crosseval(
     config: PretrainingSource,
     *,
     output: str | Path | None = None,
     overrides: Overrides = (),
     told: Callable[[str], None] = lambda line: None,
+    safe: bool = False,
 ) -> CrossEvaluation:
     """Measure how surprised each model is by each corpus, and compare them: perplexity per piece and per word.
 
@@ -37,6 +40,8 @@ def crosseval(
         config: a pretraining file, a mapping like one, or a configuration.
         output: folder of the study, with what `pretrain` has trained; default: `runs/<name>`.
         overrides: keys to override, as for `load_config`.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         told: called with a line for every model that is measured.
 
     Returns:
@@ -62,12 +67,14 @@ def crosseval(
     return replace(found, plots=tuple(plots), folder=folder / RESULTS)
 
 
+@takes_safe
 def probe(
     config: PretrainingSource,
     *,
     output: str | Path | None = None,
     overrides: Overrides = (),
     told: Callable[[str], None] = lambda line: None,
+    safe: bool = False,
 ) -> ProbeResults:
     """Ask models what they fill into templates, and which of two sentences they prefer.
 
@@ -78,6 +85,8 @@ def probe(
         config: a pretraining file with `probes`, a mapping like one, or a configuration.
         output: folder of the study, with what `pretrain` has trained; default: `runs/<name>`.
         overrides: keys to override, as for `load_config`.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         told: called with a line for every model that is asked.
 
     Returns:

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raybert.config import ConfigSource, Overrides, RaybertConfig, dump_yaml, file_schema, importing, load_config
+from raybert.config import (
+    ConfigSource,
+    Overrides,
+    RaybertConfig,
+    dump_yaml,
+    file_schema,
+    importing,
+    load_config,
+    takes_safe,
+)
 from raybert.config.kinds import AnySource, load_any
 from raybert.config.pretraining import PretrainingConfig
 
@@ -58,6 +67,7 @@ class StudySize:
         return f"{models} ({corpora}, {seeds})" + (f", {probes}" if self.num_probes else "")
 
 
+@takes_safe
 def plan(
     config: ConfigSource,
     *,
@@ -65,6 +75,7 @@ def plan(
     overrides: Overrides = (),
     address: str | None = None,
     probe: bool = True,
+    safe: bool = False,
 ) -> PlannedSweep:
     """Return what a sweep file asks for, and what is left of it will take, from a probe of a few steps.
 
@@ -75,6 +86,8 @@ def plan(
         output: results folder, for what is finished already; default: runs/<name of the sweep>.
         overrides: keys to override, as for `load_config`.
         address: of the Ray cluster to look at; default: this machine.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         probe: run a few steps of every model shape, and estimate time, compute and disk.
 
     Returns:
@@ -99,7 +112,10 @@ def plan(
     return preview_sweep(loaded, folder, address=address, probe=probe)
 
 
-def validate(config: AnySource, *, overrides: Overrides = (), imports: bool = True) -> SweepSize | StudySize:
+@takes_safe
+def validate(
+    config: AnySource, *, overrides: Overrides = (), imports: bool = True, safe: bool = False
+) -> SweepSize | StudySize:
     """Check a sweep file or a pretraining file (one with `corpora`), and return how much it asks for.
 
     Data are not loaded, but local paths, formats and columns are looked at, and local encoders.
@@ -107,6 +123,8 @@ def validate(config: AnySource, *, overrides: Overrides = (), imports: bool = Tr
     Args:
         config: a file of either kind, a mapping like one, or a configuration.
         overrides: keys to override, as for `load_config`.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         imports: whether `module:Class` strategies and signals are imported, which runs their code; without them
             everything else is checked, their parameters are not.
 

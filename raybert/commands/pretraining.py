@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
+from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
 from raybert.files import check_place
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _Listener: TypeAlias = Union["PretrainingProgress", Literal["auto", "stderr"], None]
 
 
+@takes_safe
 def pretrain(
     config: PretrainingSource,
     *,
@@ -29,6 +31,7 @@ def pretrain(
     corpora: Collection[str] = (),
     seeds: Collection[int] = (),
     progress: _Listener = None,
+    safe: bool = False,
 ) -> PretrainedModels:
     """Pretrain a model of every corpus and seed of a pretraining file, one after the other.
 
@@ -41,6 +44,8 @@ def pretrain(
         overrides: keys to override, as for `load_config`.
         corpora: only models of these.
         seeds: only these, of the file or not.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         progress: who is told of steps and evaluations; `"auto"`: standard output; `"stderr"`: standard error.
 
     Returns:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybert.commands.arguments import Listener, listening
-from raybert.config import ConfigSource, Overrides, load_config
+from raybert.config import ConfigSource, Overrides, load_config, takes_safe
 from raybert.errors import ConfigError
 from raybert.files import cache_folder, check_frame_path, write_frame
 
@@ -35,6 +35,7 @@ class StoredSignals:
         return sum(entry.size_bytes for entry in self.entries)
 
 
+@takes_safe
 def select_subset(
     config: ConfigSource,
     strategy: str,
@@ -45,6 +46,7 @@ def select_subset(
     overrides: Overrides = (),
     address: str | None = None,
     progress: Listener = None,
+    safe: bool = False,
 ) -> ChosenSubset:
     """Score the pool and return the subset that a strategy chooses, for any other trainer. Nothing is trained on it.
 
@@ -59,6 +61,8 @@ def select_subset(
             it; default: nothing is written.
         overrides: keys to override, as for `load_config`.
         address: of a Ray cluster; without it Ray is started here, if something has to be computed.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
 
     Returns:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raybert.commands.arguments import Folder, Listener, folder_of, listening, text_of
-from raybert.config import ConfigSource, Overrides, RaybertConfig, importing, load_config
+from raybert.config import ConfigSource, Overrides, RaybertConfig, importing, load_config, takes_safe
 from raybert.errors import ConfigError, SweepError
 from raybert.machine import SPACE_OF_TORCH, check_address_space
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.single.reproduce import Reproduction
 
 
+@takes_safe
 def sweep(
     config: ConfigSource,
     *,
@@ -30,6 +31,7 @@ def sweep(
     address: str | None = None,
     retry: str | None = None,
     progress: Listener = None,
+    safe: bool = False,
 ) -> Sweep:
     """Run a sweep: train every strategy x seed x grid point, compare them, write tables and plots.
 
@@ -43,6 +45,8 @@ def sweep(
         overrides: keys to override, as for `load_config`.
         address: of a Ray cluster to join, e.g. `auto`; without it the Ray that this process is connected to is used,
             or else one is started on this machine and ended with the sweep.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         retry: run failed trials again, from their last checkpoint: `failed`, or a kind of failure.
         progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
 
@@ -82,6 +86,7 @@ def sweep(
     return _publish(outcome) if tracked is None else tracked
 
 
+@takes_safe
 def train(
     config: ConfigSource,
     *,
@@ -94,6 +99,7 @@ def train(
     overrides: Overrides = (),
     address: str | None = None,
     progress: Listener = None,
+    safe: bool = False,
 ) -> Sweep:
     """Train one model: one strategy (default: on all examples), one seed, no grid.
 
@@ -112,6 +118,8 @@ def train(
             the start.
         overrides: keys to override, as for `load_config`.
         address: of a Ray cluster to join.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
 from raybert.files import check_place
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from raybert.pretraining.tokenizer import MeasuredTokenizer
 
 
+@takes_safe
 def tokenizer(
-    config: PretrainingSource, *, output: str | Path | None = None, overrides: Overrides = ()
+    config: PretrainingSource, *, output: str | Path | None = None, overrides: Overrides = (), safe: bool = False
 ) -> MeasuredTokenizer:
     """Train the tokenizer of a pretraining file on its corpora, and measure how it cuts them.
 
@@ -24,6 +26,8 @@ def tokenizer(
         config: a pretraining file, a mapping like one, or a configuration.
         output: folder for the tokenizer; default: `runs/<name>/tokenizer`.
         overrides: keys to override, as for `load_config`.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
 
     Returns:
         Its folder, and a table `cuts` with pieces per word, unknown pieces and words in one piece.

@@ -11,6 +11,8 @@ from raybert.config.imports import (
     installed_parts,
     load_part,
     loaded_attribute,
+    takes_safe,
+    why_refused,
 )
 from raybert.config.json_schema import file_schema
 from raybert.config.load import (
@@ -95,8 +97,10 @@ __all__ = [
     "sign_of",
     "suggest",
     "suggest_place",
+    "takes_safe",
     "validate_config",
     "validate_model",
     "validate_stored_config",
+    "why_refused",
     "with_value",
 ]

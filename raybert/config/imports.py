@@ -1,21 +1,22 @@
 """Objects of a user's own: those that a sweep file names as `module:attribute`, and those of installed packages.
 
 A name that is imported is code that runs. So it is imported where a sweep file of the user's own is run, checked or
-planned, and nowhere else: `importing` says how names are taken in a block, `RAYBERT_IMPORTS=0` refuses all of them.
+planned, and nowhere else: `importing` says how names are taken in a block, `RAYBERT_IMPORTS=0` refuses all of them, and
+so does `--safe` for one command.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from raybert.config.load import suggest
 from raybert.errors import ConfigError
@@ -24,7 +25,10 @@ VARIABLE = "RAYBERT_IMPORTS"
 Imports = Literal["all", "labels", "nothing"]
 """all: names are imported; labels: what they name is left out, its label is enough; nothing: a name is an error."""
 _imports: ContextVar[Imports] = ContextVar("imports", default="all")
+_is_safe: ContextVar[bool] = ContextVar("is_safe", default=False)
 _OWN = "raybert."
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextlib.contextmanager
@@ -42,8 +46,35 @@ def are_labels_enough() -> bool:
     return _imports.get() == "labels"
 
 
+def takes_safe(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command that is given `safe=True` run no code that its file names, nor any process that it begins."""
+
+    @functools.wraps(command)
+    def run(*arguments: P.args, **named: P.kwargs) -> R:
+        if not named.get("safe"):
+            return command(*arguments, **named)
+        before, mark = os.environ.get(VARIABLE), _is_safe.set(True)
+        os.environ[VARIABLE] = "0"  # workers inherit it
+        try:
+            return command(*arguments, **named)
+        finally:
+            _is_safe.reset(mark)
+            del os.environ[VARIABLE]
+            if before is not None:
+                os.environ[VARIABLE] = before
+
+    return run
+
+
+def why_refused() -> str:
+    """Return what forbids code that a file names, and how it is allowed, where `imports_are_refused`."""
+    if _is_safe.get():
+        return "--safe is given (Python: `safe=True`)"
+    return f"{VARIABLE}=0 is set"
+
+
 def imports_are_refused() -> bool:
-    """Tell whether `RAYBERT_IMPORTS=0` forbids code that a file names.
+    """Tell whether `RAYBERT_IMPORTS=0`, or `--safe`, forbids code that a file names.
 
     Raises:
         ConfigError: the variable is neither 0 nor 1.
@@ -93,7 +124,8 @@ def _check_allowed(reference: str, path: str) -> None:
         ConfigError: says why.
     """
     if imports_are_refused():
-        raise ConfigError(f"{path}: '{reference}' must not be imported: {VARIABLE}=0 is set; unset it to run its code")
+        remedy = "leave it out" if _is_safe.get() else "unset it"
+        raise ConfigError(f"{path}: '{reference}' must not be imported: {why_refused()}; {remedy} to run its code")
     if _imports.get() != "all":
         raise ConfigError(f"{path}: '{reference}' must not be imported: it is named by results, which are only read")
 
@@ -114,7 +146,7 @@ def load_part(point: EntryPoint) -> Any:
         ) from None
 
 
-@cache
+@functools.cache
 def installed_parts(group: str) -> tuple[EntryPoint, ...]:
     """Return what installed packages offer under a group of entry points.
 

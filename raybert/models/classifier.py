@@ -26,6 +26,7 @@ from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
 from raybert.models.pooled import PooledClassifier
 from raybert.models.pretrained import check_is_encoder, read_model
 from raybert.models.quiet import quiet_transformers
+from raybert.models.weights_format import check_weights, only_safetensors
 
 _DROPOUT_KEYS = (
     "hidden_dropout_prob",
@@ -141,6 +142,7 @@ def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
     kind = (read_json(path) or {}).get("model_type")
     if kind == OWN_TYPE:
         return load_own(folder, trust=trust_remote_code)
+    check_weights(str(folder), folder)
     with loading(f"{folder}:"):
         if kind == IRIS_TYPE:
             return IrisClassifier.from_pretrained(folder)
@@ -148,7 +150,11 @@ def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
             return keep_head_in_float32(PooledClassifier.from_pretrained(folder, trust_remote_code=trust_remote_code))
     with loading(f"{folder}:"), quiet_transformers(), torch.random.fork_rng(devices=[]):
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust_remote_code
+            folder,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=only_safetensors(),
         )
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])[0]

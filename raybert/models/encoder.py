@@ -14,13 +14,14 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from raybert.config import ModelConfig, imports_are_refused
+from raybert.config import ModelConfig
 from raybert.errors import ModelError, RaybertError
 from raybert.files import file_digest
-from raybert.models.first_look import TOKENIZERS, WEIGHTS, check_folder
+from raybert.models.first_look import TOKENIZERS, WEIGHTS, check_code, check_folder
 from raybert.models.hub import code_files, download, near_name
 from raybert.models.quiet import quiet_transformers
 from raybert.models.tiny import TINY, build_tiny_encoder
+from raybert.models.weights_format import check_weights
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,7 @@ def resolve_encoder(
         ModelError: no such folder or hub model, or the folder is not a transformers encoder.
     """
     name = config.encoder
-    if config.trust_remote_code and imports_are_refused():
-        raise ModelError(
-            f"{key}: '{name}' must do without code of its own (model.trust_remote_code): RAYBERT_IMPORTS=0 is set"
-        )
+    check_code(config, key)
     if name == TINY:
         path = build_tiny_encoder(texts, cache_folder)
     elif Path(name).expanduser().is_dir():
@@ -81,6 +79,7 @@ def resolve_encoder(
         hint, code = near_name(name, TINY), config.trust_remote_code
         path = download(name, config.revision, with_code=code, label=f"{key}: '{name}'", hint=hint)
     check_folder(f"{key}: {name}", path)
+    check_weights(f"{key}: {name}", path)
     fingerprint = fingerprint_files(path, with_code=config.trust_remote_code)
     return Encoder(name, path, fingerprint, config.trust_remote_code, key)
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from raybert.config import ModelConfig, suggest
+from raybert.config import ModelConfig, imports_are_refused, suggest, why_refused
 from raybert.errors import ModelError
 
 _BUILT_IN = ModelConfig.model_fields["encoder"].default
@@ -39,6 +39,18 @@ def look_at_encoder(name: str, key: str = "model.encoder") -> None:
     elif not _HUB_ID.fullmatch(name):
         near = suggest(name, [_BUILT_IN])
         raise ModelError(f"{key}: must be {_BUILT_IN}, an existing folder, or a hub id, got '{name}'{near}")
+
+
+def check_code(config: ModelConfig, key: str = "model.encoder") -> None:
+    """Refuse an encoder that is computed by code that comes with it, where no file may run code.
+
+    Raises:
+        ModelError: says what forbids it.
+    """
+    if config.trust_remote_code and imports_are_refused():
+        raise ModelError(
+            f"{key}: '{config.encoder}' must do without code of its own (model.trust_remote_code): {why_refused()}"
+        )
 
 
 def check_folder(label: str, path: Path) -> None:

@@ -17,6 +17,7 @@ from raybert.config import HeadConfig
 from raybert.errors import ModelError
 from raybert.files import read_json
 from raybert.models.quiet import quiet_transformers
+from raybert.models.weights_format import only_safetensors
 
 MODEL_TYPE = "raybert-classifier"
 PoolingName = Literal["cls", "mean", "max", "attention"]
@@ -153,7 +154,10 @@ class PooledClassifier(nn.Module):
             raise ModelError(f"{folder}: model_type: must be '{MODEL_TYPE}', got '{config.get('model_type')}'")
         with quiet_transformers(), torch.random.fork_rng(devices=[]):
             backbone = AutoModel.from_pretrained(
-                folder / _ENCODER, dtype=torch.float32, trust_remote_code=trust_remote_code
+                folder / _ENCODER,
+                dtype=torch.float32,
+                trust_remote_code=trust_remote_code,
+                use_safetensors=only_safetensors(),
             )
             model = cls(backbone, config["pooling"], HeadConfig(**config["head"]), tuple(config["label_names"]))
         problems = model.load_state_dict(load_file(folder / _HEAD), strict=False)

@@ -11,6 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from raybert.errors import ModelError
 from raybert.models.encoder import Encoder, explain
 from raybert.models.quiet import quiet_transformers
+from raybert.models.weights_format import only_safetensors
 
 
 def read_config(encoder: Encoder) -> Any:
@@ -61,6 +62,7 @@ def read_model(auto: Any, encoder: Encoder, config: Any = None, attention: str =
                 ignore_mismatched_sizes=True,  # of a head that was trained for other classes
                 output_loading_info=True,
                 trust_remote_code=encoder.trust_remote_code,
+                use_safetensors=only_safetensors(),
                 **changed,
             )
         except Exception as error:  # files and code of somebody else may raise anything

@@ -9,7 +9,7 @@ from raybert.config.data import AFTER_LOADING
 from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
 from raybert.errors import ConfigError, SweepError
-from raybert.models.first_look import look_at_encoder
+from raybert.models.first_look import check_code, look_at_encoder
 from raybert.sweeping.folder.repair import read_previous_config
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_results_folder
@@ -43,6 +43,8 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
     for kind in dict.fromkeys(config.model.kind for config in configs if config.model.is_own):
         if not are_labels_enough():
             import_attribute(kind, "model.kind")
+    for config in configs:
+        check_code(config.model)
     for name in dict.fromkeys(config.model.encoder for config in configs):
         look_at_encoder(name)
     for masked_model in dict.fromkeys(config.selection.scorers.perplexity.model for config in configs):

@@ -26,7 +26,7 @@ from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.unchanged import describe_contents
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.own_code import digests
+from raybert.sweeping.plan.own_code import digests, names_of_code
 from raybert.sweeping.plan.placement import Cluster
 from raybert.tables import HELD_OUT, POOL, RAN_ON
 
@@ -45,6 +45,7 @@ def write_head(opened: OpenSweep, source_text: str, cluster: Cluster | None) -> 
     manifest = describe_run(cluster)
     manifest["data"] = {key: describe_data(ready, sources[key]) for key, ready in prepared.items()}
     manifest["code"] = digests(opened.code)
+    manifest["runs_code_of"] = names_of_code(design, opened.code)
     resolved = dump_yaml(design.config)
     # The user's own text may have a password where nobody looks for one; what is resolved has none.
     tune = design.config.sweep.tune

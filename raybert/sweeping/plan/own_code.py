@@ -129,6 +129,12 @@ def digests(code: Iterable[OwnCode]) -> dict[str, str]:
     return {one.key: one.digest for one in code if one.digest is not None}
 
 
+def names_of_code(design: Design, code: Iterable[OwnCode]) -> list[str]:
+    """Return all code that a sweep runs and that is not raybert's or its packages', in words, for who reads of it."""
+    trusted = {variant.config.model.encoder for variant in design.variants if variant.config.model.trust_remote_code}
+    return [*(one.key for one in code), *(f"code that comes with the model {name}" for name in sorted(trusted))]
+
+
 def _unique(code: Iterable[OwnCode]) -> list[OwnCode]:
     return list({one.key: one for one in code}.values())
 
