@@ -6,15 +6,13 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import ray
 from ray.train.torch import TorchConfig
 from torch import distributed
-
-if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # of C++
 
 _INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _LOOPBACK = "127.0.0.1"
@@ -23,7 +21,7 @@ _kept: list[TCPStore] = []
 
 
 @dataclass
-class OwnAddressConfig(TorchConfig):
+class OwnAddressConfig(TorchConfig):  # type: ignore[misc]  # of Ray, as Any
     """Torch's process group, whose ports are those of the address that Ray itself uses.
 
     Ray lets torch open them: it then listens at every address of the machine, a public one among them.
@@ -56,9 +54,7 @@ def _open_store() -> tuple[str, int]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, 0), family=family, backlog=1024)
     port = listening.getsockname()[1]
-    store = distributed.TCPStore(
-        host, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach()
-    )
+    store = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
     _kept[:] = [store]
     return host, port
 
@@ -69,7 +65,7 @@ def _join(host: str, port: int, backend: str, rank: int, size: int, timeout_seco
         for name in _INTERFACES:
             os.environ.setdefault(name, _loopback())
     timeout = timedelta(seconds=timeout_seconds)
-    store = distributed.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timeout)
+    store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timeout)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
