@@ -8,8 +8,13 @@ from types import FrameType
 
 from raybert.errors import ExitCode
 from raybert.machine import limit_threads
+from raybert.passwords import blank_arguments
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOWN = (
+    "note: a password was on the command line, which `ps` showed to everybody on this machine until now, and a history "
+    "may keep; write ${NAME} in its place and set NAME\n"
+)
 _USUAL = (signal.default_int_handler, signal.SIG_DFL)
 
 
@@ -23,6 +28,8 @@ def main() -> None:
     for number in heard:
         signal.signal(number, _leave)
     limit_threads()
+    if blank_arguments():
+        os.write(2, _SHOWN.encode())
     from raybert import cli
     from raybert.terminal.streams import keep_standard_streams
 

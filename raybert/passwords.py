@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -75,6 +76,39 @@ def write_private_text(path: Path, text: str) -> None:
         temporary.touch()
         temporary.chmod(PRIVATE)  # before anything is in it
         temporary.write_text(text, encoding="utf-8")
+
+
+def blank_arguments() -> bool:
+    """Take passwords out of the command line that `ps` shows to everybody, where the system is Linux; tell of one.
+
+    They are overwritten where the kernel reads them; `sys.argv` keeps them.
+    """
+    try:
+        content = Path("/proc/self/cmdline").read_bytes()
+        start, end = map(int, Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[45:47])
+    except (OSError, ValueError):
+        return False
+    blanked = b"\0".join(map(_blanked, content.split(b"\0")))
+    if blanked == content or ctypes.string_at(start, end - start) != content:
+        return blanked != content
+    ctypes.memmove(start, blanked, len(blanked))
+    return True
+
+
+def _blanked(argument: bytes) -> bytes:
+    """Return an argument of the same length, with stars in the place of a password and what is between two of them."""
+    text = argument.decode("latin-1")
+    hidden = hide(text)
+    if hidden == text:
+        return argument
+    head = _num_common(text, hidden)
+    tail = min(_num_common(text[::-1], hidden[::-1]), len(text) - head)
+    return argument[:head] + b"*" * (len(text) - head - tail) + argument[len(text) - tail :]
+
+
+def _num_common(one: str, other: str) -> int:
+    """Return with how many of the same letters two texts begin."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _hidden(match: re.Match[str]) -> str:

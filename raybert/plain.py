@@ -25,6 +25,8 @@ _CONTROL = re.compile(
     "\ud800-\udfff"  # bytes of a path that are no UTF-8
     "\ufffe\uffff]"  # no characters, which XML (an .svg) refuses
 )
+_INNER_FORMULA = re.compile(r"([;\t][\s\"]*)(?=[=@\uff1d\uff20][\w+(-]|[+\-\uff0b\uff0d][^;\t]*\w[^;\t]*[(|!])")
+"""Before what is a formula for a spreadsheet that cuts lines at semicolons, as most of Europe's do, or at tabs."""
 _REFERENCES = re.compile(r"(?:\$\{\w+\})+")
 # A password of the web has no slash, or a port and a path would look like one; that of a database may have any
 # letter, as SQLAlchemy reads it.
@@ -90,16 +92,17 @@ def is_formula(cell: str) -> bool:
 
     A sign alone, or before a number, is none: classes are called `+` and `-1`.
     """
-    if cell[:1] in ("=", "@", "\t", "\r"):
+    if cell[:1] in ("=", "@", "\t", "\r", *"\uff1d\uff20"):  # the last ones as Japanese keyboards have them
         return len(cell) > 1
-    return cell[:1] in ("+", "-") and re.fullmatch(r"[+-][\w.,%]*", cell) is None
+    return cell[:1] in ("+", "-", *"\uff0b\uff0d") and re.fullmatch(r"[+\-\uff0b\uff0d][\w.,%]*", cell) is None
 
 
 def csv_cell(value: Any) -> Any:
     """Return a cell of a csv file that people open: no control characters, and no formula; numbers as they are."""
-    if not isinstance(value, str) or not (_CONTROL.search(value) or is_formula(value)):
+    if not isinstance(value, str) or not (_CONTROL.search(value) or is_formula(value) or _INNER_FORMULA.search(value)):
         return value
-    return f"'{printable(value)}" if is_formula(value) else printable(value)
+    shown = value[:1] + _INNER_FORMULA.sub(r"\1'", value[1:])
+    return f"'{printable(shown)}" if is_formula(value) else printable(shown)
 
 
 def csv_frame(frame: pd.DataFrame) -> pd.DataFrame:

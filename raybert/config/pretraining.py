@@ -28,7 +28,7 @@ _FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
 class PretrainingConfig(Section):
     """A pretraining file."""
 
-    name: str = Field("pretraining", min_length=1, pattern=r"^[\w.-]+$", description="of the study and its folder")
+    name: str = Field("pretraining", min_length=1, pattern=r"^\w[\w.-]*$", description="of the study and its folder")
     corpora: dict[str, CorpusConfig] = Field(min_length=1, description="name -> corpus")
     words: Literal["equal", "all"] = Field(
         "all",

@@ -237,6 +237,10 @@ def test_paths_in_errors_are_shown_as_they_are(value, tmp_path, fault):
         ("-2+3+cmd|x", "'-2+3+cmd|x"),
         ("\t=1", "'\t=1"),
         ("a\r\nb", "a\\r\\nb"),
+        ("\uff1dcmd()", "'\uff1dcmd()"),
+        ("x;=cmd()", "x;'=cmd()"),
+        ('x; "=cmd()', "x; \"'=cmd()"),
+        ("x\t@SUM(A1);-2+cmd|x", "x\t'@SUM(A1);'-2+cmd|x"),
         ("\x1b[31mx", "\\x1b[31mx"),
         # classes and numbers are what they were
         ("-1", "-1"),
@@ -246,6 +250,7 @@ def test_paths_in_errors_are_shown_as_they_are(value, tmp_path, fault):
         ("=", "="),
         ("-neg", "-neg"),
         ("a=b", "a=b"),
+        ("oh; -) and ;= or ;-5;+1", "oh; -) and ;= or ;-5;+1"),
         (-1.5, -1.5),
         (None, None),
     ],
