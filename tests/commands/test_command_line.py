@@ -67,6 +67,8 @@ LINES = {
         "plan",
         {"config": Path("f.yaml"), "output": Path("out"), "probe": False},
     ),
+    "validate f.yaml --safe": ("validate", {"config": Path("f.yaml"), "safe": True}),
+    "sweep f.yaml --safe": ("sweep", {"config": Path("f.yaml"), "safe": True, "progress": "auto"}),
     "validate f.yaml --set a=1": ("validate", {"config": Path("f.yaml"), "overrides": ["a=1"]}),
     "download f.yaml --set a=1": (
         "download",
