@@ -10,6 +10,7 @@ import numpy as np
 from raybert.data.cut import assign_units
 from raybert.data.folds import assign_folds
 from raybert.data.identity import keyed_order
+from raybert.data.units import Units
 from raybert.errors import DataError
 
 __all__ = ["assign", "cut"]
@@ -41,7 +42,7 @@ def assign(labels: Any, num_folds: int, *, groups: Sequence[Any] | None = None, 
     # Rows that are units of their own are cut in their order: a keyed one makes that a matter of the seed.
     order = keyed_order([str(row) for row in range(len(found))], seed, "folds").argsort(kind="stable")
     fold = np.empty(len(found), np.int64)
-    fold[order] = assign_folds([units[row] for row in order], found[order], num_folds, seed)
+    fold[order] = assign_folds(Units.of_names(units[row] for row in order), found[order], num_folds, seed)
     return fold
 
 
@@ -62,7 +63,7 @@ def cut(labels: Any, fractions: Sequence[float], *, groups: Sequence[Any] | None
     found = _labels(labels)
     if not fractions or min(fractions) <= 0 or sum(fractions) >= 1:
         raise DataError(f"fractions: must be shares in (0, 1), in total below 1, got {list(fractions)}")
-    return assign_units(_units(groups, len(found)), found, list(fractions), seed)
+    return assign_units(Units.of_names(_units(groups, len(found))), found, list(fractions), seed)
 
 
 def _labels(labels: Any) -> np.ndarray:

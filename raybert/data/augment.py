@@ -19,6 +19,7 @@ import torch
 from raybert.config.augment import KEY, AugmentConfig
 from raybert.config.augment_function import described, own_function
 from raybert.config.data import DataConfig
+from raybert.data.rows import take_rows
 from raybert.data.tokens import TextEncoder, TokenizedData, TokenTable
 from raybert.errors import ConfigError, TrialError
 
@@ -233,7 +234,7 @@ class TextChanges:
     def rows(self, data: TokenizedData, positions: np.ndarray, generators: list[np.random.Generator]) -> TokenTable:
         """Return changed copies of some rows."""
         labels = np.asarray(data.train.labels)[positions]
-        columns = [column.to_pylist() for column in self.texts.take(pa.array(positions)).itercolumns()]
+        columns = [column.to_pylist() for column in take_rows(self.texts, positions).itercolumns()]
         changed = [
             self._call(parts, int(label), generator, str(data.example_ids[row]))
             for row, label, generator, *parts in zip(positions, labels, generators, *columns, strict=True)

@@ -20,8 +20,8 @@ _NUMBER = r"^\s*[-+]?[\d.,:/\- ]*\d[\d.,:/\- ]*([eE][-+]?\d+)?\s*%?\s*$"
 _FEWEST = 2
 
 
-def check_strings(table: RawTable, key: str, column: str, origin: str) -> pa.Array:
-    """Return a text column as one array of strings, every one with something to see in it.
+def check_strings(table: RawTable, key: str, column: str, origin: str) -> pa.ChunkedArray:
+    """Return a text column as strings, every one with something to see in it.
 
     Raises:
         DataError: another type, or the number of texts that are missing, blank or invisible, and their first rows.
@@ -31,21 +31,21 @@ def check_strings(table: RawTable, key: str, column: str, origin: str) -> pa.Arr
     return values
 
 
-def texts_of(table: RawTable, key: str, column: str, origin: str) -> tuple[pa.Array, pa.Array]:
-    """Return a text column as one array of strings, and of each whether there is something to see in it.
+def texts_of(table: RawTable, key: str, column: str, origin: str) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Return a text column as strings in the chunks that it has, and of each whether there is something to see in it.
 
     Raises:
         DataError: another type.
     """
     place = f"column '{column}' of {origin}"
-    values = plain_array(table.rows[key], key, place)
+    values = plain_column(table.rows[key], key, place)
     if not is_text(values.type):
         found = "nothing but nulls" if pa.types.is_null(values.type) else str(values.type)
         raise DataError(f"data.{key}: {place} must hold texts, got {found}")
     return values, pc.fill_null(pc.match_substring_regex(values, _VISIBLE), False)
 
 
-def notes_on_texts(values: pa.Array, key: str, column: str, origin: str) -> tuple[str, ...]:
+def notes_on_texts(values: pa.ChunkedArray, key: str, column: str, origin: str) -> tuple[str, ...]:
     """Return a note if a column of texts looks as if another one was meant: numbers or dates only, or one text."""
     if len(values) < _FEWEST:
         return ()
@@ -100,18 +100,28 @@ def check_keys(table: RawTable, key: str, column: str, origin: str) -> pa.Array:
     return values.cast(pa.string())
 
 
-def refuse_rows(bad: pa.Array, key: str, where: str, noun: str, table: RawTable) -> None:
+def refuse_rows(bad: pa.Array | pa.ChunkedArray, key: str, where: str, noun: str, table: RawTable) -> None:
     """Refuse a column some rows of which have nothing in it.
 
     Raises:
         DataError: the number of such rows, and the first ones.
     """
-    rows = np.flatnonzero(bad.to_numpy(zero_copy_only=False))
+    rows = np.flatnonzero(np.asarray(bad))
     if len(rows):
         raise DataError(
             f"data.{key}: {where} must have no empty or missing {noun}, got {len(rows)} of {len(bad)}, in "
             f"{table.describe_rows(rows)}; remove or fill them"
         )
+
+
+def plain_column(column: pa.ChunkedArray | pa.Array, key: str, place: str) -> pa.ChunkedArray:
+    """Return a column of a plain type, as `plain_array` does, in the chunks that it has: there may be many gigabytes.
+
+    Raises:
+        DataError: bytes that are no text.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) and column.num_chunks else [column]
+    return pa.chunked_array([plain_array(chunk, key, place) for chunk in chunks])
 
 
 def plain_array(column: pa.ChunkedArray | pa.Array, key: str, place: str) -> pa.Array:

@@ -8,15 +8,21 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.identity import keyed_order, normal_forms, number_names
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
+from raybert.data.units import Units
 from raybert.errors import DataError
 
 
 def cut_missing(
-    tables: dict[str, pa.Table], config: DataConfig, names: tuple[str, ...]
+    tables: dict[str, pa.Table], units: Units, config: DataConfig, names: tuple[str, ...]
 ) -> tuple[dict[str, pa.Table], tuple[str, ...], tuple[str, ...]]:
-    """Return all three tables, the missing ones cut out of train, with the names of the classes that are left,.
+    """Return all three tables, the missing ones cut out of train, the names of the classes that are left, and notes.
+
+    Args:
+        tables: split -> its rows.
+        units: of train, which no cut tears.
+        config: the `data` section.
+        names: class number -> name.
 
     Raises:
         DataError: fractions that leave nothing, or a class with too few examples, unless `data.rare_classes` says what
@@ -27,7 +33,6 @@ def cut_missing(
         return tables, names, ()
     train = tables["train"]
     labels = train["label"].to_numpy()
-    units = np.asarray(unit_names(train), object)
     fractions = {split: float(getattr(config, f"{split}_fraction")) for split in missing}
     if sum(fractions.values()) >= 1:
         raise DataError(
@@ -36,12 +41,12 @@ def cut_missing(
         )
 
     def cut(rows: np.ndarray) -> np.ndarray:
-        return assign_units(units[rows].tolist(), labels[rows], list(fractions.values()), config.split_seed)
+        return assign_units(units.take(rows), labels[rows], list(fractions.values()), config.split_seed)
 
     def lacking(rows: np.ndarray) -> set[int]:
         return set(np.flatnonzero(_absent(cut(rows), labels[rows], len(missing) + 1, len(names)).any(axis=0)).tolist())
 
-    rows, rare = set_rare_aside(units, labels, lacking, names, config.rare_classes)
+    rows, rare = set_rare_aside(units.of_row, labels, lacking, names, config.rare_classes)
     taken = np.zeros(len(labels), np.int64)
     taken[rows] = cut(rows)
     _check_cut(taken[rows], labels[rows], ["train", *missing], names)
@@ -54,16 +59,8 @@ def cut_missing(
     return {split: table for split, (table, _) in left.items()}, left["train"][1], notes
 
 
-def unit_names(table: pa.Table) -> list[str]:
-    """Return the unit of every row, which no cut tears: its group if there are groups, else the copies of its text."""
-    if "group" in table.column_names:
-        groups: list[str] = table["group"].to_pylist()
-        return groups
-    return normal_forms(table)
-
-
 def assign_units(
-    units: Sequence[str], labels: np.ndarray, fractions: Sequence[float], seed: int, purpose: str = "split"
+    units: Units, labels: np.ndarray, fractions: Sequence[float], seed: int, purpose: str = "split"
 ) -> np.ndarray:
     """Return which part each row goes to: 1, 2, ... for the shares given, 0 for the rest.
 
@@ -73,23 +70,22 @@ def assign_units(
     enough.
 
     Args:
-        units: (n,) name of each row's unit.
+        units: of the n rows.
         labels: (n,) class numbers.
         fractions: share of the rows of each cut part, in total below 1.
         seed: of the order.
         purpose: another purpose is another order.
     """
-    names, unit_of_row = number_names(units)
-    sizes = np.bincount(unit_of_row)
+    sizes = units.sizes
     class_counts = np.bincount(labels)
     rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
-    stratum = np.full(len(names), len(class_counts))
-    np.minimum.at(stratum, unit_of_row, rarity[labels])
-    order = np.lexsort((keyed_order(names, seed, purpose), stratum))
-    part = np.zeros(len(names), np.int64)
+    stratum = np.full(len(units), len(class_counts))
+    np.minimum.at(stratum, units.of_row, rarity[labels])
+    order = np.lexsort((units.order(seed, purpose), stratum))
+    part = np.zeros(len(units), np.int64)
     for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
         part[members] = _cut_ordered(sizes[members], fractions)
-    return np.asarray(part[unit_of_row])
+    return np.asarray(part[units.of_row])
 
 
 def _cut_ordered(sizes: np.ndarray, fractions: Sequence[float]) -> np.ndarray:

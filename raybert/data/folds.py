@@ -11,18 +11,23 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.cut import assign_units, unit_names
-from raybert.data.identity import content_fingerprint, keyed_order, normal_forms, number_names
+from raybert.data.cut import assign_units
+from raybert.data.identity import content_fingerprint, keyed_order
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
+from raybert.data.rows import take_rows
 from raybert.data.sources import SourceTables, read_source
 from raybert.data.splits import (
     SPLITS,
     Splits,
     count_classes,
     describe_repeats,
+    have_several,
     subsample,
+    with_forms,
     with_ids,
 )
+from raybert.data.strings import number_rows, stream_strings
+from raybert.data.units import FORM, Units
 from raybert.errors import DataError
 
 _WAYS_OUT = "set data.rare_classes: drop (leaves such classes out) or train (keeps them in train alone)"
@@ -51,19 +56,19 @@ def load_folds(
     assert config.folds is not None
     source = read_source(config, cache_folder, further)
     table, names = _join_rows(source, config), source.label_names
-    units, labels = np.asarray(unit_names(table), object), table["label"].to_numpy()
+    units, labels = Units.of_table(table), table["label"].to_numpy()
 
     def lacking(rows: np.ndarray) -> set[int]:
-        return _Cutter(config, names, units[rows], labels[rows]).lacking()
+        return _Cutter(config, names, units.take(rows), labels[rows]).lacking()
 
-    rows, rare = set_rare_aside(units, labels, lacking, names, config.rare_classes)
+    rows, rare = set_rare_aside(units.of_row, labels, lacking, names, config.rare_classes)
     notes = source.notes + describe_rare(labels, rare, names, config.rare_classes)
     if config.rare_classes == "drop" and rare:
         table, names = drop_classes(table, names, rare)
-        units, labels, rows = units[rows], table["label"].to_numpy(), np.arange(table.num_rows)
-    cutter = _Cutter(config, names, units[rows], labels[rows])
+        units, labels, rows = units.take(rows), table["label"].to_numpy(), np.arange(table.num_rows)
+    cutter = _Cutter(config, names, units.take(rows), labels[rows])
     test_fold = cutter.cut_folds()
-    notes += _describe(source, table.take(pa.array(rows)), test_fold)
+    notes += _describe(source, table, rows, test_fold)
     folds = []
     for fold in range(config.folds):
         part = np.zeros(table.num_rows, np.int64)  # what is not cut is train
@@ -72,26 +77,25 @@ def load_folds(
     return tuple(folds)
 
 
-def assign_folds(units: Sequence[str], labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+def assign_folds(units: Units, labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     """Return (n,) int64 the fold of each row; rows of one unit share it, and folds are alike in their classes.
 
     The cut is that of scikit-learn: StratifiedKFold where every row is a unit of its own, else StratifiedGroupKFold
     (0.1 ms a unit), which gets the units in a keyed order and follows it where it has no preference.
 
     Args:
-        units: (n,) name of each row's unit.
+        units: of the n rows.
         labels: (n,) class numbers.
         num_folds: m; at least m units must hold each class.
         seed: of the order of units.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
 
-    names, unit_of_row = number_names(units)
-    if len(names) == len(labels):
+    if len(units) == len(labels):
         cuts = StratifiedKFold(num_folds).split(labels, labels)
     else:
-        place = keyed_order(names, seed, "folds").argsort(kind="stable").argsort()
-        cuts = StratifiedGroupKFold(num_folds).split(labels, labels, place[unit_of_row])
+        place = units.order(seed, "folds").argsort(kind="stable").argsort()
+        cuts = StratifiedGroupKFold(num_folds).split(labels, labels, place[units.of_row])
     fold = np.empty(len(labels), np.int64)
     for number, (_, test) in enumerate(cuts):
         fold[test] = number
@@ -101,36 +105,35 @@ def assign_folds(units: Sequence[str], labels: np.ndarray, num_folds: int, seed:
 class _Cutter:
     """Cuts the rows of a source, and refuses cuts that leave a class out."""
 
-    def __init__(self, config: DataConfig, names: Sequence[str], units: Sequence[str], labels: np.ndarray) -> None:
+    def __init__(self, config: DataConfig, names: Sequence[str], units: Units, labels: np.ndarray) -> None:
         assert config.folds is not None
         self.config, self.num_folds = config, config.folds
         self.names, self.labels = names, labels
-        self.units = np.asarray(units, object)
+        self.units = units
         self.noun = "different texts" if config.group is None else f"groups of column '{config.group}'"
 
     def lacking(self) -> set[int]:
         """Return the classes that some part of some fold lacks."""
-        num_units = {label: len(set(self.units[self.labels == label])) for label in np.unique(self.labels).tolist()}
+        num_units = {label: self._num_units(self.labels == label) for label in np.unique(self.labels).tolist()}
         few = {label for label, count in num_units.items() if count < self.num_folds}
-        if few or len(set(self.units)) < self.num_folds:
+        if few or len(self.units) < self.num_folds:
             return few
-        fold = assign_folds(self.units.tolist(), self.labels, self.num_folds, self.config.split_seed)
+        fold = assign_folds(self.units, self.labels, self.num_folds, self.config.split_seed)
         parts = [(fold, self.num_folds), *((self._part(fold, number), 3) for number in range(self.num_folds))]
         return {label for part, count in parts for _, label in self._missing(part, count)}
 
     def cut_folds(self) -> np.ndarray:
         """Return the fold of each row."""
-        num_units = len(set(self.units))
-        if num_units < self.num_folds:
+        if len(self.units) < self.num_folds:
             raise DataError(
-                f"data.folds: must be at most {num_units}, because there are {num_units} {self.noun}, "
+                f"data.folds: must be at most {len(self.units)}, because there are {len(self.units)} {self.noun}, "
                 f"got {self.num_folds}; lower it"
             )
         for label in np.unique(self.labels):
             held = self.labels == label
-            if len(set(self.units[held])) < self.num_folds:
+            if self._num_units(held) < self.num_folds:
                 raise self._lacks_class(label, "there are fewer of them than folds")
-        fold = assign_folds(self.units.tolist(), self.labels, self.num_folds, self.config.split_seed)
+        fold = assign_folds(self.units, self.labels, self.num_folds, self.config.split_seed)
         missing = self._first_missing(fold, self.num_folds)
         if missing is not None:
             raise self._lacks_class(missing[1], f"fold {missing[0]} got none")
@@ -156,9 +159,7 @@ class _Cutter:
         part = np.full(len(self.labels), 2)
         rest = np.flatnonzero(test_fold != fold)
         fraction, purpose = self.config.validation_fraction, f"validation of fold {fold}"
-        part[rest] = assign_units(
-            self.units[rest].tolist(), self.labels[rest], [fraction], self.config.split_seed, purpose
-        )
+        part[rest] = assign_units(self.units.take(rest), self.labels[rest], [fraction], self.config.split_seed, purpose)
         return part
 
     def _first_missing(self, part: np.ndarray, num_parts: int) -> tuple[int, int] | None:
@@ -179,7 +180,10 @@ class _Cutter:
         )
 
     def _count(self, rows: np.ndarray) -> str:
-        return f"{len(rows):,} examples, {len(set(self.units[rows])):,} {self.noun}"
+        return f"{len(rows):,} examples, {self._num_units(rows):,} {self.noun}"
+
+    def _num_units(self, rows: np.ndarray) -> int:
+        return len(np.unique(self.units.of_row[rows]))
 
 
 def _join_rows(source: SourceTables, config: DataConfig) -> pa.Table:
@@ -196,10 +200,11 @@ def _join_rows(source: SourceTables, config: DataConfig) -> pa.Table:
                 f"split (the folds are cut from all its rows), got {wanted}"
             )
     given = [split for split in SPLITS if split in source.tables]
-    together = with_ids(pa.concat_tables([source.tables[split] for split in given]), source.label_names)
-    ids = together["example_id"].to_pylist()
-    if len(set(ids)) < len(ids):
-        twice = next(name for name, other in zip(sorted(ids), sorted(ids)[1:], strict=False) if name == other)
+    together = with_forms(with_ids(pa.concat_tables([source.tables[split] for split in given]), source.label_names))
+    numbers = number_rows(together["example_id"])
+    is_repeated = np.bincount(numbers, minlength=1)[numbers] > 1
+    if is_repeated.any():
+        twice = min(together["example_id"].filter(pa.array(is_repeated)).to_pylist())
         raise DataError(
             f"data.id: must be unique over all splits of '{config.source}' with data.folds, got '{twice}' twice; "
             "leave it out (ids are then hashes of the content)"
@@ -210,10 +215,12 @@ def _join_rows(source: SourceTables, config: DataConfig) -> pa.Table:
         for split, end in zip(given, ends.tolist(), strict=True)
     ]
     table = pa.concat_tables(parts)
-    return table.take(pa.array(np.argsort(keyed_order(table["example_id"].to_pylist(), config.split_seed, "order"))))
+    order = keyed_order(stream_strings(table["example_id"]), config.split_seed, "order")
+    return take_rows(table, np.argsort(order))
 
 
 def _take_fold(table: pa.Table, part: np.ndarray, fold: int, source: SourceTables, notes: tuple[str, ...]) -> Splits:
+    table = table.drop_columns([FORM])
     tables = {split: table.filter(pa.array(part == number)) for number, split in enumerate(SPLITS)}
     return Splits(
         **tables,
@@ -224,19 +231,16 @@ def _take_fold(table: pa.Table, part: np.ndarray, fold: int, source: SourceTable
     )
 
 
-def _describe(source: SourceTables, table: pa.Table, test_fold: np.ndarray) -> tuple[str, ...]:
-    """Return notes on what was put together, on texts in two folds, and on repeated ones."""
+def _describe(source: SourceTables, table: pa.Table, rows: np.ndarray, test_fold: np.ndarray) -> tuple[str, ...]:
+    """Return notes on what was put together, on texts in two folds, and on repeated ones, of the rows that are cut."""
     notes = []
     if len(source.tables) > 1:
         given = ", ".join(split for split in SPLITS if split in source.tables)
-        notes.append(f"folds: the splits {given} of the source are put together, {table.num_rows:,} examples")
-    forms = normal_forms(table)
+        notes.append(f"folds: the splits {given} of the source are put together, {len(rows):,} examples")
+    forms = number_rows(table[FORM])[rows]
     noun = "pair" if "text_pair" in table.column_names else "text"
-    homes: dict[str, set[int]] = {}
-    for form, fold in zip(forms, test_fold.tolist(), strict=True):
-        homes.setdefault(form, set()).add(fold)
-    num_shared = sum(len(homes[form]) > 1 for form in forms)
+    num_shared = int(have_several(forms, test_fold)[forms].sum())
     if num_shared:
         share = f"{num_shared:,} of {len(forms):,} examples"
         notes.append(f"folds: {share} have a {noun} that is also in another fold, in another group")
-    return (*notes, *describe_repeats("folds", forms, table["label"].to_pylist(), noun))
+    return (*notes, *describe_repeats("folds", forms, table["label"].to_numpy()[rows], noun))

@@ -1,17 +1,24 @@
-"""What makes two examples the same: ids of content, normal forms of text, keyed order, fingerprints."""
+"""What makes two examples the same: ids of content, normal forms of text, keyed order, fingerprints.
+
+Whatever is of every row is streamed, or an array of fixed width: ten million texts are never Python strings at once.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from raybert.data.strings import as_binary, as_hex, number_rows, pack, stream_strings, utf8_parts
 
 _Content = tuple[str, str | None, str]
 """Text, second text, name of the class."""
+_FORM_BYTES = 16
+"""Of the digest that stands for a text: of ten million, two different ones are the same by a chance of 1 in 10**24."""
 
 
 def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
@@ -27,51 +34,54 @@ def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
     """
     if "id" in table.column_names:
         return table["id"].combine_chunks()
-    contents = _contents(table, label_names)
-    order: Iterable[int] = range(len(contents))
-    if "group" in table.column_names:
-        groups = table["group"].to_pylist()
-        order = sorted(order, key=groups.__getitem__)
-    ids = [""] * len(contents)
-    seen: dict[_Content, int] = {}
-    for row in order:
-        content = contents[row]
-        occurrence = seen.get(content, 0)
-        seen[content] = occurrence + 1
-        ids[row] = _content_hash(content, occurrence)
-    return pa.array(ids, pa.string())
+    digests = _first_digests(table, label_names)
+    ids = np.frombuffer(digests, "<u8")  # a view: what is written there is in `digests`
+    numbers = number_rows(pa.array(ids))
+    repeated = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
+    if len(repeated):
+        if "group" in table.column_names:
+            groups = table["group"].take(pa.array(repeated)).to_pylist()
+            repeated = repeated[sorted(range(len(repeated)), key=groups.__getitem__)]
+        seen: Counter[bytes] = Counter()
+        for row, content in zip(repeated.tolist(), _contents(table.take(pa.array(repeated)), label_names), strict=True):
+            form = _hash_content(content, _FORM_BYTES).digest()
+            if seen[form]:
+                ids[row] = int.from_bytes(_content_digest(content, seen[form]), "little")
+            seen[form] += 1
+    return as_hex(digests)
 
 
 def ids_of_first_copies(table: pa.Table, label_names: Sequence[str]) -> list[str]:
     """Return of every example the id that the first one with its content has."""
-    return [_content_hash(content, 0) for content in _contents(table, label_names)]
+    ids: list[str] = as_hex(_first_digests(table, label_names)).to_pylist()
+    return ids
 
 
-def _contents(table: pa.Table, label_names: Sequence[str]) -> list[_Content]:
-    texts = table["text"].to_pylist()
-    pairs = table["text_pair"].to_pylist() if "text_pair" in table.column_names else [None] * len(texts)
-    labels = [label_names[label] for label in table["label"].to_pylist()]
-    return list(zip(texts, pairs, labels, strict=True))
+def _first_digests(table: pa.Table, label_names: Sequence[str]) -> bytearray:
+    """Return eight bytes for each example: its id, were it the first one with its content."""
+    return pack(_content_digest(content, 0) for content in _contents(table, label_names))
 
 
-def _content_hash(content: _Content, occurrence: int) -> str:
-    digest = hashlib.blake2b(digest_size=8)
+def _contents(table: pa.Table, label_names: Sequence[str]) -> Iterator[_Content]:
+    pairs: Iterable[str | None] = (
+        stream_strings(table["text_pair"]) if "text_pair" in table.column_names else iter(lambda: None, 0)
+    )
+    labels = (label_names[label] for label in table["label"].to_numpy())
+    return zip(stream_strings(table["text"]), pairs, labels, strict=False)  # of one length, or without end
+
+
+def _content_digest(content: _Content, occurrence: int) -> bytes:
+    digest = _hash_content(content, 8)
+    digest.update(b"%d" % occurrence)
+    return digest.digest()
+
+
+def _hash_content(content: _Content, size: int) -> hashlib.blake2b:
+    digest = hashlib.blake2b(digest_size=size)
     for part in content:
         encoded = b"" if part is None else part.encode()
         digest.update(b"%d:" % (-1 if part is None else len(encoded)) + encoded)
-    digest.update(b"%d" % occurrence)
-    return digest.hexdigest()
-
-
-def number_names(names: Iterable[str]) -> tuple[list[str], np.ndarray]:
-    """Return the distinct names, sorted, and (n,) the number of each name among them.
-
-    What `numpy.unique` returns, without its array of strings, in which every name takes the memory of the longest.
-    """
-    given = list(names)
-    distinct = sorted(set(given))
-    numbers = {name: number for number, name in enumerate(distinct)}
-    return distinct, np.array([numbers[name] for name in given], np.int64)
+    return digest
 
 
 def keyed_order(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
@@ -83,17 +93,23 @@ def keyed_order(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
         purpose: so is another purpose.
     """
     key = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=32).digest()
-    hashes = b"".join(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in names)
+    hashes = pack(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in names)
     return np.frombuffer(hashes, ">u8").astype(np.uint64)
 
 
-def normal_forms(table: pa.Table) -> list[str]:
-    """Return each example's text (and second text) after NFKC, lower case and single spaces."""
-    forms = [_normalize(text) for text in table["text"].to_pylist()]
+def normal_forms(table: pa.Table) -> Iterator[str]:
+    """Yield each example's text (and second text) after NFKC, lower case and single spaces."""
+    forms = map(_normalize, stream_strings(table["text"]))
     if "text_pair" not in table.column_names:
         return forms
-    pairs = table["text_pair"].to_pylist()
-    return [f"{form}\n{_normalize(pair)}" for form, pair in zip(forms, pairs, strict=True)]
+    pairs = map(_normalize, stream_strings(table["text_pair"]))
+    return (f"{form}\n{pair}" for form, pair in zip(forms, pairs, strict=True))
+
+
+def form_digests(table: pa.Table) -> pa.Array:
+    """Return (n,) 16 bytes that stand for each example's normal form: equal forms have equal ones."""
+    hashes = (hashlib.blake2b(form.encode(), digest_size=_FORM_BYTES).digest() for form in normal_forms(table))
+    return as_binary(pack(hashes), _FORM_BYTES)
 
 
 def _normalize(text: str) -> str:
@@ -115,7 +131,9 @@ def content_fingerprint(tables: Mapping[str, pa.Table], label_names: Sequence[st
 
 def _update(digest: hashlib._Hash, values: pa.Array | pa.ChunkedArray) -> None:
     if pa.types.is_string(values.type):
-        digest.update(pc.binary_length(values).to_numpy().astype("<i4").tobytes())
-        digest.update("".join(values.to_pylist()).encode())
+        for lengths, _ in utf8_parts(values):
+            digest.update(lengths.astype("<i4").tobytes())
+        for _, content in utf8_parts(values):
+            digest.update(content)
     else:
         digest.update(values.to_numpy().astype("<i8").tobytes())

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from raybert.data.identity import number_names
 from raybert.errors import DataError
 
 RareClasses = Literal["error", "drop", "train"]
@@ -16,7 +15,7 @@ RareClasses = Literal["error", "drop", "train"]
 
 
 def set_rare_aside(
-    units: Sequence[str] | np.ndarray,
+    unit_of_row: np.ndarray,
     labels: np.ndarray,
     lacking: Callable[[np.ndarray], set[int]],
     names: Sequence[str],
@@ -25,7 +24,7 @@ def set_rare_aside(
     """Return the rows that can be cut with every class in every part, and the classes that are too rare for it.
 
     Args:
-        units: (n,) name of each row's unit, which no cut tears.
+        unit_of_row: (n,) number of each row's unit, which no cut tears.
         labels: (n,) class numbers.
         lacking: rows -> the classes that some part lacks if these rows are cut.
         names: class number -> name, for messages.
@@ -38,7 +37,6 @@ def set_rare_aside(
         DataError: fewer than two classes are left.
     """
     rows, rare = np.arange(len(labels)), set[int]()
-    _, unit_of_row = number_names(units)
     while policy != "error":
         found = lacking(rows)
         if not found:

@@ -73,7 +73,7 @@ def read_source(
     found = dict.fromkeys(note for table in raw.values() for note in table.notes)
     for key in ("text", "text_pair"):
         if key in wanted:
-            notes += notes_on_texts(tables["train"][key].combine_chunks(), key, wanted[key], "train")
+            notes += notes_on_texts(tables["train"][key], key, wanted[key], "train")
     rows = {split: _row_numbers(table)[labels.numbers[split] >= 0] for split, table in raw.items()}
     return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details, rows)
 
@@ -95,7 +95,8 @@ def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split
             columns[key] = texts_of_values(raw.rows[key])
         else:
             columns[key] = check_keys(raw, key, column, split)
-    known = pa.table(columns).filter(pa.array(labels >= 0))
+    checked = pa.table(columns)
+    known = checked if (labels >= 0).all() else checked.filter(pa.array(labels >= 0))
     if known.num_rows == 0:
         raise DataError(
             f"data.label: {split} must hold classes of train, got none ({len(labels)} rows with others); "

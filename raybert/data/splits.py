@@ -13,12 +13,18 @@ import pyarrow as pa
 
 from raybert.config import DataConfig
 from raybert.data.cut import cut_missing
-from raybert.data.identity import content_fingerprint, example_ids, keyed_order, normal_forms
+from raybert.data.identity import content_fingerprint, example_ids, form_digests, keyed_order
 from raybert.data.quotas import class_quotas
+from raybert.data.rows import take_rows
 from raybert.data.sources import read_source
+from raybert.data.strings import number_rows, stream_strings
+from raybert.data.units import FORM, Units
 from raybert.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+_OF_CUTS = ("example_id", "label", "group")
+_ROW = "row number"
+"""Column of a table that is being cut: which row of its source each is."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,20 @@ def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, st
         DataError: what `read_source` raises; too few examples of a class to cut, or fewer than asked for.
     """
     source = read_source(config, cache_folder, further)
-    whole = {split: with_ids(table, source.label_names) for split, table in source.tables.items()}
-    tables, names, notes = cut_missing(whole, config, source.label_names)
-    tables = {split: subsample(tables[split], split, config) for split in SPLITS}
+    short = {
+        split: _without_texts(with_forms(with_ids(table, source.label_names))) for split, table in source.tables.items()
+    }
+    units = Units.of_table(source.tables["train"].append_column(FORM, short["train"][FORM]))
+    short, names, notes = cut_missing(short, units, config, source.label_names)
+    short = {split: subsample(short[split], split, config) for split in SPLITS}
     cut = [split for split in SPLITS if split not in source.tables]
+    overlaps = describe_overlaps(short, "pair" if config.text_pair else "text")
+    tables = {split: _with_texts(short[split], source.tables["train" if split in cut else split]) for split in SPLITS}
     return Splits(
         **tables,
         label_names=names,
         fingerprint=content_fingerprint(tables, names),
-        notes=source.notes + notes + describe_overlaps(tables),
+        notes=source.notes + notes + overlaps,
         details=source.details | {"cut_from_train": cut} | count_classes(tables, names),
     )
 
@@ -82,12 +93,31 @@ def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
     return table.select(rest).add_column(0, "example_id", ids)
 
 
+def _without_texts(table: pa.Table) -> pa.Table:
+    """Return the columns of a table that cuts read, and the number of each row: texts are copied once, at the end."""
+    kept = [name for name in table.column_names if name in (*_OF_CUTS, FORM)]
+    return table.select(kept).append_column(_ROW, pa.array(np.arange(table.num_rows)))
+
+
+def _with_texts(table: pa.Table, source: pa.Table) -> pa.Table:
+    """Return the rows of a table with all columns of the source that they are of."""
+    rest = [name for name in source.column_names if name not in (*_OF_CUTS, "id")]
+    texts = take_rows(source.select(rest), table[_ROW].to_numpy())
+    names = ["example_id", *(name for name in source.column_names if name != "id")]
+    return pa.table({name: (texts if name in rest else table)[name] for name in names})
+
+
+def with_forms(table: pa.Table) -> pa.Table:
+    """Return the table with a column that stands for the normal forms of its texts, while it is cut."""
+    return table.append_column(FORM, form_digests(table))
+
+
 def subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
     """Return the stratified part of a split that is asked for, in canonical order."""
-    order = keyed_order(table["example_id"].to_pylist(), config.split_seed, "order")
+    order = keyed_order(stream_strings(table["example_id"]), config.split_seed, "order")
     wanted = getattr(config, f"{split}_examples")
     if wanted is None:
-        return table.take(pa.array(np.argsort(order)))
+        return take_rows(table, np.argsort(order))
     if wanted > table.num_rows:
         raise DataError(
             f"data.{split}_examples: must be in 1..{table.num_rows} ({split} examples of '{config.source}'), "
@@ -97,7 +127,7 @@ def subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
     num_classes = len(np.unique(labels))
     if split == "train" and wanted < num_classes:
         raise DataError(f"data.train_examples: must be >= {num_classes} (one per class), got {wanted}")
-    return table.take(pa.array(stratified_rows(labels, order, wanted)))
+    return take_rows(table, stratified_rows(labels, order, wanted))
 
 
 def stratified_rows(labels: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
@@ -116,42 +146,60 @@ def stratified_rows(labels: np.ndarray, order: np.ndarray, count: int) -> np.nda
     return np.asarray(chosen[np.argsort(order[chosen])])
 
 
-def describe_overlaps(tables: dict[str, pa.Table]) -> tuple[str, ...]:
-    """Return notes about texts (and pairs) that are in two splits, or repeated inside one."""
-    forms = {split: normal_forms(table) for split, table in tables.items()}
-    distinct = {split: set(texts) for split, texts in forms.items()}
-    noun = "pair" if "text_pair" in tables["train"].column_names else "text"
+def describe_overlaps(tables: Mapping[str, pa.Table], noun: str) -> tuple[str, ...]:
+    """Return notes about texts (and pairs) that are in two splits, or repeated inside one.
+
+    Args:
+        tables: split -> its rows, with the column `FORM`.
+        noun: `text` or `pair`.
+    """
+    together = number_rows(
+        pa.chunked_array([chunk for split in SPLITS for chunk in tables[split][FORM].chunks], pa.binary(16))
+    )
+    ends = np.cumsum([tables[split].num_rows for split in SPLITS])
+    forms = dict(zip(SPLITS, np.split(together, ends[:-1]), strict=True))
     notes = []
     for smaller, larger in (("validation", "train"), ("test", "train"), ("test", "validation")):
-        num_shared = sum(form in distinct[larger] for form in forms[smaller])
+        is_in_larger = np.zeros(int(together.max(initial=-1)) + 1, bool)
+        is_in_larger[forms[larger]] = True
+        num_shared = int(is_in_larger[forms[smaller]].sum())
         if num_shared:
             share = f"{num_shared:,} of {len(forms[smaller]):,} examples"
             notes.append(f"{smaller}: {share} have a {noun} that is also in {larger}")
-    for split, texts in forms.items():
-        notes += describe_repeats(split, texts, tables[split]["label"].to_pylist(), noun)
+    for split in tables:
+        notes += describe_repeats(split, forms[split], tables[split]["label"].to_numpy(), noun)
     return tuple(notes)
 
 
-def describe_repeats(where: str, forms: Sequence[str], labels: Sequence[int], noun: str) -> list[str]:
+def describe_repeats(where: str, forms: np.ndarray, labels: np.ndarray, noun: str) -> list[str]:
     """Return a note about texts (or pairs) that are repeated, if some are.
 
     Args:
         where: what the note begins with.
-        forms: (n,) normal forms.
+        forms: (n,) numbers of normal forms.
         labels: (n,) class numbers.
         noun: `text` or `pair`.
     """
-    num_repeats = len(forms) - len(set(forms))
+    num_repeats = len(forms) - int(np.count_nonzero(np.bincount(forms)))
     if not num_repeats:
         return []
-    num_conflicts = _count_conflicts(forms, labels)
+    num_conflicts = int(have_several(forms, labels).sum())
     tail = f"; {num_conflicts:,} {noun}s have two labels" if num_conflicts else ""
     return [f"{where}: {num_repeats:,} of {len(forms):,} examples repeat the {noun} of another{tail}"]
 
 
-def _count_conflicts(forms: Sequence[str], labels: Sequence[int]) -> int:
-    first: dict[str, int] = {}
-    return len({form for form, label in zip(forms, labels, strict=True) if first.setdefault(form, label) != label})
+def have_several(forms: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (u,) bool: which of the forms that are numbered have rows with different values.
+
+    Args:
+        forms: (n,) numbers of normal forms, 0..u-1.
+        values: (n,) class numbers, or folds.
+    """
+    first = np.full(int(forms.max(initial=-1)) + 1, -1, np.int64)
+    first[forms[::-1]] = values[::-1]  # of several, what is written last stays
+    several = np.zeros(len(first), bool)
+    several[forms[values != first[forms]]] = True
+    return several
 
 
 def count_classes(tables: dict[str, pa.Table], names: Sequence[str]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _read_texts(
     blank = np.zeros(raw.rows.num_rows, bool)
     for key in (key for key in ("text", "text_pair") if key in raw.rows.column_names):
         values, visible = texts_of(raw, key, columns[key], origin)
-        blank |= ~visible.to_numpy(zero_copy_only=False)
+        blank |= ~np.asarray(visible)
         if not may_lack or blank.all():
             values = check_strings(raw, key, columns[key], origin)
         texts[key] = pc.fill_null(values, "").to_pylist()

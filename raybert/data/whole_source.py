@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raybert.config import DataConfig
 from raybert.data.arrow_files import read_all_arrow
@@ -24,6 +25,7 @@ from raybert.data.json_files import read_all_json
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
 from raybert.data.local import files_of_split
 from raybert.data.raw import SPLIT_NAMES
+from raybert.data.rows import take_rows
 from raybert.data.sources import read_source
 from raybert.errors import DataError
 
@@ -49,15 +51,14 @@ def rows_in_source(config: DataConfig, ids: Sequence[str], cache_folder: Path) -
         DataError: the source is not what it was a moment ago.
     """
     source = read_source(config, cache_folder)
-    place = {
-        name: int(row)
-        for name, row in zip(
-            example_ids(source.tables["train"], source.label_names).to_pylist(), source.rows["train"], strict=True
-        )
-    }
-    if any(name not in place for name in ids):
+    # The few are looked for among the many, not the other way round: that would be a table of all of them.
+    number = pc.index_in(example_ids(source.tables["train"], source.label_names), pa.array(ids, pa.string()))
+    found = np.flatnonzero(np.asarray(number.is_valid()))
+    place = np.full(len(ids), -1, np.int64)
+    place[number.take(pa.array(found)).to_numpy()] = found
+    if (place < 0).any():
         raise DataError(f"data.source: the content of '{config.source}' changed while it was read; run it again")
-    return np.array([place[name] for name in ids], np.int64)
+    return np.asarray(source.rows["train"][place])
 
 
 def read_rows(config: DataConfig, rows: np.ndarray, cache_folder: Path) -> pa.Table:
@@ -71,8 +72,8 @@ def read_rows(config: DataConfig, rows: np.ndarray, cache_folder: Path) -> pa.Ta
         cache_folder: where the parsed built-in corpus is kept.
     """
     table = whole_table(config, cache_folder)
-    columns = [_without_views(column).take(pa.array(rows)) for column in table.columns]
-    return pa.Table.from_arrays(columns, names=_distinct(table.column_names))
+    plain = [_without_views(column) for column in table.columns]
+    return take_rows(pa.Table.from_arrays(plain, names=_distinct(table.column_names)), rows)
 
 
 def as_series(column: pa.ChunkedArray) -> pd.Series[Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from raybert.config import load_stored_config
 from raybert.data import Splits, load_folds, load_splits
 from raybert.data.chunked import ChunkedData
+from raybert.data.rows import take_rows
 from raybert.errors import ConfigError, ModelError, SweepError
 from raybert.evaluation.explain_tokens import Text, TokenExplanation, explain_texts
 from raybert.evaluation.retrieval import explain_documents, shared_chunks, strongest_chunks
@@ -135,7 +136,7 @@ def _chosen_rows(rows: Sequence[int] | None, count: int, num_rows: int, split: s
 
 def _texts_at(table: pa.Table, rows: np.ndarray) -> list[Text]:
     """Return the texts of some rows, or the pairs."""
-    taken = table.take(pa.array(rows))
+    taken = take_rows(table, rows)
     if "text_pair" in taken.column_names:
         return list(zip(taken["text"].to_pylist(), taken["text_pair"].to_pylist(), strict=True))
     found: list[Text] = taken["text"].to_pylist()

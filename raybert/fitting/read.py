@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.utils.data import default_collate as torch_collate
 from raybert.data.cut import assign_units
 from raybert.data.identity import normal_forms
 from raybert.data.tokens import takes_token_types, tokenize_examples
+from raybert.data.units import Units
 from raybert.errors import ConfigError, DataError
 from raybert.fitting.tables import Collate, FitData, ItemTable, Table, TextTable
 
@@ -323,10 +324,12 @@ def _hold_out(table: Table, fraction: float, seed: int) -> tuple[np.ndarray, np.
     if isinstance(fraction, bool) or not 0 < fraction < 1:
         raise ConfigError(f"validation: must be data, or a share of train in (0, 1), got {fraction}")
     if isinstance(table, TextTable):
-        units = normal_forms(pa.table({"text": pa.array(table.texts, pa.string()), "label": pa.array(table.labels)}))
+        units: Iterable[str] = normal_forms(
+            pa.table({"text": pa.array(table.texts, pa.string()), "label": pa.array(table.labels)})
+        )
     else:
-        units = np.arange(len(table)).astype(str).tolist()
-    part = assign_units(units, table.labels, [float(fraction)], seed, "fit")
+        units = map(str, range(len(table)))
+    part = assign_units(Units.of_names(units), table.labels, [float(fraction)], seed, "fit")
     kept, held = np.flatnonzero(part == 0), np.flatnonzero(part == 1)
     if not len(kept) or not len(held):
         raise ConfigError(f"validation: must leave examples on both sides, got {fraction} of {len(table)} examples")

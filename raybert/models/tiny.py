@@ -15,9 +15,11 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
+from raybert.data.strings import StreamedStrings
 from raybert.durable import atomic_folder, hold, make_folder, remove_leftovers
 from raybert.files import is_as_digested, kept_if_possible, write_digests
 from raybert.locks import locked
@@ -48,15 +50,16 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
         cache_folder: the encoder is kept in `encoders/<hash of texts and recipe>` below it; what is damaged there is
             made again.
     """
-    ordered = sorted(texts)
-    name = f"{TINY}-{_key(ordered)}"
+    if not isinstance(texts, StreamedStrings):
+        texts = StreamedStrings([pa.chunked_array([pa.array(texts, pa.large_string())])])
+    name = f"{TINY}-{_key(texts)}"
     folder = cache_folder / "encoders" / name
     if folder.is_symlink() or not is_as_digested(folder):
         with kept_if_possible("the embedded encoder", folder.parent):
-            _make(ordered, folder)
+            _make(texts, folder)
             return _held(folder)
         folder = _scratch() / name
-        _make(ordered, folder)
+        _make(texts, folder)
     return _held(folder)
 
 
@@ -68,7 +71,7 @@ def _held(folder: Path) -> Path:
     return folder
 
 
-def _make(ordered_texts: list[str], folder: Path) -> None:
+def _make(texts: Iterable[str], folder: Path) -> None:
     make_folder(folder.parent)
     with locked(folder.with_name(f".{folder.name}.lock")):
         if folder.is_symlink():  # what it leads to is not the cache's
@@ -76,7 +79,7 @@ def _make(ordered_texts: list[str], folder: Path) -> None:
         if not is_as_digested(folder):  # another process has not made it meanwhile
             remove_leftovers(folder.parent)
             (folder / _MARK).unlink(missing_ok=True)  # torn, or of a version that kept no digests
-            _publish(ordered_texts, folder)
+            _publish(texts, folder)
 
 
 @cache
@@ -92,14 +95,14 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     return train_wordpiece(texts, vocabulary, max_length=_RECIPE["max_length"])
 
 
-def _key(ordered_texts: list[str]) -> str:
+def _key(texts: StreamedStrings) -> str:
     digest = hashlib.sha256(json.dumps(_RECIPE, sort_keys=True).encode())
-    for text in ordered_texts:
-        digest.update(len(text).to_bytes(8, "little") + text.encode("utf-8", "surrogatepass"))
+    for text in texts.in_order():
+        digest.update(len(text).to_bytes(8, "little") + text.encode())
     return digest.hexdigest()[:16]
 
 
-def _publish(texts: list[str], folder: Path) -> None:
+def _publish(texts: Iterable[str], folder: Path) -> None:
     """Build beside the place and rename into it: of two processes at once one wins, with the same files."""
     with atomic_folder(folder, mark=_MARK, keeps_existing=True) as fresh, quiet_transformers():
         tokenizer = train_tokenizer(texts, _RECIPE["vocabulary"])

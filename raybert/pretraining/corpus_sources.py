@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from raybert.config import suggest
 from raybert.config.corpora import CorpusConfig
 from raybert.data.columns import check_keys, texts_of
-from raybert.data.cut import assign_units, unit_names
+from raybert.data.cut import assign_units
 from raybert.data.docstrings import read_docstrings
 from raybert.data.formats import format_of
 from raybert.data.hub import read_hub
@@ -22,6 +22,7 @@ from raybert.data.kinds import BUILT_IN, source_kind
 from raybert.data.local import read_local
 from raybert.data.raw import SPLIT_NAMES, RawTable, check_columns
 from raybert.data.text_files import read_text
+from raybert.data.units import Units
 from raybert.errors import DataError
 from raybert.pretraining.documents import Documents, plain_form
 from raybert.pretraining.prose import PROSE, read_prose
@@ -219,13 +220,13 @@ def _cut(tables: dict[str, pa.Table], config: CorpusConfig) -> dict[str, pa.Tabl
         return tables
     train = tables["train"]
     fractions = [float(getattr(config, f"{split}_fraction")) for split in missing]
-    units = unit_names(train)
-    if len(set(units)) <= len(missing):
+    units = Units.of_table(train)
+    if len(units) <= len(missing):
         noun = "groups" if "group" in train.column_names else "distinct documents"
         raise DataError(
             f"data.source: '{config.source}' must have at least {len(missing) + 1} {noun} to cut "
-            f"{' and '.join(missing)} from train, got {len(set(units))}"
+            f"{' and '.join(missing)} from train, got {len(units)}"
         )
-    taken = assign_units(units, np.zeros(len(units), np.int64), fractions, config.split_seed)
+    taken = assign_units(units, np.zeros(train.num_rows, np.int64), fractions, config.split_seed)
     cut = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
     return {**tables, "train": train.filter(pa.array(taken == 0)), **cut}

@@ -60,5 +60,7 @@ def mix_keys(keys: np.ndarray, number: int) -> np.ndarray:
 
 
 def _hash(example_ids: np.ndarray, purpose: bytes) -> np.ndarray:
-    digests = (hashlib.blake2b(str(i).encode(), digest_size=8, person=purpose).digest() for i in example_ids)
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+    packed = bytearray()
+    for example_id in example_ids:
+        packed += hashlib.blake2b(str(example_id).encode(), digest_size=8, person=purpose).digest()
+    return np.frombuffer(packed, "<u8").astype(np.uint64)

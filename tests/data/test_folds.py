@@ -17,6 +17,7 @@ from raybert.config import DataConfig
 from raybert.data import Splits, load_folds, tokenize_splits
 from raybert.data.folds import assign_folds
 from raybert.data.identity import keyed_order, normal_forms
+from raybert.data.units import Units
 from raybert.errors import DataError
 from raybert.models import load_tokenizer
 
@@ -74,7 +75,7 @@ def test_groups_get_the_folds_of_stratified_group_k_fold() -> None:
     generator = np.random.default_rng(0)
     groups = generator.integers(0, 60, 900)
     labels = (generator.random(900) < 0.02 + 0.2 * (groups % 3 == 0)).astype(np.int64)
-    fold = assign_folds([f"g{g}" for g in groups], labels, 5, seed=3)
+    fold = assign_folds(Units.of_names(f"g{g}" for g in groups), labels, 5, seed=3)
     names = sorted({f"g{g}" for g in groups})
     place = dict(zip(np.array(names)[np.argsort(keyed_order(names, 3, "folds"))], range(60), strict=True))
     keys = [place[f"g{g}"] for g in groups]
@@ -82,7 +83,7 @@ def test_groups_get_the_folds_of_stratified_group_k_fold() -> None:
         assert np.flatnonzero(fold == number).tolist() == rows.tolist()
     shares = [labels[fold == number].mean() for number in range(5)]
     assert max(shares) - min(shares) < 0.03  # of 0.09
-    assert (assign_folds([f"g{g}" for g in groups], labels, 5, seed=4) != fold).any()
+    assert (assign_folds(Units.of_names(f"g{g}" for g in groups), labels, 5, seed=4) != fold).any()
 
 
 @pytest.mark.slow
@@ -94,7 +95,7 @@ def test_groups_get_the_folds_of_stratified_group_k_fold() -> None:
 def test_units_are_never_torn_and_every_row_has_a_fold(rows: list[tuple[int, int]], m: int, seed: int) -> None:
     units = [str(unit) for unit, _ in rows] + [f"own {i}" for i in range(2 * m)]
     labels = np.array([label for _, label in rows] + [0, 1] * m)
-    fold = assign_folds(units, labels, m, seed)
+    fold = assign_folds(Units.of_names(units), labels, m, seed)
     assert set(fold) == set(range(m))
     assert len(set(zip(units, fold.tolist(), strict=True))) == len(set(units))
 

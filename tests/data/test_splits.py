@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import tracemalloc
 from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
@@ -21,9 +20,10 @@ from hypothesis import strategies as st
 from raybert.config import DataConfig
 from raybert.data import Splits, load_splits
 from raybert.data.cut import assign_units
-from raybert.data.identity import content_fingerprint, example_ids, number_names
+from raybert.data.identity import content_fingerprint, example_ids
 from raybert.data.quotas import class_quotas
 from raybert.data.splits import stratified_rows
+from raybert.data.units import Units
 from raybert.errors import DataError
 
 REAL_DATA = Path(os.environ.get("RAYBERT_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -159,7 +159,7 @@ def test_groups_stay_on_one_side_and_rare_classes_are_spread(tmp_path: Path) -> 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), min_size=1, max_size=120), st.integers(0, 99))
 def test_units_are_never_torn(rows: list[tuple[int, int]], seed: int) -> None:
     units = [str(unit) for unit, _ in rows]
-    parts = assign_units(units, np.array([label for _, label in rows]), [0.2, 0.1], seed)
+    parts = assign_units(Units.of_names(units), np.array([label for _, label in rows]), [0.2, 0.1], seed)
     assert set(parts) <= {0, 1, 2}
     assert len(set(zip(units, parts, strict=True))) == len(set(units))
 
@@ -299,15 +299,3 @@ def test_real_data_is_read_as_its_page_describes_it(name: str, keys: Any, rows: 
     assert splits.details["rows"] == rows
     assert any(note in line for line in splits.notes)
     assert not any("also in" in line for line in splits.notes)
-
-
-def test_units_are_numbered_as_numpy_sorts_them_without_room_for_the_longest_in_every_row():
-    names = ["b", "", "a b", "B", "é", "b", "\U0001f600", "a"] * 3
-    distinct, numbers = number_names(names)
-    expected, expected_numbers = np.unique(np.array(names), return_inverse=True)
-    assert distinct == expected.tolist()
-    np.testing.assert_array_equal(numbers, expected_numbers)
-    tracemalloc.start()
-    number_names(["x" * 1_000_000, *(str(number) for number in range(2_000))])  # as one array of strings: 8 GB
-    assert tracemalloc.get_traced_memory()[1] < 2_000_000
-    tracemalloc.stop()

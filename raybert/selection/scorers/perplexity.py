@@ -13,6 +13,7 @@ from safetensors import safe_open
 from transformers import AutoModelForMaskedLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from raybert.data.rows import take_rows
 from raybert.errors import ModelError
 from raybert.models import Encoder, load_tokenizer
 from raybert.models.classifier import keep_head_in_float32
@@ -233,7 +234,7 @@ class PerplexityScorer:
         takes_types = "token_type_ids" in tokenizer.model_input_names
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            rows = scoring_data.texts.take(positions)
+            rows = take_rows(scoring_data.texts, positions)
             columns = [name for name in ("text", "text_pair") if name in rows.column_names]
             encoded = tokenizer(
                 *(rows[name].to_pylist() for name in columns), truncation=True, max_length=self.max_length

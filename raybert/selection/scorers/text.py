@@ -60,7 +60,9 @@ class TextScorer:
 
 def joined_texts(table: pa.Table, positions: np.ndarray) -> list[str]:
     """Return the texts of some rows, both texts of a pair one after the other as paragraphs of their own."""
-    rows = table.take(positions)
+    from raybert.data.rows import take_rows  # Arrow
+
+    rows = take_rows(table, positions)
     texts: list[str] = rows["text"].to_pylist()
     if "text_pair" not in rows.column_names:
         return texts

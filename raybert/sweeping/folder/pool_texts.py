@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raybert.data.rows import take_rows
+
 MOST_LETTERS = 400
 """Of a text: enough to see what it is about."""
 TEXT_COLUMNS = ("text", "text_pair")
@@ -28,7 +30,7 @@ class PoolTexts:
         """Return the beginnings of the texts of some examples, by id; of ids that are not in the pool nothing."""
         columns = [name for name in TEXT_COLUMNS if name in self.table.column_names]
         places = pc.index_in(pa.array(example_ids, pa.string()), self.table["example_id"].cast(pa.string()))
-        rows = self.table.take(places.drop_null())
+        rows = take_rows(self.table, places.drop_null().to_numpy())
         parts = {name: [beginning(text) for text in rows[name].to_pylist()] for name in columns}
         return pd.DataFrame(parts, index=pd.Index(rows["example_id"].to_pylist(), name="example_id"))
 

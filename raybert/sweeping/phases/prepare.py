@@ -17,6 +17,7 @@ from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
 from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns
+from raybert.data.strings import StreamedStrings
 from raybert.data.token_store import TokenStore
 from raybert.errors import ConfigError
 from raybert.files import writable_cache
@@ -303,7 +304,7 @@ def resolve_language_model(config: RaybertConfig, encoder: Encoder, cache: Path)
     return model
 
 
-def pool_texts(splits: Splits) -> list[str]:
+def pool_texts(splits: Splits) -> StreamedStrings:
     """Return all texts of the pool, second texts of pairs after the first ones."""
     columns = [name for name in ("text", "text_pair") if name in splits.train.column_names]
-    return [text for name in columns for text in splits.train[name].to_pylist()]
+    return StreamedStrings([splits.train[name] for name in columns])

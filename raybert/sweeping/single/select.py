@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.config import DataConfig, RaybertConfig
+from raybert.data.rows import take_rows
 from raybert.data.whole_source import as_series, read_rows, rows_in_source
 from raybert.display import html_frame, html_section
 from raybert.errors import ConfigError, Interrupted, ScoringError
@@ -153,7 +154,7 @@ def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[Signa
 
 
 def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:
-    rows = ready.splits.train.take(selection.positions)
+    rows = take_rows(ready.splits.train, selection.positions)
     frame = pd.DataFrame({"rank": np.arange(1, len(selection.positions) + 1)})
     for column in ("example_id", "text", "text_pair"):
         if column in rows.column_names:

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.cut import assign_units, unit_names
+from raybert.data.cut import assign_units
 from raybert.data.examples import ExampleData
+from raybert.data.units import Units
 from raybert.errors import ConfigError
 
 SCORING = "scoring"
@@ -31,7 +32,7 @@ def scored_rows(validation: pa.Table, config: DataConfig, fraction: float) -> np
         ConfigError: a part would be empty.
     """
     labels = validation["label"].to_numpy()
-    part = assign_units(unit_names(validation), labels, [fraction], config.split_seed, "suggestions")
+    part = assign_units(Units.of_table(validation), labels, [fraction], config.split_seed, "suggestions")
     rows = np.asarray(part == 1)
     if rows.all() or not rows.any():
         raise ConfigError(

@@ -1,0 +1,45 @@
+"""Rows of a table by their numbers, however much text there is: Arrow alone takes none of more than 2 GiB."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+_SAFE_BYTES = 2**30
+"""Of a table that Arrow may put together in one piece: the offsets of its strings have 32 bits."""
+_BLOCK_ROWS = 65_536
+
+
+def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
+    """Return some rows of a table in a given order.
+
+    What is too large for one piece is taken in blocks, chunk by chunk, so that no more is copied than what is returned.
+
+    Args:
+        table: in any number of chunks.
+        rows: (m,) from 0.
+    """
+    rows = np.asarray(rows, np.int64)
+    if table.nbytes <= _SAFE_BYTES or not len(rows):
+        return table.take(pa.array(rows))
+    columns = [_take(column, rows) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _take(column: pa.ChunkedArray, rows: np.ndarray) -> pa.ChunkedArray:
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    starts = np.cumsum([0, *(len(chunk) for chunk in chunks[:-1])])
+    width = max(1, column.nbytes // len(column))
+    size = int(max(1, min(_BLOCK_ROWS, _SAFE_BYTES // width)))
+    blocks = []
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        of_chunk = np.searchsorted(starts, block, side="right") - 1
+        order = np.argsort(of_chunk, kind="stable")
+        parts = np.split(block[order], np.flatnonzero(np.diff(of_chunk[order])) + 1)
+        numbers = of_chunk[order][np.cumsum([0, *map(len, parts[:-1])])]
+        pieces = [chunks[n].take(pa.array(part - starts[n])) for n, part in zip(numbers, parts, strict=True)]
+        place = np.empty(len(block), np.int64)
+        place[order] = np.arange(len(block))
+        blocks.append(pa.concat_arrays(pieces).take(pa.array(place)))
+    return pa.chunked_array(blocks, column.type)
