@@ -73,11 +73,7 @@ def atomic_folder(target: Path, *, mark: str | None = None, keeps_existing: bool
     temporary, lock = _begin(target, _new_folder)
     try:
         yield temporary
-        sync_tree(temporary)
-        if mark is not None:
-            (temporary / mark).touch()
-            sync_file(temporary / mark)
-            sync_folder(temporary)
+        _complete(temporary, mark)
         if keeps_existing:
             _move_unless_there(temporary, target, mark)
         else:
@@ -251,6 +247,37 @@ def hold(path: Path) -> int:
     return descriptor
 
 
+def claim(folder: Path) -> int | None:
+    """Return a descriptor by which this process alone uses a folder, made if need be, until it is closed.
+
+    None: another process uses it, or the file system knows no locks.
+    """
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            return descriptor
+    except OSError:  # also: it has just been given another name, or removed
+        pass
+    os.close(descriptor)
+    return None
+
+
+def publish_folder(folder: Path, target: Path, mark: str) -> None:
+    """Give a folder that is written the name that readers look for; a whole one that is there already stays.
+
+    Args:
+        folder: beside `target`.
+        target: its name.
+        mark: name of an empty file that is written last and says that the folder is whole.
+    """
+    _complete(folder, mark)
+    _move_unless_there(folder, target, mark)
+    sync_folder(target.parent)
+    shutil.rmtree(folder, ignore_errors=True)  # where another process was faster
+
+
 def is_leftover(name: str) -> bool:
     """Tell whether a name is one of what is being written, or was when its process was killed."""
     return _LEFTOVER.fullmatch(name) is not None or re.fullmatch(r"\..+\.previous", name) is not None
@@ -311,6 +338,15 @@ def _new_folder(path: Path) -> int:
 def _lock(descriptor: int) -> None:
     with contextlib.suppress(OSError):  # a file system without locks: what is left there, stays
         fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _complete(folder: Path, mark: str | None) -> None:
+    """Wait until a folder is on disk, and then its mark."""
+    sync_tree(folder)
+    if mark is not None:
+        (folder / mark).touch()
+        sync_file(folder / mark)
+        sync_folder(folder)
 
 
 def _swap(fresh: Path, target: Path) -> None:

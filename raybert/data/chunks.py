@@ -191,7 +191,7 @@ def chunk_column(
     if store is None:
         return chunk_texts(column.to_pylist(), tokenizer, settings)
     facts = {"kind": "chunks", **tokenizer_facts(private_backend(tokenizer)), **vars(settings)}
-    arrays = store.arrays(facts, [column], lambda: _as_arrays(chunk_texts(column.to_pylist(), tokenizer, settings)))
+    arrays = store.arrays(facts, [column], lambda _: [_as_arrays(chunk_texts(column.to_pylist(), tokenizer, settings))])
     lengths = np.diff(arrays["offsets"])
     table = TokenTable(arrays["ids"], arrays["offsets"], lengths.astype(np.int32), np.zeros(len(lengths), np.int64))
     return ChunkedTexts(table, arrays["document_offsets"], arrays["spans"], int(arrays["num_subsampled"]))

@@ -4,6 +4,8 @@ Tokenizing is the same work for every seed, strategy and command on the same dat
 processes map into memory, `tokens/<key>/` in the cache. Its key is a digest of all that the arrays depend on: whatever
 changes, of texts, tokenizer or options, is another table. It takes its name when it is whole, and before it is used its
 files are read once against their SHA-256 (0.7 s a gigabyte): what is torn or changed is noticed, and made again.
+A large one is written part by part while it is made, so that memory holds a part at a time, and a run that was killed
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import hashlib
 import math
 import os
 import re
+import shutil
+import time
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,21 +28,28 @@ import numpy as np
 import pyarrow as pa
 import tokenizers
 
+from raybert.data.partial_table import Arrays, partial_table, publish
 from raybert.durable import atomic_folder, hold, remove_leftovers, remove_unless_held
 from raybert.errors import CacheWarning, ConfigError
 from raybert.files import cache_folder, content_key, is_as_digested, kept_if_possible, write_digests
 from raybert.links import leads_outside
 
-Arrays = dict[str, np.ndarray]
+Parts = Callable[[Mapping[str, int]], Iterable[Arrays]]
+"""How many elements of each array there are already -> the next ones, part by part."""
 
 FORMAT = 1
 """Of the arrays and of how texts are cut before they are tokenized: a change of either is another key."""
 SMALLEST = 200_000
 """Bytes of text from which on a table is kept: to write it takes 30-50 ms, most of it until the disk has it, and to
 tokenize so much some 100 ms."""
+LARGEST_IN_MEMORY = 64 << 20
+"""Bytes of text up to which a table is made in memory: nothing is waited for while it grows."""
 LIMIT = "RAYBERT_TOKENS_GB"
 _DEFAULT_GB = 20.0
 _MARK = "COMPLETE"
+_PART = ".part"
+_SECONDS_UNTIL_STALE = 7 * 86_400.0
+"""After so long nobody goes on with a table that a killed process has left."""
 _KEY = re.compile("[0-9a-f]{20}")
 
 
@@ -50,11 +61,22 @@ class TokenStore:
         folder: made with the first table.
         most_bytes: tables that were not used for the longest time are removed beyond it; 0: nothing is kept, or read.
         smallest: bytes of text from which on a table is kept.
+        largest_in_memory: bytes of text from which on it is written part by part.
     """
 
     folder: Path
     most_bytes: float = _DEFAULT_GB * 1e9
     smallest: int = SMALLEST
+    largest_in_memory: int = LARGEST_IN_MEMORY
+
+    @classmethod
+    def below(cls, folder: Path) -> TokenStore:
+        """Return the store in a folder, with the limit that the environment sets.
+
+        Raises:
+            ConfigError: the limit is no number.
+        """
+        return cls(folder, _limit())
 
     @classmethod
     def in_cache(cls) -> TokenStore | None:
@@ -63,22 +85,26 @@ class TokenStore:
         Raises:
             ConfigError: the limit is no number.
         """
-        limit = _limit()
+        _limit()  # a wrong one is said even where nothing can be kept
         try:
-            return cls(cache_folder() / "tokens", limit)
+            return cls.below(cache_folder() / "tokens")
         except ConfigError:  # no home folder, and none named: evaluation needs no cache
             return None
 
-    def arrays(self, facts: Mapping[str, Any], texts: Sequence[pa.ChunkedArray], make: Callable[[], Arrays]) -> Arrays:
+    def arrays(
+        self, facts: Mapping[str, Any], texts: Sequence[pa.ChunkedArray], parts: Parts, *, in_parts: bool = False
+    ) -> Arrays:
         """Return arrays that are made of texts: those that are kept, mapped and read-only, or new ones.
 
         Args:
             facts: all else that they depend on, as JSON.
             texts: one column, or two of pairs.
-            make: makes them.
+            parts: makes them.
+            in_parts: whether there may be several parts, of arrays of one dimension, which may be written as they come.
         """
-        if self.most_bytes <= 0 or sum(column.nbytes for column in texts) < self.smallest:
-            return make()
+        size = sum(column.nbytes for column in texts)
+        if self.most_bytes <= 0 or size < self.smallest:
+            return joined(parts({}))
         key = content_key({**facts, "texts": [text_digest(column) for column in texts], **_versions()})
         is_damaged = False
         if self._is_there(key):
@@ -87,7 +113,10 @@ class TokenStore:
             is_damaged = self._is_there(key)  # and has not just been removed
         if is_damaged:
             warnings.warn(f"tokens {self.folder / key}: damaged, and made again", CacheWarning, stacklevel=2)
-        made = make()
+        grows = in_parts and size > self.largest_in_memory
+        if grows and (kept := self._grow(key, parts, replaces=is_damaged)) is not None:
+            return kept
+        made = joined(parts({}))
         return self._keep(key, made, replaces=is_damaged) or made
 
     def entries(self) -> list[StoredTable]:
@@ -122,13 +151,7 @@ class TokenStore:
 
     def _keep(self, key: str, arrays: Arrays, *, replaces: bool) -> Arrays | None:
         """Write a table, and return its arrays as they are mapped; None: it cannot be kept."""
-        size = sum(array.nbytes for array in arrays.values())
-        if size > self.most_bytes:
-            warnings.warn(
-                f"tokens of {size / 1e9:,.1f} GB are not kept: {LIMIT} is {self.most_bytes / 1e9:g}",
-                CacheWarning,
-                stacklevel=3,
-            )
+        if self._is_too_large(sum(array.nbytes for array in arrays.values())):
             return None
         folder = self.folder / key
         with kept_if_possible("tokens", self.folder):
@@ -137,11 +160,44 @@ class TokenStore:
                 for name, array in arrays.items():
                     np.save(fresh / f"{name}.npy", array, allow_pickle=False)
                 write_digests(fresh)
-            self._remove_oldest(key)
+            self.remove_oldest(key)
             return self._read(key, is_checked=False)
         return None
 
-    def _remove_oldest(self, kept: str) -> None:
+    def _grow(self, key: str, parts: Parts, *, replaces: bool) -> Arrays | None:
+        """Write a table part by part, and return its arrays as they are mapped; None: it cannot be kept so."""
+        folder = self.folder / key
+        with kept_if_possible("tokens", self.folder):
+            remove_leftovers(self.folder, is_shared=True)
+            self._remove_stale()
+            with partial_table(folder.with_name(key + _PART)) as table:
+                if table is None:
+                    return None
+                for part in parts(dict(table.sizes)):
+                    table.append(part)
+                    if table.num_bytes > self.most_bytes:  # is said when it is whole
+                        shutil.rmtree(table.folder, ignore_errors=True)
+                        return None
+                publish(table, folder, _MARK, replaces=replaces)
+            self.remove_oldest(key)
+            return self._read(key, is_checked=False)
+        return None
+
+    def _is_too_large(self, size: int) -> bool:
+        if size <= self.most_bytes:
+            return False
+        words = f"tokens of {size / 1e9:,.1f} GB are not kept: {LIMIT} is {self.most_bytes / 1e9:g}"
+        warnings.warn(words, CacheWarning, stacklevel=4)
+        return True
+
+    def _remove_stale(self) -> None:
+        """Remove what processes that were killed have left of tables, and nobody has gone on with."""
+        for path in self.folder.glob(f"*{_PART}"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _SECONDS_UNTIL_STALE:
+                    remove_unless_held(path)
+
+    def remove_oldest(self, kept: str) -> None:
         """Remove what was not used for the longest time, until the rest is within the limit."""
         entries = self.entries()
         total = sum(entry.size_bytes for entry in entries)
@@ -165,6 +221,15 @@ class StoredTable:
     key: str
     size_bytes: int
     used: float
+
+
+def joined(parts: Iterable[Arrays]) -> Arrays:
+    """Return the arrays of all parts as one of each."""
+    lists: dict[str, list[np.ndarray]] = {}
+    for part in parts:
+        for name, values in part.items():
+            lists.setdefault(name, []).append(values)
+    return {name: values[0] if len(values) == 1 else np.concatenate(values) for name, values in lists.items()}
 
 
 def text_digest(column: pa.ChunkedArray) -> str:

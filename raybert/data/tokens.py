@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,8 @@ from tokenizers import Encoding
 
 from raybert.data.cut_texts import TextCutter, batches_of
 from raybert.data.splits import SPLITS, Splits
-from raybert.data.token_store import TokenStore
+from raybert.data.strings import as_str_array
+from raybert.data.token_store import TokenStore, joined
 from raybert.data.tokenizer import private_backend, tokenizer_facts
 from raybert.errors import ConfigError, ModelError
 from raybert.files import json_digest
@@ -175,7 +177,7 @@ def tokenize_splits(
     parts += [] if pair_truncation == "longest_first" else [pair_truncation]
     return TokenizedData(
         **tables,
-        example_ids=np.array(splits.train["example_id"].to_pylist(), np.str_),
+        example_ids=as_str_array(splits.train["example_id"]),
         label_names=splits.label_names,
         pad_id=int(tokenizer.pad_token_id),
         uses_token_types=uses_token_types,
@@ -271,10 +273,10 @@ class TextEncoder:
     def encode(self, table: pa.Table) -> tuple[TokenTable, np.ndarray]:
         """Return the word pieces of examples, and which share of each one's pieces is kept, about: (n,), 1 is all."""
         if self._store is None:
-            arrays = self._arrays(table)
+            arrays = joined(self._parts(table, {}))
         else:
             columns = [table[name] for name in self._columns]
-            arrays = self._store.arrays(self._facts(), columns, lambda: self._arrays(table))
+            arrays = self._store.arrays(self._facts(), columns, partial(self._parts, table), in_parts=True)
         kept, labels = arrays.pop("kept"), table["label"].to_numpy().astype(np.int64)
         return TokenTable(**arrays, labels=labels), kept
 
@@ -290,24 +292,29 @@ class TextEncoder:
             "token_types": self.uses_token_types,
         }
 
-    def _arrays(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """Return word pieces as `TokenTable` has them, and `kept`: which share of each example's is kept, about."""
-        ids, lengths, second_starts, kept = [], [], [], []
-        for encodings, shares in self._batches(table):
+    def _parts(self, table: pa.Table, done: Mapping[str, int]) -> Iterator[dict[str, np.ndarray]]:
+        """Yield word pieces as `TokenTable` has them, and `kept`: which share of each example's is kept, about.
+
+        Args:
+            table: the examples.
+            done: how much of each array there is already.
+        """
+        total = done.get("ids", 0)
+        if not done:
+            nothing = np.empty(0, np.int32)
+            yield {"ids": nothing, "offsets": np.zeros(1, np.int64), "second_starts": nothing, "kept": np.empty(0)}
+        for encodings, shares in self._batches(table.slice(done.get("kept", 0))):
             rows = [encoding.ids for encoding in encodings]
-            row_lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-            ids.append(np.fromiter(chain.from_iterable(rows), np.int32, row_lengths.sum()))
-            lengths.append(row_lengths)
-            starts = _second_starts(encodings, row_lengths, self.uses_token_types) if self.has_pairs else row_lengths
-            second_starts.append(starts.astype(np.int32))
+            lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+            starts = _second_starts(encodings, lengths, self.uses_token_types) if self.has_pairs else lengths
             lost = np.array([sum(len(rest) for rest in encoding.overflowing) for encoding in encodings])
-            kept.append(shares * row_lengths / (row_lengths + lost))
-        return {
-            "ids": np.concatenate(ids),
-            "offsets": np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-            "second_starts": np.concatenate(second_starts),
-            "kept": np.concatenate(kept),
-        }
+            yield {
+                "ids": np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()),
+                "offsets": total + np.cumsum(lengths),
+                "second_starts": starts.astype(np.int32),
+                "kept": shares * lengths / (lengths + lost),
+            }
+            total += int(lengths.sum())
 
     def _batches(self, table: pa.Table) -> Iterator[tuple[list[Encoding], np.ndarray]]:
         """Yield encodings, and which share of each one's characters was encoded."""

@@ -139,7 +139,7 @@ def tokenize_documents(
     if store is None or array is None:
         return Pieces(**_pieces(documents, backend))
     facts = {"kind": "documents", **tokenizer_facts(backend)}
-    return Pieces(**store.arrays(facts, [pa.chunked_array([array])], lambda: _pieces(documents, backend)))
+    return Pieces(**store.arrays(facts, [pa.chunked_array([array])], lambda _: [_pieces(documents, backend)]))
 
 
 def pack_documents(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,11 @@ from tests.data.tokenizers import WORDS, tokenizer_of
 TEXTS = ["", "a", *(WORDS[start : start + 90] for start in range(0, 300, 20)), WORDS * 6, "no space " * 200]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> TokenStore:
-    return TokenStore(tmp_path / "tokens", smallest=0)
+@pytest.fixture(params=["in memory", "part by part"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> TokenStore:
+    return TokenStore(
+        tmp_path / "tokens", smallest=0, largest_in_memory=-1 if request.param == "part by part" else 1 << 40
+    )
 
 
 def examples(texts: list[str] = TEXTS, *, pairs: bool = False, chunk: int | None = None) -> pa.Table:
@@ -57,13 +61,13 @@ def equal(one: TokenTable, other: TokenTable) -> bool:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows with every table that is tokenized."""
     calls: list[int] = []
-    original = TextEncoder._arrays
+    original = TextEncoder._parts
 
-    def arrays(self: TextEncoder, table: pa.Table) -> Any:
-        calls.append(table.num_rows)
-        return original(self, table)
+    def parts(self: TextEncoder, table: pa.Table, done: Mapping[str, int]) -> Any:
+        calls.append(table.num_rows - done.get("kept", 0))
+        return original(self, table, done)
 
-    monkeypatch.setattr(TextEncoder, "_arrays", arrays)
+    monkeypatch.setattr(TextEncoder, "_parts", parts)
     return calls
 
 
@@ -210,15 +214,89 @@ def test_what_a_killed_writer_leaves_is_not_read_and_goes_with_the_next_write(st
     assert (store.folder / key / "COMPLETE").exists()
 
 
+class Killed(BaseException):
+    """What ends a process in the middle."""
+
+
+@contextlib.contextmanager
+def killed_after(num_parts: int) -> Iterator[None]:
+    """Let tokenizing end after so many parts, as a kill would, all of them on disk."""
+    original = TextEncoder._parts
+
+    def parts(self: TextEncoder, table: pa.Table, done: Mapping[str, int]) -> Any:
+        for number, part in enumerate(original(self, table, done)):
+            if number == num_parts:
+                raise Killed
+            yield part
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TextEncoder, "_parts", parts)
+        try:
+            yield
+        except Killed:
+            return
+    pytest.fail("was not killed")
+
+
+@pytest.mark.parametrize("tail", [b"", b"what was not yet said to be on disk"])
+def test_a_killed_run_goes_on_where_it_was(tail: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raybert.data.cut_texts.CHARACTERS_AT_ONCE", 600)
+    monkeypatch.setattr("raybert.data.partial_table._SECONDS_BETWEEN_SYNCS", -1.0)
+    store = TokenStore(tmp_path / "tokens", smallest=0, largest_in_memory=-1)
+    tokenizer, table = tokenizer_of("bert"), examples(pairs=True)
+    direct = tokenize_examples(table, tokenizer, 17)
+    for _ in range(2):
+        with killed_after(3):
+            tokenize_examples(table, tokenizer, 17, store=store)
+    (part,) = store.folder.glob("*.part")
+    assert not store.entries()
+    for path in part.glob("*.npy"):
+        with path.open("ab") as file:
+            file.write(tail)
+    calls = counted(monkeypatch)
+    assert equal(tokenize_examples(table, tokenizer, 17, store=store), direct)
+    assert 0 < calls[0] < len(TEXTS) - 3
+    assert equal(tokenize_examples(table, tokenizer, 17, store=store), direct)
+    assert len(calls) == 1
+    assert [path.name for path in store.folder.iterdir()] == [*keys(store)]
+
+
+@pytest.mark.parametrize("damage", ["progress.json", "ids.npy", "kept.npy"])
+def test_what_is_left_of_a_kill_and_torn_is_made_anew(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raybert.data.cut_texts.CHARACTERS_AT_ONCE", 600)
+    monkeypatch.setattr("raybert.data.partial_table._SECONDS_BETWEEN_SYNCS", -1.0)
+    store = TokenStore(tmp_path / "tokens", smallest=0, largest_in_memory=-1)
+    with killed_after(3):
+        tokenize_examples(examples(), tokenizer_of("bert"), 17, store=store)
+    (part,) = store.folder.glob("*.part")
+    (part / damage).write_bytes(b"{}")
+    calls = counted(monkeypatch)
+    found = tokenize_examples(examples(), tokenizer_of("bert"), 17, store=store)
+    assert equal(found, tokenize_examples(examples(), tokenizer_of("bert"), 17))
+    assert calls[0] == len(TEXTS)
+
+
+def test_what_nobody_went_on_with_for_a_week_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = TokenStore(tmp_path / "tokens", smallest=0, largest_in_memory=-1)
+    for name, age in (("old", 8), ("young", 6)):
+        (store.folder / f"{name}.part").mkdir(parents=True)
+        when = time.time() - age * 86_400
+        os.utime(store.folder / f"{name}.part", (when, when))
+    tokenize_examples(examples(), tokenizer_of("bert"), 17, store=store)
+    assert {path.name for path in store.folder.iterdir()} == {"young.part", *keys(store)}
+
+
 def test_two_writers_of_one_table_both_succeed(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     both, found = threading.Barrier(2, timeout=30), []
-    original = TextEncoder._arrays
+    original = TextEncoder._parts
 
-    def arrays(self: TextEncoder, table: pa.Table) -> Any:
+    def parts(self: TextEncoder, table: pa.Table, done: Mapping[str, int]) -> Any:
         both.wait()  # neither has written when the other begins
-        return original(self, table)
+        return original(self, table, done)
 
-    monkeypatch.setattr(TextEncoder, "_arrays", arrays)
+    monkeypatch.setattr(TextEncoder, "_parts", parts)
     threads = [
         threading.Thread(
             target=lambda: found.append(tokenize_examples(examples(), tokenizer_of("bert"), 17, store=store))

@@ -43,13 +43,13 @@ def place(tmp_path, monkeypatch):
 def tokenized(monkeypatch):
     """How many texts this process, which is the driver, tokenizes; trials and scoring workers map its tables."""
     counts = []
-    original = TextEncoder._arrays
+    original = TextEncoder._parts
 
-    def arrays(self, table):
+    def parts(self, table, done):
         counts.append(table.num_rows)
-        return original(self, table)
+        return original(self, table, done)
 
-    monkeypatch.setattr(TextEncoder, "_arrays", arrays)
+    monkeypatch.setattr(TextEncoder, "_parts", parts)
 
     def by(*arguments):
         counts.clear()
