@@ -16,6 +16,7 @@ from raybert.selection.store import ScoreStore
 
 PARTS: Mapping[str, str] = {
     "tokens": "word pieces of texts",
+    "splits": "texts of large data sets, as they were cut",
     "scores": "signals, and runs behind them",
     "encoders": "raybert-tiny of each pool",
     "docstrings": "the built-in corpus",

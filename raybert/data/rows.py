@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _SAFE_BYTES = 2**30
 """Of a table that Arrow may put together in one piece: the offsets of its strings have 32 bits."""
@@ -43,3 +44,15 @@ def _take(column: pa.ChunkedArray, rows: np.ndarray) -> pa.ChunkedArray:
         place[order] = np.arange(len(block))
         blocks.append(pa.concat_arrays(pieces).take(pa.array(place)))
     return pa.chunked_array(blocks, column.type)
+
+
+def find_rows(known: pa.Array | pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:
+    """Return (m,) int64 where among many strings some few are, -1: nowhere; of equal ones the last.
+
+    The few are looked for among the many, not the other way round, which would take a table of all of them.
+    """
+    number = pc.index_in(known, wanted)
+    found = np.flatnonzero(np.asarray(number.is_valid()))
+    rows = np.full(len(wanted), -1, np.int64)
+    rows[number.take(pa.array(found)).to_numpy()] = found
+    return rows

@@ -67,6 +67,13 @@ def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, st
     Raises:
         DataError: what `read_source` raises; too few examples of a class to cut, or fewer than asked for.
     """
+    return load_with_rows(config, cache_folder, further)[0]
+
+
+def load_with_rows(
+    config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Splits, np.ndarray]:
+    """Return the splits, and (n,) in which row of the source's train table each example of the pool is."""
     source = read_source(config, cache_folder, further)
     short = {
         split: _without_texts(with_forms(with_ids(table, source.label_names))) for split, table in source.tables.items()
@@ -77,13 +84,14 @@ def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, st
     cut = [split for split in SPLITS if split not in source.tables]
     overlaps = describe_overlaps(short, "pair" if config.text_pair else "text")
     tables = {split: _with_texts(short[split], source.tables["train" if split in cut else split]) for split in SPLITS}
-    return Splits(
+    splits = Splits(
         **tables,
         label_names=names,
         fingerprint=content_fingerprint(tables, names),
         notes=source.notes + notes + overlaps,
         details=source.details | {"cut_from_train": cut} | count_classes(tables, names),
     )
+    return splits, np.asarray(source.rows["train"][short["train"][_ROW].to_numpy()])
 
 
 def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:

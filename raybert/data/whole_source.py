@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raybert.config import DataConfig
 from raybert.data.arrow_files import read_all_arrow
@@ -22,10 +21,11 @@ from raybert.data.formats import format_of
 from raybert.data.hub import load_hub
 from raybert.data.identity import example_ids
 from raybert.data.json_files import read_all_json
+from raybert.data.kept_splits import kept_rows
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
 from raybert.data.local import files_of_split
 from raybert.data.raw import SPLIT_NAMES
-from raybert.data.rows import take_rows
+from raybert.data.rows import find_rows, take_rows
 from raybert.data.sources import read_source
 from raybert.errors import DataError
 
@@ -50,12 +50,11 @@ def rows_in_source(config: DataConfig, ids: Sequence[str], cache_folder: Path) -
     Raises:
         DataError: the source is not what it was a moment ago.
     """
+    wanted = pa.array(ids, pa.string())
+    if (kept := kept_rows(config, wanted, cache_folder)) is not None:
+        return kept
     source = read_source(config, cache_folder)
-    # The few are looked for among the many, not the other way round: that would be a table of all of them.
-    number = pc.index_in(example_ids(source.tables["train"], source.label_names), pa.array(ids, pa.string()))
-    found = np.flatnonzero(np.asarray(number.is_valid()))
-    place = np.full(len(ids), -1, np.int64)
-    place[number.take(pa.array(found)).to_numpy()] = found
+    place = find_rows(example_ids(source.tables["train"], source.label_names), wanted)
     if (place < 0).any():
         raise DataError(f"data.source: the content of '{config.source}' changed while it was read; run it again")
     return np.asarray(source.rows["train"][place])

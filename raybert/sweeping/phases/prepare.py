@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from raybert.config import DataConfig, ModelConfig, RaybertConfig
 from raybert.config.data import AFTER_LOADING
-from raybert.data import Splits, TokenizedData, load_folds, load_splits, tokenize_splits
+from raybert.data import Splits, TokenizedData, load_folds, tokenize_splits
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
+from raybert.data.kept_splits import load_kept_splits
 from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns
 from raybert.data.strings import StreamedStrings
 from raybert.data.token_store import TokenStore
@@ -197,7 +198,7 @@ def prepare_variants(variants: Iterable[Variant], cache: Path) -> dict[str, Prep
         data = variant.config.data
         source = _source_of(data)
         if source not in loaded:
-            loaded[source] = load_folds(data, cache) if data.folds else (load_splits(data, cache),)
+            loaded[source] = load_folds(data, cache) if data.folds else (load_kept_splits(data, cache),)
         tokens = replace(variant, fold=0).data_key
         prepared[variant.data_key] = prepare(variant.config, loaded[source][variant.fold], cache, first.get(tokens))
         first.setdefault(tokens, prepared[variant.data_key])
