@@ -16,8 +16,8 @@ from raybert.selection.store import ScoreStore
 
 PARTS: Mapping[str, str] = {
     "tokens": "word pieces of texts",
-    "splits": "texts of large data sets, as they were cut",
     "scores": "signals, and runs behind them",
+    "splits": "texts of large data sets, as they were cut",
     "encoders": "raybert-tiny of each pool",
     "docstrings": "the built-in corpus",
     "prose": "the corpus of installed packages that encoders are pretrained on",
