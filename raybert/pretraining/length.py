@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from raybert.config.pretrain import PretrainConfig, PretrainLengthConfig
 from raybert.pretraining.objective import Pretraining
@@ -50,7 +51,7 @@ def steps_within(seconds: float, objective: Pretraining, config: PretrainConfig,
         config: the section `pretrain`.
         seed: of the copy's order.
     """
-    watch = _Stopwatch()
+    watch = _Stopwatch(next(objective.model.parameters()).device)
     trial = replace(objective, model=copy.deepcopy(objective.model))
     train = config.as_train(_ENDLESS).model_copy(update={"eval_every": _ENDLESS, "checkpoint_seconds": 1e9})
     planner = FixedPasses(np.arange(len(objective.data.train)))
@@ -63,12 +64,15 @@ def steps_within(seconds: float, objective: Pretraining, config: PretrainConfig,
 
 
 class _Stopwatch(LocalSurroundings):
-    """Times steps, and asks to stop after some."""
+    """Times steps on a device, and asks to stop after some."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
+        self.device = device
         self.times: list[float] = []
 
     def should_stop(self) -> bool:
+        if self.device.type != "cpu":  # where a step is over long after it was asked for
+            torch.accelerator.synchronize(self.device)
         self.times.append(time.monotonic())
         return len(self.times) > _TIMED_STEPS

@@ -24,6 +24,7 @@ from raybert.training.objective import Losses, Measured
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
 from raybert.training.state import Row
+from raybert.training.transfer import to_device
 
 _OF_VALIDATION = 2**63
 """Stands for the seed of masks of validation, and for its pass: they are the same for every model."""
@@ -95,7 +96,12 @@ class Pretraining:
     def forward(self, module: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return hidden states of all pieces, and logits of the masked ones."""
         outputs: tuple[torch.Tensor, torch.Tensor | None] = module(
-            inputs["input_ids"], inputs["segments"], inputs["places"], inputs.get("masked_at")
+            inputs["input_ids"],
+            inputs["segments"],
+            inputs["places"],
+            inputs.get("masked_at"),
+            inputs.get("filled_at"),
+            inputs.get("segment_starts"),
         )
         return outputs
 
@@ -177,8 +183,13 @@ class Pretraining:
             inputs["masked_at"] = torch.from_numpy(where[chosen])
             inputs["labels"] = torch.from_numpy(table.ids[at][chosen].astype(np.int64))
             inputs["rows"] = torch.from_numpy(where[chosen] // width)
+        firsts = np.r_[True, np.diff(table.segments[at] + (where // width) * table.ids.size) != 0]
+        if self.model.is_unpadded:
+            views = np.arange(self._views)[:, None]
+            starts = (np.flatnonzero(firsts) + views * len(where)).ravel()
+            inputs["filled_at"] = torch.from_numpy((where + views * filled.size).ravel())
+            inputs["segment_starts"] = torch.from_numpy(np.r_[starts, self._views * len(where)].astype(np.int32))
         if self.contrastive is not None:
-            firsts = np.r_[True, np.diff(table.segments[at] + (where // width) * table.ids.size) != 0]
             sentence = np.cumsum(firsts) - 1
             row = where[firsts] // width
             inputs["sentence_of_piece"] = torch.from_numpy(sentence)
@@ -220,8 +231,7 @@ class Pretraining:
             self.model.train(self.contrastive is not None)
             for positions in self._validation_batches(table):
                 pulse()
-                batch = self._inputs(table, positions, _OF_VALIDATION, _OF_VALIDATION)
-                inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+                inputs = to_device(self._inputs(table, positions, _OF_VALIDATION, _OF_VALIDATION), device)
                 with precision.autocast(device):
                     hidden, logits = self.forward(self.model, inputs)
                 if logits is None:
@@ -231,7 +241,7 @@ class Pretraining:
                     values = functional.cross_entropy(scores, inputs["labels"], reduction="none")
                     hits = scores.argmax(dim=-1) == inputs["labels"]
                 sums += torch.stack(
-                    [values.double().sum(), hits.double().sum(), torch.tensor(len(values), device=device)]
+                    [values.double().sum(), hits.double().sum(), torch.full((), len(values), device=device)]
                 )
         loss, hits_sum, count = sums.tolist()
         return loss / max(1.0, count), hits_sum / max(1.0, count)

@@ -13,6 +13,7 @@ from raybert.config import METRICS
 from raybert.data import TokenizedData
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
+from raybert.models.unpadded import reads_unpadded, with_lengths
 from raybert.tables import EVALUATIONS
 from raybert.training.inference import Inference
 from raybert.training.interface import PassPlan
@@ -49,6 +50,7 @@ class Classification:
     def __init__(self, model: nn.Module, data: ExampleData, request: FitRequest) -> None:
         self._data, self._request, self._config = data, request, request.config
         self._device = next(model.parameters()).device
+        self._unpadded = reads_unpadded(model)
         self._inference = Inference(model, data, request.config.precision)
         self._own_metrics = import_metrics(request.config.metrics)
         check_metrics(request.config, data.num_classes)
@@ -69,9 +71,13 @@ class Classification:
 
     def inputs(self, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the model's inputs and `labels` of some examples, changed where that was asked for."""
+        batch = self._batch(positions if len(positions) else np.zeros(1, np.int64), changed=len(positions) > 0)
+        return with_lengths(batch) if self._unpadded else batch
+
+    def _batch(self, positions: np.ndarray, *, changed: bool) -> dict[str, torch.Tensor]:
         augmentation = self._request.augmentation
-        if augmentation is None or len(positions) == 0:
-            return self._data.batch(self._data.train, positions if len(positions) else np.zeros(1, np.int64))
+        if augmentation is None or not changed:
+            return self._data.batch(self._data.train, positions)
         if not isinstance(self._data, TokenizedData):
             raise TrialError("data.augment: needs examples of word pieces")
         return augmentation.batch(self._data, positions, self._request.seed, self._number)

@@ -13,8 +13,10 @@ import torch
 from raybert.data import scoring_batches
 from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.models import embed_batch, pooled_features
+from raybert.models.unpadded import reads_unpadded, with_lengths
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
+from raybert.training.transfer import to_device
 
 Outputs = Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]]
 """A batch of b rows -> tensors of b rows."""
@@ -84,7 +86,7 @@ class Inference:
         with eval_mode(self.model), torch.inference_mode(), autocast:
             for rows in batches:
                 pulse()
-                done.append(_apply(outputs, self.data, table, rows, device))
+                done.append(_apply(outputs, self.data, table, rows, device, unpadded=reads_unpadded(self.model)))
         place = np.empty(len(table), np.int64)
         place[positions] = np.arange(len(positions))
         target = place[np.concatenate(batches)]
@@ -103,19 +105,23 @@ def _apply(
     table: ExampleTable,
     rows: np.ndarray,
     device: torch.device,
+    *,
+    unpadded: bool = False,
 ) -> list[np.ndarray]:
     """Return the outputs of some rows; what does not fit into memory is done in halves."""
     try:
         batch = data.batch(table, rows)
         del batch["labels"]
-        results = outputs({name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()})
+        if unpadded:
+            batch = with_lengths(batch)
+        results = outputs(to_device(batch, device))
         return [tensor.float().cpu().numpy() for tensor in results]
     except torch.cuda.OutOfMemoryError:
         if len(rows) == 1:
             raise
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    halves = [_apply(outputs, data, table, part, device) for part in np.array_split(rows, 2)]
+    halves = [_apply(outputs, data, table, part, device, unpadded=unpadded) for part in np.array_split(rows, 2)]
     return [np.concatenate(parts) for parts in zip(*halves, strict=True)]
 
 

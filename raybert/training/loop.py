@@ -223,6 +223,12 @@ class _Run:
         if self.rank == 0:
             self.surroundings.stepped(int(self.position))
 
+    def read_losses(self) -> None:
+        """Take the losses of all steps from the device, which on a GPU waits for the steps: their time is of training."""
+        started = time.monotonic()
+        self.history.read()
+        self.state.train_seconds += time.monotonic() - started
+
     def look_around(self) -> Verdict:
         """Between evaluations: save what is due, and stop if asked to."""
         if self.world_size > 1 and self.state.step % _STEPS_BETWEEN_AGREEMENTS:
@@ -231,7 +237,7 @@ class _Run:
         wishes = (self.surroundings.should_stop(), due) if self.rank == 0 else None
         stop, due = broadcast_object(wishes, self.world_size)
         if stop or due:
-            self.history.read()
+            self.read_losses()
             self.save()
         return "interrupted" if stop else "go on"
 
@@ -246,7 +252,7 @@ class _Run:
 
     def evaluate(self) -> Verdict:
         """Evaluate on validation, report, save; return whether and why to stop before T."""
-        self.history.read()
+        self.read_losses()
         started = time.monotonic()
         if self.rank == 0:
             with self.average.applied():
@@ -265,7 +271,7 @@ class _Run:
         return "interrupted" if interrupted else "patience"
 
     def end_pass(self) -> None:
-        self.history.read()
+        self.read_losses()
         if self.state.batch >= len(self.current_pass.batches):
             self.state.passes += 1
             self.state.whole_passes += len(self.current_pass.batches) / self.current_pass.num_whole
@@ -274,7 +280,7 @@ class _Run:
 
     def result(self, *, stopped: bool) -> FitResult:
         """Put the best weights into the model, evaluate them, and return everything."""
-        self.history.read()
+        self.read_losses()
         measured = Measured()
         if not stopped and self.rank == 0:
             started = time.monotonic()
@@ -351,7 +357,7 @@ class _Run:
         pass_ends = state.batch == len(self.current_pass.batches)
         if not kept.is_due(rule, state, pass_ends=pass_ends, is_end=is_end):
             return
-        self.history.read()
+        self.read_losses()
         check_weights(self.model, state.step, self.history.last_checkpoint)
         generators = gather_objects(generator_states(self.device), self.world_size)
         if self.rank == 0 and folder is not None:

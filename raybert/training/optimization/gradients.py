@@ -20,6 +20,7 @@ from raybert.files import cache_folder
 from raybert.training.objective import Objective
 from raybert.training.optimization.dropout import FastDropout
 from raybert.training.optimization.precision import Precision
+from raybert.training.transfer import to_device
 
 _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch looks for code that it has compiled, to load it; by default a name in /tmp that anybody can take."""
@@ -125,8 +126,7 @@ class GradientMaker:
         self, positions: np.ndarray, weights: np.ndarray | None, denominators: tuple[float, ...], *, is_last: bool
     ) -> BatchPart:
         """Add the gradient of some examples, as their part of a batch whose terms are divided by `denominators`."""
-        batch = self.objective.inputs(positions)
-        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+        inputs = to_device(self.objective.inputs(positions), self.device)
         with self.dropout, self.precision.autocast(self.device):
             outputs = self.objective.forward(self.module, inputs)
         losses = self.objective.losses(outputs, inputs)
@@ -146,7 +146,10 @@ class GradientMaker:
         """Return what a term (b,) adds to the loss of the whole batch."""
         if len(positions) == 0:
             return values.sum() * 0.0
-        weighted = values if weights is None else values * torch.from_numpy(weights[positions]).to(self.device)
+        weighted = values
+        if weights is not None:
+            factors = to_device({"weights": torch.from_numpy(weights[positions])}, self.device)
+            weighted = values * factors["weights"]
         # DDP averages gradients over ranks; the loss is a sum over them.
         return weighted.sum() * (self.world_size / denominator)
 
