@@ -88,11 +88,11 @@ class ModelConfig(Section):
     )
     revision: str | None = Field(None, description="git revision of a hub model")
     trust_remote_code: bool = Field(False, description="run Python code that comes with a hub model")
-    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2", "unpadded"] = Field(
         "auto",
         description="how the encoder computes attention, as transformers calls it: sdpa (torch's fused kernels), eager "
-        "(plain matrix products), flash_attention_2 (package `flash-attn`, a GPU, bf16 or fp16); auto: as transformers "
-        "chooses",
+        "(plain matrix products), flash_attention_2 (package `flash-attn`, a GPU, bf16 or fp16), unpadded (all texts of a "
+        "batch in one row, for GPUs); auto: as transformers chooses",
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="override every dropout of the encoder")
     pooling: Literal["cls", "mean", "max", "attention"] | None = Field(

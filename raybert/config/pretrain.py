@@ -60,6 +60,11 @@ class PretrainedModelConfig(Section):
     encoder: str | None = Field(
         None, min_length=1, description="folder of an encoder to go on from, with its tokenizer; default: a new model"
     )
+    attention: Literal["auto", "sdpa", "eager", "unpadded"] = Field(
+        "auto",
+        description="how attention is computed, as of `model.attention` of a sweep; unpadded: without padding and masks, "
+        "for GPUs; auto: sdpa, or eager for short sequences on a CPU",
+    )
 
     @model_validator(mode="after")
     def _new_or_not(self) -> PretrainedModelConfig:

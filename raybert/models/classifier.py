@@ -26,6 +26,8 @@ from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
 from raybert.models.pooled import PooledClassifier
 from raybert.models.pretrained import check_is_encoder, read_model
 from raybert.models.quiet import quiet_transformers
+from raybert.models.unpadded import NAME as UNPADDED
+from raybert.models.unpadded import read_unpadded
 from raybert.models.weights_format import check_weights, only_safetensors
 
 _DROPOUT_KEYS = (
@@ -249,7 +251,7 @@ def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig)
 def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
     """Load the architecture's own classifier."""
     config = _configure(encoder, settings.dropout, label_names)
-    model, missing = read_model(AutoModelForSequenceClassification, encoder, config, settings.attention)
+    model, missing = read_model(AutoModelForSequenceClassification, encoder, config, _of_transformers(settings))
     if model.base_model is model:  # then nothing tells the encoder's weights from those of its head
         raise ModelError(
             f"{encoder.label}: must say which part of its classifier is the encoder, does not; set "
@@ -258,7 +260,7 @@ def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelCon
     prefix = model.base_model_prefix + "."
     head = tuple(name for name, _ in model.named_parameters() if not name.startswith(prefix) or name in missing)
     pristine = {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in head}
-    return _Warm(keep_head_in_float32(model), pristine, lambda seed: _initialize(model, set(head), seed))
+    return _Warm(_finish(model, settings), pristine, lambda seed: _initialize(model, set(head), seed))
 
 
 def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
@@ -267,11 +269,19 @@ def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: Model
     head = settings.head or HeadConfig()
     if settings.dropout is not None and "dropout" not in head.model_fields_set:
         head = head.model_copy(update={"dropout": settings.dropout})
-    backbone, _ = read_model(AutoModel, encoder, config, settings.attention)
+    backbone, _ = read_model(AutoModel, encoder, config, _of_transformers(settings))
     with torch.random.fork_rng(devices=[]):
         model = PooledClassifier(backbone, settings.pooling or "mean", head, label_names)
     pristine = {f"backbone.{name}": tensor.clone() for name, tensor in backbone.state_dict().items()}
-    return _Warm(keep_head_in_float32(model), pristine, model.initialize)
+    return _Warm(_finish(model, settings), pristine, model.initialize)
+
+
+def _of_transformers(settings: ModelConfig) -> str:
+    return "auto" if settings.attention == UNPADDED else settings.attention
+
+
+def _finish(model: Any, settings: ModelConfig) -> Any:
+    return keep_head_in_float32(read_unpadded(model) if settings.attention == UNPADDED else model)
 
 
 def _configure(encoder: Encoder, dropout: float | None, label_names: tuple[str, ...]) -> Any:

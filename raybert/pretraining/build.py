@@ -94,6 +94,8 @@ def build_model(
             mlm, notes = _continued(encoder, pretrain)
             identity = {"encoder": encoder.fingerprint}
     model = MaskedModel(mlm).train()
+    if config.attention != "auto":
+        model.set_attention(config.attention)
     _check_positions(model, pretrain.max_length)
     _check_vocabulary(mlm, tokenizer)
     if pretrain.masked is None:

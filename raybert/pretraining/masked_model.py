@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from raybert.errors import ModelError
+from raybert.models.unpadded import NAME as UNPADDED
+
 _HEADS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "bert": lambda model, hidden: model.cls(hidden),
     "modernbert": lambda model, hidden: model.decoder(model.head(hidden)),
@@ -55,8 +58,34 @@ class MaskedModel(nn.Module):
         """That of transformers."""
         return self.mlm.config
 
+    @property
+    def is_unpadded(self) -> bool:
+        """Whether it reads the pieces of a batch in one row, without padding."""
+        return bool(self.config._attn_implementation == UNPADDED)
+
+    def set_attention(self, attention: str) -> None:
+        """Compute attention as `model.attention` says.
+
+        Raises:
+            ModelError: the architecture cannot.
+        """
+        if attention == UNPADDED and not self.packs:
+            kinds = ", ".join(sorted(PACKABLE))
+            raise ModelError(f"model.attention: unpadded is for {kinds}, got '{self.config.model_type}'; take auto")
+        try:
+            self.mlm.set_attn_implementation(attention)
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"model.attention: {attention} is not possible with this model: {reason}") from error
+
     def forward(
-        self, input_ids: torch.Tensor, segments: torch.Tensor, places: torch.Tensor, masked_at: torch.Tensor | None
+        self,
+        input_ids: torch.Tensor,
+        segments: torch.Tensor,
+        places: torch.Tensor,
+        masked_at: torch.Tensor | None,
+        filled_at: torch.Tensor | None = None,
+        segment_starts: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return hidden states of all pieces, and logits of some.
 
@@ -65,17 +94,24 @@ class MaskedModel(nn.Module):
             segments: (b, w) int64, pieces see those of the same segment; -1: padding.
             places: (b, w) int64, positions in the segment.
             masked_at: (k,) int64, places in the flattened batch whose pieces are predicted; None: none are.
+            filled_at: (m,) int64, places in the flattened batch that are not padding; for `is_unpadded` alone.
+            segment_starts: (s + 1,) int32, which of these begin segments, and m; likewise.
 
         Returns:
             (b * w, h); (k, V), or None.
         """
         if not self.packs:
             return self._one_by_one(input_ids, segments, masked_at)
-        hidden = self.base_model(
-            input_ids=input_ids,
-            attention_mask=self._attention(segments),
-            position_ids=places + self.first_place,
-        )[0].flatten(0, 1)
+        if self.is_unpadded:
+            assert filled_at is not None
+            assert segment_starts is not None
+            hidden = self._in_one_row(input_ids, places, filled_at, segment_starts)
+        else:
+            hidden = self.base_model(
+                input_ids=input_ids,
+                attention_mask=self._attention(segments),
+                position_ids=places + self.first_place,
+            )[0].flatten(0, 1)
         if masked_at is None:
             return hidden, None
         assert self._head is not None
@@ -116,6 +152,21 @@ class MaskedModel(nn.Module):
         """Return the parameters of the head alone: those that are not the encoder's, too."""
         encoder = {id(parameter) for parameter in self.base_model.parameters()}
         return [parameter for parameter in self.mlm.parameters() if id(parameter) not in encoder]
+
+    def _in_one_row(
+        self, input_ids: torch.Tensor, places: torch.Tensor, filled_at: torch.Tensor, segment_starts: torch.Tensor
+    ) -> torch.Tensor:
+        """Return hidden states (b * w, h) of a batch that is read without its padding, where they are 0."""
+        longest = input_ids.shape[1]
+        hidden = self.base_model(
+            input_ids=input_ids.flatten()[filled_at][None],
+            position_ids=places.flatten()[filled_at][None] + self.first_place,
+            cu_seq_lens_q=segment_starts,
+            cu_seq_lens_k=segment_starts,
+            max_length_q=longest,
+            max_length_k=longest,
+        )[0].squeeze(0)
+        return hidden.new_zeros(input_ids.numel(), hidden.shape[-1]).index_copy(0, filled_at, hidden)
 
     def _one_by_one(
         self, input_ids: torch.Tensor, segments: torch.Tensor, masked_at: torch.Tensor | None

@@ -51,6 +51,10 @@ def identity_of_request(request: PretrainRequest, tokenizer: PreTrainedTokenizer
     """Return what the model depends on, as JSON."""
     encoder = encoder_in(request.model)
     model = request.model.model_dump(mode="json") if encoder is None else {"encoder": encoder.fingerprint}
+    if request.model.attention == "auto":  # ids of runs from before it know nothing of it
+        model.pop("attention", None)
+    else:
+        model["attention"] = request.model.attention
     identity = {
         "model": model,
         "pretrain": request.pretrain.model_dump(mode="json", exclude=_OF_NO_RESULT),

@@ -100,6 +100,33 @@ def test_validation_is_masked_the_same_for_every_seed_and_evaluation():
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_without_padding_losses_and_gradients_are_the_same(kind, masked):
+    """Segments of packed sequences are the texts of one row; ModernBERT's window of 16 is smaller than some."""
+    data, positions = packed(60, 48), np.array([3, 0, 5, 1])
+    options = {"masked": masked, "contrastive": None if masked else ContrastiveConfig(group=2)}
+    found = {}
+    for attention in ("sdpa", "unpadded"):
+        reader = model(kind).eval()
+        reader.set_attention(attention)
+        loss, losses = loss_of(objective_of(reader, data, **options), positions)
+        loss.backward()
+        grads = {name: p.grad for name, p in reader.named_parameters() if p.grad is not None}
+        found[attention] = loss.detach(), losses.values, losses.hits, grads
+    torch.testing.assert_close(found["unpadded"], found["sdpa"], atol=2e-6, rtol=1e-4)
+
+
+def test_with_both_tasks_every_view_is_in_the_row():
+    data, positions = packed(60, 48), np.array([3, 0, 5, 1])
+    losses = []
+    for attention in ("sdpa", "unpadded"):
+        reader = model("modernbert").eval()
+        reader.set_attention(attention)
+        losses.append(loss_of(objective_of(reader, data, contrastive=ContrastiveConfig(group=2)), positions)[0])
+    torch.testing.assert_close(*losses)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["masked", "both"])
 def test_micro_batches_equal_one_batch(task):
