@@ -91,8 +91,8 @@ class ModelConfig(Section):
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2", "unpadded"] = Field(
         "auto",
         description="how the encoder computes attention, as transformers calls it: sdpa (torch's fused kernels), eager "
-        "(plain matrix products), flash_attention_2 (package `flash-attn`, a GPU, bf16 or fp16), unpadded (all texts of a "
-        "batch in one row, for GPUs); auto: as transformers chooses",
+        "(plain matrix products), flash_attention_2 (package `flash-attn`, a GPU, bf16 or fp16), unpadded (texts end "
+        "to end without padding, for GPUs); auto: as transformers chooses",
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="override every dropout of the encoder")
     pooling: Literal["cls", "mean", "max", "attention"] | None = Field(

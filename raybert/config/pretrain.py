@@ -62,7 +62,7 @@ class PretrainedModelConfig(Section):
     )
     attention: Literal["auto", "sdpa", "eager", "unpadded"] = Field(
         "auto",
-        description="how attention is computed, as of `model.attention` of a sweep; unpadded: without padding and masks, "
+        description="how attention is computed, as `model.attention` of a sweep; unpadded: without padding and masks, "
         "for GPUs; auto: sdpa, or eager for short sequences on a CPU",
     )
 

@@ -7,7 +7,10 @@ and there for tests.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,7 +22,7 @@ from raybert.errors import ModelError
 
 NAME = "unpadded"
 """Value of `model.attention`, and what transformers knows the function below as."""
-FIRST_PLACES = {"bert": lambda config: 0, "modernbert": lambda config: 0}
+FIRST_PLACES: dict[str, Callable[[Any], int]] = {"bert": lambda config: 0, "modernbert": lambda config: 0}
 """Types of models that take positions and lengths of texts -> number of a text's first position."""
 for _type in ("roberta", "xlm-roberta"):
     FIRST_PLACES[_type] = lambda config: int(config.pad_token_id) + 1
@@ -55,23 +58,23 @@ def attend(
         sliding_window: pieces see those less than so many places away; None: all.
         others: what transformers passes besides; not read.
     """
-    rows = [tensor.squeeze(0).transpose(0, 1) for tensor in (query, key, value)]  # (total, heads, d)
+    q, k, v = (tensor.squeeze(0).transpose(0, 1) for tensor in (query, key, value))  # (total, heads, d)
     reach = None if sliding_window is None else sliding_window - 1
     if query.device.type == "cpu":
-        return _one_by_one(*rows, cu_seq_lens_q, dropout, scaling, reach)[None], None
+        return _one_by_one(q, k, v, cu_seq_lens_q, dropout, scaling, reach)[None], None
     if query.dtype in (torch.float16, torch.bfloat16) and not dropout:
         from torch.nn.attention.varlen import varlen_attn
 
         window = (-1, -1) if reach is None else (reach, reach)
-        lengths = (cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q)
-        attended: Any = varlen_attn(*rows, *lengths, scale=scaling, window_size=window)
+        starts, longest = cu_seq_lens_q, max_length_q
+        attended: Any = varlen_attn(q, k, v, starts, starts, longest, longest, scale=scaling, window_size=window)
         return attended[None], None
     if reach is not None and reach + 1 < max_length_q:
         raise ModelError(
             "model.attention: unpadded needs bf16 or fp16 and no dropout of attention on a GPU where layers see a "
             f"window only, got {query.dtype} and dropout {dropout:g}; take sdpa, or set model.dropout: 0"
         )
-    return nested(*rows, cu_seq_lens_q, max_length_q, dropout, scaling)[None], None
+    return nested(q, k, v, cu_seq_lens_q, max_length_q, dropout, scaling)[None], None
 
 
 def nested(
@@ -83,17 +86,17 @@ def nested(
     dropout: float,
     scaling: float | None,
 ) -> torch.Tensor:
-    """Return the same as `attend` for (total, heads, d), by torch's nested tensors, which know dropout but no window."""
+    """Return the same as `attend` for (total, heads, d), by nested tensors, which know dropout but no window."""
     offsets = starts.long()
-    parts = [
+    q, k, v = (
         torch.nested.nested_tensor_from_jagged(rows, offsets, min_seqlen=1, max_seqlen=longest).transpose(1, 2)
         for rows in (query, key, value)
-    ]
-    attended: torch.Tensor = functional.scaled_dot_product_attention(*parts, dropout_p=dropout, scale=scaling)
-    return attended.transpose(1, 2).values()  # type: ignore[no-any-return,operator]
+    )
+    attended: Any = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+    return attended.transpose(1, 2).values()  # type: ignore[no-any-return]
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _one_by_one(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -105,13 +108,14 @@ def _one_by_one(
 ) -> torch.Tensor:
     bounds = starts.tolist()
     done = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
-        parts = [rows[start:end].transpose(0, 1)[None] for rows in (query, key, value)]
+    for start, end in pairwise(bounds):
+        q, k, v = (rows[start:end].transpose(0, 1)[None] for rows in (query, key, value))
         seen = None
         if reach is not None and end - start > reach + 1:
             columns = torch.arange(end - start, device=query.device)
             seen = (columns[:, None] - columns).abs() <= reach
-        done.append(functional.scaled_dot_product_attention(*parts, seen, dropout, scale=scaling)[0].transpose(0, 1))
+        out = functional.scaled_dot_product_attention(q, k, v, seen, dropout, scale=scaling)
+        done.append(out[0].transpose(0, 1))
     return torch.cat(done)
 
 
@@ -130,7 +134,7 @@ def read_unpadded(model: Any) -> Any:
     kind = base.config.model_type
     if kind not in FIRST_PLACES:
         raise ModelError(
-            f"model.attention: unpadded is for models of type {', '.join(FIRST_PLACES)}, got '{kind}'; take sdpa or auto"
+            f"model.attention: unpadded is for models of type {', '.join(FIRST_PLACES)}, got '{kind}'; take sdpa"
         )
     base.set_attn_implementation(NAME)
     packing = _Packing(FIRST_PLACES[kind](base.config))
@@ -164,7 +168,7 @@ class _Packing:
     first_place: int
     pieces: torch.Tensor | None = None
     starts: torch.Tensor | None = None
-    shape: torch.Size = torch.Size()
+    shape: tuple[int, int] = (0, 0)
 
     def pack(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
         """Put the pieces of all texts into one row."""
@@ -174,12 +178,14 @@ class _Packing:
         named = {**dict(zip(("input_ids",), args, strict=False)), **kwargs}
         ids = named.pop("input_ids", None)
         if ids is None or len(args) > 1:
-            raise ModelError("model.attention: unpadded reads word pieces by the name `input_ids`, take sdpa for others")
+            raise ModelError(
+                "model.attention: unpadded reads word pieces by the name `input_ids`, take sdpa for others"
+            )
         mask = named.pop("attention_mask", None)
         self.pieces, self.starts = named.pop(_PIECES, None), named.pop(_STARTS, None)
         if self.pieces is None or self.starts is None:
             self.pieces, self.starts = _lengths(torch.ones_like(ids) if mask is None else mask)
-        self.shape = ids.shape
+        self.shape = (ids.shape[0], ids.shape[1])
         types = named.pop("token_type_ids", None)
         if types is not None:
             named["token_type_ids"] = types.flatten()[self.pieces][None]
@@ -195,7 +201,7 @@ class _Packing:
         if self.pieces is None:
             return output
         hidden = output.last_hidden_state[0]  # (total, h)
-        padded = hidden.new_zeros(self.shape.numel(), hidden.shape[-1]).index_copy(0, self.pieces, hidden)
+        padded = hidden.new_zeros(math.prod(self.shape), hidden.shape[-1]).index_copy(0, self.pieces, hidden)
         output.last_hidden_state = padded.view(*self.shape, -1)
         return output
 

@@ -158,7 +158,7 @@ class MaskedModel(nn.Module):
     ) -> torch.Tensor:
         """Return hidden states (b * w, h) of a batch that is read without its padding, where they are 0."""
         longest = input_ids.shape[1]
-        hidden = self.base_model(
+        hidden: torch.Tensor = self.base_model(
             input_ids=input_ids.flatten()[filled_at][None],
             position_ids=places.flatten()[filled_at][None] + self.first_place,
             cu_seq_lens_q=segment_starts,

@@ -224,7 +224,7 @@ class _Run:
             self.surroundings.stepped(int(self.position))
 
     def read_losses(self) -> None:
-        """Take the losses of all steps from the device, which on a GPU waits for the steps: their time is of training."""
+        """Take the losses of all steps from the device; a GPU is waited for, and that is time of training."""
         started = time.monotonic()
         self.history.read()
         self.state.train_seconds += time.monotonic() - started
