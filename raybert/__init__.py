@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         clear_cache,
         compare,
         crosseval,
+        doctor,
         download,
         evaluate,
         evaluate_all,
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
         register_signal,
     )
     from raybert.selection.select import select
+    from raybert.sweeping.doctor.finding import Diagnosis, Finding
     from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.events import Event
     from raybert.sweeping.driver.follow_logs import LogLine
@@ -144,6 +146,7 @@ _HOMES = {
         "resume",
         "stop",
         "cancel",
+        "doctor",
         "list_sweeps",
         "list_strategies",
         "list_signals",
@@ -194,6 +197,7 @@ _HOMES = {
     "raybert.sweeping.driver.follow_logs": ("LogLine",),
     "raybert.sweeping.preview": ("PlannedSweep",),
     "raybert.sweeping.downloads": ("Downloads",),
+    "raybert.sweeping.doctor.finding": ("Diagnosis", "Finding"),
     "raybert.sweeping.single.select": ("ChosenSubset",),
     "raybert.sweeping.single.reproduce": ("Reproduction",),
     "raybert.evaluation.evaluate": ("ModelEvaluation",),
@@ -246,6 +250,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "resume",
     "stop",
     "cancel",
+    "doctor",
     "list_sweeps",
     "list_strategies",
     "list_signals",
@@ -295,6 +300,8 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "LogLine",
     "PlannedSweep",
     "Downloads",
+    "Diagnosis",
+    "Finding",
     "ChosenSubset",
     "Reproduction",
     "ModelEvaluation",

@@ -384,8 +384,7 @@ def track(
 for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS, *cli_pretraining.COMMANDS):
     app.command()(_command)
 app.command(epilog=exit_codes("pretrain"))(cli_pretraining.pretrain)
-
-
+app.command(epilog=exit_codes("doctor"))(cli_running.doctor)
 app.command()(cli_models.explain)
 
 

@@ -33,6 +33,11 @@ ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
         ExitCode.SOME_FAILED: "some of it cannot be fetched",
         ExitCode.FAILED: "none of it can be fetched",
     },
+    "doctor": {
+        ExitCode.DONE: "no failures (warnings may be)",
+        **_BAD_INPUT,
+        ExitCode.FAILED: "something is missing that sweeps need",
+    },
     "track": {
         ExitCode.DONE: "all trackers have all",
         **_BAD_INPUT,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raybert import commands, terminal
-from raybert.cli_completion import complete_trial
-from raybert.cli_options import FolderArgument, JsonOption, argument
+from raybert.cli_completion import complete_results_folder, complete_trial
+from raybert.cli_options import AddressOption, FolderArgument, JsonOption, argument, option
 from raybert.commands import describe
 
 
@@ -84,6 +85,28 @@ def cancel(folder: FolderArgument) -> None:
     """End a running sweep at once; running trials lose what they did since their last checkpoint."""
     commands.cancel(folder)
     terminal.echo("cancelled")
+
+
+def doctor(
+    address: AddressOption = None,
+    output: Annotated[
+        Path, option("Where results would go: every node writes there; default: `runs`.", complete_results_folder)
+    ] = Path("runs"),
+    trial: Annotated[bool, typer.Option(help="Train twenty steps on a node of each kind.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine this machine, or every node of a cluster: what sweeps need, and what to do about what is missing.
+
+    Versions, CPUs, memory, shared memory, GPUs, disks, storage, limits, proxies, clocks, the hub, and a short trial.
+    Ray is started if it has to be, and nothing is left behind.
+    """
+    told = (lambda finding: None) if as_json else terminal.print_finding
+    found = commands.doctor(address, output=output, trial=trial, told=told)
+    if as_json:
+        terminal.print_json(describe.doctor_document(found))
+    else:
+        terminal.print_diagnosis(found)
+    raise typer.Exit(found.exit_code)
 
 
 COMMANDS = (status, logs, pause, resume, stop, cancel)

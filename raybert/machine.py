@@ -27,6 +27,16 @@ def count_cores(root: Path = Path("/")) -> int:
     return max(1, min([seen, *(int(quota) for quota in _quotas(root))]))
 
 
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory that the control groups of this process allow; None: no group has a limit.
+
+    Args:
+        root: of the file system.
+    """
+    found = [*_limits(root, "", "memory.max"), *_limits(root, "memory", "memory.limit_in_bytes")]
+    return min(found, default=None)
+
+
 def limit_threads() -> None:
     """Let libraries that are not imported yet use as many threads as there are cores, not as are seen."""
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -81,6 +91,19 @@ def _quotas(root: Path) -> Iterator[float]:
             mount = next((found for found in mounts if found.is_dir()), mounts[0])
             for folder in _and_above(mount, path):
                 yield from _quota([*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")])
+
+
+def _limits(root: Path, controller: str, name: str) -> Iterator[int]:
+    """Yield what the files of a name say in the groups that this process is in; `max`, or nearly 2^63, is no limit."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return
+    for line in groups:
+        _, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "-", "")
+        if controller in controllers.split(","):
+            for folder in _and_above(root / "sys/fs/cgroup" / controller, path):
+                yield from (int(word) for word in _words(folder / name) if word.isdigit() and int(word) < 2**60)
 
 
 def _and_above(mount: Path, path: str) -> list[Path]:

@@ -80,6 +80,7 @@ ORDER_IN = {
         "phases",
         "search",
         "estimate",
+        "doctor",
         "runner",
         "preview",
         "single",
@@ -125,6 +126,7 @@ MAY_IMPORT_RAY = (
     "training/process_group.py",  # how the workers of a run find each other
     "training/ddp.py",  # Ray Train runs `fit` on several workers, which knows of no sweep either
     "sweeping/cluster/",
+    "sweeping/doctor/examine.py",  # looks at every node
     "sweeping/search/tune.py",  # Tune's searcher and scheduler of a search, which `cluster`, lying below it, cannot know
 )
 ON_FIRST_USE = ["raybert.data", "raybert.models", "raybert.training"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.language_models.probes import ProbeResults
     from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
+    from raybert.sweeping.doctor.finding import Diagnosis
     from raybert.sweeping.downloads import Downloads
     from raybert.sweeping.driver.listing import ListedSweep
     from raybert.sweeping.driver.status import SweepStatus
@@ -230,6 +231,12 @@ def cache_clear_document(cleared: Iterable[ClearedPart]) -> Json:
 def download_document(found: Downloads) -> Json:
     """Return what of a sweep file is on this machine."""
     return documents.DOWNLOAD.of(items=found.items, num_missing=len(found.missing))
+
+
+def doctor_document(found: Diagnosis) -> Json:
+    """Return what a machine or a cluster has and lacks."""
+    warnings, failures = found.of("warning"), found.of("failure")
+    return documents.DOCTOR.of(findings=found.findings, num_warnings=len(warnings), num_failures=len(failures))
 
 
 def select_document(subset: ChosenSubset, output: Path) -> Json:

@@ -225,6 +225,15 @@ DOWNLOAD = Document(
         Key("num_missing", "number", "of them that are not on this machine"),
     ),
 )
+DOCTOR = Document(
+    "doctor",
+    "raybert doctor --json",
+    (
+        Key("findings", "list", "`check`, `node` (empty: all), `status` (ok, warning, failure), `text`, `remedy`"),
+        Key("num_warnings", "number", "sweeps run, slower or with less"),
+        Key("num_failures", "number", "sweeps will not run, or not all of them"),
+    ),
+)
 SELECT = Document(
     "select",
     "raybert select FILE --json",
@@ -381,6 +390,6 @@ PROBE = Document(
 DOCUMENTS = (
     *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
     *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),
-    *(CACHE, CACHE_CLEAR, TOKENIZER, PRETRAIN, CROSSEVAL, PROBE),
+    *(DOCTOR, CACHE, CACHE_CLEAR, TOKENIZER, PRETRAIN, CROSSEVAL, PROBE),
 )
 """In the order of the reference."""

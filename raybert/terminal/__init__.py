@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from raybert.terminal.compared import print_compared
     from raybert.terminal.comparison import print_comparison, print_pairs, print_results, print_watched
     from raybert.terminal.console import command_again, echo, is_trusted, print_error, print_note
+    from raybert.terminal.doctor import print_diagnosis, print_finding
     from raybert.terminal.documents import print_json
     from raybert.terminal.downloads import print_download, print_downloads
     from raybert.terminal.evaluation import (
@@ -53,6 +54,7 @@ _HOMES = {
         "print_error",
         "print_note",
     ),
+    "raybert.terminal.doctor": ("print_diagnosis", "print_finding"),
     "raybert.terminal.documents": ("print_json",),
     "raybert.terminal.downloads": ("print_download", "print_downloads"),
     "raybert.terminal.evaluation": (
@@ -92,12 +94,14 @@ __all__ = [
     "print_compared",
     "print_comparison",
     "print_cross_evaluation",
+    "print_diagnosis",
     "print_download",
     "print_downloads",
     "print_error",
     "print_evaluation",
     "print_explanation",
     "print_failures",
+    "print_finding",
     "print_json",
     "print_log_lines",
     "print_logs",

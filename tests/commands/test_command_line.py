@@ -67,6 +67,10 @@ LINES = {
         "plan",
         {"config": Path("f.yaml"), "output": Path("out"), "probe": False},
     ),
+    "doctor --address auto --output o --no-trial": (
+        "doctor",
+        {"address": "auto", "output": Path("o"), "trial": False, "told": terminal.print_finding},
+    ),
     "validate f.yaml --safe": ("validate", {"config": Path("f.yaml"), "safe": True}),
     "sweep f.yaml --safe": ("sweep", {"config": Path("f.yaml"), "safe": True, "progress": "auto"}),
     "validate f.yaml --set a=1": ("validate", {"config": Path("f.yaml"), "overrides": ["a=1"]}),

@@ -82,6 +82,7 @@ def test_no_module_ends_with_a_number_of_its_own():
             "ExitCode.INTERRUPTED",
         ],
         "cli_pretraining.py": ["found.exit_code"],
+        "cli_running.py": ["found.exit_code"],
         "sweeping/cluster/processes.py": ["ExitCode.INTERRUPTED"],  # past a main thread that hears nothing
     }
 

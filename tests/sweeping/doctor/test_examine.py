@@ -1,0 +1,115 @@
+"""`raybert doctor` on this machine: it starts what it needs, and leaves nothing."""
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import URLError
+
+import pytest
+
+from raybert.errors import ResourceError
+from raybert.sweeping.doctor import examine
+from raybert.sweeping.doctor.trial import BATCH, try_training
+from tests.e2e.commands import run
+
+CHECKS = {"hub", "Ray", "versions", "CPUs", "memory", "shared memory", "GPUs", "disk", "open files", "proxies", "clock"}
+
+
+def test_where_ray_does_not_start_the_machine_is_examined_all_the_same(tmp_path, monkeypatch):
+    def refuse(address):
+        raise ResourceError("Ray cannot be started on this machine: no room")
+
+    monkeypatch.setattr(examine, "connected", refuse)
+    told = []
+    found = examine.examine(None, tmp_path / "runs", told=told.append)
+    assert tuple(told) == found.findings
+    assert {one.check for one in found.findings} == CHECKS
+    assert [one.text for one in found.of("failure")] == ["Ray cannot be started on this machine: no room"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "text"),
+    [(None, "ok", "answers"), (URLError("no route"), "warning", "no route"), (TimeoutError("slow"), "warning", "slow")],
+)
+def test_the_hub_is_asked_for_a_sign_of_life(answer, status, text, monkeypatch):
+    import contextlib
+
+    def urlopen(request, timeout):
+        assert request.get_method() == "HEAD"
+        if answer is not None:
+            raise answer
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(examine, "urlopen", urlopen)
+    monkeypatch.setattr(examine.constants, "HF_HUB_OFFLINE", False)
+    found = examine._hub("a")
+    assert (found.status, text in found.text) == (status, True)
+    monkeypatch.setattr(examine.constants, "HF_HUB_OFFLINE", True)
+    assert examine._hub("a").text == "not asked: HF_HUB_OFFLINE=1 is set"
+
+
+def test_storage_that_the_driver_does_not_see_is_a_failure(monkeypatch, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    nodes = {"NodeID": "x"}
+    monkeypatch.setattr(examine, "_on", lambda node, function, *arguments: function(*arguments))
+    ok = examine._storage(nodes, "b", elsewhere, is_alone=False)
+    assert (ok.status, ok.text) == ("ok", f"{elsewhere} can be written, synced, locked, and the driver sees it")
+    monkeypatch.setattr(examine, "see_and_remove", lambda path: Path(path).unlink(missing_ok=True))
+    unseen = examine._storage(nodes, "b", elsewhere, is_alone=False)
+    assert (unseen.status, "the driver does not see" in unseen.text) == ("failure", True)
+    assert "that all nodes see" in unseen.remedy
+    assert not list(elsewhere.iterdir())
+    missing = examine._storage(nodes, "b", Path("/no/such"), is_alone=False)
+    assert (missing.status, missing.text) == ("failure", "/no/such: there is no such folder on this node")
+
+
+def test_a_node_of_each_kind_trains():
+    nodes = [
+        {"NodeID": name, "Resources": resources}
+        for name, resources in {
+            "head": {"CPU": 0.0},
+            "a": {"CPU": 4.0},
+            "b": {"CPU": 4.0},
+            "c": {"CPU": 4.0, "GPU": 1.0, "accelerator_type:H200": 1.0},
+            "d": {"CPU": 4.0, "GPU": 1.0, "accelerator_type:L4": 1.0},
+        }.items()
+    ]
+    assert [node["NodeID"] for node in examine._kinds(nodes)] == ["a", "c", "d"]
+
+
+@pytest.mark.slow
+def test_twenty_steps_are_trained_and_leave_no_trace():
+    import torch
+
+    before = torch.random.get_rng_state()
+    speed = try_training()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert speed.examples_per_second > BATCH / speed.seconds / 20
+    assert speed.on.startswith("on ")
+
+
+def test_an_error_of_a_node_is_one_line():
+    error = SimpleNamespace(cause=ValueError("one\ntwo"))
+    assert examine._line(error) == "ValueError: one"
+    assert examine._line(KeyError("x" * 1000)).startswith("KeyError: 'xxx")
+    assert len(examine._line(KeyError("x" * 1000))) == 300
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = {name for name in os.listdir("/tmp") if name.startswith("raybert-")}
+    done = run("doctor", "--json")
+    assert done.code == 0, done.said
+    found = json.loads(done.out)
+    assert {one["check"] for one in found["findings"]} == CHECKS | {"storage", "trial"}
+    assert found["num_failures"] == 0
+    (trial,) = [one["text"] for one in found["findings"] if one["check"] == "trial"]
+    assert "20 steps in" in trial
+    assert "examples/s on" in trial
+    assert not list(tmp_path.iterdir())
+    assert {name for name in os.listdir("/tmp") if name.startswith("raybert-")} <= before
