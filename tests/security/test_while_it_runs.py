@@ -19,13 +19,15 @@ _OWN = {"127.0.0.1", "::1"}
 
 
 def sweep_file(place, workers):
+    rows = "".join(f"word{n % 7} and {'good' if n % 2 else 'bad'} {n},{n % 2}\n" for n in range(120))
+    (place / "texts.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
     path = place / "sweep.yaml"
     document = {
         "name": "seen",
-        "data": {"source": "docstrings", "max_length": 32, "train_examples": 200, "validation_examples": 40},
-        "train": {"length": {"epochs": 30}, "batch_size": 8},
+        "data": {"source": str(place / "texts.csv"), "max_length": 16},
+        "train": {"length": {"steps": 60}, "batch_size": 8},
         "selection": {"budget": 0.5},
-        "sweep": {"strategies": ["random", "k_center"] if workers == 1 else ["random"], "seeds": 1},
+        "sweep": {"strategies": ["random", "k_center"] if workers == 1 else ["random"], "seeds": 1, "plots": []},
         "resources": {"workers_per_trial": workers},
     }
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -33,7 +35,10 @@ def sweep_file(place, workers):
 
 
 def processes_of(root):
-    found = [root, *root.children(recursive=True)]
+    try:
+        found = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return {}
     return {process.pid: process for process in found}
 
 
@@ -52,8 +57,11 @@ def open_to_others(place):
     """Paths in the temporary folder that another user could read or write in."""
     found = []
     for path in place.iterdir():
-        mode = stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
-        if mode & 0o077 and not path.is_symlink():
+        try:
+            mode = path.stat(follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            continue
+        if mode & 0o077 and not stat.S_ISLNK(mode):
             found.append((path.name, oct(mode)))
     return found
 
@@ -78,15 +86,15 @@ def test_nobody_else_sees_a_sweep_that_runs(workers, tmp_path, fault):
         with fault.once(), open(tmp_path / "said.txt", "wb") as said:
             running = subprocess.Popen(command, env=environment, stdout=said, stderr=said, umask=0)
             root, names, seen = psutil.Process(running.pid), set(), set()
-            while running.poll() is None:
-                try:
+            try:
+                while running.poll() is None:
                     begun = processes_of(root)
-                except psutil.Error:
-                    break
-                seen |= public_sockets(begun)
-                seen |= {name for name in open_to_others(Path(place)) if not name[0].startswith("torchinductor")}
-                names |= {name for process in begun.values() for name in (words_of(process).partition(" ")[0],)}
-                time.sleep(0.2)
+                    seen |= public_sockets(begun)
+                    seen |= {name for name in open_to_others(Path(place)) if not name[0].startswith("torchinductor")}
+                    names |= {words_of(process).partition(" ")[0] for process in begun.values()}
+                    time.sleep(0.2)
+            finally:
+                running.terminate()
             assert running.wait() == 0, (tmp_path / "said.txt").read_text()
             assert seen == set()
             wanted = "ray::RayTrainWorker" if workers > 1 else "ray::ImplicitFunc.train"
