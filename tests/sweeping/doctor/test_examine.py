@@ -113,3 +113,28 @@ def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path, monkeypatch):
     assert "examples/s on" in trial
     assert not list(tmp_path.iterdir())
     assert {name for name in os.listdir("/tmp") if name.startswith("raybert-")} <= before
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.ray
+def test_every_node_of_a_cluster_is_examined(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    from tests.ray_workers import warm_workers
+
+    with warm_workers():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+    try:
+        found = examine.examine(cluster.address, tmp_path / "runs", trial=True)
+    finally:
+        cluster.shutdown()
+    assert [one for one in found.findings if one.status == "failure"] == []
+    (joined,) = [one for one in found.findings if one.check == "Ray"]
+    assert "joined, 3 nodes" in joined.text
+    assert [one.text.partition(", ")[2] for one in found.findings if one.check == "CPUs"].count("1 in Ray") == 2
+    assert sum(one.check == "storage" for one in found.findings) == 3
+    assert sum(one.check == "trial" for one in found.findings) == 1  # of two nodes of one kind
+    assert not list(tmp_path.iterdir())
