@@ -4,7 +4,7 @@ The command line calls the same functions. What is heavy is imported inside them
 """
 
 from raybert.commands.cache import CacheContents, CachePart, ClearedPart, clear_cache, list_cache
-from raybert.commands.doctor import doctor
+from raybert.commands.diagnosis import doctor
 from raybert.commands.downloads import download
 from raybert.commands.language_models import crosseval, probe
 from raybert.commands.models import evaluate, evaluate_all, evaluate_checkpoints, explain, predict

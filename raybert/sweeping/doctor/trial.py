@@ -88,7 +88,7 @@ def try_training() -> TrialSpeed:
         )
         model = BertForSequenceClassification(config).to("cuda" if torch.cuda.is_available() else "cpu")
         watch = _Watch()
-        train = TrainConfig(batch_size=BATCH, length={"steps": STEPS})  # type: ignore[arg-type]  # as a file says it
+        train = TrainConfig(batch_size=BATCH, length={"steps": STEPS})
         fit(model, _data(), FixedPasses(np.arange(BATCH * STEPS)), FitRequest(train, STEPS, seed=0), watch)
     seconds = np.diff(watch.times)[_WARM_UP:]
     return TrialSpeed(BATCH / float(np.median(seconds)), time.perf_counter() - started, str(watch.ran_on))
