@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raybert.commands import (
         CacheContents,
         StoredSignals,
+        Study,
         StudySize,
         SweepSize,
         Tracked,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         remove_scores,
         render,
         report,
+        report_study,
         reproduce,
         results,
         resume,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         select_subset,
         status,
         stop,
+        study,
         sweep,
         tokenizer,
         track,
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.explain import Explanation
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
     from raybert.evaluation.language_models.probes import ProbeResults
+    from raybert.evaluation.language_models.study import StudyResults
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
@@ -154,12 +158,15 @@ _HOMES = {
         "remove_scores",
         "list_cache",
         "clear_cache",
+        "study",
+        "report_study",
         "tokenizer",
         "pretrain",
         "crosseval",
         "probe",
         "CacheContents",
         "StoredSignals",
+        "Study",
         "StudySize",
         "SweepSize",
         "Tracked",
@@ -186,6 +193,7 @@ _HOMES = {
     "raybert.selection.select": ("select",),
     "raybert.evaluation.language_models.crosseval": ("CrossEvaluation",),
     "raybert.evaluation.language_models.probes": ("ProbeResults",),
+    "raybert.evaluation.language_models.study": ("StudyResults",),
     "raybert.fitting.fit": ("fit",),
     "raybert.fitting.fitted": ("FittedModel",),
     "raybert.sweeping.folder.outcome": ("Outcome",),
@@ -258,6 +266,8 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "remove_scores",
     "list_cache",
     "clear_cache",
+    "study",
+    "report_study",
     "tokenizer",
     "pretrain",
     "crosseval",
@@ -266,6 +276,8 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "MeasuredTokenizer",
     "PretrainedModels",
     "StoredSignals",
+    "Study",
+    "StudyResults",
     "StudySize",
     "SweepSize",
     "Tracked",

@@ -385,6 +385,7 @@ for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS, *cli_pretraining.
     app.command()(_command)
 app.command(epilog=exit_codes("pretrain"))(cli_pretraining.pretrain)
 app.command(epilog=exit_codes("doctor"))(cli_running.doctor)
+app.command(epilog=exit_codes("study"))(cli_pretraining.study)
 app.command()(cli_models.explain)
 
 

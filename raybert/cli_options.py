@@ -51,6 +51,13 @@ ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
         ExitCode.SOME_FAILED: "some failed",
         ExitCode.FAILED: "all failed",
     },
+    "study": {
+        ExitCode.DONE: "all models are there",
+        **_BAD_INPUT,
+        ExitCode.INTERRUPTED: "interrupted (the same command continues)",
+        ExitCode.SOME_FAILED: "some failed",
+        ExitCode.FAILED: "all failed",
+    },
     "reproduce": {
         ExitCode.DONE: "bit-identical (or the same error)",
         ExitCode.DIFFERENT: "different",

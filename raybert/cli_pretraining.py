@@ -1,4 +1,4 @@
-"""The commands on pretraining files: tokenizer, pretrain, crosseval, probe."""
+"""The commands on pretraining files: study, tokenizer, pretrain, crosseval, probe."""
 
 from __future__ import annotations
 
@@ -69,6 +69,28 @@ def pretrain(
     raise typer.Exit(found.exit_code)
 
 
+def study(
+    file: PretrainingFileArgument,
+    output: Annotated[Path | None, option("Folder of the study; default: `runs/<name>`.")] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do all that a pretraining file asks for: tokenizer, models, cross-evaluation, probes, and one page of them.
+
+    It is `pretrain`, `crosseval`, `probe` and `report` one after the other. The same command again goes on where it was
+    interrupted: nothing is trained or measured twice.
+    """
+    found = commands.study(
+        file, output=output, overrides=overrides or (), progress="stderr" if as_json else "auto", told=_say
+    )
+    if as_json:
+        terminal.print_json(describe.study_document(found.results, found.models.failures))
+    else:
+        terminal.print_pretrained(found.models)
+        terminal.print_study(found.results)
+    raise typer.Exit(found.models.exit_code)
+
+
 def crosseval(
     file: PretrainingFileArgument,
     output: StudyOption = None,
@@ -112,4 +134,4 @@ def _say(line: str) -> None:
 
 
 COMMANDS = (tokenizer, crosseval, probe)
-"""In the order of the help; `pretrain`, whose exit codes say more, comes behind them."""
+"""In the order of the help; `pretrain` and `study`, whose exit codes say more, come behind them."""

@@ -12,6 +12,7 @@ from raybert import commands, terminal
 from raybert.cli_completion import complete_results_folder, completer
 from raybert.cli_options import FolderArgument, JsonOption, argument, option
 from raybert.commands import describe
+from raybert.commands.studies import is_study
 
 TrustOption = Annotated[bool, typer.Option("--trust", help="Ask a database that the folder names for the search.")]
 _RUNS = Path("runs")
@@ -131,6 +132,15 @@ def report(
             raise typer.Exit from None
         return
     pairs = [pair] if pair is not None else []
+    if is_study(folder):
+        if trust or pair or projection is not None:
+            raise typer.BadParameter("must be left out: the folder is of a pretraining file", param_hint="option")
+        study = commands.report_study(folder)
+        if as_json:
+            terminal.print_json(describe.study_document(study))
+        else:
+            terminal.print_study(study)
+        return
     found = commands.report(folder, trust=trust, projection=projection, pairs=pairs)  # type: ignore[arg-type]
     if as_json:
         terminal.print_json(describe.report_document(found, pairs))

@@ -20,6 +20,7 @@ from raybert.commands.planning import (
 )
 from raybert.commands.pretraining import pretrain
 from raybert.commands.running import cancel, follow_logs, logs, pause, resume, status, stop
+from raybert.commands.studies import Study, report_study, study
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
 from raybert.commands.sweeps import (
     compare,
@@ -39,6 +40,7 @@ __all__ = [
     "CachePart",
     "ClearedPart",
     "StoredSignals",
+    "Study",
     "StudySize",
     "SweepSize",
     "Tracked",
@@ -67,6 +69,7 @@ __all__ = [
     "remove_scores",
     "render",
     "report",
+    "report_study",
     "reproduce",
     "results",
     "resume",
@@ -74,6 +77,7 @@ __all__ = [
     "select_subset",
     "status",
     "stop",
+    "study",
     "sweep",
     "tokenizer",
     "track",

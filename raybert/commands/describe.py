@@ -10,7 +10,7 @@ from raybert.commands.document import as_json
 from raybert.commands.planning import StudySize, SweepSize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raybert.evaluation.explain_tokens import TokenExplanation
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
     from raybert.evaluation.language_models.probes import ProbeResults
+    from raybert.evaluation.language_models.study import StudyResults
     from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.doctor.finding import Diagnosis
@@ -346,6 +347,29 @@ def pretrain_document(found: PretrainedModels) -> Json:
         ],
         failures=found.failures,
         num_left=found.num_left,
+    )
+
+
+def study_document(found: StudyResults, failures: Mapping[str, str] | None = None) -> Json:
+    """Return a study: its models, and what was found of them.
+
+    Args:
+        found: what is in its folder.
+        failures: of the models that have just failed.
+    """
+    compared, probed = found.cross_evaluation, found.probes
+    return documents.STUDY.of(
+        folder=found.folder,
+        report=found.report,
+        models=found.models,
+        failures=failures or {},
+        num_left=int((found.models["state"] != "complete").sum()),
+        perplexities=None if compared is None else compared.perplexities,
+        differences=None if compared is None else compared.differences,
+        domains=None if compared is None else compared.domains,
+        probe_groups=None if probed is None else probed.groups,
+        probe_models=None if probed is None else probed.models,
+        notes=[*(compared.notes if compared is not None else ()), *(probed.notes if probed is not None else ())],
     )
 
 

@@ -387,9 +387,26 @@ PROBE = Document(
         _NOTES,
     ),
 )
+STUDY = Document(
+    "study",
+    "raybert study FILE --json, raybert report DIR --json where DIR is a study's",
+    (
+        Key("folder", "path", "of the study"),
+        Key("report", "path", "the page"),
+        Key("models", "list", "one a model: `model`, `seed`, `state`, and its best evaluation"),
+        Key("failures", "object", "name of a model that has just failed: why"),
+        Key("num_left", "number", "models that are not finished"),
+        Key("perplexities", f"{_rows('perplexities')} or null", "each model on each corpus; null: not compared yet"),
+        Key("differences", f"{_rows('perplexity_differences')} or null", "each pair of models on each corpus"),
+        Key("domains", f"{_rows('domains')} or null", "each model"),
+        Key("probe_groups", f"{_rows('probe_groups')} or null", "each group of each probe; null: no probes"),
+        Key("probe_models", f"{_rows('probe_models')} or null", "each pair of models in each probe"),
+        _NOTES,
+    ),
+)
 DOCUMENTS = (
     *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
     *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),
-    *(DOCTOR, CACHE, CACHE_CLEAR, TOKENIZER, PRETRAIN, CROSSEVAL, PROBE),
+    *(DOCTOR, CACHE, CACHE_CLEAR, TOKENIZER, PRETRAIN, CROSSEVAL, PROBE, STUDY),
 )
 """In the order of the reference."""

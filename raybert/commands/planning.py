@@ -138,7 +138,8 @@ def validate(
     with importing("all" if imports else "labels"):
         loaded = load_any(config, overrides)
         if isinstance(loaded, PretrainingConfig):
-            return _validate_pretraining(loaded)
+            look_at_study(loaded)
+            return StudySize(len(loaded.corpora), len(loaded.seeds), len(loaded.probes))
         from raybert.sweeping.first_look import look_first
         from raybert.sweeping.plan.design import read_design
 
@@ -147,14 +148,18 @@ def validate(
     return SweepSize(design.num_trials, design.num_suggestions)
 
 
-def _validate_pretraining(config: PretrainingConfig) -> StudySize:
+def look_at_study(config: PretrainingConfig) -> None:
+    """Refuse what is wrong with a pretraining file as far as it shows without reading a corpus or training.
+
+    Raises:
+        RaybertError: a path, a column, a template or a pair is wrong.
+    """
     from raybert.evaluation.language_models.probe_inputs import read_inputs
     from raybert.pretraining.first_look import look_first
 
     look_first(config)
     for name, probe in config.probes.items():
         read_inputs(name, probe, is_plain=config.form == "plain")
-    return StudySize(len(config.corpora), len(config.seeds), len(config.probes))
 
 
 def render(config: AnySource, *, overrides: Overrides = ()) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from raybert.terminal.explanation import print_explanation
     from raybert.terminal.failures import print_failures
-    from raybert.terminal.language_models import print_cross_evaluation, print_probes
+    from raybert.terminal.language_models import print_cross_evaluation, print_probes, print_study
     from raybert.terminal.logs import print_log_lines, print_logs
     from raybert.terminal.plan import print_plan
     from raybert.terminal.pretraining import print_pretrained
@@ -67,7 +67,7 @@ _HOMES = {
     ),
     "raybert.terminal.explanation": ("print_explanation",),
     "raybert.terminal.failures": ("print_failures",),
-    "raybert.terminal.language_models": ("print_cross_evaluation", "print_probes"),
+    "raybert.terminal.language_models": ("print_cross_evaluation", "print_probes", "print_study"),
     "raybert.terminal.logs": (
         "print_log_lines",
         "print_logs",
@@ -118,6 +118,7 @@ __all__ = [
     "print_signals",
     "print_status",
     "print_strategies",
+    "print_study",
     "print_subset",
     "print_sweeps",
     "print_tokenizer",

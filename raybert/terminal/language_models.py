@@ -9,6 +9,7 @@ from raybert.display import Row, TextTable
 from raybert.evaluation.language_models.crosseval import CrossEvaluation
 from raybert.evaluation.language_models.probes import ProbeResults
 from raybert.evaluation.language_models.publish import differences_of_groups, in_short, matrices, preferences
+from raybert.evaluation.language_models.study import StudyResults
 from raybert.terminal.console import Console, print_notes, say
 from raybert.terminal.table import FittingTable
 
@@ -42,6 +43,16 @@ def print_probes(found: ProbeResults) -> None:
     print_notes(found.notes)
     if found.folder is not None:
         say(console, f"tables and pictures: {found.folder}")
+
+
+def print_study(found: StudyResults) -> None:
+    """Print what was found of the models of a study, and where its page is."""
+    if found.cross_evaluation is not None:
+        print_cross_evaluation(found.cross_evaluation)
+    if found.probes is not None:
+        print_probes(found.probes)
+    if found.report is not None:
+        say(Console(), f"report: {found.report}")
 
 
 def _domains(found: CrossEvaluation) -> TextTable:

@@ -120,10 +120,15 @@ LINES = {
     ),
     "report runs/x": ("report", {"folder": Path("runs/x"), "pairs": []}),
     "report runs/x --projection umap": ("report", {"folder": Path("runs/x"), "projection": "umap", "pairs": []}),
+    "report a-study": ("report_study", {"folder": Path("a-study")}),
     "tokenizer p.yaml --output t": ("tokenizer", {"config": Path("p.yaml"), "output": Path("t")}),
     "pretrain p.yaml --corpus a --corpus b --seed 1 --json": (
         "pretrain",
         {"config": Path("p.yaml"), "corpora": ["a", "b"], "seeds": [1], "progress": "stderr"},
+    ),
+    "study p.yaml --json": (
+        "study",
+        {"config": Path("p.yaml"), "progress": "stderr", "told": cli_pretraining._say},
     ),
     "crosseval p.yaml --set a=1": (
         "crosseval",
@@ -161,7 +166,11 @@ class Called(Exception):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_is_a_call_of_its_function(line, monkeypatch):
+def test_a_command_is_a_call_of_its_function(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-study").mkdir()
+    (tmp_path / "a-study" / "resolved.yaml").write_text("corpora: {a: docstrings}")
+
     def stand_in(name):
         signature = inspect.signature(getattr(commands, name))
         defaults = {key: parameter.default for key, parameter in signature.parameters.items()}

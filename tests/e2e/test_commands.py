@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from raybert.config import load_config
+from raybert.config.kinds import load_any
 from raybert.tables.evaluation import SUBSET
 from tests.e2e.commands import FILE, ROOT, SHRUNK_OPTIONS, run, sweep
 
@@ -33,13 +33,15 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, options, message):
 def test_every_sweep_file_loads_renders_and_validates(tmp_path, monkeypatch):
     rows = "criterion,post,label,author\n" + "".join(f"one {i},two {i},{i % 2},writer{i}\n" for i in range(20))
     (tmp_path / "pairs.csv").write_text(rows)  # a user's own, as imbalanced.yaml says
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("text\n" + "".join(f"text {i} of {name}\n" for i in range(9)))
     monkeypatch.chdir(tmp_path)
     for file in sorted((ROOT / "sweeps").glob("*.yaml")):
         assert file.read_text().startswith("# "), f"{file} must open with its question"
         assert run("validate", file).code == 0, file.name
         rendered = tmp_path / file.name
         rendered.write_text(run("render", file).out)
-        assert load_config(rendered) == load_config(file)
+        assert load_any(rendered) == load_any(file)
 
 
 def test_plan_and_dry_run_print_what_would_run_and_train_nothing(tmp_path):

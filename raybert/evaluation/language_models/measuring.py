@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from raybert.config.crosseval import CrossevalConfig
-from raybert.durable import atomic_path
 from raybert.errors import ModelError
-from raybert.files import content_key
+from raybert.files import content_key, save_arrays
 from raybert.models.encoder import fingerprint_files
 from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.documents import Documents, fingerprint_of
@@ -138,14 +137,13 @@ def _measured(
     loaded = model.load()
     found = measurement.of(loaded, settings)
     if path is not None:
-        with atomic_path(path) as fresh, fresh.open("wb") as file:
-            np.savez(
-                file,
-                losses=found.losses,
-                pieces=found.pieces,
-                words=found.words,
-                tokenizer=np.array(loaded.tokenizer_key),
-            )
+        save_arrays(
+            path,
+            losses=found.losses,
+            pieces=found.pieces,
+            words=found.words,
+            tokenizer=np.array(loaded.tokenizer_key),
+        )
     return found, loaded.tokenizer_key
 
 

@@ -12,7 +12,8 @@ from raybert.display import Row, TextTable
 from raybert.durable import make_folder
 from raybert.evaluation.language_models.crosseval import CrossEvaluation
 from raybert.evaluation.language_models.probes import ProbeResults
-from raybert.files import write_frame, write_text
+from raybert.evaluation.language_models.study import ABOUT
+from raybert.files import write_frame, write_json, write_text
 
 _WORDS = {"masked": "Perplexity of masked words", "pseudo": "Pseudo-perplexity"}
 
@@ -32,6 +33,7 @@ def write_cross_evaluation(found: CrossEvaluation, folder: Path) -> list[Path]:
             write_frame(table, folder / f"{name}.{ending}")
     write_frame(found.documents, folder / "documents.parquet")
     write_text(folder / "matrix.md", matrix_in_markdown(found))
+    write_json(folder / ABOUT, {"unit": found.unit, "notes": list(found.notes)})
     return write_matrix_plots(found.perplexities, found.unit, folder)
 
 
@@ -78,6 +80,7 @@ def write_probes(found: ProbeResults, folder: Path) -> list[Path]:
         for ending in ("parquet", "csv"):
             write_frame(getattr(found, name), folder / f"{name}.{ending}")
     write_text(folder / "summary.md", probes_in_markdown(found))
+    write_json(folder / ABOUT, {"notes": list(found.notes)})
     return write_probe_plots(found.groups, folder)
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from raybert.analysis import publish_results
+from raybert.evaluation.language_models.publish_study import publish_study
 from tests.analysis.folders import write_sample_sweep
 from tests.analysis.report.pages import page_of, planted_texts, write_planted
 from tests.browser import CHROMIUM, chromium
+from tests.evaluation.language_models.studies import write_study
 
 pytestmark = [
     pytest.mark.long,
@@ -41,7 +43,15 @@ def whole(tmp_path_factory):
     return folder / "report.html"
 
 
-@pytest.fixture(params=["planted", "whole"])
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The page of a pretraining study."""
+    folder = write_study(tmp_path_factory.mktemp("study"), seeds=2)
+    publish_study(folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(params=["planted", "whole", "study"])
 def path(request):
     return request.getfixturevalue(request.param)
 

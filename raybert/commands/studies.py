@@ -1,0 +1,98 @@
+"""One command for a whole pretraining file: tokenizer, models, cross-evaluation, probes and a page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raybert.commands.language_models import crosseval, probe, study_folder
+from raybert.commands.planning import look_at_study
+from raybert.commands.pretraining import pretrain
+from raybert.config.load import Overrides
+from raybert.config.pretraining import PretrainingSource, load_pretraining
+
+if TYPE_CHECKING:
+    from raybert.evaluation.language_models.study import StudyResults
+    from raybert.pretraining.study import PretrainedModels
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a pretraining file has led to.
+
+    Attributes:
+        models: what was trained, what failed, and what is left.
+        results: tables of the models, their cross-evaluation and their probes (None: not measured), and the page.
+    """
+
+    models: PretrainedModels
+    results: StudyResults
+
+
+def study(
+    config: PretrainingSource,
+    *,
+    output: str | Path | None = None,
+    overrides: Overrides = (),
+    progress: Any = None,
+    told: Callable[[str], None] = lambda line: None,
+    **options: Any,
+) -> Study:
+    """Do all that a pretraining file asks for: tokenizer, models, cross-evaluation, probes where it has some, a page.
+
+    It is `pretrain`, `crosseval`, `probe` and `report_study` one after the other. The same call again goes on where it
+    was interrupted: nothing is trained or measured twice. Models that failed are left out of the comparison; while some
+    are not finished nothing is compared.
+
+    Args:
+        config: a pretraining file, a mapping like one, or a configuration.
+        output: folder of the study; default: `runs/<name>`.
+        overrides: keys to override, as for `load_config`.
+        progress: who is told of steps and evaluations, as of `pretrain`.
+        told: called with a line for every model that is measured.
+        options: others of `pretrain`.
+
+    Returns:
+        The models, what was found of them, and the path of the page.
+
+    Raises:
+        RaybertError: what is wrong with the file, a corpus or a model. Templates and words are looked at first.
+
+    Example:
+        >>> found = raybert.study("sweeps/three_corpora.yaml")
+        >>> found.results.cross_evaluation.perplexities
+    """
+    settings = load_pretraining(config, overrides)
+    look_at_study(settings)
+    folder = study_folder(settings, output)
+    models = pretrain(settings, output=folder, progress=progress, **options)
+    is_ready = not models.num_left and bool(models.models)
+    compared = crosseval(settings, output=folder, told=told) if is_ready else None
+    probed = probe(settings, output=folder, told=told) if is_ready and settings.probes else None
+    results = report_study(folder)
+    return Study(models, replace(results, cross_evaluation=compared, probes=probed) if is_ready else results)
+
+
+def report_study(folder: str | Path) -> StudyResults:
+    """Write plots of training and `report.html` of a study's folder again, and return what is in it.
+
+    Cross-evaluation and probes are taken as the commands of these names left them.
+
+    Args:
+        folder: of the study, finished or not.
+
+    Raises:
+        SweepError: it is none.
+    """
+    from raybert.evaluation.language_models.publish_study import publish_study
+
+    return publish_study(Path(folder))
+
+
+def is_study(folder: str | Path) -> bool:
+    """Tell whether a folder is that of a pretraining file, not of a sweep."""
+    from raybert.evaluation.language_models.study import is_study_folder
+
+    return is_study_folder(Path(folder))
