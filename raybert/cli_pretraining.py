@@ -73,6 +73,7 @@ def study(
     file: PretrainingFileArgument,
     output: Annotated[Path | None, option("Folder of the study; default: `runs/<name>`.")] = None,
     overrides: SetOption = None,
+    safe: SafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do all that a pretraining file asks for: tokenizer, models, cross-evaluation, probes, and one page of them.
@@ -81,7 +82,12 @@ def study(
     interrupted: nothing is trained or measured twice.
     """
     found = commands.study(
-        file, output=output, overrides=overrides or (), progress="stderr" if as_json else "auto", told=_say
+        file,
+        output=output,
+        overrides=overrides or (),
+        safe=safe,
+        progress="stderr" if as_json else "auto",
+        told=_say,
     )
     if as_json:
         terminal.print_json(describe.study_document(found.results, found.models.failures))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raybert.commands.language_models import crosseval, probe, study_folder
 from raybert.commands.planning import look_at_study
 from raybert.commands.pretraining import pretrain
+from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
 
@@ -31,11 +32,13 @@ class Study:
     results: StudyResults
 
 
+@takes_safe
 def study(
     config: PretrainingSource,
     *,
     output: str | Path | None = None,
     overrides: Overrides = (),
+    safe: bool = False,
     progress: Any = None,
     told: Callable[[str], None] = lambda line: None,
     **options: Any,
@@ -50,6 +53,8 @@ def study(
         config: a pretraining file, a mapping like one, or a configuration.
         output: folder of the study; default: `runs/<name>`.
         overrides: keys to override, as for `load_config`.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
         progress: who is told of steps and evaluations, as of `pretrain`.
         told: called with a line for every model that is measured.
         options: others of `pretrain`.
@@ -67,10 +72,10 @@ def study(
     settings = load_pretraining(config, overrides)
     look_at_study(settings)
     folder = study_folder(settings, output)
-    models = pretrain(settings, output=folder, progress=progress, **options)
+    models = pretrain(settings, output=folder, safe=safe, progress=progress, **options)
     is_ready = not models.num_left and bool(models.models)
-    compared = crosseval(settings, output=folder, told=told) if is_ready else None
-    probed = probe(settings, output=folder, told=told) if is_ready and settings.probes else None
+    compared = crosseval(settings, output=folder, safe=safe, told=told) if is_ready else None
+    probed = probe(settings, output=folder, safe=safe, told=told) if is_ready and settings.probes else None
     results = report_study(folder)
     return Study(models, replace(results, cross_evaluation=compared, probes=probed) if is_ready else results)
 
