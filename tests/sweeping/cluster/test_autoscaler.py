@@ -23,21 +23,21 @@ def cluster_of(*workers, path=OURS):
 
 def test_a_fresh_cluster_of_ours_is_not_refused_for_having_no_worker_yet():
     fresh = cluster_of()
-    assert fresh.to_come == (WORKER,) * 4
-    assert fresh.most_nodes == 5  # which do not share a home folder
-    check_resources(ResourcesConfig(cpus_per_worker=8, gpus_per_worker=1, workers_per_trial=4), fresh)
-    assert concurrent_trials(ResourcesConfig(cpus_per_worker=2), fresh) == 16
-    with pytest.raises(ResourceError, match="4 fit: room for 1 more is missing"):
-        check_resources(ResourcesConfig(gpus_per_worker=1, workers_per_trial=5), fresh)
+    assert fresh.to_come == (WORKER,) * 8
+    assert fresh.most_nodes == 9  # which do not share a home folder
+    check_resources(ResourcesConfig(cpus_per_worker=8, gpus_per_worker=1, workers_per_trial=8), fresh)
+    assert concurrent_trials(ResourcesConfig(cpus_per_worker=2), fresh) == 32
+    with pytest.raises(ResourceError, match="8 fit: room for 1 more is missing"):
+        check_resources(ResourcesConfig(gpus_per_worker=1, workers_per_trial=9), fresh)
     with pytest.raises(ResourceError, match="no node has 9 CPU"):
         check_resources(ResourcesConfig(cpus_per_worker=9), fresh)
     assert concurrent_trials(ResourcesConfig(gpus_per_worker=1), fresh, max_nodes=3) == 2  # the user's own limit
 
 
 def test_a_worker_that_is_up_is_not_counted_twice():
-    assert cluster_of(WORKER | {"node:10.0.0.2": 1.0}).to_come == (WORKER,) * 3
-    assert cluster_of(*[WORKER] * 4).to_come == ()
-    assert concurrent_trials(ResourcesConfig(gpus_per_worker=1), cluster_of(WORKER)) == 4
+    assert cluster_of(WORKER | {"node:10.0.0.2": 1.0}).to_come == (WORKER,) * 7
+    assert cluster_of(*[WORKER] * 8).to_come == ()
+    assert concurrent_trials(ResourcesConfig(gpus_per_worker=1), cluster_of(WORKER)) == 8
 
 
 def test_auto_is_a_gpu_a_worker_where_only_nodes_to_come_have_them():
