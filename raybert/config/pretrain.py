@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from raybert.config.checkpoints import CheckpointsConfig
-from raybert.config.load import validate_model
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.section import Section
 from raybert.config.train import AveragingConfig, TrainConfig
@@ -217,13 +216,18 @@ class PretrainConfig(Section):
         """
         document: Mapping[str, Any] = self.model_dump(mode="json", include=set(_OF_THE_LOOP))
         stopping = {} if self.early_stopping is None else self.early_stopping.model_dump(mode="json")
-        return validate_model(
-            TrainConfig,
-            {
-                **document,
-                "length": {"steps": total_steps},
-                "warmup_steps": self.warmup(total_steps),
-                "best_metric": "loss",
-                "early_stopping": stopping,
-            },
-        )
+        try:
+            return TrainConfig.model_validate(
+                {
+                    **document,
+                    "length": {"steps": total_steps},
+                    "warmup_steps": self.warmup(total_steps),
+                    "best_metric": "loss",
+                    "early_stopping": stopping,
+                }
+            )
+        except ValidationError as error:  # of rules between keys: each alone has been checked here
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            rule = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{place}{': ' if rule.startswith('must') else '.'}{rule}" if place else rule) from None
