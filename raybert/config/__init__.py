@@ -2,6 +2,7 @@
 
 from raybert.config.checkpoints import CheckpointsConfig, StartConfig
 from raybert.config.data import DataConfig
+from raybert.config.encoder_pretraining import SweepPretrainConfig
 from raybert.config.hints import explain_unknown, suggest_place
 from raybert.config.imports import (
     are_labels_enough,
@@ -77,6 +78,7 @@ __all__ = [
     "StartConfig",
     "StrategyConfig",
     "SweepConfig",
+    "SweepPretrainConfig",
     "TrainConfig",
     "TuneConfig",
     "apply_overrides",

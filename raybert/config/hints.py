@@ -194,8 +194,10 @@ def _places() -> Mapping[str, list[str]]:
     from raybert.config.schema import RaybertConfig  # which is made of what asks here
 
     found: dict[str, list[str]] = {}
-    for path in sorted(_paths(RaybertConfig, ""), key=lambda path: path.count(".")):
-        found.setdefault(path.rpartition(".")[2], []).append(path)
+    for path in sorted(_paths(RaybertConfig, ""), key=lambda path: (path.startswith("pretrain."), path.count("."))):
+        known = found.setdefault(path.rpartition(".")[2], [])
+        if not (path.startswith("pretrain.") and known):  # most sweeps pretrain nothing: `train` is meant
+            known.append(path)
     return found
 
 

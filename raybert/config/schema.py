@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from raybert.config.data import DataConfig
+from raybert.config.encoder_pretraining import SweepPretrainConfig
 from raybert.config.metrics import METRICS
 from raybert.config.model import ModelConfig
 from raybert.config.own_metrics import check_is_metric
@@ -200,6 +201,11 @@ class RaybertConfig(Section):
     name: str = Field("sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below runs/")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    pretrain: SweepPretrainConfig | None = Field(
+        None,
+        description="go on with the pretraining of `model.encoder`, once for all trials, before anything is scored or "
+        "trained with it; default: it is used as it is",
+    )
     train: TrainConfig = TrainConfig()
     monitor: MonitorConfig = MonitorConfig()
     selection: SelectionConfig = SelectionConfig()
@@ -239,6 +245,22 @@ class RaybertConfig(Section):
             raise ValueError("data.pair_truncation: must be left out with `model.kind: iris`, which reads texts apart")
         if self.model.kind == "iris" and (self.monitor.activations or self.monitor.attention_entropy):
             raise ValueError("monitor: activations and attention_entropy must be null with `model.kind: iris`")
+        return self
+
+    @model_validator(mode="after")
+    def _pretraining_has_an_encoder(self) -> RaybertConfig:
+        if self.pretrain is None:
+            return self
+        if self.model.kind != "encoder":
+            raise ValueError(
+                "pretrain: must be left out with `model.kind: " + self.model.kind + "`: an encoder that is fine-tuned "
+                "as a whole is pretrained"
+            )
+        if self.model.trust_remote_code:
+            raise ValueError(
+                "pretrain: must be left out with `model.trust_remote_code: true`: a model whose code comes with it is "
+                "not known to have a head of masked language modelling"
+            )
         return self
 
     @model_validator(mode="after")

@@ -255,7 +255,8 @@ def test_a_key_can_follow_a_section_written_as_its_name():
         ({"weight_decay": 3}, "weight_decay: unknown key; did you mean 'train.weight_decay'?"),
         ({"train": {"fp16": True}}, "train.fp16: unknown key; here it is train.precision: fp16"),
         ({"sweep": {"grid": {"lr": [1]}}}, "sweep.grid: lr: unknown key; here it is train.learning_rate"),
-        ({"colour": 3}, "colour: unknown key; known: data, limits, model, monitor, name, resources, selection, sweep, track, train"),
+        ({"colour": 3}, "colour: unknown key; known: data, limits, model, monitor, name, pretrain, resources, selection, "
+             "sweep, track, train"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_says_where_it_belongs(document, line):
