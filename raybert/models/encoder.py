@@ -34,6 +34,7 @@ class Encoder:
         fingerprint: hex digest of these files.
         trust_remote_code: whether Python files in the folder may run.
         key: of the sweep file, which names it.
+        is_pending: whether it is yet to be pretrained: the path has what it goes on from, of the same shape.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Encoder:
     fingerprint: str
     trust_remote_code: bool = False
     key: str = "model.encoder"
+    is_pending: bool = False
 
     @property
     def label(self) -> str:

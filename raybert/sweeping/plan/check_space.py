@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from raybert.config import DomainConfig, RaybertConfig, TuneConfig, suggest, suggest_place
+from raybert.config.encoder_pretraining import OF_NO_RESULT
 from raybert.errors import ConfigError
 from raybert.selection.compose import compose, read_parameter
 from raybert.selection.strategy import Strategy
@@ -17,7 +18,7 @@ from raybert.sweeping.plan.entries import Entry
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.search_space import Domain, SearchSpace, parameter_of, strategy_of
 
-_SECTIONS = ("train", "model", "selection")
+_SECTIONS = ("train", "model", "pretrain", "selection")
 _FIXED = {
     "train.best_metric": "decides what is searched for; see `sweep.tune.metric`",
     "train.metrics": "says what every run measures",
@@ -27,6 +28,8 @@ _FIXED = {
     "train.start": "decides what a run goes on from",
     "model.kind": "decides what the data are",
     "model.encoder": "decides what the data are",
+    "pretrain.corpus": "decides what the encoder is pretrained on, which is read before the search",
+    **{f"pretrain.{key}": "changes no result" for key in OF_NO_RESULT},
 }
 """Keys that must be the same in all runs, and why."""
 
@@ -99,7 +102,7 @@ def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig, tune: T
     if key.partition(".")[0] not in _SECTIONS:
         hint = suggest_place(key) or suggest(key.partition(".")[0], (*_SECTIONS, "strategies"))
         raise ConfigError(
-            f"{path}: must be a key of train, model or selection, or strategies.<label>.<parameter>{hint}"
+            f"{path}: must be a key of train, model, pretrain or selection, or strategies.<label>.<parameter>{hint}"
         )
     for other in config.sweep.grid:
         if _overlap(key, other):
@@ -107,6 +110,16 @@ def _check_key(key: str, labels: tuple[str, ...], config: RaybertConfig, tune: T
     for fixed, reason in _FIXED.items():
         if _overlap(key, fixed):
             raise ConfigError(f"{path}: must be the same in all runs, because it {reason}")
+    if key.partition(".")[0] == "pretrain" and config.pretrain is None:
+        raise ConfigError(
+            f"{path}: must have a section `pretrain` beside it, which has the corpus and the other keys; write "
+            "`pretrain: {length: {steps: 0}}` to leave the encoder as it is where nothing is searched"
+        )
+    if key.partition(".")[0] == "pretrain" and config.resources.workers_per_trial > 1:
+        raise ConfigError(
+            f"{path}: must be left out with resources.workers_per_trial > 1: runs of a search pretrain their encoders "
+            f"in one process, got {config.resources.workers_per_trial}"
+        )
     if tune.length is not None and _overlap(key, "train.length"):
         raise ConfigError(f"{path}: must be left out with `sweep.tune.length`, which says how long its runs are")
     if key == "selection.budget" and tune.pool_fraction is not None:

@@ -50,7 +50,8 @@ class Entry:
                 parameters = with_value(parameters, parameter_of(key, self.label), value)
         written = StrategyConfig(name=self.config.name, label=self.config.label, **parameters)
         strategy = build_strategy(written, f"strategies.{self.label}")
-        return strategy, replace(variant, config=validate_config(document))
+        before = variant.before_tuning or variant.config
+        return strategy, replace(variant, config=validate_config(document), before_tuning=before)
 
 
 def read_entries(config: RaybertConfig) -> tuple[Entry, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from raybert.config import RaybertConfig, TuneConfig, importing
+from raybert.config.encoder_pretraining import OF_NO_RESULT
 from raybert.errors import SweepError
 from raybert.passwords import without_credentials
 from raybert.sweeping.plan.design import Design
@@ -25,6 +26,7 @@ _EXECUTION_ONLY = (
     "monitor",
     "track",
     "name",
+    *(f"pretrain.{key}" for key in OF_NO_RESULT),
 )
 
 
@@ -114,9 +116,19 @@ def compared(old: RaybertConfig, new: RaybertConfig) -> tuple[dict[str, Any], di
     if asked.gpus_per_worker == "auto" or bool(asked.num_gpus) == bool(old.resources.num_gpus):
         # `auto` is what the folder has; how much of a GPU a worker holds changes none of its results.
         after["resources.gpus_per_worker"] = before["resources.gpus_per_worker"]
+    if old.pretrain is None or new.pretrain is None:  # a section that only one of them has is one difference
+        before, after = (
+            {key: value for key, value in flat.items() if not key.startswith("pretrain.")} for flat in (before, after)
+        )
+        before["pretrain"], after["pretrain"] = (_pretrain_in_short(config) for config in (old, new))
     if "equal" in old.sweep.model_fields_set:  # folders of before there was this key go on by either
         before["sweep.equal"], after["sweep.equal"] = old.sweep.equal, new.sweep.equal
     return before, after
+
+
+def _pretrain_in_short(config: RaybertConfig) -> Any:
+    """Return the keys of the section `pretrain` that are given; None: there is none."""
+    return None if config.pretrain is None else config.pretrain.model_dump(mode="json", exclude_defaults=True)
 
 
 def _comparable(config: RaybertConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from raybert.config import RaybertConfig, validate_config, with_value
+from raybert.config.encoder_pretraining import OF_NO_RESULT
 from raybert.errors import ConfigError
 from raybert.files import content_key
 from raybert.sweeping.plan.specs import PoolFacts
@@ -22,6 +23,7 @@ _NO_GRID = (
     "selection.store",
     "model.kind",
     "train.metrics",
+    *(f"pretrain.{key}" for key in OF_NO_RESULT),
 )
 """Keys that no trial differs in, or on which the defaults of others depend."""
 
@@ -34,19 +36,29 @@ class Variant:
         grid: its values by dotted key.
         config: the configuration with them filled in.
         fold: of the cross-validation (0 without).
+        before_tuning: the configuration before a search filled in values; None: none has. Its `pretrain` is that of
+            the encoder behind signals.
     """
 
     grid: dict[str, Any]
     config: RaybertConfig
     fold: int = 0
+    before_tuning: RaybertConfig | None = None
 
     @property
     def data_key(self) -> str:
-        """Which prepared data set it trains on: the data section, the fold and the tokenizer decide."""
+        """Which prepared data set it trains on: the data section, the fold and the encoder decide."""
         folds = self.config.data.folds
         data = self.config.data.identity()
-        parts = {"data": data, "encoder": self.config.model.data_part()}
+        parts: dict[str, Any] = {"data": data, "encoder": self.config.model.data_part()}
+        pretrain = (self.before_tuning or self.config).pretrain
+        if pretrain is not None:
+            parts["pretrain"] = pretrain.data_part()
         return content_key(parts | ({"fold": [self.fold, folds]} if folds else {}))
+
+    def without_pretraining(self) -> Variant:
+        """Return the same point with the encoder as `model.encoder` names it."""
+        return replace(self, config=self.config.model_copy(update={"pretrain": None}), before_tuning=None)
 
 
 def expand_grid(config: RaybertConfig) -> tuple[Variant, ...]:
@@ -60,7 +72,8 @@ def expand_grid(config: RaybertConfig) -> tuple[Variant, ...]:
     for key in config.sweep.grid:
         if any(key == part or key.startswith(f"{part}.") for part in _NO_GRID):
             raise ConfigError(
-                f"sweep.grid.{key}: must be a key of data, model, train or selection that trials may differ in"
+                f"sweep.grid.{key}: must be a key of data, model, pretrain, train or selection that trials may "
+                "differ in"
             )
     for values in product(*config.sweep.grid.values()):
         grid = dict(zip(config.sweep.grid, values, strict=True))

@@ -18,6 +18,7 @@ from raybert.selection.signals import FREE, needed_signals
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
+from raybert.sweeping.plan.pretrained import PretrainingFacts
 from raybert.sweeping.plan.roles import REFIT, TRIAL, TUNE
 
 FORMAT = 2
@@ -34,12 +35,13 @@ class PoolFacts:
 
     Attributes:
         fingerprint: content of its token tables.
-        encoder_fingerprint: content of the encoder's files.
+        encoder_fingerprint: content of the encoder's files, or what one that is pretrained first is made of.
         num_examples: pool size n.
         num_classes: C.
         smallest_pool: of all folds; budgets and steps are counted from it, so that they are the same in every fold.
             None: there are no folds.
         columns: name of a column of the source that a strategy reads -> digest of its values over the pool.
+        pretraining: what its encoders are pretrained from; None: the file pretrains none.
     """
 
     fingerprint: str
@@ -48,6 +50,11 @@ class PoolFacts:
     num_classes: int
     smallest_pool: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    pretraining: PretrainingFacts | None = None
+
+    def encoder_of(self, config: RaybertConfig) -> str:
+        """Return the fingerprint of the encoder that a run fine-tunes; a search may pretrain another one for it."""
+        return self.encoder_fingerprint if self.pretraining is None else self.pretraining.fingerprint(config.pretrain)
 
     @property
     def base(self) -> int:
@@ -82,6 +89,9 @@ class RunSpec:
         columns: name of a column of the source that its strategy reads -> digest of its values over the pool.
         scored_fraction: of a run of a search: share of validation that scores it and chooses nothing; None: there is
             no such part.
+        encoder: fingerprint of the encoder that it fine-tunes, if the sweep pretrains that; empty: it does not.
+        signal_encoder: likewise of the encoder behind its signals, where that is another one: a search has found how
+            to pretrain that of its own, and signals are those of the file.
     """
 
     trial_id: str
@@ -105,6 +115,13 @@ class RunSpec:
     examples: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     scored_fraction: float | None = None
+    encoder: str = ""
+    signal_encoder: str = ""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Fingerprints of the encoders that are pretrained for it, each once."""
+        return tuple(dict.fromkeys(one for one in (self.encoder, self.signal_encoder) if one))
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -193,10 +210,12 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
     needed = {signal.name: signal for signal in needed_signals(spec.strategy.all_signals(), config.selection)}
     columns = {signal.column: facts.columns[signal.column] for signal in needed.values() if signal.column}
     own = {name: signal.text.identity() for name, signal in needed.items() if signal.is_own and signal.text}
+    encoder = facts.encoder_of(config)
+    signal_encoder = _signal_encoder(spec, facts)
     identity = {
         "format": FORMAT,
         "data": facts.fingerprint,
-        "encoder": facts.encoder_fingerprint,
+        "encoder": encoder,
         "model": config.model.task(),
         "train": config.train.identity(without=("length",)),
         "total_steps": spec.total_steps,
@@ -218,9 +237,33 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({} if spec.examples is None else {"examples": spec.examples}),
         **({} if spec.scored_fraction is None else {"scored_fraction": spec.scored_fraction}),
         **({} if spec.augment is None else {"augment": spec.augment.model_dump(mode="json")}),
+        **({"signal_encoder": signal_encoder} if signal_encoder else {}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
-    return replace(spec, trial_id=content_key(identity)[:12], columns=columns)
+    is_pretrained = facts.pretraining is not None and encoder != facts.pretraining.base
+    return replace(
+        spec,
+        trial_id=content_key(identity)[:12],
+        columns=columns,
+        encoder=encoder if is_pretrained else spec.encoder,
+        signal_encoder=signal_encoder,
+    )
+
+
+def _signal_encoder(spec: RunSpec, facts: PoolFacts) -> str:
+    """Return the fingerprint of the encoder whose signals a run reads, where it is not the one that it fine-tunes."""
+    if facts.pretraining is None:  # of a run that is told again from its file
+        return spec.signal_encoder
+    is_other = facts.encoder_fingerprint != facts.encoder_of(spec.config)
+    return facts.encoder_fingerprint if is_other and reads_encoder(spec) else ""
+
+
+def reads_encoder(spec: RunSpec) -> bool:
+    """Tell whether a run reads signals of the encoder as it is before it is fine-tuned."""
+    selection = spec.config.selection
+    names = {signal.name for signal in needed_signals(spec.strategy.all_signals(), selection)}
+    embeds = "embeddings" in names and selection.embedding.of == "encoder"
+    return embeds or ("perplexity" in names and selection.scorers.perplexity.model is None)
 
 
 def _rounds_would_turn(spec: RunSpec) -> bool:
