@@ -75,7 +75,7 @@ def read_documents(name: str, config: CorpusConfig, cache_folder: Path, *, is_pl
                 raise DataError(f"data.source: {split} of '{config.source}' must have a document with text, got none")
         tables = _cut(tables, config)
     except DataError as error:
-        raise DataError(in_words_of(name, str(error))) from None
+        raise DataError(in_words_of(f"corpora.{name}", str(error))) from None
     splits = {split: _documents(name, tables[split]).shuffled(config.split_seed) for split in SPLITS}
     return SourceDocuments(splits, tuple(f"{name}: {note}" for note in notes))
 
@@ -91,9 +91,9 @@ def _documents(name: str, table: pa.Table) -> Documents:
     return Documents(table["text"].combine_chunks(), groups=groups)
 
 
-def in_words_of(name: str, message: str) -> str:
-    """Return a message about a `data` section as one about a corpus."""
-    return _KEY.sub(lambda found: f"corpora.{name}.{found[1]}", message)
+def in_words_of(key: str, message: str) -> str:
+    """Return a message about a `data` section as one about the corpus at another key."""
+    return _KEY.sub(lambda found: f"{key}.{found[1]}", message)
 
 
 def wanted_columns(config: CorpusConfig) -> dict[str, str]:

@@ -30,10 +30,7 @@ def look_first(config: PretrainingConfig) -> None:
     """
     for name, corpus in config.corpora.items():
         if corpus.source is not None:
-            try:
-                _look_at_source(corpus)
-            except DataError as error:
-                raise DataError(in_words_of(name, str(error))) from None
+            look_at_corpus(corpus, f"corpora.{name}")
     if config.tokenizer.folder is not None:
         _look_at_tokenizer(Path(config.tokenizer.folder).expanduser())
     if config.model.encoder is not None:
@@ -41,6 +38,22 @@ def look_first(config: PretrainingConfig) -> None:
     for name, places in (config.crosseval.models or {}).items():
         for place in (places,) if isinstance(places, str) else places:
             look_at_encoder(place, f"crosseval.models.{name}")
+
+
+def look_at_corpus(corpus: CorpusConfig, key: str) -> None:
+    """Refuse the source of a corpus that cannot be one.
+
+    Args:
+        corpus: with a source.
+        key: where it stands in its file.
+
+    Raises:
+        DataError: it starts with the key.
+    """
+    try:
+        _look_at_source(corpus)
+    except DataError as error:
+        raise DataError(in_words_of(key, str(error))) from None
 
 
 def _look_at_source(corpus: CorpusConfig) -> None:

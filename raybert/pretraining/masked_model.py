@@ -19,7 +19,7 @@ _HEADS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "xlm-roberta": lambda model, hidden: model.lm_head(hidden),
 }
 """By type of model: what makes logits (k, V) of hidden states (k, h), piece by piece."""
-_PAST_PADDING = ("roberta", "xlm-roberta")
+PAST_PADDING = ("roberta", "xlm-roberta")
 """Types whose positions begin behind the number of the padding piece."""
 PACKABLE = frozenset(_HEADS)
 """Types of models that are known to take a mask per pair of pieces, and positions."""
@@ -46,7 +46,7 @@ class MaskedModel(nn.Module):
         kind = mlm.config.model_type
         self.packs = kind in PACKABLE
         self._head = _HEADS.get(kind)
-        self.first_place = mlm.config.pad_token_id + 1 if kind in _PAST_PADDING else 0
+        self.first_place = mlm.config.pad_token_id + 1 if kind in PAST_PADDING else 0
 
     @property
     def base_model(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class RunRecords:
         objective: of the run.
         total_steps: T.
         ran_on: on what and how it computes; None: it has not begun.
+        before: what an encoder that goes on was measured by before its first step; empty: nobody has measured it.
     """
 
     request: PretrainRequest
@@ -54,6 +55,7 @@ class RunRecords:
     objective: Pretraining
     total_steps: int
     ran_on: RanOn | None = None
+    before: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write an evaluation; those behind it are of before the run was killed, and come again."""
@@ -79,6 +81,7 @@ class RunRecords:
             "name": request.name,
             "corpus": request.corpus.name,
             "seed": request.seed,
+            **({"before": dict(self.before)} if self.before else {}),
             "best": best,
             "last": rows[-1] if rows else {},
             "total_steps": self.total_steps,

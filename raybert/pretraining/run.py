@@ -193,10 +193,15 @@ class _Run:
             micro if isinstance(micro, int) else self.config.batch_size, self.config.max_length, device
         )
         objective = self._objective(built, data)
-        total = known["total_steps"] if known is not None else self._total_steps(objective)
         if known is None:
-            write_json(self.folder / _RUN, {"identity": self.identity, "total_steps": total})
-        records = RunRecords(self.request, self.identity, self.tokenizer, built, objective, total)
+            known = {"identity": self.identity, "total_steps": self._total_steps(objective)}
+            if self.request.model.encoder is not None and self.fit is fit:
+                known["before"] = {f"validation_{name}": value for name, value in objective.evaluate().items()}
+            write_json(self.folder / _RUN, known)
+        total = known["total_steps"]
+        records = RunRecords(
+            self.request, self.identity, self.tokenizer, built, objective, total, before=known.get("before") or {}
+        )
         fit_request = FitRequest(self.config.as_train(total), total, self.request.seed, evaluate_test=False)
         planner = FixedPasses(np.arange(len(data.train)))
         try:
