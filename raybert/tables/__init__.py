@@ -26,7 +26,18 @@ from raybert.tables.every_metric import BEST_F1, METRIC_MEANS, METRICS_PER_TRIAL
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.renamed import RENAMED_COLUMNS, RENAMED_PLOTS, RENAMED_TABLES, with_new_names
 from raybert.tables.reports import ERRORS, ESTIMATE
-from raybert.tables.runs import EVALUATIONS, LOSSES, PLANNED, PREDICTIONS, RAN_ON, SELECTION, TRIAL_KEYS, TRIALS
+from raybert.tables.runs import (
+    EVALUATIONS,
+    LOSSES,
+    PLANNED,
+    PREDICTIONS,
+    PRETRAINING_EXAMPLES,
+    PRETRAINING_SECONDS,
+    RAN_ON,
+    SELECTION,
+    TRIAL_KEYS,
+    TRIALS,
+)
 from raybert.tables.schema import Column, Table, own_metric_columns
 from raybert.tables.search import BEST_CONFIGURATIONS, HISTORY, IMPORTANCES, NEAR_BEST, PRUNING, SUGGESTIONS
 from raybert.tables.subsets import (
@@ -78,6 +89,8 @@ __all__ = [
     "PLANNED",
     "POOL",
     "PREDICTIONS",
+    "PRETRAINING_EXAMPLES",
+    "PRETRAINING_SECONDS",
     "PRUNING",
     "RAN_ON",
     "RENAMED_COLUMNS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
-from raybert.tables.runs import EVALUATIONS, TRIALS
+from raybert.tables.runs import EVALUATIONS, PRETRAINING_EXAMPLES, PRETRAINING_SECONDS, TRIALS
 from raybert.tables.schema import Column, Table, computed
 
 COMPARED = tuple(f"test_{name}" for name in TRIAL_METRICS)
@@ -132,6 +132,12 @@ SUMMARY = Table(
     further=(
         # Of trials on a GPU.
         *interval_columns(GPU_HOURS, f"{GPU_HOURS}_mean", GPU_HOURS, TRIALS[GPU_HOURS].unit),
+        # Of trials whose encoder the sweep has pretrained.
+        *(
+            column
+            for name in (PRETRAINING_EXAMPLES, PRETRAINING_SECONDS)
+            for column in interval_columns(name, f"{name}_mean", name, TRIALS[name].unit)
+        ),
         _number(
             "<split>_<metric>_mean",
             "of a `best_metric` or one of `train.metrics` that is not among these, with its interval and differences",

@@ -58,7 +58,13 @@ TRIALS = Table(
         metric_column("validation", "loss", _BEST, optional=True),
         Column("evaluation_seconds", "number", "on validation and test", "s"),
         Column("signal_seconds", "number", "its signals, as if computed for this run alone", "s"),
-        Column("total_seconds", "number", "training, selection and signals", "s", origin="tables"),
+        Column(
+            "total_seconds",
+            "number",
+            "training, selection, signals and, with `pretrain`, the pretraining of its encoder",
+            "s",
+            origin="tables",
+        ),
         Column("examples_scored", "count", "forward passes for scores, those behind signals included", "examples"),
         Column("refilled", "count", "chosen examples taken back from what filters had dropped", "examples"),
         Column("samples_per_pass", "counts", "examples of each pass", "examples"),
@@ -77,7 +83,8 @@ TRIALS = Table(
             "total_examples",
             "count",
             "forward passes of single examples in all: 3 for one that is trained on (the backward pass counts as two), "
-            "1 for one that is scored, signals included; evaluation is not counted",
+            "1 for one that is scored, signals included; evaluation is not counted; with `pretrain` also 3 for each of "
+            "`pretraining_examples`",
             "examples",
             origin="tables",
         ),
@@ -109,6 +116,31 @@ TRIALS = Table(
         Column("precision", "text", "number format of training: what `train.precision: auto` became", optional=True),
         Column("attention", "text", "implementation of attention in the encoder, e.g. sdpa", optional=True),
         Column("micro_batch_size", "count", "most examples of a forward pass; missing: whole batches", optional=True),
+        # Of runs whose encoder the sweep has pretrained.
+        Column(
+            "pretraining_seconds", "number", "pretraining its encoder, as if for this run alone", "s", optional=True
+        ),
+        Column(
+            "pretraining_seconds_shared",
+            "number",
+            "the same, shared by the runs of the sweep that have the encoder",
+            "s",
+            optional=True,
+        ),
+        Column(
+            "pretraining_tokens",
+            "count",
+            "word pieces that its encoder was pretrained on",
+            "word pieces",
+            optional=True,
+        ),
+        Column(
+            "pretraining_examples",
+            "count",
+            "the same in examples as long as those of the pool are on average",
+            "examples",
+            optional=True,
+        ),
         Column(
             "gpu_hours",
             "number",
@@ -134,6 +166,9 @@ TRIALS = Table(
     ),
     own_metrics=("validation", "test"),
 )
+
+PRETRAINING_SECONDS, PRETRAINING_EXAMPLES = "pretraining_seconds", "pretraining_examples"
+"""Columns of `trials` that costs are counted with, where the sweep has pretrained encoders."""
 
 RAN_ON = ("device", "precision", "attention", "micro_batch_size")
 """Columns of `trials` that say on what a run was trained, and how; no results, though results depend on them."""

@@ -30,6 +30,7 @@ from raybert.analysis.statistics.cost_to_reach import SHARES
 from raybert.analysis.statistics.pareto import FRONT, OVERALL
 from raybert.analysis.statistics.scales import Scale, interval_words
 from raybert.analysis.statistics.verdicts import difference_words
+from raybert.tables import PRETRAINING_EXAMPLES, PRETRAINING_SECONDS
 
 _MOST = 200
 _TALL = 14
@@ -44,6 +45,8 @@ _COSTS = {
     "signal_seconds": "signals s",
     "total_seconds": "in all s",
 }
+_PRETRAINING = {PRETRAINING_EXAMPLES: "pretraining", PRETRAINING_SECONDS: "pretraining s"}
+"""Where the sweep has pretrained encoders."""
 _COUNTED = {"examples": "forward passes", "seconds": "seconds"}
 _FOUND = {
     "costs": "costs",
@@ -98,13 +101,15 @@ def costs(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
     """Return what every configuration cost, in examples and in seconds, as means."""
     summary = sweep.summary()
     known = summary[summary["num_complete"] > 0].sort_values("total_examples_mean", kind="stable")
-    heads = [*identity_heads(sweep), *(Head(title, "number") for title in _COSTS.values()), Head("of all", "number")]
+    titles = _COSTS | {name: title for name, title in _PRETRAINING.items() if f"{name}_mean" in known}
+    heads = [*identity_heads(sweep), *(Head(title, "number") for title in titles.values()), Head("of all", "number")]
     rows = []
     for row in known.to_dict("records"):
         cells = [*identity_cells(sweep, row, swatches)]
-        for name in _COSTS:
+        for name in titles:
             value = row[f"{name}_mean"]
-            cells.append(number_cell(value, f"{value:,.1f}" if name.endswith("seconds") else count_words(value)))
+            words = f"{value:,.1f}" if name.endswith("seconds") else count_words(value)
+            cells.append(number_cell(value, "" if math.isnan(value) else words))
         share = row.get("total_examples_fraction_of_all")
         cells.append(number_cell(share, "" if share is None else fraction_words(share)))
         rows.append(PageRow(tuple(cells), "dim" if row["role"] == "proxy" else ""))
@@ -113,6 +118,11 @@ def costs(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
         "counts one that is trained on three times, and has the signals of its strategy, proxies included; “of all” is "
         "that as a share of what training on all examples took. Seconds are those of the machine that it ran on."
     )
+    if len(titles) > len(_COSTS):
+        caption += (
+            " “Pretraining” is what the encoder was pretrained on, as examples of the pool's mean length; it is in “in "
+            "all”, three times as well, as if it was done for each trial alone."
+        )
     return _table("costs", caption, heads, rows, "results/summary.csv")
 
 

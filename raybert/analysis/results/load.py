@@ -23,7 +23,16 @@ from raybert.sweeping.folder.layout import SweepFolder, check_trial_id
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
-from raybert.tables import EVALUATIONS, GPU_HOURS, PLANNED, TRIAL_KEYS, TRIALS, with_new_names
+from raybert.tables import (
+    EVALUATIONS,
+    GPU_HOURS,
+    PLANNED,
+    PRETRAINING_EXAMPLES,
+    PRETRAINING_SECONDS,
+    TRIAL_KEYS,
+    TRIALS,
+    with_new_names,
+)
 
 _ABSENT = {"seed": 0, "fold": 0, "role": "trial"}
 """What a line of the plan says by leaving a key out."""
@@ -119,8 +128,8 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
         )
     frame = typed_frame(records, TRIALS, grid_columns)
     frame["budget"] = _budgets(frame, grid_columns)
-    shared = frame[["selection_seconds", "signal_seconds"]].fillna(0.0).sum(axis=1)
-    frame["total_seconds"] = frame["train_seconds"] + shared
+    further = [name for name in ("selection_seconds", "signal_seconds", PRETRAINING_SECONDS) if name in frame]
+    frame["total_seconds"] = frame["train_seconds"] + frame[further].fillna(0.0).sum(axis=1)
     trained = frame["examples_seen"]
     seen = dict(zip(frame["trial_id"], trained, strict=True))
     behind = [
@@ -130,6 +139,8 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
     frame["signal_examples_seen"] = pd.Series(behind, index=frame.index, dtype="Int64").where(trained.notna())
     forward = FORWARD_PASSES_OF_A_STEP * (trained + frame["signal_examples_seen"])
     frame["total_examples"] = forward + frame["examples_scored"]
+    if PRETRAINING_EXAMPLES in frame:
+        frame["total_examples"] += FORWARD_PASSES_OF_A_STEP * frame[PRETRAINING_EXAMPLES].fillna(0)
     return frame
 
 

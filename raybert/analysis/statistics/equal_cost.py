@@ -15,7 +15,7 @@ from raybert.analysis.statistics.comparisons import Pairs, default_pairs
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, has_budget, with_configurations
 from raybert.analysis.statistics.points import grid_points
 from raybert.config import sign_of
-from raybert.tables import EQUAL_COST
+from raybert.tables import EQUAL_COST, PRETRAINING_SECONDS
 
 MULTIPLES = (1.0, 2.0, 3.0, 5.0, 10.0)
 """Of what `random` costs at the same budget: what costs more than that has to be worth it."""
@@ -94,10 +94,13 @@ def spent_by_evaluation(complete: pd.DataFrame, evaluations: pd.DataFrame) -> pd
         complete: finished trials.
         evaluations: `Sweep.evaluations`.
     """
-    known = [name for name in ("signal_seconds", "total_examples", "examples_seen") if name in complete]
+    names = ("signal_seconds", PRETRAINING_SECONDS, "total_examples", "examples_seen")
+    known = [name for name in names if name in complete]
     facts = complete[["trial_id", *known]].rename(columns={"examples_seen": "examples_seen_in_all"})
     curves = evaluations.merge(facts, on="trial_id")
     curves["seconds_spent"] = curves["signal_seconds"] + curves["seconds"]
+    if PRETRAINING_SECONDS in known:
+        curves["seconds_spent"] += curves[PRETRAINING_SECONDS].fillna(0.0)
     if "total_examples" in known:
         left = FORWARD_PASSES_OF_A_STEP * (curves["examples_seen_in_all"] - curves["examples_seen"])
         curves["examples_spent"] = (curves["total_examples"] - left).astype("float64")

@@ -29,7 +29,17 @@ from raybert.analysis.statistics.intervals import FEWEST, difference_interval, p
 from raybert.analysis.statistics.intervals import t_interval as t_interval
 from raybert.analysis.statistics.paired import PAIR, means_of, moments_of, replicates_of, units_of
 from raybert.analysis.statistics.scales import Scale
-from raybert.tables import BASELINES, COMPARED, COSTS, GPU_HOURS, OF_ALL, SUMMARIZED, own_metric_columns
+from raybert.tables import (
+    BASELINES,
+    COMPARED,
+    COSTS,
+    GPU_HOURS,
+    OF_ALL,
+    PRETRAINING_EXAMPLES,
+    PRETRAINING_SECONDS,
+    SUMMARIZED,
+    own_metric_columns,
+)
 
 
 def summarize(
@@ -64,7 +74,7 @@ def summarize(
     summarized = [*dict.fromkeys((*SUMMARIZED, f"test_{metric}", f"validation_{metric}", *own))]
     summarized = [name for name in summarized if name in trials]
     compared = [name for name in compared if name in trials]
-    costs = [name for name in (*COSTS, GPU_HOURS) if name in complete]
+    costs = [name for name in (*COSTS, GPU_HOURS, PRETRAINING_EXAMPLES, PRETRAINING_SECONDS) if name in complete]
     units = units_of(complete, table, [*summarized, *costs])
     table["num_replicates"] = replicates_of(units, summarized[:1])["count"].iloc[:, 0].reindex(table.index)
     table["num_replicates"] = table["num_replicates"].fillna(0).astype("int64")
