@@ -13,14 +13,17 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
 from raybert.analysis.markdown import block, code, words
+from raybert.analysis.results.pretrained import describe_pretrained
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.config.metrics import TRIAL_METRICS
+from raybert.files import read_json
 from raybert.models import TINY
 from raybert.plain import printable
 from raybert.selection.identity import strategy_entry
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
@@ -166,7 +169,11 @@ def _summary(facts: CardFacts) -> str:
             "seeds, as a share of the run)."
         )
     classes = facts.data.get("label_names") or ()
-    return f"A classifier of texts into {len(classes)} classes: {chosen}. {how} Made with raybert."
+    adapted = ""
+    known = (read_json(SweepFolder(facts.sweep.folder).pretrained) or {}).get(facts.spec.encoder)
+    if isinstance(known, dict):
+        adapted = f" Before it was fine-tuned, {words(describe_pretrained(known))}."
+    return f"A classifier of texts into {len(classes)} classes: {chosen}. {how}{adapted} Made with raybert."
 
 
 def _data_lines(facts: CardFacts) -> Iterator[str]:

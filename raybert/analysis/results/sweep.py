@@ -18,6 +18,7 @@ from raybert.analysis.results.comparison import comparison_lines, comparison_tab
 from raybert.analysis.results.every_metric import metrics_per_trial
 from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.results.pair import Pair, make_pair
+from raybert.analysis.results.pretrained import pretrained_notes
 from raybert.analysis.results.trial_files import TrialFiles
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.budget_curve import budget_curve_table
@@ -109,6 +110,7 @@ class Sweep(TrialFiles):
             *notes.comparison_notes(self.trials, self.compared.summary, self.comparisons),
             *notes.collapse_notes(self.trials),
             *notes.weak_notes(self.trials),
+            *pretrained_notes(self.folder, self.trials.loc[self.trials["status"] == "complete", "trial_id"]),
             *notes.torn_notes(torn),
             *([f"tables and plots are not written: {self.not_written}"] if self.not_written else []),
             *([notes.foreign_database_note(self._foreign_database)] if self._foreign_database else []),

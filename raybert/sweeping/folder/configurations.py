@@ -110,7 +110,10 @@ def table_name(spec: Mapping[str, Any]) -> str:
 
 
 def short_parameter_names(names: Sequence[str]) -> list[str]:
-    """Return the last part of each dotted key, the whole key where that is ambiguous; `strategies.x.y` is `y (x)`."""
+    """Return the last part of each dotted key, the whole key where that is ambiguous.
+
+    `strategies.x.y` is `y (x)`, and `pretrain.x.y` is `pretrain y`.
+    """
     short = [_short_key(name) for name in names]
     return [name if short.count(label) > 1 else label for name, label in zip(names, short, strict=True)]
 
@@ -178,4 +181,6 @@ def _plain(value: Any) -> str:
 def _short_key(name: str) -> str:
     section, _, rest = name.partition(".")
     label, _, last = rest.rpartition(".")
+    if section == "pretrain" and rest:  # `steps` alone would be those of a trial
+        return f"pretrain {last}"
     return f"{last} ({label})" if section == "strategies" and label else name.rpartition(".")[2]

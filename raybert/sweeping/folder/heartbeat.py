@@ -72,6 +72,10 @@ class Heart:
         """Time that all attempts together have taken."""
         return self.spent_seconds + time.monotonic() - self.began
 
+    def leave_out(self, seconds: float) -> None:
+        """Count some of the time that has passed as none of the trial's."""
+        self.began += seconds
+
     def beat(self, step: int | None = None, *, force: bool = False) -> bool:
         """Write a heartbeat, at most once a second unless forced; return whether it was due."""
         self.step = self.step if step is None else step

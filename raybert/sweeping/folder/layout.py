@@ -65,6 +65,11 @@ class SweepFolder:
         return self.path / "models"
 
     @property
+    def pretrained(self) -> Path:
+        """Says which encoders the sweep has pretrained, of what, and how well they know its texts."""
+        return self.path / "pretrained.json"
+
+    @property
     def decisions(self) -> Path:
         """The log of everything that a search decided; there once it has begun."""
         return self.path / "decisions.jsonl"
