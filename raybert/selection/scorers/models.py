@@ -41,6 +41,7 @@ class EmbeddingScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that embeds positions."""
+        assert not self.encoder.is_pending, "its own weights are not there yet"
         return _embedder(load_backbone(self.encoder), scoring_data, self.pooling)
 
 

@@ -228,6 +228,7 @@ class PerplexityScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that tokenizes the texts of positions and scores them."""
+        assert not self.model.is_pending, "its own weights are not there yet"
         model = load_masked_model(self.model).to(scoring_data.arithmetic.device)
         tokenizer = load_tokenizer(self.model)
         masking = read_masking(tokenizer, self.model.name)

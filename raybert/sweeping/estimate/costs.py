@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raybert.config import SweepPretrainConfig
 from raybert.data.chunked import ChunkedData
 from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
@@ -30,6 +31,8 @@ STATISTICS_SECONDS = Span(1e-4, 4e-4, 2e-3)
 """Of one text in a scorer without a model."""
 UNPROBED = Span(0.7, 1.0, 1.5)
 """Factor where the time of a step is taken from another shape, by word pieces in a batch."""
+PIECES_PER_WORD = 1.4
+"""Of English text in WordPiece vocabularies of 8,192 to 30,522, special ones apart: 1.2 to 1.6."""
 MASKED_HEAD = Span(1.0, 1.5, 3.0)
 """Factor of a masked language model's forward pass over a classifier's."""
 
@@ -79,6 +82,24 @@ class Costs:
         if not isinstance(data, ChunkedData) or probe.embed_seconds is None:
             return NOTHING
         return Span.exactly(probe.embed_seconds * float(data.pieces.train.lengths.sum())) * Span(0.8, 1.0, 1.5)
+
+    def pretraining(self, config: SweepPretrainConfig, spec: RunSpec) -> Span:
+        """Return the seconds of pretraining an encoder that a run needs, its evaluations included."""
+        if not config.is_on:
+            return NOTHING
+        probe, ready, settings = self._probe(spec), self.prepared[spec.data_key], config.as_file()
+        assert ready.pretraining is not None
+        corpus = ready.pretraining.corpus
+        train, held_out = (PIECES_PER_WORD * part.num_words for part in (corpus.train, corpus.validation))
+        per_step, length = settings.batch_size * settings.max_length, settings.length
+        pieces = length.tokens or (length.steps or 0) * min(per_step, train) or (length.epochs or 0.0) * train
+        evaluated = min(held_out, settings.evaluate_on * settings.max_length)
+        every = settings.eval_every if isinstance(settings.eval_every, int) else None
+        num_evaluations = 10 if every is None else math.ceil(pieces / per_step / every)
+        views = 1 if settings.contrastive is None else 3 if settings.masked is not None else 2
+        step = Span.of_times(probe.step_seconds) * (1 / probe.batch_units)
+        forward = Span.of_times(probe.forward_seconds) * (num_evaluations * evaluated)
+        return (step * (views * pieces) + forward) * MASKED_HEAD * self._crowding(spec)
 
     def best_bytes(self, spec: RunSpec) -> int:
         """Return the size of a trial's best model."""

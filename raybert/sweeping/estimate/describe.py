@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _PHASES = {
     "start": "start",
+    "pretrain": "pretraining of the encoder",
     "unscored": "proxies and strategies that read no signal",
     "score": "signals of the pool",
     "tune": "search",

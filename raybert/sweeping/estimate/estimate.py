@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raybert.config import RaybertConfig
+from raybert.config import RaybertConfig, SweepPretrainConfig
 from raybert.errors import TrialError
 from raybert.files import read_json_lines
 from raybert.selection.compose import compose
@@ -25,10 +25,12 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.model_keeper import GIGABYTE
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
+from raybert.sweeping.phases.to_pretrain import encoders_needed
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.placement import Cluster, concurrent_trials
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.pretrained import has_pretrained
 
 if TYPE_CHECKING:
     from raybert.sweeping.plan.arms import Arm
@@ -64,6 +66,7 @@ class Estimate:
         signal_keys: of what is scored into it.
         probes: what was measured, by the label of its shape.
         num_shapes: of all trials.
+        encoder_seconds: expected, by fingerprint, of the encoders that are pretrained before.
     """
 
     trial_ids: tuple[str, ...]
@@ -82,6 +85,7 @@ class Estimate:
     signal_keys: tuple[str, ...]
     probes: Mapping[str, Probe]
     num_shapes: int
+    encoder_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def wall_seconds(self) -> Span:
@@ -91,12 +95,12 @@ class Estimate:
     @property
     def forecast(self) -> Forecast:
         """What views count down from."""
-        trials: dict[str, dict[str, float]] = {"unscored": {}, "scored": {}}
+        trials: dict[str, dict[str, float]] = {"unscored": dict(self.encoder_seconds), "scored": {}}
         for trial_id, seconds in self.trial_seconds.items():
             trials["scored" if trial_id in self.scored_ids else "unscored"][trial_id] = seconds
         return Forecast(
             trials=trials,
-            phases={name: span.expected for name, span in self.phases.items() if name not in trials},
+            phases={name: span.expected for name, span in self.phases.items() if name not in (*trials, "pretrain")},
             begin_seconds=PROCESS_SECONDS.expected,
             steps=self.num_steps,
             slots=self.slots,
@@ -120,6 +124,8 @@ class Work:
         store: folder of the score store that they fill.
         done: runs of the plan that have an outcome, by id.
         begun: runs that an earlier attempt left unfinished, by id -> the share of their steps that is left.
+        encoders: fingerprints of the encoders that are pretrained first, their sections `pretrain`, and a run of each.
+        searched_encoders: likewise, by runs of the search themselves, and how many there are at most.
     """
 
     unscored: Sequence[RunSpec]
@@ -129,6 +135,8 @@ class Work:
     store: str = ""
     done: Sequence[str] = ()
     begun: Mapping[str, float] = field(default_factory=dict)
+    encoders: Sequence[tuple[str, SweepPretrainConfig, RunSpec]] = ()
+    searched_encoders: Sequence[tuple[SweepPretrainConfig, RunSpec, int]] = ()
 
     @property
     def trials(self) -> list[RunSpec]:
@@ -158,6 +166,7 @@ def find_work(plan: Plan, planner: JobPlanner, store: ScoreStore, folder: SweepF
         run for run in runs.values() if run.trial_id not in known and folder.trial(run.trial_id).status() == "pending"
     ]
     left = _count_left(folder, arms)
+    needed = [*pending, *(reader for arm in arms if left[arm.name] for reader in arm.readers)]
     # A shared search has one arm for all strategies, of which each gets its part.
     searched = [(reader, -(-left[arm.name] // len(arm.candidates))) for arm in arms for reader in arm.readers]
     return Work(
@@ -168,7 +177,38 @@ def find_work(plan: Plan, planner: JobPlanner, store: ScoreStore, folder: SweepF
         store=str(store.folder.resolve()),
         done=[spec.trial_id for spec in plan.trials if folder.trial(spec.trial_id).status() != "pending"],
         begun={spec.trial_id: share for spec in pending if (share := _share_left(folder, spec)) < 1.0},
+        encoders=_encoders_left(needed, planner, folder, varies=any(map(_varied_by, arms))),
+        searched_encoders=[(config, arm.readers[0], left[arm.name]) for arm in arms for config in _varied_by(arm)],
     )
+
+
+def _encoders_left(
+    specs: Sequence[RunSpec], planner: JobPlanner, folder: SweepFolder, *, varies: bool
+) -> list[tuple[str, SweepPretrainConfig, RunSpec]]:
+    """Return the encoders that runs need and nobody has, each once."""
+    found = {
+        encoder.fingerprint: (encoder, config, spec)
+        for spec in specs
+        for encoder, config in encoders_needed(spec, planner.prepared[spec.data_key].pretraining, is_searched=varies)
+    }
+    return [
+        (fingerprint, config, spec)
+        for fingerprint, (encoder, config, spec) in found.items()
+        if not has_pretrained(encoder, folder)
+    ]
+
+
+def _varied_by(arm: Arm) -> list[SweepPretrainConfig]:
+    """Return the middle of what a search tries of `pretrain`; nothing, if it tries none of it."""
+    domains = [domain for domain in arm.space.domains if domain.key.startswith("pretrain.")]
+    config = arm.candidates[0].variant.config.pretrain
+    if not domains or config is None:
+        return []
+    steps = [domain.edges() for domain in domains if domain.key == "pretrain.length.steps"]
+    if steps:
+        length = config.length.model_copy(update={"steps": round(sum(steps[0]) / len(steps[0])), "epochs": None})
+        config = config.model_copy(update={"length": length})
+    return [config]
 
 
 def _share_left(folder: SweepFolder, spec: RunSpec) -> float:
@@ -230,16 +270,19 @@ def estimate_work(
     seconds = {spec.trial_id: costs.trial(spec) * work.begun.get(spec.trial_id, 1.0) for spec in work.trials}
     search = list(_search_durations(work, costs, config))
     jobs = total(costs.job(job, spec) for job, spec in work.jobs) + _embedding(work, costs)
+    encoders = {fingerprint: costs.pretraining(config, spec) for fingerprint, config, spec in work.encoders}
+    searched = [costs.pretraining(config, spec) for config, spec, count in work.searched_encoders for _ in range(count)]
     phases = {
+        "pretrain": makespan(list(encoders.values()), slots),
         "unscored": makespan([seconds[spec.trial_id] for spec in work.unscored], slots),
         "score": jobs * (1 / slots),
-        "tune": makespan(search, slots),
+        "tune": makespan([*search, *searched], slots),
         "scored": makespan([seconds[spec.trial_id] for spec in work.scored], slots),
         "refit": _refit([costs.trial(spec) for spec in work.trials if spec.role == TRIAL], config),
     }
     begun = {name: span + PROCESS_SECONDS for name, span in phases.items() if span != NOTHING}
     per_trial = resources.workers_per_trial * (resources.num_gpus or resources.cpus_per_worker)
-    each = total([*seconds.values(), *search, phases["refit"]]) * float(per_trial)
+    each = total([*seconds.values(), *search, *encoders.values(), *searched, phases["refit"]]) * float(per_trial)
     labels = {shape.key: shape.label for shape in shapes}
     return Estimate(
         trial_ids=tuple(spec.trial_id for spec in work.trials),
@@ -249,6 +292,7 @@ def estimate_work(
         slots=slots,
         phases={"start": START_SECONDS, **begun},
         trial_seconds={trial_id: span.expected for trial_id, span in seconds.items()},
+        encoder_seconds={fingerprint: span.expected for fingerprint, span in encoders.items()},
         scored_ids=frozenset(spec.trial_id for spec in work.scored),
         num_steps=sum(spec.total_steps for spec in work.trials),
         unit="GPU-hours" if resources.num_gpus else "CPU-hours",
@@ -310,6 +354,8 @@ def _disk(work: Work, costs: Costs, config: RaybertConfig, prepared: Mapping[str
     if config.limits.disk_gb is not None:
         models, peak = (min(size, config.limits.disk_gb * GIGABYTE) for size in (models, peak))
     proxies = sum(costs.best_bytes(spec) for spec in others if spec.role == "proxy")
+    proxies += sum(costs.best_bytes(spec) for _, _, spec in work.encoders)
+    proxies += sum(count * costs.best_bytes(spec) for _, spec, count in work.searched_encoders)
     best = max((costs.best_bytes(spec) for spec in trials), default=0)
     end = models + proxies + best + small
     return Span(end * 0.95, end, max(end, peak + small) * 1.05)
