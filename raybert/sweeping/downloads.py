@@ -12,6 +12,7 @@ import pandas as pd
 from huggingface_hub import constants
 
 from raybert.config import DataConfig, ModelConfig, RaybertConfig
+from raybert.config.encoder_pretraining import SweepCorpusConfig
 from raybert.data.arrow_files import tables_of_datasets
 from raybert.data.hub import load_hub
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
@@ -20,6 +21,7 @@ from raybert.files import cache_folder
 from raybert.models import resolve_encoder
 from raybert.models.hub import cached_bytes
 from raybert.models.tiny import TINY
+from raybert.pretraining.prose import PROSE
 from raybert.sweeping.plan.design import Design
 
 Status = Literal["built-in", "local", "found", "fetched", "missing"]
@@ -92,6 +94,10 @@ def fetch_all(design: Design, told: Callable[[Download], None]) -> Downloads:
     configs = [variant.config for variant in design.variants]
     data = {(config.data.source, config.data.config, config.data.revision): config.data for config in configs}
     wanted: list[Callable[[], Download]] = [lambda one=one: _fetch_data(one) for one in data.values()]  # type: ignore[misc]
+    corpora = {
+        config.pretrain.corpus.model_dump_json(): config.pretrain.corpus for config in configs if config.pretrain
+    }
+    wanted += [lambda one=one: _fetch_corpus(one) for one in corpora.values() if not one.is_pool]  # type: ignore[misc]
     wanted += [lambda key=key, one=one: _fetch_model(key, one) for key, one in _models_of(configs)]  # type: ignore[misc]
     for fetch in wanted:
         items.append(fetch())
@@ -144,6 +150,27 @@ def _fetch_data(config: DataConfig) -> Download:
     is_new = cached_bytes(config.source, "datasets") > before or any(path.stat().st_mtime >= began for path in files)
     size, place = sum(path.stat().st_size for path in files), str(files[0].parent) if files else ""
     return Download(key, name, "fetched" if is_new else "found", size, place)
+
+
+def _fetch_corpus(corpus: SweepCorpusConfig) -> Download:
+    """Fetch what an encoder is pretrained on, without its labels."""
+    key, name = "pretrain.corpus.source", corpus.source
+    kind = source_kind(name)
+    path = Path(name).expanduser()
+    if kind == "local" or path.exists():
+        return _local(key, path)
+    if kind == "built-in" or name == PROSE:
+        return Download(key, name, "built-in")
+    before = cached_bytes(name, "datasets")
+    try:
+        parts = load_hub(corpus.as_corpus().as_data(), BUILT_IN)
+    except RaybertError as error:
+        return _missing(key, name, error)
+    files = [Path(entry["filename"]) for part in parts.values() for entry in part.cache_files]
+    status: Status = "fetched" if cached_bytes(name, "datasets") > before else "found"
+    return Download(
+        key, name, status, sum(file.stat().st_size for file in files), str(files[0].parent) if files else ""
+    )
 
 
 def _local(key: str, path: Path) -> Download:

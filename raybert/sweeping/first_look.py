@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from raybert.config import OptimizerConfig, are_labels_enough, import_attribute
 from raybert.config.data import AFTER_LOADING
+from raybert.config.encoder_pretraining import SweepCorpusConfig
 from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
 from raybert.errors import ConfigError, SweepError
@@ -47,9 +49,23 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
         check_code(config.model)
     for name in dict.fromkeys(config.model.encoder for config in configs):
         look_at_encoder(name)
+    _look_at_corpora(config.pretrain.corpus for config in configs if config.pretrain is not None)
     for masked_model in dict.fromkeys(config.selection.scorers.perplexity.model for config in configs):
         if masked_model is not None:
             look_at_encoder(masked_model, "selection.scorers.perplexity.model")
+
+
+def _look_at_corpora(corpora: Iterable[SweepCorpusConfig]) -> None:
+    """Refuse sources that encoders cannot be pretrained on; the pool is another key's.
+
+    Raises:
+        DataError: with the key of the sweep file.
+    """
+    sources = {corpus.model_dump_json(): corpus for corpus in corpora if not corpus.is_pool}
+    for corpus in sources.values():
+        from raybert.pretraining.first_look import look_at_corpus  # most sweeps have none
+
+        look_at_corpus(corpus.as_corpus(), "pretrain.corpus")
 
 
 def _look_at_training(design: Design) -> None:
