@@ -19,6 +19,7 @@ from raybert.plain import printable_lines
 from raybert.sweeping.estimate.describe import describe_estimate
 from raybert.sweeping.phases.gpus import settle_gpus
 from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
+from raybert.sweeping.phases.to_pretrain import describe_pretraining
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.placement import Cluster, this_machine
@@ -36,7 +37,7 @@ class PlannedSweep:
     Attributes:
         config: the sweep file, with every key.
         plan: the trials with all that they are made of, and the arms of a search.
-        data: sizes of every data set, one line each.
+        data: sizes of every data set, and what encoders are pretrained, one line each.
         notes: what was found in the data.
         is_probed: whether an estimate was asked for.
         estimate: what is left to do will take; None: not asked for, nothing is left to do, or there is a problem.
@@ -140,7 +141,9 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     found = dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes)
     notes = (*found, *run_notes(plan.trials, facts_of_pools(prepared)))
     notes += tuple(note.removeprefix("note: ") for note in notes_on_gpus)
-    data = tuple(_describe_sizes(ready) for ready in prepared.values())
+    made_from = {key: ready.pretraining for key, ready in prepared.items()}
+    data = tuple(dict.fromkeys(_describe_sizes(ready) for ready in prepared.values()))
+    data += tuple(describe_pretraining(plan, made_from, config))
     if not probe:
         return PlannedSweep(config, plan, data, notes, is_probed=False)
     from raybert.sweeping.estimate.planning import estimate_plan  # which loads Ray

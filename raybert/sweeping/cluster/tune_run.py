@@ -32,7 +32,9 @@ from raybert.sweeping.folder.configurations import labels_of
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.placement import describe_demand
 from raybert.sweeping.plan.planned_run import PlannedRun
+from raybert.sweeping.plan.pretrained import PretrainingPrice
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.trial.pretrained import PretrainFirst
 from raybert.sweeping.trial.run import run_trial
 
 RUN_ENDED = "raybert_status"
@@ -46,15 +48,32 @@ class TrialInputs:
 
     Attributes:
         data: data key -> object reference of a `ScoringData`.
-        encoders: data key -> encoder.
+        encoders: data key -> encoder, as `model.encoder` names it.
         signals: trial id -> the complete signals that it reads.
         scored_rows: data key -> which validation examples score suggestions of a search and choose nothing.
+        pretrained: fingerprint -> an encoder that the sweep has pretrained.
+        prices: trial id -> what its encoders have cost, where they are pretrained.
+        to_pretrain: data key -> object reference of a `ToPretrain`, for runs of a search that varies `pretrain`.
     """
 
     data: Mapping[str, Any]
     encoders: Mapping[str, Encoder]
     signals: Mapping[str, tuple[SignalRef, ...]]
     scored_rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    pretrained: Mapping[str, Encoder] = field(default_factory=dict)
+    prices: Mapping[str, PretrainingPrice] = field(default_factory=dict)
+    to_pretrain: Mapping[str, Any] = field(default_factory=dict)
+
+    def encoder_arguments(self, spec: RunSpec) -> dict[str, Any]:
+        """Return the encoder of a run as `run_trial` takes it, with what it has cost, or how the run makes it."""
+        if not spec.encoder:
+            return {"encoder": self.encoders[spec.data_key]}
+        found = self.pretrained.get(spec.encoder)
+        if found is not None:
+            return {"encoder": found, "price": self.prices.get(spec.trial_id, PretrainingPrice())}
+        assert spec.config.pretrain is not None
+        first = PretrainFirst(ray.get(self.to_pretrain[spec.data_key]), spec.config.pretrain, spec.config.resources)
+        return {"encoder": first.pending, "pretrain_first": first}
 
 
 def run_trials(
@@ -218,14 +237,14 @@ def run_spec(
     tokenize_in_one_thread()  # of a Ray that was not started by `connected`
     scoring_data: ScoringData = ray.get(inputs.data[spec.data_key])
     data = scoring_data.data
-    arguments: dict[str, Any] = {"texts": scoring_data.texts}
+    arguments = {"texts": scoring_data.texts, **inputs.encoder_arguments(spec)}
     if spec.scored_fraction is not None:
         arguments["scored_rows"] = inputs.scored_rows[spec.data_key]
     if spec.config.resources.workers_per_trial > 1:
         from raybert.training.ddp import fit_distributed
 
         arguments["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
-    return run_trial(spec, data, inputs.encoders[spec.data_key], signals, folder, report=report, **arguments)
+    return run_trial(spec, data, signals=signals, sweep=folder, report=report, **arguments)
 
 
 class _ListSearcher(StatelessSearcher):

@@ -36,11 +36,13 @@ from raybert.models.tokenizer_options import with_options
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
 from raybert.selection.scorers.source import COLUMN
 from raybert.selection.signals import needed_signals
+from raybert.sweeping.phases.to_pretrain import notes_on_corpus, to_pretrain
 from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
 from raybert.sweeping.plan.design import Design, wanted_columns
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.specs import PoolFacts
+from raybert.sweeping.trial.pretrained import ToPretrain
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Prepared:
         encoder: whose tokenizer made them.
         language_models: those of the signal `perplexity` by `PerplexityConfig.model_key`, where some trial reads it.
         columns: of the source, where some strategy reads one.
+        pretraining: what encoders are pretrained from; None: the file pretrains none. `encoder` is then that of its
+            section `pretrain`, pending until it is there.
     """
 
     splits: Splits
@@ -60,6 +64,7 @@ class Prepared:
     encoder: Encoder
     language_models: Mapping[str, Encoder] = field(default_factory=dict)
     columns: SourceColumns | None = None
+    pretraining: ToPretrain | None = None
 
     @property
     def facts(self) -> PoolFacts:
@@ -70,6 +75,7 @@ class Prepared:
             len(self.data.train),
             self.data.num_classes,
             columns=self.column_digests,
+            pretraining=None if self.pretraining is None else self.pretraining.facts,
         )
 
     @cached_property
@@ -83,6 +89,13 @@ class Prepared:
         if self.pool_columns is None:
             return {}
         return {name: digest_of_column(self.pool_columns[name]) for name in self.pool_columns.column_names}
+
+    def with_pretrained(self, path: Path) -> Prepared:
+        """Return the data set with its encoder from the folder that it is pretrained in."""
+        pending = self.encoder
+        encoder = replace(pending, path=path, is_pending=False)
+        models = {key: encoder if model == pending else model for key, model in self.language_models.items()}
+        return replace(self, encoder=encoder, language_models=models)
 
     @property
     def texts(self) -> pa.Table:
@@ -190,19 +203,38 @@ def prepare_variants(variants: Iterable[Variant], cache: Path) -> dict[str, Prep
         ModelError: an encoder is missing or unfit.
     """
     loaded: dict[str, tuple[Splits, ...]] = {}
+    plain: dict[str, Prepared] = {}
     prepared: dict[str, Prepared] = {}
     first: dict[str, Prepared] = {}
     for variant in variants:
         if variant.data_key in prepared:
             continue
-        data = variant.config.data
+        data, without = variant.config.data, variant.without_pretraining()
         source = _source_of(data)
         if source not in loaded:
             loaded[source] = load_folds(data, cache) if data.folds else (load_kept_splits(data, cache),)
-        tokens = replace(variant, fold=0).data_key
-        prepared[variant.data_key] = prepare(variant.config, loaded[source][variant.fold], cache, first.get(tokens))
-        first.setdefault(tokens, prepared[variant.data_key])
+        if without.data_key not in plain:
+            tokens = replace(without, fold=0).data_key
+            ready = prepare(without.config, loaded[source][variant.fold], cache, first.get(tokens))
+            plain[without.data_key] = ready
+            first.setdefault(tokens, ready)
+        prepared[variant.data_key] = _with_pretraining(plain[without.data_key], variant, cache)
     return prepared
+
+
+def _with_pretraining(ready: Prepared, variant: Variant, cache: Path) -> Prepared:
+    """Return a data set for the encoder of a section `pretrain`, if there is one; word pieces are those of its base."""
+    pretrain = variant.config.pretrain
+    if pretrain is None:
+        return ready
+    made_from = to_pretrain(variant.config, ready.encoder, ready.splits, variant.fold, cache)
+    notes = () if pretrain.corpus.is_pool else notes_on_corpus(made_from, ready.splits)
+    return replace(
+        ready,
+        splits=replace(ready.splits, notes=ready.splits.notes + notes),
+        encoder=made_from.planned(pretrain),
+        pretraining=made_from,
+    )
 
 
 def _source_of(data: DataConfig) -> str:
@@ -299,7 +331,9 @@ def resolve_language_model(config: RaybertConfig, encoder: Encoder, cache: Path)
         check_causal_model(model, config.data.max_length)
         return model
     read_masking(tokenizer, model.name)
-    check_has_masked_lm_head(model)
+    pretrain = config.pretrain
+    if not (model.is_pending and pretrain is not None and pretrain.masked is not None):  # which gives it a head
+        check_has_masked_lm_head(model)
     demand = Demand(config.data.max_length, has_pairs=config.data.text_pair is not None)
     check_capacity(model, tokenizer, demand, partial(load_backbone, model), "backbone")
     return model

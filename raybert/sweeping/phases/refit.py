@@ -79,7 +79,8 @@ def run_refit(runner: TrialRunner, retry: str | None = None) -> tuple[RunSpec, .
     if retry is not None:
         forget_failures(folder, [spec.trial_id for spec in specs], retry)
     planner = JobPlanner(prepared, folder)
-    replace(runner, plan=Plan(specs), prepared=prepared, planner=planner, title="refit").run()
+    encoders = replace(runner.encoders, prepared=prepared)
+    replace(runner, plan=Plan(specs), prepared=prepared, planner=planner, encoders=encoders, title="refit").run()
     if folder.trial(specs[-1].trial_id).status() == "complete":
         ids = tuple(spec.trial_id for spec in ranked)
         data = describe_data(joined, best.config.data.source)
@@ -103,7 +104,10 @@ def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:
         details=splits.details | count_classes(tables, splits.label_names),
     )
     return replace(
-        prepare_with(config, joined, ready.encoder), language_models=ready.language_models, columns=ready.columns
+        prepare_with(config, joined, ready.encoder),
+        language_models=ready.language_models,
+        columns=ready.columns,
+        pretraining=ready.pretraining,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from raybert.errors import ScoringError
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
-from raybert.selection.store import ScoreStore
+from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.cluster.tasks import share
@@ -26,6 +27,7 @@ from raybert.sweeping.phases.embed_chunks import embed_chunks
 from raybert.sweeping.phases.model_keeper import ModelKeeper
 from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.pretrain import PretrainPhase
 from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
@@ -52,6 +54,7 @@ class TrialRunner:
     cluster: Cluster
     progress: Progress
     interruption: Callable[[], bool]
+    encoders: PretrainPhase
     title: str = "compare"
 
     def run(self, *, only_score: bool = False) -> None:
@@ -79,11 +82,13 @@ class TrialRunner:
         self.keeper = ModelKeeper(self.folder, self.design.config, trials, self.progress.note)
         self.keeper.begin()
         add_to_index(self.folder, trials)
-        self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
         pending = self._pending()
-        if not pending:
+        has_encoders = self.encoders.run(pending, only_score=only_score)
+        self.progress.begin(trials, {spec.trial_id: self.folder.trial(spec.trial_id).status() for spec in trials})
+        pending = self._without_failed_encoders(pending)
+        if not pending or not has_encoders:
             return []
-        self.data = {key: share(self._scoring_data(key)) for key in {spec.data_key: None for spec in self.plan.trials}}
+        self.data = self._shared_data()
         scored = [spec for spec in pending if self.planner.jobs(spec)]
         first = [spec for spec in pending if spec not in scored]
         if only_score:
@@ -162,15 +167,52 @@ class TrialRunner:
         self.store.forget_run(key, run)
         return None
 
+    def _shared_data(self) -> dict[str, Any]:
+        """Return references of the data by key; data sets that differ in their encoder alone are one."""
+        shared: dict[tuple[int, int], Any] = {}
+        found = {}
+        for key in {spec.data_key: None for spec in self.plan.trials}:
+            content = id(self.prepared[key].data), id(self.prepared[key].columns)
+            if content not in shared:
+                shared[content] = share(self._scoring_data(key))
+            found[key] = shared[content]
+        return found
+
     def _scoring_data(self, key: str) -> ScoringData:
         return ScoringData(self.prepared[key].data, self.prepared[key].texts)
 
     def _run_trials(self, specs: list[RunSpec]) -> None:
-        encoders = {key: ready.encoder for key, ready in self.prepared.items()}
-        inputs = TrialInputs(self.data, encoders, self.planner.refs(specs, self.store))
+        inputs = self.inputs(self.planner.refs(specs, self.store), specs)
         specs = [spec for spec in specs if len(inputs.signals[spec.trial_id]) == len(self.planner.jobs(spec))]
         if specs:
             run_trials(specs, inputs, self.folder, self.cluster, self.progress, self.interruption, self.keeper.ended)
+
+    def inputs(
+        self, signals: Mapping[str, tuple[SignalRef, ...]], specs: Sequence[RunSpec] = (), **further: Any
+    ) -> TrialInputs:
+        """Return what runs share.
+
+        Args:
+            signals: trial id -> what it reads of the score store.
+            specs: the runs, where they are known.
+            further: other fields.
+        """
+        pretrained = {name: found.encoder for name, found in self.encoders.done.items()}
+        prices = self.encoders.prices(specs, self.plan.trials)
+        return TrialInputs(self.data, self.encoders.bases(), signals, pretrained=pretrained, prices=prices, **further)
+
+    def _without_failed_encoders(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Fail the runs whose encoder could not be pretrained, and return the others."""
+        runnable = []
+        for spec in specs:
+            failure = self.encoders.failure_of(spec)
+            if failure is None:
+                runnable.append(spec)
+                continue
+            message = f"{failure.message} (while its encoder was pretrained)"
+            self.folder.trial(spec.trial_id).fail(message, failure.kind)
+            self.progress.ended(spec, "failed", message)
+        return runnable
 
     def _without_failed_runs(self, specs: list[RunSpec]) -> list[RunSpec]:
         """Fail the trials that read a failed run, and return the others whose runs are complete."""
@@ -294,4 +336,12 @@ def make_runner(opened: OpenSweep, cluster: Cluster) -> TrialRunner:
         cluster=cluster,
         progress=progress,
         interruption=interruption,
+        encoders=PretrainPhase(
+            folder=folder,
+            config=opened.design.config,
+            prepared=prepared,
+            cluster=cluster,
+            progress=progress,
+            interruption=interruption,
+        ),
     )

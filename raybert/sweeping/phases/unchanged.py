@@ -46,6 +46,9 @@ def check_data(folder: SweepFolder, manifest: Mapping[str, Any], prepared: Mappi
 def _contents(ready: Prepared) -> Iterator[tuple[str, str, str, str | None]]:
     source, encoder, models = ready.splits.details.get("source"), ready.encoder, ready.language_models.values()
     yield "fingerprint", f"data.source '{source}' (or the tokenizer)", "", ready.data.fingerprint
+    if ready.pretraining is not None:
+        encoder, corpus = ready.pretraining.base, ready.pretraining.corpus
+        yield "corpus_fingerprint", f"what the encoder is pretrained on ({corpus.name})", "", corpus.fingerprint
     yield "encoder_fingerprint", f"the encoder '{encoder.name}'", _pin("model", encoder), encoder.fingerprint
     for column, digest in ready.column_digests.items():
         yield f"column:{column}", f"the column '{column}' of data.source '{source}'", "", digest

@@ -10,6 +10,7 @@ import numpy as np
 from raybert.errors import SweepError
 from raybert.selection.store import SignalRef
 from raybert.selection.strategy import Strategy
+from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.cluster.tune_run import TrialInputs
 from raybert.sweeping.folder.failure_kinds import kind_in_words
 from raybert.sweeping.folder.failures import FailedRun, Failure
@@ -100,12 +101,13 @@ def _score(runner: TrialRunner, search: SearchState, runs: tuple[RunSpec, ...]) 
             search.blocked[arm.name] = failed[0].trial_id
             message = runner.folder.trial(failed[0].trial_id).failure().message
             runner.progress.note(f"note: '{arm.name}' is not searched: {message}")
-    encoders = {key: ready.encoder for key, ready in runner.prepared.items()}
     signals = runner.planner.refs(list(readers.values()), runner.store)
     _check_signals(
         runner, [reader for arm in search.arms if arm.name not in search.blocked for reader in arm.readers], signals
     )
-    return TrialInputs(scorer.data, encoders, signals, scored)
+    made_from = {reader.data_key: runner.prepared[reader.data_key].pretraining for reader in readers.values()}
+    to_pretrain = {key: share(one) for key, one in made_from.items() if one is not None}
+    return scorer.inputs(signals, scored_rows=scored, to_pretrain=to_pretrain)
 
 
 def _scored_rows(runner: TrialRunner, search: SearchState) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 from raybert.sweeping.single.differences import Comparison, compare_trials
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
+from raybert.sweeping.trial.pretrained import PretrainedEncoder, PretrainFirst, find_pretrained
 from raybert.sweeping.trial.run import run_trial
 from raybert.sweeping.trial.scored_part import scored_rows
 
@@ -116,7 +117,13 @@ def reproduce_trial(
         progress.phase("prepare: load, split, tokenize")
         ready = prepare_again(stored, run)
         status = _run(
-            spec, ready, signals, folder, _RunListener(progress, spec, folder, _last_evaluation(first)), address
+            spec,
+            ready,
+            signals,
+            folder,
+            _RunListener(progress, spec, folder, _last_evaluation(first)),
+            address,
+            find_pretrained(ready.encoder, run) if ready.encoder.is_pending else None,
         )
         again_error = _error(again) if status == "failed" else ""
         progress.ended(spec, status, again_error)
@@ -231,10 +238,16 @@ def _run(
     folder: SweepFolder,
     listener: _RunListener,
     address: str | None,
+    pretrained: PretrainedEncoder | None,
 ) -> str:
+    """Run a trial again, with the encoder that its sweep has pretrained; without that it pretrains its own."""
     listener.progress.begin([spec], {})
     listener.progress.started(spec)
-    options: dict[str, Any] = {"texts": ready.splits.train}
+    options: dict[str, Any] = {"texts": ready.splits.train, "encoder": ready.encoder}
+    if pretrained is not None:
+        options |= {"encoder": pretrained.encoder, "price": pretrained.price()}
+    elif ready.pretraining is not None and spec.encoder and spec.config.pretrain is not None:
+        options["pretrain_first"] = PretrainFirst(ready.pretraining, spec.config.pretrain, spec.config.resources)
     if spec.scored_fraction is not None:
         options["scored_rows"] = scored_rows(ready.splits.validation, spec.config.data, spec.scored_fraction)
     with ExitStack() as stack:
@@ -246,7 +259,7 @@ def _run(
             options["fit_function"] = partial(fit_distributed, resources=spec.config.resources)
         else:
             options["report_step"] = partial(listener.progress.stepped, spec)
-        return run_trial(spec, ready.data, ready.encoder, signals, folder, report=listener.evaluated, **options)
+        return run_trial(spec, ready.data, signals=signals, sweep=folder, report=listener.evaluated, **options)
 
 
 def _changed_rule(stored: StoredSpec) -> list[str]:

@@ -43,7 +43,8 @@ def train_one(
 ) -> Outcome:
     """Train one strategy with one seed; the results folder is that of a sweep of one trial.
 
-    Ray is started only for a strategy that reads signals, an IRIS model, several workers, or an address.
+    Ray is started only for a strategy that reads signals, an encoder that is pretrained first, an IRIS model, several
+    workers, or an address.
 
     Args:
         config: the sweep file; its grid, and its other strategies and seeds are not run.
@@ -78,7 +79,8 @@ def train_one(
         progress.note(f"note: the grid of the file is left out ({keys}); overrides choose values")
     resources = config.resources
     scores = bool(chosen.strategy.all_signals() - FREE) or config.model.kind == "iris"
-    if scores or resources.workers_per_trial > 1 or address is not None:
+    pretrains = config.pretrain is not None and config.pretrain.is_on
+    if scores or pretrains or resources.workers_per_trial > 1 or address is not None:
         return run_sweep(
             narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None
         )

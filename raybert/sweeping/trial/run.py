@@ -33,11 +33,13 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.trial_log import opened_log
+from raybert.sweeping.plan.pretrained import PretrainingPrice
 from raybert.sweeping.plan.roles import REFIT
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
 from raybert.sweeping.trial.journal import Journal, log_beginning, log_choice
+from raybert.sweeping.trial.pretrained import PretrainFirst
 from raybert.sweeping.trial.process import check_time, device_of, prepare_process, run_recorded
 from raybert.sweeping.trial.records import (
     BEFORE_TRAINING,
@@ -74,10 +76,13 @@ def run_trial(
     report_start: ReportStart | None = None,
     texts: pa.Table | None = None,
     scored_rows: np.ndarray | None = None,
+    price: PretrainingPrice | None = None,
+    pretrain_first: PretrainFirst | None = None,
 ) -> str:
     """Run a trial to its end and return `complete`, `failed` or `stopped`; its own failure is no exception.
 
     A trial with a result is not run again. A failure leaves its traceback in `error.txt`, and its kind beside it.
+    An encoder that is pending is pretrained first, by `pretrain_first`; `price` is what one that is there has cost.
 
     Raises:
         TrialError: a process that an earlier owner of the sweep left behind does not let go of the folder.
@@ -108,27 +113,39 @@ def run_trial(
             write_spec(folder.path, StoredSpec(spec, data.fingerprint, encoder.fingerprint, signals, code.digests))
             with opened_log(folder.path) as log:
                 log_beginning(log, spec, why_again)
-                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log, texts, scored_rows)
-                return _run_recorded(trial, code.problem)
+                trial = _Trial(spec, data, encoder, signals, surroundings, fit_function, log, texts, scored_rows, price)
+                return _run_recorded(trial, code.problem, sweep, pretrain_first)
     except Superseded:
         return "stopped"
 
 
-def _run_recorded(trial: _Trial, problem: str) -> str:
+def _run_recorded(trial: _Trial, problem: str, sweep: SweepFolder, pretrain_first: PretrainFirst | None) -> str:
     """Run a trial, and record its failure; return its status.
 
     Args:
         trial: to run.
         problem: for which it must not begin; empty: there is none.
+        sweep: that it is of.
+        pretrain_first: has its encoder pretrained; None: that is there.
     """
     spec, folder = trial.spec, trial.surroundings.folder
 
     def run() -> bool:
         if problem:
             raise TrialError(problem)
-        inputs = _training_inputs(spec, trial.data, trial.encoder, trial.scored_rows)
+        ready = trial
+        if pretrain_first is not None:
+            trial.log.info("pretrains its encoder first, or waits for a run that is at it")
+            found = pretrain_first.for_trial(trial.surroundings, sweep)
+            if found is None:
+                return False
+            ready = replace(trial, encoder=found.encoder, price=found.price())
+            prepare_process(spec.config.resources.cpus_per_worker, spec.model_seed)
+        if ready.encoder.is_pending or ready.encoder.fingerprint != (spec.encoder or ready.encoder.fingerprint):
+            raise TrialError(f"{ready.encoder.label}: must be pretrained before it is trained (`pretrain`), is not")
+        inputs = _training_inputs(spec, ready.data, ready.encoder, ready.scored_rows)
         try:
-            return replace(trial, data=inputs).run()
+            return replace(ready, data=inputs).run()
         except SignalGone as error:  # no failure of the trial's: whoever runs it computes the signal again
             trial.log.warning("not begun: %s", error)
             return False
@@ -190,6 +207,7 @@ class _Trial:
     log: logging.Logger
     texts: pa.Table | None
     scored_rows: np.ndarray | None
+    price: PretrainingPrice | None = None
 
     def run(self) -> bool:
         """Return whether the trial came to its end (False: stopped, resumable)."""
@@ -325,8 +343,20 @@ class _Trial:
             "signal_seconds": sum(ref.seconds for ref in self.signals),
             "signal_seconds_shared": sum(ref.shared_seconds for ref in self.signals),
             "wall_seconds": wall_seconds,
+            **self._pretraining(),
         }
         return TRIALS.row(values)
+
+    def _pretraining(self) -> dict[str, float]:
+        """Return what the encoder has cost, if it was pretrained for the sweep."""
+        if self.price is None:
+            return {}
+        return {
+            "pretraining_seconds": self.price.seconds,
+            "pretraining_seconds_shared": self.price.shared_seconds,
+            "pretraining_tokens": self.price.tokens,
+            "pretraining_examples": round(self.price.tokens / float(np.mean(self.data.train.lengths))),
+        }
 
     def _last_measured(self, result: FitResult) -> dict[str, float]:
         """Return what the best evaluation is measured by once: on test, or on the part that scores a suggestion."""

@@ -22,6 +22,7 @@ class Ready:
     encoder: Encoder
     language_models: dict = field(default_factory=dict)
     column_digests: dict = field(default_factory=dict)
+    pretraining: None = None
     data: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(fingerprint="d"))
     splits: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(details={"source": "mine.csv"}))
 
