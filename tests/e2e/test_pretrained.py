@@ -97,7 +97,7 @@ def test_trials_share_one_encoder_and_another_sweep_finds_it(ray_cluster, file, 
     assert "pretrain.seed was 0, is 1" in " ".join(refused.err.split())
 
 
-def test_a_sweep_that_is_killed_while_it_pretrains_ends_with_the_same_results(ray_cluster, file, tmp_path):
+def test_a_sweep_that_is_killed_while_it_pretrains_ends_with_the_same_results(address, file, tmp_path):
     section = {**SECTION, "length": {"steps": 150}, "eval_every": 10, "checkpoint_seconds": 0, "early_stopping": None}
     small = file("small", {"strategies": ["random"]}, pretrain=section)
     torn, whole = tmp_path / "torn", tmp_path / "whole"
@@ -105,9 +105,9 @@ def test_a_sweep_that_is_killed_while_it_pretrains_ends_with_the_same_results(ra
     def has_evaluated():
         return [path for path in torn.glob("models/*/evaluations.jsonl") if len(read_json_lines(path)) > 1]
 
-    address = ("--address", ray_cluster)
-    with forked_command("sweep", small, "--output", torn, *address) as process:
-        (rows,) = wait_until(has_evaluated, "evaluations of the pretraining", 300)
+    with forked_command("sweep", small, "--output", torn, "--address", address) as process:
+        wait_until(lambda: has_evaluated() or not process.is_alive(), "evaluations of the pretraining", 300)
+        (rows,) = has_evaluated()
         process.send_signal(signal.SIGKILL)
     assert not (rows.parent / "training_summary.json").exists()
     assert not list(torn.glob("trials/*/result.json"))

@@ -48,6 +48,10 @@ SWEEP = (
     Content("estimate.json", "what the sweep was expected to take, and what it took"),
     Content("refit.json", "with `sweep.refit`: which run trained on train and validation, and of which trial"),
     Content(
+        "pretrained.json", "with `pretrain`: what encoders were pretrained on, and their perplexity before and after"
+    ),
+    Content("models/", "with `pretrain`: an encoder a folder (`model/`), its evaluations and `training_summary.json`"),
+    Content(
         "tracking/",
         "with `track`: ids of the trackers' runs (`<tracker>.json`), events of TensorBoard, runs of W&B that wait",
     ),

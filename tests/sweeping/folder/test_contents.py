@@ -24,6 +24,10 @@ ELSEWHERE = {
     "given-up.txt",  # likewise
     "config.json",  # of a model
     "micro_batch_limit.json",  # in `checkpoint/`
+    "answer.npz",  # in `.train-<name>/`
+    "training_summary.json",  # in `models/<name>/`
+    "run.json",  # likewise
+    "digests.json",  # of the cache
 }
 CONFIG = {
     "name": "whole",
