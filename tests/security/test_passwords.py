@@ -1,7 +1,9 @@
 """Passwords of a sweep file are used, and stand nowhere: in no copy, no line, no error, no representation."""
 
+import json
 import os
 import stat
+import subprocess
 
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from raybert.config import dump_yaml, load_config, load_stored_config
 from raybert.errors import ConfigError, RaybertError, SweepError
 from raybert.passwords import holds_password, keep_password, whole, write_private_text
 from raybert.plain import hide, remember_secret
+from raybert.sweeping.folder.manifest import describe_run
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
@@ -253,6 +256,22 @@ def test_a_results_folder_has_no_password_in_it(storage, mode, tmp_path, prepare
             _password_notes(design) if storage == URL else []
         )
         assert len(_password_notes(design)) == (storage == URL)
+
+
+@pytest.mark.fault("password in a git remote or the environment")
+def test_the_manifest_has_nothing_of_remotes_and_environment(tmp_path, monkeypatch, fault):
+    monkeypatch.chdir(tmp_path)
+    commit = ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x")
+    remote = ("remote", "add", "origin", f"https://me:{SECRET}@git.example/repository.git")
+    for command in (("init", "-q"), commit, remote):
+        subprocess.run(["git", *command], check=True)
+    for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "PGPASSWORD"):
+        monkeypatch.setenv(name, SECRET)
+    with fault.once():
+        found = describe_run(None)
+        assert found["git"]
+        assert SECRET not in json.dumps(found)
+        assert "git.example" not in json.dumps(found)
 
 
 @pytest.mark.long

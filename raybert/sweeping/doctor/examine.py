@@ -52,7 +52,8 @@ def _all(address: str | None, output: Path, *, trial: bool) -> Iterator[Finding]
     try:
         folders["cache"] = str(cache_folder())
     except ConfigError as error:
-        yield Finding("cache", "", "failure", str(error))
+        text, _, remedy = str(error).partition("; ")
+        yield Finding("cache", "", "failure", text, remedy)
     driver = read_node(folders)
     yield _hub(driver.host)
     starts = starts_here(address)
@@ -60,7 +61,8 @@ def _all(address: str | None, output: Path, *, trial: bool) -> Iterator[Finding]
         with connected(address):
             yield from _of_cluster(driver, folders, output, starts=starts, trial=trial)
     except ResourceError as error:
-        yield Finding("Ray", "", "failure", str(error))
+        text, _, remedy = str(error).partition("; ")
+        yield Finding("Ray", "", "failure", text, remedy)
         yield from judge_versions([], driver)
         yield from judge_node(driver, {}, 0.0)
 

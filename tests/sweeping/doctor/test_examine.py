@@ -18,14 +18,15 @@ CHECKS = {"hub", "Ray", "versions", "CPUs", "memory", "shared memory", "GPUs", "
 
 def test_where_ray_does_not_start_the_machine_is_examined_all_the_same(tmp_path, monkeypatch):
     def refuse(address):
-        raise ResourceError("Ray cannot be started on this machine: no room")
+        raise ResourceError("Ray cannot be started on this machine: no room; make some")
 
     monkeypatch.setattr(examine, "connected", refuse)
     told = []
     found = examine.examine(None, tmp_path / "runs", told=told.append)
     assert tuple(told) == found.findings
     assert {one.check for one in found.findings} == CHECKS
-    assert [one.text for one in found.of("failure")] == ["Ray cannot be started on this machine: no room"]
+    (failure,) = found.of("failure")
+    assert (failure.text, failure.remedy) == ("Ray cannot be started on this machine: no room", "make some")
 
 
 @pytest.mark.parametrize(
