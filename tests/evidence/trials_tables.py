@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -140,7 +141,7 @@ class Sweep:
 
 def sweeps_of(root: Path) -> list[Sweep]:
     """Return all sweeps: the files of a checkout, then the further ones."""
-    files = sorted((root / "sweeps").glob("*.yaml"))
+    files = [f for f in sorted((root / "sweeps").glob("*.yaml")) if "corpora" not in yaml.safe_load(f.read_text())]
     missing = {file.stem for file in files} ^ SHRUNK.keys()
     if missing:
         raise SystemExit(f"SHRUNK and {root / 'sweeps'} must have the same names; only in one: {sorted(missing)}")
