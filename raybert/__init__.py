@@ -94,7 +94,6 @@ if TYPE_CHECKING:
     from raybert.fitting.fit import fit
     from raybert.fitting.fitted import FittedModel
     from raybert.models import load_model
-    from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.selection import (
         PassPlan,
@@ -121,6 +120,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
     from raybert.sweeping.single.reproduce import Reproduction
     from raybert.sweeping.single.select import ChosenSubset
+    from raybert.sweeping.study import PretrainedModels
 
 _HOMES = {
     "raybert.commands": (
@@ -175,7 +175,7 @@ _HOMES = {
     "raybert.analysis.results.beside": ("ComparedSweeps",),
     "raybert.config": ("load_config", "RaybertConfig"),
     "raybert.models": ("load_model",),
-    "raybert.pretraining.study": ("PretrainedModels",),
+    "raybert.sweeping.study": ("PretrainedModels",),
     "raybert.pretraining.tokenizer": ("MeasuredTokenizer",),
     "raybert.selection": (
         "register",

@@ -9,7 +9,7 @@ import typer
 
 from raybert import commands, terminal
 from raybert.cli_completion import complete_results_folder, complete_sweep_file
-from raybert.cli_options import JsonOption, SafeOption, SetOption, argument, option
+from raybert.cli_options import AddressOption, JsonOption, SafeOption, SetOption, argument, option
 from raybert.commands import describe
 
 PretrainingFileArgument = Annotated[Path, argument("Pretraining file (YAML).", complete_sweep_file)]
@@ -47,11 +47,13 @@ def pretrain(
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Only this seed; repeatable.", show_default=False)
     ] = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pretrain a model of every corpus and seed of a pretraining file, one after the other.
+    """Pretrain a model of every corpus and seed of a pretraining file, as many at once as fit.
 
-    The same command again continues an interrupted model exactly, and leaves finished ones alone.
+    The same command again continues interrupted models exactly, leaves finished ones alone, and tries failed ones
+    again.
     """
     found = commands.pretrain(
         file,
@@ -60,6 +62,7 @@ def pretrain(
         safe=safe,
         corpora=corpus or (),
         seeds=seed or (),
+        address=address,
         progress="stderr" if as_json else "auto",
     )
     if as_json:
@@ -74,6 +77,7 @@ def study(
     output: Annotated[Path | None, option("Folder of the study; default: `runs/<name>`.")] = None,
     overrides: SetOption = None,
     safe: SafeOption = False,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Do all that a pretraining file asks for: tokenizer, models, cross-evaluation, probes, and one page of them.
@@ -86,6 +90,7 @@ def study(
         output=output,
         overrides=overrides or (),
         safe=safe,
+        address=address,
         progress="stderr" if as_json else "auto",
         told=_say,
     )

@@ -84,6 +84,7 @@ ORDER_IN = {
         "runner",
         "preview",
         "single",
+        "study",
     ],
     "tracking": [
         "tracker",

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
     from raybert.evaluation.language_models.probes import ProbeResults
     from raybert.evaluation.language_models.study import StudyResults
-    from raybert.pretraining.study import PretrainedModels
     from raybert.pretraining.tokenizer import MeasuredTokenizer
     from raybert.sweeping.doctor.finding import Diagnosis
     from raybert.sweeping.downloads import Downloads
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
     from raybert.sweeping.single.reproduce import Reproduction
     from raybert.sweeping.single.select import ChosenSubset
+    from raybert.sweeping.study import PretrainedModels
 
 Json = dict[str, Any]
 

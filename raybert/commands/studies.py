@@ -16,7 +16,7 @@ from raybert.config.pretraining import PretrainingSource, load_pretraining
 
 if TYPE_CHECKING:
     from raybert.evaluation.language_models.study import StudyResults
-    from raybert.pretraining.study import PretrainedModels
+    from raybert.sweeping.study import PretrainedModels
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 from raybert.sweeping.driver.events import Event, EventProgress, describe_row
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock
 from raybert.sweeping.plan.planned_run import PlannedRun
-from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.roles import PRETRAIN, TRIAL
 from raybert.terminal.console import live_or_plain, redrawn, say_lines
 from raybert.terminal.console import text as shown
 
@@ -23,6 +23,11 @@ def run_progress(*, to_stderr: bool = False) -> Iterator[Progress]:
     """Show a single run on standard output (or standard error): a bar where it is a terminal, else line by line."""
     with live_or_plain(RunBar, RunLines, to_stderr=to_stderr) as progress:
         yield progress
+
+
+def _name(spec: PlannedRun) -> str:
+    """Return what a line calls a run; the id of a pretraining is its name."""
+    return spec.trial_id if spec.role == PRETRAIN else f"{spec.label} {spec.trial_id}"
 
 
 class _Speed(bars.ProgressColumn):
@@ -89,12 +94,12 @@ class RunBar(Progress):
     def started(self, spec: PlannedRun) -> None:
         """Begin a bar."""
         self._end("phase")
-        name = "train" if spec.role == TRIAL else spec.label
-        self._tasks[spec.trial_id] = self._bar.add_task(shown(name).plain, total=spec.total_steps, status="")
+        name = "train" if spec.role == TRIAL else spec.trial_id if spec.role == PRETRAIN else spec.label
+        self._tasks[spec.trial_id] = self._bar.add_task(shown(name).plain, total=spec.total_steps or None, status="")
 
     def stepped(self, spec: PlannedRun, step: int) -> None:
         """Advance it."""
-        self._bar.update(self._tasks[spec.trial_id], completed=step)
+        self._bar.update(self._tasks[spec.trial_id], completed=step, total=spec.total_steps or None)
 
     def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         """Advance it, and show loss and metric."""
@@ -105,7 +110,7 @@ class RunBar(Progress):
         """Take it away, and keep a failure visible."""
         self._end(spec.trial_id)
         if status == "failed":
-            self.note(f"{spec.label} {spec.trial_id}: failed {message}")
+            self.note(f"{_name(spec)}: failed {message}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         """Show the rows."""
@@ -141,7 +146,7 @@ class RunLines(EventProgress):
         """Say nothing: one run is one run."""
 
     def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
-        self.note(f"{spec.label} {spec.trial_id}: {status}{' ' + message if message else ''}")
+        self.note(f"{_name(spec)}: {status}{' ' + message if message else ''}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         if rows_done == rows_total:

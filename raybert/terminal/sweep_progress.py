@@ -15,6 +15,7 @@ from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
 from raybert.sweeping.plan.planned_run import PlannedRun
+from raybert.sweeping.plan.roles import PRETRAIN
 from raybert.terminal.console import live_or_plain, redrawn, say_lines
 from raybert.terminal.console import text as shown
 from raybert.terminal.table import FittingTable
@@ -32,7 +33,7 @@ def sweep_progress(*, to_stderr: bool = False) -> Iterator[Progress]:
 
 
 class PlainProgress(EventProgress):
-    """One line per event, for logs and pipes; starts and evaluations would drown the rest."""
+    """One line per event, for logs and pipes; starts and evaluations of trials would drown the rest."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(self._print)
@@ -43,7 +44,9 @@ class PlainProgress(EventProgress):
         """Say nothing."""
 
     def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
-        """Say nothing."""
+        """Say nothing of trials; pretrainings are few, and long."""
+        if spec.role == PRETRAIN:
+            super().evaluated(spec, row)
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         now = time.monotonic()

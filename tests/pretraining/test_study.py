@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ import raybert
 from raybert.config.pretraining import load_pretraining
 from raybert.errors import ConfigError, ExitCode
 from raybert.files import read_json
-from raybert.pretraining.progress import PretrainingProgress
+from raybert.sweeping.driver.progress import Progress
 from tests.e2e.commands import run
 from tests.pretraining.packed import documents
 
@@ -33,22 +34,24 @@ def file(tmp_path, monkeypatch):
         "model": {"kind": "bert", "config": TINY},
         "pretrain": {"length": {"steps": 3}, "max_length": 32, "batch_size": 8, "precision": "fp32"},
         "seeds": 2,
+        "resources": {"concurrent_trials": 1},  # in this process: Ray takes seconds to start
     }
 
 
-class StopsAt(PretrainingProgress):
+class StopsAt(Progress):
     """Sends this process a Ctrl-C in the second model."""
 
     def __init__(self):
         self.models = self.steps = 0
 
-    def started(self, name, total_steps, ran_on):
+    def started(self, spec):
         self.models += 1
 
-    def stepped(self, step):
+    def stepped(self, spec, step):
         self.steps += 1
         if self.models == 2 and step == 2:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.6)  # it is looked for twice a second
 
 
 def test_a_model_of_every_corpus_and_seed_and_the_same_call_trains_none(file):
@@ -90,7 +93,7 @@ def test_the_command_prints_evaluations_and_a_table(file, tmp_path):
     perplexity = read_json(tmp_path / "runs/study/models/north-s0/training_summary.json")["best"][
         "validation_perplexity"
     ]
-    assert "step 3 of 3, loss " in done.said
+    assert "north-s0 step 3/3: loss " in done.said
     assert f"{perplexity:.1f}" in done.said
     assert "1 models in runs/study" in done.said
     assert run("pretrain", "study.yaml", "--corpus", "nort").code == ExitCode.BAD_INPUT

@@ -66,6 +66,11 @@ def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
     folder = Path(folder)
     check_is_results_folder(folder)
     check_version(folder)
+    if SweepFolder(folder).is_study:
+        raise SweepError(
+            f"{folder}: must be the results folder of a sweep, but holds pretrained models; `raybert crosseval` and "
+            "`raybert probe` compare these"
+        )
     plan = _read_plan(folder)
     specs = plan["trials"]
     grid_columns = tuple(dict.fromkeys(key for spec in specs for key in spec.get("grid") or {}))

@@ -12,19 +12,16 @@ from ray import tune
 
 import raybert.sweeping.cluster.warm_imports  # noqa: F401 - before the others
 from raybert.config import LimitsConfig, ResourcesConfig
-from raybert.durable import make_folder
 from raybert.machine import tokenize_in_one_thread
 from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.documents import Documents
 from raybert.pretraining.request import PretrainRequest
-from raybert.pretraining.run import problem_with_folder
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.tune_run import RUN_ENDED, run_list
 from raybert.sweeping.driver.progress import Progress
-from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.trial.pretrain import PretrainingOutcome, read_outcome, run_pretraining, status_of
-from raybert.sweeping.trial.pretraining_run import PretrainingRun
+from raybert.sweeping.trial.pretrain import PretrainingOutcome, run_pretraining
+from raybert.sweeping.trial.pretrain_list import PretrainingList
 
 
 def run_pretrainings(
@@ -50,40 +47,25 @@ def run_pretrainings(
         progress: told of all runs first, then about every event.
         should_stop: once true, no further one starts.
     """
-    runs = [PretrainingRun(request) for request in requests]
-    problems = {request.name: problem for request in requests if (problem := problem_with_folder(request)) is not None}
-    progress.begin(runs, {run.trial_id: status_of(run.request) for run in runs})
-    for run in runs:
-        if run.trial_id in problems:
-            progress.ended(run, "failed", problems[run.trial_id])
-    open_runs = [run for run in runs if run.trial_id not in problems and status_of(run.request) == "pending"]
-    for run in open_runs:
-        make_folder(run.request.folder)  # by which it is found from then on
-    corpora = {id(run.request.corpus): run.request.corpus for run in open_runs}
+    listed = PretrainingList.begin(requests, progress)
+    corpora = {id(run.request.corpus): run.request.corpus for run in listed.pending}
     shared = {key: ray.put(corpus) for key, corpus in corpora.items()}
     trainable = tune.with_parameters(
         _tune_function,
-        requests=[replace(run.request, corpus=_named(run.request.corpus)) for run in open_runs],
-        corpora=[[shared[id(run.request.corpus)]] for run in open_runs],
+        requests=[replace(run.request, corpus=_named(run.request.corpus)) for run in listed.pending],
+        corpora=[[shared[id(run.request.corpus)]] for run in listed.pending],
         folder=folder,
         resources=resources,
         limits=limits,
     )
-    run_list(trainable, open_runs, folder, cluster, resources, limits, progress, should_stop)
-    return tuple(_outcome(request, problems.get(request.name)) for request in requests)
+    run_list(trainable, listed.pending, folder, cluster, resources, limits, progress, should_stop)
+    return listed.outcomes()
 
 
 def _named(corpus: Corpus) -> Corpus:
     """Return a corpus without its documents, which every process then reads once, in place, of what it runs alone."""
     nothing = Documents([])
     return replace(corpus, train=nothing, validation=nothing, test=nothing)
-
-
-def _outcome(request: PretrainRequest, problem: str | None) -> PretrainingOutcome:
-    if problem is None:
-        return read_outcome(request)
-    message = f"TrialError: {problem}"
-    return PretrainingOutcome(request.name, request.folder, "failed", failure=Failure("error", message))
 
 
 def _tune_function(

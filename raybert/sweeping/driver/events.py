@@ -9,6 +9,7 @@ from typing import Any, Literal
 from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, left_words
 from raybert.sweeping.folder.last_evaluation import last_evaluation, place_in_words
 from raybert.sweeping.plan.planned_run import PlannedRun
+from raybert.sweeping.plan.roles import PRETRAIN
 
 EventKind = Literal["begin", "phase", "started", "stepped", "evaluated", "ended", "scoring", "searching", "note"]
 
@@ -72,9 +73,10 @@ class EventProgress(Progress):
         self.tell(Event("stepped", "", spec.trial_id, spec.label, step, spec.total_steps))
 
     def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
+        done = spec.position_of(row)  # first: of a pretraining T is known by then
         place = place_in_words(row, spec.total_steps, spec.passes, spec.examples)
-        text = f"{self.tally.name_of(spec)} {place}: {describe_row(spec, row, self.tally)}"
-        done = spec.position_of(row)
+        name = spec.trial_id if spec.role == PRETRAIN else self.tally.name_of(spec)
+        text = f"{name} {place}: {describe_row(spec, row, self.tally)}"
         self.tell(Event("evaluated", text, spec.trial_id, spec.label, done, spec.total_steps, row=dict(row)))
 
     def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:

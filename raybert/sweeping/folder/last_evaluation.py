@@ -18,6 +18,7 @@ class LastEvaluation:
         train_loss: since the evaluation before.
         learning_rate: of the last step.
         examples_per_second: since the evaluation before, with what evaluating and choosing took; None: unknown.
+        perplexity: of a masked language model, on validation; None: it is none, or not a number.
     """
 
     metric: str
@@ -25,12 +26,15 @@ class LastEvaluation:
     train_loss: float | None
     learning_rate: float | None
     examples_per_second: float | None
+    perplexity: float | None = None
 
     def __str__(self) -> str:
         parts = [
             f"loss {_in_words(self.train_loss, '.3f')}",
             f"validation {self.metric} {_in_words(self.value, '.3f')}",
         ]
+        if self.perplexity is not None:
+            parts.append(f"perplexity {self.perplexity:.1f}")
         if self.learning_rate is not None:  # logs of before have none
             parts.append(f"rate {self.learning_rate:.3g}")
         if self.examples_per_second is not None:
@@ -54,6 +58,7 @@ def last_evaluation(rows: Sequence[Mapping[str, Any]], metric: str) -> LastEvalu
         _number(row.get("train_loss")),
         _number(row.get("learning_rate")),
         _examples_per_second(row, rows[-2] if len(rows) > 1 else None),
+        _number(row.get("validation_perplexity")),
     )
 
 

@@ -100,6 +100,11 @@ class SweepFolder:
         lines = trials if isinstance(trials, list) else []
         return [line for line in lines if isinstance(line, dict) and isinstance(line.get("trial_id"), str)]
 
+    @property
+    def is_study(self) -> bool:
+        """Whether its runs are pretrained models, and no trials of a sweep."""
+        return any(line.get("role") == PRETRAIN for line in self.planned())
+
     def unplanned(self) -> Iterator[dict[str, Any]]:
         """Yield the runs of a search, of a refit and of pretrainings that have begun, as a plan would list them."""
         for path in [*sorted(self.models.glob("*/spec.json")), *sorted((self.path / "trials").glob("*/spec.json"))]:

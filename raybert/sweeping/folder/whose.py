@@ -88,13 +88,20 @@ def _is_results_folder(folder: Path, names: set[str]) -> bool:
     """Tell whether a sweep was begun in a folder, by any of its files: one alone may be damaged or deleted."""
     if names <= _FIRST or len(names & _OWN_NAMES) >= _ENOUGH_NAMES:
         return True
-    if _has_owner(folder):
+    if _has_owner(folder) or _is_study(folder):
         return True
     if isinstance(_read(folder / "plan.json").get("trials"), list):
         return True
     if version_of(folder) is not None:
         return True
     return any("data_fingerprint" in _read(path) for path in folder.glob("trials/*/spec.json"))
+
+
+def _is_study(folder: Path) -> bool:
+    """Tell whether models, or the tokenizer of a pretraining file, are in a folder."""
+    if "corpora" in _read(folder / "tokenizer" / "trained_on.json"):
+        return True
+    return any("identity" in _read(path) for path in folder.glob("models/*/run.json"))
 
 
 def _has_owner(folder: Path) -> bool:

@@ -47,6 +47,25 @@ def _settle(design: Design, output: Path | None, cluster: Callable[[], Cluster])
     return _with_gpus(design, gpus), notes
 
 
+def settle_resources(
+    resources: ResourcesConfig, before: ResourcesConfig | None, max_nodes: int | None, cluster: Callable[[], Cluster]
+) -> tuple[ResourcesConfig, tuple[str, ...]]:
+    """Return resources with a number in the place of `auto`, and what is to be said about it.
+
+    Args:
+        resources: as the file says.
+        before: with which the folder was begun; None: it is new.
+        max_nodes: `limits.max_nodes`.
+        cluster: returns where runs will be; asked only if somebody has to decide.
+    """
+    if resources.gpus_per_worker != "auto":
+        return resources, ()
+    if before is not None:
+        return resources.model_copy(update={"gpus_per_worker": before.num_gpus}), ()
+    gpus, notes = _one_if_it_fits(resources, cluster(), max_nodes)
+    return resources.model_copy(update={"gpus_per_worker": gpus}), notes
+
+
 def _with_gpus(design: Design, gpus: float) -> Design:
     """Return the design with a number of GPUs, in every point of its grid."""
     config = design.config

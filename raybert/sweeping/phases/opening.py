@@ -98,6 +98,8 @@ def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -
         SweepError: with the lines that differ.
     """
     check_version(folder.path)
+    if folder.is_study:
+        raise SweepError(f"output: must be the results folder of a sweep, but {folder.path} holds pretrained models")
     before = read_previous_config(folder.path, progress.note)
     if before is not None:
         check_extension(before, design, search_begun=folder.decisions.exists())

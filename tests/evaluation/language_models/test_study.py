@@ -173,6 +173,7 @@ def file(tmp_path, monkeypatch):
         "model": {"kind": "bert", "config": {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}},
         "pretrain": {"length": {"steps": 3}, "max_length": 32, "batch_size": 8, "precision": "fp32"},
         "crosseval": {"resamples": 100, "pseudo_perplexity": 0},
+        "resources": {"concurrent_trials": 1},  # in this process: Ray takes seconds to start
     }
 
 
