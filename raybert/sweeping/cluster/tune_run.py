@@ -70,7 +70,7 @@ class TrialInputs:
             return {"encoder": self.encoders[spec.data_key]}
         found = self.pretrained.get(spec.encoder)
         if found is not None:
-            return {"encoder": found, "price": self.prices.get(spec.trial_id, PretrainingPrice())}
+            return {"encoder": found, "price": self.prices.get(spec.trial_id)}
         assert spec.config.pretrain is not None
         first = PretrainFirst(ray.get(self.to_pretrain[spec.data_key]), spec.config.pretrain, spec.config.resources)
         return {"encoder": first.pending, "pretrain_first": first}

@@ -29,8 +29,6 @@ from raybert.sweeping.trial.pretrained import (
     request_of,
 )
 
-PHASE = "pretrain: the encoder"
-
 
 @dataclass(kw_only=True)
 class PretrainPhase:
@@ -82,7 +80,7 @@ class PretrainPhase:
             assert made_from is not None
             missing.append((encoder, request_of(made_from, config, self.folder, self.config.resources)))
         if missing and not self.interruption():
-            self.progress.phase(PHASE if len(missing) == 1 else f"{PHASE}, {len(missing)} of them")
+            self.progress.phase("pretrain: " + ("the encoder" if len(missing) == 1 else f"{len(missing)} encoders"))
             self._pretrain(missing)
         self._take_over()
         return all(fingerprint in self.done or fingerprint in self.failed for fingerprint in wanted)
