@@ -137,7 +137,7 @@ TRIALS = Table(
         Column(
             "pretraining_examples",
             "count",
-            "the same in examples as long as those of the pool are on average",
+            "the same in examples as long as those of the pool are on average; of SimCSE both views count",
             "examples",
             optional=True,
         ),

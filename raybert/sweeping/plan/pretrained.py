@@ -43,14 +43,19 @@ class PretrainingPrice:
         seconds: as if it was done for this run alone.
         shared_seconds: its share, divided by the runs that use them.
         tokens: word pieces that were trained on, likewise for this run alone.
+        forward_tokens: the same, each as often as it went through the model in a step: SimCSE has two views of it.
     """
 
     seconds: float = 0.0
     shared_seconds: float = 0.0
     tokens: int = 0
+    forward_tokens: int = 0
 
     def __add__(self, other: PretrainingPrice) -> PretrainingPrice:
         """Return what both have cost."""
         return PretrainingPrice(
-            self.seconds + other.seconds, self.shared_seconds + other.shared_seconds, self.tokens + other.tokens
+            self.seconds + other.seconds,
+            self.shared_seconds + other.shared_seconds,
+            self.tokens + other.tokens,
+            self.forward_tokens + other.forward_tokens,
         )

@@ -77,8 +77,10 @@ class PretrainedEncoder:
 
     def price(self, num_users: int = 1) -> PretrainingPrice:
         """Return what it has cost, and the share of each of its users."""
-        seconds = float(self.summary["seconds"])
-        return PretrainingPrice(seconds, seconds / max(1, num_users), int(self.summary["tokens"]))
+        seconds, tokens = float(self.summary["seconds"]), int(self.summary["tokens"])
+        settings = self.summary["configuration"]["pretrain"]
+        views = (settings["masked"] is not None) + 2 * (settings["contrastive"] is not None)
+        return PretrainingPrice(seconds, seconds / max(1, num_users), tokens, views * tokens)
 
 
 def request_of(

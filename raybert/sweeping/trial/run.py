@@ -355,7 +355,7 @@ class _Trial:
             "pretraining_seconds": self.price.seconds,
             "pretraining_seconds_shared": self.price.shared_seconds,
             "pretraining_tokens": self.price.tokens,
-            "pretraining_examples": round(self.price.tokens / float(np.mean(self.data.train.lengths))),
+            "pretraining_examples": round(self.price.forward_tokens / float(np.mean(self.data.train.lengths))),
         }
 
     def _last_measured(self, result: FitResult) -> dict[str, float]:

@@ -18,6 +18,7 @@ from raybert.sweeping.plan.comparison import plan_sweep
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.trial.pretrained import (
     CACHED,
+    PretrainedEncoder,
     PretrainFirst,
     find_pretrained,
     keep_pretrained,
@@ -188,6 +189,18 @@ def test_a_trial_is_never_trained_from_an_encoder_that_is_not_there_yet(trial, t
         assert run_trial(spec, ready.data, encoder, (), folder, lambda row: None) == "failed"
         assert "must be pretrained before it is trained" in folder.trial(spec.trial_id).failure().message
         folder.trial(spec.trial_id).forget_failure()
+
+
+@pytest.mark.parametrize(
+    ("masked", "contrastive", "views"), [({"share": 0.15}, None, 1), (None, {"group": 4}, 2), ({}, {}, 3)]
+)
+def test_a_price_is_shared_and_counts_every_view_of_a_text(masked, contrastive, views, tiny_bert):
+    settings = {"pretrain": {"masked": masked, "contrastive": contrastive}}
+    found = PretrainedEncoder(tiny_bert, {"seconds": 12.0, "tokens": 700, "configuration": settings})
+    one, other = found.price(num_users=4), found.price()
+    assert (one.seconds, one.shared_seconds, one.tokens, one.forward_tokens) == (12.0, 3.0, 700, 700 * views)
+    both = one + other
+    assert (both.seconds, both.shared_seconds, both.tokens, both.forward_tokens) == (24.0, 15.0, 1400, 1400 * views)
 
 
 def test_time_that_is_left_out_counts_for_no_limit(tmp_path):
