@@ -119,12 +119,22 @@ def report(
 ) -> None:
     """Write tables, plots and `report.html` of a results folder again, and print the comparison.
 
-    No code that the folder names runs.
+    Of a pretraining study: its picture of training and `report.html`. No code that the folder names runs.
     """
     if projection not in (None, *_PROJECTIONS):
         raise typer.BadParameter(f"must be one of pca, umap, got {projection!r}", param_hint="--projection")
     if watch and (as_json or trust or pair or projection is not None):
         raise typer.BadParameter("must be left out with --json, --trust, --pair or --projection", param_hint="--watch")
+    if is_study(folder):
+        given = {"--watch": watch, "--trust": trust, "--pair": pair is not None, "--projection": projection is not None}
+        for name in (name for name, is_given in given.items() if is_given):
+            raise typer.BadParameter("must be left out, the folder is of a pretraining file", param_hint=name)
+        study = commands.report_study(folder)
+        if as_json:
+            terminal.print_json(describe.study_document(study))
+        else:
+            terminal.print_study(study)
+        return
     if watch:
         try:
             terminal.print_watched(commands.watch_report(folder, every_seconds=every_seconds, note=terminal.print_note))
@@ -132,15 +142,6 @@ def report(
             raise typer.Exit from None
         return
     pairs = [pair] if pair is not None else []
-    if is_study(folder):
-        if trust or pair or projection is not None:
-            raise typer.BadParameter("must be left out: the folder is of a pretraining file", param_hint="option")
-        study = commands.report_study(folder)
-        if as_json:
-            terminal.print_json(describe.study_document(study))
-        else:
-            terminal.print_study(study)
-        return
     found = commands.report(folder, trust=trust, projection=projection, pairs=pairs)  # type: ignore[arg-type]
     if as_json:
         terminal.print_json(describe.report_document(found, pairs))

@@ -14,7 +14,7 @@ from raybert.evaluation.language_models.study_claims import study_claims
 from raybert.evaluation.language_models.study_page import standing
 from raybert.evaluation.language_models.study_plots import draw_training_curves
 from tests.analysis.report.pages import Found
-from tests.e2e.commands import run
+from tests.e2e.commands import ROOT, run
 from tests.evaluation.language_models.studies import MATRIX, PLANTED, cross_evaluation, probes, write_model, write_study
 from tests.pretraining.packed import documents
 
@@ -158,7 +158,10 @@ def test_the_command_prints_a_study_and_its_json(folder, found):
     printed = json.loads(run("report", folder, "--json").out)
     assert (printed["document"], printed["num_left"], len(printed["models"])) == ("study", 0, 4)
     assert printed["perplexities"][0]["piece_perplexity"] == 20.0
-    assert run("report", folder, "--trust").code == ExitCode.BAD_INPUT
+    for option in ("--trust", "--watch"):
+        refused = run("report", folder, option)
+        assert refused.code == ExitCode.BAD_INPUT
+        assert f"{option}: must be left out, the folder is of a pretraining file" in " ".join(refused.err.split())
 
 
 @pytest.fixture
@@ -199,3 +202,25 @@ def test_one_command_trains_compares_and_writes_a_page_and_goes_on(file, tmp_pat
     assert said[:2] == ["measured before: north, seed 0", "measured before: south, seed 0"]
     assert again.results.probes is not None
     assert len(again.results.cross_evaluation.documents) > 0
+
+
+@pytest.mark.long
+def test_the_file_of_three_corpora_runs_with_sources_by_set(file, tmp_path):
+    """Shrunk; two tables of words stand for the corpora, and the probe's words are among theirs."""
+    template, words = "we spoke about it", ["today", "now", "then", "here", "there", "everywhere"]
+    for number, name in enumerate(("north", "south")):
+        texts = [f"{text} {template} {words[n % 6]}" for n, text in enumerate(documents(120, number))]
+        pd.DataFrame({"speech": texts}).to_csv(f"{name}.csv", index=False)
+    sources = {
+        f"corpora.{key}.{part}": value
+        for key, name in (("a", "north"), ("b", "south"))
+        for part, value in (("source", f"{name}.csv"), ("text", "speech"))
+    }
+    small = {"pretrain.length": {"steps": 2}, "seeds": 1, "tokenizer.vocabulary": 150, "crosseval.resamples": 100}
+    found = raybert.study(ROOT / "sweeps" / "three_corpora.yaml", output="out", overrides=sources | small)
+    assert [model.name for model in found.models.models] == ["a-s0", "b-s0", "mixed-s0"]
+    assert len(found.results.cross_evaluation.perplexities) == 9
+    assert found.results.probes.groups["prompts"].unique().tolist() == [8]
+    words_of_train = {summary["corpora"]["train"]["words"] for summary in found.results.summaries.values()}
+    assert max(words_of_train) - min(words_of_train) < 30
+    assert (tmp_path / "out" / "report.html").is_file()
