@@ -74,12 +74,15 @@ def end_ray(scratch: Path) -> None:
 
 
 def _begun_by_ray(scratch: Path) -> list[psutil.Process]:
-    """Return the processes below those that Ray has begun for this one in a folder."""
+    """Return the processes that Ray has begun for this one in a folder, each before those that it has begun itself.
+
+    Where Ray has not started in time, it has lost sight of them, and they would write into a folder that is removed.
+    """
     found: list[psutil.Process] = []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if child.name() in _NEEDED and any(str(scratch) in word for word in child.cmdline()):
-                found += child.children(recursive=True)
+                found += [child, *child.children(recursive=True)]
     return found
 
 

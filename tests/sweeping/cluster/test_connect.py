@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from ray.exceptions import AuthenticationError
 
@@ -19,6 +22,7 @@ from raybert.sweeping.cluster import connect, quiet, scratch, token
 from raybert.sweeping.cluster.address import check_address
 from raybert.sweeping.cluster.connect import connected, environment_notes, starts_here
 from raybert.sweeping.cluster.scratch import ray_scratch
+from tests.processes import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -289,3 +293,25 @@ def test_who_sets_the_level_of_rays_log_sees_it(capfd, monkeypatch):
         assert os.environ["RAY_BACKEND_LOG_LEVEL"] == "debug"
         os.write(2, b"shown\n")
     assert capfd.readouterr().err == "shown\n"
+
+
+@pytest.mark.fault("Ray that does not start in time")
+def test_what_a_ray_has_begun_that_does_not_start_in_time_is_ended(monkeypatch, fault):
+    begun = []
+
+    def start_too_slowly(*, _temp_dir, **_):
+        raylet = Path(_temp_dir).parent / "raylet"
+        shutil.copy(shutil.which("sleep"), raylet)
+        begun.append(subprocess.Popen([raylet, "600"]))
+        wait_until(lambda: psutil.Process(begun[0].pid).name() == "raylet", "the raylet")
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(connect.ray, "init", start_too_slowly)
+    with (
+        fault.once(),
+        pytest.raises(ResourceError, match=r"Ray cannot be started on this machine: The current node timed out"),
+        connected(None),
+    ):
+        pass
+    assert not psutil.pid_exists(begun[0].pid)
+    assert not Path(begun[0].args[0]).parent.exists()
