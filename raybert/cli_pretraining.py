@@ -107,6 +107,7 @@ def crosseval(
     output: StudyOption = None,
     overrides: SetOption = None,
     safe: SafeOption = False,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how surprised each model is by each corpus, with intervals over documents and seeds.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from raybert.commands.arguments import Listener
 from raybert.commands.language_models import crosseval, probe, study_folder
 from raybert.commands.planning import look_at_study
 from raybert.commands.pretraining import pretrain
@@ -38,10 +39,10 @@ def study(
     *,
     output: str | Path | None = None,
     overrides: Overrides = (),
-    safe: bool = False,
-    progress: Any = None,
+    address: str | None = None,
+    progress: Listener = None,
     told: Callable[[str], None] = lambda line: None,
-    **options: Any,
+    safe: bool = False,
 ) -> Study:
     """Do all that a pretraining file asks for: tokenizer, models, cross-evaluation, probes where it has some, a page.
 
@@ -53,11 +54,11 @@ def study(
         config: a pretraining file, a mapping like one, or a configuration.
         output: folder of the study; default: `runs/<name>`.
         overrides: keys to override, as for `load_config`.
+        address: of a Ray cluster to train on, as for `sweep`; models are measured in this process.
+        progress: a function that is called with every `Event` of the training, `"auto"` for standard output, or None.
+        told: called with a line for every model that is measured.
         safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
             safetensors.
-        progress: who is told of steps and evaluations, as of `pretrain`.
-        told: called with a line for every model that is measured.
-        options: others of `pretrain`.
 
     Returns:
         The models, what was found of them, and the path of the page.
@@ -72,7 +73,7 @@ def study(
     settings = load_pretraining(config, overrides)
     look_at_study(settings)
     folder = study_folder(settings, output)
-    models = pretrain(settings, output=folder, safe=safe, progress=progress, **options)
+    models = pretrain(settings, output=folder, address=address, progress=progress, safe=safe)
     is_ready = not models.num_left and bool(models.models)
     compared = crosseval(settings, output=folder, safe=safe, told=told) if is_ready else None
     probed = probe(settings, output=folder, safe=safe, told=told) if is_ready and settings.probes else None

@@ -126,9 +126,9 @@ LINES = {
         "pretrain",
         {"config": Path("p.yaml"), "corpora": ["a", "b"], "seeds": [1], "progress": "stderr"},
     ),
-    "study p.yaml --json": (
+    "study p.yaml --address auto --json": (
         "study",
-        {"config": Path("p.yaml"), "progress": "stderr", "told": cli_pretraining._say},
+        {"config": Path("p.yaml"), "address": "auto", "progress": "stderr", "told": cli_pretraining._say},
     ),
     "crosseval p.yaml --set a=1": (
         "crosseval",
