@@ -8,6 +8,8 @@ from raybert.config.encoder_pretraining import SweepCorpusConfig
 from raybert.data.folds import load_folds
 from raybert.errors import ConfigError, DataError, ModelError
 from raybert.models import load_tokenizer
+from raybert.sweeping.downloads import fetch_all
+from raybert.sweeping.first_look import look_first
 from raybert.sweeping.phases.prepare import facts_of_pools
 from raybert.sweeping.phases.to_pretrain import describe_pretraining, pool_corpus
 from raybert.sweeping.plan.comparison import plan_sweep
@@ -119,6 +121,19 @@ def test_what_cannot_be_pretrained_is_said_in_a_line(section, error, message, tm
         prepared_of(config_of(write_source(tmp_path / "source"), tiny_bert.path, {**SECTION, **section}), tmp_path)
     assert str(said.value).startswith(message)
     assert "\n" not in str(said.value)
+
+
+def test_a_corpus_that_cannot_be_is_refused_before_anything_is_loaded_and_found_where_things_are_fetched(
+    tmp_path, tiny_bert
+):
+    section = {**SECTION, "corpus": str(tmp_path / "none.txt")}
+    design = read_design(config_of(write_source(tmp_path / "source"), tiny_bert.path, section))
+    with pytest.raises(DataError, match=r"^pretrain\.corpus\.source: no such file or folder"):
+        look_first(design)
+    (tmp_path / "none.txt").write_text("one\ntwo\n")
+    look_first(design)
+    found = {item.key: item.status for item in fetch_all(design, lambda item: None).items}
+    assert found == {"data.source": "local", "pretrain.corpus.source": "local", "model.encoder": "local"}
 
 
 def test_a_pool_without_words_and_a_tokenizer_without_a_mask_are_refused(tmp_path, tiny_bert):
