@@ -132,20 +132,20 @@ def test_a_group_for_every_document_is_the_same_as_none():
     assert one.draws.tolist() == mean_losses(losses, counts, resamples=200, seed=5).draws.tolist()
 
 
-@pytest.mark.parametrize("num_groups", [3, 8, 40])
+@pytest.mark.parametrize("num_groups", [3, 8, 25])
 def test_intervals_over_groups_hold_the_truth_where_those_over_documents_do_not(num_groups):
-    """Documents of a group share a part of their loss: 300 samples of groups of 30 documents."""
+    """Documents of a group share a part of their loss: 200 samples of groups of 12 documents."""
     hits = {"groups": 0, "documents": 0}
-    for number in range(300):
+    for number in range(200):
         draw = np.random.default_rng(number)
-        groups = np.repeat(np.arange(num_groups), 30)
+        groups = np.repeat(np.arange(num_groups), 12)
         counts = draw.integers(1, 9, len(groups))
         losses = (counts * (4 + 0.5 * draw.normal(size=num_groups)[groups] + draw.normal(size=len(groups))))[None]
         for name, given in (("groups", groups), ("documents", None)):
-            low, high = mean_losses(losses, counts, resamples=200, seed=number, groups=given).interval()
+            low, high = mean_losses(losses, counts, resamples=100, seed=number, groups=given).interval()
             hits[name] += low <= 4.0 <= high
-    assert 0.91 <= hits["groups"] / 300 <= 0.98
-    assert hits["documents"] / 300 < 0.75
+    assert 0.91 <= hits["groups"] / 200 <= 0.98
+    assert hits["documents"] / 200 < 0.82
 
 
 def test_one_group_says_nothing_of_others():
