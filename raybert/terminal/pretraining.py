@@ -34,9 +34,12 @@ def print_pretrained(found: PretrainedModels) -> None:
         )
     if rows:
         console.print(FittingTable(TextTable(_COLUMNS, tuple(rows), left=frozenset({0}), spare=(7, 2, 3))))
-    notes = [f"{model.name}: {note}" for model in found.models if model.summary for note in model.summary["notes"]]
-    for note in dict.fromkeys(notes):
-        print_note(note)
+    of_note: dict[str, list[str]] = {}
+    for model in found.models:
+        for note in dict.fromkeys(model.summary["notes"] if model.summary else ()):
+            of_note.setdefault(note, []).append(model.name)
+    for note, names in of_note.items():
+        print_note(f"{', '.join(names)}: {note}")
     for name, why in found.failures.items():
         print_note(f"{name}: failed {why}")
     if found.num_left:

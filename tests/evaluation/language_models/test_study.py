@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ from raybert.evaluation.language_models.study import load_study
 from raybert.evaluation.language_models.study_claims import study_claims
 from raybert.evaluation.language_models.study_page import standing
 from raybert.evaluation.language_models.study_plots import draw_training_curves
+from raybert.files import read_json
+from raybert.terminal.pretraining import print_pretrained
 from tests.analysis.report.pages import Found
 from tests.e2e.commands import ROOT, run
 from tests.evaluation.language_models.studies import MATRIX, PLANTED, cross_evaluation, probes, write_model, write_study
@@ -83,8 +87,6 @@ def test_other_folders_are_none_of_a_study(tmp_path):
     ],
 )
 def test_the_verdict_is_whether_the_diagonal_is_lowest_and_settled(found, matrix, p, headline):
-    from dataclasses import replace
-
     said = study_claims(replace(found, cross_evaluation=cross_evaluation(matrix, p)))
     assert said[0].endswith(headline)
 
@@ -224,3 +226,13 @@ def test_the_file_of_three_corpora_runs_with_sources_by_set(file, tmp_path):
     words_of_train = {summary["corpora"]["train"]["words"] for summary in found.results.summaries.values()}
     assert max(words_of_train) - min(words_of_train) < 30
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_note_that_several_models_share_is_printed_once(folder, capsys):
+    models = tuple(
+        SimpleNamespace(name=name, summary=read_json(folder / "models" / name / "training_summary.json"))
+        for name in ("north-s0", "north-s1")
+    )
+    print_pretrained(SimpleNamespace(models=models, failures={}, num_left=0, num_wanted=2, folder=folder))
+    said = capsys.readouterr()
+    assert (said.out + said.err).count(f"north-s0, north-s1: north: {PLANTED}") == 1
