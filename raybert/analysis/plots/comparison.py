@@ -34,6 +34,7 @@ from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.pareto import COSTS as PARETO_COSTS
 from raybert.analysis.statistics.pareto import FRONT, front_of
 from raybert.analysis.statistics.scales import Scale
+from raybert.tables import PRETRAINING_SECONDS
 
 _WIDE = 8.0
 """From this ratio of the largest to the smallest cost on the axis is logarithmic."""
@@ -41,6 +42,10 @@ _TALL = 20
 _COSTS = {
     "total_examples": "forward passes of examples (training counts 3), signals included",
     "total_seconds": "seconds: training + selection + signals",
+}
+_WITH_PRETRAINING = {
+    "total_examples": "forward passes (training counts 3) with signals, pretraining",
+    "total_seconds": "seconds: training + selection + signals + pretraining",
 }
 _COUNTED = {column: cost for cost, column in PARETO_COSTS.items()}
 _RING_SIZE = 12.0
@@ -234,7 +239,8 @@ def _draw_costs(
         for budget, x, y in zip(own["budget"], spent, reached, strict=True):
             is_named = x == spent[-1] and y == reached[-1]
             axes.plot(x, y, **style.point(fills[budget], size=7.0 if is_named else 5.0, zorder=3, clip_on=False))
-    _scale_costs(axes, known[f"{cost}_mean"], _COSTS[cost])
+    words = (_WITH_PRETRAINING if f"{PRETRAINING_SECONDS}_mean" in known else _COSTS)[cost]
+    _scale_costs(axes, known[f"{cost}_mean"], words)
     tidy(axes, grid="both")
 
 

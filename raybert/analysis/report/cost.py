@@ -45,8 +45,11 @@ _COSTS = {
     "signal_seconds": "signals s",
     "total_seconds": "in all s",
 }
-_PRETRAINING = {PRETRAINING_EXAMPLES: "pretraining", PRETRAINING_SECONDS: "pretraining s"}
-"""Where the sweep has pretrained encoders."""
+_PRETRAINING = {
+    "total_examples": (PRETRAINING_EXAMPLES, "pretraining"),
+    "total_seconds": (PRETRAINING_SECONDS, "pretraining s"),
+}
+"""Of a sum -> what is in front of it where the sweep has pretrained encoders."""
 _COUNTED = {"examples": "forward passes", "seconds": "seconds"}
 _FOUND = {
     "costs": "costs",
@@ -101,7 +104,11 @@ def costs(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
     """Return what every configuration cost, in examples and in seconds, as means."""
     summary = sweep.summary()
     known = summary[summary["num_complete"] > 0].sort_values("total_examples_mean", kind="stable")
-    titles = _COSTS | {name: title for name, title in _PRETRAINING.items() if f"{name}_mean" in known}
+    titles: dict[str, str] = {}
+    for name, title in _COSTS.items():
+        part, words = _PRETRAINING.get(name, ("", ""))
+        titles |= {part: words} if f"{part}_mean" in known else {}
+        titles[name] = title
     heads = [*identity_heads(sweep), *(Head(title, "number") for title in titles.values()), Head("of all", "number")]
     rows = []
     for row in known.to_dict("records"):
