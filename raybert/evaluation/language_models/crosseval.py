@@ -105,7 +105,7 @@ def cross_evaluate(
     if unit == "word":
         notes.insert(0, "models have different tokenizers: they are compared by perplexity per word, not per piece")
     if any(len(seeds) == 1 for seeds in models.values()):
-        notes.append("of a model with one seed intervals hold for that seed only: they are over documents")
+        notes.append("of a model with one seed intervals hold for that seed only")
     return CrossEvaluation(perplexities, differences, domains, documents, unit, (*notes, *_notes_on_groups(num_groups)))
 
 
