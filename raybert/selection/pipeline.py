@@ -196,10 +196,13 @@ def _run_jobs(
     guard: Guard,
 ) -> bool:
     pieces = [piece for job in jobs if (piece := _open_piece(job, store, note))]
+    # Sorted once, not for each of thousands of blocks, and mapped where they are computed.
+    keys = dict.fromkeys(piece.job.data_key for piece in pieces)
+    orders = {key: ray.put(block_order(ray.get(data[key]).data.train.lengths)) for key in keys}
     by_row = [piece for piece in pieces if isinstance(piece.job.scorer, Scorer)]
     for uses_model in (False, True):
         group = [piece for piece in by_row if piece.job.uses_model == uses_model]
-        if group and not _score(group, data, store, uses_model, room, progress, should_stop, guard):
+        if group and not _score(group, data, orders, store, uses_model, room, progress, should_stop, guard):
             return False
     for piece in by_row:
         store.finish(piece.job.key, piece.job.num_blocks, piece.job.num_rows)
@@ -226,23 +229,31 @@ def _compute_pool(job: ScoringJob, scoring_data: ScoringData, store: ScoreStore)
         signals.update(store.load(key))
     assert isinstance(job.scorer, PoolScorer)
     arrays = job.scorer.compute(scoring_data, signals)
-    lengths = scoring_data.data.train.lengths
+    order = block_order(scoring_data.data.train.lengths)
     for block in range(job.num_blocks):
-        positions = block_positions(lengths, block, job.block_rows)
+        positions = block_positions(order, block, job.block_rows)
         share = (time.monotonic() - started) if block == 0 else 0.0
         rows = {name: values[positions] for name, values in arrays.items()}
         store.write_block(job.key, block, positions, rows, share)
 
 
-def block_positions(lengths: np.ndarray, block: int, block_rows: int = BLOCK_ROWS) -> np.ndarray:
-    """Return the pool rows of one block: the longest texts are in block 0, ties in pool order.
+def block_order(lengths: np.ndarray) -> np.ndarray:
+    """Return (n,) int64 the pool rows in the order of the blocks: the longest texts first, ties in pool order.
 
     Args:
         lengths: (n,) word pieces per example.
+    """
+    return np.argsort(-lengths, kind="stable")
+
+
+def block_positions(order: np.ndarray, block: int, block_rows: int = BLOCK_ROWS) -> np.ndarray:
+    """Return the pool rows of one block.
+
+    Args:
+        order: of `block_order`.
         block: block number.
         block_rows: rows of a block.
     """
-    order = np.argsort(-lengths, kind="stable")
     return order[block * block_rows : (block + 1) * block_rows]
 
 
@@ -261,6 +272,7 @@ def _open_piece(job: ScoringJob, store: ScoreStore, note: Callable[[str], None])
 def _score(
     pieces: list[_Piece],
     data: dict[str, Any],
+    orders: dict[str, Any],
     store: ScoreStore,
     uses_model: bool,
     room: tuple[float, float, float],
@@ -275,7 +287,7 @@ def _score(
     jobs = [piece.job for piece in pieces]
     started, done = time.monotonic(), 0
     progress(ScoringProgress(0, total, 0.0))
-    with contextlib.closing(_stream(work, (jobs, data, store, guard), uses_model, room)) as rows:
+    with contextlib.closing(_stream(work, (jobs, data, orders, store, guard), uses_model, room)) as rows:
         for row in rows:
             piece = pieces[row["piece"]]
             if row["failure"]:
@@ -293,7 +305,7 @@ def _rows(job: ScoringJob, block: int) -> int:
 
 def _stream(
     work: list[dict[str, int]],
-    shared: tuple[list[ScoringJob], dict[str, Any], ScoreStore, Guard],
+    shared: tuple[list[ScoringJob], dict[str, Any], dict[str, Any], ScoreStore, Guard],
     uses_model: bool,
     room: tuple[float, float, float],
 ) -> Generator[dict[str, Any], None, None]:
@@ -324,10 +336,15 @@ def _stream(
 
 
 def _score_text_block(
-    batch: dict[str, np.ndarray], jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore, guard: Guard
+    batch: dict[str, np.ndarray],
+    jobs: list[ScoringJob],
+    data: dict[str, Any],
+    orders: dict[str, Any],
+    store: ScoreStore,
+    guard: Guard,
 ) -> dict[str, np.ndarray]:
     """Compute one block in a Ray Data task: nothing is worth keeping between blocks."""
-    return _BlockScorer(jobs, data, store, guard)(batch)
+    return _BlockScorer(jobs, data, orders, store, guard)(batch)
 
 
 class _BlockScorer:
@@ -337,11 +354,18 @@ class _BlockScorer:
     keeps the error, be it a log.
     """
 
-    def __init__(self, jobs: list[ScoringJob], data: dict[str, Any], store: ScoreStore, guard: Guard) -> None:
+    def __init__(
+        self,
+        jobs: list[ScoringJob],
+        data: dict[str, Any],
+        orders: dict[str, Any],
+        store: ScoreStore,
+        guard: Guard,
+    ) -> None:
         keep_memory()
         torch.set_num_threads(1)
         tokenize_in_one_thread()
-        self._jobs, self._data, self._store, self._guard = jobs, data, store, guard
+        self._jobs, self._data, self._orders, self._store, self._guard = jobs, data, orders, store, guard
         self._loaded: tuple[str, ScoreFunction] | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -357,7 +381,8 @@ class _BlockScorer:
     def _compute(self, job: ScoringJob, block: int) -> None:
         started = time.monotonic()
         scoring_data: ScoringData = ray.get(self._data[job.data_key])
-        positions = block_positions(scoring_data.data.train.lengths, block, job.block_rows)
+        order = ray.get(self._orders[job.data_key])
+        positions = block_positions(order, block, job.block_rows).copy()  # of shared memory, which may not be written
         arrays = self._function(job, scoring_data)(positions)
         self._store.write_block(job.key, block, positions, arrays, time.monotonic() - started)
 

@@ -107,14 +107,15 @@ def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, 
     is_selected = np.zeros(len(pool), bool)
     is_selected[pool.selected] = True
     kept_rows = np.zeros(len(pool), bool)
+    seats = free_seats(pool, groups, sizes, budget - len(pool.selected))
+    counts = np.bincount(np.array(seats, np.int64), minlength=len(sizes))
     queues = []
     for group in range(len(sizes)):
         rows = np.flatnonzero(groups == group)
         ranking, num_kept = rank(scores[rows], pool.tie_keys[rows], order)
         kept_rows[rows[ranking[:num_kept]]] = True
         queue = rows[ranking]
-        queues.append(iter(queue[~is_selected[queue]].tolist()))
-    seats = free_seats(pool, groups, sizes, budget - len(pool.selected))
+        queues.append(iter(queue[~is_selected[queue]][: counts[group]].tolist()))
     chosen = np.array([next(queues[group]) for group in seats], np.int64)
     chosen = np.concatenate([chosen[kept_rows[chosen]], chosen[~kept_rows[chosen]]])
     positions = np.concatenate([pool.selected, chosen])

@@ -47,10 +47,15 @@ def scoring(prepared):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_text_tasks_models_and_the_whole_pool_in_one_run(scoring, prepared, tmp_path):
+def test_text_tasks_models_and_the_whole_pool_in_one_run(scoring, prepared, tmp_path, monkeypatch):
+    from raybert.selection import pipeline
+
     jobs, run = scoring
     store = ScoreStore(tmp_path)
+    sort, sorted_pools = pipeline.block_order, []
+    monkeypatch.setattr(pipeline, "block_order", lambda lengths: sorted_pools.append(len(lengths)) or sort(lengths))
     assert run(store)
+    assert sorted_pools == [300]  # once for all blocks and jobs
     texts = prepared.splits.train["text"].to_pylist()
     lexical, readability, embeddings, aflite = (store.load(job.key) for job in jobs)
     np.testing.assert_array_equal(lexical["lexical"], lexical_statistics(texts))
