@@ -33,6 +33,10 @@ UNPROBED = Span(0.7, 1.0, 1.5)
 """Factor where the time of a step is taken from another shape, by word pieces in a batch."""
 PIECES_PER_WORD = 1.4
 """Of English text in WordPiece vocabularies of 8,192 to 30,522, special ones apart: 1.2 to 1.6."""
+STEP_OVER_FORWARD = 3.0
+"""A backward pass takes as long as two forward passes."""
+HEAD_ON_MASKED = Span(0.7, 1.0, 1.6)
+"""Factor of pretraining, whose head sees the masked pieces alone, over a classifier's passes."""
 MASKED_HEAD = Span(1.0, 1.5, 3.0)
 """Factor of a masked language model's forward pass over a classifier's."""
 
@@ -97,9 +101,9 @@ class Costs:
         every = settings.eval_every if isinstance(settings.eval_every, int) else None
         num_evaluations = 10 if every is None else math.ceil(pieces / per_step / every)
         views = 1 if settings.contrastive is None else 3 if settings.masked is not None else 2
-        step = Span.of_times(probe.step_seconds) * (1 / probe.batch_units)
-        forward = Span.of_times(probe.forward_seconds) * (num_evaluations * evaluated)
-        return (step * (views * pieces) + forward) * MASKED_HEAD * self._crowding(spec)
+        # Packed batches are full: what a step takes besides its pieces, and padding, is in the probe of steps alone.
+        forward = STEP_OVER_FORWARD * views * pieces + num_evaluations * evaluated
+        return Span.of_times(probe.forward_seconds) * forward * HEAD_ON_MASKED * self._crowding(spec)
 
     def best_bytes(self, spec: RunSpec) -> int:
         """Return the size of a trial's best model."""

@@ -105,7 +105,10 @@ def find_pretrained(encoder: Encoder, folder: SweepFolder) -> PretrainedEncoder 
         return None
     run = folder.models / encoder.fingerprint
     if not is_finished(run):
-        _adopt(cache_folder() / CACHED / encoder.fingerprint, run)
+        try:
+            _adopt(cache_folder() / CACHED / encoder.fingerprint, run)
+        except (FileNotFoundError, shutil.Error):  # somebody has emptied the cache meanwhile
+            return None
     summary = read_json(run / SUMMARY)
     if summary is None:
         return None

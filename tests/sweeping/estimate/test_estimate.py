@@ -25,11 +25,14 @@ from raybert.sweeping.estimate.span import Span, makespan, total
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.model_keeper import GIGABYTE
 from raybert.sweeping.phases.opening import OpenSweep
+from raybert.sweeping.phases.prepare import facts_of_pools
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.plan.budget import Budget
+from raybert.sweeping.plan.comparison import plan_sweep
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.placement import Cluster
 from raybert.training.ran_on import RanOn
+from tests.sweeping.adapting import SECTION, config_of, prepared_of, write_source
 from tests.sweeping.planning import plan_of
 
 PROBE = Probe((0.1, 0.2, 0.3), 320.0, (1e-3,), 0.5, 0.25, 1000, 5000, None, 1.0)
@@ -277,3 +280,27 @@ def test_a_sweep_that_goes_on_keeps_its_first_estimate_and_adds_its_time(prepare
 )
 def test_durations_read_well(seconds, words):
     assert duration(seconds) == words
+
+
+def test_encoders_that_are_pretrained_are_priced_by_their_word_pieces_each_once(tmp_path, tiny_bert):
+    section = {**SECTION, "length": {"steps": 50}, "evaluate_on": 1, "eval_every": 10}
+    grid = {"strategies": ["random"], "seeds": 2, "grid": {"pretrain.length.steps": [0, 50, 100]}}
+    config = config_of(write_source(tmp_path / "source"), tiny_bert.path, section, sweep=grid)
+    prepared, _ = prepared_of(config, tmp_path)
+    plan = plan_sweep(read_design(config), facts_of_pools(prepared))
+    folder = SweepFolder(tmp_path / "run")
+    work = find_work(plan, JobPlanner(prepared, folder), ScoreStore(tmp_path / "store"), folder)
+    assert [config.length.steps for _, config, _ in work.encoders] == [50, 100]
+    spec = next(spec for spec in plan.trials if spec.encoder)
+    costs = Costs({shape_key(spec): PROBE}, prepared, is_crowded=False)
+    # 50 steps of 8 x 24 pieces, forward and backward, and 5 evaluations of one sequence; 1 ms a piece forward.
+    seconds = (3 * 50 * 8 * 24 + 5 * 24) * 1e-3
+    assert costs.pretraining(spec.config.pretrain, spec).expected == pytest.approx(seconds)
+    both = config_of(tmp_path / "source", tiny_bert.path, {**section, "contrastive": {"group": 4}}).pretrain
+    assert costs.pretraining(both, spec).expected == pytest.approx((3 * 3 * 50 * 8 * 24 + 5 * 24) * 1e-3)
+    estimate = estimate_work(work, lambda shape, seconds: PROBE, config, prepared, TWO)
+    assert len(estimate.encoder_seconds) == 2
+    lines = describe_estimate(estimate)
+    assert any(line.strip().startswith("pretraining of the encoder: ") for line in lines)
+    assert estimate.forecast.trials["unscored"].keys() >= estimate.encoder_seconds.keys()
+    assert "pretrain" not in estimate.forecast.phases  # it would count twice
