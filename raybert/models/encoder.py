@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raybert.config import ModelConfig
 from raybert.errors import ModelError, RaybertError
-from raybert.files import file_digest
+from raybert.files import file_digest, read_json
 from raybert.models.first_look import TOKENIZERS, WEIGHTS, check_code, check_folder
 from raybert.models.hub import code_files, download, near_name
 from raybert.models.quiet import quiet_transformers
@@ -84,6 +84,12 @@ def resolve_encoder(
     check_weights(f"{key}: {name}", path)
     fingerprint = fingerprint_files(path, with_code=config.trust_remote_code)
     return Encoder(name, path, fingerprint, config.trust_remote_code, key)
+
+
+def embedding_width(encoder: Encoder) -> int:
+    """Return the numbers of an encoder's embeddings, as its configuration says; 0: it does not say."""
+    config = read_json(encoder.path / "config.json") or {}
+    return next((int(config[name]) for name in ("hidden_size", "dim", "d_model") if name in config), 0)
 
 
 def load_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:

@@ -18,7 +18,7 @@ from raybert.errors import ResourceError
 from raybert.plain import printable_lines
 from raybert.sweeping.estimate.describe import describe_estimate
 from raybert.sweeping.phases.gpus import settle_gpus
-from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
+from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, notes_on_memory, prepare_plan
 from raybert.sweeping.phases.to_pretrain import describe_pretraining
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import read_design
@@ -139,7 +139,7 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     config = design.config
     plan, prepared = prepare_plan(design)
     found = dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes)
-    notes = (*found, *run_notes(plan.trials, facts_of_pools(prepared)))
+    notes = (*found, *run_notes(plan.trials, facts_of_pools(prepared)), *notes_on_memory(plan.trials, prepared))
     notes += tuple(note.removeprefix("note: ") for note in notes_on_gpus)
     made_from = {key: ready.pretraining for key, ready in prepared.items()}
     data = tuple(dict.fromkeys(_describe_sizes(ready) for ready in prepared.values()))

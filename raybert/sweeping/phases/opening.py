@@ -19,7 +19,7 @@ from raybert.sweeping.folder.repair import read_or_note, read_previous_config, s
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import damaged_model_files
 from raybert.sweeping.folder.versions import check_version
-from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, prepare_plan
+from raybert.sweeping.phases.prepare import Prepared, facts_of_pools, notes_on_memory, prepare_plan
 from raybert.sweeping.phases.unchanged import changed_versions, check_code, check_data
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
@@ -82,7 +82,7 @@ def open_sweep(design: Design, output: Path, progress: Progress) -> Iterator[Ope
         _mend_models(folder, ids, {spec.trial_id: spec for spec in plan.trials}, prepared, progress.note)
         for note in dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes):
             progress.note(f"note: {note}")
-        for note in run_notes(plan.trials, facts_of_pools(prepared)):
+        for note in (*run_notes(plan.trials, facts_of_pools(prepared)), *notes_on_memory(plan.trials, prepared)):
             progress.note(f"note: {note}")
         for label in design.idle_rounds():
             progress.note(

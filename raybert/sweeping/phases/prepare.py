@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -22,6 +23,7 @@ from raybert.data.strings import StreamedStrings
 from raybert.data.token_store import TokenStore
 from raybert.errors import ConfigError
 from raybert.files import writable_cache
+from raybert.machine import memory_limit
 from raybert.models import (
     Encoder,
     load_backbone,
@@ -31,6 +33,7 @@ from raybert.models import (
 )
 from raybert.models.capacity import Demand, check_capacity
 from raybert.models.classifier import classifier_shape
+from raybert.models.encoder import embedding_width
 from raybert.models.own_kind import build_own, check_own
 from raybert.models.tokenizer_options import with_options
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
@@ -41,7 +44,8 @@ from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
 from raybert.sweeping.plan.design import Design, wanted_columns
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.specs import PoolFacts
+from raybert.sweeping.plan.memory_notes import memory_notes
+from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 from raybert.sweeping.trial.pretrained import ToPretrain
 
 
@@ -184,6 +188,13 @@ def _with_columns(
             read[source] = read_source_columns(data, wanted, cache)
         found[variant.data_key] = replace(found[variant.data_key], columns=read[source])
     return found
+
+
+def notes_on_memory(trials: Iterable[RunSpec], prepared: Mapping[str, Prepared]) -> list[str]:
+    """Return notes on strategies whose signals are too large for the memory of this machine."""
+    widths = {key: embedding_width(ready.encoder) for key, ready in prepared.items()}
+    seen = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory_notes(trials, facts_of_pools(prepared), widths, min(seen, memory_limit() or seen))
 
 
 def facts_of_pools(prepared: Mapping[str, Prepared]) -> dict[str, PoolFacts]:
