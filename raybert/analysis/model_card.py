@@ -20,7 +20,7 @@ from raybert.analysis.statistics.intervals import two_values
 from raybert.config import RaybertConfig, dump_yaml
 from raybert.config.metrics import TRIAL_METRICS
 from raybert.files import read_json
-from raybert.models import TINY
+from raybert.models import BUILT_IN_ENCODERS
 from raybert.plain import printable
 from raybert.selection.identity import strategy_entry
 from raybert.sweeping.folder.layout import SweepFolder
@@ -125,7 +125,7 @@ def model_card(facts: CardFacts) -> str:
 def _metadata(facts: CardFacts) -> ModelCardData:
     """Return the YAML front matter; only what is on the hub is named as a data set or base model."""
     config, encoder = facts.config, facts.config.model.encoder
-    is_from_hub = encoder != TINY and not Path(encoder).expanduser().exists()
+    is_from_hub = encoder not in BUILT_IN_ENCODERS and not Path(encoder).expanduser().exists()
     data_from_hub = config.data.source != "docstrings" and not Path(config.data.source).expanduser().exists()
     names = [name for name in _names(facts) if _is_number(facts.measured("test", name))]
     results = [

@@ -18,7 +18,7 @@ PARTS: Mapping[str, str] = {
     "tokens": "word pieces of texts",
     "scores": "signals, and runs behind them",
     "splits": "texts of large data sets, as they were cut",
-    "encoders": "raybert-tiny of each pool",
+    "encoders": "raybert-tiny-random of each pool",
     "pretrained": "encoders that sweeps have adapted",
     "docstrings": "the built-in corpus",
     "prose": "the corpus of installed packages that encoders are pretrained on",

@@ -84,7 +84,9 @@ class ModelConfig(Section):
     iris: IrisConfig = IrisConfig()
 
     encoder: str = Field(
-        "raybert-tiny", min_length=1, description="`raybert-tiny`, a local transformers folder, or a hub id"
+        "raybert-tiny",
+        min_length=1,
+        description="`raybert-tiny`, `raybert-tiny-random`, a local transformers folder, or a hub id",
     )
     revision: str | None = Field(None, description="git revision of a hub model")
     trust_remote_code: bool = Field(False, description="run Python code that comes with a hub model")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
         new_classifier,
         pooled_features,
     )
+    from raybert.models.embedded import BUILT_IN_ENCODERS
     from raybert.models.encoder import Encoder, load_tokenizer, resolve_encoder
     from raybert.models.quiet import quiet_transformers
-    from raybert.models.tiny import TINY
 else:
     __getattr__ = names_on_first_use(
         __name__,
@@ -36,12 +36,12 @@ else:
             ),
             "raybert.models.encoder": ("Encoder", "load_tokenizer", "resolve_encoder"),
             "raybert.models.quiet": ("quiet_transformers",),
-            "raybert.models.tiny": ("TINY",),
+            "raybert.models.embedded": ("BUILT_IN_ENCODERS",),
         },
     )
 
 __all__ = [
-    "TINY",
+    "BUILT_IN_ENCODERS",
     "Encoder",
     "build_classifier",
     "checkpoint_activations",

@@ -17,10 +17,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from raybert.config import ModelConfig
 from raybert.errors import ModelError, RaybertError
 from raybert.files import file_digest, read_json
+from raybert.models.embedded import BUILT_IN_ENCODERS, EMBEDDED, TINY, TINY_RANDOM
 from raybert.models.first_look import TOKENIZERS, WEIGHTS, check_code, check_folder
 from raybert.models.hub import code_files, download, near_name
 from raybert.models.quiet import quiet_transformers
-from raybert.models.tiny import TINY, build_tiny_encoder
+from raybert.models.tiny import build_random_encoder
 from raybert.models.weights_format import check_weights
 
 
@@ -52,7 +53,7 @@ class Encoder:
     @property
     def is_of_hub(self) -> bool:
         """Whether the name is one of a model hub, whose content may be another one tomorrow."""
-        return self.name != TINY and not Path(self.name).expanduser().is_dir()
+        return self.name not in BUILT_IN_ENCODERS and not Path(self.name).expanduser().is_dir()
 
 
 def resolve_encoder(
@@ -62,8 +63,8 @@ def resolve_encoder(
 
     Args:
         config: the model section.
-        texts: the pool; `raybert-tiny` trains its tokenizer on it.
-        cache_folder: where `raybert-tiny` is built.
+        texts: the pool; `raybert-tiny-random` trains its tokenizer on it.
+        cache_folder: where `raybert-tiny-random` is built.
         key: of the sweep file, which names it.
 
     Raises:
@@ -72,13 +73,15 @@ def resolve_encoder(
     name = config.encoder
     check_code(config, key)
     if name == TINY:
-        path = build_tiny_encoder(texts, cache_folder)
+        path = EMBEDDED
+    elif name == TINY_RANDOM:
+        path = build_random_encoder(texts, cache_folder)
     elif Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
     elif name.startswith((".", "~", os.sep)):
         raise ModelError(f"{key}: must be an existing folder, got {name}")
     else:
-        hint, code = near_name(name, TINY), config.trust_remote_code
+        hint, code = near_name(name, BUILT_IN_ENCODERS), config.trust_remote_code
         path = download(name, config.revision, with_code=code, label=f"{key}: '{name}'", hint=hint)
     check_folder(f"{key}: {name}", path)
     check_weights(f"{key}: {name}", path)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from raybert.config import ModelConfig, imports_are_refused, suggest, why_refused
 from raybert.errors import ModelError
+from raybert.models.embedded import BUILT_IN_ENCODERS, TINY
 
-_BUILT_IN = ModelConfig.model_fields["encoder"].default
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
@@ -27,7 +27,7 @@ def look_at_encoder(name: str, key: str = "model.encoder") -> None:
         ModelError: says what is there.
     """
     path = Path(name).expanduser()
-    if name == _BUILT_IN:
+    if name in BUILT_IN_ENCODERS:
         return
     if path.is_dir():
         check_folder(f"{key}: {name}", path)
@@ -37,8 +37,8 @@ def look_at_encoder(name: str, key: str = "model.encoder") -> None:
         near = suggest(path.name, (entry.name for entry in path.parent.iterdir())) if path.parent.is_dir() else ""
         raise ModelError(f"{key}: must be an existing folder, got {name}{near}")
     elif not _HUB_ID.fullmatch(name):
-        near = suggest(name, [_BUILT_IN])
-        raise ModelError(f"{key}: must be {_BUILT_IN}, an existing folder, or a hub id, got '{name}'{near}")
+        near = suggest(name, BUILT_IN_ENCODERS)
+        raise ModelError(f"{key}: must be {TINY}, an existing folder, or a hub id, got '{name}'{near}")
 
 
 def check_code(config: ModelConfig, key: str = "model.encoder") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -98,7 +99,7 @@ def _in_cache(name: str, revision: str) -> Path | None:
     return found if commit and os.sep not in commit and found.is_dir() else None
 
 
-def near_name(name: str, known: str) -> str:
+def near_name(name: str, known: Sequence[str]) -> str:
     """Return a hint for a misspelt name."""
-    near = difflib.get_close_matches(name, [known], n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,8 +1,8 @@
-"""`raybert-tiny`: the encoder that needs no download, for first steps, laptops and tests.
+"""`raybert-tiny-random`: an encoder that knows nothing, of any language, to compare pretrained ones with.
 
 Two ModernBERT layers, 128 wide, with a WordPiece vocabulary of at most 8,192 trained on the pool. Its weights are
-random (from a fixed seed, so it is the same encoder everywhere) until the project ships pretrained ones; the
-classifier pools by mean, which learns from random weights much faster than a CLS token does.
+random (from a fixed seed, so it is the same encoder everywhere); the classifier pools by mean, which learns from random
+weights much faster than a CLS token does.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from raybert.data.strings import StreamedStrings
 from raybert.durable import atomic_folder, hold, make_folder, remove_leftovers
 from raybert.files import is_as_digested, kept_if_possible, write_digests
 from raybert.locks import locked
+from raybert.models.embedded import TINY_RANDOM
 from raybert.models.quiet import quiet_transformers
 from raybert.models.trained_tokenizer import train_wordpiece
 from raybert.private_folders import PrivateFolder
 
-TINY = "raybert-tiny"
 _MARK = "COMPLETE"
 
 _RECIPE = {
@@ -42,7 +42,7 @@ _RECIPE = {
 }
 
 
-def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
+def build_random_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
     """Return the folder of the encoder for these texts, made on first use.
 
     Args:
@@ -52,10 +52,10 @@ def build_tiny_encoder(texts: Iterable[str], cache_folder: Path) -> Path:
     """
     if not isinstance(texts, StreamedStrings):
         texts = StreamedStrings([pa.chunked_array([pa.array(texts, pa.large_string())])])
-    name = f"{TINY}-{_key(texts)}"
+    name = f"{TINY_RANDOM}-{_key(texts)}"
     folder = cache_folder / "encoders" / name
     if folder.is_symlink() or not is_as_digested(folder):
-        with kept_if_possible("the embedded encoder", folder.parent):
+        with kept_if_possible(f"the encoder {TINY_RANDOM}", folder.parent):
             _make(texts, folder)
             return _held(folder)
         folder = _scratch() / name

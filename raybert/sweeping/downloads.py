@@ -19,8 +19,8 @@ from raybert.data.kinds import BUILT_IN, columns_of, source_kind
 from raybert.errors import ExitCode, RaybertError
 from raybert.files import cache_folder
 from raybert.models import resolve_encoder
+from raybert.models.embedded import BUILT_IN_ENCODERS
 from raybert.models.hub import cached_bytes
-from raybert.models.tiny import TINY
 from raybert.pretraining.prose import PROSE
 from raybert.sweeping.plan.design import Design
 
@@ -121,7 +121,7 @@ def _models_of(configs: Iterable[RaybertConfig]) -> list[tuple[str, ModelConfig]
 
 def _fetch_model(key: str, config: ModelConfig) -> Download:
     name = config.encoder
-    if name == TINY:
+    if name in BUILT_IN_ENCODERS:
         return Download(key, name, "built-in")
     before = cached_bytes(name)
     try:

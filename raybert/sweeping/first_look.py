@@ -12,6 +12,7 @@ from raybert.config.packages import check_packages
 from raybert.data.first_look import look_at_source
 from raybert.errors import ConfigError, SweepError
 from raybert.models.first_look import check_code, look_at_encoder
+from raybert.sweeping.folder.older import check_encoder_names
 from raybert.sweeping.folder.repair import read_previous_config
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_results_folder
@@ -97,4 +98,5 @@ def _look_at_folder(output: Path, design: Design) -> None:
     check_version(output)
     before = read_previous_config(output, lambda note: None)  # said when the folder is opened
     if before is not None:
+        check_encoder_names(output, before, design.config)
         check_extension(before, design, search_begun=(output / "decisions.jsonl").exists())

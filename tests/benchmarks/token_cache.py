@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from raybert.data.token_store import TokenStore
 from raybert.data.tokens import TokenTable, tokenize_examples
 from raybert.files import writable_cache
-from raybert.models.tiny import build_tiny_encoder
+from raybert.models.tiny import build_random_encoder
 
 LENGTH = 128
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "agnews" / "train.parquet"
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="a parquet file with a column `text`")
     arguments = parser.parse_args()
     known = pq.read_table(arguments.data)["text"].to_pylist()
-    tokenizer = AutoTokenizer.from_pretrained(build_tiny_encoder(known, writable_cache()))
+    tokenizer = AutoTokenizer.from_pretrained(build_random_encoder(known, writable_cache()))
     print("seconds on the clock (of the processor)")
     print(f"{'texts':>9} {'without':>18} {'first':>18} {'second':>18} {'without / second':>16} {'MiB':>7}")
     with tempfile.TemporaryDirectory() as folder:

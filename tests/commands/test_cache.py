@@ -83,10 +83,10 @@ def test_a_cache_that_is_not_there_is_empty(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.slow
 def test_an_encoder_that_a_process_uses_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raybert.models.tiny import build_tiny_encoder
+    from raybert.models.tiny import build_random_encoder
 
     monkeypatch.setenv("RAYBERT_CACHE", str(tmp_path))
-    folder = build_tiny_encoder(["a text of this test alone"], tmp_path)
+    folder = build_random_encoder(["a text of this test alone"], tmp_path)
     (part,) = raybert.clear_cache(["encoders"])
     assert (part.num_removed, part.num_in_use) == (0, 1)
     assert (folder / "tokenizer.json").exists()

@@ -14,7 +14,7 @@ from raybert.data import rows as module
 from raybert.data import strings
 from raybert.data.rows import take_rows
 from raybert.data.strings import StreamedStrings, as_str_array
-from raybert.models.tiny import build_tiny_encoder
+from raybert.models.tiny import build_random_encoder
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=50), st.integers(1, 50), st.randoms(use_true_random=False))
@@ -64,7 +64,7 @@ def test_streamed_strings_are_sorted_as_python_sorts_them(columns: list[list[str
 def test_embedded_encoder_is_the_same_for_a_list_and_for_columns(tmp_path: Path) -> None:
     texts = ["wine and water", "über alles", "water \U0001f600", "wine", "wine"]
     columns = [pa.chunked_array([texts[3:], texts[1:2]]), pa.chunked_array([[texts[0], texts[2]]])]
-    folder = build_tiny_encoder(texts, tmp_path)
+    folder = build_random_encoder(texts, tmp_path)
     stamp = (folder / "tokenizer.json").stat().st_mtime_ns
-    assert build_tiny_encoder(StreamedStrings(columns), tmp_path) == folder
+    assert build_random_encoder(StreamedStrings(columns), tmp_path) == folder
     assert (folder / "tokenizer.json").stat().st_mtime_ns == stamp

@@ -25,7 +25,7 @@ from raybert.models import (
     tiny,
 )
 from raybert.models.encoder import fingerprint_files
-from raybert.models.tiny import build_tiny_encoder, train_tokenizer
+from raybert.models.tiny import build_random_encoder, train_tokenizer
 from raybert.models.wordpiece import wordpiece_vocabulary
 
 SMALL = {
@@ -182,13 +182,13 @@ def test_a_folder_without_weights_says_what_is_missing(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_the_embedded_encoder_is_the_same_in_every_process(tmp_path):
+def test_the_random_encoder_is_the_same_in_every_process(tmp_path):
     texts = [f"compute the mean of array {i % 7} along axis {i}" for i in range(60)]
     script = (
-        "import sys; from pathlib import Path; from raybert.models.tiny import build_tiny_encoder;"
+        "import sys; from pathlib import Path; from raybert.models.tiny import build_random_encoder;"
         "from raybert.models.encoder import fingerprint_files;"
         "texts=[f'compute the mean of array {i % 7} along axis {i}' for i in range(60)];"
-        "print(fingerprint_files(build_tiny_encoder(reversed(texts), Path(sys.argv[1]))))"
+        "print(fingerprint_files(build_random_encoder(reversed(texts), Path(sys.argv[1]))))"
     )
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # another one than this process has
     elsewhere = subprocess.run(
@@ -198,7 +198,7 @@ def test_the_embedded_encoder_is_the_same_in_every_process(tmp_path):
         text=True,
         check=True,
     ).stdout
-    folder = build_tiny_encoder(texts, tmp_path / "here")
+    folder = build_random_encoder(texts, tmp_path / "here")
     assert fingerprint_files(folder) == elsewhere.strip()
     assert (folder / "COMPLETE").exists()
     tokenizer = load_tokenizer(resolve_encoder(ModelConfig(encoder=str(folder)), [], tmp_path))
@@ -208,12 +208,12 @@ def test_the_embedded_encoder_is_the_same_in_every_process(tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "digests.json", "COMPLETE"])
 def test_what_is_damaged_of_the_cached_encoder_is_made_again(name, tmp_path):
     texts = [f"red green blue {i % 5}" for i in range(20)]
-    folder = build_tiny_encoder(texts, tmp_path)
+    folder = build_random_encoder(texts, tmp_path)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     content = whole[name]
     for damaged in (content[: len(content) // 2], content[:-9] + bytes(9), None):
         (folder / name).unlink() if damaged is None else (folder / name).write_bytes(damaged)
-        assert build_tiny_encoder(texts, tmp_path) == folder
+        assert build_random_encoder(texts, tmp_path) == folder
         again = {path.name: path.read_bytes() for path in folder.iterdir()}
         if name != "COMPLETE":  # whose files are whole
             assert again == whole
@@ -222,7 +222,7 @@ def test_what_is_damaged_of_the_cached_encoder_is_made_again(name, tmp_path):
 @pytest.mark.fault("disk of the cache full")
 def test_an_encoder_that_the_cache_has_no_room_for_is_the_same_elsewhere(tmp_path, monkeypatch, fault):
     texts = [f"red green blue {i % 5}" for i in range(20)]
-    expected = fingerprint_files(build_tiny_encoder(texts, tmp_path / "roomy"))
+    expected = fingerprint_files(build_random_encoder(texts, tmp_path / "roomy"))
     publish = tiny._publish
 
     def full(texts, folder):
@@ -231,8 +231,11 @@ def test_an_encoder_that_the_cache_has_no_room_for_is_the_same_elsewhere(tmp_pat
         publish(texts, folder)
 
     monkeypatch.setattr(tiny, "_publish", full)
-    with fault.once(), pytest.warns(CacheWarning, match="the embedded encoder cannot be kept in .*No space left"):
-        assert fingerprint_files(build_tiny_encoder(texts, tmp_path / "full")) == expected
+    with (
+        fault.once(),
+        pytest.warns(CacheWarning, match="the encoder raybert-tiny-random cannot be kept in .*No space left"),
+    ):
+        assert fingerprint_files(build_random_encoder(texts, tmp_path / "full")) == expected
 
 
 def test_merges_follow_frequency_and_ties_the_pieces():

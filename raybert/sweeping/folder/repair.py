@@ -10,6 +10,7 @@ from raybert.config import RaybertConfig, load_stored_config
 from raybert.errors import ConfigError
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.older import had_random_encoder, with_random_encoder
 
 
 def set_aside_damaged_results(folder: SweepFolder, trial_ids: Iterable[str], note: Callable[[str], None]) -> None:
@@ -27,12 +28,16 @@ def set_aside_damaged_results(folder: SweepFolder, trial_ids: Iterable[str], not
 
 
 def read_previous_config(folder: Path, note: Callable[[str], None]) -> RaybertConfig | None:
-    """Return what the folder was begun or last continued with; None: nothing, or the file is damaged."""
+    """Return what the folder was begun or last continued with, with the names of today.
+
+    None: nothing, or the file is damaged.
+    """
     path = folder / "resolved.yaml"
     if not path.exists():
         return None
     with contextlib.suppress(ConfigError):
-        return load_stored_config(path)
+        found = load_stored_config(path)
+        return with_random_encoder(found) if had_random_encoder(folder) else found
     note(
         "note: resolved.yaml is damaged and written anew: whether the sweep file has changed since is not checked "
         "(trials of another file have other ids, and are not mixed up)"

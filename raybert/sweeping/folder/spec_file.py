@@ -20,6 +20,7 @@ from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.stand_in import StandIn, facts_of, stand_in
 from raybert.selection.store import SignalRef
 from raybert.selection.strategy import Strategy
+from raybert.sweeping.folder.older import is_random, with_random_encoder
 from raybert.sweeping.folder.versions import WRITTEN_BY, is_later, version_of, words
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.specs import RunSpec
@@ -88,6 +89,8 @@ def read_spec(folder: Path, *, trust: bool = False) -> StoredSpec:
     try:
         with nullcontext() if trust else importing("labels"):
             spec = spec_of(document["spec"], None if trust else document.get("strategy_facts") or {})
+        if is_random(spec.config.model.encoder, str(document["encoder_fingerprint"])):
+            spec = dataclasses.replace(spec, config=with_random_encoder(spec.config))
         return StoredSpec(
             spec=spec,
             data_fingerprint=str(document["data_fingerprint"]),

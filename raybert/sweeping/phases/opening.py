@@ -15,6 +15,7 @@ from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.older import check_encoder_names
 from raybert.sweeping.folder.repair import read_or_note, read_previous_config, set_aside_damaged_results
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.sweeping.folder.trial_folder import damaged_model_files
@@ -102,6 +103,7 @@ def _check_same_sweep(folder: SweepFolder, design: Design, progress: Progress) -
         raise SweepError(f"output: must be the results folder of a sweep, but {folder.path} holds pretrained models")
     before = read_previous_config(folder.path, progress.note)
     if before is not None:
+        check_encoder_names(folder.path, before, design.config)
         check_extension(before, design, search_begun=folder.decisions.exists())
 
 

@@ -261,7 +261,7 @@ def prepare(config: RaybertConfig, splits: Splits, cache: Path, other: Prepared 
         splits: the examples.
         cache: for what can be made again.
         other: another fold of the same examples; its word pieces are taken over, if its encoder is the same one
-            (`raybert-tiny` learns its vocabulary from the pool, so every fold has its own).
+            (`raybert-tiny-random` learns its vocabulary from the pool, so every fold has its own).
     """
     return prepare_with(config, splits, resolve_encoder(config.model, pool_texts(splits), cache), other)
 

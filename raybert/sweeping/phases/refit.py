@@ -91,7 +91,7 @@ def run_refit(runner: TrialRunner, retry: str | None = None) -> tuple[RunSpec, .
 def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:
     """Return the data with the validation examples at the end of the pool; they stay in validation, too.
 
-    The encoder stays the same, also where it was made of the pool (`raybert-tiny`).
+    The encoder stays the same, also where it was made of the pool (`raybert-tiny-random`).
     """
     splits = ready.splits
     fresh = pc.invert(pc.is_in(splits.validation["example_id"], splits.train["example_id"]))

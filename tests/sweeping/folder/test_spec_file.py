@@ -6,6 +6,7 @@ import pytest
 
 from raybert.config import StrategyConfig, validate_config
 from raybert.errors import SweepError
+from raybert.models.embedded import FINGERPRINTS
 from raybert.selection import Strategy
 from raybert.selection.catalogue import build_strategy, strategy_names
 from raybert.selection.compose import compose
@@ -78,8 +79,9 @@ def test_a_strategy_without_a_registered_name_is_found_by_its_class(strategy):
 
 
 def test_a_file_reads_back_with_its_signals(tmp_path):
+    (encoder,) = FINGERPRINTS
     stored = StoredSpec(
-        plan().trials[-1], "d", "e", (SignalRef(ScoreStore(Path("/store")), "0f" * 10, 2.5, 0.5, 2000),)
+        plan().trials[-1], "d", encoder, (SignalRef(ScoreStore(Path("/store")), "0f" * 10, 2.5, 0.5, 2000),)
     )
     write_spec(tmp_path, stored)
     assert read_spec(tmp_path) == stored
