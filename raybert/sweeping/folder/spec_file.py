@@ -89,7 +89,8 @@ def read_spec(folder: Path, *, trust: bool = False) -> StoredSpec:
     try:
         with nullcontext() if trust else importing("labels"):
             spec = spec_of(document["spec"], None if trust else document.get("strategy_facts") or {})
-        if is_random(spec.config.model.encoder, str(document["encoder_fingerprint"])):
+        is_as_shipped = spec.config.pretrain is None  # else its files are nobody's but this sweep's
+        if is_as_shipped and is_random(spec.config.model.encoder, str(document["encoder_fingerprint"])):
             spec = dataclasses.replace(spec, config=with_random_encoder(spec.config))
         return StoredSpec(
             spec=spec,
