@@ -51,8 +51,15 @@ def test_the_cluster_is_private_and_asks_for_its_token(file):
     assert given["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     starts = [given[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
     assert all("RAY_AUTH_MODE=token " in command for command in starts)
-    # And in every shell of a node: without it `ray status` there is refused by the head, token or not.
-    assert sum("RAY_AUTH_MODE=token' >> ~/.bashrc" in command for command in given["setup_commands"]) == 1
+    # And in every shell of a node: without it `ray status` there is refused by the head, token or not. Trials read the
+    # encoder where the driver has put it: in a cache that only the head sees they do not find it.
+    assert (
+        sum(
+            "RAY_AUTH_MODE=token RAYBERT_CACHE=/shared/cache' >> ~/.bashrc" in command
+            for command in given["setup_commands"]
+        )
+        == 1
+    )
     assert "--dashboard-host=127.0.0.1" in starts[0]
     assert "0.0.0.0" not in file.read_text()
 
