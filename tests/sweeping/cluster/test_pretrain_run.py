@@ -152,5 +152,4 @@ def test_two_workers_under_ray_train_equal_one(ray_cluster, corpora, tokenizer_f
     for row, other in zip(rows, expected, strict=True):
         assert row == pytest.approx(other, rel=1e-4)
     assert outcome.summary["tokens"] == read_json(alone.folder / "training_summary.json")["tokens"]
-    assert outcome.summary["ran_on"]["num_workers"] == 2
     assert [event[2] for event in progress.of("evaluated")] == [2, 4, 6]
