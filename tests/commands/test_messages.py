@@ -10,7 +10,7 @@ import raybert
 PACKAGE = Path(raybert.__file__).parent
 OF_THE_COMMAND_LINE = ("cli", "terminal/")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-WHOLE_COMMAND = re.compile(r"raybert |`ray start ")
+WHOLE_COMMAND = re.compile(r"raybert |`ray start |`docker run ")
 IDIOM = re.compile(r"sign of life|signs of life|\bword of\b|without a word|pause back|leave word", re.IGNORECASE)
 
 

@@ -116,7 +116,7 @@ def _hub(host: str) -> Finding:
 
 def _storage(node: dict[str, Any], host: str, output: Path, *, is_alone: bool) -> Finding:
     """Write where results would go, on a node, and look whether the driver sees it."""
-    shared = "give `--output` a folder that all nodes see, and may write to (NFS, a mounted bucket)"
+    shared = "give `--output` (Python: `output`) a folder that all nodes see, and may write to (NFS, a mounted bucket)"
     try:
         path = _on(node, write_there, str(output))
     except OSError as error:

@@ -86,7 +86,7 @@ def _cpus(facts: NodeFacts, of_ray: float) -> Finding:
     seen, usable = facts.cpus_seen, facts.cpus_usable
     text = f"{usable} to use" + (f" of {seen} (quota or affinity)" if usable < seen else "") + f", {of_ray:g} in Ray"
     if of_ray > usable:
-        remedy = f"start Ray there with --num-cpus {usable}: trials would wait for each other"
+        remedy = f"start Ray there by `ray start ... --num-cpus {usable}`: trials would wait for each other"
         return Finding("CPUs", facts.host, "warning", text, remedy)
     return Finding("CPUs", facts.host, "ok", text)
 
@@ -94,7 +94,7 @@ def _cpus(facts: NodeFacts, of_ray: float) -> Finding:
 def _shared_memory(facts: NodeFacts, store: float) -> Finding:
     text = f"object store {_gib(store)}, /dev/shm " + ("-" if facts.shm_bytes is None else _gib(facts.shm_bytes))
     if facts.shm_bytes is not None and facts.shm_bytes < store:
-        remedy = "give the container more (docker run --shm-size 4g): shared objects are on disk, and slower"
+        remedy = "give the container more (`docker run --shm-size 4g`): shared objects are on disk, and slower"
         return Finding("shared memory", facts.host, "warning", text, remedy)
     return Finding("shared memory", facts.host, "ok", text)
 
@@ -103,13 +103,13 @@ def _gpus(facts: NodeFacts, of_ray: float) -> Finding:
     if not facts.gpus:
         if of_ray:
             text = f"{of_ray:g} in Ray, and nvidia-smi sees none"
-            remedy = "install the driver, or start the container with --gpus all"
+            remedy = "install the driver, or start the container by `docker run --gpus all`"
             return Finding("GPUs", facts.host, "warning", text, remedy)
         return Finding("GPUs", facts.host, "ok", "none")
     text = "; ".join(facts.gpus)
     if of_ray < len(facts.gpus):
         text += f" ({of_ray:g} in Ray)"
-        return Finding("GPUs", facts.host, "warning", text, "let Ray have them: CUDA_VISIBLE_DEVICES, --num-gpus")
+        return Finding("GPUs", facts.host, "warning", text, "let Ray have them: CUDA_VISIBLE_DEVICES, `ray start --num-gpus`")
     return Finding("GPUs", facts.host, "ok", text)
 
 
