@@ -109,7 +109,9 @@ def _gpus(facts: NodeFacts, of_ray: float) -> Finding:
     text = "; ".join(facts.gpus)
     if of_ray < len(facts.gpus):
         text += f" ({of_ray:g} in Ray)"
-        return Finding("GPUs", facts.host, "warning", text, "let Ray have them: CUDA_VISIBLE_DEVICES, `ray start --num-gpus`")
+        return Finding(
+            "GPUs", facts.host, "warning", text, "let Ray have them: CUDA_VISIBLE_DEVICES, `ray start --num-gpus`"
+        )
     return Finding("GPUs", facts.host, "ok", text)
 
 
