@@ -130,6 +130,9 @@ _ELSEWHERE: Mapping[str, str] = {
 }
 """A key by its name in other libraries, or as people write it -> what it is here."""
 
+_SHORT = 5
+"""Letters of a word that is near so many others that a key of another section is hardly meant."""
+
 
 def explain_unknown(key: str, known: Iterable[str]) -> str:
     """Return that a key is unknown, and what was probably meant.
@@ -152,7 +155,7 @@ def explain_unknown(key: str, known: Iterable[str]) -> str:
     if near:
         return f"unknown key; did you mean '{near[0]}'?"
     elsewhere = difflib.get_close_matches(word, _places(), n=1, cutoff=_VERY_NEAR)
-    if elsewhere:
+    if elsewhere and len(word) > _SHORT:
         return f"unknown key; did you mean '{_or(_places()[elsewhere[0]][:3])}'?"
     return f"unknown key; known: {', '.join(names)}" if 0 < len(names) <= 12 else "unknown key"
 

@@ -93,7 +93,7 @@ def kept_rows(config: DataConfig, ids: pa.Array, cache_folder: Path) -> np.ndarr
     if not (folder / _MARK).is_file() or (kept := _read(folder, is_checked=False)) is None:
         return None
     found = find_rows(kept.train["example_id"], ids)
-    return None if (found < 0).any() else np.load(folder / _ROWS, mmap_mode="r")[found]
+    return None if (found < 0).any() else np.load(folder / _ROWS, mmap_mode="r", allow_pickle=False)[found]
 
 
 def _key(config: DataConfig) -> str:

@@ -118,6 +118,7 @@ def test_of_a_trial_at_work_the_newest_evaluation_is_said_by_the_metric_of_its_o
         "train_loss": 0.5,
         "learning_rate": 1e-4,
         "examples_per_second": 200.0,
+        "perplexity": None,
     }
 
 

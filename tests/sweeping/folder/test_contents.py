@@ -28,6 +28,7 @@ ELSEWHERE = {
     "training_summary.json",  # in `models/<name>/`
     "run.json",  # likewise
     "digests.json",  # of the cache
+    "trained_on.json",  # of a tokenizer
 }
 CONFIG = {
     "name": "whole",
