@@ -10,6 +10,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -143,6 +144,26 @@ def test_a_model_whose_process_is_killed_goes_on_from_its_checkpoint(study, undi
         attempts = read_json_lines(folder / "models" / NAMES[0] / "attempts.jsonl")
         assert [attempt["kind"] for attempt in attempts] == ["lost"]
         assert "(lost)" in read_json_lines(folder / "models" / NAMES[0] / "restarts.jsonl")[0]["why"]
+
+
+@pytest.mark.fault("SIGKILL of one of a pretraining's workers")
+def test_two_workers_one_of_which_is_killed_train_what_one_trains(study, undisturbed, ray_cluster, tmp_path, fault):
+    folder = tmp_path / "study"
+
+    def kill():
+        wait_until(lambda: len(rows(folder)) >= 2, "evaluations", PATIENCE)
+        os.kill(process_of(folder), signal.SIGKILL)  # rank 0, which sends heartbeats
+
+    with fault.once():
+        with meanwhile(kill):
+            found = raybert.pretrain(
+                study, output=folder, corpora=["north"], overrides={"resources.workers_per_trial": 2}
+            )
+        assert found.exit_code == ExitCode.DONE, found.failures
+        ours, expected = pd.DataFrame(rows(folder)), pd.DataFrame(rows(undisturbed))
+        assert ours["step"].tolist() == expected["step"].tolist()  # none of them twice
+        np.testing.assert_allclose(ours["validation_loss"], expected["validation_loss"], rtol=5e-3)
+        assert ours["tokens"].tolist() == expected["tokens"].tolist()
 
 
 @pytest.mark.fault("Ctrl-C in a pretraining study, and an emptied newest checkpoint")
