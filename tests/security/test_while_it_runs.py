@@ -15,6 +15,8 @@ import psutil
 import pytest
 import yaml
 
+from tests.processes import wait_until
+
 _OWN = {"127.0.0.1", "::1"}
 
 
@@ -102,6 +104,11 @@ def test_nobody_else_sees_a_sweep_that_runs(workers, tmp_path, fault):
             assert [name for name in os.listdir(place) if name.startswith("raybert-")] == []
 
 
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """The processes whose command line names a folder."""
+    return [p for p in psutil.process_iter(["cmdline"]) if any(str(folder) in word for word in p.info["cmdline"] or ())]
+
+
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
@@ -114,7 +121,10 @@ def test_the_next_start_removes_what_a_kill_leaves(tmp_path, fault):
         "    print(json.dumps(os.environ['RAY_AUTH_TOKEN_PATH']), flush=True)\n"
         "    time.sleep(60 if sys.argv[1] == 'wait' else 0)\n"
     )
-    started = subprocess.Popen([sys.executable, "-c", script, "wait"], stdout=subprocess.PIPE, text=True)
+    # A Ray of the test session would give its token, and with it its folder.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+    command = [sys.executable, "-c", script]
+    started = subprocess.Popen([*command, "wait"], stdout=subprocess.PIPE, text=True, env=environment)
     left = Path(json.loads(started.stdout.readline())).parent
     begun = processes_of(psutil.Process(started.pid))
     started.send_signal(signal.SIGKILL)
@@ -125,7 +135,9 @@ def test_the_next_start_removes_what_a_kill_leaves(tmp_path, fault):
         except psutil.Error:
             continue
     psutil.wait_procs(list(begun.values()), timeout=20)
+    # What Ray had begun meanwhile ends by itself once it finds its parent gone.
+    wait_until(lambda: not processes_in(left), "the end of what was begun in the folder")
     assert stat.S_IMODE(left.stat().st_mode) == 0o700
     with fault.once():
-        subprocess.run([sys.executable, "-c", script, "go"], check=True, capture_output=True)
+        subprocess.run([*command, "go"], check=True, capture_output=True, env=environment)
         assert not left.exists()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -119,23 +121,26 @@ def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path, monkeypatch):
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
-def test_every_node_of_a_cluster_is_examined(tmp_path):
+def test_every_node_of_a_cluster_is_examined(ray_cluster, tmp_path):
     from ray.cluster_utils import Cluster
 
     from tests.ray_workers import warm_workers
 
-    with warm_workers():
+    with warm_workers():  # by the token of the session's Ray
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         for _ in range(2):
             cluster.add_node(num_cpus=1)
     try:
-        found = examine.examine(cluster.address, tmp_path / "runs", trial=True)
+        asked = ["doctor", "--json", "--address", cluster.address, "--output", str(tmp_path / "runs")]
+        done = subprocess.run([sys.executable, "-m", "raybert", *asked], capture_output=True, text=True, check=False)
     finally:
         cluster.shutdown()
-    assert [one for one in found.findings if one.status == "failure"] == []
-    (joined,) = [one for one in found.findings if one.check == "Ray"]
+    assert done.returncode == 0, done.stderr
+    found = [SimpleNamespace(**one) for one in json.loads(done.stdout)["findings"]]
+    assert [one for one in found if one.status == "failure"] == []
+    (joined,) = [one for one in found if one.check == "Ray"]
     assert "joined, 3 nodes" in joined.text
-    assert [one.text.partition(", ")[2] for one in found.findings if one.check == "CPUs"].count("1 in Ray") == 2
-    assert sum(one.check == "storage" for one in found.findings) == 3
-    assert sum(one.check == "trial" for one in found.findings) == 1  # of two nodes of one kind
+    assert [one.text.partition(", ")[2] for one in found if one.check == "CPUs"].count("1 in Ray") == 2
+    assert sum(one.check == "storage" for one in found) == 3
+    assert sum(one.check == "trial" for one in found) == 1  # of two nodes of one kind
     assert not list(tmp_path.iterdir())
