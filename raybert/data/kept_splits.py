@@ -102,9 +102,7 @@ def _key(config: DataConfig) -> str:
         return ""
     path = Path(config.source).expanduser()
     try:
-        files = {
-            str(file): file.stat() for file in sorted(path.rglob("*") if path.is_dir() else [path]) if file.is_file()
-        }
+        files = {str(file): file.stat() for file in _files_of(path)}
         if sum(status.st_size for status in files.values()) < SMALLEST:
             return ""
         digests = {name: _digest(name, status.st_size, status.st_mtime_ns) for name, status in files.items()}

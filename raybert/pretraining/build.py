@@ -13,7 +13,7 @@ from raybert.config import suggest
 from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig
 from raybert.errors import ConfigError, ModelError
 from raybert.models.capacity import stated_positions
-from raybert.models.encoder import Encoder, fingerprint_files, load_tokenizer
+from raybert.models.encoder import Encoder, fingerprint_files
 from raybert.models.first_look import check_folder
 from raybert.models.pretrained import check_is_encoder, read_model
 from raybert.models.quiet import quiet_transformers
@@ -108,11 +108,6 @@ def build_model(
             "one of its own",
         )
     return BuiltModel(model, notes, identity)
-
-
-def tokenizer_of(encoder: Encoder) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of an encoder that goes on."""
-    return load_tokenizer(encoder)
 
 
 def _new_config(

@@ -146,12 +146,3 @@ def _keys(documents: Documents) -> np.ndarray:
     parts = [documents.array[start : start + _PART] for start in range(0, len(documents), _PART)]
     found = [keys_of(normal_forms(pa.table({"text": part}))) for part in parts]
     return np.concatenate(found) if found else np.zeros(0, np.uint64)
-
-
-def describe_corpora(corpora: Mapping[str, Corpus]) -> list[dict[str, object]]:
-    """Return rows (corpus, split, documents, words) of all corpora."""
-    return [
-        {"corpus": name, "split": split, **counts}
-        for name, corpus in corpora.items()
-        for split, counts in corpus.counts.items()
-    ]
