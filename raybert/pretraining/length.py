@@ -9,14 +9,14 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from raybert.config.pretrain import PretrainConfig, PretrainLengthConfig
 from raybert.pretraining.objective import Pretraining
 from raybert.pretraining.packing import PackedTable
-from raybert.training.interface import FixedPasses, LocalSurroundings
+from raybert.training.interface import FixedPasses
 from raybert.training.loop import fit
 from raybert.training.request import FitRequest
+from raybert.training.stopwatch import Stopwatch
 
 _TIMED_STEPS, _WARM_UP_STEPS = 8, 2
 _ENDLESS = 10**6
@@ -51,7 +51,7 @@ def steps_within(seconds: float, objective: Pretraining, config: PretrainConfig,
         config: the section `pretrain`.
         seed: of the copy's order.
     """
-    watch = _Stopwatch(next(objective.model.parameters()).device)
+    watch = Stopwatch(is_enough=lambda times: len(times) > _TIMED_STEPS)
     trial = replace(objective, model=copy.deepcopy(objective.model))
     train = config.as_train(_ENDLESS).model_copy(update={"eval_every": _ENDLESS, "checkpoint_seconds": 1e9})
     planner = FixedPasses(np.arange(len(objective.data.train)))
@@ -61,18 +61,3 @@ def steps_within(seconds: float, objective: Pretraining, config: PretrainConfig,
     evaluation = time.monotonic() - started
     step = statistics.median(np.diff(watch.times)[_WARM_UP_STEPS:])
     return max(1, int((seconds - _EVALUATIONS * evaluation) / step))
-
-
-class _Stopwatch(LocalSurroundings):
-    """Times steps on a device, and asks to stop after some."""
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self.device = device
-        self.times: list[float] = []
-
-    def should_stop(self) -> bool:
-        if self.device.type != "cpu":  # where a step is over long after it was asked for
-            torch.accelerator.synchronize(self.device)
-        self.times.append(time.monotonic())
-        return len(self.times) > _TIMED_STEPS

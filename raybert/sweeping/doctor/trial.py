@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +13,7 @@ from raybert.config import TrainConfig
 from raybert.data import TokenizedData, TokenTable
 from raybert.models.quiet import quiet_transformers
 from raybert.training import FitRequest, FixedPasses, fit
-from raybert.training.ran_on import RanOn
+from raybert.training.stopwatch import Stopwatch
 
 STEPS, BATCH, LENGTH = 20, 32, 64
 _WARM_UP = 5
@@ -38,37 +35,6 @@ class TrialSpeed:
     on: str
 
 
-@dataclass
-class _Watch:
-    """Surroundings that note when each step was done."""
-
-    rank: int = 0
-    world_size: int = 1
-    checkpoint_folder: Path | None = None
-    times: list[float] = field(default_factory=list)
-    ran_on: RanOn | None = None
-
-    def report(self, row: Mapping[str, Any]) -> None:
-        """Ignore it: what is learned of made-up texts is of no interest."""
-
-    def begun(self, ran_on: RanOn) -> None:
-        """Note what `auto` became."""
-        self.ran_on = ran_on
-
-    def should_stop(self) -> bool:
-        """Never stop early."""
-        return False
-
-    def stepped(self, step: int) -> None:
-        """Note the time; a GPU works behind the program's back."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
-
-    def complete_model(self, folder: Path) -> None:
-        """Add nothing: no model is kept."""
-
-
 def try_training() -> TrialSpeed:
     """Train a small BERT for twenty steps on the device that is there; it is thrown away.
 
@@ -87,7 +53,7 @@ def try_training() -> TrialSpeed:
             num_labels=2,
         )
         model = BertForSequenceClassification(config).to("cuda" if torch.cuda.is_available() else "cpu")
-        watch = _Watch()
+        watch = Stopwatch()
         train = TrainConfig(batch_size=BATCH, length={"steps": STEPS})
         fit(model, _data(), FixedPasses(np.arange(BATCH * STEPS)), FitRequest(train, STEPS, seed=0), watch)
     seconds = np.diff(watch.times)[_WARM_UP:]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from raybert.training import FitRequest, FixedPasses, Inference, checkpoint, fit
 from raybert.training.memory.allocator import return_memory
 from raybert.training.optimization.named import states_per_parameter
 from raybert.training.ran_on import RanOn
+from raybert.training.stopwatch import Stopwatch
 
 WARM_UP_STEPS = 2
 """Not counted: the first step allocates, and on a GPU chooses kernels."""
@@ -126,49 +126,18 @@ def undisturbed() -> Iterator[None]:
         return_memory()
 
 
-@dataclass
-class _Stopwatch:
-    """Surroundings that note when each step was done, and end the run after a while."""
-
-    device: torch.device
-    seconds: float
-    rank: int = 0
-    world_size: int = 1
-    checkpoint_folder: Path | None = None
-    times: list[float] = field(default_factory=list)
-    ran_on: RanOn | None = None
-
-    def report(self, row: Mapping[str, Any]) -> None:
-        """Ignore it: nothing is evaluated."""
-
-    def stepped(self, step: int) -> None:
-        """Note the time; a GPU works behind the program's back."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
-
-    def complete_model(self, folder: Path) -> None:
-        """Add nothing: no model is kept."""
-
-    def begun(self, ran_on: RanOn) -> None:
-        """Note what `auto` became."""
-        self.ran_on = ran_on
-
-    def should_stop(self) -> bool:
-        """Tell whether enough is measured."""
-        timed = len(self.times) - WARM_UP_STEPS - 1
-        if timed < FEWEST_STEPS:
-            return False
-        return timed >= MOST_STEPS or self.times[-1] - self.times[0] >= self.seconds
-
-
-def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) -> _Stopwatch:
+def _time_steps(model: Any, spec: RunSpec, data: ExampleData, seconds: float) -> Stopwatch:
     """Run the training loop itself, on batches of real texts cut as in a trial; return the watch that was with it."""
     size = spec.config.train.batch_size // spec.config.resources.workers_per_trial or 1
     generator = np.random.default_rng(0)
     n = len(data.train)
     positions = np.sort(generator.choice(n, min(n, PROBED_BATCHES * size), replace=False))
-    watch = _Stopwatch(next(model.parameters()).device, seconds)
+
+    def is_enough(times: Sequence[float]) -> bool:
+        timed = len(times) - WARM_UP_STEPS - 1
+        return timed >= MOST_STEPS or (timed >= FEWEST_STEPS and times[-1] - times[0] >= seconds)
+
+    watch = Stopwatch(is_enough=is_enough)
     endless = 10**6
     changes: dict[str, Any] = {
         "length": LengthConfig(steps=endless),
