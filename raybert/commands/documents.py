@@ -315,7 +315,7 @@ TRACK = Document(
     "raybert track DIR --json",
     (
         _FOLDER,
-        Key("sent", "object", "tracker -> trials that it has now"),
+        Key("sent", "object", "tracker -> trials, or models of a study, that it has now"),
         Key("failed", "list of text", "trackers that did not get all"),
     ),
 )

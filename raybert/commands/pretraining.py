@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from raybert.commands.arguments import Listener, listening
 from raybert.config import takes_safe
 from raybert.config.load import Overrides
-from raybert.config.pretraining import PretrainingSource, load_pretraining
+from raybert.config.packages import check_trackers
+from raybert.config.pretraining import PretrainingConfig, PretrainingSource, load_pretraining
 from raybert.files import check_place
 from raybert.machine import SPACE_OF_TORCH, check_address_space
 
@@ -58,11 +59,35 @@ def pretrain(
         >>> transformers.AutoModel.from_pretrained(found.models[0].model)
     """
     settings = load_pretraining(config, overrides)
+    check_trackers(settings.track)
     folder = Path("runs") / settings.name if output is None else Path(output)
+    here = trains_here(settings, folder, corpora, seeds, address)
+    from raybert.sweeping.study import pretrain_study
+    from raybert.tracking.follow import tracking
+
+    with listening(progress, one_run=here) as told, tracking(settings.track, folder, told) as trackers:
+        found = pretrain_study(settings, folder, trackers.progress, corpora=corpora, seeds=seeds, address=address)
+        trackers.publish(lambda: None)
+    return found
+
+
+def trains_here(
+    config: PretrainingConfig, folder: Path, corpora: Collection[str], seeds: Collection[int], address: str | None
+) -> bool:
+    """Tell whether models are trained in this process, after it was seen that they can be.
+
+    Args:
+        config: the file.
+        folder: of the study.
+        corpora: whose models; empty: of all.
+        seeds: which ones; empty: those of the file.
+        address: of a Ray cluster.
+
+    Raises:
+        RaybertError: they cannot.
+    """
     check_place(folder / "resolved.yaml", "output")
     check_address_space(SPACE_OF_TORCH, "training")
-    from raybert.sweeping.study import pretrain_study, runs_here, wanted_models
+    from raybert.sweeping.study import runs_here, wanted_models
 
-    here = runs_here(settings, len(wanted_models(settings, corpora, seeds)), address)
-    with listening(progress, one_run=here) as told:
-        return pretrain_study(settings, folder, told, corpora=corpora, seeds=seeds, address=address)
+    return runs_here(config, len(wanted_models(config, corpora, seeds)), address)

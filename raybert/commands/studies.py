@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raybert.commands.arguments import Listener
+from raybert.commands.arguments import Listener, listening
 from raybert.commands.language_models import crosseval, probe, study_folder
 from raybert.commands.planning import look_at_study
-from raybert.commands.pretraining import pretrain
+from raybert.commands.pretraining import trains_here
 from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
@@ -73,11 +73,19 @@ def study(
     settings = load_pretraining(config, overrides)
     look_at_study(settings)
     folder = study_folder(settings, output)
-    models = pretrain(settings, output=folder, address=address, progress=progress, safe=safe)
-    is_ready = not models.num_left and bool(models.models)
-    compared = crosseval(settings, output=folder, safe=safe, told=told) if is_ready else None
-    probed = probe(settings, output=folder, safe=safe, told=told) if is_ready and settings.probes else None
-    results = report_study(folder)
+    here = trains_here(settings, folder, (), (), address)
+    from raybert.sweeping.driver.progress import NotedProgress
+    from raybert.sweeping.study import pretrain_study
+    from raybert.tracking.follow import tracking
+
+    with tracking(settings.track, folder, NotedProgress(told)) as trackers:
+        with listening(progress, one_run=here) as shown, trackers.shown_by(shown) as heard:
+            models = pretrain_study(settings, folder, heard, address=address)
+        is_ready = not models.num_left and bool(models.models)
+        compared = crosseval(settings, output=folder, safe=safe, told=told) if is_ready else None
+        probed = probe(settings, output=folder, safe=safe, told=told) if is_ready and settings.probes else None
+        results = report_study(folder)
+        trackers.publish(lambda: None)
     return Study(models, replace(results, cross_evaluation=compared, probes=probed) if is_ready else results)
 
 

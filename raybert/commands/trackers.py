@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raybert.commands.arguments import Folder, folder_of
-from raybert.config import Overrides, apply_overrides, load_stored_config, validate_model
+from raybert.config import Overrides, apply_overrides, importing, load_stored_config, validate_model
 from raybert.config.packages import check_trackers
+from raybert.config.pretraining import load_pretraining
 from raybert.config.track import TRACKERS, TrackConfig
 from raybert.errors import ConfigError, ExitCode, SweepError
 
@@ -26,13 +27,15 @@ class Tracked:
 
     Attributes:
         folder: of the results.
-        sent: tracker -> trials that it has now.
+        sent: tracker -> trials (of a study: models) that it has now.
         failed: trackers that did not get all.
+        noun: what its runs are: trial, or model.
     """
 
     folder: Path
     sent: dict[str, int]
     failed: tuple[str, ...]
+    noun: str = "trial"
 
     @property
     def exit_code(self) -> ExitCode:
@@ -42,7 +45,7 @@ class Tracked:
         return ExitCode.FAILED if len(self.failed) == len(self.sent) else ExitCode.SOME_FAILED
 
     def __str__(self) -> str:
-        lines = [f"{name}: {count:,} trials of {self.folder} are there" for name, count in self.sent.items()]
+        lines = [f"{name}: {count:,} {self.noun}s of {self.folder} are there" for name, count in self.sent.items()]
         return "\n".join(f"{line}, not all was sent" if line.split(":")[0] in self.failed else line for line in lines)
 
 
@@ -56,8 +59,10 @@ def track(
 ) -> Tracked:
     """Send what trackers do not have yet of a results folder: trials that have ended, tables, plots, the best model.
 
+    Of a study: models that have ended, tables and plots of `crosseval` and `probe`, the page.
+
     Args:
-        folder: a sweep or its results folder.
+        folder: a sweep or its results folder, or that of a pretraining file.
         to: trackers (mlflow, wandb, trackio, clearml, tensorboard); default: those of the folder's own file.
         overrides: keys of `track`, as for `load_config`: `{"track.mlflow.uri": "https://host"}`.
         trust: send to servers and write to folders that the folder's own file names.
@@ -78,7 +83,7 @@ def track(
     from raybert.sweeping.folder.layout import SweepFolder
     from raybert.sweeping.folder.owner import is_alive
     from raybert.tracking.courier import Courier
-    from raybert.tracking.delivery import trial_ids
+    from raybert.tracking.delivery import noun_of, trial_ids
     from raybert.tracking.makers import deliveries
 
     path = folder_of(folder).resolve()
@@ -96,7 +101,8 @@ def track(
         courier.start()
         courier.finish(has_results=True)
     failed = [courier.delivery.name for courier in couriers if not courier.is_done(None)]
-    return Tracked(path, {courier.delivery.name: _num_sent(courier, ids) for courier in couriers}, tuple(failed))
+    sent = {courier.delivery.name: _num_sent(courier, ids) for courier in couriers}
+    return Tracked(path, sent, tuple(failed), noun_of(SweepFolder(path)))
 
 
 def _num_sent(courier: Courier, ids: Sequence[str]) -> int:
@@ -108,7 +114,7 @@ def _section(path: Path, to: Sequence[str], overrides: Overrides, *, trust: bool
     for name in to:
         if name not in TRACKERS:
             raise ConfigError(f"to: must be of {', '.join(TRACKERS)}, got '{name}'")
-    own = load_stored_config(path / "resolved.yaml").track.model_dump(mode="json", exclude_none=True)
+    own = _own_section(path).model_dump(mode="json", exclude_none=True)
     wanted = [name for name in TRACKERS if (name in to if to else name in own)]
     if not wanted:
         raise ConfigError(f"to: must name a tracker ({', '.join(TRACKERS)}): the file of {path} has no `track`")
@@ -119,6 +125,17 @@ def _section(path: Path, to: Sequence[str], overrides: Overrides, *, trust: bool
     if not trust:
         _refuse_places(path, found, own)
     return found
+
+
+def _own_section(path: Path) -> TrackConfig:
+    """Return what the file of a results folder says of trackers; nothing that it names is imported."""
+    from raybert.sweeping.folder.layout import SweepFolder
+
+    place = path / "resolved.yaml"
+    if not SweepFolder(path).is_study:
+        return load_stored_config(place).track
+    with importing("labels"):
+        return load_pretraining(place).track
 
 
 def _refuse_places(path: Path, found: TrackConfig, own: Mapping[str, Any]) -> None:

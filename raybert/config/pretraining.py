@@ -19,6 +19,7 @@ from raybert.config.resources import LimitsConfig, ResourcesConfig
 from raybert.config.schema import RaybertConfig
 from raybert.config.section import Section
 from raybert.config.tokenizer import TokenizerConfig
+from raybert.config.track import TrackConfig
 from raybert.errors import ConfigError
 
 _FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
@@ -49,6 +50,8 @@ class PretrainingConfig(Section):
 
     resources: ResourcesConfig = Field(ResourcesConfig(), description="as in sweep files, of each model")
     limits: LimitsConfig = Field(LimitsConfig(), description="as in sweep files; a model is a trial")
+
+    track: TrackConfig = Field(TrackConfig(), description="as in sweep files; a model is a run")
 
     crosseval: CrossevalConfig = CrossevalConfig()
     probes: dict[str, ProbeConfig] = Field({}, description="name -> probe")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raybert.config.corpora import CorpusConfig
+from raybert.config.packages import check_trackers
 from raybert.config.pretraining import PretrainingConfig
 from raybert.data.docstrings import COLUMNS
 from raybert.data.formats import format_of
@@ -28,6 +29,7 @@ def look_first(config: PretrainingConfig) -> None:
     Raises:
         RaybertError: in a line; it starts with the key.
     """
+    check_trackers(config.track)
     for name, corpus in config.corpora.items():
         if corpus.source is not None:
             look_at_corpus(corpus, f"corpora.{name}")

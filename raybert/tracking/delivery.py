@@ -145,8 +145,13 @@ class Delivery:
         return read_trial(self.folder, trial_id, self.book.token)
 
 
+def noun_of(folder: SweepFolder) -> str:
+    """Return what a person calls a run of a results folder."""
+    return "model" if folder.is_study else "trial"
+
+
 def trial_ids(folder: Path) -> list[str]:
-    """Return the trials that a results folder plans, and its refit."""
+    """Return the trials that a results folder plans, its refit, and the models that it has pretrained."""
     results = SweepFolder(folder)
     lines = [line for line in (*results.planned(), *results.unplanned()) if line.get("role", TRIAL) in TRACKED_ROLES]
     return list(dict.fromkeys(str(line["trial_id"]) for line in lines))

@@ -13,7 +13,7 @@ from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.owner import current_attempt
 from raybert.tracking.courier import Courier
-from raybert.tracking.delivery import trial_ids
+from raybert.tracking.delivery import noun_of, trial_ids
 from raybert.tracking.makers import deliveries
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Tracking:
     """The trackers of a command.
 
     Args:
-        track: section of the sweep file.
+        track: section of the file.
         folder: of the results.
         inner: hears every event.
     """
@@ -106,6 +106,22 @@ class Tracking:
         self.is_asked_for = any(True for _ in track.asked_for())
         self.progress = TrackedProgress(inner, self._couriers) if self.is_asked_for else inner
         self._is_over = False
+
+    @contextmanager
+    def shown_by(self, shown: Progress) -> Iterator[Progress]:
+        """Let another one than before hear every event for the length of a `with` block; yields what to tell them.
+
+        Args:
+            shown: a view that ends before the command does.
+        """
+        if not isinstance(self.progress, TrackedProgress):
+            yield shown
+            return
+        before, self.progress.inner = self.progress.inner, shown
+        try:
+            yield self.progress
+        finally:
+            self.progress.inner = before
 
     def publish(self, publish: Callable[[], Result]) -> Result | None:
         """Publish the results and send them, where trackers are asked for; None: none are.
@@ -180,6 +196,7 @@ def tracking(track: TrackConfig, folder: Path, inner: Progress) -> Iterator[Trac
 def not_sent(courier: Courier, folder: Path) -> str:
     """Return what a tracker has not got, in one line with what to do about it."""
     delivery = courier.delivery
+    noun = noun_of(SweepFolder(folder))
     missing = len(list(delivery.pending(trial_ids(folder))))
-    trials = f"{missing:,} trials, " if missing > 1 else "1 trial, " if missing else ""
-    return f"note: {courier.name}: not sent: {trials}tables and plots;  raybert track {folder}  sends what is missing"
+    runs = f"{missing:,} {noun}s, " if missing > 1 else f"1 {noun}, " if missing else ""
+    return f"note: {courier.name}: not sent: {runs}tables and plots;  raybert track {folder}  sends what is missing"

@@ -78,10 +78,11 @@ class ClearmlTracker:
     def finish(self, artifacts: Artifacts) -> str:
         assert self._sweep is not None
         run = self._begin(self._sweep.name, "optimizer", self._sweep.parameters, self._sweep_task)
-        for path in (*artifacts.tables, *([artifacts.report] if artifacts.report is not None else [])):
-            self._task.upload_artifact(path.name, str(path))
-        for path in artifacts.plots:
-            self._task.get_logger().report_image("plots", path.stem, 0, local_path=str(path))
+        files = dict(artifacts.tables) | ({} if artifacts.report is None else {artifacts.report.name: artifacts.report})
+        for name, path in files.items():
+            self._task.upload_artifact(name, str(path))
+        for name, path in artifacts.plots.items():
+            self._task.get_logger().report_image("plots", name, 0, local_path=str(path))
         if artifacts.model is not None:
             self._task.upload_artifact("model", str(artifacts.model), metadata={"trial_id": artifacts.model_name})
         self.end_trial("", artifacts.status, artifacts.summary)

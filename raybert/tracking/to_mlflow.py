@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from raybert.config.packages import no_tracker
@@ -53,7 +53,7 @@ class MlflowTracker:
         return self._parent
 
     def begin_trial(self, trial: TrackedTrial, run: str | None) -> str:
-        tags = {"mlflow.parentRunId": self._parent, "raybert.trial": trial.key, "raybert.role": "trial"}
+        tags = {"mlflow.parentRunId": self._parent, "raybert.trial": trial.key, "raybert.role": trial.kind}
         return self._begin(trial.name, tags, trial.parameters, run)
 
     def log(self, run: str, rows: Sequence[Row]) -> None:
@@ -71,8 +71,8 @@ class MlflowTracker:
     def finish(self, artifacts: Artifacts) -> str:
         named = {"tables": artifacts.tables, "plots": artifacts.plots}
         for folder, paths in named.items():
-            for path in paths:
-                self._client.log_artifact(self._parent, str(path), folder)
+            for name, path in paths.items():
+                self._client.log_artifact(self._parent, str(path), str((PurePosixPath(folder) / name).parent))
         if artifacts.report is not None:
             self._client.log_artifact(self._parent, str(artifacts.report))
         if artifacts.model is not None:

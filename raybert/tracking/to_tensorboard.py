@@ -72,12 +72,12 @@ class TensorboardTracker:
     def finish(self, artifacts: Artifacts) -> str:
         """Write a line about where tables and plots are: TensorBoard takes no files."""
         writer = self._new(_SWEEP)
-        step = int(artifacts.summary["trials/complete"] + artifacts.summary["trials/failed"])
+        ended = (value for name, value in artifacts.summary.items() if name.endswith(("/complete", "/failed")))
+        step = int(sum(ended))
         for name, value in artifacts.summary.items():
             writer.add_scalar(name, value, step)
-        for path in artifacts.tables:
-            if path.name == "claims.txt":
-                writer.add_text("claims", path.read_text(encoding="utf-8"), step)
+        if "claims.txt" in artifacts.tables:
+            writer.add_text("claims", artifacts.tables["claims.txt"].read_text(encoding="utf-8"), step)
         writer.close()
         return _SWEEP
 

@@ -55,12 +55,12 @@ class TrackioTracker:
     def finish(self, artifacts: Artifacts) -> str:
         run = self._runs[self._sweep]
         if artifacts.plots:
-            run.log({f"plots/{path.stem}": trackio.Image(str(path)) for path in artifacts.plots})
-        files = [*artifacts.tables, *([artifacts.report] if artifacts.report is not None else [])]
+            run.log({f"plots/{name}": trackio.Image(str(path)) for name, path in artifacts.plots.items()})
+        files = dict(artifacts.tables) | ({} if artifacts.report is None else {artifacts.report.name: artifacts.report})
         if files:
             results = trackio.Artifact(f"{self._group}-results", type="results")
-            for path in files:
-                results.add_file(str(path))
+            for name, path in files.items():
+                results.add_file(str(path), name=name)
             run.log_artifact(results)
         if artifacts.model is not None:
             run.log_artifact(str(artifacts.model), name=f"{self._group}-best", type="model")

@@ -51,7 +51,7 @@ class WandbTracker:
 
     def begin_trial(self, trial: TrackedTrial, run: str | None) -> str:
         run = run or trial.key
-        self._begin(run, trial.name, "trial", trial.parameters)
+        self._begin(run, trial.name, trial.kind, trial.parameters)
         return run
 
     def log(self, run: str, rows: Sequence[Row]) -> None:
@@ -66,13 +66,13 @@ class WandbTracker:
 
     def finish(self, artifacts: Artifacts) -> str:
         found = self._runs[self._sweep]
-        found.log({f"plots/{path.stem}": wandb.Image(str(path)) for path in artifacts.plots})
+        found.log({f"plots/{name}": wandb.Image(str(path)) for name, path in artifacts.plots.items()})
         if artifacts.report is not None:
             found.log({"report": wandb.Html(str(artifacts.report), inject=False)})
         if artifacts.tables:
             results = wandb.Artifact(f"{self._group}-results", "results")
-            for path in artifacts.tables:
-                results.add_file(str(path))
+            for name, path in artifacts.tables.items():
+                results.add_file(str(path), name=name)
             found.log_artifact(results)
         if artifacts.model is not None:
             model = wandb.Artifact(f"{self._group}-best", "model", metadata={"trial_id": artifacts.model_name})

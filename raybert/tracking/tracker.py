@@ -10,17 +10,19 @@ from typing import Protocol
 Scalar = str | int | float | bool
 Row = tuple[int, Mapping[str, float]]
 """An evaluation: optimizer steps done, and its numbers by name."""
+TRIAL, MODEL = "trial", "pretrain"
+"""What a run is: a trial of a sweep, or the pretraining of a model."""
 
 
 @dataclass(frozen=True)
 class TrackedSweep:
-    """A sweep as trackers know it.
+    """A sweep, or the models of a pretraining file, as trackers know it.
 
     Attributes:
-        name: from the sweep file.
+        name: from the file.
         group: what its runs have in common: the name, and a word that tells results folders of one name apart.
         folder: of the results.
-        parameters: the sweep file by dotted key.
+        parameters: the file by dotted key.
     """
 
     name: str
@@ -31,28 +33,30 @@ class TrackedSweep:
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """A trial as trackers know it.
+    """A trial, or a model that is pretrained, as trackers know it.
 
     Attributes:
-        trial_id: of the sweep.
+        trial_id: of the sweep, or name of the model.
         key: the id, and the word of the results folder: no run of another folder has it.
         name: what a person calls it.
         parameters: all that it was run with, by dotted key.
+        kind: `TRIAL` or `MODEL`.
     """
 
     trial_id: str
     key: str
     name: str
     parameters: Mapping[str, Scalar]
+    kind: str = TRIAL
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """What the end of a sweep leaves.
+    """What the end of a sweep or of a study leaves.
 
     Attributes:
-        tables: CSV files and texts.
-        plots: pictures.
+        tables: name -> CSV file or text; a name may have a folder (`crosseval/domains.csv`).
+        plots: name without its ending -> picture.
         report: the page, if there is one.
         model: folder of the best model; None: there is none, or it was sent before, or is not wanted.
         model_name: of it: what it is the best of.
@@ -60,8 +64,8 @@ class Artifacts:
         status: of the sweep: complete, or stopped, if trials are left to do.
     """
 
-    tables: Sequence[Path]
-    plots: Sequence[Path]
+    tables: Mapping[str, Path]
+    plots: Mapping[str, Path]
     report: Path | None
     model: Path | None
     model_name: str

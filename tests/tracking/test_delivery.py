@@ -148,7 +148,7 @@ def test_the_best_model_is_sent_once_for_each_trial_that_has_it(tmp_path):
     delivery(folder, tracker, wants_model=False).finish()
     delivery(folder, tracker).finish()
     assert [call[1] for call in tracker.calls if call[0] == "finish"] == ["a", None, None, "b"]
-    assert [path.name for path in tracker.artifacts.tables] == ["summary.csv"]
+    assert list(tracker.artifacts.tables) == ["summary.csv"]
 
 
 def test_the_run_of_the_sweep_is_stopped_while_trials_are_left_and_no_count_of_an_earlier_start_stays(tmp_path):

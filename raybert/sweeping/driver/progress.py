@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,20 @@ class Progress:
 
     def leave(self) -> None:
         """Give the terminal back as it was: this process ends at once, from a thread, and no `with` block does it."""
+
+
+class NotedProgress(Progress):
+    """Hands on what is said in lines, where no view is at work.
+
+    Args:
+        told: called with each.
+    """
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self._told = told
+
+    def note(self, text: str) -> None:
+        self._told(text)
 
 
 @dataclass

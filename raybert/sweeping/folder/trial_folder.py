@@ -118,6 +118,10 @@ class TrialFolder:
         own = ((TRIALS[name], value) for name, value in result.items() if name in TRIALS)
         return result if all(column.fits(value) for column, value in own if column.origin == "run") else None
 
+    def pretraining_summary(self) -> dict[str, Any] | None:
+        """Return `training_summary.json` of a pretrained model; None: it is none, not finished, or damaged."""
+        return read_json(self.path / _SUMMARY)
+
     def error(self) -> str:
         """Return the recorded failure: `ErrorType: message`, then the traceback; what a damaged file still holds."""
         try:

@@ -17,7 +17,7 @@ from typing import Any
 from raybert.config import ResourcesConfig, SweepPretrainConfig
 from raybert.config.pretrain import PretrainedModelConfig
 from raybert.durable import atomic_folder, make_folder, remove_folder
-from raybert.files import cache_folder, is_as_digested, kept_if_possible, read_json, write_digests
+from raybert.files import cache_folder, is_as_digested, kept_if_possible, read_json, write_digests, write_json
 from raybert.locks import Lock, NoLocks
 from raybert.models import Encoder
 from raybert.polling import Throttle
@@ -28,6 +28,7 @@ from raybert.pretraining.request import PretrainRequest
 from raybert.pretraining.run import MODEL, pretrain
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.pretrained import PretrainingFacts, PretrainingPrice
+from raybert.sweeping.trial.pretraining_run import PretrainingRun
 from raybert.sweeping.trial.surroundings import SECONDS_BETWEEN_LOOKS, TrialSurroundings
 from raybert.training.pulse import pulse
 
@@ -215,6 +216,8 @@ class PretrainFirst:
             found = find_pretrained(self.pending, folder)
             if found is not None:
                 return found
+            make_folder(request.folder)
+            write_json(request.folder / "spec.json", {"spec": PretrainingRun(request).spec()})
             if pretrain(request, _Heard(), should_stop).summary is None:
                 return None
         keep_pretrained(request.folder)

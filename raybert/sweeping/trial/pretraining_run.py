@@ -89,6 +89,7 @@ class PretrainingRun:
         return {
             **self.summary(),
             "label": self.label,
+            "words": self.request.corpus.train.num_words,
             "config": {
                 "model": self.request.model.model_dump(mode="json"),
                 "pretrain": self.request.pretrain.model_dump(mode="json"),
