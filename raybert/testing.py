@@ -73,6 +73,7 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         ),
         "lengths": lengths,
         "texts": _random_texts(lengths),
+        f"{COLUMN}score": np.random.default_rng([seed, num_examples]).normal(size=num_examples),
     }
     for name, kind in registry.text_signals.items():
         shape = (num_examples, len(kind.columns)) if kind.columns else (num_examples,)

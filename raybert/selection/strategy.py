@@ -92,6 +92,18 @@ class Strategy(Section):
         """Return the signals that it and what is composed with it read."""
         return self.required_signals()
 
+    def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Refuse columns of the source that it cannot use, before anything is trained; by default ask its parts.
+
+        Args:
+            columns: name -> values of all examples of the source, of those columns that strategies read.
+
+        Raises:
+            SelectionError: says of which column, and what is wrong with it.
+        """
+        for part in self.parts():
+            part.check_columns(columns)
+
     def spends(self) -> BudgetKind:
         """Return what the budget means with these parameters; asked before every pass, it is that of a pass."""
         is_per_pass = self.schedules[0] == "epoch" and self.budget_kind == "distinct"

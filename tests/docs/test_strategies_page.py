@@ -11,6 +11,7 @@ from raybert.selection import build_strategy, strategy_names
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "strategies.md"
 PROXIES = {"probs", "null_probs", "heldout_probs", "irreducible_loss", "dynamics", "feature_norms"}
 GROUPS = {
+    "a column of the data": lambda reads: reads and all(name.startswith("column:") for name in reads),
     "nothing": lambda reads: not reads,
     "proxies": lambda reads: reads & PROXIES and "embeddings" not in reads,
     "embeddings": lambda reads: reads == {"embeddings"},

@@ -1,6 +1,7 @@
 """The strategies that come with raybert, grouped by what they read."""
 
 from raybert.selection.strategies.baselines import All, Random, RandomEpoch, RandomStratified
+from raybert.selection.strategies.columns import Column
 from raybert.selection.strategies.coverage import Diversity, FacilityLocation, KCenter
 from raybert.selection.strategies.curriculum import Curriculum
 from raybert.selection.strategies.dynamics import Aum, Cartography, Forgetting
@@ -18,6 +19,7 @@ __all__ = [
     "Aum",
     "Cartography",
     "Ccs",
+    "Column",
     "Confidence",
     "Curriculum",
     "Diversity",

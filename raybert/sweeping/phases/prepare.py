@@ -18,10 +18,10 @@ from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
 from raybert.data.kept_splits import load_kept_splits
-from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns
+from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns, to_numpy
 from raybert.data.strings import StreamedStrings
 from raybert.data.token_store import TokenStore
-from raybert.errors import ConfigError
+from raybert.errors import ConfigError, DataError, SelectionError
 from raybert.files import writable_cache
 from raybert.machine import memory_limit
 from raybert.models import (
@@ -133,6 +133,7 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
     wanted = wanted_columns(design)
     if wanted:
         prepared = _with_columns(prepared, (*design.variants, *tuned), wanted, cache)
+        _check_columns(design, prepared)
     if any("perplexity" in entry.strategy.all_signals() for entry in design.entries):
         for variant in (*design.variants, *tuned):
             ready, key = prepared[variant.data_key], variant.config.selection.scorers.perplexity.model_key
@@ -188,6 +189,22 @@ def _with_columns(
             read[source] = read_source_columns(data, wanted, cache)
         found[variant.data_key] = replace(found[variant.data_key], columns=read[source])
     return found
+
+
+def _check_columns(design: Design, prepared: Mapping[str, Prepared]) -> None:
+    """Refuse strategies that cannot use what a column of the source holds.
+
+    Raises:
+        DataError: says which strategy, which column, and what is wrong with it.
+    """
+    read = {id(ready.columns): ready.columns for ready in prepared.values() if ready.columns is not None}
+    for columns in read.values():
+        values = {name: to_numpy(columns.table[name]) for name in columns.table.column_names}
+        for entry in design.entries:
+            try:
+                entry.strategy.check_columns(values)
+            except SelectionError as error:
+                raise DataError(f"sweep.strategies: '{entry.label}' of '{columns.source}': {error}") from None
 
 
 def notes_on_memory(trials: Iterable[RunSpec], prepared: Mapping[str, Prepared]) -> list[str]:
