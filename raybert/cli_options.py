@@ -106,7 +106,10 @@ SetOption = Annotated[
 ]
 AddressOption = Annotated[
     str | None,
-    typer.Option(help="Ray cluster to join, e.g. `auto`; without it Ray is started on this machine."),
+    typer.Option(
+        help="Ray cluster to join, `auto` or HOST:PORT; without it that of `RAY_ADDRESS`, else Ray is started here "
+        "(`local`: whatever `RAY_ADDRESS` says)."
+    ),
 ]
 SafeOption = Annotated[
     bool,

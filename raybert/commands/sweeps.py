@@ -43,8 +43,9 @@ def sweep(
         config: a sweep file, a mapping like one, or a configuration.
         output: results folder; default: runs/<name of the sweep>.
         overrides: keys to override, as for `load_config`.
-        address: of a Ray cluster to join, e.g. `auto`; without it the Ray that this process is connected to is used,
-            or else one is started on this machine and ended with the sweep.
+        address: of a Ray cluster to join, `auto` or HOST:PORT; without it the Ray that this process is connected to
+            is used, else that which `RAY_ADDRESS` names, else one is started on this machine and ended with the sweep;
+            `local`: the last one in any case.
         safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
             safetensors.
         retry: run failed trials again, from their last checkpoint: `failed`, or a kind of failure.

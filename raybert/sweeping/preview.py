@@ -25,6 +25,7 @@ from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.placement import Cluster, this_machine
 from raybert.sweeping.plan.run_notes import run_notes
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.where import environment_notes, starts_here
 
 if TYPE_CHECKING:
     from raybert.sweeping.estimate.estimate import Estimate
@@ -134,13 +135,14 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
     Raises:
         RaybertError: anything that is wrong with the file, the data or the encoder.
     """
+    notes_on_place = environment_notes(address)
     with _cluster_at(address) as cluster:
         design, notes_on_gpus = settle_gpus(read_design(config), output, cluster)
     config = design.config
     plan, prepared = prepare_plan(design)
     found = dict.fromkeys(note for ready in prepared.values() for note in ready.splits.notes)
     notes = (*found, *run_notes(plan.trials, facts_of_pools(prepared)), *notes_on_memory(plan.trials, prepared))
-    notes += tuple(note.removeprefix("note: ") for note in notes_on_gpus)
+    notes += tuple(note.removeprefix("note: ") for note in (*notes_on_place, *notes_on_gpus))
     made_from = {key: ready.pretraining for key, ready in prepared.items()}
     data = tuple(dict.fromkeys(_describe_sizes(ready) for ready in prepared.values()))
     data += tuple(describe_pretraining(plan, made_from, config))
@@ -158,7 +160,7 @@ def preview_sweep(config: RaybertConfig, output: Path, *, address: str | None, p
 @contextmanager
 def _cluster_at(address: str | None) -> Iterator[Callable[[], Cluster]]:
     """Enter what tells, on request, where a sweep would run: Ray is joined only where it must be asked."""
-    if address in (None, "local"):
+    if starts_here(address):
         yield this_machine
         return
     from raybert.sweeping.cluster.connect import connected

@@ -24,6 +24,7 @@ from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.placement import this_machine
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.where import environment_notes, starts_here
 
 if TYPE_CHECKING:
     from raybert.sweeping.phases.trial_runner import TrialRunner
@@ -52,12 +53,13 @@ def run_sweep(
         RaybertError: before anything was trained; what happens to trials is in the outcome instead.
     """
     # Plans, and a run of `raybert train` in its own process, need no Ray.
-    from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes, starts_here
+    from raybert.sweeping.cluster.connect import check_resources, connected
     from raybert.sweeping.cluster.processes import ray_looked_after
     from raybert.sweeping.estimate.announce import announce_estimate
     from raybert.sweeping.phases.trial_runner import make_runner
 
     started = time.monotonic()
+    notes = environment_notes(address)
     with ExitStack() as stack:
         # What cannot be placed is said before data are loaded; starting Ray here takes seconds, joining one does not.
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
@@ -66,7 +68,7 @@ def run_sweep(
         config = design.config
         check_resources(config.resources, first_look, config.limits.max_nodes, output)
         opened = stack.enter_context(open_sweep(design, output, progress))
-        for note in (*environment_notes(address), *_password_notes(design), *notes_on_gpus):
+        for note in (*notes, *_password_notes(design), *notes_on_gpus):
             opened.progress.note(note)
         if retry is not None:
             forget_failures(opened.folder, [spec.trial_id for spec in opened.plan.trials], retry)

@@ -28,6 +28,7 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.phases.gpus import settle_resources
 from raybert.sweeping.plan.placement import Cluster, check_resources, this_machine
+from raybert.sweeping.plan.where import environment_notes, is_here, starts_here
 from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
 from raybert.sweeping.trial.pretrain import PretrainingOutcome, status_of
@@ -78,7 +79,7 @@ def runs_here(config: PretrainingConfig, num_models: int, address: str | None) -
     """
     resources = config.resources
     is_one = num_models == 1 or resources.concurrent_trials == 1
-    return is_one and resources.workers_per_trial == 1 and address is None
+    return is_one and resources.workers_per_trial == 1 and is_here(address)
 
 
 def wanted_models(
@@ -128,8 +129,9 @@ def pretrain_study(
     """
     wanted = wanted_models(config, corpora, seeds)
     here = runs_here(config, len(wanted), address)
+    where = environment_notes(address)
     with contextlib.ExitStack() as stack:
-        first_look = _first_look(address, stack)
+        first_look = this_machine() if here else _first_look(address, stack)
         resources, notes = settle_resources(
             config.resources, _resources_before(output), config.limits.max_nodes, lambda: first_look
         )
@@ -142,7 +144,7 @@ def pretrain_study(
             owned_folder(output.resolve(), progress, config.limits.sweep_seconds)
         )
         _check_is_study(folder)
-        for note in notes:
+        for note in (*where, *notes):
             interruption.progress.note(note)
         study = _Study(config, folder, interruption, wanted)
         study.prepare()
@@ -202,12 +204,10 @@ class _Study:
 
     def run_over_ray(self, address: str | None) -> PretrainedModels:
         """Run what is pending on a cluster."""
-        from raybert.sweeping.cluster.connect import connected, environment_notes
+        from raybert.sweeping.cluster.connect import connected
         from raybert.sweeping.cluster.pretrain_run import run_pretrainings
         from raybert.sweeping.cluster.processes import ray_looked_after
 
-        for note in environment_notes(address):
-            self.interruption.progress.note(note)
         with connected(address) as cluster, ray_looked_after(self.interruption):
             check_resources(self.config.resources, cluster, self.config.limits.max_nodes, self.folder.path)
             write_json(self.folder.path / "manifest.json", describe_run(cluster))
@@ -220,11 +220,11 @@ class _Study:
 
 def _first_look(address: str | None, stack: contextlib.ExitStack) -> Cluster:
     """Return where models will be trained; Ray is started later, if it is started here."""
-    if address is None:
+    if starts_here(address):
         return this_machine()
-    from raybert.sweeping.cluster.connect import connected, starts_here
+    from raybert.sweeping.cluster.connect import connected
 
-    return this_machine() if starts_here(address) else stack.enter_context(connected(address))
+    return stack.enter_context(connected(address))
 
 
 def _resources_before(output: Path) -> ResourcesConfig | None:

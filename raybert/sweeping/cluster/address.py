@@ -7,26 +7,23 @@ import os
 import socket
 import threading
 
+import psutil
+import ray
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.services import canonicalize_bootstrap_address
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # of Cython; see `_ask`
 from ray.exceptions import AuthenticationError
 
 from raybert.errors import ResourceError
+from raybert.sweeping.cluster.loopback import LOOPBACK, is_on_this_machine_only
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
 from raybert.sweeping.cluster.token import check_token_file, token_is_here
+from raybert.sweeping.plan.where import LOCAL
 
 SECONDS_TO_CONNECT = 5.0
 """Until a machine has taken a connection; one that is there takes milliseconds."""
 SECONDS_TO_ANSWER = 15.0
 """Until the head of a cluster has said its name; one that is there takes milliseconds."""
-LOCAL = "local"
-"""The address of no cluster: Ray is started on this machine, whatever the environment says."""
-
-
-def is_here(address: str | None) -> bool:
-    """Tell whether an address asks for a Ray of its own on this machine."""
-    return address is None or address == LOCAL
 
 
 def check_address(address: str) -> None:
@@ -50,12 +47,64 @@ def check_address(address: str) -> None:
     _ask(address, host, port)
 
 
+def check_is_joined(address: str, num_nodes: int) -> None:
+    """Refuse an address that is not that of the cluster which this process is connected to.
+
+    Args:
+        address: that is asked for.
+        num_nodes: of the cluster that is joined.
+
+    Raises:
+        ResourceError: names both.
+    """
+    joined = ray.get_runtime_context().gcs_address
+    if address == LOCAL:
+        if num_nodes == 1 and _is_of_this_machine(joined.rpartition(":")[0]):
+            return
+        asked = "local: asks for a Ray on this machine alone"
+    elif address == "auto" or _is_same(_find(address), _find(joined)):
+        return
+    else:
+        asked = f"must be {joined}, got {address}"
+    raise ResourceError(
+        f"address: {asked}, but this process is connected to the Ray cluster at {joined} ({num_nodes} nodes) already; "
+        "leave `address` out to use that one, or call ray.shutdown() before"
+    )
+
+
+def _is_same(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Tell whether two addresses are those of one head: of several names, or of several addresses of this machine."""
+    if one[1] != other[1]:
+        return False
+    if one[0] == other[0] or _addresses(one[0]) & _addresses(other[0]):
+        return True
+    both_here = _is_of_this_machine(one[0]) and _is_of_this_machine(other[0])
+    return both_here and not is_on_this_machine_only(f"{LOOPBACK}:{one[1]}")
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return {host}
+
+
+def _is_of_this_machine(host: str) -> bool:
+    own = {part.address for parts in psutil.net_if_addrs().values() for part in parts}
+    return bool(_addresses(host.strip("[]")) & own)
+
+
 def _find(address: str) -> tuple[str, int]:
     """Return the host and the port of a cluster's head.
 
     Raises:
         ResourceError: the address is none, or `auto` finds no cluster.
     """
+    if address.startswith(("http://", "https://")):
+        raise ResourceError(
+            f"address: must be auto, local or HOST:PORT of a Ray cluster, got {address}, which is that of a dashboard; "
+            f"send the sweep there by `raybert submit FILE --address {address}`"
+        )
     if "://" in address:
         raise ResourceError(
             f"address: must be auto, local or HOST:PORT, got {address}: a sweep is driven from a node of the cluster, "

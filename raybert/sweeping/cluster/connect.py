@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +20,68 @@ from ray._private import ray_constants
 from raybert.errors import ResourceError
 from raybert.machine import check_address_space, count_cores
 from raybert.sweeping import WORKER_ENVIRONMENT
-from raybert.sweeping.cluster.address import check_address, is_here
+from raybert.sweeping.cluster.address import check_address, check_is_joined
 from raybert.sweeping.cluster.autoscaler import IS_HEAD, nodes_to_come
 from raybert.sweeping.cluster.loopback import is_on_this_machine_only, this_machine_only
 from raybert.sweeping.cluster.processes import deaf_to_sigterm, end_ray
 from raybert.sweeping.cluster.quiet import errors_unsaid, quiet_backend
 from raybert.sweeping.cluster.scratch import ray_scratch
 from raybert.sweeping.cluster.token import check_token_file, forget_token, make_token
+from raybert.sweeping.cluster.versions import check_raybert, refusal_of_ray
 from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials
+from raybert.sweeping.plan.where import VARIABLE, asked_address, is_here
 
-__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "environment_notes", "starts_here"]
+__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected"]
 
-_OF_OTHER_CLUSTERS = ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK")
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_OF_OTHER_CLUSTERS = (VARIABLE, _JOB, "RAY_RUNTIME_ENV_HOOK")
 """Variables that a job or a shell has for another cluster; a Ray of its own would follow them."""
+_STARTED: set[str] = set()
+"""Addresses of the Rays that `connected` has started in this process, of which one lives at a time."""
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Cluster]:
+def connected(address: str | None, *, check_versions: bool = True) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at `address`, for the length of a `with` block.
 
     A local Ray lives in a temporary folder that is deleted afterwards. Inside a process that is connected
     already, that connection is used and left alone.
 
     Args:
-        address: `auto` or HOST:PORT; None or `local`: this machine, whatever `RAY_ADDRESS` says.
+        address: `auto` or HOST:PORT; None: what `RAY_ADDRESS` names, else this machine; `local`: this machine.
+        check_versions: refuse a cluster with nodes of another raybert; Ray itself refuses other versions of its own.
 
     Raises:
-        ResourceError: no cluster answers at the address or it refuses us, or Ray cannot be started here.
+        ResourceError: no cluster answers at the address or it refuses us, this process is connected to another one,
+            or Ray cannot be started here.
     """
     if ray.is_initialized():
-        yield _describe(joins=not is_here(address))
+        if address is not None:
+            check_is_joined(address, sum(node["Alive"] for node in ray.nodes()))
+        yield _describe(address)
         return
     _keep_uv_run_here()
     with ExitStack() as stack:
         stack.enter_context(errors_unsaid())
-        if address is None or is_here(address):
+        asked = asked_address(address)
+        if asked is None:
             scratch = stack.enter_context(ray_scratch())
             stack.callback(forget_token, scratch)
             stack.enter_context(this_machine_only())
             stack.callback(end_ray, scratch)
             _start(scratch)
+            _STARTED.add(ray.get_runtime_context().gcs_address)
         else:
-            if is_on_this_machine_only(address):
+            if is_on_this_machine_only(asked):
                 stack.enter_context(this_machine_only())
-            check_address(address)
+            check_address(asked)
             stack.callback(ray.shutdown)
-            _join(address)
+            _join(asked)
+            if check_versions:
+                check_raybert(asked)
         for name in ("ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        yield _describe(joins=not is_here(address))
-
-
-def starts_here(address: str | None) -> bool:
-    """Tell whether `connected` would start a Ray of its own on this machine."""
-    return is_here(address) and not ray.is_initialized()
-
-
-def environment_notes(address: str | None) -> Iterator[str]:
-    """Yield what of the environment is not followed, which who set it should know."""
-    found = os.environ.get("RAY_ADDRESS")
-    if found and starts_here(address):
-        yield (
-            f"note: RAY_ADDRESS={found} is not used, Ray is started on this machine; --address auto "
-            "(Python: `address='auto'`) joins that cluster"
-        )
+        yield _describe(address)
 
 
 def _start(scratch: Path) -> None:
@@ -122,11 +122,16 @@ def _join(address: str) -> None:
     Raises:
         ResourceError: it cannot be joined; says why.
     """
-    environment: dict[str, Any] = {"env_vars": dict(WORKER_ENVIRONMENT)}
+    of_job = _environment_of_job()
+    kept = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in of_job}
+    environment: dict[str, Any] = {"env_vars": kept}
     try:
         with _ready():
             ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # of any class, as above
+        refused = refusal_of_ray(error)
+        if refused is not None:
+            raise ResourceError(f"address: the Ray cluster at {address} {refused}") from error
         raise ResourceError(
             f"address: the Ray cluster at {address} cannot be joined: {_first_line(error)} (a sweep is driven from "
             "one of its nodes, with the same versions of Ray and Python)"
@@ -190,11 +195,25 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def _describe(*, joins: bool) -> Cluster:
+def _environment_of_job() -> frozenset[str]:
+    """Return the variables that a Ray job sets for its workers: Ray refuses to be given another value of one."""
+    text = os.environ.get(_JOB, "{}")
+    try:
+        return frozenset(json.loads(text)["runtime_env"]["env_vars"])
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
+
+
+def _describe(address: str | None) -> Cluster:
     alive = [node for node in ray.nodes() if node["Alive"]]
     here = ray.get_runtime_context().get_node_id()
     nodes = tuple(dict(node["Resources"]) for node in alive)
     is_on_head = any(node["NodeID"] == here and IS_HEAD in node["Resources"] for node in alive)
-    to_come = nodes_to_come(nodes) if joins and is_on_head else ()
+    to_come = nodes_to_come(nodes) if not is_here(address) and is_on_head else ()
     is_local = [node["NodeID"] for node in alive] == [here] and not to_come
-    return Cluster.of_nodes(nodes, is_local=is_local, to_come=to_come)
+    cluster = Cluster.of_nodes(nodes, is_local=is_local, to_come=to_come)
+    gcs = ray.get_runtime_context().gcs_address
+    if gcs in _STARTED:
+        return cluster
+    named_by = "the process" if is_here(address) else VARIABLE if address is None else "address"
+    return replace(cluster, address=gcs, named_by=named_by)

@@ -17,11 +17,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raybert.errors import ConfigError, ResourceError
 from raybert.files import cache_folder
 from raybert.refusals import refusal_in_words
-from raybert.sweeping.cluster.connect import connected, starts_here
+from raybert.sweeping.cluster.connect import connected
 from raybert.sweeping.doctor.finding import Diagnosis, Finding
 from raybert.sweeping.doctor.judge import judge_node, judge_versions
 from raybert.sweeping.doctor.node import NodeFacts, read_node, see_and_remove, write_there
 from raybert.sweeping.doctor.trial import STEPS, TrialSpeed, try_training
+from raybert.sweeping.plan.placement import Cluster
+from raybert.sweeping.plan.where import VARIABLE, starts_here
 
 _SECONDS_OF_HUB = 10.0
 _SECONDS_OF_NODE = 60.0
@@ -58,8 +60,8 @@ def _all(address: str | None, output: Path, *, trial: bool) -> Iterator[Finding]
     yield _hub(driver.host)
     starts = starts_here(address)
     try:
-        with connected(address):
-            yield from _of_cluster(driver, folders, output, starts=starts, trial=trial)
+        with connected(address, check_versions=False) as cluster:
+            yield from _of_cluster(driver, folders, output, starts=starts, trial=trial, where=cluster)
     except ResourceError as error:
         text, _, remedy = str(error).partition("; ")
         yield Finding("Ray", "", "failure", text, remedy)
@@ -68,11 +70,13 @@ def _all(address: str | None, output: Path, *, trial: bool) -> Iterator[Finding]
 
 
 def _of_cluster(
-    driver: NodeFacts, folders: dict[str, str], output: Path, *, starts: bool, trial: bool
+    driver: NodeFacts, folders: dict[str, str], output: Path, *, starts: bool, trial: bool, where: Cluster
 ) -> Iterator[Finding]:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     dead = len(ray.nodes()) - len(nodes)
-    what = "starts on this machine, at its own address" if starts else f"joined, {len(nodes)} nodes"
+    by = f" (named by {where.named_by})" if where.named_by == VARIABLE else ""
+    joined = f"joined at {where.address or 'the address that this process has'}{by}, {len(nodes)} nodes"
+    what = "starts on this machine, at its own address" if starts else joined
     yield Finding("Ray", "", "ok", f"{ray.__version__} {what}" + (f" ({dead} have left it)" if dead else ""))
     facts: dict[str, NodeFacts] = {}
     skews: dict[str, float] = {}

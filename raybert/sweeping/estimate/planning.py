@@ -17,6 +17,7 @@ from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.placement import Cluster, check_resources, this_machine
+from raybert.sweeping.plan.where import starts_here
 
 
 def estimate_plan(
@@ -35,7 +36,7 @@ def estimate_plan(
         ResourceError: a trial could never be placed.
     """
     with ExitStack() as stack:
-        uses_ray = address is not None or config.resources.num_gpus > 0
+        uses_ray = not starts_here(address) or config.resources.num_gpus > 0
         cluster = stack.enter_context(connected(address)) if uses_ray else this_machine()
         check_resources(config.resources, cluster, config.limits.max_nodes)
         return estimate_rest(config, plan, prepared, SweepFolder(output), cluster)

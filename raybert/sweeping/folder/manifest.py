@@ -48,7 +48,12 @@ def describe_run(cluster: Cluster | None) -> dict[str, Any]:
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
             **{f"cluster_{name}": count for name, count in size.items()},
         },
+        **({} if cluster is None or cluster.address is None else {"joined": _joined(cluster)}),
     }
+
+
+def _joined(cluster: Cluster) -> dict[str, str | None]:
+    return {"address": cluster.address, "named_by": cluster.named_by}
 
 
 def installed_versions() -> dict[str, str | None]:

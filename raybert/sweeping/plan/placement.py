@@ -11,6 +11,7 @@ from pathlib import Path
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.errors import ResourceError
 from raybert.machine import count_cores
+from raybert.sweeping.plan.where import starts_here
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Cluster:
         nodes: resources of each living node.
         is_local: whether its only node is the machine of this process.
         to_come: resources of the nodes that its autoscaler may still start, where its own file says so.
+        address: HOST:PORT of one that was joined; None: this process has started it, or none is there yet.
+        named_by: who has named that: `address`, `RAY_ADDRESS`, or `the process`, which was connected already.
     """
 
     cpus: float
@@ -30,6 +33,8 @@ class Cluster:
     nodes: tuple[dict[str, float], ...]
     is_local: bool
     to_come: tuple[dict[str, float], ...] = ()
+    address: str | None = None
+    named_by: str = ""
 
     @classmethod
     def of_nodes(
@@ -60,7 +65,7 @@ def check_here(config: RaybertConfig, address: str | None, folder: Path | None =
     Raises:
         ResourceError: says what is missing.
     """
-    if address in (None, "local"):
+    if starts_here(address):
         check_resources(config.resources, this_machine(), config.limits.max_nodes, folder)
 
 

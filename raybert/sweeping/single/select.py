@@ -19,7 +19,7 @@ from raybert.selection.choose import select_from_pool
 from raybert.selection.compose import compose
 from raybert.selection.pool import Selection
 from raybert.selection.store import SignalRef
-from raybert.sweeping.cluster.connect import check_resources, connected, environment_notes, starts_here
+from raybert.sweeping.cluster.connect import check_resources, connected
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
 from raybert.sweeping.phases.gpus import settle_gpus
@@ -32,6 +32,7 @@ from raybert.sweeping.plan.own_code import code_of_design, digests
 from raybert.sweeping.plan.placement import this_machine
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.plan.where import environment_notes, starts_here
 from raybert.sweeping.trial.run import make_pool
 from raybert.tables import CONFLICTS
 
@@ -87,6 +88,7 @@ def choose_subset(
         Interrupted: stopped on request.
         ScoringError: a run that it reads failed.
     """
+    notes = environment_notes(address)
     with ExitStack() as stack:
         narrowed, notes_on_gpus = settle_gpus(
             narrow_to_one(config, strategy, seed),
@@ -108,7 +110,7 @@ def choose_subset(
                 f"{schedule} and decides while a model trains: run it in a sweep"
             )
         opened = OpenSweep(folder, narrowed, plan, prepared, interruption, interruption.progress, code)
-        refs = _score(opened, spec, address)
+        refs = _score(opened, spec, address, notes)
         ready = prepared[spec.data_key]
         selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.num_chosen)
         return ChosenSubset(
@@ -125,7 +127,7 @@ def conflicts_file(subset: Path) -> Path:
     return subset.with_name(f"{subset.stem}.conflicts.csv")
 
 
-def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[SignalRef, ...]:
+def _score(opened: OpenSweep, spec: RunSpec, address: str | None, notes: tuple[str, ...]) -> tuple[SignalRef, ...]:
     """Compute the signals that are not there, and return all.
 
     Raises:
@@ -139,7 +141,7 @@ def _score(opened: OpenSweep, spec: RunSpec, address: str | None) -> tuple[Signa
         folder.trial(run.trial_id).forget_failure()
     if any(run.role != TRIAL for run in opened.plan.trials):
         opened.progress.note(f"its runs are in {folder.path}; `raybert logs` with this folder shows what they say")
-    for note in environment_notes(address):
+    for note in notes:
         opened.progress.note(note)
     with connected(address) as cluster:
         check_resources(resources, cluster, opened.design.config.limits.max_nodes)

@@ -24,6 +24,7 @@ from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.sweeping.plan.placement import this_machine
 from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.where import is_here
 from raybert.sweeping.runner import run_sweep
 from raybert.sweeping.single.held import is_finished
 from raybert.sweeping.single.process import torch_as_it_was
@@ -80,7 +81,7 @@ def train_one(
     resources = config.resources
     scores = bool(chosen.strategy.all_signals() - FREE) or config.model.kind == "iris"
     pretrains = config.pretrain is not None and config.pretrain.is_on
-    if scores or pretrains or resources.workers_per_trial > 1 or address is not None:
+    if scores or pretrains or resources.workers_per_trial > 1 or not is_here(address):
         return run_sweep(
             narrowed, output, progress, source_text=source_text, address=address, retry="failed" if resume else None
         )

@@ -20,8 +20,9 @@ from raybert.sweeping import ENVIRONMENT
 from raybert.sweeping.cluster import address as addresses
 from raybert.sweeping.cluster import connect, quiet, scratch, token
 from raybert.sweeping.cluster.address import check_address
-from raybert.sweeping.cluster.connect import connected, environment_notes, starts_here
+from raybert.sweeping.cluster.connect import connected
 from raybert.sweeping.cluster.scratch import ray_scratch
+from raybert.sweeping.plan.where import environment_notes, starts_here
 from tests.processes import wait_until
 
 
@@ -69,6 +70,10 @@ def test_an_address_at_which_nothing_listens_is_refused_at_once():
         ("ray://head:10001", "not through Ray Client; run raybert there with `--address auto`"),
         ("head", "must be auto, local or HOST:PORT of a Ray cluster, got 'head'"),
         ("", "must be auto, local or HOST:PORT of a Ray cluster, got ''"),
+        (
+            "http://head:8265",
+            "which is that of a dashboard; send the sweep there by `raybert submit FILE --address http",
+        ),
         ("head.invalid:6379", "no Ray cluster answers at head.invalid:6379"),
     ],
 )
@@ -142,9 +147,9 @@ def started(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("address", [None, "local"])
-def test_without_an_address_ray_is_started_here_whatever_the_environment_says(address, started, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+@pytest.mark.parametrize(("address", "named"), [(None, ""), (None, "local"), ("local", "127.0.0.1:1")])
+def test_a_ray_that_is_started_here_follows_nothing_of_another_cluster(address, named, started, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", named)
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     handler = signal.getsignal(signal.SIGHUP)
     assert starts_here(address)
@@ -158,7 +163,7 @@ def test_without_an_address_ray_is_started_here_whatever_the_environment_says(ad
     assert not {"RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"} & environment.keys()
     assert environment["RAY_BACKEND_LOG_LEVEL"] == "fatal"
     assert "RAY_BACKEND_LOG_LEVEL" not in os.environ
-    assert os.environ["RAY_ADDRESS"] == "127.0.0.1:1"
+    assert os.environ["RAY_ADDRESS"] == named
     assert on_hangup is signal.SIG_IGN  # which Ray's processes inherit: a lost terminal does not end them
     assert signal.getsignal(signal.SIGHUP) is handler
     assert not Path(given["_temp_dir"]).exists()
@@ -193,12 +198,30 @@ def test_workers_tokenize_in_one_thread_and_the_driver_in_all(given, of_workers,
     assert "TOKENIZERS_PARALLELISM" not in ENVIRONMENT
 
 
-def test_an_address_in_the_environment_that_is_not_used_is_said(monkeypatch):
-    assert not list(environment_notes(None))
+def test_the_cluster_that_the_environment_names_is_joined_and_said(started, monkeypatch):
+    assert not environment_notes(None)
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    monkeypatch.setattr(connect, "check_address", lambda address: None)
     (note,) = environment_notes(None)
-    assert note.startswith("note: RAY_ADDRESS=head:6379 is not used, Ray is started on this machine; --address auto")
-    assert not list(environment_notes("auto"))
+    assert note.startswith("note: joins the Ray cluster at head:6379, which RAY_ADDRESS names; --address local")
+    assert not environment_notes("auto")
+    assert not environment_notes("local")
+    assert not starts_here(None)
+    with pytest.raises(ResourceError, match="the Ray cluster at head:6379 cannot be joined"), connected(None):
+        pass
+    assert started[0][0]["address"] == "head:6379"
+
+
+def test_what_a_job_sets_for_its_workers_is_not_given_again(started, monkeypatch):
+    monkeypatch.setattr(connect, "check_address", lambda address: None)
+    given = []
+    for job in ('{"runtime_env": {"env_vars": {"RAY_DEDUP_LOGS": "1"}}}', '{"runtime_env": {}}', "{}", "torn"):
+        monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", job)
+        with pytest.raises(ResourceError), connected("head:6379"):
+            pass
+        given.append(started[-1][0]["runtime_env"]["env_vars"])
+    assert "RAY_DEDUP_LOGS" not in given[0]
+    assert given[1] == given[2] == given[3] == given[0] | {"RAY_DEDUP_LOGS": "0"}
 
 
 def test_a_cluster_that_answers_and_cannot_be_joined_is_one_line(started, monkeypatch):

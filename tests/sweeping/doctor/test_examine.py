@@ -19,7 +19,7 @@ CHECKS = {"hub", "Ray", "versions", "CPUs", "memory", "shared memory", "GPUs", "
 
 
 def test_where_ray_does_not_start_the_machine_is_examined_all_the_same(tmp_path, monkeypatch):
-    def refuse(address):
+    def refuse(address, check_versions):
         raise ResourceError("Ray cannot be started on this machine: no room; make some")
 
     monkeypatch.setattr(examine, "connected", refuse)
@@ -139,7 +139,7 @@ def test_every_node_of_a_cluster_is_examined(ray_cluster, tmp_path):
     found = [SimpleNamespace(**one) for one in json.loads(done.stdout)["findings"]]
     assert [one for one in found if one.status == "failure"] == []
     (joined,) = [one for one in found if one.check == "Ray"]
-    assert "joined, 3 nodes" in joined.text
+    assert f"joined at {cluster.address}, 3 nodes" in joined.text
     assert [one.text.partition(", ")[2] for one in found if one.check == "CPUs"].count("1 in Ray") == 2
     assert sum(one.check == "storage" for one in found) == 3
     assert sum(one.check == "trial" for one in found) == 1  # of two nodes of one kind
