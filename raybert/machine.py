@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from raybert.errors import ResourceError
@@ -16,7 +16,7 @@ _NUMBERS_OF_THREADS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 def count_cores(root: Path = Path("/")) -> int:
-    """Return the CPU cores that this process may use: a container or a task set may allow fewer than there are.
+    """Return the CPU cores that this process may use: a container, a task set or SLURM may allow fewer than there are.
 
     Of a quota that is no whole number (`docker run --cpus 1.5`) the part is left out: who uses it up, waits.
 
@@ -24,7 +24,7 @@ def count_cores(root: Path = Path("/")) -> int:
         root: of the file system.
     """
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([seen, *(int(quota) for quota in _quotas(root))]))
+    return max(1, min([seen, *(int(quota) for quota in _quotas(root)), *_of_slurm(os.environ)]))
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
@@ -71,6 +71,19 @@ def check_address_space(num_bytes: float, what: str) -> None:
             f"ulimit -v: must be unlimited, or at least {num_bytes / 1024:.0f}, for {what}, got {limit / 1024:.0f}: "
             "limit memory by a container or a control group instead"
         )
+
+
+def _of_slurm(environment: Mapping[str, str]) -> Iterator[int]:
+    """Yield the cores that SLURM gives a job on this node, and in a step (`srun`) each of its tasks.
+
+    Most clusters bind processes to them as well; where they do not, these variables alone say what a job has. The
+    script of a job that starts several tasks a node is none of them, and may use what all of them have.
+    """
+    on_node, of_task = (environment.get(f"SLURM_CPUS_{name}", "") for name in ("ON_NODE", "PER_TASK"))
+    if on_node.isdigit():
+        yield int(on_node)
+    if of_task.isdigit() and ("SLURM_STEP_ID" in environment or not on_node.isdigit()):
+        yield int(of_task)
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -1,8 +1,12 @@
 """The cores that a process may use: those of its task set, and no more than the quotas of its control groups."""
 
 import contextlib
+import json
 import os
 import resource
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +26,8 @@ def system(root, groups: str, **files: str):
 
 @pytest.fixture(autouse=True)
 def _eight_cores(monkeypatch):
+    for name in ("SLURM_CPUS_ON_NODE", "SLURM_CPUS_PER_TASK", "SLURM_STEP_ID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8))
 
 
@@ -73,6 +79,60 @@ def test_a_quota_counts_in_whole_cores(groups, files, cores, tmp_path):
 
 def test_without_control_groups_the_task_set_counts(tmp_path):
     assert count_cores(tmp_path) == 8
+
+
+@pytest.mark.parametrize(
+    ("variables", "cores"),
+    [
+        ({"CPUS_ON_NODE": "4"}, 4),
+        ({"CPUS_PER_TASK": "2"}, 2),
+        ({"CPUS_ON_NODE": "6", "CPUS_PER_TASK": "2"}, 6),  # the script of a job with three tasks on this node
+        ({"CPUS_ON_NODE": "6", "CPUS_PER_TASK": "2", "STEP_ID": "0"}, 2),  # one of them
+        ({"CPUS_ON_NODE": "6", "STEP_ID": "0"}, 6),
+        ({"CPUS_ON_NODE": "64"}, 8),  # the task set allows fewer
+        ({"CPUS_ON_NODE": "16(x2)"}, 8),
+        ({"CPUS_ON_NODE": "0"}, 1),
+    ],
+)
+def test_slurm_says_how_many_cores_a_job_has_on_its_node_and_a_step_for_each_task(
+    variables, cores, tmp_path, monkeypatch
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert count_cores(tmp_path) == cores
+
+
+_SAID = """
+import json, os
+from raybert.machine import count_cores, limit_threads
+limit_threads()
+import torch
+from raybert.sweeping.doctor.node import read_node
+from raybert.sweeping.folder.manifest import describe_run
+from raybert.sweeping.plan.placement import this_machine
+print(json.dumps({
+    "cores": count_cores(), "threads": torch.get_num_threads(), "tokenizers": os.environ.get("RAYON_NUM_THREADS"),
+    "doctor": read_node({}).cpus_usable, "plan": this_machine().cpus,
+    "manifest": describe_run(None)["hardware"]["cpus_usable"],
+}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core cannot be taken away")
+@pytest.mark.parametrize("by", ["taskset", "slurm"])
+def test_all_that_counts_cores_counts_those_that_are_allowed(by):
+    environment = {**os.environ, "SLURM_CPUS_ON_NODE": "1"} if by == "slurm" else dict(os.environ)
+    before = [] if by == "slurm" else ["taskset", "-c", "0"]
+    for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
+        environment.pop(name, None)
+    if before and shutil.which(before[0]) is None:
+        pytest.skip("taskset (util-linux) is not installed")
+    said = subprocess.run([*before, sys.executable, "-c", _SAID], env=environment, capture_output=True, check=True)
+    found = json.loads(said.stdout)
+    tokenizers = {"tokenizers": found.pop("tokenizers")}
+    assert set(found.values()) == {1}
+    assert tokenizers["tokenizers"] == ("1" if by == "slurm" else None)  # Rayon itself looks at the task set
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(2, "2"), (8, None)])

@@ -84,7 +84,11 @@ def judge_node(facts: NodeFacts, resources: Mapping[str, float], skew_seconds: f
 
 def _cpus(facts: NodeFacts, of_ray: float) -> Finding:
     seen, usable = facts.cpus_seen, facts.cpus_usable
-    text = f"{usable} to use" + (f" of {seen} (quota or affinity)" if usable < seen else "") + f", {of_ray:g} in Ray"
+    text = (
+        f"{usable} to use"
+        + (f" of {seen} (quota, affinity or SLURM)" if usable < seen else "")
+        + f", {of_ray:g} in Ray"
+    )
     if of_ray > usable:
         remedy = f"start Ray there by `ray start ... --num-cpus {usable}`: trials would wait for each other"
         return Finding("CPUs", facts.host, "warning", text, remedy)

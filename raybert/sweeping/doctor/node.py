@@ -47,7 +47,7 @@ class NodeFacts:
         host: its name.
         versions: of Python and of what results depend on; None: it is not installed.
         cpus_seen: of the machine.
-        cpus_usable: by quota and affinity.
+        cpus_usable: by quota, affinity and SLURM.
         memory_bytes: of the machine, or of the control group where that is less.
         available_bytes: of it that can be had now.
         shm_bytes: of /dev/shm; None: there is none.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from raybert.machine import count_cores
+
 if TYPE_CHECKING:
     from raybert.sweeping.plan.placement import Cluster
 
@@ -45,6 +47,7 @@ def describe_run(cluster: Cluster | None) -> dict[str, Any]:
             "machine": platform.machine(),
             "system": platform.platform(),
             "cpus": os.cpu_count(),
+            "cpus_usable": count_cores(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
             **{f"cluster_{name}": count for name, count in size.items()},
         },

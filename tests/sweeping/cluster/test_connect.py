@@ -151,6 +151,7 @@ def started(monkeypatch):
 def test_a_ray_that_is_started_here_follows_nothing_of_another_cluster(address, named, started, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", named)
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    monkeypatch.setattr(connect, "count_cores", lambda: 3)  # by quota, affinity and SLURM
     handler = signal.getsignal(signal.SIGHUP)
     assert starts_here(address)
     with (
@@ -159,7 +160,7 @@ def test_a_ray_that_is_started_here_follows_nothing_of_another_cluster(address, 
     ):
         pass
     ((given, environment, on_hangup),) = started
-    assert given["address"] == "local"
+    assert (given["address"], given["num_cpus"]) == ("local", 3)
     assert not {"RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"} & environment.keys()
     assert environment["RAY_BACKEND_LOG_LEVEL"] == "fatal"
     assert "RAY_BACKEND_LOG_LEVEL" not in os.environ

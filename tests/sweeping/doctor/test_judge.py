@@ -43,7 +43,7 @@ def test_a_node_that_has_everything_is_ok():
 @pytest.mark.parametrize(
     ("check", "changes", "status", "text", "remedy"),
     [
-        ("CPUs", {"cpus_usable": 2}, "warning", "2 to use of 8 (quota or affinity), 8 in Ray", "--num-cpus 2"),
+        ("CPUs", {"cpus_usable": 2}, "warning", "2 to use of 8 (quota, affinity or SLURM), 8 in Ray", "--num-cpus 2"),
         ("memory", {"available_bytes": GIB // 2}, "failure", "0.5 GiB of 32.0 GiB can be had", "fewer trials"),
         ("memory", {"available_bytes": 2 * GIB}, "warning", "2.0 GiB of 32.0 GiB can be had", "fewer trials"),
         ("shared memory", {"shm_bytes": GIB // 16}, "warning", "object store 9.0 GiB, /dev/shm 0.1 GiB", "--shm-size"),
