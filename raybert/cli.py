@@ -30,6 +30,7 @@ from raybert.cli_options import (
     SetOption,
     StoreOption,
     argument,
+    check_retry_option,
     exit_codes,
     option,
 )
@@ -37,7 +38,6 @@ from raybert.commands import describe
 from raybert.config.track import TRACKERS
 from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, UntrustedCode
 from raybert.refusals import refusal_in_words
-from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
 from raybert.version import __version__
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def sweep(
 
     The same command again continues an interrupted sweep or extends a finished one.
     """
-    if retry is not None and retry not in RETRY_CHOICES:
-        raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
+    check_retry_option(retry)
     if dry_run:
         planned = commands.plan(file, overrides=overrides or (), safe=safe, probe=False)
         if as_json:

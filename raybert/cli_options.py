@@ -124,6 +124,18 @@ LongJsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print JSON, and nothing else on standard output; progress goes to standard error."),
 ]
+
+
+def check_retry_option(retry: str | None) -> None:
+    """Refuse a value of `--retry` that it does not have, before anything else.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if retry is not None and retry not in RETRY_CHOICES:
+        raise typer.BadParameter(f"must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}", param_hint="--retry")
+
+
 RetryOption = Annotated[
     str | None,
     typer.Option(

@@ -8,13 +8,31 @@ from typing import Annotated
 import typer
 
 from raybert import commands, terminal
-from raybert.cli_completion import complete_results_folder, complete_sweep_file
-from raybert.cli_options import AddressOption, JsonOption, SafeOption, SetOption, argument, option
+from raybert.cli_completion import complete_results_folder, complete_sweep_file, completer
+from raybert.cli_options import (
+    AddressOption,
+    JsonOption,
+    SafeOption,
+    SetOption,
+    argument,
+    check_retry_option,
+    option,
+)
 from raybert.commands import describe
+from raybert.sweeping.folder.failure_kinds import KINDS, RETRY_CHOICES
 
 PretrainingFileArgument = Annotated[Path, argument("Pretraining file (YAML).", complete_sweep_file)]
 StudyOption = Annotated[
     Path | None, option("Folder of the study, with its models; default: `runs/<name>`.", complete_results_folder)
+]
+RetryModelsOption = Annotated[
+    str,
+    typer.Option(
+        "--retry",
+        help="Which of the models that failed are tried again, from their last checkpoint: failed (all of them), or "
+        f"only those that failed by {', '.join(KINDS)}.",
+        autocompletion=completer(*RETRY_CHOICES),
+    ),
 ]
 
 
@@ -48,6 +66,7 @@ def pretrain(
         list[int] | None, typer.Option(min=0, help="Only this seed; repeatable.", show_default=False)
     ] = None,
     address: AddressOption = None,
+    retry: RetryModelsOption = "failed",
     as_json: JsonOption = False,
 ) -> None:
     """Pretrain a model of every corpus and seed of a pretraining file, as many at once as fit.
@@ -55,6 +74,7 @@ def pretrain(
     The same command again continues interrupted models exactly, leaves finished ones alone, and tries failed ones
     again.
     """
+    check_retry_option(retry)
     found = commands.pretrain(
         file,
         output=output,
@@ -63,6 +83,7 @@ def pretrain(
         corpora=corpus or (),
         seeds=seed or (),
         address=address,
+        retry=retry,
         progress="stderr" if as_json else "auto",
     )
     if as_json:
@@ -78,6 +99,7 @@ def study(
     overrides: SetOption = None,
     safe: SafeOption = False,
     address: AddressOption = None,
+    retry: RetryModelsOption = "failed",
     as_json: JsonOption = False,
 ) -> None:
     """Do all that a pretraining file asks for: tokenizer, models, cross-evaluation, probes, and one page of them.
@@ -85,12 +107,14 @@ def study(
     It is `pretrain`, `crosseval`, `probe` and `report` one after the other. The same command again goes on where it was
     interrupted: nothing is trained or measured twice.
     """
+    check_retry_option(retry)
     found = commands.study(
         file,
         output=output,
         overrides=overrides or (),
         safe=safe,
         address=address,
+        retry=retry,
         progress="stderr" if as_json else "auto",
         told=_say,
     )

@@ -13,6 +13,7 @@ from raybert.config.packages import check_trackers
 from raybert.config.pretraining import PretrainingConfig, PretrainingSource, load_pretraining
 from raybert.files import check_place
 from raybert.machine import SPACE_OF_TORCH, check_address_space
+from raybert.sweeping.folder.failure_kinds import check_retry
 
 if TYPE_CHECKING:
     from raybert.sweeping.study import PretrainedModels
@@ -27,6 +28,7 @@ def pretrain(
     corpora: Collection[str] = (),
     seeds: Collection[int] = (),
     address: str | None = None,
+    retry: str = "failed",
     progress: Listener = None,
     safe: bool = False,
 ) -> PretrainedModels:
@@ -44,6 +46,7 @@ def pretrain(
         corpora: only models of these.
         seeds: only these, of the file or not.
         address: of a Ray cluster to join, as for `sweep`.
+        retry: which of the models that failed are tried again: `failed`, all of them, or a kind of failure.
         progress: a function that is called with every `Event`, `"auto"` for standard output, or None.
         safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
             safetensors.
@@ -58,6 +61,7 @@ def pretrain(
         >>> found = raybert.pretrain({"corpora": {"docs": "docstrings"}}, overrides=["pretrain.length.steps=200"])
         >>> transformers.AutoModel.from_pretrained(found.models[0].model)
     """
+    check_retry(retry)
     settings = load_pretraining(config, overrides)
     check_trackers(settings.track)
     folder = Path("runs") / settings.name if output is None else Path(output)
@@ -66,7 +70,9 @@ def pretrain(
     from raybert.tracking.follow import tracking
 
     with listening(progress, one_run=here) as told, tracking(settings.track, folder, told) as trackers:
-        found = pretrain_study(settings, folder, trackers.progress, corpora=corpora, seeds=seeds, address=address)
+        found = pretrain_study(
+            settings, folder, trackers.progress, corpora=corpora, seeds=seeds, address=address, retry=retry
+        )
         trackers.publish(lambda: None)
     return found
 

@@ -14,6 +14,7 @@ from raybert.commands.pretraining import trains_here
 from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
+from raybert.sweeping.folder.failure_kinds import check_retry
 
 if TYPE_CHECKING:
     from raybert.evaluation.language_models.study import StudyResults
@@ -40,6 +41,7 @@ def study(
     output: str | Path | None = None,
     overrides: Overrides = (),
     address: str | None = None,
+    retry: str = "failed",
     progress: Listener = None,
     told: Callable[[str], None] = lambda line: None,
     safe: bool = False,
@@ -55,6 +57,7 @@ def study(
         output: folder of the study; default: `runs/<name>`.
         overrides: keys to override, as for `load_config`.
         address: of a Ray cluster to train on, as for `sweep`; models are measured in this process.
+        retry: which of the models that failed are tried again: `failed`, all of them, or a kind of failure.
         progress: a function that is called with every `Event` of the training, `"auto"` for standard output, or None.
         told: called with a line for every model that is measured.
         safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
@@ -70,6 +73,7 @@ def study(
         >>> found = raybert.study("sweeps/three_corpora.yaml")
         >>> found.results.cross_evaluation.perplexities
     """
+    check_retry(retry)
     settings = load_pretraining(config, overrides)
     look_at_study(settings)
     folder = study_folder(settings, output)
@@ -80,7 +84,7 @@ def study(
 
     with tracking(settings.track, folder, NotedProgress(told)) as trackers:
         with listening(progress, one_run=here) as shown, trackers.shown_by(shown) as heard:
-            models = pretrain_study(settings, folder, heard, address=address)
+            models = pretrain_study(settings, folder, heard, address=address, retry=retry)
         is_ready = not models.num_left and bool(models.models)
         compared = crosseval(settings, output=folder, safe=safe, told=told) if is_ready else None
         probed = probe(settings, output=folder, safe=safe, told=told) if is_ready and settings.probes else None

@@ -64,12 +64,11 @@ def sweep(
         >>> results.summary()[["strategy", "test_accuracy_mean"]]
     """
     from raybert.sweeping.first_look import look_first
-    from raybert.sweeping.folder.failure_kinds import RETRY_CHOICES
+    from raybert.sweeping.folder.failure_kinds import check_retry
     from raybert.sweeping.plan.design import read_design
     from raybert.sweeping.plan.placement import check_here
 
-    if retry is not None and retry not in RETRY_CHOICES:
-        raise ConfigError(f"retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
+    check_retry(retry)
     loaded = load_config(config, overrides)
     folder = Path(output) if output is not None else Path("runs") / loaded.name
     design = read_design(loaded)

@@ -38,10 +38,15 @@ class LimitsConfig(Section):
     """What a sweep may use up."""
 
     disk_gb: float | None = Field(
-        None, gt=0, description="gigabytes of checkpoints: models are deleted from the worst on; default: no limit"
+        None,
+        gt=0,
+        description="gigabytes of checkpoints and pretrained encoders: models of trials are deleted from the worst on; "
+        "default: no limit",
     )
     trial_seconds: float | None = Field(
-        None, gt=0, description="seconds that all attempts of a trial may take together; default: no limit"
+        None,
+        gt=0,
+        description="seconds that all attempts of a trial, or of a pretraining, may take together; default: no limit",
     )
     sweep_seconds: float | None = Field(
         None, gt=0, description="seconds after which one command saves and stops, resumable; default: no limit"

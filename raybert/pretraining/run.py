@@ -141,6 +141,14 @@ def _problem(request: PretrainRequest, known: Mapping[str, Any], identity: Mappi
     )
 
 
+def forget_checkpoints(folder: Path) -> None:
+    """Remove from the folder of a finished run what only an unfinished one needs."""
+    if any((folder / CHECKPOINTS).glob("step-*")):
+        remove_last(folder / CHECKPOINTS)
+    else:
+        remove_folder(folder / CHECKPOINTS)
+
+
 def known_steps(folder: Path) -> int:
     """Return T of the run in a folder; 0: it is not known yet."""
     steps = (read_json(folder / _RUN) or {}).get("total_steps")
@@ -169,7 +177,7 @@ class _Run:
             raise TrialError(problem)
         summary = read_json(self.folder / SUMMARY)
         if summary is not None:
-            self._forget_checkpoints()
+            forget_checkpoints(self.folder)
             self.progress.found(self.request.name, summary)
             return PretrainedModel(self.request.name, self.folder, summary, is_new=False)
         if not self._is_trained() and not self._train(known):
@@ -240,15 +248,8 @@ class _Run:
         if summary is None:
             raise TrialError(f"{model / SUMMARY}: must be as raybert wrote it, but is damaged; delete {self.folder}")
         write_json(self.folder / SUMMARY, summary)
-        self._forget_checkpoints()
+        forget_checkpoints(self.folder)
         return summary
-
-    def _forget_checkpoints(self) -> None:
-        """Remove what only an unfinished run needs."""
-        if any((self.folder / CHECKPOINTS).glob("step-*")):
-            remove_last(self.folder / CHECKPOINTS)
-        else:
-            remove_folder(self.folder / CHECKPOINTS)
 
 
 def packed_data(

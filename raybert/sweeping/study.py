@@ -22,9 +22,8 @@ from raybert.pretraining.tokenizer import prepare_tokenizer
 from raybert.sweeping.driver.control import Interruption
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.driver.session import owned_folder
-from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.layout import SweepFolder, forget_failures
 from raybert.sweeping.folder.manifest import describe_run
-from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.phases.gpus import settle_resources
 from raybert.sweeping.plan.placement import Cluster, check_resources, this_machine
@@ -110,6 +109,7 @@ def pretrain_study(
     corpora: Collection[str] = (),
     seeds: Collection[int] = (),
     address: str | None = None,
+    retry: str = "failed",
 ) -> PretrainedModels:
     """Train the models of a file that are not there yet; those that failed are tried again.
 
@@ -120,6 +120,7 @@ def pretrain_study(
         corpora: whose models; default: of all.
         seeds: which ones; default: those of the file.
         address: of a Ray cluster; None starts Ray on this machine, where several models are trained at once.
+        retry: which of those that failed are tried again: `failed`, or a kind of failure.
 
     Raises:
         ConfigError: a corpus is none of the file.
@@ -146,7 +147,7 @@ def pretrain_study(
         _check_is_study(folder)
         for note in (*where, *notes):
             interruption.progress.note(note)
-        study = _Study(config, folder, interruption, wanted)
+        study = _Study(config, folder, interruption, wanted, retry)
         study.prepare()
         if here:
             with torch_as_it_was():
@@ -162,6 +163,7 @@ class _Study:
     folder: SweepFolder
     interruption: Interruption
     wanted: list[tuple[str, int]]
+    retry: str
     requests: tuple[PretrainRequest, ...] = ()
 
     def prepare(self) -> None:
@@ -187,8 +189,7 @@ class _Study:
     def run(self, run_all: Callable[..., tuple[PretrainingOutcome, ...]]) -> PretrainedModels:
         """Run what is pending, again after every pause."""
         before = {request.name: status_of(request) for request in self.requests}
-        for request in self.requests:
-            TrialFolder(request.folder).forget_failure()
+        forget_failures(self.folder, before, self.retry)
         outcomes: list[tuple[PretrainingOutcome, ...]] = []
         config, progress = self.config, self.interruption.progress
 

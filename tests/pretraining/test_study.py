@@ -13,7 +13,7 @@ import pytest
 import raybert
 from raybert.config.pretraining import load_pretraining
 from raybert.errors import ConfigError, ExitCode
-from raybert.files import read_json
+from raybert.files import read_json, read_json_lines
 from raybert.sweeping.driver.progress import Progress
 from tests.e2e.commands import run
 from tests.pretraining.packed import documents
@@ -82,6 +82,35 @@ def test_a_model_that_cannot_be_trained_does_not_hold_up_the_others(file):
     assert [model.name for model in found.models] == ["south-s0"]
     assert "differs in pretrain.learning_rate" in found.failures["north-s0"]
     assert found.exit_code == ExitCode.SOME_FAILED
+
+
+def test_failures_of_one_kind_are_tried_again_and_a_run_goes_on_with_more_time(file):
+    file |= {"corpora": {"north": "north.csv"}, "seeds": 1, "limits": {"trial_seconds": 1e-6}}
+    file["pretrain"]["length"] = {"steps": 20}
+    found = raybert.pretrain(file)
+    assert found.exit_code == ExitCode.FAILED
+    assert "limits.trial_seconds: must end within 1e-06 s, got to step" in found.failures["north-s0"]
+    assert "--retry time" in found.failures["north-s0"]
+    file["limits"] = {"trial_seconds": 600}
+    assert raybert.pretrain(file, retry="nan").failures == found.failures  # left alone
+    assert run("pretrain", json.dumps(file), "--retry", "never").code == ExitCode.BAD_INPUT
+    with pytest.raises(ConfigError, match="retry: must be one of failed, all, oom, nan"):
+        raybert.pretrain(file, retry="never")
+    again = raybert.pretrain(file, retry="time")
+    assert again.exit_code == ExitCode.DONE
+    steps = [row["step"] for row in read_json_lines(again.models[0].folder / "evaluations.jsonl")]
+    assert steps == sorted(set(steps))
+
+
+def test_a_checkpoint_that_a_kill_behind_the_summary_left_is_removed_by_the_next_start(file):
+    file["corpora"], file["seeds"] = {"north": "north.csv"}, 1
+    (model,) = raybert.pretrain(file).models
+    left = model.folder / "checkpoint" / "last"
+    left.mkdir(parents=True)
+    (left / "state.pt").write_bytes(b"x")
+    (again,) = raybert.pretrain(file).models
+    assert not again.is_new
+    assert not left.parent.exists()
 
 
 def test_the_command_prints_evaluations_and_a_table(file, tmp_path):

@@ -6,7 +6,7 @@ import errno
 import re
 from collections.abc import Iterator, Mapping
 
-from raybert.errors import TrialError
+from raybert.errors import ConfigError, TrialError
 
 KINDS: Mapping[str, str] = {
     "oom": "one example does not fit into the device's memory",
@@ -50,6 +50,16 @@ def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error says that nothing more can be written, by its number or its words."""
     has_number = isinstance(error, OSError) and error.errno in _FULL
     return has_number or _FULL_WORDS.search(f"{type(error).__name__} {error}".lower()) is not None
+
+
+def check_retry(retry: str | None) -> None:
+    """Refuse what `--retry` cannot be.
+
+    Raises:
+        ConfigError: it is neither None, nor one of `RETRY_CHOICES`.
+    """
+    if retry is not None and retry not in RETRY_CHOICES:
+        raise ConfigError(f"retry: must be one of {', '.join(RETRY_CHOICES)}, got {retry!r}")
 
 
 def is_wanted(kind: str, retry: str) -> bool:

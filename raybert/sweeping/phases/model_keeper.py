@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raybert.config import RaybertConfig
+from raybert.pretraining.run import MODEL
 from raybert.sweeping.folder.best import Ranking
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.predictions import validation_value
@@ -92,7 +93,7 @@ class ModelKeeper:
             self.has_warned = True
             self.note(
                 f"note: limits.disk_gb: checkpoints must fit into {limit / GIGABYTE:g} GB, but the best model and what "
-                f"running trials and proxies need take {size() / GIGABYTE:.2f} GB"
+                f"running trials, proxies and pretrained encoders need take {size() / GIGABYTE:.2f} GB"
             )
 
     def _remove(self, trial_id: str) -> None:
@@ -107,15 +108,21 @@ class ModelKeeper:
 
 
 def checkpoint_bytes(folder: SweepFolder, without: Container[str] = ()) -> int:
-    """Return the size of all checkpoints of a results folder, or of those without some trials'."""
-    paths = (folder.path / "trials").glob("*")
-    return sum(_checkpoint_bytes(path) for path in paths if path.name not in without)
+    """Return the size of all checkpoints and pretrained encoders of a results folder, without some trials'."""
+    trials = (folder.path / "trials").glob("*")
+    encoders = (_checkpoint_bytes(run) + _bytes_in(run / MODEL) for run in folder.models.glob("*"))
+    return sum(encoders) + sum(_checkpoint_bytes(path) for path in trials if path.name not in without)
 
 
 def _checkpoint_bytes(trial: Path) -> int:
-    """Return the size of a trial's checkpoints; what vanishes meanwhile counts nothing."""
+    """Return the size of a run's checkpoints."""
+    return _bytes_in(trial / "checkpoint")
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of all files of a folder; what vanishes meanwhile counts nothing."""
     total = 0
-    for path in (trial / "checkpoint").glob("**/*"):
+    for path in folder.glob("**/*"):
         try:
             total += path.stat().st_size if path.is_file() else 0
         except FileNotFoundError:

@@ -11,6 +11,7 @@ from raybert.config import RaybertConfig, SweepPretrainConfig
 from raybert.files import read_json, write_json
 from raybert.models import Encoder
 from raybert.pretraining.request import PretrainRequest
+from raybert.pretraining.run import forget_checkpoints
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.pretrain_run import run_pretrainings
 from raybert.sweeping.driver.progress import Progress
@@ -73,7 +74,9 @@ class PretrainPhase:
             found = self.done.get(fingerprint) or find_pretrained(encoder, self.folder)
             if found is not None:
                 self.done[fingerprint] = found
-                if not is_here:
+                if is_here:
+                    forget_checkpoints(self.folder.models / fingerprint)
+                else:
                     self.progress.note(f"note: the pretrained encoder {fingerprint} is taken from the cache")
                 continue
             made_from = self.prepared[data_key].pretraining
@@ -127,7 +130,7 @@ class PretrainPhase:
             self.folder,
             self.cluster,
             self.config.resources,
-            self.config.limits.model_copy(update={"trial_seconds": None}),
+            self.config.limits,
             self.progress,
             self.interruption,
         )

@@ -9,7 +9,7 @@ from functools import partial
 from raybert.config import LimitsConfig, ResourcesConfig
 from raybert.durable import make_folder
 from raybert.pretraining.request import PretrainRequest
-from raybert.pretraining.run import problem_with_folder
+from raybert.pretraining.run import forget_checkpoints, problem_with_folder
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
@@ -45,6 +45,9 @@ class PretrainingList:
         problems = {name: problem for name, problem in found.items() if problem is not None}
         statuses = {run.trial_id: status_of(run.request) for run in runs}
         pending = tuple(run for run in runs if run.trial_id not in problems and statuses[run.trial_id] == "pending")
+        for run in runs:
+            if statuses[run.trial_id] == "complete":  # it may have been killed between its summary and this
+                forget_checkpoints(run.request.folder)
         for run in pending:
             make_folder(run.request.folder)  # by which it is found from then on
         progress.begin(runs, statuses)

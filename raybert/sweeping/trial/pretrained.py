@@ -17,7 +17,16 @@ from typing import Any
 from raybert.config import ResourcesConfig, SweepPretrainConfig
 from raybert.config.pretrain import PretrainedModelConfig
 from raybert.durable import atomic_folder, make_folder, remove_folder
-from raybert.files import cache_folder, is_as_digested, kept_if_possible, read_json, write_digests, write_json
+from raybert.errors import TrialError
+from raybert.files import (
+    cache_folder,
+    is_as_digested,
+    kept_if_possible,
+    read_json,
+    read_json_lines,
+    write_digests,
+    write_json,
+)
 from raybert.locks import Lock, NoLocks
 from raybert.models import Encoder
 from raybert.polling import Throttle
@@ -25,10 +34,11 @@ from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.progress import PretrainingProgress
 from raybert.pretraining.records import SUMMARY
 from raybert.pretraining.request import PretrainRequest
-from raybert.pretraining.run import MODEL, pretrain
+from raybert.pretraining.run import MODEL, forget_checkpoints, pretrain
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.pretrained import PretrainingFacts, PretrainingPrice
 from raybert.sweeping.trial.pretraining_run import PretrainingRun
+from raybert.sweeping.trial.process import out_of_time
 from raybert.sweeping.trial.surroundings import SECONDS_BETWEEN_LOOKS, TrialSurroundings
 from raybert.training.pulse import pulse
 
@@ -172,14 +182,14 @@ class PretrainFirst:
     def for_trial(self, surroundings: TrialSurroundings, folder: SweepFolder) -> PretrainedEncoder | None:
         """Return the encoder of a trial once it is there, by this trial or by another one; None: it is to stop.
 
-        The time that this takes is none of the trial's (`limits.trial_seconds`).
+        The time that this takes is none of the trial's: `limits.trial_seconds` bounds each for itself.
 
         Args:
             surroundings: of the trial, at work.
             folder: of the sweep.
 
         Raises:
-            TrialError: its loss is not finite.
+            TrialError: its loss is not finite, or its time is used up.
             Superseded: the sweep has a newer owner.
         """
         started, looks, answer = time.monotonic(), Throttle(SECONDS_BETWEEN_LOOKS), False
@@ -191,12 +201,14 @@ class PretrainFirst:
                 answer = surroundings.stop_request.exists() or surroundings.folder.is_asked_to_stop()
             return answer
 
-        found = self.encoder(folder, should_stop)
+        found = self.encoder(folder, should_stop, surroundings.trial_seconds)
         if surroundings.heart is not None:
             surroundings.heart.leave_out(time.monotonic() - started)
         return found
 
-    def encoder(self, folder: SweepFolder, should_stop: Callable[[], bool]) -> PretrainedEncoder | None:
+    def encoder(
+        self, folder: SweepFolder, should_stop: Callable[[], bool], trial_seconds: float | None = None
+    ) -> PretrainedEncoder | None:
         """Return the encoder once it is there; None: stopped before, and the next call goes on.
 
         Who waits for another run that is at it is heard meanwhile, as is who pretrains.
@@ -204,9 +216,10 @@ class PretrainFirst:
         Args:
             folder: of the sweep.
             should_stop: asked between steps, and while it waits.
+            trial_seconds: that all attempts of its pretraining may take together; None: as long as it takes.
 
         Raises:
-            TrialError: its loss is not finite.
+            TrialError: its loss is not finite, or its time is used up; then its last checkpoint is there.
         """
         request = request_of(self.made_from, self.config, folder, self.resources)
         make_folder(request.folder.parent)
@@ -215,13 +228,35 @@ class PretrainFirst:
                 return None
             found = find_pretrained(self.pending, folder)
             if found is not None:
+                forget_checkpoints(request.folder)  # of one that was killed between its summary and this
                 return found
             make_folder(request.folder)
             write_json(request.folder / "spec.json", {"spec": PretrainingRun(request).spec()})
-            if pretrain(request, _Heard(), should_stop).summary is None:
+            clock = _Time(trial_seconds, request.folder)
+            if pretrain(request, _Heard(), lambda: should_stop() or clock.is_up()).summary is None:
+                if clock.is_up() and not should_stop():
+                    raise TrialError(out_of_time(trial_seconds or 0.0, "no end of its pretraining"), kind="time")
                 return None
         keep_pretrained(request.folder)
         return find_pretrained(self.pending, folder)
+
+
+class _Time:
+    """Of a pretraining that may take so long.
+
+    Args:
+        seconds: of all attempts together; None: there is no end.
+        folder: of the run, which knows what earlier attempts have taken until their last evaluation.
+    """
+
+    def __init__(self, seconds: float | None, folder: Path) -> None:
+        rows = read_json_lines(folder / "evaluations.jsonl")
+        before = float(rows[-1]["seconds"]) if rows else 0.0
+        self._deadline = None if seconds is None else time.monotonic() + seconds - before
+
+    def is_up(self) -> bool:
+        """Tell whether it is used up."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
 
 @contextlib.contextmanager

@@ -73,11 +73,20 @@ def check_time(surroundings: TrialSurroundings, steps: int) -> None:
     """
     if surroundings.stop_request.exists() or not surroundings.is_out_of_time():
         return
-    raise TrialError(
-        f"limits.trial_seconds: must end within {surroundings.trial_seconds:g} s, got to step {steps} of "
-        f"{surroundings.total_steps}; raise it, then try again with --retry time (Python: `retry='time'`): the last "
-        "checkpoint is continued",
-        kind="time",
+    found = f"step {steps} of {surroundings.total_steps}"
+    raise TrialError(out_of_time(surroundings.trial_seconds or 0.0, found), kind="time")
+
+
+def out_of_time(seconds: float, found: str) -> str:
+    """Return what to say of a run that has used up its time.
+
+    Args:
+        seconds: that it had.
+        found: how far it got.
+    """
+    return (
+        f"limits.trial_seconds: must end within {seconds:g} s, got to {found}; raise it, then try again with --retry "
+        "time (Python: `retry='time'`): the last checkpoint is continued"
     )
 
 

@@ -134,3 +134,18 @@ def test_failed_trials_and_damaged_models_do_not_count(tmp_path):
     for spec in (best, other):
         keeper.ended(spec)
     assert kept(folder, trials) == {("random", 1)}
+
+
+def test_pretrained_encoders_take_of_the_space_and_are_never_deleted(tmp_path):
+    encoder = tmp_path / "models" / "0123"
+    for name, size in (("model/model.safetensors", 3000), ("checkpoint/last/state.pt", 500), ("evaluations.jsonl", 70)):
+        (encoder / name).parent.mkdir(parents=True, exist_ok=True)
+        (encoder / name).write_bytes(b"x" * size)
+    assert checkpoint_bytes(SweepFolder(tmp_path)) == 3500
+    # Beside the encoder and two proxies of 1,000 each there is room for two of the six models.
+    _, trials, folder, notes = run(tmp_path, limits={"disk_gb": 7.6e-6})
+    assert len(kept(folder, trials) - PROXIES) == 2
+    assert (encoder / "model" / "model.safetensors").stat().st_size == 3000
+    assert notes == []
+    _, _, _, notes = run(tmp_path / "tight", limits={"disk_gb": 1e-6})
+    assert "trials, proxies and pretrained encoders need take" in notes[0]

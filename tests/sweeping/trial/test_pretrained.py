@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from raybert.errors import TrialError
 from raybert.files import cache_folder, read_json
 from raybert.locks import Lock
 from raybert.sweeping.folder.heartbeat import Heart
@@ -208,3 +209,21 @@ def test_time_that_is_left_out_counts_for_no_limit(tmp_path):
     heart.began -= 100.0
     heart.leave_out(90.0)
     assert 10.0 <= heart.seconds < 20.0
+
+
+@pytest.mark.slow
+def test_a_pretraining_that_used_up_its_time_fails_by_it_and_goes_on_with_more(first, tmp_path, monkeypatch):
+    whole = make(first, SweepFolder(tmp_path / "whole"))
+    monkeypatch.setenv("RAYBERT_CACHE", str(tmp_path / "another cache"))
+    folder = SweepFolder(tmp_path / "run")
+    with pytest.raises(TrialError, match=r"limits.trial_seconds: must end within 1e-06 s.* --retry time") as failure:
+        first.encoder(folder, lambda: False, 1e-6)
+    assert failure.value.kind == "time"
+    assert is_equal(weights(first.encoder(folder, lambda: False, 600.0)), weights(whole))
+    spec = read_json(folder.models / first.pending.fingerprint / "spec.json")["spec"]
+    assert (spec["role"], spec["label"], spec["trial_id"]) == ("pretrain", "pool", first.pending.fingerprint)
+    # What was left by a kill between the summary and the end of the clean-up goes with the next look.
+    left = folder.models / first.pending.fingerprint / "checkpoint" / "last"
+    left.mkdir(parents=True)
+    make(first, folder)
+    assert not left.parent.exists()
