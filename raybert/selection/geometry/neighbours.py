@@ -46,6 +46,26 @@ def knn_graph(
     return _search_exact(points, num_neighbours, tie_ranks(tie_keys, len(points)), device)
 
 
+def nearest_among(embeddings: ArrayLike, anchors: ArrayLike, num_neighbours: int) -> np.ndarray:
+    """Return (n, k) int64 positions of the anchors most similar to each row, best first; an anchor may be its own.
+
+    Cosines that agree to 2**-21 are ties: the anchor that is named first comes first.
+
+    Args:
+        embeddings: (n, d) rows, normalised here.
+        anchors: (a,) positions.
+        num_neighbours: k, 1..a.
+    """
+    points, places = unit_rows(embeddings), np.asarray(anchors, np.int64)
+    if not 1 <= num_neighbours <= len(places):
+        raise SelectionError(f"num_neighbours: must be in 1..{len(places)} (anchors), got {num_neighbours}")
+    found = np.empty((len(points), num_neighbours), np.int64)
+    for block in row_blocks(len(points), max(1, _SIMILARITIES_PER_BLOCK // len(places))):
+        levels = np.rint(points[block] @ points[places].T * _LEVELS)
+        found[block] = places[np.argsort(-levels, axis=1, kind="stable")[:, :num_neighbours]]
+    return found
+
+
 def _search_exact(
     points: np.ndarray, num_neighbours: int, ranks: np.ndarray, device: str | torch.device | None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -2,12 +2,13 @@
 
 from raybert.selection.strategies.baselines import All, Random, RandomEpoch, RandomStratified
 from raybert.selection.strategies.columns import Column
-from raybert.selection.strategies.coverage import Diversity, FacilityLocation, KCenter
+from raybert.selection.strategies.coverage import Diversity, FacilityLocation, GraphCut, KCenter, ProbCover, TypiClust
 from raybert.selection.strategies.curriculum import Curriculum
-from raybert.selection.strategies.dynamics import Aum, Cartography, Forgetting
+from raybert.selection.strategies.dynamics import Aum, Cartography, DynUnc, Forgetting, Tdds
 from raybert.selection.strategies.filters import DropHardest, LabelErrors, SemDedup
 from raybert.selection.strategies.losses import InfoBatch, LossThreshold
 from raybert.selection.strategies.mixed import D2, Ccs, EdfsLite, EntropyDiversity, QditLite
+from raybert.selection.strategies.places import Cal, Herding, Moderate
 from raybert.selection.strategies.proxies import Confidence, El2n, Grand, Ifd, RhoLoss
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategies.text import AfliteReadability, LexicalDiversity, Perplexity
@@ -17,6 +18,7 @@ __all__ = [
     "AfliteReadability",
     "All",
     "Aum",
+    "Cal",
     "Cartography",
     "Ccs",
     "Column",
@@ -24,19 +26,24 @@ __all__ = [
     "Curriculum",
     "Diversity",
     "DropHardest",
+    "DynUnc",
     "EdfsLite",
     "El2n",
     "EntropyDiversity",
     "FacilityLocation",
     "Forgetting",
     "Grand",
+    "GraphCut",
+    "Herding",
     "Ifd",
     "InfoBatch",
     "KCenter",
     "LabelErrors",
     "LexicalDiversity",
     "LossThreshold",
+    "Moderate",
     "Perplexity",
+    "ProbCover",
     "QditLite",
     "Random",
     "RandomEpoch",
@@ -44,4 +51,6 @@ __all__ = [
     "RankedStrategy",
     "RhoLoss",
     "SemDedup",
+    "Tdds",
+    "TypiClust",
 ]

@@ -105,3 +105,93 @@ class Diversity(CoverageStrategy):
             return FacilityLocation().cover(pool, count)
         embeddings = pool.signals["embeddings"]
         return nearest_to_centroids(embeddings, count, pool.generator, selected=pool.selected, tie_keys=pool.tie_keys)
+
+
+@register
+class GraphCut(CoverageStrategy):
+    """Greedy graph cut: examples that are similar to all of the pool and not to each other.
+
+    Rule: repeat: the largest gain of F(S) = a sum_{v in V, s in S} sim(v, s) - sum_{s, t in S} sim(s, t).
+
+    sim = (1 + cos) / 2. Sums of cosines are cosines with sums, so no similarities are kept and the pool may be large.
+    """
+
+    name: ClassVar[str] = "graph_cut"
+    operations: ClassVar[str] = "O(n k d)"
+    nested: ClassVar[bool] = True
+    uses_seed: ClassVar[bool] = False
+    weakness: ClassVar[str] = "while k is small against n what is chosen lies near the middle of the pool"
+    citation: ClassVar[str] = 'Iyer et al. 2021, "Submodular Combinatorial Information Measures", arXiv 2006.15412'
+
+    weight: float = Field(2.0, gt=0, description="a of the similarity to the pool; from 2 on F never falls")
+
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
+        from raybert.selection.geometry.herding import graph_cut
+
+        embeddings = pool.signals["embeddings"]
+        return graph_cut(embeddings, count, self.weight, selected=pool.selected, tie_keys=pool.tie_keys)
+
+
+@register
+class TypiClust(CoverageStrategy):
+    """The most typical example of each of as many clusters as are chosen, at most 500, round and round.
+
+    Rule: typicality = 1 / mean distance to the 20 nearest in the cluster; clusters with fewest chosen first.
+
+    Neighbours are members that are not chosen yet, at most half of them; clusters of up to five members come last. The
+    authors' code takes the mean of squared distances, here it is that of distances, as in the paper.
+    """
+
+    name: ClassVar[str] = "typiclust"
+    operations: ClassVar[str] = "O(n c d + n k d / c) for c clusters"
+    citation: ClassVar[str] = 'Hacohen et al. 2022, "Active Learning on a Budget", algorithm 1, arXiv 2202.02794'
+
+    max_clusters: int = Field(500, ge=1, description="clusters at most")
+
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
+        from raybert.selection.geometry.typical import typical_of_clusters
+
+        return typical_of_clusters(
+            pool.signals["embeddings"],
+            count,
+            pool.generator,
+            max_clusters=self.max_clusters,
+            selected=pool.selected,
+            tie_keys=pool.tie_keys,
+        )
+
+
+@register
+class ProbCover(CoverageStrategy):
+    """Balls of one radius around what is chosen that cover as much of the pool as possible.
+
+    Rule: repeat: the example with most uncovered ones nearer than delta; when all is covered, anew with what is left.
+
+    By default delta is the largest radius with which the share `purity` of all balls holds one pseudo-label only;
+    pseudo-labels are k-means clusters, as many as classes. That needs no labels, and is a quantile of the distances to
+    the nearest example of another cluster, where the paper tries a grid. Of pools above 5,000 so many balls are drawn.
+    """
+
+    name: ClassVar[str] = "probcover"
+    operations: ClassVar[str] = "O(n^2 d) and O(n k d); again O(n^2 d) each time that all is covered"
+    weakness: ClassVar[str] = "once all is covered (large budgets) it goes on in the densest places"
+    citation: ClassVar[str] = 'Yehuda et al. 2022, "Active Learning Through a Covering Lens", arXiv 2205.11320'
+
+    delta: float | None = Field(
+        None, gt=0, le=2, description="radius, a Euclidean distance of unit embeddings; null: by purity"
+    )
+    purity: float = Field(0.95, gt=0, le=1, description="share of balls of one pseudo-label, by which delta is found")
+
+    def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
+        from raybert.selection.geometry.prob_cover import prob_cover
+
+        delta = self.delta if self.delta is not None else self._radius(pool)
+        return prob_cover(pool.signals["embeddings"], count, delta, selected=pool.selected, tie_keys=pool.tie_keys)
+
+    def _radius(self, pool: Pool) -> float:
+        """Return delta by purity; the pool in tie order, so that a permuted one has the same."""
+        from raybert.selection.geometry.prob_cover import pseudo_labels, purity_radius
+
+        embeddings = pool.signals["embeddings"][np.argsort(pool.tie_keys, kind="stable")]
+        labels = pseudo_labels(embeddings, pool.num_classes, pool.generator)
+        return max(purity_radius(labels, embeddings, self.purity), 1e-6)

@@ -16,7 +16,10 @@ try:
     import raybert.selection
     import raybert.selection.geometry.clusters
     import raybert.selection.geometry.facility_location
+    import raybert.selection.geometry.herding
     import raybert.selection.geometry.k_center
+    import raybert.selection.geometry.prob_cover
+    import raybert.selection.geometry.typical
     import raybert.training.inference
     import raybert.training.loop  # noqa: F401
 finally:
