@@ -58,6 +58,7 @@ from raybert.tables import (
     PAIRS,
     PARETO,
     PER_PASS,
+    PLANTED,
     PRUNING,
     RENAMED_PLOTS,
     RENAMED_TABLES,
@@ -270,6 +271,8 @@ def _write_selected(sweep: Sweep, projection: Method | None) -> None:
     _write_table(sweep.folder, SELECTED_CLASSES, shares)
     _write_table(sweep.folder, SELECTED_LENGTHS, length_histogram(subsets, lengths))
     _write_table(sweep.folder, SELECTED_LENGTH_QUANTILES, quantiles)
+    if any("planted" in pool for pool in pools.values()):
+        _write_table(sweep.folder, PLANTED, sweep.planted)
     if (shares["strategy"] != "all").any():  # which is the pool itself
         shown, left_out = at_best_points(sweep)
         if left_out:

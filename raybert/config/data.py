@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from raybert.config.augment import AugmentConfig
+from raybert.config.noise import NoiseConfig
 from raybert.config.section import Section
 
 AFTER_LOADING = frozenset({"augment"})
@@ -65,6 +66,11 @@ class DataConfig(Section):
         description="cross-validation: all rows of the source are cut into so many folds, each is the test split once",
     )
     split_seed: int = Field(0, ge=0, description="seed of splits and of subsampling, shared by all trials")
+    noise: NoiseConfig | None = Field(
+        None,
+        description="noise planted in the pool, not in validation and test, to see what strategies make of it; "
+        "default: none",
+    )
     augment: AugmentConfig | None = Field(
         None, description="changes the chosen examples while they are trained on; default: they stay as they are"
     )
@@ -90,6 +96,7 @@ class DataConfig(Section):
             "lowercase",
             "truncation_side",
             "pair_truncation",
+            "noise",
         )  # older folders know nothing of them
         later = {key for key in added if getattr(self, key) == DataConfig.model_fields[key].default}
         part = self.model_dump(mode="json", exclude={"folds", *AFTER_LOADING, *later})

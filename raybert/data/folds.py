@@ -13,6 +13,7 @@ import pyarrow as pa
 from raybert.config import DataConfig
 from raybert.data.cut import assign_units
 from raybert.data.identity import content_fingerprint, keyed_order
+from raybert.data.noise import plant
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
 from raybert.data.rows import take_rows
 from raybert.data.sources import SourceTables, read_source
@@ -73,7 +74,7 @@ def load_folds(
     for fold in range(config.folds):
         part = np.zeros(table.num_rows, np.int64)  # what is not cut is train
         part[rows] = cutter.cut_rest(test_fold, fold)
-        folds.append(_take_fold(table, part, fold, replace(source, label_names=names), notes))
+        folds.append(_take_fold(table, part, fold, replace(source, label_names=names), notes, config))
     return tuple(folds)
 
 
@@ -219,9 +220,15 @@ def _join_rows(source: SourceTables, config: DataConfig) -> pa.Table:
     return take_rows(table, np.argsort(order))
 
 
-def _take_fold(table: pa.Table, part: np.ndarray, fold: int, source: SourceTables, notes: tuple[str, ...]) -> Splits:
+def _take_fold(
+    table: pa.Table, part: np.ndarray, fold: int, source: SourceTables, notes: tuple[str, ...], config: DataConfig
+) -> Splits:
     table = table.drop_columns([FORM])
     tables = {split: table.filter(pa.array(part == number)) for number, split in enumerate(SPLITS)}
+    if config.noise is not None and config.noise.is_planted:
+        names = source.label_names
+        tables["train"], _, planted = plant(tables["train"], config.noise, len(names), config.split_seed)
+        notes += planted
     return Splits(
         **tables,
         label_names=source.label_names,

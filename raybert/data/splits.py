@@ -14,6 +14,7 @@ import pyarrow as pa
 from raybert.config import DataConfig
 from raybert.data.cut import cut_missing
 from raybert.data.identity import content_fingerprint, example_ids, form_digests, keyed_order
+from raybert.data.noise import plant
 from raybert.data.quotas import class_quotas
 from raybert.data.rows import take_rows
 from raybert.data.sources import read_source
@@ -32,9 +33,9 @@ class Splits:
     """The examples of a study.
 
     Attributes:
-        train: the pool: columns example_id, text, [text_pair], [group] (strings), label (int64).
-        validation: the same columns.
-        test: the same columns.
+        train: the pool: columns example_id, text, [text_pair], [group], [planted] (strings), label (int64).
+        validation: the same columns, without `planted`.
+        test: as of validation.
         label_names: class number -> name.
         fingerprint: hex digest of content and order of all three, and of the label names.
         notes: what a user should know: texts in two splits, repeats, hidden labels.
@@ -84,6 +85,10 @@ def load_with_rows(
     cut = [split for split in SPLITS if split not in source.tables]
     overlaps = describe_overlaps(short, "pair" if config.text_pair else "text")
     tables = {split: _with_texts(short[split], source.tables["train" if split in cut else split]) for split in SPLITS}
+    rows = source.rows["train"][short["train"][_ROW].to_numpy()]
+    if config.noise is not None and config.noise.is_planted:
+        tables["train"], origin, planted = plant(tables["train"], config.noise, len(names), config.split_seed)
+        rows, notes = rows[origin], notes + planted
     splits = Splits(
         **tables,
         label_names=names,
@@ -91,7 +96,7 @@ def load_with_rows(
         notes=source.notes + notes + overlaps,
         details=source.details | {"cut_from_train": cut} | count_classes(tables, names),
     )
-    return splits, np.asarray(source.rows["train"][short["train"][_ROW].to_numpy()])
+    return splits, np.asarray(rows)
 
 
 def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:

@@ -14,6 +14,7 @@ import torch
 from tokenizers import Encoding
 
 from raybert.data.cut_texts import TextCutter, batches_of
+from raybert.data.noise import PLANTED
 from raybert.data.splits import SPLITS, Splits
 from raybert.data.strings import as_str_array
 from raybert.data.token_store import TokenStore, joined
@@ -155,7 +156,7 @@ def tokenize_splits(
         tokenizer: a fast one; its Rust threads tokenize in parallel.
         max_length: word pieces per example, special ones included.
         like: the same examples cut otherwise (another fold), tokenized with the same tokenizer and length: their word
-            pieces are taken over.
+            pieces are taken over, but not where noise is planted, which every fold has its own of.
         pair_truncation: which text of a pair is shortened.
         store: where word pieces of these texts may be kept already, and are kept for another time.
 
@@ -166,7 +167,7 @@ def tokenize_splits(
     definition = private_backend(tokenizer).to_str()  # without truncation: the same text for the same tokenizer
     has_pairs = "text_pair" in splits.train.column_names
     encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation, store=store)
-    if like is None:
+    if like is None or PLANTED in splits.train.column_names:
         encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
         tables = {split: table for split, (table, _) in encoded.items()}
         notes = _truncation_notes(np.concatenate([kept for _, kept in encoded.values()]), encoder)

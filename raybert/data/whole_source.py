@@ -24,6 +24,7 @@ from raybert.data.json_files import read_all_json
 from raybert.data.kept_splits import kept_rows
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
 from raybert.data.local import files_of_split
+from raybert.data.noise import clean_id
 from raybert.data.raw import SPLIT_NAMES
 from raybert.data.rows import find_rows, take_rows
 from raybert.data.sources import read_source
@@ -50,11 +51,13 @@ def rows_in_source(config: DataConfig, ids: Sequence[str], cache_folder: Path) -
     Raises:
         DataError: the source is not what it was a moment ago.
     """
-    wanted = pa.array(ids, pa.string())
-    if (kept := kept_rows(config, wanted, cache_folder)) is not None:
+    if (kept := kept_rows(config, pa.array(ids, pa.string()), cache_folder)) is not None:
         return kept
     source = read_source(config, cache_folder)
-    place = find_rows(example_ids(source.tables["train"], source.label_names), wanted)
+    names = np.array([clean_id(name) for name in ids] if config.noise is not None else ids, dtype=object)
+    wanted, of_each = np.unique(names, return_inverse=True)  # a copy that noise has added is of the same row
+    known = example_ids(source.tables["train"], source.label_names)
+    place = find_rows(known, pa.array(wanted, pa.string()))[of_each]
     if (place < 0).any():
         raise DataError(f"data.source: the content of '{config.source}' changed while it was read; run it again")
     return np.asarray(source.rows["train"][place])

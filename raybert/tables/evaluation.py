@@ -116,6 +116,7 @@ SUBSET = Table(
         computed("row", "whole", "its row in the train table of the source, from 1; shards are counted through"),
         computed("text", "text", "its text"),
         _maybe("text_pair", "its second text, of pairs"),
+        _maybe("planted", "noise of `data.noise`: its kind, or empty"),
         _LABEL,
         computed("score", "number", "what it was chosen by; higher = harder, NaN: none"),
         computed("weight", "number", "factor of its loss"),

@@ -60,6 +60,32 @@ SELECTED_LENGTH_QUANTILES = Table(
     suffixes=(".csv",),
 )
 
+PLANTED = Table(
+    "planted",
+    "a kind of noise that `data.noise` planted, as a strategy kept it; with a grid over `data` only of the pool of its "
+    "first point",
+    (
+        *_KEYS,
+        computed("kind", "text", "flip, shuffle_words or duplicate"),
+        computed("num_planted", "number", "examples of the kind in the pool: mean over trials", "examples"),
+        computed("kept", "number", "share of them that was trained on at least once: mean over trials"),
+        computed("kept_std", "number", "its standard deviation over trials; NaN: one trial"),
+        computed("kept_of_all", "number", "share of the whole pool that was trained on at least once"),
+        computed("share", "number", "share of the kind in what was chosen, counted like classes"),
+        computed("pool_share", "number", "its share in the pool"),
+        computed("ratio", "number", "share / pool_share; 1: as a random draw"),
+        computed(
+            "auc",
+            "number",
+            "probability that the strategy's score is higher (harder) for an example of the kind than for another; "
+            "NaN: it has no score of the whole pool",
+        ),
+        computed("auc_std", "number", "its standard deviation over trials"),
+        computed("num_trials", "whole", "trials behind the row"),
+    ),
+    suffixes=(".csv",),
+)
+
 EXAMPLES = Table(
     "examples",
     "an example that a strategy kept or dropped in a trial of its first seed: a few of each kind, to look at",
@@ -114,6 +140,7 @@ POOL = Table(
             "its length as it is trained on; of documents for an IRIS model: in chunks",
             "word pieces",
         ),
+        Column("planted", "text", "noise of `data.noise`: its kind, or empty", origin="tables", optional=True),
     ),
 )
 

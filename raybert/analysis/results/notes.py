@@ -19,6 +19,8 @@ _TWO_CLASSES = (
 )
 _MAX_NAMES = 6
 _MAX_NOTES = 8
+_TELLS = 0.1
+"""From a half on, of an area under the curve: a score that tells less is not named."""
 _SEVERAL = 5
 """Expected examples of a class from which on its absence is no accident (probability below 1 %)."""
 
@@ -131,6 +133,23 @@ def class_notes(shares: pd.DataFrame) -> list[str]:
         f"({_listed(rows['label_name'], _MAX_NAMES)})"
         for (strategy, budget), rows in missing.groupby(["strategy", "budget"], sort=False)
     ]
+
+
+def planted_notes(planted: pd.DataFrame) -> list[str]:
+    """Say of each kind of planted noise who takes least and most of it, and whose scores tell it best."""
+    notes = []
+    chosen = planted[planted["kept_of_all"] < 1]
+    for (budget, kind), rows in chosen.groupby(["budget", "kind"], sort=False):
+        ordered = rows.sort_values("share", kind="stable").to_dict("records")
+        shown = ordered if len(ordered) < 2 else [ordered[0], ordered[-1]]
+        parts = [f"{row['share']:.1%} of what {row['strategy']} chose" for row in shown]
+        words = f"planted {kind}, {budget:,} examples: {ordered[0]['pool_share']:.1%} of the pool, {', '.join(parts)}"
+        telling = [row for row in ordered if abs(row["auc"] - 0.5) >= _TELLS]  # NaN: there are no scores
+        if telling:
+            best = max(telling, key=lambda row: abs(row["auc"] - 0.5))
+            words += f"; the score that tells it best is that of {best['strategy']} (AUC {best['auc']:.2f})"
+        notes.append(words)
+    return notes
 
 
 def refill_notes(trials: pd.DataFrame, configurations: Configurations) -> list[str]:

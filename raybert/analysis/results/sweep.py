@@ -28,6 +28,7 @@ from raybert.analysis.statistics.equal_cost import equal_cost_table
 from raybert.analysis.statistics.metric_means import metric_means
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.passes import per_pass_table
+from raybert.analysis.statistics.planted import planted_kept
 from raybert.analysis.statistics.subsets import class_shares
 from raybert.config import metric_of
 from raybert.display import TextTable, html_frame, html_image, html_section
@@ -128,6 +129,7 @@ class Sweep(TrialFiles):
             *notes.ranking_notes(self.agreement, self.num_classes),
             *notes.choice_notes(self.agreement),
             *notes.class_notes(self.class_shares),
+            *notes.planted_notes(self.planted),
             *notes.refill_notes(trials, self.configurations),
             *notes.conflict_notes(trials, self.folder),
         )
@@ -363,6 +365,13 @@ class Sweep(TrialFiles):
         """How often every class is in each strategy's subsets, beside the pool: `subsets.class_shares`."""
         labels = {fold: pool["label"].to_numpy() for fold, pool in self.pools().items()}
         return class_shares(self.subsets(of_pools=self.pools()), labels, self.label_names)
+
+    @cached_property
+    def planted(self) -> pd.DataFrame:
+        """How much of the noise of `data.noise` each strategy keeps: `planted.planted_kept`; without it no rows."""
+        pools = self.pools()
+        kinds = {fold: pool["planted"].to_numpy() for fold, pool in pools.items() if "planted" in pool}
+        return planted_kept(self.subsets(of_pools=pools, with_scores=True) if kinds else (), kinds)
 
     def __repr__(self) -> str:
         return f"<Sweep '{self.name}' in {self.folder}: {self._progress()}>"

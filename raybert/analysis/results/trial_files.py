@@ -90,15 +90,18 @@ class TrialFiles:
         except SweepError:
             return None
 
-    def subsets(self, of_pools: Mapping[int, pd.DataFrame] | None = None) -> Iterator[Subset]:
-        """Yield what each complete trial selected, without pool scores.
+    def subsets(
+        self, of_pools: Mapping[int, pd.DataFrame] | None = None, *, with_scores: bool = False
+    ) -> Iterator[Subset]:
+        """Yield what each complete trial selected, by default without pool scores.
 
         Args:
             of_pools: by fold; leave out the trials of other pools (a grid can vary the data); their example_ids tell.
+            with_scores: read the scores of the pool, too, where a strategy ranks all.
         """
         for trial in self.comparable_trials().to_dict("records"):
             if of_pools is None or self._is_of_pool(trial, of_pools.get(trial["fold"])):
-                subset = self._subset(trial, with_scores=False)
+                subset = self._subset(trial, with_scores=with_scores)
                 if subset is not None:
                     # All of a pool is all of it, whatever it is trained with.
                     label = "all" if subset.strategy == "all" else self.configurations[trial[KEY]].label

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raybert.config import dump_yaml
+from raybert.data.noise import PLANTED
 from raybert.durable import atomic_path
 from raybert.files import is_whole_parquet, read_json, write_json, write_text
 from raybert.passwords import holds_password, write_private_text
@@ -120,13 +121,20 @@ def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
                 "example_id": prepared.data.example_ids,
                 "label": np.asarray(prepared.data.train.labels),
                 "length": prepared.data.train.lengths,
+                **_planted(prepared.splits.train),
             }
         )
         for fold, prepared in pools.items()
     ]
-    frame = pd.concat(frames, ignore_index=True)[POOL.order()]
+    frame = pd.concat(frames, ignore_index=True)
+    frame = frame[[column.name for column in POOL if column.name in frame or not column.optional]]
     with atomic_path(path) as temporary:
         pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+
+
+def _planted(pool: pa.Table) -> dict[str, np.ndarray]:
+    """Return the column that says what noise was planted in each example, if some was."""
+    return {PLANTED: pool[PLANTED].to_numpy()} if PLANTED in pool.column_names else {}
 
 
 def write_held_out(prepared: Mapping[str, Prepared], path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raybert.config import DataConfig, RaybertConfig
+from raybert.data.noise import PLANTED
 from raybert.data.rows import take_rows
 from raybert.data.whole_source import as_series, read_rows, rows_in_source
 from raybert.display import html_frame, html_section
@@ -161,6 +162,8 @@ def _frame(ready: Prepared, selection: Selection) -> pd.DataFrame:
     for column in ("example_id", "text", "text_pair"):
         if column in rows.column_names:
             frame[column] = rows[column].to_pylist()
+    if PLANTED in rows.column_names:
+        frame[PLANTED] = rows[PLANTED].to_pylist()
     frame["label"] = [ready.splits.label_names[label] for label in rows["label"].to_pylist()]
     frame["score"] = selection.scores
     frame["weight"] = 1.0 if selection.weights is None else selection.weights
