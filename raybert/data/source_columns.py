@@ -17,6 +17,7 @@ from raybert.data.formats import format_of
 from raybert.data.identity import example_ids
 from raybert.data.kinds import source_kind
 from raybert.data.local import files_of_split
+from raybert.data.noise import clean_id
 from raybert.data.raw import find_columns
 from raybert.data.sources import SourceTables, read_source
 from raybert.data.splits import SPLITS
@@ -49,13 +50,14 @@ class SourceColumns:
         Raises:
             DataError: an example is of a split that lacks the columns, or the source has changed meanwhile.
         """
-        if any(name not in self.places for name in ids):
+        rows = [self.places.get(name, self.places.get(clean_id(name))) for name in ids]  # noise keeps what it came from
+        if any(row is None for row in rows):
             names = ", ".join(self.table.column_names)
             raise DataError(
                 f"data.source: '{self.source}' must have the columns that strategies read ({names}) in every split "
                 "that the pool is made of, and must not change while it is read"
             )
-        return self.table.take(pa.array([self.places[name] for name in ids], pa.int64()))
+        return self.table.take(pa.array(rows, pa.int64()))
 
 
 def read_source_columns(config: DataConfig, wanted: Mapping[str, str], cache_folder: Path) -> SourceColumns:

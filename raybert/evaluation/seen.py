@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raybert.data.identity import example_ids, ids_of_first_copies
+from raybert.data.noise import clean_id
 from raybert.data.unseen import UnseenExamples
 from raybert.evaluation.find import Target
 from raybert.evaluation.targets import held_out
@@ -102,4 +103,5 @@ def _ids_in(path: Path, fold: int | None = None) -> frozenset[str]:
         frame = pd.read_parquet(path)
     if fold is not None and "fold" in frame:
         frame = frame[frame["fold"] == fold]
-    return frozenset(map(str, _ids(frame)))
+    ids = [str(name) for name in _ids(frame)]
+    return frozenset(ids) | frozenset(map(clean_id, ids))  # what noise has changed was seen, in its way

@@ -17,6 +17,7 @@ from raybert.config import DataConfig, load_config
 from raybert.data import load_splits
 from raybert.data.folds import load_folds
 from raybert.data.noise import KINDS, clean_id, shuffle_words
+from raybert.data.source_columns import read_source_columns
 from raybert.data.tokens import tokenize_splits
 from raybert.data.whole_source import rows_in_source
 from raybert.errors import ConfigError
@@ -131,6 +132,14 @@ def test_rows_of_the_source_are_found_by_the_clean_ids(source):
     texts = pd.read_parquet(source)["text"].to_numpy()[rows]
     is_same = train["planted"] != "shuffle_words"
     assert (texts[is_same] == train["text"][is_same]).all()
+
+
+def test_columns_of_the_source_are_those_of_the_clean_example(source):
+    config = DataConfig(source=str(source), noise=NOISE)
+    ids = load_splits(config, source.parent).train["example_id"].to_pylist()
+    columns = read_source_columns(config, {"a strategy": "label"}, source.parent)
+    before = frame(load(source, None).train)["label"]
+    assert columns.of(ids)["label"].to_pylist() == ["abc"[before[clean_id(name)]] for name in ids]
 
 
 @pytest.mark.parametrize("text", ["", "one", "same same same", "  spaces   between "])

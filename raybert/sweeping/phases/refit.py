@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from raybert.config import EarlyStoppingConfig, RaybertConfig
 from raybert.data import Splits
 from raybert.data.identity import content_fingerprint
+from raybert.data.noise import PLANTED
 from raybert.data.splits import SPLITS, count_classes
 from raybert.files import write_json
 from raybert.sweeping.folder.best import REFIT_FILE, best_trials
@@ -95,7 +96,10 @@ def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:
     """
     splits = ready.splits
     fresh = pc.invert(pc.is_in(splits.validation["example_id"], splits.train["example_id"]))
-    train = pa.concat_tables([splits.train, splits.validation.filter(fresh)])
+    added = splits.validation.filter(fresh)
+    if PLANTED in splits.train.column_names:  # as noise: nothing, of validation
+        added = added.append_column(PLANTED, pa.array([""] * added.num_rows, pa.string()))
+    train = pa.concat_tables([splits.train, added])
     tables = {**{split: getattr(splits, split) for split in SPLITS}, "train": train}
     joined: Splits = replace(
         splits,

@@ -150,3 +150,17 @@ def test_a_sweep_ends_with_the_refit_as_its_best_model(ray_cluster, tmp_path):
     assert again.num_complete == 3
     progress = RunLines(Console(file=io.StringIO()))
     assert reproduce_trial(SweepFolder(tmp_path), refit["trial_id"], progress).exit_code == 0
+
+
+def test_a_pool_with_planted_noise_is_joined_by_clean_examples(corpus):
+    from raybert.config import DataConfig, RaybertConfig
+    from raybert.data import load_splits
+    from raybert.sweeping.phases.prepare import prepare
+
+    sizes = {"max_length": 32, "train_examples": 100, "validation_examples": 40, "test_examples": 40}
+    config = RaybertConfig(data=DataConfig(noise={"flip": 0.2, "duplicate": 0.1}, **sizes))
+    joined = join_validation(config, prepare(config, load_splits(config.data, corpus), corpus))
+    planted = joined.splits.train["planted"].to_pylist()
+    assert len(planted) == len(joined.data.train) > 110
+    assert [planted.count(kind) for kind in ("flip", "duplicate")] == [20, 10]
+    assert set(planted[110:]) == {""}
