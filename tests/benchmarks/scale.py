@@ -2,8 +2,8 @@
 
 Pools of texts like those of AG News (`scale_texts.py`). Of each it tells: seconds that `encode_batch_fast` takes for all
 of its texts, read from the file and thrown away; seconds and peak memory of a first command in an empty cache, and of a
-second one. Memory is the sum of the PSS of all processes of the command, four times a second; a row of the table of
-phases has the highest sum while the phase ran.
+second one. Memory is the sum of the PSS of all processes of the command, four times a second, and what of it
+is beyond mapped files; a row of the table of phases has the highest sums while the phase ran.
 
     python -m tests.benchmarks.scale [--texts 10000 100000] [--strategies random lexical_diversity] [--phases]
 """
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raybert.models.embedded import EMBEDDED
 from tests.benchmarks.scale_texts import write_texts
 
 LENGTH = 64
@@ -54,11 +55,13 @@ class Run:
     Attributes:
         seconds: of the command.
         peak: bytes, the highest sum of PSS.
+        beyond: bytes, the highest sum of what of it is no page of a mapped file.
         phases: as `scale_phases` writes them, each with its `peak`.
     """
 
     seconds: float
     peak: int
+    beyond: int
     phases: list[dict[str, Any]]
 
 
@@ -76,24 +79,32 @@ def processes_below(pid: int) -> list[int]:
     return found
 
 
-def pss(pid: int) -> int:
-    """Return the bytes that a process has in memory, of shared pages its share; 0: it is gone."""
+def pss(pid: int) -> tuple[int, int]:
+    """Return the bytes that a process has in memory, of shared pages its share, and those of mapped files; 0: gone."""
+    found = {"Pss": 0, "Pss_File": 0}
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+            name = line.partition(":")[0]
+            if name in found:
+                found[name] = int(line.split()[1]) * 1024
+    return found["Pss"], found["Pss_File"]
+
+
+def pss_below(pid: int) -> tuple[int, int]:
+    """Return the sum of a process and all that come from it, and what of it is no page of a mapped file."""
+    whole, files = map(sum, zip(*map(pss, processes_below(pid)), strict=True))
+    return whole, whole - files
 
 
 def measured(command: list[str], environment: dict[str, str], log: Path) -> Run:
     """Run a command and watch its memory."""
     began = time.time()
     with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE) as process:
-        samples: list[tuple[float, int]] = []
+        samples: list[tuple[float, tuple[int, int]]] = []
 
         def watch() -> None:
             while process.poll() is None:
-                samples.append((time.time(), sum(map(pss, processes_below(process.pid)))))
+                samples.append((time.time(), pss_below(process.pid)))
                 time.sleep(0.25)
 
         watcher = threading.Thread(target=watch)
@@ -105,9 +116,10 @@ def measured(command: list[str], environment: dict[str, str], log: Path) -> Run:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     phases = [json.loads(line) for line in log.read_text().splitlines()]
     for phase in phases:
-        during = [peak for at, peak in samples if phase["began"] <= at <= phase["ended"] + 0.25]
-        phase["peak"] = max(during, default=0)
-    return Run(seconds, max(peak for _, peak in samples), sorted(phases, key=lambda phase: phase["began"]))
+        during = [sums for at, sums in samples if phase["began"] <= at <= phase["ended"] + 0.25]
+        phase["peak"], phase["beyond"] = (max((sums[i] for sums in during), default=0) for i in (0, 1))
+    peak, beyond = (max(sums[i] for _, sums in samples) for i in (0, 1))
+    return Run(seconds, peak, beyond, sorted(phases, key=lambda phase: phase["began"]))
 
 
 def select(source: Path, strategy: str, folder: Path) -> Run:
@@ -118,10 +130,9 @@ def select(source: Path, strategy: str, folder: Path) -> Run:
     return measured(command, {"RAYBERT_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}, log)
 
 
-def bare(source: Path, folder: Path) -> float:
-    """Return seconds of tokenizing on all cores with the tokenizer that a command has made."""
-    (tokenizer,) = (folder / "cache" / "encoders").glob("*/tokenizer.json")
-    command = [sys.executable, "-c", _BARE, str(source), str(tokenizer), str(LENGTH)]
+def bare(source: Path) -> float:
+    """Return seconds of tokenizing on all cores with the tokenizer of `raybert-tiny`."""
+    command = [sys.executable, "-c", _BARE, str(source), str(EMBEDDED / "tokenizer.json"), str(LENGTH)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0])
 
 
@@ -130,7 +141,8 @@ def print_phases(run: Run) -> None:
     for phase in run.phases:
         name = "  " * phase["depth"] + phase["phase"]
         seconds = phase["ended"] - phase["began"]
-        print(f"    {name:<40}{seconds:8.1f} s {phase['cpu']:8.1f} s of the processor {phase['peak'] / 2**30:6.2f} GiB")
+        sizes = "".join(f" {phase[kind] / 2**30:6.2f}" for kind in ("peak", "beyond"))
+        print(f"    {name:<40}{seconds:8.1f} s {phase['cpu']:8.1f} s of the processor {sizes} GiB")
 
 
 def main() -> None:
@@ -141,24 +153,27 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="for the texts, which stay there; default: a temporary one")
     parser.add_argument("--phases", action="store_true", help="print those of every command")
     parser.add_argument("--once", action="store_true", help="no second command, and no bare tokenizing")
+    parser.add_argument("--one-cache", action="store_true", help="for all strategies of a pool; the first one fills it")
     arguments = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; seconds, peak GiB")
-    print(f"{'texts':>10} {'strategy':<20} {'bare':>8} {'first':>8} {'peak':>6} {'second':>8} {'peak':>6}", flush=True)
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; seconds, peak GiB, of it beyond mapped files")
+    columns = f"{'first':>8} {'peak':>6} {'beyond':>6} {'second':>8} {'peak':>6} {'beyond':>6}"
+    print(f"{'texts':>10} {'strategy':<20} {'bare':>8} {columns}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         kept = arguments.folder or Path(scratch)
         for count in arguments.texts:
             source = write_texts(kept / f"{count}.parquet", count)
             for strategy in arguments.strategies:
-                folder = Path(scratch) / f"{count}-{strategy}"
-                folder.mkdir()
+                folder = Path(scratch) / (f"{count}" if arguments.one_cache else f"{count}-{strategy}")
+                folder.mkdir(exist_ok=arguments.one_cache)
                 runs = [select(source, strategy, folder)]
-                alone = float("nan") if arguments.once else bare(source, folder)
+                alone = float("nan") if arguments.once else bare(source)
                 runs += [] if arguments.once else [select(source, strategy, folder)]
-                cells = "".join(f" {run.seconds:8.1f} {run.peak / 2**30:6.2f}" for run in runs)
+                cells = "".join(f" {r.seconds:8.1f} {r.peak / 2**30:6.2f} {r.beyond / 2**30:6.2f}" for r in runs)
                 print(f"{count:>10,} {strategy:<20} {alone:8.1f}{cells}", flush=True)
                 for run in runs if arguments.phases else []:
                     print_phases(run)
-                shutil.rmtree(folder)
+                if not arguments.one_cache:
+                    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
