@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -78,12 +80,41 @@ def _choose(
     """Run the greedy loop on rows in tie order; `order` leads back to positions."""
     chosen = np.empty(budget, np.int64)
     chosen_by = np.empty(budget)
+    largest = _Largest(values)
+
+    def discount(row: int) -> None:
+        values[graph[row]] -= discounts[row] * max(values[row], 0.0)
+        values[row] = -np.inf
+        largest.update(np.append(graph[row], row))
+
     for row in selected:
-        values[graph[row]] -= discounts[row] * max(values[row], 0.0)
-        values[row] = -np.inf
+        discount(row)
     for count in range(budget):
-        row = chosen[count] = int(values.argmax())
+        row = chosen[count] = largest.first()
         chosen_by[count] = values[row]
-        values[graph[row]] -= discounts[row] * max(values[row], 0.0)
-        values[row] = -np.inf
+        discount(row)
     return order[chosen], chosen_by
+
+
+class _Largest:
+    """Where the first of the largest values is, of which a few change at a time: by the maxima of blocks."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._size = math.isqrt(len(values)) + 1
+        num_blocks = -(-len(values) // self._size)
+        self._values = np.full(num_blocks * self._size, -np.inf)
+        self._source = values
+        self._values[: len(values)] = values
+        self._blocks = self._values.reshape(num_blocks, self._size)
+        self._maxima = self._blocks.max(axis=1)
+
+    def update(self, rows: np.ndarray) -> None:
+        """Take over the values of some rows."""
+        self._values[rows] = self._source[rows]
+        blocks = np.unique(rows // self._size)
+        self._maxima[blocks] = self._blocks[blocks].max(axis=1)
+
+    def first(self) -> int:
+        """Return the row of the largest value, the first of equals."""
+        block = int(self._maxima.argmax())
+        return block * self._size + int(self._blocks[block].argmax())
