@@ -35,6 +35,7 @@ def select_from_pool(strategy: Strategy, pool: Pool, budget: int, *, final_budge
     strategy = compose(strategy)
     _check_signals(strategy, pool)
     fraction = (budget if final_budget is None else final_budget) / n
+    known = len(pool.notes)
     selection = strategy.choose(replace(pool, budget_fraction=fraction), budget)
     expected = None if strategy.spends() == "none" else budget
     check_positions(strategy.title, selection.positions, n, expected)
@@ -44,7 +45,8 @@ def select_from_pool(strategy: Strategy, pool: Pool, budget: int, *, final_budge
                 f"strategy '{strategy.title}': {field} must have one value per position, "
                 f"got {len(values)} for {len(selection.positions)}"
             )
-    return selection
+    notes = tuple(dict.fromkeys([*selection.notes, *pool.notes[known:]]))
+    return replace(selection, notes=notes) if notes else selection
 
 
 def check_positions(name: str, positions: Any, pool_size: int, expected: int | None) -> None:

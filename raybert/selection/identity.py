@@ -50,6 +50,13 @@ def strategy_identity(strategy: Strategy) -> dict[str, Any]:
     return {"name": name} | version | {key: value for key, value in identity.items() if key not in absent}
 
 
+def chooses_in_parts(strategy: Strategy, pool_size: int) -> bool:
+    """Tell whether a strategy, or one that is composed with it, cuts a pool of this size into parts."""
+    composed = compose(strategy)
+    around = [part for part in (*composed.parts(), *composed.inner.parts()) if part is not composed.inner]
+    return composed.inner.chooses_in_parts(pool_size) or any(chooses_in_parts(part, pool_size) for part in around)
+
+
 def strategy_entry(strategy: Strategy) -> dict[str, Any]:
     """Return the entry of a sweep file that `build_strategy` makes an equal strategy of."""
     composed = compose(strategy)

@@ -26,6 +26,7 @@ class Pool:
             is asked for (`pre`, `then`, `rounds`); None: what is asked for over the pool's size.
         draw_keys: (n,) uint64, another keyed hash of (seed, example_id), independent of `tie_keys`: the first k of
             their order are a random draw; other draws mix a purpose in (see `keys`). Default: from `tie_keys`.
+        notes: what strategies have to say of how they chose; parts of a pool write into the same list.
     """
 
     labels: np.ndarray
@@ -36,6 +37,7 @@ class Pool:
     selected: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     budget_fraction: float | None = None
     draw_keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not len(self.draw_keys):
@@ -78,6 +80,7 @@ class Selection:
         refilled: how many positions, at the end, were taken back from those that a filter had dropped.
         pool_scores: (n,) the score of every pool example, where the strategy ranks all of them.
         conflicts: (m, 2) pool positions that a filter found to be near-duplicates with different labels.
+        notes: what a user should know of how it was chosen: in parts, and what that loses.
     """
 
     positions: np.ndarray
@@ -86,3 +89,4 @@ class Selection:
     refilled: int = 0
     pool_scores: np.ndarray | None = None
     conflicts: np.ndarray | None = None
+    notes: tuple[str, ...] = ()

@@ -104,6 +104,10 @@ class Strategy(Section):
         for part in self.parts():
             part.check_columns(columns)
 
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        """Tell whether its own rule cuts a pool of this size into parts (see `geometry.parts`)."""
+        return False
+
     def spends(self) -> BudgetKind:
         """Return what the budget means with these parameters; asked before every pass, it is that of a pass."""
         is_per_pass = self.schedules[0] == "epoch" and self.budget_kind == "distinct"

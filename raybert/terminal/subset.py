@@ -19,6 +19,8 @@ def print_subset(subset: ChosenSubset, output: Path) -> None:
     if subset.conflicts is not None and len(subset.conflicts):
         pairs, path = len(subset.conflicts), conflicts_file(output)
         say(console, f"note: {pairs:,} pairs of near-duplicates have different labels: {path}")
+    for note in subset.notes:
+        say(console, f"note: {note}")
     if subset.signal_seconds:
         seconds = f"{subset.signal_seconds:,.1f} s of computing"
         say(console, f"signals cost {seconds}, once; they are kept in the score store")

@@ -99,6 +99,10 @@ SAFER = {
 }
 """Defaults that have changed since 0.1, in the words of the list."""
 GROWN = {
+    "k_center": {"parameters": ("rounds=5", "rounds=5, num_parts=None")},
+    "facility_location": {"parameters": ("search=exact", "search=exact, num_parts=None")},
+    "qdit_lite": {"parameters": ("alpha=0.5", "alpha=0.5, num_parts=None")},
+    "d2": {"parameters": ("search=exact", "search=exact, num_parts=None")},
     "curriculum": {"parameters": ("start=0.25", "start=0.25, percentiles=None")},
     "edfs_lite": {"parameters": ("balance=", "rounds=5, balance="), "schedules": ("once", "once, rounds")},
 }

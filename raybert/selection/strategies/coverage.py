@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from raybert.selection.geometry.parts import LARGEST_WHOLE, count_parts, is_cut
 from raybert.selection.geometry.points import NeighbourMethod
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import register
@@ -17,6 +18,12 @@ from raybert.selection.strategy import Schedule, Strategy
 
 SEARCH: Any = Field(
     "exact", description="of neighbours, where a graph is needed: exact, or ann (faiss, extra `ann`; may miss some)"
+)
+PARTS: Any = Field(
+    None,
+    ge=1,
+    description=f"choose in so many parts of neighbours; null: above {LARGEST_WHOLE:,} examples in parts of at most "
+    "65,536 (k-center) or 8,192; 1: always in one piece",
 )
 
 
@@ -44,19 +51,21 @@ class KCenter(CoverageStrategy):
     """
 
     name: ClassVar[str] = "k_center"
-    operations: ClassVar[str] = "O(n k d) at most: distances that cannot change the choice are left out"
+    operations: ClassVar[str] = (
+        "O(n k d) at most: distances that cannot change the choice are left out; in p parts O(n k d / p)"
+    )
+    added: ClassVar[frozenset[str]] = frozenset({"num_parts"})
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Sener & Savarese 2018, "Active Learning for CNNs: A Core-Set Approach", arXiv 1708.00489'
 
+    num_parts: int | None = PARTS
+
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return is_cut(pool_size, self.num_parts)
+
     def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
-        import torch
-
-        from raybert.selection.geometry.k_center import k_center
-
-        device = "cuda" if torch.cuda.is_available() else None
-        embeddings = pool.signals["embeddings"]
-        return k_center(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, device=device)
+        return spread_out(pool, count, num_parts=self.num_parts, who=self.name, on_gpu=True)
 
 
 @register
@@ -68,18 +77,33 @@ class FacilityLocation(CoverageStrategy):
 
     name: ClassVar[str] = "facility_location"
     operations: ClassVar[str] = (
-        "O(n^2 d) at most; above 20,000 examples only of 100 neighbours each, which `search: ann` finds faster"
+        "O(n^2 d) at most; above 20,000 examples only of 100 neighbours each, which `search: ann` finds faster; in p "
+        "parts O(n^2 d / p)"
     )
+    added: ClassVar[frozenset[str]] = frozenset({"num_parts"})
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Mirzasoleiman et al. 2020, "Coresets for Data-efficient Training", arXiv 1906.01827'
 
     search: NeighbourMethod = SEARCH
+    num_parts: int | None = PARTS
+
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return is_cut(pool_size, self.num_parts)
 
     def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
+        from raybert.selection.geometry import by_parts
         from raybert.selection.geometry.facility_location import facility_location
 
         embeddings = pool.signals["embeddings"]
+        cut = count_parts(len(pool), self.num_parts, by_parts.GRAPH_ROWS)
+        if cut > 1 and self.search == "exact":
+            found = by_parts.facility_location_by_parts(
+                embeddings, count, cut, selected=pool.selected, tie_keys=pool.tie_keys
+            )
+            lost = by_parts.coverage_loss(embeddings, count / len(pool), cut, pool.tie_keys)
+            pool.notes.append(f"{self.name} chooses {found.note}; {lost}")
+            return found.positions, found.values
         return facility_location(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, method=self.search)
 
 
@@ -97,6 +121,9 @@ class Diversity(CoverageStrategy):
     method: Literal["k_means", "facility_location"] = Field(
         "k_means", description="what spreads the choice; facility_location is the strategy of that name"
     )
+
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return self.method == "facility_location" and is_cut(pool_size)
 
     def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
         from raybert.selection.geometry.clusters import nearest_to_centroids
@@ -195,3 +222,35 @@ class ProbCover(CoverageStrategy):
         embeddings = pool.signals["embeddings"][np.argsort(pool.tie_keys, kind="stable")]
         labels = pseudo_labels(embeddings, pool.num_classes, pool.generator)
         return max(purity_radius(labels, embeddings, self.purity), 1e-6)
+
+
+def spread_out(
+    pool: Pool, count: int, *, num_parts: int | None = None, who: str, on_gpu: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k-center of a pool beside what is chosen already, and distances: in parts, where it is so large.
+
+    Args:
+        pool: with embeddings.
+        count: new positions.
+        num_parts: see `PARTS`.
+        who: asks, for the note on what parts lose.
+        on_gpu: whether one that is there is used, where the pool is not cut.
+    """
+    from raybert.selection.geometry import by_parts
+    from raybert.selection.geometry.k_center import k_center
+
+    embeddings = pool.signals["embeddings"]
+    cut = count_parts(len(pool), num_parts, by_parts.CENTRE_ROWS)
+    if cut == 1 or count == 0:
+        device = _gpu() if on_gpu else None
+        return k_center(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, device=device)
+    found = by_parts.k_center_by_parts(embeddings, count, cut, selected=pool.selected, tie_keys=pool.tie_keys)
+    lost = by_parts.centres_loss(embeddings, count / len(pool), cut, pool.tie_keys)
+    pool.notes.append(f"{who} chooses {found.note}; {lost}")
+    return found.positions, found.values
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else None

@@ -69,6 +69,8 @@ class SemDedup(Filter):
         found = semantic_duplicates(
             pool.signals["embeddings"], pool.labels, self.epsilon, pool.generator, tie_keys=pool.tie_keys
         )
+        if found.note:
+            pool.notes.append(f"{self.name}: {found.note}")
         return Kept(found.keep, np.zeros(len(pool)), found.conflicts)
 
 

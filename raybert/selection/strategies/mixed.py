@@ -12,13 +12,14 @@ from pydantic import Field, SerializeAsAny
 
 from raybert.errors import SelectionError
 from raybert.selection.geometry.d2 import d2_select
+from raybert.selection.geometry.parts import count_parts, is_cut
 from raybert.selection.geometry.points import NeighbourMethod, unit_rows
 from raybert.selection.keys import keys_for
 from raybert.selection.losses import mean_probs
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import Direction, Order, choose_per_class, rank
 from raybert.selection.registry import register
-from raybert.selection.strategies.coverage import SEARCH
+from raybert.selection.strategies.coverage import PARTS, SEARCH, spread_out
 from raybert.selection.strategies.proxies import El2n, uncertainty
 from raybert.selection.strategies.ranked import RankedStrategy, describe_orders, middle_then_hard
 from raybert.selection.strategy import Schedule, Strategy
@@ -67,6 +68,9 @@ class EntropyDiversity(MixedStrategy):
         None, description="which entropies are preferred: hard (highest), middle or easy; null: its own default"
     )
 
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return self.method == "filter" and is_cut(pool_size)
+
     def default_direction(self) -> str:
         """Return in words which entropies are preferred for small and for large budgets."""
         return describe_orders(middle_then_hard)
@@ -96,19 +100,41 @@ class QditLite(MixedStrategy):
     """
 
     name: ClassVar[str] = "qdit_lite"
-    operations: ClassVar[str] = "O(n^2 d) at most; of more than 20,000 examples only 100 neighbours each count"
+    operations: ClassVar[str] = (
+        "O(n^2 d) at most; of more than 20,000 examples only 100 neighbours each count; in p parts O(n^2 d / p)"
+    )
     rule_version: ClassVar[int] = 2
+    added: ClassVar[frozenset[str]] = frozenset({"num_parts"})
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Bukharin & Zhao 2023, "Data Diversity Matters for Robust Instruction Tuning", 2311.14736'
 
     alpha: float = Field(0.5, ge=0, le=1, description="weight a of coverage")
+    num_parts: int | None = PARTS
+
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return is_cut(pool_size, self.num_parts)
 
     def pick(self, pool: Pool, budget: int) -> Selection:
+        from raybert.selection.geometry import by_parts
         from raybert.selection.geometry.facility_location import qdit_greedy
 
         entropy = normalised_entropy(pool)
+        cut = count_parts(len(pool), self.num_parts, by_parts.GRAPH_ROWS)
+        if cut > 1:
+            found = by_parts.qdit_by_parts(
+                1.0 - entropy,
+                self.alpha,
+                budget - len(pool.selected),
+                cut,
+                embeddings=pool.signals["embeddings"],
+                selected=pool.selected,
+                tie_keys=pool.tie_keys,
+            )
+            pool.notes.append(f"{self.name} chooses {found.note}")
+            positions = np.concatenate([pool.selected, found.positions])
+            return Selection(positions, entropy[positions])
         positions, _ = qdit_greedy(
             1.0 - entropy,
             self.alpha,
@@ -140,9 +166,10 @@ class EdfsLite(MixedStrategy):
 
     shares: tuple[float, float, float] = Field((0.5, 0.3, 0.2), description="of easy, medium and hard examples")
 
-    def pick(self, pool: Pool, budget: int) -> Selection:
-        from raybert.selection.geometry.k_center import k_center
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return is_cut(pool_size)
 
+    def pick(self, pool: Pool, budget: int) -> Selection:
         entropy = normalised_entropy(pool)
         tertiles = np.array_split(np.lexsort((pool.tie_keys, entropy)), 3)
         quotas = spill_over(budget, self.shares, [len(part) for part in tertiles])
@@ -152,8 +179,7 @@ class EdfsLite(MixedStrategy):
             count = min(left, max(0, quota - len(before)))
             if count == 0:
                 continue
-            points, keys = pool.signals["embeddings"][rows], pool.tie_keys[rows]
-            inner, _ = k_center(points, count, selected=before, tie_keys=keys)
+            inner, _ = spread_out(pool.subset(rows), count, who=self.name)
             chosen.append(rows[inner])
             left -= count
         positions = np.concatenate(chosen)
@@ -168,7 +194,10 @@ class D2(MixedStrategy):
     """
 
     name: ClassVar[str] = "d2"
-    operations: ClassVar[str] = "O(n^2 d) for the graph of neighbours (less with `search: ann`), then O((n + k) log n)"
+    operations: ClassVar[str] = (
+        "O(n^2 d) for the graph of neighbours (less with `search: ann`; in p parts O(n^2 d / p)), then O((n + k) log n)"
+    )
+    added: ClassVar[frozenset[str]] = frozenset({"num_parts"})
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     uses_seed: ClassVar[bool] = False
     nested: ClassVar[bool] = True
@@ -178,21 +207,35 @@ class D2(MixedStrategy):
     neighbours: int = Field(5, ge=1, description="per example, in the graph")
     gamma: float = Field(0.1, ge=0, description="of the discount: the smaller, the more diverse")
     search: NeighbourMethod = SEARCH
+    num_parts: int | None = PARTS
+
+    def chooses_in_parts(self, pool_size: int) -> bool:
+        return is_cut(pool_size, self.num_parts)
 
     def required_signals(self) -> frozenset[str]:
         return self.score.required_signals() | {"embeddings"}
 
     def pick(self, pool: Pool, budget: int) -> Selection:
-        from raybert.selection.geometry.neighbours import knn_graph
-
         scores = finite_scores(self.score.scores(pool))
         scores = scores - min(0.0, float(scores.min()))
         width = min(self.neighbours, len(pool) - 1)
         if width == 0:
             return Selection(np.arange(len(pool)), scores)
-        graph = knn_graph(pool.signals["embeddings"], width, tie_keys=pool.tie_keys, method=self.search)
+        graph = self._graph(pool, width)
         positions, values = d2_select(scores, *graph, budget, self.gamma, tie_keys=pool.tie_keys)
         return Selection(positions, values)
+
+    def _graph(self, pool: Pool, width: int) -> tuple[np.ndarray, np.ndarray]:
+        from raybert.selection.geometry import by_parts
+        from raybert.selection.geometry.neighbours import knn_graph
+
+        embeddings = pool.signals["embeddings"]
+        cut = min(count_parts(len(pool), self.num_parts, by_parts.GRAPH_ROWS), len(pool) // (4 * width))
+        if cut < 2 or self.search == "ann":
+            return knn_graph(embeddings, width, tie_keys=pool.tie_keys, method=self.search)
+        neighbours, cosines, note = by_parts.knn_by_parts(embeddings, width, cut, tie_keys=pool.tie_keys)
+        pool.notes.append(f"{self.name} looks for neighbours {note}")
+        return neighbours, cosines
 
 
 @register
@@ -327,10 +370,7 @@ def _places(rows: np.ndarray, ranking: np.ndarray) -> np.ndarray:
 
 def _spread_out(pool: Pool, ranking: np.ndarray, budget: int) -> np.ndarray:
     """Return what earlier rounds chose and the k-center beside it."""
-    from raybert.selection.geometry.k_center import k_center
-
-    count = budget - len(pool.selected)
-    chosen, _ = k_center(pool.signals["embeddings"], count, selected=pool.selected, tie_keys=pool.tie_keys)
+    chosen, _ = spread_out(pool, budget - len(pool.selected), who="entropy_diversity")
     return np.concatenate([pool.selected, chosen])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from raybert.config import TrainConfig
+from raybert.selection.identity import chooses_in_parts
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 
@@ -17,7 +18,13 @@ def run_notes(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list
         pools: facts of their data, by `data_key`.
     """
     compared = [spec for spec in trials if spec.role == TRIAL]
-    return [*_small_budgets(compared, pools), *_capped_steps(compared), *_by_passes(compared), *_rates(compared)]
+    return [
+        *_small_budgets(compared, pools),
+        *_capped_steps(compared),
+        *_by_passes(compared),
+        *_rates(compared),
+        *_in_parts(compared),
+    ]
 
 
 def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:
@@ -32,6 +39,18 @@ def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) ->
         f"{num_classes - count:,} {'class is' if num_classes - count == 1 else 'classes are'} never trained on "
         "(the report lists them)"
         for count, num_classes in sorted(small)
+    ]
+
+
+def _in_parts(trials: Iterable[RunSpec]) -> list[str]:
+    """Return a note on strategies that cut a large pool into parts."""
+    cut = dict.fromkeys(spec.label for spec in trials if chooses_in_parts(spec.strategy, spec.pool_size))
+    if not cut:
+        return []
+    names = ", ".join(f"'{label}'" for label in cut)
+    return [
+        f"so many examples are chosen from in parts of neighbours, not in one piece, by {names}: what that loses, by a "
+        "sample, is said with each run (`num_parts: 1` of a strategy: in one piece)"
     ]
 
 

@@ -11,7 +11,7 @@ from raybert.config import RaybertConfig, dump_yaml
 from raybert.config.augment import AugmentConfig
 from raybert.files import content_key
 from raybert.selection.compose import compose
-from raybert.selection.identity import strategy_identity
+from raybert.selection.identity import chooses_in_parts, strategy_identity
 from raybert.selection.schedule import round_targets
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.signals import FREE, needed_signals
@@ -27,6 +27,8 @@ _ALL_BUT_ROUNDED = 1 - 1e-4
 """Rows have four digits of a pass."""
 _DRAW_OF_NULLS = 2
 """Raised when other examples get a null."""
+_RULE_OF_PARTS = 1
+"""Raised when other examples are chosen of a pool that is cut into parts."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "checkpoints": spec.checkpoints,
         "embedding": config.selection.embedding.identity() if "embeddings" in needed else None,
         "perplexity": config.selection.scorers.perplexity.identity() if "perplexity" in needed else None,
+        **({"parts": _RULE_OF_PARTS} if chooses_in_parts(spec.strategy, spec.pool_size) else {}),
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({"columns": columns} if columns else {}),

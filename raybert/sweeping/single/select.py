@@ -50,6 +50,7 @@ class ChosenSubset:
         refilled: how many of the last rows were taken back from what a filter had dropped.
         conflicts: example_id, conflicts_with: near-duplicates with different labels; None without such a filter.
         signal_seconds: what the signals cost, training of proxies included.
+        notes: what a user should know of how it was chosen.
     """
 
     frame: pd.DataFrame
@@ -57,6 +58,7 @@ class ChosenSubset:
     refilled: int
     conflicts: pd.DataFrame | None
     signal_seconds: float
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<ChosenSubset: {len(self.frame):,} of {self.pool_size:,} examples>"
@@ -64,7 +66,7 @@ class ChosenSubset:
     def _repr_html_(self) -> str:
         """Show the first examples in a notebook."""
         facts = [f"{len(self.frame):,} of {self.pool_size:,} examples, best first"]
-        return html_section("subset", facts, html_frame(self.frame.head(_SHOWN_EXAMPLES)))
+        return html_section("subset", facts, html_frame(self.frame.head(_SHOWN_EXAMPLES)), notes=self.notes)
 
 
 def choose_subset(
@@ -120,6 +122,7 @@ def choose_subset(
             refilled=selection.refilled,
             conflicts=_conflicts(ready, selection),
             signal_seconds=sum(ref.seconds for ref in refs),
+            notes=selection.notes,
         )
 
 

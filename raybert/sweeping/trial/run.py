@@ -241,7 +241,7 @@ class _Trial:
         self._write_losses(folder, result)
         self._write_predictions(folder, result)
         augmented = [] if spec.augment is None else [f"trained on changed examples: {spec.augment.describe()}"]
-        notes = (*result.notes, *augmented, *missing_values(pool.signals))
+        notes = (*result.notes, *dict.fromkeys(pool.notes), *augmented, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         if spec.config.resources.workers_per_trial > 1 or result.micro_batch_size is not None:
             self.log.info("ran %s", result.ran_on)  # of other processes, and with the micro-batch that did fit

@@ -1,14 +1,18 @@
 """What is said of a plan that may not be what was meant; the formula of T that the documentation states."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raybert.config import LengthConfig, TrainConfig, validate_config
+from raybert.selection.compose import compose
+from raybert.selection.identity import chooses_in_parts
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.run_notes import run_notes
-from tests.sweeping.planning import plan_of, pools_of
+from raybert.sweeping.plan.specs import identified
+from tests.sweeping.planning import FACTS, plan_of, pools_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 FORMULA = "T = min(max(min_steps, ceil(epochs x ceil(k / batch_size))), ceil(epochs x ceil(n / batch_size)))"
@@ -34,6 +38,27 @@ def test_the_default_rate_with_sgd_is_said_once():
     ]
     assert notes_of(train={"optimizer": "sgd", "learning_rate": 0.01, "length": {"steps": 30}}) == []
     assert notes_of(train={"optimizer": "lion", "length": {"steps": 30}}) == []
+
+
+def test_strategies_that_cut_a_large_pool_into_parts_are_named_and_have_other_ids():
+    strategies = ["k_center", {"name": "k_center", "num_parts": 1}, "diversity", "semdedup"]
+    strategies.append({"name": "el2n", "then": {"name": "d2"}})
+    config = validate_config({"sweep": {"strategies": strategies, "seeds": 1}})
+    pools = {num: replace(FACTS, num_examples=num) for num in (200_000, 200_001)}
+    plans = {num: plan_of(config, facts) for num, facts in pools.items()}
+    (note,) = run_notes(plans[200_001].trials, pools_of(read_design(config), pools[200_001]))
+    assert note.startswith(
+        "so many examples are chosen from in parts of neighbours, not in one piece, by 'k_center', 'el2n(then=d2)': what"
+    )
+    assert run_notes(plans[200_000].trials, pools_of(read_design(config), pools[200_000])) == []
+    trials = [spec for spec in plans[200_001].trials if spec.role == "trial"]
+    cut = [chooses_in_parts(spec.strategy, spec.pool_size) for spec in trials]
+    assert cut == [True, False, False, False, True]
+    for spec, is_cut in zip(trials, cut, strict=True):
+        asked_for = replace(spec, strategy=compose(spec.strategy))
+        assert identified(asked_for, pools[200_001]).trial_id == spec.trial_id
+        small = replace(spec, pool_size=200_000)  # all else that an id is made of stays
+        assert (identified(small, pools[200_001]).trial_id != spec.trial_id) == is_cut
 
 
 def test_every_point_of_a_grid_that_is_capped_is_said_once():
