@@ -14,6 +14,7 @@ try:
     import raybert.data.tokens
     import raybert.models.classifier
     import raybert.selection
+    import raybert.selection.geometry.by_parts
     import raybert.selection.geometry.clusters
     import raybert.selection.geometry.facility_location
     import raybert.selection.geometry.herding
