@@ -73,6 +73,11 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         ),
         "lengths": lengths,
         "texts": _random_texts(lengths),
+        "features": np.random.default_rng([seed, 1]).normal(size=(num_examples, 6)).astype(np.float32),
+        "dropout_probs": np.random.default_rng([seed, 2])
+        .dirichlet(np.ones(classes), (num_examples, 5))
+        .astype(np.float32),
+        "tfidf_distance": np.random.default_rng([seed, 3]).gamma(9.0, size=num_examples).astype(np.float32),
         f"{COLUMN}score": np.random.default_rng([seed, num_examples]).normal(size=num_examples),
     }
     for name, kind in registry.text_signals.items():

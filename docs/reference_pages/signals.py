@@ -9,7 +9,8 @@ from reference_pages.markdown import code, page, table
 
 INTRODUCTION = """
 A signal is an array with one entry per example that strategies read. Shapes are in letters: n examples, m proxies, t
-checkpoints, C classes, d of an embedding. `raybert ls signals` prints the same, with those of your own.
+checkpoints, p passes with dropout, C classes, d of an embedding. `raybert ls signals` prints the same, with those of
+your own.
 Besides these `column:<name>` is any column of the data: [](../how-to/own_strategies.md#texts-and-columns).
 
 The price is that of the signal alone, with the settings at their defaults. A sweep pays once for what several signals

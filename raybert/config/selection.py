@@ -105,6 +105,14 @@ class TrainingLossConfig(Section):
     )
 
 
+class DropoutConfig(Section):
+    """Passes of a proxy with dropout, which give the signal `dropout_probs` (`bald`)."""
+
+    stands_for: ClassVar[str] = "passes"
+
+    passes: int = Field(10, ge=2, le=200, description="over the pool, each with dropout of its own")
+
+
 class ScorersConfig(Section):
     """Settings of single scorers."""
 
@@ -113,6 +121,7 @@ class ScorersConfig(Section):
     heldout: HeldoutConfig = HeldoutConfig()
     irreducible: IrreducibleConfig = IrreducibleConfig()
     loss: TrainingLossConfig = TrainingLossConfig()
+    dropout: DropoutConfig = DropoutConfig()
 
 
 class EmbeddingConfig(Section):

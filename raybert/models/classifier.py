@@ -24,7 +24,7 @@ from raybert.models.own import OwnClassifier
 from raybert.models.own_kind import build_own, load_own
 from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
 from raybert.models.pooled import PooledClassifier
-from raybert.models.pretrained import check_is_encoder, read_model
+from raybert.models.pretrained import check_is_encoder, read_config, read_model
 from raybert.models.quiet import quiet_transformers
 from raybert.models.unpadded import NAME as UNPADDED
 from raybert.models.unpadded import read_unpadded
@@ -168,6 +168,21 @@ def load_backbone(encoder: Encoder) -> Any:
     """Return the encoder without a head, in eval mode."""
     check_is_encoder(encoder)
     return read_model(AutoModel, encoder)[0].eval()
+
+
+def has_dropout(encoder: Encoder, config: ModelConfig) -> bool:
+    """Tell whether a classifier has dropout, as far as its files and the model section say; if in doubt it has.
+
+    Args:
+        encoder: its files.
+        config: the model section.
+    """
+    if config.dropout is not None:
+        return config.dropout > 0
+    if encoder.is_pending or config.is_own or config.kind == "iris" or config.has_own_head:
+        return True
+    stated = read_config(encoder)
+    return any(float(getattr(stated, key, None) or 0.0) > 0 for key in _DROPOUT_KEYS)
 
 
 def pooled_features(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

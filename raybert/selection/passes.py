@@ -65,9 +65,10 @@ def refresh_signals(
     fresh: dict[str, np.ndarray] = {}
     if pooling is not None and "embeddings" in needs:
         fresh["embeddings"] = view.embed(pooling=pooling)
-    if "feature_norms" in needs:
-        fresh["probs"], features = view.predict_with_features()
-        fresh["feature_norms"] = np.linalg.norm(features, axis=1)
+    if needs & {"feature_norms", "features"}:
+        fresh["probs"], fresh["features"] = view.predict_with_features()
+        fresh["feature_norms"] = np.linalg.norm(fresh["features"], axis=1)
+        fresh = {name: values for name, values in fresh.items() if name in needs}
     elif "probs" in needs:
         fresh["probs"] = view.predict()
     return replace(pool, signals={**pool.signals, **fresh}) if fresh else pool

@@ -31,6 +31,7 @@ from raybert.selection.scorers.request import ScorerRequest, SignalRunsKind
 from raybert.selection.scorers.scorer import PoolScorer, Scorer
 from raybert.selection.scorers.source import COLUMN, ColumnScorer
 from raybert.selection.scorers.text import TextScorer
+from raybert.selection.scorers.tfidf import tfidf_distances
 from raybert.selection.text_signal import TextSignal
 
 ENTRY_POINTS = "raybert.signals"
@@ -145,6 +146,15 @@ TABLE: tuple[Signal, ...] = (
     of_texts(Lexical()),
     of_texts(Readability()),
     Signal(
+        "tfidf_distance",
+        "How far the words of a text are from the geometric median of the pool, by TF-IDF.",
+        "n",
+        scorer="raybert.selection.scorers.tfidf:tfidf_scorer",
+        given="texts",
+        derive=lambda texts, _: tfidf_distances(texts.tolist()),
+        work="TF-IDF vectors of the texts and their geometric median, without a model",
+    ),
+    Signal(
         "perplexity",
         "Pseudo-perplexity of the text under a masked language model, or perplexity under a causal one.",
         "n",
@@ -173,6 +183,23 @@ TABLE: tuple[Signal, ...] = (
         is_refreshed=True,
         passes="proxy.num_seeds",
         comes_with="probs",
+    ),
+    Signal(
+        "features",
+        "Inputs of the last layer of a proxy, the first one of several.",
+        "n d",
+        runs="proxy",
+        scorer=f"{_MODELS}:feature_scorer",
+        is_refreshed=True,
+        passes=1,
+    ),
+    Signal(
+        "dropout_probs",
+        "Class probabilities by a proxy with dropout, pass by pass (Monte Carlo dropout); rows sum to 1.",
+        "n p C",
+        runs="proxy",
+        scorer=f"{_MODELS}:dropout_scorer",
+        passes="scorers.dropout.passes",
     ),
     Signal(
         "null_probs",

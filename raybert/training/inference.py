@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,6 +66,24 @@ class Inference:
         probs, features = self._run(outputs, table, positions)
         return probs, features
 
+    def dropout_probs(self, table: ExampleTable, positions: np.ndarray, passes: int, seed: int) -> np.ndarray:
+        """Return (m, passes, C) float32 probabilities of some rows with dropout as in training.
+
+        Args:
+            table: of examples.
+            positions: (m,) rows, distinct.
+            passes: how often, each with dropout of its own.
+            seed: of what is dropped; the global generators are left as they were.
+        """
+
+        def outputs(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+            return tuple(self.model(**batch).logits.float().softmax(dim=-1) for _ in range(passes))
+
+        device = next(self.model.parameters()).device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return np.stack(self._run(outputs, table, positions, dropout_mode), axis=1)
+
     def embeddings(
         self, table: ExampleTable, positions: np.ndarray | None = None, pooling: Literal["mean", "cls"] = "mean"
     ) -> np.ndarray:
@@ -76,14 +94,20 @@ class Inference:
 
         return self._run(outputs, table, positions)[0]
 
-    def _run(self, outputs: Outputs, table: ExampleTable, positions: np.ndarray | None) -> list[np.ndarray]:
+    def _run(
+        self,
+        outputs: Outputs,
+        table: ExampleTable,
+        positions: np.ndarray | None,
+        mode: Callable[[Any], AbstractContextManager[None]] | None = None,
+    ) -> list[np.ndarray]:
         """Apply a function to every batch and put its rows back into the order of `positions`."""
         positions = np.arange(len(table)) if positions is None else np.asarray(positions)
         device = next(self.model.parameters()).device
         batches = scoring_batches(table.lengths, positions, max(1, self.max_tokens // table.unit_size))
         done: list[list[np.ndarray]] = []
         autocast = resolve_precision(self.precision, device).autocast(device)
-        with eval_mode(self.model), torch.inference_mode(), autocast:
+        with (mode or eval_mode)(self.model), torch.inference_mode(), autocast:
             for rows in batches:
                 pulse()
                 done.append(_apply(outputs, self.data, table, rows, device, unpadded=reads_unpadded(self.model)))
@@ -134,3 +158,18 @@ def eval_mode(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+@contextmanager
+def dropout_mode(model: Any) -> Iterator[None]:
+    """Switch the dropout of a model on for a moment, and nothing that learns in a forward pass."""
+    before = [(part, part.training) for part in model.modules()]
+    model.train()
+    for part, _ in before:
+        if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d | torch.nn.SyncBatchNorm):
+            part.eval()
+    try:
+        yield
+    finally:
+        for part, was_training in before:
+            part.training = was_training

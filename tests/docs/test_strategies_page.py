@@ -9,14 +9,14 @@ from raybert.config import StrategyConfig
 from raybert.selection import build_strategy, strategy_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "strategies.md"
-PROXIES = {"probs", "null_probs", "heldout_probs", "irreducible_loss", "dynamics", "feature_norms"}
+PROXIES = {"probs", "null_probs", "heldout_probs", "irreducible_loss", "dynamics", "feature_norms", "dropout_probs"}
 GROUPS = {
     "a column of the data": lambda reads: reads and all(name.startswith("column:") for name in reads),
     "nothing": lambda reads: not reads,
     "proxies": lambda reads: reads & PROXIES and "embeddings" not in reads,
     "embeddings": lambda reads: reads == {"embeddings"},
     "both": lambda reads: reads & PROXIES and "embeddings" in reads,
-    "the text": lambda reads: reads & {"lexical", "readability", "perplexity"},
+    "the text": lambda reads: reads & {"lexical", "readability", "perplexity", "tfidf_distance"},
     "the model in training": lambda reads: not reads,
 }
 

@@ -85,13 +85,13 @@ def scoring_data(**columns):
 
 def test_every_signal_is_declared_once_and_what_it_is_computed_from_before_it():
     names = [signal.name for signal in TABLE]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 17
     for place, signal in enumerate(TABLE):
         assert set(signal.reads) <= set(names[:place])
         assert signal.description.endswith(".")
         assert signal.scorer == "" or callable(import_attribute(signal.scorer, "test"))
     assert {"lengths"} == FREE
-    assert {"probs", "feature_norms"} == REFRESHED
+    assert {"probs", "feature_norms", "features"} == REFRESHED
 
 
 def test_pools_for_tests_hold_every_signal_in_a_declared_shape():

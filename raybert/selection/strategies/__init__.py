@@ -6,18 +6,21 @@ from raybert.selection.strategies.coverage import Diversity, FacilityLocation, G
 from raybert.selection.strategies.curriculum import Curriculum
 from raybert.selection.strategies.dynamics import Aum, Cartography, DynUnc, Forgetting, Tdds
 from raybert.selection.strategies.filters import DropHardest, LabelErrors, SemDedup
+from raybert.selection.strategies.gradients import Badge, Bald
 from raybert.selection.strategies.losses import InfoBatch, LossThreshold
 from raybert.selection.strategies.mixed import D2, Ccs, EdfsLite, EntropyDiversity, QditLite
 from raybert.selection.strategies.places import Cal, Herding, Moderate
 from raybert.selection.strategies.proxies import Confidence, El2n, Grand, Ifd, RhoLoss
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategies.text import AfliteReadability, LexicalDiversity, Perplexity
+from raybert.selection.strategies.text import AfliteReadability, LexicalDiversity, Perplexity, Scdp
 
 __all__ = [
     "D2",
     "AfliteReadability",
     "All",
     "Aum",
+    "Badge",
+    "Bald",
     "Cal",
     "Cartography",
     "Ccs",
@@ -50,6 +53,7 @@ __all__ = [
     "RandomStratified",
     "RankedStrategy",
     "RhoLoss",
+    "Scdp",
     "SemDedup",
     "Tdds",
     "TypiClust",

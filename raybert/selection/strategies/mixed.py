@@ -270,23 +270,38 @@ class Ccs(MixedStrategy):
         return self.model_copy(update={"drop_hardest": share}).choose(pool, budget)
 
     def pick(self, pool: Pool, budget: int) -> Selection:
-        drop = self.drop_hardest or 0.0
         scores = self.score.scores(pool)
-        ranking = np.lexsort((pool.tie_keys, np.where(np.isfinite(scores), scores, np.inf)))
-        num_scored = int(np.isfinite(scores).sum())
-        num_kept = num_scored - int(drop * num_scored)
-        kept, dropped = ranking[:num_kept], ranking[num_kept:]
-        num_strata = min(self.strata, budget)
-        strata = equal_width_strata(scores[kept], num_strata)
-        quotas = water_fill(min(budget, num_kept), np.bincount(strata, minlength=num_strata))
-        keys = keys_for("ccs", pool.draw_keys)
-        drawn = [
-            members[np.argsort(keys[members], kind="stable")][:quota]
-            for members, quota in ((kept[strata == i], quota) for i, quota in enumerate(quotas) if quota)
-        ]
-        back = dropped[: max(0, budget - num_kept)]
-        positions = np.concatenate([*drawn, back]).astype(np.int64)
-        return Selection(positions, scores[positions], refilled=len(back))
+        return draw_from_strata(pool, budget, scores, strata=self.strata, drop=self.drop_hardest or 0.0, purpose="ccs")
+
+
+def draw_from_strata(
+    pool: Pool, budget: int, scores: np.ndarray, *, strata: int, drop: float, purpose: str
+) -> Selection:
+    """Return draws from strata of equal width of a score, evenly, after its hardest share is dropped.
+
+    Args:
+        pool: keys of ties and draws.
+        budget: examples in all.
+        scores: (n,); what is not finite is dropped.
+        strata: at most so many, and not more than the budget.
+        drop: share of the hardest; taken back where the rest is not enough.
+        purpose: a word: draws of different purposes are independent.
+    """
+    ranking = np.lexsort((pool.tie_keys, np.where(np.isfinite(scores), scores, np.inf)))
+    num_scored = int(np.isfinite(scores).sum())
+    num_kept = num_scored - int(drop * num_scored)
+    kept, dropped = ranking[:num_kept], ranking[num_kept:]
+    num_strata = min(strata, budget)
+    numbers = equal_width_strata(scores[kept], num_strata)
+    quotas = water_fill(min(budget, num_kept), np.bincount(numbers, minlength=num_strata))
+    keys = keys_for(purpose, pool.draw_keys)
+    drawn = [
+        members[np.argsort(keys[members], kind="stable")][:quota]
+        for members, quota in ((kept[numbers == i], quota) for i, quota in enumerate(quotas) if quota)
+    ]
+    back = dropped[: max(0, budget - num_kept)]
+    positions = np.concatenate([*drawn, back]).astype(np.int64)
+    return Selection(positions, scores[positions], refilled=len(back))
 
 
 def normalised_entropy(pool: Pool) -> np.ndarray:

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from raybert.selection.pool import Pool
-from raybert.selection.ranking import Order
+from raybert.selection.pool import Pool, Selection
+from raybert.selection.ranking import Order, rank
 from raybert.selection.registry import register
 from raybert.selection.scorers.aflite import aflite_hardness
 from raybert.selection.scorers.lexical import lexical_score
+from raybert.selection.strategies.mixed import MixedStrategy, draw_from_strata
 from raybert.selection.strategies.ranked import RankedStrategy
 
 
@@ -77,6 +78,41 @@ class AfliteReadability(RankedStrategy):
         hardness = aflite_hardness(rounds, predictability)
         index = pool.signals["readability"][:, 0]
         return np.asarray(self.weight * _rank(hardness) + (1.0 - self.weight) * _rank(index))
+
+
+@register
+class Scdp(MixedStrategy):
+    """Texts whose words are far from the middle of the pool; of large pools evenly at all distances (SCDP).
+
+    Rule: score = distance of TF-IDF vectors from their geometric median; far first, or k evenly over strata of it.
+
+    Strata are those of `ccs`: of equal width, filled evenly, drawn inside. The paper calls for them in large data sets;
+    where the line is drawn (`large_from`) is ours.
+    """
+
+    name: ClassVar[str] = "scdp"
+    operations: ClassVar[str] = "O(n log n)"
+    needs: ClassVar[frozenset[str]] = frozenset({"tfidf_distance"})
+    uses_seed: ClassVar[bool] = False
+    citation: ClassVar[str] = 'Nguyen & He 2025, "Swift Cross-Dataset Pruning", arXiv 2501.02432'
+
+    method: Literal["auto", "far", "strata"] = Field("auto", description="far, strata, or by the size of the pool")
+    large_from: int = Field(20_000, ge=1, description="examples from which `auto` is strata")
+    strata: int = Field(50, ge=1, description="most strata, of equal width in the distance")
+    balance: Literal["class", "none"] = Field("none", description="class: choose inside every class, by quotas")
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        if self.method != "auto":
+            return super().choose(pool, budget)
+        method = "strata" if len(pool) >= self.large_from else "far"  # of the pool, not of a class
+        return self.model_copy(update={"method": method}).choose(pool, budget)
+
+    def pick(self, pool: Pool, budget: int) -> Selection:
+        scores = np.asarray(pool.signals["tfidf_distance"], np.float64)
+        if self.method == "far":
+            positions = rank(scores, pool.tie_keys, Order("hard"))[0][:budget]
+            return Selection(positions, scores[positions])
+        return draw_from_strata(pool, budget, scores, strata=self.strata, drop=0.0, purpose="scdp")
 
 
 def _rank(values: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from raybert.models import (
     resolve_encoder,
 )
 from raybert.models.capacity import Demand, check_capacity
-from raybert.models.classifier import classifier_shape
+from raybert.models.classifier import classifier_shape, has_dropout
 from raybert.models.encoder import embedding_width
 from raybert.models.own_kind import build_own, check_own
 from raybert.models.tokenizer_options import with_options
@@ -130,6 +130,7 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
     tuned = tuning_variants(design, facts_of_pools(prepared))
     prepared |= prepare_variants([variant for variant in tuned if variant.data_key not in prepared], cache)
     _check_own_signals(design, prepared)
+    _check_dropout(design, prepared)
     wanted = wanted_columns(design)
     if wanted:
         prepared = _with_columns(prepared, (*design.variants, *tuned), wanted, cache)
@@ -156,7 +157,10 @@ def _check_own_signals(design: Design, prepared: Mapping[str, Prepared]) -> None
         names = ready.splits.label_names
         model = build_own(ready.encoder, names, 0, config.model)
         lacking = {
-            "feature_norms": ("a linear layer that makes its logits", model.last_linear(len(names)) is not None),
+            **dict.fromkeys(
+                ("feature_norms", "features"),
+                ("a linear layer that makes its logits", model.last_linear(len(names)) is not None),
+            ),
             "embeddings": (
                 "a method `embed(...)` -> (b, d), for selection.embedding.of: proxy",
                 config.selection.embedding.of == "encoder" or model.can_embed or hasattr(model, "base_model"),
@@ -170,6 +174,22 @@ def _check_own_signals(design: Design, prepared: Mapping[str, Prepared]) -> None
                         f"model.kind: '{config.model.kind}' must have {what}, because strategy '{entry.label}' reads "
                         f"the signal {signal}; add it, or leave the strategy out"
                     )
+
+
+def _check_dropout(design: Design, prepared: Mapping[str, Prepared]) -> None:
+    """Refuse strategies that read what dropout makes of outputs, where an encoder has none.
+
+    Raises:
+        ConfigError: says which, and what to set.
+    """
+    readers = [entry.label for entry in design.entries if "dropout_probs" in entry.strategy.all_signals()]
+    for variant in design.variants if readers else ():
+        encoder = prepared[variant.data_key].encoder
+        if not has_dropout(encoder, variant.config.model):
+            raise ConfigError(
+                f"sweep.strategies: '{readers[0]}' must have an encoder with dropout, '{encoder.name}' has none; set "
+                "model.dropout (of all trials), or leave the strategy out"
+            )
 
 
 def _with_columns(

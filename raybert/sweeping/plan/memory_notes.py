@@ -34,6 +34,7 @@ def memory_notes(
             "d": widths.get(spec.data_key, 1),
             "m": selection.proxy.num_seeds,
             "t": selection.scorers.dynamics.checkpoints,
+            "p": selection.scorers.dropout.passes,
         }
         read = needed_signals(spec.strategy.all_signals(), selection)
         total = sum(_num_bytes(signal, sizes) for signal in read)

@@ -90,6 +90,12 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
             f"selection.embedding.of: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
             f"different folds cannot be compared; {remedy}"
         )
+    of_one = sorted(reads & {"features", "dropout_probs"})
+    if of_one:
+        raise ConfigError(
+            f"sweep.strategies: '{label}' reads '{of_one[0]}' of one proxy of the whole pool, those of different folds "
+            f"cannot be compared; {remedy}"
+        )
     runs = [set(source.runs) for source in signal_runs if source.kind in ("proxy", "irreducible")]
     if len(runs) == 2 and runs[0] & runs[1]:
         raise ConfigError(f"sweep.strategies: '{label}' would subtract its twins' loss from itself; {remedy}")

@@ -232,6 +232,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "embedding": config.selection.embedding.identity() if "embeddings" in needed else None,
         "perplexity": config.selection.scorers.perplexity.identity() if "perplexity" in needed else None,
         **({"parts": _RULE_OF_PARTS} if chooses_in_parts(spec.strategy, spec.pool_size) else {}),
+        **({"dropout": config.selection.scorers.dropout.passes} if "dropout_probs" in needed else {}),
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({"columns": columns} if columns else {}),

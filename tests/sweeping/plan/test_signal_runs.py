@@ -1,16 +1,27 @@
 """Runs whose outputs are signals: what they train on, and what the scorers make of them."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from raybert.config import validate_config
 from raybert.data.nulls import null_table, with_nulls
-from raybert.errors import ScoringError
+from raybert.errors import ConfigError, ScoringError
 from raybert.models import load_model, load_tokenizer
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
-from raybert.selection.scorers.models import DynamicsScorer, HeldoutScorer, ProxyEmbeddingScorer, ProxyScorer
+from raybert.selection.scorers.models import (
+    DropoutScorer,
+    DynamicsScorer,
+    FeatureScorer,
+    HeldoutScorer,
+    ProxyEmbeddingScorer,
+    ProxyScorer,
+)
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.scorers.training_loss import TrainingLossScorer
 from raybert.selection.strategies.ranked import RankedStrategy
@@ -118,6 +129,64 @@ def test_a_proxy_gives_probabilities_norms_and_embeddings(runs, prepared):
     expected = Inference(model, prepared.data, "fp32").embeddings(prepared.data.train, POSITIONS)
     scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], "mean")
     np.testing.assert_allclose(scorer.load(scoring_data)(POSITIONS)["embeddings"], expected, atol=1e-6)
+
+
+def test_a_proxy_gives_the_inputs_of_its_last_layer(runs, prepared):
+    folder, sources, scoring_data = runs
+    source = sources["proxy", None]
+    found = FeatureScorer(source.runs[0], models_of(folder, source)[0]).load(scoring_data)(POSITIONS)["features"]
+    probs, features = predict(folder, source.runs[0], prepared.data, POSITIONS)
+    np.testing.assert_allclose(found, features, atol=1e-6)
+    last = list(load_model(models_of(folder, source)[0]).modules())
+    linear = [part for part in last if isinstance(part, torch.nn.Linear)][-1]
+    logits = found @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
+    np.testing.assert_allclose(torch.from_numpy(logits).softmax(dim=-1).numpy(), probs, atol=1e-5)
+
+
+def test_with_dropout_a_proxy_says_something_else_in_every_pass_and_the_same_of_a_block_again(runs, tmp_path):
+    folder, sources, scoring_data = runs
+    source = sources["proxy", None]
+    checkpoint = models_of(folder, source)[0]
+    with pytest.raises(
+        ScoringError, match="must have dropout, got the same probabilities in every pass; set model.drop"
+    ):
+        DropoutScorer(source.runs[0], checkpoint, 2).load(scoring_data)(POSITIONS)
+    wild = shutil.copytree(checkpoint, tmp_path / "wild")
+    config = json.loads((wild / "config.json").read_text())
+    (wild / "config.json").write_text(json.dumps({**config, "mlp_dropout": 0.1, "classifier_dropout": 0.2}))
+    state = torch.random.get_rng_state()
+    score = DropoutScorer(source.runs[0], wild, 40).load(scoring_data)
+    found = score(POSITIONS)["dropout_probs"]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert found.shape == (5, 40, scoring_data.data.num_classes)
+    np.testing.assert_allclose(found.sum(axis=2), 1, atol=1e-5)
+    assert len({tuple(row) for row in found[0].tolist()}) == 40
+    np.testing.assert_array_equal(score(POSITIONS)["dropout_probs"], found)
+    still = ProxyScorer(source.runs, (wild,)).load(scoring_data)(POSITIONS)["probs"][:, 0]
+    assert np.abs(found.mean(axis=1) - still).max() < 0.1
+
+
+@pytest.mark.parametrize("name", ["badge", "bald"])
+def test_signals_of_one_proxy_are_refused_where_proxies_are_cross_fitted(prepared, name):
+    config = validate_config(
+        {"selection": {"proxy": {"folds": 3}}, "sweep": {"strategies": ["random", name], "seeds": 1}}
+    )
+    with pytest.raises(ConfigError, match=f"'{name}' reads '.*' of one proxy of the whole pool.*; leave out .*folds"):
+        plan_of(config, prepared.facts)
+
+
+def test_more_passes_with_dropout_are_another_trial_and_others_stay(prepared):
+    def ids(passes):
+        config = validate_config(
+            {
+                "selection": {"scorers": {"dropout": passes}},
+                "sweep": {"strategies": ["random", "badge", "bald"], "seeds": 1},
+            }
+        )
+        return {spec.label: spec.trial_id for spec in plan_of(config, prepared.facts).trials}
+
+    few, many = ids(5), ids(20)
+    assert {label for label in few if few[label] != many[label]} == {"bald"}
 
 
 def test_the_training_loss_is_the_mean_over_the_runs_that_trained_on_an_example(runs):
