@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raybert.data.formats import format_of
+from raybert.data.mapped import LARGEST_HELD, mapped
 from raybert.data.raw import SPLIT_NAMES, RawTable, find_columns, first_line
+from raybert.data.rows import take_rows
+from raybert.data.strings import BLOCK_ROWS
 from raybert.errors import DataError
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError)
@@ -28,11 +32,73 @@ def read_parquet(path: Path, wanted: Mapping[str, str], optional: Collection[str
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             places, notes = find_columns(schema.names, wanted, optional, f"'{path}'")
-            rows = file.read(columns=list(dict.fromkeys(schema.names[place] for place in places.values())))
-            rows.validate(full=True)  # damaged pages may decode to what is no text
+            rows = _rows_of(file, list(dict.fromkeys(schema.names[place] for place in places.values())))
     except _DAMAGE as error:
         raise DataError(f"data.source: '{path}' cannot be read as parquet: {first_line(error)}") from None
     return _by_key(rows, schema, places, notes)
+
+
+def _rows_of(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
+    """Return columns of a parquet file; of a large one they are mapped."""
+    size = sum(file.metadata.row_group(number).total_byte_size for number in range(file.metadata.num_row_groups))
+    schema = pa.schema([file.schema_arrow.field(name) for name in columns if columns.count(name) == 1])
+    fits = size <= LARGEST_HELD or file.schema_arrow.names != list(dict.fromkeys(file.schema_arrow.names))
+    if fits or any(pa.types.is_dictionary(field.type) for field in schema):
+        rows = file.read(columns=columns)
+        rows.validate(full=True)  # damaged pages may decode to what is no text
+        return rows
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in file.iter_batches(BLOCK_ROWS, columns=columns):
+            batch.validate(full=True)
+            yield batch.select(columns)
+
+    return mapped(batches, schema)
+
+
+def number_of_rows(path: Path) -> int:
+    """Return the rows of a parquet file; errors as for `read_parquet`."""
+    return int(_metadata(path).num_rows)
+
+
+def size_of_rows(path: Path) -> int:
+    """Return the bytes of all columns of a parquet file when they are unpacked; errors as for `read_parquet`."""
+    metadata = _metadata(path)
+    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except _DAMAGE as error:
+        raise DataError(f"data.source: '{path}' cannot be read as parquet: {first_line(error)}") from None
+
+
+def take_from_parquet(path: Path, rows: np.ndarray, plain: Callable[[pa.Table], pa.Table]) -> pa.Table:
+    """Return rows of a parquet file with all its columns, in the order of the numbers, read block by block.
+
+    Args:
+        path: the file.
+        rows: (m,) from 0.
+        plain: returns a block with columns that rows can be taken of.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    order = np.argsort(rows, kind="stable")
+    wanted, start = np.asarray(rows)[order], 0
+    parts: list[pa.Table] = []
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BLOCK_ROWS):
+                low, high = np.searchsorted(wanted, [start, start + batch.num_rows])
+                parts.append(plain(pa.Table.from_batches([batch])).take(pa.array(wanted[low:high] - start)))
+                start += batch.num_rows
+    except _DAMAGE as error:
+        raise DataError(f"data.source: '{path}' cannot be read: {first_line(error)}") from None
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return take_rows(pa.concat_tables(parts), back)
 
 
 def read_arrow(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 _SAFE_BYTES = 2**30
 """Of a table that Arrow may put together in one piece: the offsets of its strings have 32 bits."""
+_SMALL_BYTES = 2**24
 _BLOCK_ROWS = 65_536
 
 
@@ -21,7 +22,8 @@ def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
         rows: (m,) from 0.
     """
     rows = np.asarray(rows, np.int64)
-    if table.nbytes <= _SAFE_BYTES or not len(rows):
+    are_few = len(rows) < table.num_rows // 4 and table.nbytes > _SMALL_BYTES  # Arrow puts all together for each take
+    if not len(rows) or (table.nbytes <= _SAFE_BYTES and not are_few):
         return table.take(pa.array(rows))
     columns = [_take(column, rows) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=table.schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -14,11 +14,12 @@ import pyarrow as pa
 from raybert.config import DataConfig
 from raybert.data.cut import cut_missing
 from raybert.data.identity import content_fingerprint, example_ids, form_digests, keyed_order
+from raybert.data.mapped import LARGEST_HELD, mapped
 from raybert.data.noise import plant
 from raybert.data.quotas import class_quotas
 from raybert.data.rows import take_rows
 from raybert.data.sources import read_source
-from raybert.data.strings import number_rows, stream_strings
+from raybert.data.strings import BLOCK_ROWS, number_rows, stream_strings
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError
 
@@ -115,9 +116,20 @@ def _without_texts(table: pa.Table) -> pa.Table:
 def _with_texts(table: pa.Table, source: pa.Table) -> pa.Table:
     """Return the rows of a table with all columns of the source that they are of."""
     rest = [name for name in source.column_names if name not in (*_OF_CUTS, "id")]
-    texts = take_rows(source.select(rest), table[_ROW].to_numpy())
     names = ["example_id", *(name for name in source.column_names if name != "id")]
-    return pa.table({name: (texts if name in rest else table)[name] for name in names})
+
+    def rows_of(part: pa.Table) -> pa.Table:
+        texts = take_rows(source.select(rest), part[_ROW].to_numpy())
+        return pa.table({name: (texts if name in rest else part)[name] for name in names})
+
+    if source.nbytes * table.num_rows <= LARGEST_HELD * source.num_rows:
+        return rows_of(table)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, table.num_rows, BLOCK_ROWS):
+            yield from rows_of(table.slice(start, BLOCK_ROWS)).combine_chunks().to_batches()
+
+    return mapped(batches, rows_of(table.slice(0, 0)).schema)
 
 
 def with_forms(table: pa.Table) -> pa.Table:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raybert.config import DataConfig
-from raybert.data.arrow_files import read_all_arrow
+from raybert.data.arrow_files import number_of_rows, read_all_arrow, size_of_rows, take_from_parquet
 from raybert.data.csv_files import read_all_csv
 from raybert.data.docstrings import read_docstrings
 from raybert.data.formats import format_of
@@ -24,6 +24,7 @@ from raybert.data.json_files import read_all_json
 from raybert.data.kept_splits import kept_rows
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
 from raybert.data.local import files_of_split
+from raybert.data.mapped import LARGEST_HELD
 from raybert.data.noise import clean_id
 from raybert.data.raw import SPLIT_NAMES
 from raybert.data.rows import find_rows, take_rows
@@ -73,9 +74,10 @@ def read_rows(config: DataConfig, rows: np.ndarray, cache_folder: Path) -> pa.Ta
         rows: (m,) from 0.
         cache_folder: where the parsed built-in corpus is kept.
     """
+    if (files := _parquet_files(config)) is not None:
+        return _read_of_parquet(files, rows)
     table = whole_table(config, cache_folder)
-    plain = [_without_views(column) for column in table.columns]
-    return take_rows(pa.Table.from_arrays(plain, names=_distinct(table.column_names)), rows)
+    return take_rows(_plain(table).rename_columns(_distinct(table.column_names)), rows)
 
 
 def as_series(column: pa.ChunkedArray) -> pd.Series[Any]:
@@ -143,7 +145,38 @@ def whole_table(config: DataConfig, cache_folder: Path, split: str = "train") ->
         ".json": read_all_json,
         ".jsonl": read_all_json,
     }
-    tables = [readers.get(format_of(file).ending, read_all_arrow)(file, wanted) for file in files]
+    return _concatenated([readers.get(format_of(file).ending, read_all_arrow)(file, wanted) for file in files])
+
+
+def _parquet_files(config: DataConfig) -> list[Path] | None:
+    """Return the files of the source's train table, if they are local, parquet, and not small."""
+    if source_kind(config.source) != "local":
+        return None
+    files = files_of_split(Path(config.source).expanduser())
+    if not files or any(format_of(file).ending != ".parquet" for file in files):
+        return None
+    return files if sum(map(size_of_rows, files)) > LARGEST_HELD else None
+
+
+def _read_of_parquet(files: Sequence[Path], rows: np.ndarray) -> pa.Table:
+    """Return rows of files one after the other, of which no more is read at once than a block."""
+    starts = np.cumsum([0, *map(number_of_rows, files)])
+    of_file = np.searchsorted(starts, rows, side="right") - 1
+    order = np.argsort(of_file, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    parts = [take_from_parquet(file, rows[of_file == i] - starts[i], _plain) for i, file in enumerate(files)]
+    table = _concatenated(parts)
+    return take_rows(table.rename_columns(_distinct(table.column_names)), place)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return a table of columns that rows can be taken of."""
+    return pa.Table.from_arrays([_without_views(column) for column in table.columns], names=table.column_names)
+
+
+def _concatenated(tables: list[pa.Table]) -> pa.Table:
+    """Return the rows of all shards."""
     if len(tables) == 1:
         return tables[0]
     renamed = [table.rename_columns(_distinct(table.column_names)) for table in tables]

@@ -114,22 +114,19 @@ def write_pool(pools: Mapping[int, Prepared], path: Path) -> None:
         pools: by fold (0: without folds).
         path: of the parquet file.
     """
-    frames = [
-        pd.DataFrame(
-            {
-                "fold": fold,
-                "example_id": prepared.data.example_ids,
-                "label": np.asarray(prepared.data.train.labels),
-                "length": prepared.data.train.lengths,
-                **_planted(prepared.splits.train),
-            }
-        )
-        for fold, prepared in pools.items()
-    ]
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame[[column.name for column in POOL if column.name in frame or not column.optional]]
+    tables = []
+    for fold, prepared in pools.items():
+        pool = prepared.splits.train
+        columns = {
+            "fold": np.full(pool.num_rows, fold),
+            "example_id": pool["example_id"],
+            "label": np.asarray(prepared.data.train.labels),
+            "length": prepared.data.train.lengths,
+            **_planted(pool),
+        }
+        tables.append(pa.table({name: columns[name] for name in (column.name for column in POOL) if name in columns}))
     with atomic_path(path) as temporary:
-        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+        pa.parquet.write_table(pa.concat_tables(tables), temporary)
 
 
 def _planted(pool: pa.Table) -> dict[str, np.ndarray]:

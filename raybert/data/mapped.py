@@ -1,0 +1,73 @@
+"""Tables that are too large to be held: written to a file of the cache as they come, and mapped.
+
+The file has no name from the beginning: it goes when the last piece of the table does, or the process ends, however it
+ends. The memory that it takes is the kernel's to take back.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from raybert.errors import CacheWarning, ConfigError
+from raybert.files import cache_folder, reason_of
+
+LARGEST_HELD = 64 << 20
+"""Bytes of a table up to which it is held in memory: nothing is waited for."""
+_FOLDER = "splits"
+
+
+def mapped(batches: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema) -> pa.Table:
+    """Return a table of which memory holds one batch at a time; where nothing can be written, all, which is said.
+
+    Args:
+        batches: yields those of the table, each time it is called.
+        schema: of all of them; without dictionaries, of which a file has one for all batches.
+    """
+    unread: list[Exception] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches()
+        except Exception as error:
+            unread.append(error)
+            raise
+
+    try:
+        folder = cache_folder() / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        return _written(watched(), schema, folder)
+    except ConfigError:  # no home folder, and none named
+        if unread:
+            raise
+    except OSError as error:
+        if unread:
+            raise
+        words = f"a table cannot be written to {folder} while it is read ({reason_of(error)}): memory holds all of it"
+        warnings.warn(words, CacheWarning, stacklevel=2)
+    return pa.Table.from_batches(batches(), schema)
+
+
+def _written(batches: Iterator[pa.RecordBatch], schema: pa.Schema, folder: Path) -> pa.Table:
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    os.unlink(name)
+    try:
+        _write(batches, schema, os.dup(descriptor))
+        content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(content))).read_all()
+
+
+def _write(batches: Iterator[pa.RecordBatch], schema: pa.Schema, descriptor: int) -> None:
+    with os.fdopen(descriptor, "wb") as file, pa.PythonFile(file, "w") as sink:
+        with pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        sink.flush()
