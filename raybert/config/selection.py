@@ -113,6 +113,22 @@ class DropoutConfig(Section):
     passes: int = Field(10, ge=2, le=200, description="over the pool, each with dropout of its own")
 
 
+class KnnShapleyConfig(Section):
+    """The nearest-neighbour classifier behind the signal `knn_shapley`."""
+
+    stands_for: ClassVar[str] = "neighbours"
+
+    neighbours: int = Field(5, ge=1, description="K, that vote")
+
+
+class DataOobConfig(Section):
+    """The models on bootstrap samples behind the signal `data_oob`."""
+
+    stands_for: ClassVar[str] = "models"
+
+    models: int = Field(100, ge=10, le=10_000, description="bootstrap samples of the pool, a linear model on each")
+
+
 class ScorersConfig(Section):
     """Settings of single scorers."""
 
@@ -122,6 +138,8 @@ class ScorersConfig(Section):
     irreducible: IrreducibleConfig = IrreducibleConfig()
     loss: TrainingLossConfig = TrainingLossConfig()
     dropout: DropoutConfig = DropoutConfig()
+    knn_shapley: KnnShapleyConfig = KnnShapleyConfig()
+    data_oob: DataOobConfig = DataOobConfig()
 
 
 class EmbeddingConfig(Section):

@@ -32,6 +32,7 @@ from raybert.selection.scorers.scorer import PoolScorer, Scorer
 from raybert.selection.scorers.source import COLUMN, ColumnScorer
 from raybert.selection.scorers.text import TextScorer
 from raybert.selection.scorers.tfidf import tfidf_distances
+from raybert.selection.scorers.valuation import data_oob
 from raybert.selection.text_signal import TextSignal
 
 ENTRY_POINTS = "raybert.signals"
@@ -58,6 +59,7 @@ class Signal:
         comes_with: the signal in whose passes it is computed, where that one is read too.
         work: what else computing it takes, in words.
         column: of the source, of which it is the values; empty: it is none.
+        target: file of the examples that it is computed for, where it is of those; empty: it is not.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Signal:
     comes_with: str = ""
     work: str = ""
     column: str = ""
+    target: str = ""
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -95,7 +98,8 @@ class Signal:
             return ColumnScorer(self.column, request.columns[self.column])
         if not self.scorer:
             return None
-        made: Scorer | PoolScorer = import_attribute(self.scorer, f"signal '{self.name}'")(request)
+        options = {"source": self.target, "signal": self.name} if self.target else {}
+        made: Scorer | PoolScorer = import_attribute(self.scorer, f"signal '{self.name}'")(request, **options)
         return made
 
 
@@ -122,6 +126,12 @@ def of_column(column: str) -> Signal:
 def is_column(name: str) -> bool:
     """Tell whether a signal of this name is a column of the source."""
     return name.startswith(COLUMN) and name != COLUMN
+
+
+def is_of_target(name: str) -> bool:
+    """Tell whether a signal of this name is one that is computed for the examples of a file."""
+    base, _, target = name.partition(":")
+    return base in OF_TARGETS and target != ""
 
 
 def columns_read(needs: Collection[str]) -> list[str]:
@@ -249,6 +259,33 @@ TABLE: tuple[Signal, ...] = (
         passes=1,
     ),
     Signal(
+        "influence",
+        "Product and cosine of an example's last-layer gradient with that of target examples, by a proxy.",
+        "n 2",
+        runs="proxy",
+        scorer="raybert.selection.scorers.influence:influence_scorer",
+        passes=1,
+        work="a forward pass over the target",
+    ),
+    Signal(
+        "knn_shapley",
+        "Exact Shapley value of an example for a nearest-neighbour classifier of target examples.",
+        "n",
+        reads=("embeddings",),
+        scorer="raybert.selection.scorers.valuation:knn_shapley_scorer",
+        work="a forward pass over the target, and the order of the pool by distance from each example of it",
+    ),
+    Signal(
+        "data_oob",
+        "Share of models on bootstrap samples without the example that predict its label.",
+        "n",
+        reads=("embeddings",),
+        scorer="raybert.selection.scorers.valuation:data_oob_scorer",
+        given="embeddings",
+        derive=lambda embeddings, labels: data_oob(embeddings, labels, np.random.default_rng(0), 100),
+        work="100 linear models on the embeddings (`selection.scorers.data_oob`)",
+    ),
+    Signal(
         "aflite",
         "When adversarial filtering removed the example, and how predictable it was then.",
         "n 2",
@@ -260,6 +297,8 @@ TABLE: tuple[Signal, ...] = (
     ),
 )
 """In the order in which they are computed: what another one reads comes before it."""
+OF_TARGETS = frozenset({"influence", "knn_shapley"})
+"""What is computed for target examples: validation, or with `:<file>` behind the name those of a file."""
 REFRESHED = frozenset(signal.name for signal in TABLE if signal.is_refreshed)
 """What the model in training gives anew, in place of proxies."""
 FREE = frozenset(signal.name for signal in TABLE if not signal.scorer and signal.text is None)
@@ -280,6 +319,10 @@ def find_signal(name: str, selection: SelectionConfig | None = None) -> Signal |
         return _BY_NAME[name] if selection is None else _as_set(_BY_NAME[name], selection)
     if is_column(name):
         return of_column(name.removeprefix(COLUMN))
+    if is_of_target(name):
+        base, _, target = name.partition(":")
+        signal = replace(_BY_NAME[base], name=name, target=target)
+        return signal if selection is None else _as_set(signal, selection)
     given = _given_signals(selection)
     if name in given:
         return of_texts(given[name])
@@ -318,7 +361,7 @@ def check_signals(needs: Collection[str], selection: SelectionConfig, path: str,
         ConfigError: names the nearest signal; or an entry of `selection.signals` is wrong.
     """
     known = {*_BY_NAME, *_given_signals(selection), *_registered()}
-    unknown = sorted(name for name in set(needs) - known if not is_column(name))
+    unknown = sorted(name for name in set(needs) - known if not (is_column(name) or is_of_target(name)))
     if are_labels_enough() and any(_is_left_out(entry.name) for entry in selection.signals):
         return  # it may be among those that are not imported
     if unknown:

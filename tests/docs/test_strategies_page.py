@@ -9,12 +9,21 @@ from raybert.config import StrategyConfig
 from raybert.selection import build_strategy, strategy_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "strategies.md"
-PROXIES = {"probs", "null_probs", "heldout_probs", "irreducible_loss", "dynamics", "feature_norms", "dropout_probs"}
+PROXIES = {
+    "probs",
+    "null_probs",
+    "heldout_probs",
+    "irreducible_loss",
+    "dynamics",
+    "feature_norms",
+    "dropout_probs",
+    "influence",
+}
 GROUPS = {
     "a column of the data": lambda reads: reads and all(name.startswith("column:") for name in reads),
     "nothing": lambda reads: not reads,
     "proxies": lambda reads: reads & PROXIES and "embeddings" not in reads,
-    "embeddings": lambda reads: reads == {"embeddings"},
+    "embeddings": lambda reads: len(reads) == 1 and reads <= {"embeddings", "knn_shapley", "data_oob"},
     "both": lambda reads: reads & PROXIES and "embeddings" in reads,
     "the text": lambda reads: reads & {"lexical", "readability", "perplexity", "tfidf_distance"},
     "the model in training": lambda reads: not reads,

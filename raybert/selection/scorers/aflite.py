@@ -97,13 +97,13 @@ def _predictability(
         train, rest = order[:num_trained], order[num_trained:]
         if len(np.unique(numbers[train])) < 2:
             continue
-        weights = _fit_ridge(points[train], targets[train])
+        weights = fit_ridge(points[train], targets[train])
         correct[rest] += (points[rest] @ weights).argmax(axis=1) == numbers[rest]
         held_out[rest] += 1
     return np.divide(correct, held_out, out=np.zeros(count), where=held_out > 0)
 
 
-def _fit_ridge(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def fit_ridge(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return (d + 1, C) float32 least-squares weights, lightly shrunk; the last row is the intercept."""
     gram = (points.T @ points).astype(np.float64)
     shrink = _RIDGE * np.trace(gram) / len(gram)

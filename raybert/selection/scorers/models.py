@@ -132,7 +132,7 @@ class ProxyScorer:
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs all proxies on positions."""
         proxies, table = (
-            [_load(folder, scoring_data, trust=self.trust) for folder in self.checkpoints],
+            [load_proxy(folder, scoring_data, trust=self.trust) for folder in self.checkpoints],
             scoring_data.data.train,
         )
         nulls: TokenTable | None = None
@@ -178,7 +178,7 @@ class FeatureScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs the proxy on positions."""
-        proxy, table = _load(self.checkpoint, scoring_data, trust=self.trust), scoring_data.data.train
+        proxy, table = load_proxy(self.checkpoint, scoring_data, trust=self.trust), scoring_data.data.train
         return lambda positions: {"features": proxy.probs_and_features(table, positions)[1]}
 
 
@@ -212,7 +212,7 @@ class DropoutScorer:
         Raises:
             ScoringError: dropout changes nothing.
         """
-        proxy, table = _load(self.checkpoint, scoring_data, trust=self.trust), scoring_data.data.train
+        proxy, table = load_proxy(self.checkpoint, scoring_data, trust=self.trust), scoring_data.data.train
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
             probs = proxy.dropout_probs(table, positions, self.passes, int(positions[0]))
@@ -258,7 +258,7 @@ class HeldoutScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs on every position the proxies of its fold."""
-        proxies = [_load(folder, scoring_data, trust=self.trust) for folder in self.checkpoints]
+        proxies = [load_proxy(folder, scoring_data, trust=self.trust) for folder in self.checkpoints]
         data = scoring_data.data
         folds = assign_folds(np.asarray(data.train.labels), draw_keys(data.example_ids, self.seed), self.num_folds)
 
@@ -307,7 +307,7 @@ class DynamicsScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that gathers positions."""
-        last = _load(self.folder / "checkpoint" / "best", scoring_data, trust=self.trust)
+        last = load_proxy(self.folder / "checkpoint" / "best", scoring_data, trust=self.trust)
         earlier = []
         for path in sorted((self.folder / "dynamics").glob("*.npy")):
             with reading_back(path, "delete the run's folder to run it again"):
@@ -378,12 +378,47 @@ def _trust(request: ScorerRequest) -> bool:
     return request.encoder.trust_remote_code
 
 
+def target_embedder(request: ScorerRequest) -> tuple[TargetEmbedder, tuple[str, ...]]:
+    """Return what embeds other examples as `embedding_scorer` does the pool, and the runs whose models it loads."""
+    embedding = request.selection.embedding
+    if request.in_chunks or embedding.of == "encoder":
+        return TargetEmbedder(request.encoder, None, embedding.pooling, request.in_chunks), ()
+    run = request.runs("proxy").runs[0]
+    return TargetEmbedder(request.encoder, request.model_of(run), embedding.pooling), (run,)
+
+
+@dataclass(frozen=True)
+class TargetEmbedder:
+    """Embeds rows of any token table: by the frozen encoder, or by a proxy's.
+
+    Attributes:
+        encoder: the frozen one.
+        checkpoint: of the proxy; None: the encoder's own files.
+        pooling: over word pieces.
+        in_chunks: whether rows are documents in chunks, which are embedded already.
+    """
+
+    encoder: Encoder
+    checkpoint: Path | None
+    pooling: Literal["mean", "cls"]
+    in_chunks: bool = False
+
+    def __call__(self, scoring_data: ScoringData, table: Any) -> np.ndarray:
+        """Return (m, d) float32 embeddings."""
+        if self.in_chunks:
+            vectors: np.ndarray = table.mean_vectors(np.arange(len(table)))
+            return vectors
+        trust = self.encoder.trust_remote_code
+        model = load_backbone(self.encoder) if self.checkpoint is None else _model_of(self.checkpoint, trust=trust)
+        return _inference(model, scoring_data).embeddings(table, pooling=self.pooling)
+
+
 def _embedder(model: Any, scoring_data: ScoringData, pooling: Literal["mean", "cls"]) -> ScoreFunction:
     inference, table = _inference(model, scoring_data), scoring_data.data.train
     return lambda positions: {"embeddings": inference.embeddings(table, positions, pooling)}
 
 
-def _load(folder: Path, scoring_data: ScoringData, *, trust: bool) -> Inference:
+def load_proxy(folder: Path, scoring_data: ScoringData, *, trust: bool) -> Inference:
     """Return what asks the model that a run has left."""
     return _inference(_model_of(folder, trust=trust), scoring_data)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from raybert.config import SelectionConfig
+from raybert.config import DataConfig, SelectionConfig
 from raybert.selection.strategy import NullInputs
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class ScorerRequest:
         model_of: trial id of a run -> the folder of its model.
         losses_of: trial id of a run -> the file of its training losses.
         columns: name of a column of the source that is read -> digest of its values.
+        data: the section that says what columns are called; None: no file beside the source is read.
     """
 
     selection: SelectionConfig
@@ -63,6 +64,7 @@ class ScorerRequest:
     model_of: Callable[[str], Path]
     losses_of: Callable[[str], Path]
     columns: Mapping[str, str] = field(default_factory=dict)
+    data: DataConfig | None = None
 
     def runs(self, kind: SignalRunsKind) -> SignalRuns:
         """Return the runs of a kind."""

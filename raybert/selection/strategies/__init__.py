@@ -13,6 +13,7 @@ from raybert.selection.strategies.places import Cal, Herding, Moderate
 from raybert.selection.strategies.proxies import Confidence, El2n, Grand, Ifd, RhoLoss
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategies.text import AfliteReadability, LexicalDiversity, Perplexity, Scdp
+from raybert.selection.strategies.valued import DataOob, Influence, KnnShapley
 
 __all__ = [
     "D2",
@@ -27,6 +28,7 @@ __all__ = [
     "Column",
     "Confidence",
     "Curriculum",
+    "DataOob",
     "Diversity",
     "DropHardest",
     "DynUnc",
@@ -39,8 +41,10 @@ __all__ = [
     "GraphCut",
     "Herding",
     "Ifd",
+    "Influence",
     "InfoBatch",
     "KCenter",
+    "KnnShapley",
     "LabelErrors",
     "LexicalDiversity",
     "LossThreshold",

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from raybert.errors import SelectionError
 from raybert.selection.pool import Pool
-from raybert.selection.ranking import Direction, Order
 from raybert.selection.registry import register
 from raybert.selection.scorers.source import COLUMN
-from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategies.valued import ValuedStrategy
 
 _NUMBER = re.compile(r"\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*")
-_DIRECTIONS: Mapping[str, Direction] = {"top": "hard", "bottom": "easy", "middle": "middle"}
-"""Of a column nobody knows whether high is hard: its ends have names of their own."""
 
 
 @register
-class Column(RankedStrategy):
+class Column(ValuedStrategy):
     """Examples by a number that the data bring along: what a judge, annotators or another library say of them.
 
     Rule: score = the value; top: the highest first, bottom: the lowest first, middle: the nearest to the median rank.
@@ -38,23 +34,12 @@ class Column(RankedStrategy):
     uses_seed: ClassVar[bool] = False
 
     column: str = Field("score", min_length=1, description="of the source: its name there")
-    direction: Literal["top", "bottom", "middle"] | None = Field(  # type: ignore[assignment]  # see _DIRECTIONS
-        None, description="which values are kept: top (the highest), bottom or middle; null: top"
-    )
-    drop_hardest: float | None = Field(None, ge=0, lt=1, description="share of the highest values to drop first")
 
     def required_signals(self) -> frozenset[str]:
         return frozenset({COLUMN + self.column})
 
-    def default_direction(self) -> str:
-        return "top"
-
     def scores(self, pool: Pool) -> np.ndarray:
         return numbers_of(pool.signals[COLUMN + self.column], self.column)
-
-    def kept_order(self, budget_fraction: float) -> Order:
-        kept = super().kept_order(budget_fraction)
-        return replace(kept, direction=_DIRECTIONS[self.direction or "top"])
 
     def check_columns(self, columns: Mapping[str, np.ndarray]) -> None:
         numbers_of(columns[self.column], self.column)

@@ -38,6 +38,7 @@ from raybert.models.own_kind import build_own, check_own
 from raybert.models.tokenizer_options import with_options
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
 from raybert.selection.scorers.source import COLUMN
+from raybert.selection.scorers.target import read_target
 from raybert.selection.signals import needed_signals
 from raybert.sweeping.phases.to_pretrain import notes_on_corpus, to_pretrain
 from raybert.sweeping.plan.arms import tuning_variants
@@ -131,6 +132,7 @@ def prepare_design(design: Design, cache: Path) -> dict[str, Prepared]:
     prepared |= prepare_variants([variant for variant in tuned if variant.data_key not in prepared], cache)
     _check_own_signals(design, prepared)
     _check_dropout(design, prepared)
+    _check_targets(design, prepared)
     wanted = wanted_columns(design)
     if wanted:
         prepared = _with_columns(prepared, (*design.variants, *tuned), wanted, cache)
@@ -158,7 +160,7 @@ def _check_own_signals(design: Design, prepared: Mapping[str, Prepared]) -> None
         model = build_own(ready.encoder, names, 0, config.model)
         lacking = {
             **dict.fromkeys(
-                ("feature_norms", "features"),
+                ("feature_norms", "features", "influence"),
                 ("a linear layer that makes its logits", model.last_linear(len(names)) is not None),
             ),
             "embeddings": (
@@ -190,6 +192,28 @@ def _check_dropout(design: Design, prepared: Mapping[str, Prepared]) -> None:
                 f"sweep.strategies: '{readers[0]}' must have an encoder with dropout, '{encoder.name}' has none; set "
                 "model.dropout (of all trials), or leave the strategy out"
             )
+
+
+def _check_targets(design: Design, prepared: Mapping[str, Prepared]) -> None:
+    """Refuse files of target examples that cannot be read, before anything is trained.
+
+    Raises:
+        DataError: says which strategy, and what is wrong with its file.
+        ConfigError: documents in chunks have no file of targets.
+    """
+    for entry in design.entries:
+        needs = needed_signals(entry.strategy.all_signals(), design.config.selection)
+        for source in dict.fromkeys(signal.target for signal in needs if signal.target):
+            for variant in design.variants:
+                ready = prepared[variant.data_key]
+                if variant.config.model.kind == "iris":
+                    raise ConfigError(
+                        f"sweep.strategies: '{entry.label}' must have `target: validation` with `model.kind: iris`"
+                    )
+                try:
+                    read_target(Path(source), variant.config.data, ready.splits.label_names)
+                except DataError as error:
+                    raise DataError(f"sweep.strategies: '{entry.label}': {error}") from None
 
 
 def _with_columns(

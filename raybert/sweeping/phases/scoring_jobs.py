@@ -116,6 +116,7 @@ class JobPlanner:
             model_of=lambda run: self.folder.trial(run).checkpoints / "best",
             losses_of=lambda run: self.folder.trial(run).losses_path,
             columns=spec.columns,
+            data=spec.config.data,
         )
 
 

@@ -90,7 +90,7 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
             f"selection.embedding.of: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
             f"different folds cannot be compared; {remedy}"
         )
-    of_one = sorted(reads & {"features", "dropout_probs"})
+    of_one = sorted(name for name in reads if name.partition(":")[0] in ("features", "dropout_probs", "influence"))
     if of_one:
         raise ConfigError(
             f"sweep.strategies: '{label}' reads '{of_one[0]}' of one proxy of the whole pool, those of different folds "

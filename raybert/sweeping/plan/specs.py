@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from raybert.config import RaybertConfig, dump_yaml
+from raybert.config import RaybertConfig, SelectionConfig, dump_yaml
 from raybert.config.augment import AugmentConfig
 from raybert.files import content_key
 from raybert.selection.compose import compose
 from raybert.selection.identity import chooses_in_parts, strategy_identity
 from raybert.selection.schedule import round_targets
 from raybert.selection.scorers.request import SignalRuns
-from raybert.selection.signals import FREE, needed_signals
+from raybert.selection.scorers.target import digest_of_target
+from raybert.selection.signals import FREE, Signal, needed_signals
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
@@ -232,6 +233,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         "embedding": config.selection.embedding.identity() if "embeddings" in needed else None,
         "perplexity": config.selection.scorers.perplexity.identity() if "perplexity" in needed else None,
         **({"parts": _RULE_OF_PARTS} if chooses_in_parts(spec.strategy, spec.pool_size) else {}),
+        **_of_valuation(needed, config.selection),
         **({"dropout": config.selection.scorers.dropout.passes} if "dropout_probs" in needed else {}),
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
@@ -252,6 +254,18 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         encoder=encoder if is_pretrained else spec.encoder,
         signal_encoder=signal_encoder,
     )
+
+
+def _of_valuation(needed: Mapping[str, Signal], selection: SelectionConfig) -> dict[str, Any]:
+    """Return what signals of valuation depend on beside data and encoder; nothing: none is read."""
+    found: dict[str, Any] = {}
+    if targets := {name: digest_of_target(signal.target) for name, signal in needed.items() if signal.target}:
+        found["targets"] = targets
+    if any(name.partition(":")[0] == "knn_shapley" for name in needed):
+        found["knn_shapley"] = selection.scorers.knn_shapley.neighbours
+    if "data_oob" in needed:
+        found["data_oob"] = selection.scorers.data_oob.models
+    return found
 
 
 def _signal_encoder(spec: RunSpec, facts: PoolFacts) -> str:

@@ -14,6 +14,7 @@ from raybert.errors import ConfigError, ScoringError
 from raybert.models import load_model, load_tokenizer
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
+from raybert.selection.scorers.influence import InfluenceScorer, influences, mean_gradient
 from raybert.selection.scorers.models import (
     DropoutScorer,
     DynamicsScorer,
@@ -23,6 +24,7 @@ from raybert.selection.scorers.models import (
     ProxyScorer,
 )
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
+from raybert.selection.scorers.target import Target
 from raybert.selection.scorers.training_loss import TrainingLossScorer
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.sweeping.folder.layout import SweepFolder
@@ -141,6 +143,20 @@ def test_a_proxy_gives_the_inputs_of_its_last_layer(runs, prepared):
     linear = [part for part in last if isinstance(part, torch.nn.Linear)][-1]
     logits = found @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
     np.testing.assert_allclose(torch.from_numpy(logits).softmax(dim=-1).numpy(), probs, atol=1e-5)
+
+
+def test_the_influence_of_a_proxy_is_that_of_its_gradients_on_validation(runs, prepared):
+    folder, sources, scoring_data = runs
+    source = sources["proxy", None]
+    checkpoint = models_of(folder, source)[0]
+    target = Target("validation", "", None, prepared.encoder)
+    found = InfluenceScorer("influence", target, source.runs[0], checkpoint).load(scoring_data)(POSITIONS)["influence"]
+    inference = Inference(load_model(checkpoint), prepared.data, "fp32")
+    validation = prepared.data.validation
+    wanted = mean_gradient(*inference.probs_and_features(validation), np.asarray(validation.labels))
+    probs, features = predict(folder, source.runs[0], prepared.data, POSITIONS)
+    labels = np.asarray(prepared.data.train.labels)[POSITIONS]
+    np.testing.assert_allclose(found, influences(probs, features, labels, wanted), rtol=1e-3, atol=1e-5)
 
 
 def test_with_dropout_a_proxy_says_something_else_in_every_pass_and_the_same_of_a_block_again(runs, tmp_path):
