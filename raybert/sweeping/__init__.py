@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # 19 KiB and 0.06 s a trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: trials save between two steps
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # a stopped trial that still writes would spoil its actor's next one
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # processes that start at once; our own limit is the slots that there are
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # our own files are the truth; Tune's snapshots are scratch
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the default of 2 s makes each report of a worker wait

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from raybert.sweeping.cluster.versions import check_raybert, refusal_of_ray
 from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials
 from raybert.sweeping.plan.where import VARIABLE, asked_address, is_here
 
-__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected"]
+__all__ = ["Cluster", "check_resources", "concurrent_trials", "connected", "describe_nodes"]
 
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _OF_OTHER_CLUSTERS = (VARIABLE, _JOB, "RAY_RUNTIME_ENV_HOOK")
@@ -204,14 +204,24 @@ def _environment_of_job() -> frozenset[str]:
         return frozenset()
 
 
-def _describe(address: str | None) -> Cluster:
-    alive = [node for node in ray.nodes() if node["Alive"]]
+def describe_nodes(nodes: Sequence[Mapping[str, Any]], *, joins: bool) -> Cluster:
+    """Return the cluster of some nodes.
+
+    Args:
+        nodes: as `ray.nodes` has them; those that have left do not count.
+        joins: whether it is one that was there; its autoscaler may start further nodes.
+    """
+    alive = [node for node in nodes if node["Alive"]]
     here = ray.get_runtime_context().get_node_id()
-    nodes = tuple(dict(node["Resources"]) for node in alive)
+    resources = tuple(dict(node["Resources"]) for node in alive)
     is_on_head = any(node["NodeID"] == here and IS_HEAD in node["Resources"] for node in alive)
-    to_come = nodes_to_come(nodes) if not is_here(address) and is_on_head else ()
+    to_come = nodes_to_come(resources) if joins and is_on_head else ()
     is_local = [node["NodeID"] for node in alive] == [here] and not to_come
-    cluster = Cluster.of_nodes(nodes, is_local=is_local, to_come=to_come)
+    return Cluster.of_nodes(resources, is_local=is_local, to_come=to_come)
+
+
+def _describe(address: str | None) -> Cluster:
+    cluster = describe_nodes(ray.nodes(), joins=not is_here(address))
     gcs = ray.get_runtime_context().gcs_address
     if gcs in _STARTED:
         return cluster

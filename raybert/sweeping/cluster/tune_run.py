@@ -22,10 +22,11 @@ from raybert.machine import tokenize_in_one_thread
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import SignalRef
-from raybert.sweeping.cluster.connect import Cluster, concurrent_trials
+from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
 from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
+from raybert.sweeping.cluster.slots import NodesCallback, NodeWatch, SlotLimiter
 from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.configurations import labels_of
@@ -182,13 +183,13 @@ def run_tuner(
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.num_gpus}
     scratch = folder.path / ".tune"
     hung_trials = HungTrialsCallback(folder, limits.stall_seconds, progress, describe_demand(resources), identify)
+    watch = NodeWatch(resources, cluster, limits.max_nodes, progress.note)
     tuner = tune.Tuner(
         tune.with_resources(trainable, shape),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
+            search_alg=SlotLimiter(searcher, watch),
             scheduler=scheduler,
             num_samples=num_samples,
-            max_concurrent_trials=concurrent_trials(resources, cluster, limits.max_nodes),
             reuse_actors=not distributed,
         ),
         run_config=tune.RunConfig(
@@ -196,7 +197,7 @@ def run_tuner(
             storage_path=str(scratch.resolve()),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=limits.retries),
-            callbacks=[callback, hung_trials],
+            callbacks=[callback, hung_trials, NodesCallback(watch)],
         ),
     )
     try:
