@@ -79,13 +79,17 @@ def sweep(output: Path, *arguments: object, file: Path = FILE) -> Done:
 
 @contextlib.contextmanager
 def forked_command(
-    *arguments: object, cwd: Path | None = None, environment: dict[str, str] | None = None
+    *arguments: object,
+    cwd: Path | None = None,
+    environment: dict[str, str] | None = None,
+    draws: bool = True,
 ) -> Iterator[Forked]:
     """Run a command line in a process forked from a warm one, which does not outlive the block.
 
-    With `--address` of the Ray of the test session it takes a tenth of the time of `run_apart`.
+    With `--address` of the Ray of the test session it takes a tenth of the time of `run_apart`; without `draws` its
+    pictures are a dot.
     """
-    work = (warm_python(), cwd or Path.cwd(), [str(argument) for argument in arguments])
+    work = (warm_python(), cwd or Path.cwd(), [str(argument) for argument in arguments], draws)
     with forked(_command_line, *work, environment={"COLUMNS": _COLUMNS, **(environment or {})}) as process:
         yield process
 
@@ -97,12 +101,17 @@ def run_forked(*arguments: object, cwd: Path | None = None) -> Done:
     return Done(code, said, "")
 
 
-def _command_line(python: str, cwd: Path, arguments: list[str]) -> None:
+def _command_line(python: str, cwd: Path, arguments: list[str], draws: bool) -> None:
     """Run a command line in a forked process, as if it had been typed in a folder; a Ray that it starts forks workers."""
     sys.executable = python
     os.chdir(cwd)
     sys.argv = ["raybert", *arguments]
-    cli.main()
+    with contextlib.ExitStack() as stack:
+        if not draws:
+            from tests.conftest import without_pixels
+
+            stack.enter_context(without_pixels())
+        cli.main()
 
 
 def run_apart(*arguments: object, cwd: Path | None = None) -> Done:
