@@ -9,6 +9,7 @@ independent of each other. On purpose `random`, `random_stratified`, the first p
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,32 @@ _MIX_1, _MIX_2, _GOLDEN = (
     np.uint64(0x94D049BB133111EB),
     np.uint64(0x9E3779B97F4A7C15),
 )
+
+
+@dataclass(frozen=True, eq=False)
+class HashedIds:
+    """The ids of a pool, hashed once for all seeds.
+
+    Attributes:
+        draws: (n,) uint64, from which `draw_keys` are mixed.
+        ties: (n,) uint64, from which `tie_keys` are.
+    """
+
+    draws: np.ndarray
+    ties: np.ndarray
+
+    @classmethod
+    def of(cls, example_ids: np.ndarray) -> HashedIds:
+        """Hash ids: (n,) strings."""
+        return cls(_hash(example_ids, b""), _hash(example_ids, b"ties"))
+
+    def draw_keys(self, seed: int) -> np.ndarray:
+        """Return what `draw_keys` does of the ids."""
+        return mix_keys(self.draws, seed)
+
+    def tie_keys(self, seed: int) -> np.ndarray:
+        """Return what `tie_keys` does of the ids."""
+        return mix_keys(self.ties, seed)
 
 
 def draw_keys(example_ids: np.ndarray, seed: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from raybert.analysis.statistics.subsets import Subset
 from raybert.config import StrategyConfig
 from raybert.selection import build_strategy, strategy_names
 from raybert.selection.choose import select_from_pool
-from raybert.selection.keys import draw_keys, keys_for, tie_keys
+from raybert.selection.keys import HashedIds, draw_keys, keys_for, tie_keys
 from raybert.selection.strategies.losses import infobatch
 from raybert.testing import make_pool
 
@@ -33,6 +33,13 @@ def test_draws_ties_and_other_purposes_are_unrelated_functions():
         assert len(set(one.tolist())) == N
         for other in families[:i]:
             assert ranks_agree(one, other) < 4 / np.sqrt(N)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_ids_that_are_hashed_once_have_the_keys_of_every_seed(seed):
+    hashed = HashedIds.of(IDS)
+    assert np.array_equal(hashed.draw_keys(seed), draw_keys(IDS, seed))
+    assert np.array_equal(hashed.tie_keys(seed), tie_keys(IDS, seed))
 
 
 def test_draws_are_those_of_raybert_0_1():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,7 +25,7 @@ from raybert.errors import TrialError
 from raybert.files import save_array, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.iris import IrisClassifier, iris_settings
-from raybert.selection.keys import draw_keys, keys_for, tie_keys
+from raybert.selection.keys import HashedIds, draw_keys, keys_for
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
@@ -160,14 +161,29 @@ def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) 
     arrays: dict[str, np.ndarray] = {"lengths": data.train.lengths}
     for ref in signals:
         arrays.update(_load_signal(ref.store, ref.key))
+    hashed = _hashed_ids(data)
     return Pool(
         labels=np.asarray(data.train.labels),
         num_classes=data.num_classes,
-        tie_keys=tie_keys(data.example_ids, spec.seed),
+        tie_keys=hashed.tie_keys(spec.seed),
         signals=arrays,
         generator=np.random.default_rng([spec.seed, _OF_SELECTION]),
-        draw_keys=draw_keys(data.example_ids, spec.seed),
+        draw_keys=hashed.draw_keys(spec.seed),
     )
+
+
+_last_hashed: dict[tuple[str, int], HashedIds] = {}
+"""Of the data that this process read last: fingerprint of the data and checksum of the ids -> their hashes."""
+
+
+def _hashed_ids(data: ExampleData) -> HashedIds:
+    """Return the hashes of a pool's ids; a reused process makes them once for all its trials on the same data."""
+    key = data.fingerprint, zlib.crc32(np.ascontiguousarray(data.example_ids).view(np.uint8).data)
+    if key not in _last_hashed:
+        hashed = HashedIds.of(data.example_ids)
+        _last_hashed.clear()
+        _last_hashed[key] = hashed
+    return _last_hashed[key]
 
 
 def missing_values(signals: Mapping[str, np.ndarray]) -> list[str]:

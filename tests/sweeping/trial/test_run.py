@@ -1,6 +1,7 @@
 """A trial gives the same bits in a fresh process, in a used one, and whoever ran before it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import torch
 
 from raybert.config import validate_config
+from raybert.selection.keys import HashedIds, draw_keys, tie_keys
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.single.differences import compare_trials
-from raybert.sweeping.trial import surroundings
-from raybert.sweeping.trial.run import run_trial
+from raybert.sweeping.trial import run, surroundings
+from raybert.sweeping.trial.run import make_pool, run_trial
 from raybert.tables import EVALUATIONS, LOSSES, PREDICTIONS, RAN_ON, SELECTION, TRIALS
 from tests.processes import called
 from tests.raybert_01 import age_checkpoint, age_trial
@@ -40,6 +42,23 @@ def run_here(prepared, spec, path: Path) -> dict:
     status = run_trial(spec, prepared.data, prepared.encoder, (), folder, report=lambda row: None)
     assert status == "complete", folder.trial(spec.trial_id).error()
     return outcome(folder, spec.trial_id)
+
+
+def test_ids_are_hashed_once_for_all_seeds_and_again_for_other_ids(prepared, monkeypatch):
+    hashed = []
+    real = HashedIds.of
+    monkeypatch.setattr(HashedIds, "of", lambda ids: hashed.append(len(ids)) or real(ids))
+    monkeypatch.setattr(run, "_last_hashed", {})
+    data = prepared.data
+    specs = [spec for spec in plan_for(prepared).trials if spec.label == "random"]
+    pools = {spec.seed: make_pool(spec, data, ()) for spec in specs}
+    assert hashed == [len(data.train)]
+    for seed, pool in pools.items():
+        assert np.array_equal(pool.tie_keys, tie_keys(data.example_ids, seed))
+        assert np.array_equal(pool.draw_keys, draw_keys(data.example_ids, seed))
+    other = replace(data, example_ids=data.example_ids[::-1])
+    found = make_pool(specs[0], other, ()).draw_keys
+    assert np.array_equal(found, pools[specs[0].seed].draw_keys[::-1])
 
 
 @pytest.mark.long
