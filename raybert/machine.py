@@ -50,6 +50,18 @@ def tokenize_in_one_thread() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def shares_of(gpus: float, share: float) -> int:
+    """Return how many workers find their share of GPUs: a fraction is one of a single GPU, and what is left is lost.
+
+    Args:
+        gpus: of a node.
+        share: of a worker: a whole number, or a fraction of one.
+    """
+    if share >= 1:
+        return int(gpus / share + 1e-9)
+    return int(gpus + 1e-9) * int(1 / share + 1e-9)
+
+
 def check_address_space(num_bytes: float, what: str) -> None:
     """Refuse a limit of address space (`ulimit -v`) below what is mapped, of which little is used.
 

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from raybert.config.section import Section
 
+_SMALLEST_SHARE = 0.01
+"""Of a GPU: what torch itself takes of one is more than a hundredth."""
+
 
 class ResourcesConfig(Section):
     """What one trial occupies on the cluster."""
@@ -16,8 +19,8 @@ class ResourcesConfig(Section):
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores (and torch threads) of a worker")
     gpus_per_worker: int | float | Literal["auto"] = Field(
         "auto",
-        description="GPUs of a worker; a fraction shares one GPU, 0 trains on the CPU; auto: 1 where the cluster has "
-        "any, else 0, and in a folder that was begun what it was begun with",
+        description="GPUs of a worker: a whole number, or a fraction (0.25: four share one); 0 trains on the CPU; "
+        "auto: 1 where the cluster has any, else 0, and in a folder that was begun what it was begun with",
     )
     concurrent_trials: int | None = Field(None, ge=1, description="upper bound; default: what fits")
 
@@ -31,6 +34,11 @@ class ResourcesConfig(Section):
     def _gpus_not_negative(cls, gpus: float | str) -> float | str:
         if not isinstance(gpus, str) and gpus < 0:
             raise ValueError(f"must be >= 0 or auto, got {gpus:g}")
+        if not isinstance(gpus, str) and (0 < gpus < _SMALLEST_SHARE or (gpus > 1 and gpus != int(gpus))):
+            raise ValueError(
+                f"must be a whole number of GPUs, or a fraction of one from {_SMALLEST_SHARE:g} on (0.25: four workers "
+                f"share one), got {gpus:g}"
+            )
         return gpus
 
 

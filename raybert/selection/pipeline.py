@@ -27,13 +27,12 @@ import torch
 from raybert.errors import ScoringError
 from raybert.files import content_key
 from raybert.machine import tokenize_in_one_thread
+from raybert.selection.room import Room
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, SignalGone
 from raybert.training.memory.allocator import keep_memory
 
 BLOCK_ROWS = 1024
-ROOM_FOR_TASKS = 0.2
-"""CPU share that no scoring actor takes: an actor pool that holds every CPU starves Ray Data's own tasks."""
 _MOST_ROUNDS = 3
 """Somebody may empty a store while it is filled (`raybert scores rm`), but not each time by chance."""
 
@@ -139,9 +138,7 @@ def run_scoring(
     data: dict[str, Any],
     store: ScoreStore,
     *,
-    cpus: float,
-    gpus_per_actor: float = 0.0,
-    gpus: float = 0.0,
+    room: Room,
     progress: Callable[[ScoringProgress], None] = lambda _: None,
     note: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -153,9 +150,7 @@ def run_scoring(
         jobs: scorers over pools.
         data: data key -> object reference of a `ScoringData`.
         store: where blocks go; must be on a file system that all nodes see.
-        cpus: CPUs of the cluster that may be used.
-        gpus_per_actor: GPU share of an actor that runs a model.
-        gpus: GPUs of the cluster that may be used.
+        room: what may be used of the cluster.
         progress: told after every block.
         note: told in one line about damaged blocks.
         should_stop: asked after every block; stopping leaves finished blocks in the store.
@@ -166,7 +161,7 @@ def run_scoring(
     """
     for _ in range(_MOST_ROUNDS):
         try:
-            return _run_jobs(jobs, data, store, (cpus, gpus, gpus_per_actor), progress, note, should_stop, guard)
+            return _run_jobs(jobs, data, store, room, progress, note, should_stop, guard)
         except SignalGone as error:
             failure = str(error)
         except ray.exceptions.RayError as error:
@@ -189,7 +184,7 @@ def _run_jobs(
     jobs: Sequence[ScoringJob],
     data: dict[str, Any],
     store: ScoreStore,
-    room: tuple[float, float, float],
+    room: Room,
     progress: Callable[[ScoringProgress], None],
     note: Callable[[str], None],
     should_stop: Callable[[], bool],
@@ -275,7 +270,7 @@ def _score(
     orders: dict[str, Any],
     store: ScoreStore,
     uses_model: bool,
-    room: tuple[float, float, float],
+    room: Room,
     progress: Callable[[ScoringProgress], None],
     should_stop: Callable[[], bool],
     guard: Guard,
@@ -307,31 +302,30 @@ def _stream(
     work: list[dict[str, int]],
     shared: tuple[list[ScoringJob], dict[str, Any], dict[str, Any], ScoreStore, Guard],
     uses_model: bool,
-    room: tuple[float, float, float],
+    room: Room,
 ) -> Generator[dict[str, Any], None, None]:
     """Yield a row per finished block, in the order in which they finish."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    cpus, gpus, gpus_per_actor = room
-    workers = max(1, min(int(gpus / gpus_per_actor) if gpus_per_actor else int(cpus), len(work)))
-    # A whole CPU each if there is room for a task beside every one; else they share what is left when half as many
-    # tasks as there are CPUs, at least one, have their room.
-    leaves_room = cpus >= workers * (1 + ROOM_FOR_TASKS)
-    share = 1.0 if leaves_room else max(0.01, (cpus - ROOM_FOR_TASKS * max(1.0, cpus / 2)) / workers)
+    now, most = room.actors(len(work))
+    share = room.cpu_share(len(work))
+    grows = room.most_cpus is not None  # then a pool of a fixed size would wait for nodes that have left
     blocks = ray.data.from_items(work, override_num_blocks=len(work))
     if uses_model:
         scored = blocks.map_batches(
             _BlockScorer,
             fn_constructor_args=shared,
             batch_size=1,
-            num_cpus=min(share, 1.0),
-            num_gpus=gpus_per_actor,
-            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=share,
+            num_gpus=room.gpus_per_actor,
+            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=now, max_size=most)
+            if grows
+            else ray.data.ActorPoolStrategy(size=now),
         )
     else:
-        scored = blocks.map_batches(_score_text_block, fn_args=shared, batch_size=1, num_cpus=min(share, 1.0))
+        scored = blocks.map_batches(_score_text_block, fn_args=shared, batch_size=1, num_cpus=share)
     yield from scored.iter_rows()
 
 

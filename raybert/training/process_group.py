@@ -34,8 +34,9 @@ class OwnAddressConfig(TorchConfig):  # type: ignore[misc]  # of Ray, as Any
 
 class _OwnAddressBackend(TorchConfig().backend_cls):  # type: ignore[misc]  # Ray's own, which types as Any
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
-        has_gpus = worker_group.get_resources_per_worker().get("GPU", 0) > 0
-        backend = backend_config.backend or ("nccl" if has_gpus else "gloo")
+        share = worker_group.get_resources_per_worker().get("GPU", 0)
+        # NCCL refuses two workers on one GPU, as those may be that have a fraction of one each.
+        backend = backend_config.backend or ("nccl" if share >= 1 else "gloo")
         host, port = worker_group.execute_single(0, _open_store)
         size = len(worker_group)
         ray.get(

@@ -70,6 +70,7 @@ def pipeline(data: TokenizedData, encoder: Encoder) -> tuple[float, float, int]:
     import ray
 
     from raybert.selection.pipeline import BLOCK_ROWS, ScoringJob, ScoringProgress, run_scoring
+    from raybert.selection.room import Room
     from raybert.selection.scorers.models import EmbeddingScorer
     from raybert.selection.scorers.scorer import Arithmetic, ScoringData
     from raybert.selection.store import ScoreStore
@@ -89,7 +90,7 @@ def pipeline(data: TokenizedData, encoder: Encoder) -> tuple[float, float, int]:
         )
         reference = ray.put(scoring_data)
         began = time.monotonic()
-        run_scoring([job], {"data": reference}, ScoreStore(Path(store)), cpus=cluster.cpus, progress=note)
+        run_scoring([job], {"data": reference}, ScoreStore(Path(store)), room=Room(cluster.cpus), progress=note)
         whole = rows / (time.monotonic() - began)
         # Every worker's first block contains its start; from when all have finished one it is steady.
         first = min(int(cluster.cpus), len(seen) - 1) - 1

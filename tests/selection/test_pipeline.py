@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from raybert.errors import ScoringError
+from raybert.selection.room import Room
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.derived import AfliteScorer
 from raybert.selection.scorers.lexical import Lexical, lexical_statistics
@@ -41,7 +42,7 @@ def scoring(prepared):
 
     def run(store, **arguments):
         data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
-        return pipeline.run_scoring(jobs, data, store, cpus=1.0, **arguments)
+        return pipeline.run_scoring(jobs, data, store, room=Room(1.0), **arguments)
 
     return jobs, run
 
@@ -90,5 +91,5 @@ def test_what_ends_early_gives_its_cpus_back(scoring, prepared, tmp_path, stoppe
     data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
     expected = contextlib.nullcontext() if stopped else pytest.raises(ScoringError, match="missing")
     with expected:
-        assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), cpus=1.0, should_stop=lambda: stopped)
+        assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), room=Room(1.0), should_stop=lambda: stopped)
     wait_until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], "all CPUs free", 30)

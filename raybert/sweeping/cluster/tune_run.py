@@ -22,6 +22,7 @@ from raybert.machine import tokenize_in_one_thread
 from raybert.models import Encoder
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import SignalRef
+from raybert.sweeping.cluster.autoscaler import IS_HEAD
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
@@ -38,6 +39,8 @@ from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.pretrained import PretrainFirst
 from raybert.sweeping.trial.run import run_trial
 
+_SHARE_OF_HEAD = 0.001
+"""Of the mark that a head has once: so many functions may be there."""
 RUN_ENDED = "raybert_status"
 """Key of the last report of a run: how it ended."""
 Run = TypeVar("Run", bound=PlannedRun)
@@ -177,8 +180,9 @@ def run_tuner(
     """
     distributed = resources.workers_per_trial > 1
     if distributed:
-        # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for.
-        shape: dict[str, float] = {"cpu": 0, "memory": 1}
+        # The driver function of a Ray Train trial must not hold CPUs that its own workers wait for. It is on the head,
+        # which stays when workers are taken away: with the function a trial would lose all of its workers.
+        shape: dict[str, float] = {"cpu": 0, "memory": 1, IS_HEAD: _SHARE_OF_HEAD}
     else:
         shape = {"cpu": resources.cpus_per_worker, "gpu": resources.num_gpus}
     scratch = folder.path / ".tune"

@@ -22,7 +22,7 @@ from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
 from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.phases.prepare import Prepared
-from raybert.sweeping.phases.scoring_jobs import arithmetic
+from raybert.sweeping.phases.scoring_jobs import arithmetic, room_for_scoring
 from raybert.training import Inference
 
 
@@ -77,9 +77,7 @@ def embed_chunks(
             list(jobs.values()),
             {key: share(ScoringData(_pieces(prepared[key]), texts)) for key in jobs},
             store,
-            cpus=cluster.cpus,
-            gpus=cluster.gpus,
-            gpus_per_actor=config.resources.num_gpus,
+            room=room_for_scoring(cluster, config),
             progress=lambda p: progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
             note=progress.note,
             should_stop=interruption,

@@ -13,6 +13,7 @@ from raybert.config import RaybertConfig
 from raybert.data.chunked import ChunkedData
 from raybert.files import cache_folder
 from raybert.selection.pipeline import ScoringJob
+from raybert.selection.room import Room
 from raybert.selection.scorers.request import ScorerRequest
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer
 from raybert.selection.signals import needed_signals
@@ -20,6 +21,7 @@ from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.plan.own_code import code_of_models, code_of_training
+from raybert.sweeping.plan.placement import Cluster, grown
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.training.optimization.precision import resolve_precision
 
@@ -136,6 +138,15 @@ def arithmetic(config: RaybertConfig, precision: str | None = None) -> Arithmeti
     if device == "cpu":
         precision = resolve_precision(precision, torch.device("cpu")).name
     return Arithmetic(precision, config.selection.scoring_batch_tokens, device)
+
+
+def room_for_scoring(cluster: Cluster, config: RaybertConfig) -> Room:
+    """Return what scoring may take of a cluster, which grows and shrinks unless it is this machine alone."""
+    gpus_per_actor = config.resources.num_gpus
+    if cluster.is_local:
+        return Room(cluster.cpus, cluster.gpus, gpus_per_actor)
+    most = grown(cluster, config.resources, config.limits.max_nodes)
+    return Room(cluster.cpus, cluster.gpus, gpus_per_actor, most.cpus, most.gpus)
 
 
 def score_store(config: RaybertConfig, folder: SweepFolder, num_nodes: int) -> ScoreStore:

@@ -28,7 +28,7 @@ from raybert.sweeping.phases.model_keeper import ModelKeeper
 from raybert.sweeping.phases.opening import OpenSweep
 from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.phases.pretrain import PretrainPhase
-from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
+from raybert.sweeping.phases.scoring_jobs import JobPlanner, room_for_scoring, score_store
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.roles import PART, PROXY, READER
@@ -292,9 +292,7 @@ class TrialRunner:
                 jobs,
                 self.data,
                 self.store,
-                cpus=self.cluster.cpus,
-                gpus=self.cluster.gpus,
-                gpus_per_actor=spec.config.resources.num_gpus,
+                room=room_for_scoring(self.cluster, spec.config),
                 progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
                 note=self.progress.note,
                 should_stop=self.interruption,

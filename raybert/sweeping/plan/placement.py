@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.errors import ResourceError
-from raybert.machine import count_cores
+from raybert.machine import count_cores, shares_of
 from raybert.sweeping.plan.where import starts_here
 
 
@@ -155,7 +155,11 @@ def _wanted(resources: ResourcesConfig) -> dict[str, float]:
 
 
 def _workers_on(node: dict[str, float], resources: ResourcesConfig) -> int:
-    return min(int(node.get(kind, 0.0) / amount + 1e-9) for kind, amount in _wanted(resources).items())
+    wanted = _wanted(resources)
+    fit = [int(node.get("CPU", 0.0) / wanted["CPU"] + 1e-9)]
+    if "GPU" in wanted:
+        fit.append(shares_of(node.get("GPU", 0.0), wanted["GPU"]))
+    return min(fit)
 
 
 def _missing(resources: ResourcesConfig, cluster: Cluster) -> str:

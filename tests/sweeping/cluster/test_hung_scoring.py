@@ -4,6 +4,7 @@ import pytest
 
 from raybert.config import LimitsConfig
 from raybert.errors import ScoringError
+from raybert.selection.room import Room
 from raybert.selection.scorers.lexical import lexical_statistics
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.store import ScoreStore
@@ -29,7 +30,7 @@ def score(prepared, tmp_path):
         job = pipeline.ScoringJob(scorer, "data", prepared.data.fingerprint, 300, arithmetic, block_rows=200)
         data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, arithmetic))}
         with hung_blocks_ended(store, LimitsConfig(stall_seconds=1, retries=retries), notes.append) as guard:
-            assert pipeline.run_scoring([job], data, store, cpus=1.0, guard=guard)
+            assert pipeline.run_scoring([job], data, store, room=Room(1.0), guard=guard)
         assert not list(store.folder.glob(".watch-*"))
         # Whether a process begins within the second that is a stall here depends on the machine.
         return store.load(job.key), [note for note in notes if note.startswith("scoring block ")]

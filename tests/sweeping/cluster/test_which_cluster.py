@@ -108,7 +108,9 @@ def test_a_node_with_another_raybert_is_refused_and_the_doctor_says_which(ray_cl
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other.parent)})
     try:
-        done = run_forked("sweep", FILE, "--output", tmp_path / "run", "--address", cluster.address, *SHRUNK_OPTIONS)
+        asked = ("--output", tmp_path / "run", "--address", cluster.address)
+        # elsewhere: workers find what lies in the folder of their driver
+        done = run_forked("sweep", FILE, *asked, *SHRUNK_OPTIONS, cwd=tmp_path)
     finally:
         cluster.shutdown()
     assert done.code == 2, done.said

@@ -3,10 +3,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from raybert.config import ResourcesConfig
 from raybert.errors import ResourceError
-from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials, this_machine
+from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials, count_workers, this_machine
 
 ROOT = Path(__file__).resolve().parents[3]
 TWO_OF_TWO = Cluster.of_nodes(({"CPU": 2.0}, {"CPU": 2.0}), is_local=False)
@@ -42,6 +43,22 @@ def test_a_cluster_that_grows_is_taken_at_its_largest_by_the_nodes_that_are_ther
         check_resources(four, UNLIKE, max_nodes=4)
     with pytest.raises(ResourceError, match="no node has 2 GPU"):
         check_resources(ResourcesConfig(gpus_per_worker=2), UNLIKE, max_nodes=100)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "workers"),
+    [(1, 0.25, 4), (1, 0.3, 3), (2, 0.4, 4), (2, 0.5, 4), (4, 2, 2), (3, 2, 1), (1, 1, 1), (0, 0.5, 0)],
+)
+def test_a_fraction_is_one_of_a_single_gpu(gpus, share, workers):
+    cluster = Cluster.of_nodes(({"CPU": 64.0, "GPU": float(gpus)},), is_local=True)
+    assert count_workers(ResourcesConfig(gpus_per_worker=share), cluster) == workers
+
+
+@pytest.mark.parametrize("gpus", [1.5, 2.25, 0.001, -1])
+def test_gpus_that_ray_would_refuse_are_refused_with_the_file(gpus):
+    rule = "must be >= 0 or auto" if gpus < 0 else r"must be a whole number of GPUs, or a fraction of one from 0\.01 on"
+    with pytest.raises(ValidationError, match=rule):
+        ResourcesConfig(gpus_per_worker=gpus)
 
 
 @pytest.mark.parametrize(

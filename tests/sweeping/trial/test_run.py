@@ -167,6 +167,7 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
 
     from raybert.models import load_backbone
     from raybert.selection.pipeline import ScoringJob, run_scoring
+    from raybert.selection.room import Room
     from raybert.selection.scorers.models import EmbeddingScorer
     from raybert.selection.scorers.scorer import Arithmetic, ScoringData
     from raybert.selection.store import ScoreStore
@@ -179,18 +180,18 @@ def test_the_pipeline_scores_what_a_plain_loop_scores_and_only_once(ray_cluster,
     scoring_data = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 16384))
     progress = []
     arguments = ([job], {"data": ray.put(scoring_data)}, store)
-    assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=progress.append)
+    assert run_scoring(*arguments, room=Room(ray_cluster.cpus), progress=progress.append)
     assert "MapWorker" not in capfd.readouterr().err  # Ray warns of every actor of the pool, past Python
     model = load_backbone(prepared.encoder)
     plain = Inference(model, prepared.data, "fp32").embeddings(prepared.data.train)
     np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)
     assert progress[-1].rows_done == progress[-1].rows_total == 300
     before = store.completion(job.key)
-    assert run_scoring(*arguments, cpus=ray_cluster.cpus, progress=lambda _: pytest.fail("scored again"))
+    assert run_scoring(*arguments, room=Room(ray_cluster.cpus), progress=lambda _: pytest.fail("scored again"))
     assert store.completion(job.key) == before
     store.block_path(job.key, 0).write_bytes(b"torn")
     notes = []
-    assert run_scoring(*arguments, cpus=ray_cluster.cpus, note=notes.append)
+    assert run_scoring(*arguments, room=Room(ray_cluster.cpus), note=notes.append)
     assert "it is computed again" in notes[0]
     np.testing.assert_allclose(store.load(job.key)["embeddings"], plain, atol=1e-6)
 
