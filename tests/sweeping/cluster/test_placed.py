@@ -1,6 +1,8 @@
 """Where trials of several workers run on a cluster of unlike nodes: close together, driven from the head."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,16 +48,15 @@ def test_both_workers_of_a_trial_are_on_the_node_that_has_room_for_both_and_the_
 ):
     from ray.cluster_utils import Cluster
 
-    from tests.processes import forked
     from tests.ray_workers import warm_workers
 
     with warm_workers():  # by the token of the session's Ray
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         nodes = [cluster.add_node(num_cpus=cpus) for cpus in (1, 1, 2)]
     try:
-        with forked(_drive, cluster.address, tmp_path) as process:
-            code, said = process.end()
-        assert code == 0, said
+        asked = [sys.executable, "-m", __name__, cluster.address, str(tmp_path)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
         found = json.loads((tmp_path / "nodes.json").read_text())
     finally:
         cluster.shutdown()
@@ -82,3 +83,7 @@ def _drive(address: str, folder: Path) -> None:
             progress=Progress(),
             num_samples=1,
         )
+
+
+if __name__ == "__main__":
+    _drive(sys.argv[1], Path(sys.argv[2]))
