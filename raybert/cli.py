@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raybert import cli_cache, cli_models, cli_pretraining, cli_results, cli_running, commands, terminal
+from raybert import cli_cache, cli_models, cli_pretraining, cli_results, cli_running, cli_submit, commands, terminal
 from raybert.cli_completion import (
     complete_results_folder,
     complete_score_key,
@@ -381,10 +381,9 @@ def track(
 
 
 for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS, *cli_pretraining.COMMANDS):
-    app.command()(_command)
-app.command(epilog=exit_codes("pretrain"))(cli_pretraining.pretrain)
-app.command(epilog=exit_codes("doctor"))(cli_running.doctor)
-app.command(epilog=exit_codes("study"))(cli_pretraining.study)
+    app.command()(cli_submit.on_cluster(_command))
+for _command in (cli_pretraining.pretrain, cli_running.doctor, cli_pretraining.study, cli_submit.submit):
+    app.command(epilog=exit_codes(_command.__name__))(_command)
 app.command()(cli_models.explain)
 
 

@@ -21,6 +21,13 @@ ENDINGS: Mapping[str, Mapping[ExitCode, str]] = {
         ExitCode.SOME_FAILED: "some trials failed",
         ExitCode.FAILED: "all failed",
     },
+    "submit": {
+        ExitCode.DONE: "all complete, or detached",
+        **_BAD_INPUT,
+        ExitCode.INTERRUPTED: "interrupted (the same command continues)",
+        ExitCode.SOME_FAILED: "some trials failed",
+        ExitCode.FAILED: "all failed",
+    },
     "train": {
         ExitCode.DONE: "complete",
         **_BAD_INPUT,

@@ -52,6 +52,7 @@ ORDER = [
         "cli_pretraining",
         "cli_results",
         "cli_running",
+        "cli_submit",
         "cli",
     ],
 ]
@@ -81,6 +82,7 @@ ORDER_IN = {
         "search",
         "estimate",
         "doctor",
+        "submit",
         "runner",
         "preview",
         "single",
@@ -128,6 +130,7 @@ MAY_IMPORT_RAY = (
     "training/ddp.py",  # Ray Train runs `fit` on several workers, which knows of no sweep either
     "sweeping/cluster/",
     "sweeping/doctor/examine.py",  # looks at every node
+    "sweeping/submit/jobs.py",  # sends jobs to a cluster
     "sweeping/search/tune.py",  # Tune's searcher and scheduler of a search, which `cluster`, lying below it, cannot know
 )
 ON_FIRST_USE = ["raybert.data", "raybert.models", "raybert.training"]

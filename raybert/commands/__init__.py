@@ -21,6 +21,7 @@ from raybert.commands.planning import (
 from raybert.commands.pretraining import pretrain
 from raybert.commands.running import cancel, follow_logs, logs, pause, resume, status, stop
 from raybert.commands.studies import Study, report_study, study
+from raybert.commands.submission import SubmittedJob, attach, submit
 from raybert.commands.subsets import StoredSignals, list_scores, remove_scores, select_subset
 from raybert.commands.sweeps import (
     compare,
@@ -42,8 +43,10 @@ __all__ = [
     "StoredSignals",
     "Study",
     "StudySize",
+    "SubmittedJob",
     "SweepSize",
     "Tracked",
+    "attach",
     "cancel",
     "clear_cache",
     "compare",
@@ -78,6 +81,7 @@ __all__ = [
     "status",
     "stop",
     "study",
+    "submit",
     "sweep",
     "tokenizer",
     "track",

@@ -80,6 +80,37 @@ def library_digest(own: Any, reference: str) -> str | None:
     return hashlib.sha256(f"{version}\n{_digest_of_own_source(own)}".encode()).hexdigest()[:16]
 
 
+def files_of_module(module: str) -> tuple[Path, tuple[Path, ...]]:
+    """Return the folder that a user's own module is found in, and its files: it, and what it imports from there.
+
+    Files of the packages that lead to one (`__init__.py`) are among them, and these alone are run.
+
+    Returns:
+        No files: there is no such module, or it is installed.
+    """
+    origin = _origin(module)
+    if origin is None or any(origin.is_relative_to(folder) for folder in _library_folders()):
+        return Path(), ()
+    place = _place_of(module, origin)
+    found: dict[Path, None] = {}
+    waiting, known = [module], set()
+    while waiting:
+        name = waiting.pop()
+        path = _origin(name) if name not in known and name.partition(".")[0] != _RAYBERT else None
+        known.add(name)
+        if path is None or not _is_in(path, place):
+            continue
+        found[path] = None
+        above = (folder / "__init__.py" for folder in path.parents if folder != place and folder.is_relative_to(place))
+        found.update(dict.fromkeys(one for one in above if one.is_file()))
+        source = _parse(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for statement in () if source is None else ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                waiting += [imported for imported, _ in _imported(statement, package)]
+    return place, tuple(found)
+
+
 def _digest_of_own_source(own: Any) -> str | None:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(own)))

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import raybert
-from raybert import cli_pretraining, commands, terminal
+from raybert import cli_pretraining, cli_submit, commands, terminal
 from raybert.cli import app
 from raybert.errors import ExitCode
 from raybert.terminal import print_download
@@ -70,6 +70,21 @@ LINES = {
     "doctor --address auto --output o --no-trial": (
         "doctor",
         {"address": "auto", "output": Path("o"), "trial": False, "told": terminal.print_finding},
+    ),
+    "submit f.yaml --address http://h:8265 --output /shared/x --set a=1 --retry oom": (
+        "submit",
+        {
+            "config": Path("f.yaml"),
+            "address": "http://h:8265",
+            "output": "/shared/x",
+            "overrides": ["a=1"],
+            "retry": "oom",
+            "told": cli_submit._say_what_is_sent,
+        },
+    ),
+    "submit --attach job --address http://h:8265": (
+        "attach",
+        {"job_id": "job", "address": "http://h:8265", "told": terminal.echo, "note": terminal.print_note},
     ),
     "validate f.yaml --safe": ("validate", {"config": Path("f.yaml"), "safe": True}),
     "sweep f.yaml --safe": ("sweep", {"config": Path("f.yaml"), "safe": True, "progress": "auto"}),

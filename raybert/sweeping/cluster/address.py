@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
 
 import psutil
 import ray
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.services import canonicalize_bootstrap_address
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # of Cython; see `_ask`
 from ray.exceptions import AuthenticationError
@@ -17,7 +15,7 @@ from ray.exceptions import AuthenticationError
 from raybert.errors import ResourceError
 from raybert.sweeping.cluster.loopback import LOOPBACK, is_on_this_machine_only
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
-from raybert.sweeping.cluster.token import check_token_file, token_is_here
+from raybert.sweeping.cluster.token import token_is_here, use_token
 from raybert.sweeping.plan.where import LOCAL
 
 SECONDS_TO_CONNECT = 5.0
@@ -33,9 +31,7 @@ def check_address(address: str) -> None:
         ResourceError: says which of both it is, and how to go on.
     """
     host, port = _find(address)
-    check_token_file()
-    logging.getLogger(maybe_enable_token_auth_if_token_available.__module__).setLevel(logging.ERROR)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` does on a node that joins
+    use_token()
     try:
         socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
     except OSError as error:

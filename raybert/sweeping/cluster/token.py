@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
 
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of Cython, where `ray start` looks, too
 
 from raybert.errors import ResourceError
@@ -13,6 +15,17 @@ from raybert.passwords import write_private_text
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
 
 _PATH = "RAY_AUTH_TOKEN_PATH"
+
+
+def use_token() -> None:
+    """Let this process show the token that is here to a cluster that is joined, as `ray start` does on a node.
+
+    Raises:
+        ResourceError: a file of a token is named and not there.
+    """
+    check_token_file()
+    logging.getLogger(maybe_enable_token_auth_if_token_available.__module__).setLevel(logging.ERROR)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def token_is_here() -> bool:

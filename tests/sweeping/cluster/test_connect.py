@@ -33,7 +33,7 @@ def _not_connected(monkeypatch):
     monkeypatch.setattr(connect.ray, "shutdown", lambda: None)
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(addresses, "maybe_enable_token_auth_if_token_available", _enable_nothing)
+    monkeypatch.setattr(token, "maybe_enable_token_auth_if_token_available", _enable_nothing)
 
 
 def _enable_nothing(*, warn_if_disabled: bool) -> bool:
