@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raybert.errors import ExitCode, ResourceError
@@ -159,6 +160,13 @@ class Jobs:
         """Turn what Ray's client raises into one line."""
         try:
             yield
+        except AuthenticationError as error:
+            has_one = token_is_here()
+            what = "refuses the token of this machine" if has_one else "asks for a token, and there is none here"
+            raise ResourceError(
+                f"address: the cluster behind {self.address} {what}; copy ~/.ray/auth_token of its head here, or set "
+                "RAY_AUTH_TOKEN (`ray get-auth-token` prints it there)"
+            ) from error
         except RuntimeError as error:
             raise ResourceError(self._refusal(str(error), job_id)) from error
         except (OSError, ImportError) as error:  # what `requests` raises is an OSError
@@ -172,13 +180,6 @@ class Jobs:
             return (
                 "submit: needs Ray's client of jobs, which is not installed here; install it by "
                 "`pip install 'raybert[submit]'` (or 'ray[default]')"
-            )
-        if "status code 401" in said or "status code 403" in said or "uthentication" in said:
-            has_one = token_is_here()
-            what = "refuses the token of this machine" if has_one else "asks for a token, and there is none here"
-            return (
-                f"address: the cluster behind {self.address} {what}; copy ~/.ray/auth_token of its head here, or set "
-                "RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token"
             )
         if job_id and ("status code 404" in said or "does not exist" in said):
             return f"{job_id}: there is no such job at {self.address}; open that address for a list of all"

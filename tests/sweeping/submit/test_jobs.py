@@ -3,6 +3,7 @@
 import types
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 from raybert.errors import ExitCode, ResourceError
 from raybert.sweeping.submit import jobs as module
@@ -86,10 +87,6 @@ def test_while_nobody_answers_it_is_tried_again_and_nothing_is_said_twice(cluste
             "Request failed with status code 404: Job nope does not exist.",
             r"nope: there is no such job at http://h:8265",
         ),
-        (
-            "Request failed with status code 401: Unauthorized",
-            "refuses the token of this machine; copy ~/.ray/auth_token",
-        ),
         ("Request failed with status code 500: a\nTraceback", "refuses it: Request failed with status code 500: a$"),
         ("The Ray jobs CLI & SDK require the ray[default] installation", r"pip install 'raybert\[submit\]'"),
     ],
@@ -98,6 +95,17 @@ def test_what_the_client_raises_is_one_line(said, words, cluster):
     with pytest.raises(ResourceError, match=words) as refused:
         cluster(RuntimeError(said)).state("nope")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("is_here", "words"),
+    [(True, "refuses the token of this machine; copy"), (False, "asks for a token, and there is none here; copy")],
+)
+def test_a_cluster_that_asks_for_another_token_is_one_line(is_here, words, cluster, monkeypatch):
+    jobs = cluster(AuthenticationError("Authentication failed: Forbidden\n\nToken"))
+    monkeypatch.setattr(module, "token_is_here", lambda: is_here)
+    with pytest.raises(ResourceError, match=f"the cluster behind http://h:8265 {words} ~/.ray/auth_token"):
+        jobs.state("j")
 
 
 @pytest.mark.parametrize(
