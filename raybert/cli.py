@@ -382,8 +382,8 @@ def track(
 
 for _command in (*cli_results.COMMANDS, *cli_running.COMMANDS, *cli_pretraining.COMMANDS):
     app.command()(cli_submit.on_cluster(_command))
-for _command in (cli_pretraining.pretrain, cli_running.doctor, cli_pretraining.study, cli_submit.submit):
-    app.command(epilog=exit_codes(_command.__name__))(_command)
+for _ending in (cli_pretraining.pretrain, cli_running.doctor, cli_pretraining.study, cli_submit.submit):
+    app.command(epilog=exit_codes(_ending.__name__))(_ending)
 app.command()(cli_models.explain)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _RUNS = "~/raybert-runs"
 """Where results go if nobody says it: the working folder of a job goes with it."""
+_TYPED = "RAYBERT_COMMAND"
+"""Names to the job what its user has typed, for what it says of how to continue."""
 _OF_HELPERS = "raybert-command"
 _SEND = "python -m raybert.sweeping.submit.send"
 
@@ -98,7 +100,9 @@ def submit(
     job_id = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     with tempfile.TemporaryDirectory(prefix="raybert-submit-") as folder:
         bundle.write(Path(folder))
-        command = " ".join([_python(words), "--output", _quoted(place)])
+        typed = ["raybert", "submit", str(config), "--address", jobs.address, "--output", place]
+        typed += [*(f"--set={one}" for one in overrides), *(["--safe"] if safe else [])]
+        command = " ".join([f"{_TYPED}={shlex.quote(shlex.join(typed))}", _python(words), "--output", _quoted(place)])
         jobs.submit(command, job_id, Path(folder), {OUTPUT: place, VERSION: __version__})
     return SubmittedJob(job_id, jobs.address, place, bundle)
 

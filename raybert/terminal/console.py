@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +51,10 @@ class Console(rich.console.Console):
         """Yield what is to be written, harmless."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+COMMAND = "RAYBERT_COMMAND"
+"""Names what a user has typed elsewhere, by which this process was begun."""
 
 
 def harmless(text: str) -> str:
@@ -157,8 +162,12 @@ def relative(path: Path) -> str:
 
 
 def command_again(*further: str) -> str:
-    """Return the command that was given, without `--retry`, and with further options once."""
-    given = sys.argv[1:]
+    """Return the command that was given, without `--retry`, and with further options once.
+
+    Of a job that `raybert submit` has sent it is that command, which its user has typed.
+    """
+    sent = os.environ.get(COMMAND)
+    given = sys.argv[1:] if sent is None else shlex.split(sent)[1:]
     follows_retry = [before == "--retry" for before in ["", *given]]
     arguments = [
         argument

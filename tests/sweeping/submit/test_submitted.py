@@ -193,6 +193,7 @@ def test_stop_saves_and_the_job_ends_as_an_interrupted_sweep(cluster, raybert, t
     assert "stopping: running trials save" in said
     code, said, errors = raybert("submit", "--attach", name)
     assert code == 3, said + errors
+    assert f"continue with:  raybert submit sub.yaml --address {cluster[0]} --output {output} '--set=train" in said
 
 
 def test_without_the_token_it_is_one_line(raybert):
