@@ -36,7 +36,7 @@ from raybert.cli_options import (
 )
 from raybert.commands import describe
 from raybert.config.track import TRACKERS
-from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, UntrustedCode
+from raybert.errors import CacheWarning, ExitCode, RaybertError, RenamedWarning, StorageWarning, UntrustedCode
 from raybert.refusals import refusal_in_words
 from raybert.version import __version__
 
@@ -414,6 +414,7 @@ def main() -> None:
     """Run the command line; a mistake of the user's is one line and its exit code, an old name a note."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]  # the arguments after the first two go on as they are
     warnings.simplefilter("always", RenamedWarning)
+    warnings.simplefilter("always", StorageWarning)
     try:
         app(standalone_mode=True)
     except RaybertError as error:
@@ -444,7 +445,7 @@ def _after_cancelling() -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
     """Print as a note that a name is an old one or a cache cannot be written, every other warning as Python does."""
-    if issubclass(category, (CacheWarning, RenamedWarning)):
+    if issubclass(category, (CacheWarning, RenamedWarning, StorageWarning)):
         terminal.print_note(str(message))
     else:
         _python_shows(message, category, *where)

@@ -8,6 +8,7 @@ RaybertError
 ├── ScoringError     a signal that could not be computed
 ├── ResourceError    a trial that this cluster can never place
 ├── SweepError       a results folder: of another sweep, locked, or damaged
+│   ├── StorageError   an object store refuses, or does not answer
 │   ├── UntrustedCode  somebody's results name code that would have to run
 │   └── Interrupted  stopped on request before there was an outcome to tell of
 └── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...
@@ -64,6 +65,10 @@ class RenamedWarning(FutureWarning):
     """A key, column or attribute is called by a name that the next release will not know any more."""
 
 
+class StorageWarning(UserWarning):
+    """What to know of a results folder in an object store: whose place is taken, or that the store is waited for."""
+
+
 class CacheWarning(UserWarning):
     """Something cannot be kept for another time, or was and is damaged, and is made again."""
 
@@ -104,6 +109,14 @@ class ResourceError(RaybertError):
 
 class SweepError(RaybertError):
     """A results folder belongs to another sweep, is in use, or is damaged."""
+
+
+class StorageError(SweepError):
+    """An object store refuses what is asked of it: another try would not help."""
+
+
+class StorageAway(StorageError):
+    """An object store does not answer, or not in time."""
 
 
 class UntrustedCode(SweepError):

@@ -45,6 +45,8 @@ _KEYWORD = re.compile(rf"(?P<head>\b{_KEYS}=)(?P<secret>[^\s&;'\",)]+)", re.IGNO
 _QUOTED = re.compile(rf"(?P<head>\b{_KEYS}[\"']?\s*[:=]\s*(?P<quote>[\"']))(?P<secret>.+?)(?P=quote)", re.IGNORECASE)
 _secrets: dict[str, re.Pattern[str]] = {}
 _SHORTEST_SECRET = 4
+_shown: dict[str, str] = {}
+"""Paths of this machine -> what is said in their place."""
 
 
 def printable(text: str) -> str:
@@ -60,7 +62,7 @@ def printable_lines(text: str) -> str:
 def hide(text: str) -> str:
     """Return a text without passwords: those in URLs and their queries, and those that this process was given.
 
-    References such as `${PGPASSWORD}` stay: they are no secret.
+    References such as `${PGPASSWORD}` stay: they are no secret. Folders that stand for a URL are called by that.
     """
     if "://" in text:
         text = _OTHER.sub(_without_secret, _WEB.sub(_without_secret, text))
@@ -71,6 +73,8 @@ def hide(text: str) -> str:
         text = _KEYWORD.sub(_without_secret, _QUERY.sub(_without_secret, text))
     for pattern in _secrets.values():
         text = pattern.sub(HIDDEN, text)
+    for path, url in _shown.items():
+        text = text.replace(path, url)
     return text
 
 
@@ -78,6 +82,11 @@ def remember_secret(secret: str) -> None:
     """Let `hide` know a secret, wherever it stands alone as a word."""
     if len(secret) >= _SHORTEST_SECRET and secret != HIDDEN:
         _secrets[secret] = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")
+
+
+def show_as(path: str, url: str) -> None:
+    """Let what is printed and raised say a URL in the place of the folder of this machine that stands for it."""
+    _shown[path] = url
 
 
 def cut_lines(text: str, longest: int = LONGEST_LINE) -> str:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raybert.sweeping.storage.arguments import needs_path
+
 if TYPE_CHECKING:
     from raybert.sweeping.doctor.finding import Diagnosis, Finding
 
 
+@needs_path("output")
 def doctor(
     address: str | None = None,
     *,

@@ -11,6 +11,7 @@ from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingConfig, PretrainingSource, load_pretraining
 from raybert.files import check_place
+from raybert.sweeping.storage.arguments import publishes
 
 if TYPE_CHECKING:
     from raybert.evaluation.language_models.crosseval import CrossEvaluation
@@ -21,6 +22,7 @@ KEPT = "scores"
 """In the folder of the results: what each model was asked about each corpus, by content."""
 
 
+@publishes
 @takes_safe
 def crosseval(
     config: PretrainingSource,
@@ -67,6 +69,7 @@ def crosseval(
     return replace(found, plots=tuple(plots), folder=folder / RESULTS)
 
 
+@publishes
 @takes_safe
 def probe(
     config: PretrainingSource,

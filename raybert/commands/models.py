@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from raybert.commands.arguments import Folder, folder_of
 from raybert.errors import ConfigError, SweepError
 from raybert.files import check_frame_path, check_place, write_frame
+from raybert.sweeping.storage.arguments import needs_path, reads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _SPLITS = ("train", "validation", "test")
 
 
+@needs_path("output")
+@reads("models", "model")
 def evaluate(
     model: Folder,
     data: str | Path | pd.DataFrame | None = None,
@@ -94,6 +97,8 @@ def evaluate(
     return found if output is None else write_model_evaluation(found, question, Path(output))
 
 
+@needs_path("output")
+@reads("results", "run", gives_back=True)
 def evaluate_all(run: Folder, *, output: str | Path | None = None) -> SweepEvaluation:
     """Evaluate every strategy of a sweep over its seeds (and folds), on validation and test.
 
@@ -119,6 +124,8 @@ def evaluate_all(run: Folder, *, output: str | Path | None = None) -> SweepEvalu
     return evaluate_sweep(folder_of(run), None if output is None else Path(output))
 
 
+@needs_path("output")
+@reads("models", "run")
 def evaluate_checkpoints(
     run: Folder, *, split: str = "validation", output: str | Path | None = None, trust: bool = False
 ) -> pd.DataFrame:
@@ -155,6 +162,8 @@ def evaluate_checkpoints(
     return found
 
 
+@needs_path("output")
+@reads("models", "model")
 def predict(
     model: Folder,
     texts: str | Path | pd.DataFrame | Iterable[str],
@@ -211,6 +220,8 @@ def predict(
     return frame
 
 
+@needs_path("output", "plots")
+@reads("models")
 def explain(
     folder: Folder,
     *,

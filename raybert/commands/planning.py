@@ -18,6 +18,7 @@ from raybert.config import (
 )
 from raybert.config.kinds import AnySource, load_any
 from raybert.config.pretraining import PretrainingConfig
+from raybert.sweeping.storage.arguments import reads
 
 if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
@@ -67,6 +68,7 @@ class StudySize:
         return f"{models} ({corpora}, {seeds})" + (f", {probes}" if self.num_probes else "")
 
 
+@reads("status", "output", may_lack=True)
 @takes_safe
 def plan(
     config: ConfigSource,

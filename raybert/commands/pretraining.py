@@ -14,11 +14,13 @@ from raybert.config.pretraining import PretrainingConfig, PretrainingSource, loa
 from raybert.files import check_place
 from raybert.machine import SPACE_OF_TORCH, check_address_space
 from raybert.sweeping.folder.failure_kinds import check_retry
+from raybert.sweeping.storage.arguments import publishes
 
 if TYPE_CHECKING:
     from raybert.sweeping.study import PretrainedModels
 
 
+@publishes
 @takes_safe
 def pretrain(
     config: PretrainingSource,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from raybert.commands.arguments import Folder, folder_of
+from raybert.sweeping.storage.arguments import reads
 
 if TYPE_CHECKING:
     from raybert.sweeping.driver.control import Command
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.driver.trial_logs import ShownLogs
 
 
+@reads("status", is_followed=True)
 def status(folder: Folder) -> SweepStatus:
     """Return how a sweep stands, from any process: who runs it, what is done, what runs, what failed.
 
@@ -31,6 +33,7 @@ def status(folder: Folder) -> SweepStatus:
     return read_status(folder_of(folder))
 
 
+@reads("status", is_followed=True)
 def logs(folder: Folder, trial: str | None = None, *, lines: int | None = None) -> ShownLogs:
     """Return the logs of trials: of those at work, or else of what failed, or else of what ended last.
 
@@ -53,6 +56,7 @@ def logs(folder: Folder, trial: str | None = None, *, lines: int | None = None) 
     return read_logs(folder_of(folder), trial, lines)
 
 
+@reads("status", is_followed=True)
 def follow_logs(
     folder: Folder,
     trial: str | None = None,
@@ -81,6 +85,7 @@ def follow_logs(
     return follow(folder_of(folder), trial, lines, note or (lambda _: None))
 
 
+@reads("status", is_followed=True)
 def pause(folder: Folder) -> None:
     """Make a running sweep wait: its trials save and release their resources. `resume` goes on.
 
@@ -93,6 +98,7 @@ def pause(folder: Folder) -> None:
     _command(folder, "pause")
 
 
+@reads("status", is_followed=True)
 def resume(folder: Folder) -> None:
     """Make a paused sweep go on.
 
@@ -105,6 +111,7 @@ def resume(folder: Folder) -> None:
     _command(folder, "resume")
 
 
+@reads("status", is_followed=True)
 def stop(folder: Folder) -> None:
     """End a running sweep: its trials save, and the call (or command) that started it continues it another time.
 
@@ -117,6 +124,7 @@ def stop(folder: Folder) -> None:
     _command(folder, "stop")
 
 
+@reads("status", is_followed=True)
 def cancel(folder: Folder) -> None:
     """End a running sweep at once; running trials lose what they did since their last checkpoint.
 

@@ -15,6 +15,7 @@ from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
 from raybert.sweeping.folder.failure_kinds import check_retry
+from raybert.sweeping.storage.arguments import publishes, reads
 
 if TYPE_CHECKING:
     from raybert.evaluation.language_models.study import StudyResults
@@ -34,6 +35,7 @@ class Study:
     results: StudyResults
 
 
+@publishes
 @takes_safe
 def study(
     config: PretrainingSource,
@@ -93,6 +95,7 @@ def study(
     return Study(models, replace(results, cross_evaluation=compared, probes=probed) if is_ready else results)
 
 
+@reads("models", gives_back=True)
 def report_study(folder: str | Path) -> StudyResults:
     """Write plots of training and `report.html` of a study's folder again, and return what is in it.
 
@@ -109,6 +112,7 @@ def report_study(folder: str | Path) -> StudyResults:
     return publish_study(Path(folder))
 
 
+@reads("status")
 def is_study(folder: str | Path) -> bool:
     """Tell whether a folder is that of a pretraining file, not of a sweep."""
     from raybert.evaluation.language_models.study import is_study_folder

@@ -11,6 +11,7 @@ from raybert.commands.arguments import Listener, listening
 from raybert.config import ConfigSource, Overrides, load_config, takes_safe
 from raybert.errors import ConfigError
 from raybert.files import cache_folder, check_frame_path, write_frame
+from raybert.sweeping.storage.arguments import needs_path
 
 if TYPE_CHECKING:
     from raybert.selection.store import ScoreStore, StoreEntry
@@ -35,6 +36,7 @@ class StoredSignals:
         return sum(entry.size_bytes for entry in self.entries)
 
 
+@needs_path("output")
 @takes_safe
 def select_subset(
     config: ConfigSource,

@@ -12,6 +12,8 @@ from raybert.commands.arguments import Folder, Listener, folder_of, listening, t
 from raybert.config import ConfigSource, Overrides, RaybertConfig, importing, load_config, takes_safe
 from raybert.errors import ConfigError, SweepError
 from raybert.machine import SPACE_OF_TORCH, check_address_space
+from raybert.storage import is_url
+from raybert.sweeping.storage.arguments import needs_path, publishes, reads
 
 if TYPE_CHECKING:
     from raybert.analysis.results.beside import ComparedSweeps
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.single.reproduce import Reproduction
 
 
+@publishes
 @takes_safe
 def sweep(
     config: ConfigSource,
@@ -86,6 +89,7 @@ def sweep(
     return _publish(outcome) if tracked is None else tracked
 
 
+@publishes
 @takes_safe
 def train(
     config: ConfigSource,
@@ -180,6 +184,8 @@ def _beginning(config: RaybertConfig, narrowed: Design, place: Path, *, weights_
     return begin_from_checkpoint(config, narrowed, place)
 
 
+@needs_path("output")
+@reads("models", "target", gives_back=True)
 def reproduce(
     target: Folder,
     trial: str | None = None,
@@ -224,6 +230,7 @@ def reproduce(
         return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
 
 
+@reads("results")
 def results(folder: Folder, *, trust: bool = False) -> Sweep:
     """Return the results in a folder, finished or not, as `load_sweep` does; nothing is written.
 
@@ -239,6 +246,8 @@ def results(folder: Folder, *, trust: bool = False) -> Sweep:
     return load_sweep(folder_of(folder), trust=trust)
 
 
+@needs_path("output")
+@reads("results", "folders")
 def compare(
     folders: Sequence[Folder], *, metric: str | None = None, baseline: str = "random", output: str | Path | None = None
 ) -> ComparedSweeps:
@@ -274,6 +283,7 @@ def compare(
     return replace(compared, plots=tuple(publish_compared(compared, Path(output)))) if output is not None else compared
 
 
+@reads("signals", gives_back=True)
 def report(
     folder: Folder,
     *,
@@ -305,6 +315,7 @@ def report(
     return publish_results(folder_of(folder), trust=trust, projection=projection, pairs=pairs)
 
 
+@reads("results", is_followed=True)
 def watch_report(
     folder: Folder, *, every_seconds: float = 30.0, note: Callable[[str], None] | None = None
 ) -> Iterator[Sweep]:
@@ -341,8 +352,9 @@ def list_sweeps(folder: str | Path = "runs") -> list[ListedSweep]:
         SweepError: there is no such folder.
     """
     from raybert.sweeping.driver.listing import find_sweeps
+    from raybert.sweeping.storage.listing import find_stored
 
-    return find_sweeps(Path(folder))
+    return find_stored(folder) if is_url(folder) else find_sweeps(Path(folder))
 
 
 def _publish(outcome: Outcome) -> Sweep:

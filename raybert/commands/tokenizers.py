@@ -9,11 +9,13 @@ from raybert.config import takes_safe
 from raybert.config.load import Overrides
 from raybert.config.pretraining import PretrainingSource, load_pretraining
 from raybert.files import check_place
+from raybert.sweeping.storage.arguments import needs_path
 
 if TYPE_CHECKING:
     from raybert.pretraining.tokenizer import MeasuredTokenizer
 
 
+@needs_path("output")
 @takes_safe
 def tokenizer(
     config: PretrainingSource, *, output: str | Path | None = None, overrides: Overrides = (), safe: bool = False

@@ -13,6 +13,7 @@ from raybert.config.packages import check_trackers
 from raybert.config.pretraining import load_pretraining
 from raybert.config.track import TRACKERS, TrackConfig
 from raybert.errors import ConfigError, ExitCode, SweepError
+from raybert.sweeping.storage.arguments import reads
 
 if TYPE_CHECKING:
     from raybert.tracking.courier import Courier
@@ -49,6 +50,7 @@ class Tracked:
         return "\n".join(f"{line}, not all was sent" if line.split(":")[0] in self.failed else line for line in lines)
 
 
+@reads("models")
 def track(
     folder: Folder,
     to: str | Sequence[str] = (),

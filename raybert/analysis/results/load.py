@@ -23,6 +23,7 @@ from raybert.sweeping.folder.layout import SweepFolder, check_trial_id
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
+from raybert.sweeping.storage.arguments import reads
 from raybert.tables import (
     EVALUATIONS,
     GPU_HOURS,
@@ -44,6 +45,7 @@ _OF_A_SOURCE: dict[str, type | tuple[type, ...]] = {
 }
 
 
+@reads("results")
 def load_sweep(folder: str | Path, *, trust: bool = False) -> Sweep:
     """Return the results in a folder that `raybert sweep` writes, also while it still runs.
 

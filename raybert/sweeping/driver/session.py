@@ -18,6 +18,7 @@ from raybert.sweeping.folder.fence import is_gone
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.ownership import own
 from raybert.sweeping.folder.whose import check_results_folder
+from raybert.sweeping.storage.work import work_at
 
 _GONE = "{}: the results folder was deleted or moved away while a process worked in it; nothing more is written"
 
@@ -46,11 +47,27 @@ def owned_folder(
         recorded = RecordedProgress(progress, path / "state.json", attempt)
         interruption = Interruption(folder, recorded)
         lost.append(interruption)
-        with _gone_is_said(path), interruptible(interruption, sweep_seconds), recorded.kept_up():
+        with (
+            _gone_is_said(path),
+            interruptible(interruption, sweep_seconds),
+            recorded.kept_up(),
+            _published(path, interruption),
+        ):
             try:
                 yield folder, interruption
             finally:
                 recorded.enter("stopped" if interruption.requested else "ended")
+
+
+@contextmanager
+def _published(path: Path, interruption: Interruption) -> Iterator[None]:
+    """Publish what is new again and again, where the folder stands for one in an object store."""
+    work = work_at(path)
+    if work is None:
+        yield
+        return
+    with work.published(interruption.progress.note, interruption.give_up):
+        yield
 
 
 def _clear_up(path: Path) -> None:

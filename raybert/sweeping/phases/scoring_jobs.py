@@ -23,6 +23,7 @@ from raybert.sweeping.phases.prepare import Prepared
 from raybert.sweeping.plan.own_code import code_of_models, code_of_training
 from raybert.sweeping.plan.placement import Cluster, grown
 from raybert.sweeping.plan.specs import RunSpec
+from raybert.sweeping.storage.work import work_at
 from raybert.training.optimization.precision import resolve_precision
 
 
@@ -152,8 +153,10 @@ def room_for_scoring(cluster: Cluster, config: RaybertConfig) -> Room:
 def score_store(config: RaybertConfig, folder: SweepFolder, num_nodes: int) -> ScoreStore:
     """Return the score store of a sweep: the one that its file names, else this machine's own.
 
-    More nodes do not share a home folder for certain, so they use the results folder.
+    More nodes do not share a home folder for certain, so they use the results folder; so does a sweep whose results go
+    into an object store, where another machine may go on with it.
     """
     if config.selection.store is not None:
         return ScoreStore(Path(config.selection.store).expanduser().resolve())
-    return ScoreStore(cache_folder() / "scores" if num_nodes <= 1 else folder.signals)
+    is_alone = num_nodes <= 1 and work_at(folder.path) is None
+    return ScoreStore(cache_folder() / "scores" if is_alone else folder.signals)
