@@ -31,6 +31,10 @@ _TRIES = 3
 """Of processes that come at once and see each other."""
 
 
+_withdrawn: set[str] = set()
+"""Claims of this process that hold no longer; the store may have been away when they were to be deleted."""
+
+
 class LeaseLost(SweepError):
     """Another process has taken over the folder meanwhile: nothing more must be written."""
 
@@ -125,8 +129,9 @@ class Lease:
         """Withdraw the claim.
 
         Raises:
-            StorageError: it cannot be; it grows old.
+            StorageError: it cannot be; it grows old, or who comes next in this process removes it.
         """
+        _withdrawn.add(self.name)
         self.store.delete(self.name)
 
 
@@ -209,7 +214,9 @@ def _living(store: Store, lease: Lease, note: Callable[[str], None]) -> list[dic
     unknown = {}
     for name, claim in before.items():
         owner = owner_of(claim)
-        if owner is not None and owner.is_here and owner.process is not None:
+        if name in _withdrawn:
+            store.delete(name)
+        elif owner is not None and owner.is_here and owner.process is not None:
             if owner.is_seen:
                 return [claim]
             note(f"note: taken over from {owner}, which ended without leaving")

@@ -85,11 +85,16 @@ def test_a_run_at_work_is_one_object_that_holds_its_checkpoint(tmp_path):
     assert f"trials/{A}/checkpoint/best/COMPLETE" in store.list()
 
 
+EVERY = pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.long)])
+"""Call, at which the store goes away."""
+
+
+@EVERY
 @pytest.mark.parametrize("tears", [False, True])
-def test_wherever_it_ends_the_store_holds_what_goes_on(tmp_path, num_calls, tears):
+def test_wherever_it_ends_the_store_holds_what_goes_on(tmp_path, num_calls, tears, every):
     """After every number of calls the store goes away for good, as with a machine that is lost."""
     assert num_calls > 60
-    for left in range(num_calls):
+    for left in range(0, num_calls, every):
         path = tmp_path / str(left)
         path.mkdir()
         files = failing(path / "store", left, tears=tears)
@@ -123,9 +128,10 @@ def test_wherever_it_ends_the_store_holds_what_goes_on(tmp_path, num_calls, tear
             assert (found / "signals/k/block-00000.parquet").read_text() == "block"
 
 
-def test_wherever_it_fails_once_the_next_pass_completes_it(tmp_path, num_calls):
+@EVERY
+def test_wherever_it_fails_once_the_next_pass_completes_it(tmp_path, num_calls, every):
     """The store is away for one call, or a process is killed there and another one goes on with the working folder."""
-    for left in range(num_calls):
+    for left in range(0, num_calls, every):
         path = tmp_path / str(left)
         path.mkdir()
         files = failing(path / "store", left, tears=left % 2 == 1)
