@@ -18,7 +18,7 @@ from raybert.sweeping.folder.outcome import Outcome, read_outcome
 from raybert.sweeping.folder.plan_file import write_plan
 from raybert.sweeping.phases.gpus import settle_gpus
 from raybert.sweeping.phases.head import note_devices, pool_texts, write_head
-from raybert.sweeping.phases.opening import open_sweep
+from raybert.sweeping.phases.opening import OpenSweep, open_sweep
 from raybert.sweeping.phases.prepare import facts_of_pools
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.placement import this_machine
@@ -55,6 +55,7 @@ def run_sweep(
     # Plans, and a run of `raybert train` in its own process, need no Ray.
     from raybert.sweeping.cluster.connect import check_resources, connected
     from raybert.sweeping.cluster.processes import ray_looked_after
+    from raybert.sweeping.cluster.shared_folder import check_shared
     from raybert.sweeping.estimate.announce import announce_estimate
     from raybert.sweeping.phases.trial_runner import make_runner
 
@@ -83,6 +84,7 @@ def run_sweep(
             ray_looked_after(opened.interruption),
         ):
             check_resources(config.resources, cluster, config.limits.max_nodes, output)
+            check_shared(opened.folder.path, _encoders(opened))
             write_head(opened, source_text, cluster)
             runner = make_runner(opened, cluster)
             if not probes_here:
@@ -96,6 +98,11 @@ def run_sweep(
             opened.interruption.run_unless_paused(run)
             note_devices(opened.folder)
             return replace(outcomes[-1], texts=pool_texts(opened))
+
+
+def _encoders(opened: OpenSweep) -> dict[str, Path]:
+    """Return the folders of the encoders that trials load, by what messages call them."""
+    return {ready.encoder.label: ready.encoder.path for ready in opened.prepared.values()}
 
 
 def _password_notes(design: Design) -> list[str]:

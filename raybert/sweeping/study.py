@@ -208,9 +208,11 @@ class _Study:
         from raybert.sweeping.cluster.connect import connected
         from raybert.sweeping.cluster.pretrain_run import run_pretrainings
         from raybert.sweeping.cluster.processes import ray_looked_after
+        from raybert.sweeping.cluster.shared_folder import check_shared
 
         with connected(address) as cluster, ray_looked_after(self.interruption):
             check_resources(self.config.resources, cluster, self.config.limits.max_nodes, self.folder.path)
+            check_shared(self.folder.path, {})
             write_json(self.folder.path / "manifest.json", describe_run(cluster))
             return self.run(partial(run_pretrainings, cluster=cluster))
 

@@ -16,7 +16,10 @@ from raybert.storage import check_local, check_url, is_url, url_of
         ("S3://bucket//runs/imdb", "s3://bucket/runs/imdb"),
         ("gs://bucket/x", "gs://bucket/x"),
         ("s3://bucket/x?region=eu-west-1", "s3://bucket/x?region=eu-west-1"),
-        ("s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http", "s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http"),
+        (
+            "s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http",
+            "s3://bucket/x?endpoint_override=127.0.0.1:9&scheme=http",
+        ),
     ],
 )
 def test_a_url_has_one_form_also_as_a_path_that_has_lost_a_slash(place, url):

@@ -109,7 +109,9 @@ class Copy:
         if owner is None:
             (self.folder / "owner.json").unlink(missing_ok=True)
         elif claims[-1] != self._claims:
-            write_json(self.folder / "owner.json", dataclasses.asdict(owner))
+            # Locks of this machine say nothing of who works with another cache: the heartbeat does, as of other hosts.
+            host = f"{owner.host} (another cache)" if owner.is_here else owner.host
+            write_json(self.folder / "owner.json", {**dataclasses.asdict(owner), "host": host})
         self._claims = claims[-1] if claims else None
 
     def give_back(self) -> None:

@@ -11,6 +11,7 @@ from raybert.sweeping.folder.owner import current_attempt
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.storage import lease as lease_module
 from raybert.sweeping.storage import work as module
+from raybert.sweeping.storage.lease import LeaseLost
 from raybert.sweeping.storage.parts import REQUEST
 from raybert.sweeping.storage.work import folder_of, home_of, work_at, working_folder
 from tests.object_stores import failing, local_store
@@ -78,10 +79,14 @@ def test_the_same_machine_fetches_nothing_again(files):
 
 
 def test_what_a_killed_process_has_not_published_is_published_by_the_next(files, tmp_path, monkeypatch):
-    with pytest.raises(StorageAway, match=r"not all of it is published; it is kept in .*remote"), owned() as folder:
-        go_to(folder, 0)
-        files.left = 0
-        end(folder, A)
+    def work_until_it_is_away():
+        with owned() as folder:
+            go_to(folder, 0)
+            files.left = 0
+            end(folder, A)
+
+    with pytest.raises(StorageAway, match=r"not all of it is published; it is kept in .*remote"):
+        work_until_it_is_away()
     files.left = None
     with owned() as folder:
         assert TrialFolder(folder / "trials" / A).status() == "complete"
@@ -91,12 +96,16 @@ def test_what_a_killed_process_has_not_published_is_published_by_the_next(files,
 
 
 def test_what_is_finished_here_counts_also_when_somebody_else_went_on_meanwhile(files, tmp_path, monkeypatch):
-    with pytest.raises(StorageAway), owned() as folder:
-        go_to(folder, 0)
-        work_at(folder).publisher.publish()
-        files.left = 0
-        end(folder, A)
-        checkpoint(folder, B, 5)
+    def work_until_it_is_away():
+        with owned() as folder:
+            go_to(folder, 0)
+            work_at(folder).publisher.publish()
+            files.left = 0
+            end(folder, A)
+            checkpoint(folder, B, 5)
+
+    with pytest.raises(StorageAway, match="must answer, but does not"):
+        work_until_it_is_away()
     files.left = None
     at(monkeypatch, tmp_path / "other")
     for name in lease_module.read_claims(local_store(tmp_path / "store", files)):
@@ -146,12 +155,16 @@ def test_a_request_in_the_store_reaches_who_works_here(files, tmp_path):
 
 def test_somebody_who_takes_over_is_noticed_and_nothing_more_is_written(files, tmp_path):
     store, lost = local_store(tmp_path / "store", files), []
-    with pytest.raises(SweepError, match="another process has taken over the folder; nothing more is written there"):
+
+    def work_until_it_is_lost():
         with owned() as folder, work_at(folder).published(print, lost.append):
             for name in lease_module.read_claims(store):
                 store.delete(name)
             assert wait_until(lambda: bool(lost), 0.05, 20)
             end(folder, A)
+
+    with pytest.raises(LeaseLost, match="another process has taken over the folder; nothing more is written there"):
+        work_until_it_is_lost()
     assert not store.has(f"trials/{A}/result.json")
     assert not lease_module.read_claims(store)
 
@@ -163,9 +176,9 @@ def test_two_commands_of_one_machine_do_not_share_a_working_folder(files):
 
 def test_other_peoples_objects_are_left_alone(files, tmp_path):
     local_store(tmp_path / "store", files).put_bytes("thesis.tex", b"mine")
-    with pytest.raises(SweepError, match=r"^output: must be an empty folder or a results folder.*other objects \(thesis.tex\)"):
-        with owned():
-            pass
+    words = r"^output: must be an empty folder or a results folder.*other objects \(thesis.tex\)"
+    with pytest.raises(SweepError, match=words), owned():
+        pass
     assert list(local_store(tmp_path / "store", files).list()) == ["thesis.tex"]
 
 
