@@ -22,6 +22,7 @@ PARTS: Mapping[str, str] = {
     "pretrained": "encoders that sweeps have adapted",
     "docstrings": "the built-in corpus",
     "prose": "the corpus of installed packages that encoders are pretrained on",
+    "remote": "results in object stores, as far as they are here",
     "checked_encoders": "how long texts encoders compute",
     "micro_batches": "what fits into a GPU's memory",
 }
