@@ -8,7 +8,8 @@ RaybertError
 ├── ScoringError     a signal that could not be computed
 ├── ResourceError    a trial that this cluster can never place
 ├── SweepError       a results folder: of another sweep, locked, or damaged
-│   ├── StorageError   an object store refuses, or does not answer
+│   ├── StorageError   an object store refuses what is asked of it
+│   │   └── StorageAway  it does not answer, or not in time
 │   ├── UntrustedCode  somebody's results name code that would have to run
 │   └── Interrupted  stopped on request before there was an outcome to tell of
 └── TrialError       one training run failed; its `kind` says how: oom, nan, time, ...

@@ -352,7 +352,7 @@ def list_sweeps(folder: str | Path = "runs") -> list[ListedSweep]:
         SweepError: there is no such folder.
     """
     from raybert.sweeping.driver.listing import find_sweeps
-    from raybert.sweeping.storage.listing import find_stored
+    from raybert.sweeping.driver.stored import find_stored
 
     return find_stored(folder) if is_url(folder) else find_sweeps(Path(folder))
 

@@ -43,6 +43,8 @@ def test_every_error_has_a_code_of_the_table_and_is_in_the_tree():
         "ScoringError": 5,
         "ResourceError": 2,
         "SweepError": 2,
+        "StorageError": 2,
+        "StorageAway": 2,
         "UntrustedCode": 2,
         "Interrupted": 3,
         "TrialError": 5,

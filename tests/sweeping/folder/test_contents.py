@@ -28,6 +28,9 @@ ELSEWHERE = {
     "training_summary.json",  # in `models/<name>/`
     "run.json",  # likewise
     "digests.json",  # of the cache
+    "published.json",  # beside a working folder
+    "copied.json",  # beside a copy of a results folder
+    ".given.json",  # likewise
     "trained_on.json",  # of a tokenizer
 }
 CONFIG = {
