@@ -21,6 +21,7 @@ from raybert.training.answer import read_answer, write_answer
 from raybert.training.interface import PassPlanner, Surroundings
 from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
+from raybert.training.memory.gpu_share import keep_to_share
 from raybert.training.objective import Objective
 from raybert.training.process_group import OwnAddressConfig
 from raybert.training.request import FitRequest
@@ -99,7 +100,11 @@ def fit_distributed(
     remove_leftovers(folder)
     # In one piece: the objective's model must be the one that trains, and what is recorded the objective's state.
     fitting = _Fitting(model.cpu(), data, planner, request, surroundings, objective)
-    arguments = {"fitting": ray.put(fitting), "threads": resources.cpus_per_worker}
+    arguments = {
+        "fitting": ray.put(fitting),
+        "threads": resources.cpus_per_worker,
+        "gpu_share": resources.num_gpus,
+    }
     with scratch_folder(folder, ".train-") as scratch:
         answer = scratch / _RESULT
         trainer = ray.train.torch.TorchTrainer(
@@ -145,6 +150,7 @@ def _worker(arguments: dict[str, Any]) -> None:
     """What every worker runs."""
     keep_memory()
     torch.set_num_threads(arguments["threads"])
+    keep_to_share(arguments["gpu_share"])
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     fitting: _Fitting = ray.get(arguments["fitting"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from raybert.errors import TrialError
-from raybert.sweeping.estimate.describe import describe_devices, describe_estimate
+from raybert.sweeping.estimate.describe import describe_devices, describe_estimate, notes_on_shares
 from raybert.sweeping.estimate.planning import estimate_rest
 from raybert.sweeping.estimate.record import write_estimate
 from raybert.sweeping.phases.opening import OpenSweep
@@ -33,6 +33,8 @@ def announce_estimate(opened: OpenSweep, cluster: Cluster, started: float) -> No
             write_estimate(opened.folder, estimate, time.monotonic() - started)
         except OSError as error:
             opened.progress.note(f"note: the estimate is not kept: {error}")
-        for line in (describe_estimate(estimate)[0], *describe_devices(estimate)):
+        resources = opened.design.config.resources
+        shares = notes_on_shares(estimate, resources.num_gpus, resources.workers_per_trial)
+        for line in (describe_estimate(estimate)[0], *describe_devices(estimate), *shares):
             opened.progress.note(line)
         opened.progress.expect(estimate.forecast)

@@ -55,6 +55,28 @@ def describe_devices(estimate: Estimate) -> list[str]:
     return [f"trains {ran_on}" for ran_on in dict.fromkeys(p.ran_on for p in estimate.probes.values()) if ran_on]
 
 
+def notes_on_shares(estimate: Estimate, gpus_per_worker: float, workers_per_trial: int) -> list[str]:
+    """Return which share of a GPU a trial needs by its probe, where it has a whole one and needs less.
+
+    Args:
+        estimate: with its probes, of which the one that took most counts.
+        gpus_per_worker: that a trial has.
+        workers_per_trial: of several, none shares a GPU: they would wait for each other at every step.
+    """
+    found = [probe.gpu for probe in estimate.probes.values() if probe.gpu is not None]
+    if not found or gpus_per_worker != 1 or workers_per_trial != 1:
+        return []
+    most = max(found, key=lambda memory: memory.share)
+    if most.share == 1:
+        return []
+    gib = 2**30
+    return [
+        f"note: a trial needs {most.needed_bytes / gib:.1f} of the {most.total_bytes / gib:.1f} GiB of a GPU (the peak "
+        f"of {most.peak_bytes / gib:.1f} GiB, with a margin): `resources.gpus_per_worker: {most.share:g}`, in another "
+        f"`output`, lets {round(1 / most.share)} share it"
+    ]
+
+
 def duration(seconds: float) -> str:
     """Return a duration as `40 s`, `12 min`, `3.5 h` or `2.1 days`."""
     for limit, unit, size in ((100, "s", 1), (100 * 60, "min", 60), (48 * 3600, "h", 3600)):

@@ -28,6 +28,7 @@ from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.process import prepare_process
 from raybert.training import FitRequest, FixedPasses, Inference, checkpoint, fit
 from raybert.training.memory.allocator import return_memory
+from raybert.training.memory.gpu_share import GpuMemory, PeakWatch
 from raybert.training.optimization.named import states_per_parameter
 from raybert.training.ran_on import RanOn
 from raybert.training.stopwatch import Stopwatch
@@ -57,6 +58,7 @@ class Probe:
         embed_seconds: per word piece, of the frozen encoder (IRIS); else None.
         seconds: that probing took.
         ran_on: device, precision, attention and micro-batch.
+        gpu: memory of the GPU that model, steps and evaluation took; None: it ran on none.
     """
 
     step_seconds: tuple[float, ...]
@@ -69,6 +71,7 @@ class Probe:
     embed_seconds: float | None
     seconds: float
     ran_on: RanOn | None = None
+    gpu: GpuMemory | None = None
 
 
 def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: float) -> Probe:
@@ -87,6 +90,7 @@ def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: floa
         data = _with_any_vectors(data, encoder)
     with undisturbed():
         prepare_process(spec.config.resources.cpus_per_worker, spec.model_seed)
+        memory = PeakWatch(has_gpu=spec.config.resources.num_gpus > 0)
         started = time.perf_counter()
         model = _build(spec, data, encoder)
         build_seconds = time.perf_counter() - started
@@ -107,6 +111,7 @@ def probe_shape(shape: Shape, data: ExampleData, encoder: Encoder, seconds: floa
         embed_seconds=embed,
         seconds=time.perf_counter() - began,
         ran_on=watch.ran_on,
+        gpu=memory.peak(),
     )
 
 

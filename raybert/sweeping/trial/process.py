@@ -18,6 +18,7 @@ from raybert.sweeping.folder.heartbeat import take_stall
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.trial.surroundings import TrialSurroundings
 from raybert.training.memory.allocator import keep_memory, return_memory
+from raybert.training.memory.gpu_share import keep_to_share
 
 
 def prepare_process(threads: int, seed: int) -> None:
@@ -103,4 +104,5 @@ def device_of(resources: ResourcesConfig) -> torch.device:
             f"resources.gpus_per_worker: torch {torch.__version__} finds no GPU on {os.uname().nodename}, got "
             f"{resources.num_gpus:g}; install a torch for its GPU there, or set 0 (with another `output`)"
         )
+    keep_to_share(resources.num_gpus)
     return torch.device("cuda")

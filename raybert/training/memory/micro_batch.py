@@ -123,4 +123,4 @@ def _describe(device: torch.device) -> list[str | int]:
     if device.type != "cuda":
         return [device.type]
     properties = torch.cuda.get_device_properties(device)
-    return [properties.name, properties.total_memory]
+    return [properties.name, int(properties.total_memory * torch.cuda.get_per_process_memory_fraction())]
