@@ -19,6 +19,7 @@ from raybert.selection.store import ScoreStore
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.ray
+ONE = Room(1.0)
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def scoring(prepared):
         job(AfliteScorer(), depends=(embedding.key,)),
     ]
 
-    def run(store, **arguments):
+    def run(store, room=ONE, **arguments):
         data = {"data": ray.put(ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096)))}
-        return pipeline.run_scoring(jobs, data, store, room=Room(1.0), **arguments)
+        return pipeline.run_scoring(jobs, data, store, room=room, **arguments)
 
     return jobs, run
 
@@ -93,3 +94,17 @@ def test_what_ends_early_gives_its_cpus_back(scoring, prepared, tmp_path, stoppe
     with expected:
         assert not pipeline.run_scoring([job], data, ScoreStore(tmp_path), room=Room(1.0), should_stop=lambda: stopped)
     wait_until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], "all CPUs free", 30)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("ray_cluster")
+def test_actors_that_follow_a_cluster_compute_what_a_fixed_number_does(scoring, tmp_path):
+    jobs, run = scoring
+    stores = [ScoreStore(tmp_path / name) for name in ("fixed", "follows", "from_nothing")]
+    for store, room in zip(stores, (Room(1.0), Room(1.0, most_cpus=2.0), Room(0.0, most_cpus=2.0)), strict=True):
+        assert run(store, room)
+    for job in jobs:
+        fixed, *others = (store.load(job.key) for store in stores)
+        for other in others:
+            for name, values in fixed.items():
+                np.testing.assert_array_equal(other[name], values)
