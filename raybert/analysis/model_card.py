@@ -17,8 +17,9 @@ from raybert.analysis.results.pretrained import describe_pretrained
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
-from raybert.config import RaybertConfig, dump_yaml
-from raybert.config.metrics import TRIAL_METRICS
+from raybert.config import DataConfig, RaybertConfig, dump_yaml
+from raybert.config.metrics import trial_metrics_of
+from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, Task
 from raybert.files import read_json
 from raybert.models import BUILT_IN_ENCODERS
 from raybert.plain import printable
@@ -173,7 +174,8 @@ def _summary(facts: CardFacts) -> str:
     known = (read_json(SweepFolder(facts.sweep.folder).pretrained) or {}).get(facts.spec.encoder)
     if isinstance(known, dict):
         adapted = f" Before it was fine-tuned, {words(describe_pretrained(known))}."
-    return f"A classifier of texts into {len(classes)} classes: {chosen}. {how}{adapted} Made with raybert."
+    what = what_it_predicts(facts.config.data, len(classes))
+    return f"{what}: {chosen}. {how}{adapted} Made with raybert."
 
 
 def _data_lines(facts: CardFacts) -> Iterator[str]:
@@ -185,6 +187,13 @@ def _data_lines(facts: CardFacts) -> Iterator[str]:
         joined = " (the validation examples are among the train examples)" if facts.refit is not None else ""
         yield "- examples: " + ", ".join(f"{count:,} {words(split)}" for split, count in rows.items()) + joined
     counts = (details.get("class_counts") or {}).get("train") or {}
+    means = (details.get("output_means") or {}).get("train") or {}
+    if means and facts.config.data.predicts == MULTI_LABEL:
+        yield "- labels (share of the training examples): " + ", ".join(
+            f"{words(name)} {100 * share:.1f} %" for name, share in means.items()
+        )
+    elif means:
+        yield "- mean of the training examples: " + ", ".join(f"{words(k)} {v:.4g}" for k, v in means.items())
     if counts:
         yield "- classes (training examples): " + ", ".join(
             f"{words(name)} {count:,}" for name, count in counts.items()
@@ -235,7 +244,7 @@ def _metrics(facts: CardFacts) -> str:
 def _names(facts: CardFacts) -> list[str]:
     """Return the metrics of a card, that of the sweep first."""
     own = [name.partition("_")[2] for name in own_metric_columns(facts.sweep.trials, "test")]
-    return [*dict.fromkeys((facts.sweep.metric, *TRIAL_METRICS, *own))]
+    return [*dict.fromkeys((facts.sweep.metric, *trial_metrics_of(facts.sweep.task), *own))]
 
 
 def _several_in_words(facts: CardFacts) -> str:
@@ -259,14 +268,33 @@ def _interval(row: Mapping[Any, Any] | None, metric: str) -> str:
     return f"{mean:.4f}" if math.isnan(low) else f"{mean:.4f} [{low:.4f}, {high:.4f}]"
 
 
+def what_it_predicts(data: DataConfig, num_classes: int) -> str:
+    """Return what a model is, as the beginning of a sentence."""
+    if data.predicts == MULTI_LABEL:
+        return "A classifier of texts, each of which may have any number of labels"
+    if data.predicts == REGRESSION:
+        return f"A model that predicts the number {code(data.label_words)} of texts"
+    return f"A classifier of texts into {num_classes} classes"
+
+
+_SHOWN: Mapping[Task, str] = {
+    CLASSIFICATION: "print(model.config.id2label[int(model(**inputs).logits.argmax(-1))])",
+    MULTI_LABEL: (
+        "probs = model(**inputs).logits.sigmoid()[0].tolist()\n"
+        "print({model.config.id2label[i]: p for i, p in enumerate(probs)})"
+    ),
+    REGRESSION: "print(float(model(**inputs).logits))",
+}
+"""How plain transformers say what a model predicts of a text."""
+
+
 def _use(facts: CardFacts) -> str:
     loading = (
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
         'model = AutoModelForSequenceClassification.from_pretrained("FOLDER")\n'
         'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
         f'inputs = tokenizer(["a text"], truncation=True, max_length={facts.config.data.max_length}, '
-        'return_tensors="pt")\n'
-        "print(model.config.id2label[int(model(**inputs).logits.argmax(-1))])"
+        'return_tensors="pt")\n' + _SHOWN[facts.config.data.predicts]
     )
     if facts.config.model.kind == "iris" or facts.config.model.has_own_head:
         loading = 'import raybert\n\nmodel = raybert.load_model("FOLDER")  # its head is raybert\'s own'

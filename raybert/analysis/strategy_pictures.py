@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raybert.analysis.results.kept import hardness_of, kept_examples, last_losses, of_one_fold
-from raybert.analysis.results.predicted import predicted_of_test
+from raybert.analysis.results.predicted import PredictedOfTest, predicted_of_test
+from raybert.analysis.results.predicted_targets import output_names, predicted_targets
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.pair_differences import pair_differences
 from raybert.analysis.statistics.ranks import ranks_over_replicates
+from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +74,14 @@ def _write_predictions(sweep: Sweep) -> None:
     from raybert.analysis import plots
 
     shown, words = at_best_points(sweep, 1)
-    found = predicted_of_test(shown)
-    folder = sweep.folder / "plots"
+    folder, styles = sweep.folder / "plots", plots.styles_of(sweep)
+    targets = [] if sweep.task == CLASSIFICATION else predicted_targets(shown)
+    names = output_names(sweep)
+    figure = plots.draw_label_f1(targets, names, styles) if sweep.task == MULTI_LABEL else None
+    _write(figure, folder / "label_f1.png", words)
+    figure = plots.draw_true_and_predicted(targets, ", ".join(names), styles) if sweep.task == REGRESSION else None
+    _write(figure, folder / "predicted_numbers.png", words)
+    found = predicted_of_test(shown) if sweep.task == CLASSIFICATION else PredictedOfTest([], ())
     figure = plots.draw_prediction_curves(found.strategies, plots.styles_of(sweep), found.left_out)
     _write(figure, folder / "prediction_curves.png", words)
     figure = plots.draw_confusions(found.strategies, sweep.label_names, found.left_out)

@@ -37,6 +37,7 @@ from raybert.config.resources import LimitsConfig, ResourcesConfig
 from raybert.config.schema import DEFAULT_MARGIN, MonitorConfig, RaybertConfig, SweepConfig
 from raybert.config.section import Section
 from raybert.config.selection import EmbeddingConfig, ProxyConfig, SelectionConfig, SignalConfig, StrategyConfig
+from raybert.config.tasks import Task
 from raybert.config.train import (
     AveragingConfig,
     EarlyStoppingConfig,
@@ -79,6 +80,7 @@ __all__ = [
     "StrategyConfig",
     "SweepConfig",
     "SweepPretrainConfig",
+    "Task",
     "TrainConfig",
     "TuneConfig",
     "apply_overrides",

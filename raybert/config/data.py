@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from raybert.config.augment import AugmentConfig
 from raybert.config.noise import NoiseConfig
 from raybert.config.section import Section
+from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, Task
 
 AFTER_LOADING = frozenset({"augment"})
 """Keys that do not decide what is loaded, split and tokenized."""
@@ -18,6 +20,7 @@ class DataConfig(Section):
     """Where the texts come from and how they are cut into splits."""
 
     stands_for: ClassVar[str] = "source"
+    in_words: ClassVar[Mapping[str, str]] = {"label": "a column, or a list of columns with one label each"}
 
     source: str = Field(
         "docstrings",
@@ -29,7 +32,20 @@ class DataConfig(Section):
     revision: str | None = Field(None, description="git revision of a hub dataset")
     text: str = Field("text", description="column of the text")
     text_pair: str | None = Field(None, description="column of the second text, for pairs")
-    label: str = Field("label", description="column of the label: whole numbers or strings")
+    label: str | tuple[str, ...] = Field(
+        "label",
+        description="column of the label: whole numbers or strings; with `task: multi_label` lists of labels, or "
+        "several columns of 0 and 1, one a label; with `task: regression` numbers",
+    )
+    task: Literal["auto", "classification", "multi_label", "regression"] = Field(
+        "auto",
+        description="what is predicted: one class, any number of labels, or a number (ordinal scales, too); auto: "
+        "multi_label where `label` names several columns, else classification; labels that cannot be classes are "
+        "refused",
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="multi_label: what stands between the labels of a text, e.g. `;`"
+    )
     id: str | None = Field(None, description="column of unique example ids; default: a hash of the content")
     group: str | None = Field(None, description="column of the group that must not be split up")
     max_length: int = Field(128, ge=4, le=32768, description="word pieces per example, special ones included")
@@ -78,10 +94,36 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _columns_differ(self) -> DataConfig:
         for key, other in (("label", "text"), ("text_pair", "text"), ("label", "text_pair")):
-            column = getattr(self, key)
-            if column is not None and column == getattr(self, other):
-                raise ValueError(f"{key}: must be another column than that of `{other}`, got '{column}' for both")
+            columns = getattr(self, key)
+            for column in columns if isinstance(columns, tuple) else (columns,):
+                if column is not None and column == getattr(self, other):
+                    raise ValueError(f"{key}: must be another column than that of `{other}`, got '{column}' for both")
         return self
+
+    @model_validator(mode="after")
+    def _labels_fit_the_task(self) -> DataConfig:
+        if isinstance(self.label, tuple):
+            if self.task not in ("auto", MULTI_LABEL):
+                raise ValueError(f"label: must be one column with `task: {self.task}`, got {len(self.label)}")
+            if len(set(self.label)) < max(2, len(self.label)):
+                raise ValueError(f"label: must name at least two different columns, got {list(self.label)}")
+        if self.label_separator is not None and (self.task != MULTI_LABEL or isinstance(self.label, tuple)):
+            raise ValueError("label_separator: must be left out without `task: multi_label` and one column of labels")
+        if self.predicts != CLASSIFICATION and self.rare_classes != "error":
+            raise ValueError(f"rare_classes: must be error with `task: {self.predicts}`, got {self.rare_classes}")
+        return self
+
+    @property
+    def predicts(self) -> Task:
+        """The task, `auto` settled: the file alone says it."""
+        if self.task == "auto":
+            return MULTI_LABEL if isinstance(self.label, tuple) else CLASSIFICATION
+        return self.task
+
+    @property
+    def label_words(self) -> str:
+        """What messages call the column or columns of labels."""
+        return ", ".join(self.label) if isinstance(self.label, tuple) else self.label
 
     @model_validator(mode="after")
     def _pairs_are_truncated(self) -> DataConfig:
@@ -97,6 +139,8 @@ class DataConfig(Section):
             "truncation_side",
             "pair_truncation",
             "noise",
+            "task",
+            "label_separator",
         )  # older folders know nothing of them
         later = {key for key in added if getattr(self, key) == DataConfig.model_fields[key].default}
         part = self.model_dump(mode="json", exclude={"folds", *AFTER_LOADING, *later})

@@ -1,6 +1,7 @@
-"""The metrics of a classifier: one row each, which all that names, orders, prints or lists a metric reads.
+"""The metrics of a model: one row each, which all that names, orders, prints or lists a metric reads.
 
-A new metric is a row here, and its function in `raybert.training.measures.metrics`. Nothing is imported, so that
+A new metric is a row here, and its function in `raybert.training.measures.metrics` (of several labels or of numbers:
+`of_targets`). Nothing is imported, so that
 anyone may read the table. Metrics of a user's own (`train.metrics`) are known by name in every process that has read a
 configuration with them; who needs no more than their name, direction and range never imports their functions.
 """
@@ -12,6 +13,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from raybert.config.tasks import CLASSIFICATION, LABELS, MULTI_LABEL, ONE_CLASS, REGRESSION, Task
 
 Reported = Literal["every evaluation", "every trial", "on request"]
 
@@ -32,6 +35,7 @@ class Metric:
         two_classes_only: whether it is of class 1 of two classes, and does not exist for more.
         needs_probs: whether probabilities count, not only the predicted classes.
         function: `module:callable` of a user's own; empty: it is raybert's.
+        tasks: of which it is a metric.
     """
 
     name: str
@@ -44,15 +48,18 @@ class Metric:
     two_classes_only: bool = False
     needs_probs: bool = False
     function: str = ""
+    tasks: frozenset[Task] = ONE_CLASS
 
 
+_OF_LABELS: frozenset[Task] = frozenset({MULTI_LABEL})
+_OF_NUMBERS: frozenset[Task] = frozenset({REGRESSION})
 _ROWS = (
     Metric("accuracy", "accuracy", "share of examples whose class is predicted", "every evaluation"),
     Metric("precision", "precision", "share of class 1 among what is taken for it", two_classes_only=True),
     Metric("recall", "recall (sensitivity)", "share of class 1 that is found", two_classes_only=True),
     Metric("specificity", "specificity", "share of class 0 that is not taken for class 1", two_classes_only=True),
     Metric("f1", "F1", "harmonic mean of precision and recall of class 1", two_classes_only=True),
-    Metric("macro_f1", "macro F1", "mean over classes of each one's F1", "every evaluation"),
+    Metric("macro_f1", "macro F1", "mean over classes (or labels) of each one's F1", "every evaluation", tasks=LABELS),
     Metric("weighted_f1", "weighted F1", "mean over classes of F1, by their number of examples", "every trial"),
     Metric("macro_precision", "macro precision", "mean over classes of each one's precision; never predicted: 0"),
     Metric("macro_recall", "macro recall", "mean over classes of each one's recall: balanced accuracy"),
@@ -90,20 +97,98 @@ _ROWS = (
     Metric(
         "loss",
         "cross entropy",
-        "mean of -ln of the probability of the label (nat)",
+        "mean of -ln of the probability of the label (nat); of several labels the mean binary cross entropy",
         "every evaluation",
         highest=math.inf,
         lower_is_better=True,
         needs_probs=True,
+        tasks=LABELS,
+    ),
+    Metric("micro_f1", "micro F1", "F1 of all decisions about labels together", "every evaluation", tasks=_OF_LABELS),
+    Metric(
+        "subset_accuracy",
+        "subset accuracy",
+        "share of examples of which every label is decided rightly",
+        "every evaluation",
+        tasks=_OF_LABELS,
+    ),
+    Metric(
+        "hamming",
+        "Hamming loss",
+        "share of decisions about labels that are wrong",
+        "every evaluation",
+        lower_is_better=True,
+        tasks=_OF_LABELS,
+    ),
+    Metric(
+        "map",
+        "mAP",
+        "mean over labels of each one's average precision",
+        "every trial",
+        needs_probs=True,
+        tasks=_OF_LABELS,
+    ),
+    Metric(
+        "rmse",
+        "RMSE",
+        "root of the mean squared error, in the unit of the numbers",
+        "every evaluation",
+        highest=math.inf,
+        lower_is_better=True,
+        tasks=_OF_NUMBERS,
+    ),
+    Metric(
+        "mae",
+        "MAE",
+        "mean absolute error, in the unit of the numbers",
+        "every evaluation",
+        highest=math.inf,
+        lower_is_better=True,
+        tasks=_OF_NUMBERS,
+    ),
+    Metric(
+        "r2",
+        "R²",
+        "1 - squared error / squared distance from the mean of the split",
+        "every evaluation",
+        lowest=-math.inf,
+        tasks=_OF_NUMBERS,
+    ),
+    Metric(
+        "pearson",
+        "Pearson's r",
+        "linear correlation of numbers and predictions",
+        "every evaluation",
+        lowest=-1.0,
+        tasks=_OF_NUMBERS,
+    ),
+    Metric(
+        "spearman",
+        "Spearman's rho",
+        "correlation of their ranks",
+        "every evaluation",
+        lowest=-1.0,
+        tasks=_OF_NUMBERS,
     ),
 )
 METRICS = {metric.name: metric for metric in _ROWS}
 """By name, in the order of tables."""
 
-EVALUATION_METRICS = tuple(metric.name for metric in _ROWS if metric.reported == "every evaluation")
-"""What every evaluation during training measures on validation."""
-TRIAL_METRICS = tuple(metric.name for metric in _ROWS if metric.reported != "on request")
-"""What every trial measures on test."""
+
+def evaluation_metrics_of(task: Task) -> tuple[str, ...]:
+    """Return what every evaluation during training measures on validation."""
+    return tuple(metric.name for metric in _ROWS if metric.reported == "every evaluation" and task in metric.tasks)
+
+
+def trial_metrics_of(task: Task) -> tuple[str, ...]:
+    """Return what every trial measures on test."""
+    return tuple(metric.name for metric in _ROWS if metric.reported != "on request" and task in metric.tasks)
+
+
+EVALUATION_METRICS = evaluation_metrics_of(CLASSIFICATION)
+"""Those of a classifier that every evaluation measures."""
+TRIAL_METRICS = trial_metrics_of(CLASSIFICATION)
+"""Those of a classifier that every trial measures."""
 
 if TYPE_CHECKING:
     MetricName = str

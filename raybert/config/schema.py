@@ -17,6 +17,8 @@ from raybert.config.own_metrics import check_is_metric
 from raybert.config.resources import LimitsConfig, ResourcesConfig
 from raybert.config.section import Section, read_percent
 from raybert.config.selection import SelectionConfig, StrategyConfig
+from raybert.config.task_rules import check_task, with_defaults_of_task
+from raybert.config.tasks import REGRESSION
 from raybert.config.track import TrackConfig
 from raybert.config.train import TrainConfig
 from raybert.config.tune import TuneConfig
@@ -237,6 +239,16 @@ class RaybertConfig(Section):
             filled.pop("warmup_fraction")
         return {**document, "train": filled}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_task(cls, document: Any) -> Any:
+        return with_defaults_of_task(document)
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> RaybertConfig:
+        check_task(self.data, self.model, self.train, self.sweep.tune)
+        return self
+
     @model_validator(mode="after")
     def _iris_has_no_tuned_encoder(self) -> RaybertConfig:
         if self.model.kind == "iris" and self.selection.embedding.of == "proxy":
@@ -286,6 +298,8 @@ class RaybertConfig(Section):
         if metric is None:
             return self
         whole = metric.highest - metric.lowest
+        if metric.tasks == {REGRESSION} and not math.isfinite(whole):  # in a unit that only the data know
+            return self
         most = _LARGEST_MARGIN * (whole if math.isfinite(whole) else 1.0)
         if margin > most and (math.isfinite(whole) or name in METRICS):  # of one's own without ends nobody knows more
             raise ValueError(

@@ -13,6 +13,7 @@ from raybert.config.metrics import MetricName, words_of_lower
 from raybert.config.optimization import OptimizerConfig, ScheduleConfig
 from raybert.config.own_metrics import MetricConfig, check_is_metric, declare_own
 from raybert.config.section import Section
+from raybert.config.tasks import LOSSES, REGRESSION
 
 
 class LengthConfig(Section):
@@ -54,13 +55,16 @@ class LossConfig(Section):
     """What training minimises."""
 
     stands_for: ClassVar[str] = "name"
-    in_words: ClassVar[Mapping[str, str]] = {"name": "cross_entropy, bce, focal, or `module:callable` of your own"}
+    in_words: ClassVar[Mapping[str, str]] = {
+        "name": "cross_entropy, bce, focal, mse, huber, or `module:callable` of your own"
+    }
 
     name: str = Field(
         "cross_entropy",
-        pattern=r"^(cross_entropy|bce|focal|[\w.]+:\w+)$",
+        pattern=r"^(cross_entropy|bce|focal|mse|huber|[\w.]+:\w+)$",
         description="cross_entropy, bce (two classes, on the difference of logits), focal, or `module:callable` of "
-        "your own: (logits, labels) -> one loss per example",
+        "your own: (logits, labels) -> one loss per example; `data.task: multi_label`: bce (its default) or focal, the "
+        "mean over labels; regression: mse (its default) or huber, of standardised numbers",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the label spread over all classes")
     class_weights: Literal["none", "inverse", "effective"] = Field(
@@ -72,13 +76,16 @@ class LossConfig(Section):
         description="labels that weights are counted from; `selection` balances anew what a strategy un-balanced",
     )
     pos_weight: float | Literal["auto"] | None = Field(
-        None, description="bce: factor of class 1; auto: negatives / positives, at most 100"
+        None, description="bce: factor of class 1, or of every label; auto: negatives / positives, at most 100"
     )
     gamma: float = Field(2.0, ge=0, description="focal: how much confident examples count less")
     alpha: float | Literal["inverse", "balanced"] | None = Field(
         None,
         description="focal: weight of class 1 (class 0 has 1 - alpha); inverse: n_neg / n; balanced: n_pos / n, which "
         "weighs the rare class down",
+    )
+    delta: float = Field(
+        1.0, gt=0, description="huber: error, in standard deviations of the pool, from which on it counts linearly"
     )
 
     @model_validator(mode="after")
@@ -93,6 +100,12 @@ class LossConfig(Section):
                 raise ValueError(f"{key}: must be {'in (0, 1)' if key == 'alpha' else '> 0'}, got {value}")
         if ":" in self.name and self.label_smoothing:
             raise ValueError("label_smoothing: must be left out with a loss of your own, which smooths itself")
+        if self.name in LOSSES[REGRESSION]:
+            for key, default in (("label_smoothing", 0.0), ("class_weights", "none")):
+                if getattr(self, key) != default:
+                    raise ValueError(f"{key}: must be left out, it does not belong to the loss {self.name}")
+        if self.delta != 1.0 and self.name != "huber":
+            raise ValueError("delta: must be left out, it belongs to the loss huber")
         return self
 
 
@@ -220,6 +233,8 @@ class TrainConfig(Section):
         part = {key: value for key, value in part.items() if key not in _LATER or value}
         if self.optimizer == OptimizerConfig():
             part.pop("optimizer", None)
+        if part.get("loss", {}).get("delta") == LossConfig.model_fields["delta"].default:
+            part["loss"].pop("delta")
         if "schedule" in part:
             part["schedule"] = self.schedule.identity()
         if self.start == StartConfig():

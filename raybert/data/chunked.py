@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.data.chunks import ChunkedTexts, ChunkSettings, ChunkTable, chunk_column
 from raybert.data.splits import SPLITS, Splits
 from raybert.data.token_store import TokenStore
@@ -50,6 +51,16 @@ class ChunkedData:
     def num_classes(self) -> int:
         """Number of classes C."""
         return len(self.label_names)
+
+    @property
+    def task(self) -> Task:
+        """One class per document."""
+        return CLASSIFICATION
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What a model's outputs are called."""
+        return self.label_names
 
     @property
     def width(self) -> int:

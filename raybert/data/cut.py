@@ -9,12 +9,17 @@ import pyarrow as pa
 
 from raybert.config import DataConfig
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
+from raybert.data.spread import lacking_labels, spread_units
 from raybert.data.units import Units
 from raybert.errors import DataError
 
 
 def cut_missing(
-    tables: dict[str, pa.Table], units: Units, config: DataConfig, names: tuple[str, ...]
+    tables: dict[str, pa.Table],
+    units: Units,
+    config: DataConfig,
+    names: tuple[str, ...],
+    marks: np.ndarray | None = None,
 ) -> tuple[dict[str, pa.Table], tuple[str, ...], tuple[str, ...]]:
     """Return all three tables, the missing ones cut out of train, the names of the classes that are left, and notes.
 
@@ -23,6 +28,7 @@ def cut_missing(
         units: of train, which no cut tears.
         config: the `data` section.
         names: class number -> name.
+        marks: (n, L) which labels each row of train has, where it may have several; None: it has one class.
 
     Raises:
         DataError: fractions that leave nothing, or a class with too few examples, unless `data.rare_classes` says what
@@ -40,6 +46,13 @@ def cut_missing(
             f"beside data.test_fraction {fractions['test']:g}"
         )
 
+    if marks is not None:
+        taken = spread_units(
+            units, marks, [1 - sum(fractions.values()), *fractions.values()], config.split_seed, "split"
+        )
+        _check_marks(taken, marks, ["train", *missing], names)
+        return _parts(tables, taken, missing), names, ()
+
     def cut(rows: np.ndarray) -> np.ndarray:
         return assign_units(units.take(rows), labels[rows], list(fractions.values()), config.split_seed)
 
@@ -50,13 +63,30 @@ def cut_missing(
     taken = np.zeros(len(labels), np.int64)
     taken[rows] = cut(rows)
     _check_cut(taken[rows], labels[rows], ["train", *missing], names)
-    parts = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
-    found = {**tables, "train": train.filter(pa.array(taken == 0)), **parts}
+    found = _parts(tables, taken, missing)
     notes = describe_rare(labels, rare, names, config.rare_classes)
     if not rare or config.rare_classes == "train":
         return found, names, notes
     left = {split: drop_classes(table, names, rare) for split, table in found.items()}
     return {split: table for split, (table, _) in left.items()}, left["train"][1], notes
+
+
+def _parts(tables: dict[str, pa.Table], taken: np.ndarray, missing: Sequence[str]) -> dict[str, pa.Table]:
+    """Return all tables, those that were missing from the rows of train with their numbers, 1 and on."""
+    train = tables["train"]
+    parts = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
+    return {**tables, "train": train.filter(pa.array(taken == 0)), **parts}
+
+
+def _check_marks(taken: np.ndarray, marks: np.ndarray, parts: Sequence[str], names: Sequence[str]) -> None:
+    lacking = np.argwhere(lacking_labels(taken, marks, len(parts)))
+    if len(lacking):
+        part, label = lacking[0]
+        raise DataError(
+            f"data.label: label '{names[label]}' must have enough examples to cut {' and '.join(parts[1:])} from "
+            f"train, got {int((marks[:, label] > 0).sum())} and none in {parts[part]} (copies and groups stay "
+            "together); give split files, or leave the label out"
+        )
 
 
 def assign_units(

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 import torch
 
+from raybert.config.tasks import Task
 from raybert.errors import DataError
 
 
@@ -16,7 +17,7 @@ class ExampleTable(Protocol):
 
     @property
     def labels(self) -> np.ndarray:
-        """(n,) int64, class numbers 0..C-1."""
+        """(n,) int64, class numbers 0..C-1; of another task than classification numbers of strata."""
 
     @property
     def lengths(self) -> np.ndarray:
@@ -28,6 +29,12 @@ class ExampleTable(Protocol):
 
     def __len__(self) -> int:
         """Return n."""
+
+
+def answers_of(table: ExampleTable) -> np.ndarray:
+    """Return what is predicted of the rows of a table: (n,) class numbers; of another task its targets (n, L)."""
+    targets = getattr(table, "targets", None)  # only token tables have any
+    return np.asarray(table.labels if targets is None else targets)
 
 
 class BatchMaker(Protocol):
@@ -58,7 +65,7 @@ class ExampleData(BatchMaker, Protocol):
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Class number -> name."""
+        """Class number -> name; of another task stratum -> name."""
 
     @property
     def fingerprint(self) -> str:
@@ -66,7 +73,15 @@ class ExampleData(BatchMaker, Protocol):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes C."""
+        """Number of classes C; of another task than classification of strata."""
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What a model's outputs are called: classes, labels, or the number."""
 
 
 class HiddenSplit:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
+from raybert.config.tasks import MULTI_LABEL
 from raybert.data.cut import assign_units
 from raybert.data.identity import content_fingerprint, keyed_order
 from raybert.data.noise import plant
@@ -20,6 +21,7 @@ from raybert.data.sources import SourceTables, read_source
 from raybert.data.splits import (
     SPLITS,
     Splits,
+    answers_of,
     count_classes,
     describe_repeats,
     have_several,
@@ -27,7 +29,9 @@ from raybert.data.splits import (
     with_forms,
     with_ids,
 )
+from raybert.data.spread import lacking_labels, spread_units
 from raybert.data.strings import number_rows, stream_strings
+from raybert.data.targets import TARGET, target_matrix
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError
 
@@ -67,7 +71,8 @@ def load_folds(
     if config.rare_classes == "drop" and rare:
         table, names = drop_classes(table, names, rare)
         units, labels, rows = units.take(rows), table["label"].to_numpy(), np.arange(table.num_rows)
-    cutter = _Cutter(config, names, units.take(rows), labels[rows])
+    marks = target_matrix(table[TARGET], source.outputs) if config.predicts == MULTI_LABEL else None
+    cutter = _Cutter(config, names, units.take(rows), labels[rows], marks)
     test_fold = cutter.cut_folds()
     notes += _describe(source, table, rows, test_fold)
     folds = []
@@ -106,8 +111,17 @@ def assign_folds(units: Units, labels: np.ndarray, num_folds: int, seed: int) ->
 class _Cutter:
     """Cuts the rows of a source, and refuses cuts that leave a class out."""
 
-    def __init__(self, config: DataConfig, names: Sequence[str], units: Units, labels: np.ndarray) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        names: Sequence[str],
+        units: Units,
+        labels: np.ndarray,
+        marks: np.ndarray | None = None,
+    ) -> None:
         assert config.folds is not None
+        self.marks = marks
+        """(n, L) which labels each row has, where it may have several."""
         self.config, self.num_folds = config, config.folds
         self.names, self.labels = names, labels
         self.units = units
@@ -130,11 +144,14 @@ class _Cutter:
                 f"data.folds: must be at most {len(self.units)}, because there are {len(self.units)} {self.noun}, "
                 f"got {self.num_folds}; lower it"
             )
-        for label in np.unique(self.labels):
-            held = self.labels == label
-            if self._num_units(held) < self.num_folds:
+        for label in self._classes():
+            if self._num_units(self._held(label)) < self.num_folds:
                 raise self._lacks_class(label, "there are fewer of them than folds")
-        fold = assign_folds(self.units, self.labels, self.num_folds, self.config.split_seed)
+        if self.marks is None:
+            fold = assign_folds(self.units, self.labels, self.num_folds, self.config.split_seed)
+        else:
+            shares = [1 / self.num_folds] * self.num_folds
+            fold = spread_units(self.units, self.marks, shares, self.config.split_seed, "folds")
         missing = self._first_missing(fold, self.num_folds)
         if missing is not None:
             raise self._lacks_class(missing[1], f"fold {missing[0]} got none")
@@ -151,7 +168,7 @@ class _Cutter:
             raise DataError(
                 "data.validation_fraction: must leave every class in train and validation of every fold, but "
                 f"{split} of fold {fold} has no '{self.names[label]}' "
-                f"({self._count(rest[self.labels[rest] == label])} outside its test split), got {fraction:g}; "
+                f"({self._count(rest[self._held(label)[rest]])} outside its test split), got {fraction:g}; "
                 f"change it, lower data.folds or {_WAYS_OUT}"
             )
         return part
@@ -160,21 +177,37 @@ class _Cutter:
         part = np.full(len(self.labels), 2)
         rest = np.flatnonzero(test_fold != fold)
         fraction, purpose = self.config.validation_fraction, f"validation of fold {fold}"
-        part[rest] = assign_units(self.units.take(rest), self.labels[rest], [fraction], self.config.split_seed, purpose)
+        units, seed = self.units.take(rest), self.config.split_seed
+        if self.marks is None:
+            part[rest] = assign_units(units, self.labels[rest], [fraction], seed, purpose)
+        else:
+            part[rest] = spread_units(units, self.marks[rest], [1 - fraction, fraction], seed, purpose)
         return part
+
+    def _classes(self) -> list[int]:
+        """Return the classes, or labels, that there are."""
+        return np.unique(self.labels).tolist() if self.marks is None else [*range(self.marks.shape[1])]
+
+    def _held(self, label: int) -> np.ndarray:
+        """Return (n,) which rows have a class, or a label."""
+        return np.asarray(self.labels == label if self.marks is None else self.marks[:, label] > 0)
 
     def _first_missing(self, part: np.ndarray, num_parts: int) -> tuple[int, int] | None:
         """Return the first part that lacks a class which other parts have, with the class."""
         return next(iter(self._missing(part, num_parts)), None)
 
     def _missing(self, part: np.ndarray, num_parts: int) -> list[tuple[int, int]]:
+        if self.marks is not None:
+            return [
+                (int(number), int(label)) for number, label in np.argwhere(lacking_labels(part, self.marks, num_parts))
+            ]
         counts = np.zeros((num_parts, len(self.names)), np.int64)
         np.add.at(counts, (part, self.labels), 1)
         absent = np.argwhere((counts == 0) & (counts.sum(axis=0) > 0))
         return [(int(number), int(label)) for number, label in absent]
 
     def _lacks_class(self, label: int, problem: str) -> DataError:
-        held = np.flatnonzero(self.labels == label)
+        held = np.flatnonzero(self._held(label))
         return DataError(
             f"data.folds: every fold must hold every class, but of '{self.names[label]}' ({self._count(held)}) "
             f"{problem}, got {self.num_folds}; lower it or {_WAYS_OUT}"
@@ -234,7 +267,9 @@ def _take_fold(
         label_names=source.label_names,
         fingerprint=content_fingerprint(tables, source.label_names),
         notes=notes,
-        details=source.details | {"fold": fold} | count_classes(tables, source.label_names),
+        details=source.details | {"fold": fold} | count_classes(tables, source.label_names, source.outputs),
+        task=config.predicts,
+        outputs=source.outputs,
     )
 
 
@@ -250,4 +285,4 @@ def _describe(source: SourceTables, table: pa.Table, rows: np.ndarray, test_fold
     if num_shared:
         share = f"{num_shared:,} of {len(forms):,} examples"
         notes.append(f"folds: {share} have a {noun} that is also in another fold, in another group")
-    return (*notes, *describe_repeats("folds", forms, table["label"].to_numpy()[rows], noun))
+    return (*notes, *describe_repeats("folds", forms, answers_of(table)[rows], noun))

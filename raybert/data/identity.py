@@ -16,7 +16,7 @@ import pyarrow as pa
 from raybert.data.strings import as_binary, as_hex, number_rows, pack, stream_strings, utf8_parts
 
 _Content = tuple[str, str | None, str]
-"""Text, second text, name of the class."""
+"""Text, second text, name of the class; of another task what is predicted, as JSON."""
 _FORM_BYTES = 16
 """Of the digest that stands for a text: of ten million, two different ones are the same by a chance of 1 in 10**24."""
 
@@ -29,7 +29,7 @@ def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
     order of their group, if there is one.
 
     Args:
-        table: columns text, [text_pair], label, [id], [group].
+        table: columns text, [text_pair], label, [target], [id], [group].
         label_names: class number -> name.
     """
     if "id" in table.column_names:
@@ -66,7 +66,10 @@ def _contents(table: pa.Table, label_names: Sequence[str]) -> Iterator[_Content]
     pairs: Iterable[str | None] = (
         stream_strings(table["text_pair"]) if "text_pair" in table.column_names else iter(lambda: None, 0)
     )
-    labels = (label_names[label] for label in table["label"].to_numpy())
+    if "target" in table.column_names:
+        labels: Iterator[str] = stream_strings(table["target"])
+    else:
+        labels = (label_names[label] for label in table["label"].to_numpy())
     return zip(stream_strings(table["text"]), pairs, labels, strict=False)  # of one length, or without end
 
 

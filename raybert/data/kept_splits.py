@@ -45,6 +45,7 @@ FOLDER = "splits"
 _MARK = "COMPLETE"
 _FACTS = "facts.json"
 _ROWS = "rows.npy"
+_OF_TASK = ("task", "outputs")
 _NOT_OF_SPLITS = frozenset({"max_length", "lowercase", "truncation_side", "pair_truncation", "folds", *AFTER_LOADING})
 
 
@@ -133,7 +134,7 @@ def _write(splits: Splits, rows: np.ndarray, folder: Path) -> None:
         with pa.OSFile(str(folder / f"{split}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table, max_chunksize=BLOCK_ROWS)
     np.save(folder / _ROWS, rows)
-    facts = {name: getattr(splits, name) for name in ("label_names", "fingerprint", "notes", "details")}
+    facts = {name: getattr(splits, name) for name in ("label_names", "fingerprint", "notes", "details", *_OF_TASK)}
     write_json(folder / _FACTS, facts)
     write_digests(folder)
 
@@ -153,7 +154,17 @@ def _read(folder: Path, *, is_checked: bool = True) -> Splits | None:
     if facts is None:
         return None
     names, notes = tuple(facts["label_names"]), tuple(facts["notes"])
-    return Splits(**tables, label_names=names, fingerprint=facts["fingerprint"], notes=notes, details=facts["details"])
+    further = {name: facts[name] for name in _OF_TASK if name in facts}
+    if "outputs" in further:
+        further["outputs"] = tuple(further["outputs"])
+    return Splits(
+        **tables,
+        label_names=names,
+        fingerprint=facts["fingerprint"],
+        notes=notes,
+        details=facts["details"],
+        **further,
+    )
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Literal
 
 from raybert.config import DataConfig
 from raybert.data.formats import format_of
+from raybert.data.label_columns import label_columns
 from raybert.errors import DataError
 
 BUILT_IN = ("docstrings",)
@@ -18,7 +19,14 @@ _COLUMNS = ("text", "text_pair", "label", "id", "group")
 
 def columns_of(config: DataConfig) -> dict[str, str]:
     """Return key of the `data` section -> name of the column it asks for."""
-    return {key: getattr(config, key) for key in _COLUMNS if getattr(config, key) is not None}
+    found: dict[str, str] = {}
+    for key in _COLUMNS:
+        column = getattr(config, key)
+        if isinstance(column, tuple):
+            found |= label_columns(column)
+        elif column is not None:
+            found[key] = column
+    return found
 
 
 def source_kind(source: str) -> Literal["built-in", "local", "hub"]:

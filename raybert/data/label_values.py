@@ -25,6 +25,11 @@ def label_values(table: RawTable, column: str, where: str) -> pa.Array:
     labels, place = typed_labels(table), f"column '{column}' of {where}"
     if pa.types.is_floating(labels.type) or pa.types.is_decimal(labels.type):
         labels = _whole_numbers(labels.cast(pa.float64()), place, table)
+    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type) or pa.types.is_fixed_size_list(labels.type):
+        raise DataError(
+            f"data.label: {place} must hold whole numbers or strings, got lists; set data.task: multi_label if each is "
+            "a set of labels (a label for every word, as of token classification, is nothing that raybert trains)"
+        )
     if not (is_text(labels.type) or pa.types.is_integer(labels.type) or pa.types.is_boolean(labels.type)):
         raise DataError(
             f"data.label: {place} must hold whole numbers or strings, got {labels.type}; write them as one of these"
@@ -77,6 +82,7 @@ def _whole_numbers(labels: pa.Array, where: str, table: RawTable) -> pa.Array:
     if len(broken):
         raise DataError(
             f"data.label: {where} must hold whole numbers or strings, got {values[broken[0]]:g} in "
-            f"{table.describe_rows(broken[:1])}; write classes as words, or as strings in parquet or jsonl"
+            f"{table.describe_rows(broken[:1])}; write classes as words, or as strings in parquet or jsonl, or set "
+            "data.task: regression"
         )
     return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)

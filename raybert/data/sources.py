@@ -12,13 +12,16 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
+from raybert.config.tasks import CLASSIFICATION
 from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts, texts_of_values
 from raybert.data.docstrings import read_docstrings
 from raybert.data.hub import read_hub
 from raybert.data.kinds import BUILT_IN, columns_of, source_kind
-from raybert.data.labels import encode_labels, hides_labels, without_unlabelled
+from raybert.data.label_columns import is_label_column
+from raybert.data.labels import EncodedLabels, encode_labels, hides_labels, without_unlabelled
 from raybert.data.local import read_local
 from raybert.data.raw import RawTable, check_columns
+from raybert.data.targets import TARGET, EncodedTargets, encode_targets
 from raybert.errors import DataError
 
 
@@ -27,11 +30,13 @@ class SourceTables:
     """The checked examples of a source, by the splits that it has itself.
 
     Attributes:
-        tables: split -> columns text, [text_pair], label (int64 class numbers), [id], [group].
-        label_names: class number -> name.
+        tables: split -> columns text, [text_pair], label (int64 class numbers), [target: of another task], [id],
+            [group].
+        label_names: class number -> name; of another task: stratum -> name.
         notes: what a user should know about the source.
         details: facts for the manifest.
         rows: split -> (n,) in which row of the source's table of it, from 0, each example is.
+        outputs: of another task than classification, what a model's outputs are called.
     """
 
     tables: dict[str, pa.Table]
@@ -39,6 +44,7 @@ class SourceTables:
     notes: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
 
 
 def read_source(
@@ -65,30 +71,43 @@ def read_source(
         raw = read_local(Path(config.source).expanduser(), wanted)
     else:
         raw = read_hub(config, wanted, BUILT_IN)
-    hidden = [split for split, table in raw.items() if split != "train" and hides_labels(table)]
+    hidden = [
+        split
+        for split, table in raw.items()
+        if split != "train" and "label" in table.rows.column_names and hides_labels(table)
+    ]
     notes = [f"{split}: all labels are hidden (-1 or missing); the split is cut from train instead" for split in hidden]
-    raw = {split: without_unlabelled(table, split) for split, table in raw.items() if split not in hidden}
-    labels = encode_labels(raw, config.label, drops_unknown=config.rare_classes == "drop")
-    tables = {split: _checked(table, labels.numbers[split], wanted, split) for split, table in raw.items()}
+    raw = {split: table for split, table in raw.items() if split not in hidden}
+    labels: EncodedLabels | EncodedTargets
+    if config.predicts == CLASSIFICATION:
+        raw = {split: without_unlabelled(table, split) for split, table in raw.items()}
+        labels = encode_labels(raw, config.label_words, drops_unknown=config.rare_classes == "drop")
+    else:
+        labels = encode_targets(raw, config)
+    tables = {split: _checked(table, labels, wanted, split) for split, table in raw.items()}
     found = dict.fromkeys(note for table in raw.values() for note in table.notes)
     for key in ("text", "text_pair"):
         if key in wanted:
             notes += notes_on_texts(tables["train"][key], key, wanted[key], "train")
     rows = {split: _row_numbers(table)[labels.numbers[split] >= 0] for split, table in raw.items()}
-    return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details, rows)
+    outputs = labels.outputs if isinstance(labels, EncodedTargets) else ()
+    return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details, rows, outputs)
 
 
 def _row_numbers(raw: RawTable) -> np.ndarray:
     return np.arange(raw.rows.num_rows) if raw.row_numbers is None else np.asarray(raw.row_numbers)
 
 
-def _checked(raw: RawTable, labels: np.ndarray, wanted: Mapping[str, str], split: str) -> pa.Table:
+def _checked(raw: RawTable, encoded: EncodedLabels | EncodedTargets, wanted: Mapping[str, str], split: str) -> pa.Table:
     columns: dict[str, Any] = {}
+    labels = encoded.numbers[split]
     for key, column in wanted.items():
         if key in {"text", "text_pair"}:
             columns[key] = check_strings(raw, key, column, split)
-        elif key == "label":
-            columns[key] = pa.array(labels)
+        elif key == "label" or is_label_column(key):
+            columns["label"] = pa.array(labels)
+            if isinstance(encoded, EncodedTargets):
+                columns[TARGET] = encoded.targets[split]
         elif key == "id":
             columns[key] = check_ids(raw, column, split)
         elif key != "group":

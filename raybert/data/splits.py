@@ -12,19 +12,21 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
+from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, Task
 from raybert.data.cut import cut_missing
 from raybert.data.identity import content_fingerprint, example_ids, form_digests, keyed_order
 from raybert.data.mapped import LARGEST_HELD, mapped
 from raybert.data.noise import plant
 from raybert.data.quotas import class_quotas
 from raybert.data.rows import take_rows
-from raybert.data.sources import read_source
+from raybert.data.sources import SourceTables, read_source
 from raybert.data.strings import BLOCK_ROWS, number_rows, stream_strings
+from raybert.data.targets import TARGET, target_matrix
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError
 
 SPLITS = ("train", "validation", "test")
-_OF_CUTS = ("example_id", "label", "group")
+_OF_CUTS = ("example_id", "label", TARGET, "group")
 _ROW = "row number"
 """Column of a table that is being cut: which row of its source each is."""
 
@@ -34,13 +36,16 @@ class Splits:
     """The examples of a study.
 
     Attributes:
-        train: the pool: columns example_id, text, [text_pair], [group], [planted] (strings), label (int64).
+        train: the pool: columns example_id, text, [text_pair], [group], [planted] (strings), label (int64); of another
+            task than classification also `target` (string), and `label` is the stratum (`raybert.data.targets`).
         validation: the same columns, without `planted`.
         test: as of validation.
-        label_names: class number -> name.
+        label_names: class number -> name, or stratum -> name.
         fingerprint: hex digest of content and order of all three, and of the label names.
         notes: what a user should know: texts in two splits, repeats, hidden labels.
         details: facts for the manifest: source, rows and class counts per split, package versions.
+        task: what is predicted.
+        outputs: of another task than classification, what a model's outputs are called.
     """
 
     train: pa.Table
@@ -50,6 +55,13 @@ class Splits:
     fingerprint: str
     notes: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    task: Task = CLASSIFICATION
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What a model's outputs are called: classes, labels, or the number."""
+        return self.outputs or self.label_names
 
 
 def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})) -> Splits:
@@ -81,7 +93,7 @@ def load_with_rows(
         split: _without_texts(with_forms(with_ids(table, source.label_names))) for split, table in source.tables.items()
     }
     units = Units.of_table(source.tables["train"].append_column(FORM, short["train"][FORM]))
-    short, names, notes = cut_missing(short, units, config, source.label_names)
+    short, names, notes = cut_missing(short, units, config, source.label_names, marks_of(source, config))
     short = {split: subsample(short[split], split, config) for split in SPLITS}
     cut = [split for split in SPLITS if split not in source.tables]
     overlaps = describe_overlaps(short, "pair" if config.text_pair else "text")
@@ -95,9 +107,18 @@ def load_with_rows(
         label_names=names,
         fingerprint=content_fingerprint(tables, names),
         notes=source.notes + notes + overlaps,
-        details=source.details | {"cut_from_train": cut} | count_classes(tables, names),
+        details=source.details | {"cut_from_train": cut} | count_classes(tables, names, source.outputs),
+        task=config.predicts,
+        outputs=source.outputs,
     )
     return splits, np.asarray(rows)
+
+
+def marks_of(source: SourceTables, config: DataConfig) -> np.ndarray | None:
+    """Return (n, L) which labels each row of train has, where it may have several; None: it has one class."""
+    if config.predicts != MULTI_LABEL:
+        return None
+    return target_matrix(source.tables["train"][TARGET], source.outputs)
 
 
 def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
@@ -192,8 +213,13 @@ def describe_overlaps(tables: Mapping[str, pa.Table], noun: str) -> tuple[str, .
             share = f"{num_shared:,} of {len(forms[smaller]):,} examples"
             notes.append(f"{smaller}: {share} have a {noun} that is also in {larger}")
     for split in tables:
-        notes += describe_repeats(split, forms[split], tables[split]["label"].to_numpy(), noun)
+        notes += describe_repeats(split, forms[split], answers_of(tables[split]), noun)
     return tuple(notes)
+
+
+def answers_of(table: pa.Table) -> np.ndarray:
+    """Return (n,) numbers that are equal where the same is predicted: classes, or sets of labels, or numbers."""
+    return number_rows(table[TARGET]) if TARGET in table.column_names else np.asarray(table["label"].to_numpy())
 
 
 def describe_repeats(where: str, forms: np.ndarray, labels: np.ndarray, noun: str) -> list[str]:
@@ -227,10 +253,35 @@ def have_several(forms: np.ndarray, values: np.ndarray) -> np.ndarray:
     return several
 
 
-def count_classes(tables: dict[str, pa.Table], names: Sequence[str]) -> dict[str, Any]:
-    """Return rows and class counts of every split, for the manifest."""
+def count_classes(tables: dict[str, pa.Table], names: Sequence[str], outputs: Sequence[str] = ()) -> dict[str, Any]:
+    """Return rows and class counts of every split, for the manifest; of another task than classification of strata."""
+    if outputs:
+        return _count_targets(tables, names, outputs)
     counts = {split: np.bincount(table["label"].to_numpy(), minlength=len(names)) for split, table in tables.items()}
     return {
         "rows": {split: table.num_rows for split, table in tables.items()},
         "class_counts": {split: dict(zip(names, row.tolist(), strict=True)) for split, row in counts.items()},
     }
+
+
+def _count_targets(tables: dict[str, pa.Table], names: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
+    """Return rows, strata, and the mean of every output (the share of a label, or of the numbers) of every split."""
+    strata = {split: np.bincount(table["label"].to_numpy(), minlength=len(names)) for split, table in tables.items()}
+    means = {
+        split: target_matrix(table[TARGET], outputs).astype(np.float64).mean(axis=0).tolist()
+        for split, table in tables.items()
+    }
+    return {
+        "rows": {split: table.num_rows for split, table in tables.items()},
+        "strata": {split: dict(zip(names, row.tolist(), strict=True)) for split, row in strata.items()},
+        "output_means": {split: dict(zip(outputs, row, strict=True)) for split, row in means.items()},
+        "constant_answer": _constant_answer(target_matrix(tables["train"][TARGET], outputs)),
+    }
+
+
+def _constant_answer(targets: np.ndarray) -> list[float]:
+    """Return the best that can be said of every example of the pool: the most frequent set of labels, or the mean."""
+    if targets.shape[1] == 1:
+        return [float(targets.astype(np.float64).mean())]
+    sets, counts = np.unique(targets, axis=0, return_counts=True)
+    return [float(mark) for mark in sets[counts.argmax()]]

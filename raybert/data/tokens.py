@@ -13,10 +13,12 @@ import pyarrow as pa
 import torch
 from tokenizers import Encoding
 
+from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.data.cut_texts import TextCutter, batches_of
 from raybert.data.noise import PLANTED
 from raybert.data.splits import SPLITS, Splits
 from raybert.data.strings import as_str_array
+from raybert.data.targets import TARGET, target_matrix
 from raybert.data.token_store import TokenStore, joined
 from raybert.data.tokenizer import private_backend, tokenizer_facts
 from raybert.errors import ConfigError, ModelError
@@ -40,13 +42,15 @@ class TokenTable:
         ids: (total,) int32, word pieces of all examples end to end, special ones included.
         offsets: (n + 1,) int64, example i is ids[offsets[i]:offsets[i + 1]].
         second_starts: (n,) int32, where in example i the second text begins (its length if there is none).
-        labels: (n,) int64, class numbers 0..C-1.
+        labels: (n,) int64, class numbers 0..C-1; of another task than classification numbers of strata.
+        targets: of such a task (n, L) float32: 1 where an example has a label, or (n, 1) numbers.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     second_starts: np.ndarray
     labels: np.ndarray
+    targets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +71,8 @@ class TokenTable:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         shift = np.repeat(self.offsets[positions] - offsets[:-1], lengths)
         ids = self.ids[np.arange(offsets[-1]) + shift]
-        return TokenTable(ids, offsets, self.second_starts[positions], self.labels[positions])
+        targets = None if self.targets is None else self.targets[positions]
+        return TokenTable(ids, offsets, self.second_starts[positions], self.labels[positions], targets)
 
 
 def collate(
@@ -83,7 +88,7 @@ def collate(
         multiple_of: the width is rounded up to a multiple of this.
 
     Returns:
-        input_ids, attention_mask, [token_type_ids]: (b, width) int64; labels: (b,) int64.
+        input_ids, attention_mask, [token_type_ids]: (b, width) int64; labels: (b,) int64, or targets (b, L) float32.
     """
     starts = table.offsets[positions]  # (b,)
     lengths = table.offsets[np.asarray(positions) + 1] - starts
@@ -96,7 +101,10 @@ def collate(
     if uses_token_types:
         second = columns >= table.second_starts[positions][:, None]
         batch["token_type_ids"] = (second & mask).astype(np.int64)
-    batch["labels"] = table.labels[positions].astype(np.int64)
+    if table.targets is None:
+        batch["labels"] = table.labels[positions].astype(np.int64)
+    else:
+        batch["labels"] = table.targets[positions].astype(np.float32)
     return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
@@ -114,6 +122,8 @@ class TokenizedData:
         uses_token_types: whether the encoder takes `token_type_ids`.
         fingerprint: hex digest of texts, labels, splits, tokenizer and max_length.
         notes: what a user should know: how many texts are truncated.
+        task: what is predicted.
+        outputs: of another task than classification, what a model's outputs are called.
     """
 
     train: TokenTable
@@ -125,11 +135,18 @@ class TokenizedData:
     uses_token_types: bool
     fingerprint: str
     notes: tuple[str, ...] = ()
+    task: Task = CLASSIFICATION
+    outputs: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
-        """Number of classes C."""
+        """Number of classes C; of another task of strata."""
         return len(self.label_names)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What a model's outputs are called: classes, labels, or the number."""
+        return self.outputs or self.label_names
 
     def batch(self, table: TokenTable, positions: np.ndarray) -> dict[str, torch.Tensor]:
         """Return the model's inputs for some rows, see `collate`."""
@@ -169,7 +186,7 @@ def tokenize_splits(
     encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation, store=store)
     if like is None or PLANTED in splits.train.column_names:
         encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
-        tables = {split: table for split, (table, _) in encoded.items()}
+        tables = {split: _with_targets(table, splits, split) for split, (table, _) in encoded.items()}
         notes = _truncation_notes(np.concatenate([kept for _, kept in encoded.values()]), encoder)
     else:
         tables, notes = _cut_again(splits, *like), like[1].notes  # of the same examples
@@ -184,7 +201,16 @@ def tokenize_splits(
         uses_token_types=uses_token_types,
         fingerprint=json_digest(parts),
         notes=notes,
+        task=splits.task,
+        outputs=splits.outputs,
     )
+
+
+def _with_targets(table: TokenTable, splits: Splits, split: str) -> TokenTable:
+    """Return a token table with what is predicted, where that is not one class."""
+    if splits.task == CLASSIFICATION:
+        return table
+    return replace(table, targets=target_matrix(getattr(splits, split)[TARGET], splits.outputs))
 
 
 def _cut_again(splits: Splits, known: Splits, data: TokenizedData) -> dict[str, TokenTable]:
@@ -197,6 +223,7 @@ def _cut_again(splits: Splits, known: Splits, data: TokenizedData) -> dict[str, 
         offsets=np.concatenate([[0], *ends]),
         second_starts=np.concatenate([table.second_starts for table in tables]),
         labels=np.concatenate([table.labels for table in tables]),
+        targets=None if tables[0].targets is None else np.concatenate([table.targets for table in tables]),
     )
     ids = chain.from_iterable(getattr(known, split)["example_id"].to_pylist() for split in SPLITS)
     row_of = {example_id: row for row, example_id in enumerate(ids)}

@@ -12,11 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raybert.config import DataConfig
 from raybert.data.columns import check_ids, check_keys, check_strings, notes_on_texts, texts_of, texts_of_values
 from raybert.data.formats import FORMATS, describe_conversion, format_of
+from raybert.data.label_columns import is_label_column
 from raybert.data.labels import match_labels, without_unlabelled
 from raybert.data.local import read_frame, read_split
 from raybert.data.raw import RawTable, kind_of, to_array
+from raybert.data.targets import match_targets
 from raybert.data.text_files import read_text
 from raybert.errors import DataError
 
@@ -32,7 +35,7 @@ class UnseenExamples:
         ids: (m,) of the file's id column, else the row numbers from 0.
         texts: (m,).
         text_pairs: (m,), or None.
-        labels: (m,) int64, the model's class numbers, or None.
+        labels: (m,) int64, the model's class numbers; of another task (m, L) float32, its targets; or None.
         groups: (m,), or None.
         notes: what was recognised in the file.
         further: other columns by the name that they were asked for: (m,) texts, empty where missing.
@@ -57,6 +60,7 @@ def read_unseen(
     split: str = "test",
     label_names: Sequence[str] = (),
     further: Mapping[str, str] = MappingProxyType({}),
+    task: DataConfig | None = None,
 ) -> UnseenExamples:
     """Return the examples of a file, of one split of a folder, of a table, or of a list of texts.
 
@@ -67,30 +71,41 @@ def read_unseen(
         split: which part of a folder.
         label_names: of the model, if `columns` has a label.
         further: name -> another column that is kept under it.
+        task: of the model, if `columns` has labels and it is not to predict one class: its `data` section.
 
     Raises:
         DataError: what is wrong with the file, its columns or its labels.
     """
     raw, origin = _read_raw(source, {**columns, **further}, {*required, *further}, split)
     keys = [key for key in columns if key in raw.rows.column_names]
-    if "label" in keys:
-        raw = without_unlabelled(raw, origin)
+    is_labelled = "label" in keys or any(map(is_label_column, keys))
+    if is_labelled:
+        raw = raw if task is not None else without_unlabelled(raw, origin)
         if raw.rows.num_rows == 0:
             raise DataError(
                 f"data.label: {origin} must have rows with labels, got -1 in all of them; predict them instead"
             )
-    texts, blank, notes = _read_texts(raw, columns, origin, may_lack="label" not in columns)
+    texts, blank, notes = _read_texts(raw, columns, origin, may_lack=not is_labelled)
     numbers = np.arange(raw.rows.num_rows) if raw.row_numbers is None else raw.row_numbers
     return UnseenExamples(
         ids=_array(check_ids(raw, columns["id"], origin)) if "id" in keys else numbers,
         texts=texts["text"],
         text_pairs=texts.get("text_pair"),
-        labels=match_labels(raw, label_names, columns["label"], origin) if "label" in keys else None,
+        labels=_answers(raw, label_names, columns, origin, task) if is_labelled else None,
         groups=_array(check_keys(raw, "group", columns["group"], origin)) if "group" in keys else None,
         notes=(*raw.notes, *notes),
         blank=blank,
         further={key: _array(texts_of_values(raw.rows[key])) for key in further},
     )
+
+
+def _answers(
+    raw: RawTable, names: Sequence[str], columns: Mapping[str, str], origin: str, task: DataConfig | None
+) -> np.ndarray:
+    """Return what is predicted of the rows, as the model has it: class numbers, or targets."""
+    if task is None:
+        return match_labels(raw, names, columns["label"], origin)
+    return match_targets(raw, names, task, origin)
 
 
 def _read_texts(

@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 from raybert.analysis.plot_formats import formats_of, in_formats
+from raybert.config import DataConfig
+from raybert.config.tasks import CLASSIFICATION
+from raybert.data.label_columns import label_columns
 from raybert.data.token_store import TokenStore
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
@@ -28,6 +31,12 @@ from raybert.evaluation.measures import (
 from raybert.evaluation.own_metrics import metrics_of_run, note_left_out, trusted_metrics, with_stored_values
 from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.seen import note_on_seen, where_seen
+from raybert.evaluation.target_measures import (
+    check_target_threshold,
+    evaluate_targets,
+    note_on_thresholds,
+    target_frame,
+)
 from raybert.evaluation.targets import (
     class_names_of_run,
     stored_predictions_of_folds,
@@ -37,6 +46,7 @@ from raybert.evaluation.trained_model import TrainedModel
 from raybert.files import write_frame, write_json
 from raybert.models.description import DataColumns, read_description
 from raybert.plain import csv_frame, printable_lines
+from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, read_predictions
 from raybert.training.measures.own_metrics import OwnMetric
 
 _TEXT_KEYS = ("text", "text_pair")
@@ -87,8 +97,9 @@ class ModelEvaluation(Evaluation):
     by: pd.DataFrame | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        accuracy, *_ = self.metric("accuracy")
-        return f"<ModelEvaluation of {self.target.model}: {', '.join(self._facts())}, accuracy {accuracy:.3f}>"
+        name = "accuracy" if "accuracy" in self.overall.index else str(self.overall.index[0])
+        value, *_ = self.metric(name)
+        return f"<ModelEvaluation of {self.target.model}: {', '.join(self._facts())}, {name} {value:.3f}>"
 
     def __str__(self) -> str:
         by = [] if self.by is None else [self.by.to_string(index=False)]
@@ -103,7 +114,8 @@ class ModelEvaluation(Evaluation):
         return html_section(title, self._facts(), overall, html_frame(self.per_class), confusion, notes=self.notes)
 
     def _facts(self) -> list[str]:
-        return [f"{len(self.labels):,} examples", f"{len(self.label_names)} classes"]
+        words = f"{len(self.label_names)} {'classes' if self.labels.ndim == 1 else 'outputs'}"
+        return [f"{len(self.labels):,} examples", words]
 
 
 def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
@@ -136,7 +148,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         columns = values_of_run(targets, question.split, question.by) if question.by else {}
     else:
         model = TrainedModel.load(target.model, trust=question.trust)
-        check_threshold(question.threshold, len(model.description.label_names))
+        _check_threshold(question.threshold, model)
         names, notes = model.description.label_names, model.notes
         examples = _read(
             question.data, model, question.columns, with_labels=True, split=question.split, further=keys_of(question.by)
@@ -146,6 +158,8 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         # Held-out data are read for one model after another; what `predict` is given leaves nothing on the disk.
         probs = model.predict_probs(examples.texts, examples.text_pairs, store=TokenStore.in_cache())
     assert examples.labels is not None
+    if examples.labels.ndim == 2:
+        return _evaluation_of_targets(target, question, examples, probs, names, notes)
     configs = metrics_of_run(target)
     own, changes = trusted_metrics(target, configs) if question.trust and configs else ((), ())
     evaluation = evaluate_predictions(
@@ -174,6 +188,43 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         predictions.insert(1, "seen", seen)
         notes = (*notes, *note_on_seen(seen, (predictions["predicted"] == predictions["label"]).to_numpy()))
     return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes, by=by)
+
+
+def _evaluation_of_targets(
+    target: Target,
+    question: Question,
+    examples: UnseenExamples,
+    probs: np.ndarray,
+    names: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> ModelEvaluation:
+    """Return what a model of several labels, or of numbers, is worth."""
+    if question.by:
+        raise DataError("by: must be left away of a model of several labels or of numbers; `group` has metrics of each")
+    targets = np.asarray(examples.labels)
+    found = evaluate_targets(
+        targets,
+        probs,
+        names,
+        groups=examples.groups,
+        threshold=question.threshold,
+        num_resamples=question.num_resamples,
+    )
+    if len(names) > 1 and target.run is not None and target.trial_id is not None and question.split != "validation":
+        held = read_predictions(target.run / "trials" / target.trial_id / PREDICTIONS_FILE).get("validation")
+        notes = notes if held is None else (*notes, note_on_thresholds(held, targets, probs, names))
+    parts = {part.name: getattr(found, part.name) for part in fields(found)}
+    predictions = _frame(examples, probs, names, question.threshold, is_of_targets=True)
+    return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes)
+
+
+def _check_threshold(threshold: float, model: TrainedModel) -> None:
+    """Refuse a threshold that a model cannot decide by, before anything is computed."""
+    num_outputs = len(model.description.label_names)
+    if model.description.task == CLASSIFICATION:
+        check_threshold(threshold, num_outputs)
+    else:
+        check_target_threshold(threshold, num_outputs)
 
 
 def _metrics_by(
@@ -251,14 +302,22 @@ def predict_texts(
         RaybertError: what is wrong with the path, the model or the texts.
     """
     model = TrainedModel.load(find_target(path).model, trust=trust)
-    check_threshold(threshold, len(model.description.label_names))
+    _check_threshold(threshold, model)
     if isinstance(texts, Path) and texts.is_dir():
         raise DataError(f"{texts}: must be a file of texts, got a folder")
     examples = _read(texts, model, columns, with_labels=False)
     names = model.description.label_names
-    frame = _frame(examples, _probs_of(model, examples, len(names)), names, threshold, with_texts=True)
+    frame = _frame(
+        examples,
+        _probs_of(model, examples, len(names)),
+        names,
+        threshold,
+        with_texts=True,
+        is_of_targets=model.description.task != CLASSIFICATION,
+    )
     if examples.blank is not None:
-        frame["predicted"] = frame["predicted"].where(~examples.blank, None)
+        nothing = float("nan") if frame["predicted"].dtype.kind == "f" else None
+        frame["predicted"] = frame["predicted"].where(~examples.blank, nothing)
     return frame, (*model.notes, *examples.notes)
 
 
@@ -288,6 +347,13 @@ def _read(
     keys = (*_TEXT_KEYS, "id", *(("label", "group") if with_labels else ()))
     columns = {key: given.get(key) or getattr(trained, key) for key in keys}
     required = {*_TEXT_KEYS, "label", *given}
+    task = None
+    if with_labels and model.description.task != CLASSIFICATION:
+        label = columns["label"] if isinstance(columns["label"], str) else tuple(columns["label"])
+        task = DataConfig(label=label, task=model.description.task, label_separator=model.description.label_separator)
+        if isinstance(label, tuple):
+            columns |= {"label": None, **label_columns(label)}
+            required |= label_columns(label).keys()
     with naming_the_option():
         return read_unseen(
             source,
@@ -296,20 +362,24 @@ def _read(
             split=split,
             label_names=model.description.label_names,
             further=further,
+            task=task,
         )
 
 
 def _frame(
-    examples: UnseenExamples, probs: np.ndarray, names: tuple[str, ...], threshold: float, *, with_texts: bool = False
+    examples: UnseenExamples,
+    probs: np.ndarray,
+    names: tuple[str, ...],
+    threshold: float,
+    *,
+    with_texts: bool = False,
+    is_of_targets: bool = False,
 ) -> pd.DataFrame:
-    frame = predictions_frame(
-        examples.ids,
-        examples.labels,
-        probs,
-        names,
-        threshold=threshold,
-        texts=examples.texts if with_texts else None,
-    )
+    texts = examples.texts if with_texts else None
+    if is_of_targets:
+        frame = target_frame(examples.ids, examples.labels, probs, names, threshold=threshold, texts=texts)
+    else:
+        frame = predictions_frame(examples.ids, examples.labels, probs, names, threshold=threshold, texts=texts)
     if with_texts and examples.text_pairs is not None:
         frame.insert(2, "text_pair", examples.text_pairs)
     if examples.groups is not None:

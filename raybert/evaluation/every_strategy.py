@@ -16,6 +16,7 @@ from raybert.analysis.results.metric_texts import five_table, metrics_markdown, 
 from raybert.analysis.results.strategy_texts import names_of_files
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
+from raybert.config.tasks import CLASSIFICATION
 from raybert.display import TextTable, html_section
 from raybert.errors import SweepError
 from raybert.evaluation.find import Target
@@ -84,9 +85,14 @@ def evaluate_sweep(run: Path, folder: Path | None = None) -> SweepEvaluation:
         folder: default: `artifacts/` in it.
 
     Raises:
-        SweepError: there is no complete trial, or the folder holds other files.
+        SweepError: there is no complete trial, it is of another task, or the folder holds other files.
     """
     sweep = load_sweep(run)
+    if sweep.task != CLASSIFICATION:
+        raise SweepError(
+            f"{run}: must be a sweep of classes to evaluate every strategy, predicts {sweep.task}; its "
+            "results/metrics.md has every metric of each, and `raybert evaluate` the best model"
+        )
     folder = run / ARTIFACTS if folder is None else folder
     check_no_link([folder])
     refuse_others(folder, lambda place, names: _MARK in names, "a folder of `raybert evaluate --all`")

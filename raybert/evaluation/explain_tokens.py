@@ -11,6 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from raybert.config.tasks import CLASSIFICATION, REGRESSION, Task
+from raybert.data.targets import NO_LABEL
 from raybert.errors import ConfigError, DataError, ModelError
 from raybert.evaluation.trained_model import TokenReader, TrainedModel
 from raybert.training import Inference
@@ -33,6 +35,7 @@ class TokenExplanation:
         attention: (b,) arrays (layers, heads, m, m): row by row what a piece attends to; rows sum to 1.
         probs: (b, C).
         layer: the layer that tables and pictures are of, from 0.
+        task: what the model predicts.
     """
 
     label_names: tuple[str, ...]
@@ -42,6 +45,15 @@ class TokenExplanation:
     attention: tuple[np.ndarray, ...]
     probs: np.ndarray
     layer: int
+    task: Task = CLASSIFICATION
+
+    def predicted_words(self, place: int) -> str:
+        """Return what is predicted of a text: `travel (0.93)`, of several labels each, of numbers the number."""
+        probs = self.probs[place]
+        if self.task == REGRESSION:
+            return f"{self.label_names[0]} {probs[0]:.4g}"
+        chosen = [int(probs.argmax())] if self.task == CLASSIFICATION else np.flatnonzero(probs >= 0.5).tolist()
+        return ", ".join(f"{self.label_names[k]} ({probs[k]:.2f})" for k in chosen) or NO_LABEL
 
     @property
     def documents(self) -> pd.DataFrame:
@@ -104,6 +116,7 @@ def explain_texts(
         attention=tuple(attention),
         probs=probs,
         layer=chosen,
+        task=model.description.task,
     )
 
 

@@ -27,6 +27,8 @@ from raybert.analysis.plots.style import (
     tidy,
     write_in_cell,
 )
+from raybert.analysis.plots.targets import draw_label_f1, draw_true_and_predicted
+from raybert.analysis.results.predicted_targets import PredictedTargets
 from raybert.analysis.statistics.prediction_curves import Ranked, Reliability, precision_at, roc_at
 from raybert.config import METRICS
 from raybert.evaluation.measures import Evaluation, threshold_table
@@ -56,14 +58,20 @@ class Curve(NamedTuple):
 def write_evaluation_plots(evaluation: Evaluation, folder: str | Path) -> list[Path]:
     """Write each figure of this module and return the files; thresholds only for two classes.
 
+    Of several labels it is the F1 of each, of numbers predicted over true ones.
+
     Where all examples are of one class there are no curves and no thresholds to draw, and a file of an earlier
     evaluation is removed.
     """
-    has_curves = not np.isnan(evaluation.metric("auc_roc")[0])
-    figures: dict[str, Callable[[Evaluation], Figure] | None] = {
-        "confusion": draw_confusion,
-        "confusion_normalised": partial(draw_confusion, normalised=True),
-        "calibration": draw_calibration,
+    is_of_classes = evaluation.labels.ndim == 1
+    has_curves = is_of_classes and not np.isnan(evaluation.metric("auc_roc")[0])
+    several = len(evaluation.label_names) > 1
+    figures: dict[str, Callable[[Evaluation], Figure | None] | None] = {
+        "label_f1": _draw_labels if several and not is_of_classes else None,
+        "predicted_numbers": None if several else _draw_numbers,
+        "confusion": draw_confusion if is_of_classes else None,
+        "confusion_normalised": partial(draw_confusion, normalised=True) if is_of_classes else None,
+        "calibration": draw_calibration if is_of_classes else None,
         "roc": draw_roc if has_curves else None,
         "precision_recall": draw_precision_recall if has_curves else None,
         "thresholds": draw_thresholds if has_curves and evaluation.threshold is not None else None,
@@ -71,11 +79,25 @@ def write_evaluation_plots(evaluation: Evaluation, folder: str | Path) -> list[P
     paths: list[Path] = []
     for name, draw in figures.items():
         path = Path(folder) / f"{name}.png"
-        if draw is None:
+        figure = None if draw is None else draw(evaluation)
+        if figure is None:
             remove_figure(path)
         else:
-            paths += save_figure(draw(evaluation), path)
+            paths += save_figure(figure, path)
     return paths
+
+
+def _draw_labels(evaluation: Evaluation) -> Figure | None:
+    return draw_label_f1([_as_one(evaluation)], evaluation.label_names, {})
+
+
+def _draw_numbers(evaluation: Evaluation) -> Figure | None:
+    return draw_true_and_predicted([_as_one(evaluation)], evaluation.label_names[0], {})
+
+
+def _as_one(evaluation: Evaluation) -> PredictedTargets:
+    """Return what a model predicts as if it were the only strategy of a sweep."""
+    return PredictedTargets("model", len(evaluation.labels), ((evaluation.labels, evaluation.probs),))
 
 
 def draw_confusion(evaluation: Evaluation, normalised: bool = False) -> Figure:

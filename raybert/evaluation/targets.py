@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ def stored_predictions(target: Target, split: str) -> tuple[UnseenExamples, np.n
         labels=rows["label"].to_numpy(np.int64),
         groups=kept["group"].to_numpy() if "group" in kept else None,
     )
+    wanted = rows.filter(regex=r"^target_\d+$")
+    if wanted.shape[1]:
+        examples = replace(examples, labels=wanted.to_numpy(np.float32))
     return examples, rows.filter(regex=r"^prob_\d+$").to_numpy(np.float32)
 
 

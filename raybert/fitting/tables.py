@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.data.examples import ExampleTable, HiddenSplit
 from raybert.data.tokens import TokenTable, collate
 from raybert.errors import DataError
@@ -157,6 +158,14 @@ class FitData:
     @property
     def num_classes(self) -> int:
         return len(self.label_names)
+
+    @property
+    def task(self) -> Task:
+        return CLASSIFICATION
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.label_names
 
     @cached_property
     def fingerprint(self) -> str:

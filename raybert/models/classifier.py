@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from raybert.config import HeadConfig, ModelConfig
+from raybert.config.tasks import CLASSIFICATION, PROBLEM_TYPES, Task
 from raybert.errors import ModelError
 from raybert.files import read_json
 from raybert.models.encoder import Encoder, loading
@@ -26,6 +27,7 @@ from raybert.models.pooled import MODEL_TYPE as POOLED_TYPE
 from raybert.models.pooled import PooledClassifier
 from raybert.models.pretrained import check_is_encoder, read_config, read_model
 from raybert.models.quiet import quiet_transformers
+from raybert.models.tasks import forget_scale, last_linear
 from raybert.models.unpadded import NAME as UNPADDED
 from raybert.models.unpadded import read_unpadded
 from raybert.models.weights_format import check_weights, only_safetensors
@@ -62,7 +64,9 @@ class _Warm:
 _warm: dict[tuple[Any, ...], _Warm] = {}
 
 
-def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, config: ModelConfig) -> Any:
+def build_classifier(
+    encoder: Encoder, label_names: tuple[str, ...], seed: int, config: ModelConfig, task: Task = CLASSIFICATION
+) -> Any:
     """Return the classifier that a model section describes, in train mode, with a fresh head.
 
     The backbone comes from the encoder's files; everything outside of it, and what the files lack, is initialised from
@@ -73,9 +77,10 @@ def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, 
 
     Args:
         encoder: the encoder.
-        label_names: class number -> name.
+        label_names: class number -> name; of another task the names of the outputs.
         seed: of the head.
         config: the model section; its `encoder` is not read.
+        task: what is predicted; the model's own configuration says it (`problem_type`).
 
     Raises:
         ModelError: not a BERT-like encoder, or it has fewer layers than are to be frozen.
@@ -83,20 +88,23 @@ def build_classifier(encoder: Encoder, label_names: tuple[str, ...], seed: int, 
     if config.is_own:
         return build_own(encoder, label_names, seed, config)
     shape = classifier_shape(config)
-    key = (encoder.path, encoder.fingerprint, label_names, shape)
+    key = (encoder.path, encoder.fingerprint, label_names, shape, task)
     if key not in _warm:
         _warm.clear()
-        _warm[key] = _load(encoder, label_names, config)
+        _warm[key] = _load(encoder, label_names, config, task)
     warm = _warm[key]
+    forget_scale(warm.model)
     _reset(warm, seed)
     return _freeze(warm.model, config)
 
 
-def new_classifier(encoder: Encoder, label_names: tuple[str, ...], config: ModelConfig) -> Any:
+def new_classifier(
+    encoder: Encoder, label_names: tuple[str, ...], config: ModelConfig, task: Task = CLASSIFICATION
+) -> Any:
     """Return a classifier as `build_classifier` does, one of its own that nothing keeps; its head is of no seed."""
     if config.is_own:
         return build_own(encoder, label_names, 0, config)
-    return _freeze(_load(encoder, label_names, config).model.train(), config)
+    return _freeze(_load(encoder, label_names, config, task).model.train(), config)
 
 
 def classifier_shape(config: ModelConfig) -> str:
@@ -190,7 +198,7 @@ def pooled_features(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.T
     if isinstance(model, OwnClassifier):
         return _own_features(model, batch)
     seen: list[torch.Tensor] = []
-    handle = _last_linear(model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    handle = last_linear(model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         logits = model(**batch).logits
     finally:
@@ -258,14 +266,14 @@ def keep_head_in_float32(model: Any) -> Any:
     return model
 
 
-def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
+def _load(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig, task: Task) -> _Warm:
     load = _load_pooled if settings.has_own_head else _load_own
-    return load(encoder, label_names, settings)
+    return load(encoder, label_names, settings, task)
 
 
-def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
+def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig, task: Task) -> _Warm:
     """Load the architecture's own classifier."""
-    config = _configure(encoder, settings.dropout, label_names)
+    config = _configure(encoder, settings.dropout, label_names, task)
     model, missing = read_model(AutoModelForSequenceClassification, encoder, config, _of_transformers(settings))
     if model.base_model is model:  # then nothing tells the encoder's weights from those of its head
         raise ModelError(
@@ -278,9 +286,9 @@ def _load_own(encoder: Encoder, label_names: tuple[str, ...], settings: ModelCon
     return _Warm(_finish(model, settings), pristine, lambda seed: _initialize(model, set(head), seed))
 
 
-def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig) -> _Warm:
+def _load_pooled(encoder: Encoder, label_names: tuple[str, ...], settings: ModelConfig, task: Task) -> _Warm:
     """Load the encoder alone, for a pooling and a head of ours."""
-    config = _configure(encoder, settings.dropout, label_names)
+    config = _configure(encoder, settings.dropout, label_names, task)
     head = settings.head or HeadConfig()
     if settings.dropout is not None and "dropout" not in head.model_fields_set:
         head = head.model_copy(update={"dropout": settings.dropout})
@@ -299,13 +307,13 @@ def _finish(model: Any, settings: ModelConfig) -> Any:
     return keep_head_in_float32(read_unpadded(model) if settings.attention == UNPADDED else model)
 
 
-def _configure(encoder: Encoder, dropout: float | None, label_names: tuple[str, ...]) -> Any:
+def _configure(encoder: Encoder, dropout: float | None, label_names: tuple[str, ...], task: Task) -> Any:
     """Return the encoder's configuration for these classes, not its own ones, with every dropout overridden."""
     config = check_is_encoder(encoder)
     config.num_labels = len(label_names)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: number for number, name in enumerate(label_names)}
-    config.problem_type = "single_label_classification"
+    config.problem_type = PROBLEM_TYPES[task]
     if dropout is not None:
         for key in _DROPOUT_KEYS:
             if isinstance(getattr(config, key, None), float) or (key == "classifier_dropout" and hasattr(config, key)):
@@ -347,10 +355,6 @@ def _initialize(model: Any, names: set[str], seed: int) -> None:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
-
-
-def _last_linear(model: nn.Module) -> nn.Linear:
-    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:

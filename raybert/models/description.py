@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerFast
 
+from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.data.tokens import PairTruncation
 from raybert.errors import ModelError
 from raybert.files import read_json, write_json
@@ -25,7 +26,7 @@ class DataColumns:
 
     text: str = "text"
     text_pair: str | None = None
-    label: str = "label"
+    label: str | tuple[str, ...] = "label"
     id: str | None = None
     group: str | None = None
 
@@ -35,7 +36,7 @@ class ModelDescription:
     """What is needed to use a trained model on further texts, and where it comes from.
 
     Attributes:
-        label_names: class number -> name.
+        label_names: class number -> name; of another task the names of the outputs.
         max_length: word pieces per example, special ones included.
         columns: of the data that it was trained on.
         precision: `train.precision`.
@@ -51,6 +52,8 @@ class ModelDescription:
         seed: likewise.
         budget: examples that it was trained on.
         raybert_version: that wrote this.
+        task: what it predicts.
+        label_separator: `data.label_separator`.
     """
 
     label_names: tuple[str, ...]
@@ -69,6 +72,8 @@ class ModelDescription:
     seed: int | None = None
     budget: int | None = None
     raybert_version: str = __version__
+    task: Task = CLASSIFICATION
+    label_separator: str | None = None
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:
@@ -87,7 +92,9 @@ def read_description(folder: Path) -> ModelDescription | None:
         return None
     document = read_json(path) or {}
     try:
-        columns = DataColumns(**document.pop("columns"))
+        found = document.pop("columns")
+        label = found.get("label")
+        columns = DataColumns(**found | ({"label": tuple(label)} if isinstance(label, list) else {}))
         names = tuple(document.pop("label_names"))
         return ModelDescription(label_names=names, columns=columns, **document)
     except (TypeError, KeyError):

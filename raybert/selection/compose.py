@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.filter import Filter, keep_by_all, refill
 from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool, Selection
@@ -24,6 +25,8 @@ def _default_schedule(data: Mapping[str, Any]) -> Schedule:
 
 class Composed(Strategy):
     """A strategy with what is around it; its fields but `inner` are keys of every strategy in the sweep file."""
+
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
 
     inner: SerializeAsAny[Strategy]
     schedule: Schedule = Field(default_factory=_default_schedule, description="when the strategy chooses")

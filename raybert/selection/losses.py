@@ -12,8 +12,11 @@ def cross_entropy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Args:
         probs: (n, C) float.
-        labels: (n,) class numbers.
+        labels: (n,) class numbers; or targets (n, C) 0 or 1 of several labels: the mean of their binary losses.
     """
+    if labels.ndim == 2:
+        known = np.clip(probs.astype(np.float64), _TINY, 1.0 - np.finfo(np.float32).eps)
+        return np.asarray(-np.where(labels > 0, np.log(known), np.log1p(-known)).mean(axis=1))
     label_probs = probs[np.arange(len(labels)), labels].astype(np.float64)
     return np.asarray(-np.log(np.clip(label_probs, _TINY, 1.0)))
 

@@ -15,8 +15,8 @@ class Pool:
     """The candidates of one selection and what is known about them.
 
     Attributes:
-        labels: (n,) int64 class numbers 0..C-1.
-        num_classes: C.
+        labels: (n,) int64 class numbers 0..C-1; of another task than classification numbers of strata.
+        num_classes: C, or strata.
         tie_keys: (n,) uint64, keyed hash of (seed, example_id): breaks ties.
         signals: per-example arrays by name, each of length n: `probs` (n, C), `embeddings` (n, d), ...; `texts` are
             str, a `column:<name>` of the data holds numbers, truth values or str (None: missing).
@@ -27,6 +27,7 @@ class Pool:
         draw_keys: (n,) uint64, another keyed hash of (seed, example_id), independent of `tie_keys`: the first k of
             their order are a random draw; other draws mix a purpose in (see `keys`). Default: from `tie_keys`.
         notes: what strategies have to say of how they chose; parts of a pool write into the same list.
+        targets: of another task (n, L) float32: 1 where an example has a label, or (n, 1) numbers; None: of classes.
     """
 
     labels: np.ndarray
@@ -38,6 +39,7 @@ class Pool:
     budget_fraction: float | None = None
     draw_keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     notes: list[str] = field(default_factory=list)
+    targets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not len(self.draw_keys):
@@ -45,6 +47,11 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """What is predicted: class numbers (n,), or the targets (n, L) of another task."""
+        return self.labels if self.targets is None else self.targets
 
     def fraction(self, budget: int) -> float:
         """Return the share of the whole pool that a strategy's rules for small and large budgets go by."""
@@ -64,6 +71,7 @@ class Pool:
             labels=self.labels[rows],
             tie_keys=self.tie_keys[rows],
             draw_keys=self.draw_keys[rows],
+            targets=None if self.targets is None else self.targets[rows],
             signals={name: values[rows] for name, values in self.signals.items()},
             selected=selected[selected >= 0],
         )

@@ -22,6 +22,7 @@ from raybert.config import (
     suggest,
     validate_model,
 )
+from raybert.config.tasks import EVERY_TASK, ONE_CLASS, Task
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection.scorers.aflite import aflite_signal
@@ -60,6 +61,7 @@ class Signal:
         work: what else computing it takes, in words.
         column: of the source, of which it is the values; empty: it is none.
         target: file of the examples that it is computed for, where it is of those; empty: it is not.
+        tasks: what it is defined for.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Signal:
     work: str = ""
     column: str = ""
     target: str = ""
+    tasks: frozenset[Task] = ONE_CLASS
 
     @property
     def shapes(self) -> tuple[tuple[str, ...], ...]:
@@ -115,12 +118,15 @@ def of_texts(text: TextSignal) -> Signal:
         given="texts",
         derive=_of_objects(text),
         work="a pass over the texts, without a model",
+        tasks=EVERY_TASK,
     )
 
 
 def of_column(column: str) -> Signal:
     """Return the declaration of a column of the source as a signal."""
-    return Signal(COLUMN + column, f"The column `{column}` of the data.", "n", dtype="any", column=column)
+    return Signal(
+        COLUMN + column, f"The column `{column}` of the data.", "n", dtype="any", column=column, tasks=EVERY_TASK
+    )
 
 
 def is_column(name: str) -> bool:
@@ -145,13 +151,14 @@ def _of_objects(text: TextSignal) -> Callable[[np.ndarray, np.ndarray], np.ndarr
 
 _MODELS = "raybert.selection.scorers.models"  # by name: importing torch takes seconds, and a plan needs none of it
 TABLE: tuple[Signal, ...] = (
-    Signal("lengths", "Word pieces of each example.", "n", dtype="int64"),
+    Signal("lengths", "Word pieces of each example.", "n", dtype="int64", tasks=EVERY_TASK),
     Signal(
         "texts",
         "The text itself, a str; both texts of a pair as paragraphs of one.",
         "n",
         dtype="object",
         scorer="raybert.selection.scorers.source:texts_scorer",
+        tasks=EVERY_TASK,
     ),
     of_texts(Lexical()),
     of_texts(Readability()),
@@ -170,6 +177,7 @@ TABLE: tuple[Signal, ...] = (
         "n",
         scorer="raybert.selection.scorers.language_models:perplexity_scorer",
         passes="scorers.perplexity.mask_every",
+        tasks=EVERY_TASK,
     ),
     Signal(
         "probs",
@@ -178,6 +186,7 @@ TABLE: tuple[Signal, ...] = (
         plain_shape="n C",
         runs="proxy",
         scorer=f"{_MODELS}:proxy_scorer",
+        tasks=EVERY_TASK,
         is_refreshed=True,
         passes="proxy.num_seeds",
     ),
@@ -188,6 +197,7 @@ TABLE: tuple[Signal, ...] = (
         plain_shape="n",
         runs="proxy",
         scorer=f"{_MODELS}:proxy_scorer",
+        tasks=EVERY_TASK,
         given="features",
         derive=lambda features, _: np.asarray(np.linalg.norm(features, axis=-1)),
         is_refreshed=True,
@@ -256,6 +266,7 @@ TABLE: tuple[Signal, ...] = (
         "Unit vectors of the text by the frozen encoder, or by a proxy's.",
         "n d",
         scorer=f"{_MODELS}:embedding_scorer",
+        tasks=EVERY_TASK,
         passes=1,
     ),
     Signal(

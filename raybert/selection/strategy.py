@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from raybert.config import Section
+from raybert.config.tasks import ONE_CLASS, Task
 from raybert.lazy import old_names
 from raybert.selection.old_words import accept_old_words
 from raybert.selection.passes import PassRequest, refresh_signals
@@ -45,6 +46,8 @@ class Strategy(Section):
     """Where it is known to choose badly, in a line; `raybert ls strategies` prints it."""
     added: ClassVar[frozenset[str]] = frozenset()
     """Parameters that came after trials had finished without them: part of a trial's id only where they are set."""
+    tasks: ClassVar[frozenset[Task]] = ONE_CLASS
+    """What it is defined for, beside what its signals are: one class per example; others say `raybert.config.tasks`."""
     rule_version: ClassVar[int] = 1
     """Raised when the same parameters and signals choose other examples: what was finished before is trained anew."""
 
@@ -87,6 +90,10 @@ class Strategy(Section):
     def required_signals(self) -> frozenset[str]:
         """Return the signals that its own rule reads with these parameters; by default `needs`."""
         return frozenset(self.needs)
+
+    def all_tasks(self) -> frozenset[Task]:
+        """Return what it and what is composed with it is defined for."""
+        return frozenset.intersection(self.tasks, *(part.all_tasks() for part in self.parts()))
 
     def all_signals(self) -> frozenset[str]:
         """Return the signals that it and what is composed with it read."""

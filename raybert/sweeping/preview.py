@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from raybert.config import RaybertConfig
+from raybert.config.tasks import MULTI_LABEL, REGRESSION
 from raybert.display import html_frame, html_section
 from raybert.errors import ResourceError
 from raybert.plain import printable_lines
@@ -176,4 +177,11 @@ def _examples_seen(spec: RunSpec) -> int:
 def _describe_sizes(ready: Prepared) -> str:
     fold = f", fold {ready.splits.details['fold']}" if "fold" in ready.splits.details else ""
     sizes = " / ".join(f"{len(split):,}" for split in (ready.data.train, ready.data.validation, ready.data.test))
-    return f"data{fold}: {sizes} train / validation / test, {ready.data.num_classes} classes"
+    return f"data{fold}: {sizes} train / validation / test, {_what(ready)}"
+
+
+def _what(ready: Prepared) -> str:
+    """Return how many classes there are, or what else is predicted."""
+    if ready.data.task == MULTI_LABEL:
+        return f"{len(ready.data.output_names)} labels"
+    return "numbers" if ready.data.task == REGRESSION else f"{ready.data.num_classes} classes"

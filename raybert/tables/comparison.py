@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
-from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
+from raybert.config.metrics import (
+    EVALUATION_METRICS,
+    METRICS,
+    TRIAL_METRICS,
+    evaluation_metrics_of,
+    trial_metrics_of,
+)
+from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from raybert.tables.runs import EVALUATIONS, PRETRAINING_EXAMPLES, PRETRAINING_SECONDS, TRIALS
 from raybert.tables.schema import Column, Table, computed
 
 COMPARED = tuple(f"test_{name}" for name in TRIAL_METRICS)
 """Metrics of which configurations are compared with the baselines; the metric of the sweep is one more."""
 BASELINES = ("random", "all")
+OF_OTHER_TASKS = tuple(
+    f"{split}_{name}"
+    for split, task in product(("test", "validation"), (MULTI_LABEL, REGRESSION))
+    for name in (trial_metrics_of(task) if split == "test" else evaluation_metrics_of(task))
+    if CLASSIFICATION not in METRICS[name].tasks
+)
+"""Columns of trials of other tasks than classification that are summarized where there are any."""
 SUMMARIZED = (*COMPARED, *(f"validation_{name}" for name in EVALUATION_METRICS))
 """Metrics of which there are means and intervals; the metric of the sweep is one more."""
 COSTS = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from raybert.config.metrics import EVALUATION_METRICS, METRICS, TRIAL_METRICS
+from raybert.config.tasks import CLASSIFICATION
 from raybert.tables.schema import Column, Table, metric_column
 
 _KEYS = (
@@ -156,11 +157,17 @@ TRIALS = Table(
             "metric of the search on the validation examples that score suggestions alone (`sweep.tune.validation`)",
             optional=True,
         ),
+        # Of another task than classification.
+        *(
+            metric_column("test", name, _BEST, optional=True)
+            for name, metric in METRICS.items()
+            if CLASSIFICATION not in metric.tasks
+        ),
         # Where `best_metric` names one, it is measured from the kept predictions.
         *(
             replace(metric_column("test", name, _BEST), origin="tables")
-            for name in METRICS
-            if name not in TRIAL_METRICS
+            for name, metric in METRICS.items()
+            if name not in TRIAL_METRICS and CLASSIFICATION in metric.tasks
         ),
         Column("<split>_<own metric>", "number", f"a metric of `train.metrics` of {_BEST}", optional=True),
     ),

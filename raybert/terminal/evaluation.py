@@ -84,14 +84,22 @@ def print_predictions(frame: pd.DataFrame, output: Path) -> None:
     console = Console()
     print_notes(frame.attrs["notes"])
     say(console, f"{len(frame):,} texts: {relative(output)}")
+    if frame["predicted"].dtype.kind == "f":
+        found = frame["predicted"]
+        say(console, f"predicted: mean {found.mean():.4g}, from {found.min():.4g} to {found.max():.4g}")
+        return
     counts = frame["predicted"].value_counts()
     say(console, "predicted: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 def format_evaluation(evaluation: Evaluation) -> Group:
     """Return tables for the terminal: all metrics, each class, the confusions of few classes, the largest groups."""
-    parts: list[Any] = [_overall_table(evaluation), Text(), _class_table(evaluation)]
-    if len(evaluation.label_names) <= _MAX_CLASSES_AS_COUNTS:
+    parts: list[Any] = [_overall_table(evaluation)]
+    if len(evaluation.per_class):
+        parts += [Text(), _class_table(evaluation)]
+    if evaluation.labels.ndim == 2:
+        parts += [] if evaluation.confusion.empty else [Text(), _confusion_table(evaluation.confusion)]
+    elif len(evaluation.label_names) <= _MAX_CLASSES_AS_COUNTS:
         parts += [Text(), _confusion_table(evaluation.confusion)]
     if evaluation.per_group is not None:
         parts += [Text(), _group_table(evaluation.per_group)]
@@ -123,13 +131,14 @@ def _confusion_table(confusion: pd.DataFrame) -> Table:
 
 
 def _group_table(groups: pd.DataFrame) -> FittingTable:
-    columns = ("group", "examples", *(METRICS[name].words for name in _GROUP_COLUMNS))
+    names = [name for name in _GROUP_COLUMNS if name in groups] or [*groups.columns[2:7]]
+    columns = ("group", "examples", *(METRICS[name].words for name in names))
     largest = groups.sort_values("num_examples", ascending=False, kind="stable").head(_MAX_GROUPS)
     rows = tuple(
-        Row((str(row["group"]), f"{row['num_examples']:,}", *(_number(row[name]) for name in _GROUP_COLUMNS)))
+        Row((str(row["group"]), f"{row['num_examples']:,}", *(_number(row[name]) for name in names)))
         for row in largest.to_dict("records")
     )
-    return FittingTable(TextTable(columns, rows, spare=(6, 5, 4, 1, 3)))
+    return FittingTable(TextTable(columns, rows, spare=tuple(n for n in (6, 5, 4, 1, 3) if n < len(columns))))
 
 
 def _by_table(rows: pd.DataFrame, column: str) -> FittingTable:

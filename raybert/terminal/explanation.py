@@ -26,9 +26,8 @@ def attention_lines(found: TokenExplanation) -> Iterator[str]:
     last = len(found.attention[0]) - 1
     which = f"layer {found.layer}" + (", the last one" if found.layer == last else f" of 0..{last}")
     yield f"attention of {which}, mean over {found.attention[0].shape[1]} heads and all pieces of a text"
-    for probs, (name, rows) in zip(found.probs, found.documents.groupby("text", sort=False), strict=True):
-        predicted = int(probs.argmax())
-        yield f"{name}: predicted {found.label_names[predicted]} ({probs[predicted]:.2f}), {len(rows)} word pieces"
+    for place, (name, rows) in enumerate(found.documents.groupby("text", sort=False)):
+        yield f"{name}: predicted {found.predicted_words(place)}, {len(rows)} word pieces"
         most = rows.nlargest(_MOST_PIECES, "received", keep="first")
         yield "  " + ", ".join(f"{row['piece']} {100 * row['received']:.0f} %" for row in most.to_dict("records"))
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from raybert.config import METRICS
+from raybert.config.tasks import CLASSIFICATION
 from raybert.data import TokenizedData
 from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
@@ -53,7 +54,8 @@ class Classification:
         self._unpadded = reads_unpadded(model)
         self._inference = Inference(model, data, request.config.precision)
         self._own_metrics = import_metrics(request.config.metrics)
-        check_metrics(request.config, data.num_classes)
+        if data.task == CLASSIFICATION:
+            check_metrics(request.config, data.num_classes)
         self._notes: dict[str, None] = {}
         self._labels = np.asarray(data.train.labels)
         self._number = 0

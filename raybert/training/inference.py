@@ -13,6 +13,7 @@ import torch
 from raybert.data import scoring_batches
 from raybert.data.examples import BatchMaker, ExampleTable
 from raybert.models import embed_batch, pooled_features
+from raybert.models.tasks import activate
 from raybert.models.unpadded import reads_unpadded, with_lengths
 from raybert.training.optimization.precision import resolve_precision
 from raybert.training.pulse import pulse
@@ -42,7 +43,7 @@ class Inference:
     max_tokens: int = 16384
 
     def probs(self, table: ExampleTable, positions: np.ndarray | None = None) -> np.ndarray:
-        """Return (m, C) float32 probabilities of some rows of a table.
+        """Return (m, C) float32 probabilities of some rows of a table: of classes, of labels; or (m, 1) numbers.
 
         Args:
             table: of examples.
@@ -50,7 +51,7 @@ class Inference:
         """
 
         def outputs(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-            return (self.model(**batch).logits.float().softmax(dim=-1),)
+            return (activate(self.model, self.model(**batch).logits.float()),)
 
         return self._run(outputs, table, positions)[0]
 
@@ -61,7 +62,7 @@ class Inference:
 
         def outputs(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
             logits, features = pooled_features(self.model, batch)
-            return logits.softmax(dim=-1), features
+            return activate(self.model, logits), features
 
         probs, features = self._run(outputs, table, positions)
         return probs, features

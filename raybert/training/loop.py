@@ -19,7 +19,6 @@ from raybert.errors import TrialError
 from raybert.files import json_digest
 from raybert.models import checkpoint_activations
 from raybert.training import checkpoint, kept
-from raybert.training.classification import Classification
 from raybert.training.current_pass import CurrentPass, agree_on_plan
 from raybert.training.evaluations import evaluation_row, is_better
 from raybert.training.inference import Inference
@@ -48,6 +47,7 @@ from raybert.training.state import (
     set_generator_states,
     unpack_plan,
 )
+from raybert.training.targets import objective_of
 from raybert.training.view import ModelView
 
 Verdict = Literal["go on", "interrupted", "patience"]
@@ -79,7 +79,7 @@ def fit(
         planner: says what each pass trains on.
         request: how to train.
         surroundings: ranks, reporting, checkpoint folder.
-        objective: what is minimised and measured; default: `Classification`.
+        objective: what is minimised and measured; default: that of the data's task.
 
     Raises:
         TrialError: loss or weights are not finite, a pass is empty, or the checkpoint is of another run.
@@ -123,7 +123,7 @@ class _Run:
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if self.precision.name == "tf32" else "highest")
         torch.manual_seed(request.seed + _SEEDS_BETWEEN_RANKS * self.rank)  # of dropout
-        self.objective = objective or Classification(model, data, request)
+        self.objective = objective or objective_of(model, data, request)
         own = request.own
         self.optimizer = own.optimizer or build_optimizer(model, config)
         self.own_schedule = None if own.scheduler is None else OwnSchedule(self.optimizer, own.scheduler)

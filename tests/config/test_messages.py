@@ -78,7 +78,7 @@ def check_lines(error: ConfigError, path: str, value) -> None:
         said, _, got = line.partition(": ")[2].partition("; known: ")[0].partition(", got ")
         assert not IDIOMS.search(said), (path, value, line)
         assert not re.search(r"\bNone\b|\bTrue\b|\bFalse\b", got), (path, value, line)
-        assert len(line) < 330, (path, value, line)
+        assert len(line) < 360, (path, value, line)
     first = str(error).split("\n")[0]
     assert first.split(":")[0].split("[")[0].startswith(path.split(".")[0]), (path, value, first)
 

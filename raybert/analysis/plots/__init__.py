@@ -19,6 +19,7 @@ from raybert.analysis.plots.search import draw_importances, draw_search_cost, dr
 from raybert.analysis.plots.search_parameters import draw_best_values, draw_search_parallel, draw_search_slices
 from raybert.analysis.plots.selected import draw_classes, draw_lengths, draw_overlap
 from raybert.analysis.plots.strategy_styles import styles_of
+from raybert.analysis.plots.targets import draw_label_f1, draw_true_and_predicted
 
 __all__ = [
     "draw_accuracy",
@@ -32,6 +33,7 @@ __all__ = [
     "draw_forest",
     "draw_importances",
     "draw_kept",
+    "draw_label_f1",
     "draw_last_losses",
     "draw_learning_curves",
     "draw_lengths",
@@ -45,6 +47,7 @@ __all__ = [
     "draw_search_history",
     "draw_search_parallel",
     "draw_search_slices",
+    "draw_true_and_predicted",
     "remove_figure",
     "save_figure",
     "styles_of",

@@ -29,6 +29,7 @@ from raybert.analysis.plots.style import (
 )
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.scales import Scale
+from raybert.config.tasks import REGRESSION
 from raybert.tables import own_metric_columns
 
 _PANEL = (2.75, 2.1)
@@ -66,9 +67,10 @@ def draw_per_pass(sweep: Sweep) -> Figure:
 def _columns(sweep: Sweep) -> dict[str, str]:
     """Return the quantities of the panels that were measured, and their words."""
     metric = sweep.metric
+    unit = "" if sweep.task == REGRESSION else " (nat)"
     wanted = {
-        "train_loss": "training loss (nat)",
-        "validation_loss": "validation loss (nat)",
+        "train_loss": f"training loss{unit}",
+        "validation_loss": f"validation loss{unit}",
         "train_accuracy": "training accuracy",
         "validation_accuracy": "validation accuracy",
         f"validation_{metric}": f"validation {Scale(metric).words}",
@@ -80,7 +82,7 @@ def _columns(sweep: Sweep) -> dict[str, str]:
         "samples": "examples in the pass",
     }
     if metric == "loss":
-        wanted["validation_loss"] = "validation loss (nat)"
+        wanted["validation_loss"] = f"validation loss{unit}"
     known = sweep.per_pass
     return {
         name: words

@@ -21,7 +21,10 @@ _SECTIONS = (
     ("cost", ("cost", "pareto", "budget", "equal")),
     ("training", ("learning_curves", "per_pass", "samples", "pair_", "monitor/", "loss")),
     ("selected", ("overlap", "selected", "selection", "embeddings", "kept", "last_losses")),
-    ("models", ("prediction", "calibration", "roc", "pr_", "precision_recall", "confusion")),
+    (
+        "models",
+        ("label_f1", "predict", "calibration", "roc", "pr_", "precision_recall", "confusion"),
+    ),
 )
 """Section of the page -> how names of its plots begin; all others stand with the comparison."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.results.failed_runs import WITH_FAILED, scored_row, with_failed_lines
+from raybert.analysis.results.task import second_metric, task_of_runs
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.intervals import FEWEST
@@ -54,7 +55,7 @@ def comparison_table(
         letters: `LETTERS`; a column where any pair differs.
     """
     metric = str(summary["metric"].iloc[0]) if len(summary) else "accuracy"
-    second = "macro_f1" if metric == "accuracy" else "accuracy"
+    second = second_metric(task_of_runs(summary, metric), metric)
     interval = " [95 %]" if (comparisons["num_replicates"] >= FEWEST).any() else ""
     usual = usual_baseline(comparisons)
     compared = {str(row[KEY]): row for row in reversed(_with(comparisons, usual).to_dict("records"))}

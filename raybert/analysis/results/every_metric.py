@@ -11,6 +11,7 @@ import pandas as pd
 
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import KEY
+from raybert.config import METRICS
 from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, read_predictions
 from raybert.tables import BEST_F1, METRICS_PER_TRIAL, MOST_PROBABLE, TRIAL_KEYS, own_metric_columns
 
@@ -42,12 +43,16 @@ def metrics_per_trial(folder: Path, trials: pd.DataFrame, grid_columns: Sequence
 def _of_splits(splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
     """Yield the metrics of each split by the most probable class; of two classes also by a threshold of validation."""
     from raybert.training.measures.metrics import count_confusions, count_metrics  # scikit-learn is slow to import
+    from raybert.training.measures.of_targets import has_targets
     from raybert.training.measures.weighted import best_f1_threshold, every_metric
 
     known = {split: splits[split] for split in _SPLITS if split in splits}
     for split, (labels, probs) in known.items():
         about = {"split": split, "decision": MOST_PROBABLE, "threshold": np.nan, "num_examples": len(labels)}
         yield about | every_metric(labels, probs)
+    if "validation" in known and has_targets(known["validation"][0]):
+        yield from _of_thresholds(known)
+        return
     if "validation" not in known or known["validation"][1].shape[1] != 2:
         return
     labels, probs = known["validation"]
@@ -57,3 +62,16 @@ def _of_splits(splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[
     for split, (labels, probs) in known.items():
         about = {"split": split, "decision": BEST_F1, "threshold": threshold, "num_examples": len(labels)}
         yield about | count_metrics(count_confusions(labels, probs[:, 1] >= threshold, 2))
+
+
+def _of_thresholds(known: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
+    """Yield the metrics of several labels, each predicted from the threshold on that is best on validation."""
+    from raybert.training.measures.of_targets import best_thresholds, target_metrics
+
+    if known["validation"][0].shape[1] == 1:
+        return
+    thresholds = best_thresholds(*known["validation"])
+    for split, (targets, probs) in known.items():
+        found = target_metrics(targets, probs, thresholds)
+        about = {"split": split, "decision": BEST_F1, "threshold": np.nan, "num_examples": len(targets)}
+        yield about | {name: value for name, value in found.items() if not METRICS[name].needs_probs}

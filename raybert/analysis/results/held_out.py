@@ -15,6 +15,9 @@ from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS, is_own_met
 from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 from raybert.training.measures.chance import is_weak
 
+THRESHOLD = 0.5
+"""From which probability on a label is predicted, as `of_targets` has it, which loads scikit-learn."""
+
 _SEVERAL = 5
 """Held-out examples of a class from which on its absence among predictions is no accident of a small split."""
 
@@ -30,6 +33,8 @@ def held_out_columns(folder: Path, further: str | None = None, of: Sequence[str]
     splits = read_predictions(folder / PREDICTIONS_FILE)
     if not splits:
         return {}
+    if any(labels.ndim == 2 for labels, _ in splits.values()):
+        return _of_targets(splits) | _further(splits, further, of)
     labels = np.concatenate([labels for labels, _ in splits.values()])
     predicted = np.concatenate([probs.argmax(axis=1) for _, probs in splits.values()])
     found: dict[str, Any] = {"num_never_predicted": never_predicted(labels, predicted)}
@@ -38,8 +43,33 @@ def held_out_columns(folder: Path, further: str | None = None, of: Sequence[str]
         share = float(np.bincount(own).max() / len(own))
         hits = int((probs.argmax(axis=1) == own).sum())
         found |= {"majority_share": share, "is_weak": int(is_weak(hits, len(own), share))}
-    if further is not None:
-        found |= {f"{split}_{further}": measured(splits, split, further) for split in of if split in splits}
+    return found | _further(splits, further, of)
+
+
+_Splits = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _further(splits: _Splits, metric: str | None, of: Sequence[str]) -> dict[str, Any]:
+    if metric is None:
+        return {}
+    return {f"{split}_{metric}": measured(splits, split, metric) for split in of if split in splits}
+
+
+def _of_targets(splits: _Splits) -> dict[str, Any]:
+    """Return what predictions of several labels, or of numbers, tell.
+
+    `majority_share` is the share of the most frequent set of labels; of numbers there is none, and nothing collapses.
+    """
+    targets, probs = (np.concatenate([pair[place] for pair in splits.values()]) for place in (0, 1))
+    if targets.shape[1] == 1:
+        return {"num_never_predicted": 0}
+    never = ((targets > 0).sum(axis=0) >= _SEVERAL) & ~(probs >= THRESHOLD).any(axis=0)
+    found: dict[str, Any] = {"num_never_predicted": int(never.sum())}
+    if "validation" in splits:
+        own, probs = splits["validation"]
+        share = float(np.unique(own, axis=0, return_counts=True)[1].max() / len(own))
+        hits = int(((probs >= THRESHOLD) == (own > 0)).all(axis=1).sum())
+        found |= {"majority_share": share, "is_weak": int(is_weak(hits, len(own), share))}
     return found
 
 

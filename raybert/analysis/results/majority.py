@@ -5,6 +5,8 @@ has a value, or is undefined as it is of any other model that says the same of a
 as 0, a ROC area is 0.5, the cross entropy is that of the shares. Metrics of a user's own are not measured: nothing is
 imported to read results.
 
+Of several labels it is the most frequent set of labels of the pool that is always predicted, of numbers their mean.
+
 Source: scikit-learn's `DummyClassifier(strategy="prior")`.
 """
 
@@ -22,7 +24,7 @@ from raybert.analysis.statistics.on_examples import Predictions
 from raybert.config.metrics import METRICS
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.predictions import measured
+from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,34 @@ class MajorityClass:
         return np.tile(self.pool_counts / self.pool_counts.sum(), (number, 1))
 
 
-def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, MajorityClass]:
+@dataclass(frozen=True)
+class ConstantAnswer:
+    """A model of several labels, or of numbers, that says the same of every example.
+
+    Attributes:
+        answer: (L,) the most frequent set of labels of the pool, or (1,) the mean of its numbers.
+        targets: (m, L) of the test split; None: no run on the same data has finished.
+    """
+
+    answer: np.ndarray
+    targets: np.ndarray | None
+
+    def value(self, metric: str) -> float:
+        """Return a metric on test; NaN: it is undefined or not known there."""
+        if self.targets is None or metric not in METRICS:
+            return float("nan")
+        return measured({"test": (self.targets, self.probs(len(self.targets)))}, "test", metric)
+
+    def probs(self, number: int) -> np.ndarray:
+        """Return (number, L) what it says of so many examples."""
+        return np.tile(self.answer, (number, 1))
+
+
+Baseline = MajorityClass | ConstantAnswer
+"""What a failed run is scored as."""
+
+
+def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, Baseline]:
     """Return the majority class of the data of each trial; nothing of trials whose manifest does not count classes.
 
     Args:
@@ -58,14 +87,14 @@ def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, Majori
     """
     keys = _data_keys(folder)
     described = (read_json(folder / "manifest.json") or {}).get("data")
-    known = {key: _of_data(entry) for key, entry in described.items()} if isinstance(described, dict) else {}
+    known: dict[str, Baseline | None] = {}
+    for key, entry in described.items() if isinstance(described, dict) else ():
+        known[key] = _of_data(entry) or _constant(entry, folder, [name for name, own in keys.items() if own == key])
     found = {name: known.get(keys.get(name, "")) for name in trial_ids}
     return {name: majority for name, majority in found.items() if majority is not None}
 
 
-def predictions_with_failures(
-    folder: Path, predictions: Predictions, majority: Mapping[str, MajorityClass]
-) -> Predictions:
+def predictions_with_failures(folder: Path, predictions: Predictions, majority: Mapping[str, Baseline]) -> Predictions:
     """Return a reader of what a trial predicts of test that knows it of the failed ones, too.
 
     The labels of the test split are those in the predictions of a finished run on the same data.
@@ -113,6 +142,17 @@ def _of_data(entry: Any) -> MajorityClass | None:
     if not is_whole or pool is None or test is None or not pool.sum() or not test.sum():
         return None
     return MajorityClass(pool, test)
+
+
+def _constant(entry: Any, folder: Path, trial_ids: Iterable[str]) -> ConstantAnswer | None:
+    """Return the constant answer to data of another task; None: the manifest says none."""
+    details = entry.get("details") if isinstance(entry, dict) else None
+    answer = details.get("constant_answer") if isinstance(details, dict) else None
+    if not isinstance(answer, list) or not answer or not all(isinstance(value, (int, float)) for value in answer):
+        return None
+    read = (read_predictions(folder / "trials" / name / PREDICTIONS_FILE).get("test") for name in trial_ids)
+    targets = next((pair[0] for pair in read if pair is not None and pair[0].shape[1:] == (len(answer),)), None)
+    return ConstantAnswer(np.array(answer), targets)
 
 
 def _counts(found: Any) -> np.ndarray | None:

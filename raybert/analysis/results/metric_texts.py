@@ -16,6 +16,8 @@ from raybert.tables import BEST_F1, MOST_PROBABLE
 METRICS_TEXT = "results/metrics.md"
 FIVE = ("accuracy", "precision", "recall", "f1", "auc_roc")
 """The five classic metrics of two classes."""
+OF_LABELS = ("micro_f1", "macro_f1", "map", "subset_accuracy", "hamming")
+OF_NUMBERS = ("rmse", "mae", "r2", "pearson", "spearman")
 _OF_MORE = {"precision": "macro_precision", "recall": "macro_recall", "f1": "macro_f1"}
 _SPLITS = ("validation", "test")
 _Cells = Mapping[tuple[str, str, str, str], str]
@@ -24,6 +26,10 @@ _Cells = Mapping[tuple[str, str, str, str], str]
 
 def five_metrics(means: pd.DataFrame) -> tuple[str, ...]:
     """Return the five metrics: those of class 1 of two classes, else their means over classes."""
+    measured = {*means["metric"]}
+    for five in (OF_LABELS, OF_NUMBERS):
+        if five[-1] in measured:
+            return five
     is_binary = (means["metric"] == "f1").any()
     return FIVE if is_binary else tuple(_OF_MORE.get(name, name) for name in FIVE)
 

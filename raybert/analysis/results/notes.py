@@ -77,11 +77,13 @@ def weak_notes(trials: pd.DataFrame) -> list[str]:
     weak = complete[complete["is_weak"].fillna(0) > 0]
     notes = []
     for name, rows in weak.groupby(KEY, sort=False):
-        share, accuracy = rows["majority_share"].mean(), rows["validation_accuracy"].astype("float64").mean()
+        is_of_labels = "validation_subset_accuracy" in rows and rows["validation_subset_accuracy"].notna().any()
+        column, most = ("subset_accuracy", "set of labels") if is_of_labels else ("accuracy", "class")
+        share, accuracy = rows["majority_share"].mean(), rows[f"validation_{column}"].astype("float64").mean()
         number = int((complete[KEY] == name).sum())
         notes.append(
             f"weak proxy: {name}: {len(rows)} of {number} runs are hardly better on validation than always saying the "
-            f"most frequent class ({100 * accuracy:.1f} % and {100 * share:.1f} %): the scores "
+            f"most frequent {most} ({100 * accuracy:.1f} % and {100 * share:.1f} %): the scores "
             "that strategies read of it are little more than noise"
         )
     return _shortened(notes, "weak proxies: `is_weak` in results/trials")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raybert.analysis.results.sweep import Sweep
-from raybert.config.metrics import TRIAL_METRICS
+from raybert.config.metrics import trial_metrics_of
 from raybert.tables import own_metric_columns
 
 
@@ -16,7 +16,7 @@ def run_lines(sweep: Sweep) -> list[str]:
     trial = sweep.comparable_trials().iloc[-1].to_dict()
     rows = sweep.evaluations[sweep.evaluations["trial_id"] == trial["trial_id"]]
     chosen_by = sweep.metric
-    names = [*TRIAL_METRICS, *(name.partition("_")[2] for name in own_metric_columns(trial, "test"))]
+    names = [*trial_metrics_of(sweep.task), *(name.partition("_")[2] for name in own_metric_columns(trial, "test"))]
     metrics = ", ".join(f"{name} {trial[f'test_{name}']:.3f}" for name in names if f"test_{name}" in trial)
     lines = [
         f"{trial['strategy']}: {trial['budget']:,} of {trial['pool_size']:,} examples, "

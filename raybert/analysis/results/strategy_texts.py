@@ -15,7 +15,7 @@ from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import pair_sentences
-from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
+from raybert.config.metrics import evaluation_metrics_of, trial_metrics_of
 from raybert.tables import GPU_HOURS, own_metric_columns
 
 _LONGEST_FILE_NAME = 80
@@ -138,8 +138,8 @@ def _what_is_given(sweep: Sweep, row: Mapping[Any, Any]) -> str:
 
 def _metrics(sweep: Sweep, row: Mapping[Any, Any]) -> Iterator[str]:
     own = [name.partition("_")[2] for name in own_metric_columns(sweep.trials, "test")]
-    names = [*dict.fromkeys((sweep.metric, *own, *TRIAL_METRICS))]
-    validation = [*dict.fromkeys((sweep.metric, *own, *EVALUATION_METRICS))]
+    names = [*dict.fromkeys((sweep.metric, *own, *trial_metrics_of(sweep.task)))]
+    validation = [*dict.fromkeys((sweep.metric, *own, *evaluation_metrics_of(sweep.task)))]
     columns = [*(("test", name) for name in names), *(("validation", name) for name in validation)]
     for split, name in columns:
         words = _metric_words(row, f"{split}_{name}", Scale(name))

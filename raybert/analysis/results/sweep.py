@@ -19,6 +19,7 @@ from raybert.analysis.results.every_metric import metrics_per_trial
 from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.results.pair import Pair, make_pair
 from raybert.analysis.results.pretrained import pretrained_notes
+from raybert.analysis.results.task import task_of_runs
 from raybert.analysis.results.trial_files import TrialFiles
 from raybert.analysis.search import Search, foreign_database, load_search
 from raybert.analysis.statistics.budget_curve import budget_curve_table
@@ -31,6 +32,7 @@ from raybert.analysis.statistics.passes import per_pass_table
 from raybert.analysis.statistics.planted import planted_kept
 from raybert.analysis.statistics.subsets import class_shares
 from raybert.config import metric_of
+from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.lazy import warn_of_old_name
 from raybert.plain import printable_lines
@@ -141,8 +143,15 @@ class Sweep(TrialFiles):
         return tuple(described[0]["label_names"]) if described else ()
 
     @property
+    def task(self) -> Task:
+        """What its runs predict."""
+        return task_of_runs(self.trials, self.metric)
+
+    @property
     def num_classes(self) -> int | None:
-        """How many classes the task has; None if unknown or not the same in all data sets of the grid."""
+        """How many classes the task has; None if unknown, of another task, or not the same in all data sets."""
+        if self.task != CLASSIFICATION:
+            return None
         numbers = {len(entry.get("label_names") or ()) for entry in self._data_sets()} - {0}
         if not numbers and (pool := self.pool()) is not None:
             numbers = {int(pool["label"].nunique())}

@@ -27,7 +27,7 @@ RunPair = tuple[int, Sequence[str], Sequence[str]]
 Hits = Callable[[str], "np.ndarray | None"]
 """A trial's id -> (m,) what it reached on every test example, whose mean is the metric; None: not known."""
 Predictions = Callable[[str], "tuple[np.ndarray, np.ndarray] | None"]
-"""A trial's id -> (m,) labels and (m, C) probabilities of the test set; None: not known."""
+"""A trial's id -> (m,) labels and (m, C) probabilities of the test set, or (m, L) targets; None: not known."""
 
 
 class OnExamples(Protocol):
@@ -90,6 +90,8 @@ class MeasuredOnResamples:
     def _measure(self, fold: int, labels: np.ndarray, probs: np.ndarray) -> np.ndarray | None:
         # scikit-learn is slow to import
         from raybert.analysis.statistics.resampled import count_resamples, draw_weights, resampled_metric
+        from raybert.analysis.statistics.resampled_targets import resampled_target_metric
+        from raybert.training.measures.of_targets import has_targets
 
         number = count_resamples(self._metric, len(labels), probs.shape[1])
         if not number:
@@ -98,6 +100,8 @@ class MeasuredOnResamples:
             self._labels[fold], self._weights[fold] = labels, draw_weights(number, len(labels), fold)
         if not np.array_equal(labels, self._labels[fold]):
             return None
+        if has_targets(labels):
+            return resampled_target_metric(self._metric, labels, probs, self._weights[fold])
         return resampled_metric(self._metric, labels, probs, self._weights[fold])
 
 

@@ -23,6 +23,8 @@ _MOST_RANKED = 20_000_000
 _CHUNK = 200_000
 """Weights at a time: they stay in the cache of a core."""
 _RANKED = ("auc_roc", "auc_pr")
+_SLOW = (*_RANKED, "map", "spearman")
+"""Metrics whose resamples are ranked."""
 
 
 def draw_weights(number: int, size: int, seed: int) -> np.ndarray:
@@ -49,7 +51,7 @@ def count_resamples(metric: str, size: int, num_classes: int) -> int:
         num_classes: C.
     """
     number = _MOST_WEIGHTS // size
-    if metric in _RANKED:
+    if metric in _SLOW:
         number = min(number, _MOST_RANKED // (size * (1 if num_classes == 2 else num_classes)))
     return min(number, MOST_RESAMPLES) if number >= FEWEST_RESAMPLES else 0
 
@@ -66,11 +68,11 @@ def resampled_metric(metric: str, labels: np.ndarray, probs: np.ndarray, weights
     if metric in _RANKED:
         return _mean_area(_RANKED.index(metric), labels, probs, weights)
     if metric in OF_EXAMPLES:
-        return _sums(OF_EXAMPLES[metric](labels, probs)[:, None], weights)[:, 0] / len(labels)
+        return weighted_sums(OF_EXAMPLES[metric](labels, probs)[:, None], weights)[:, 0] / len(labels)
     if metric == "ece":
         bins, gaps = calibration_gaps(labels, probs)
         in_bins = _one_hot(bins, NUM_CALIBRATION_BINS) * gaps[:, None].astype(np.float32)
-        return np.asarray(np.abs(_sums(in_bins, weights)).sum(axis=1) / len(labels))
+        return np.asarray(np.abs(weighted_sums(in_bins, weights)).sum(axis=1) / len(labels))
     return _OF_SUMS[metric](_Sums.of(labels, probs.argmax(axis=1), probs.shape[1], weights))
 
 
@@ -87,7 +89,9 @@ class _Sums:
     def of(cls, labels: np.ndarray, predicted: np.ndarray, num_classes: int, weights: np.ndarray) -> _Sums:
         own = _one_hot(labels, num_classes)
         right = own * (labels == predicted)[:, None]
-        support, chosen, hits = (_sums(part, weights) for part in (own, _one_hot(predicted, num_classes), right))
+        support, chosen, hits = (
+            weighted_sums(part, weights) for part in (own, _one_hot(predicted, num_classes), right)
+        )
         return cls(support, chosen, hits, len(labels))
 
     @property
@@ -142,12 +146,13 @@ _OF_SUMS: Mapping[str, Callable[[_Sums], np.ndarray]] = {
 def _mean_area(which: int, labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return (b,) ROC area (0) or average precision (1), the mean over the classes that a resample defines it for."""
     classes = [1] if probs.shape[1] == 2 else range(probs.shape[1])
-    areas = np.stack([_area(which, Ranking.of(labels == c, probs[:, c]), weights) for c in classes])
+    areas = np.stack([area_of_ranking(which, Ranking.of(labels == c, probs[:, c]), weights) for c in classes])
     known = ~np.isnan(areas)
     return _ratio(np.where(known, areas, 0.0).sum(axis=0), known.sum(axis=0))
 
 
-def _area(which: int, ranking: Ranking, weights: np.ndarray) -> np.ndarray:
+def area_of_ranking(which: int, ranking: Ranking, weights: np.ndarray) -> np.ndarray:
+    """Return (b,) ROC area (0) or average precision (1) of one class against the rest on every resample."""
     rows = max(1, _CHUNK // weights.shape[1])
     parts = [_area_of_chunk(which, ranking, weights[start : start + rows]) for start in range(0, len(weights), rows)]
     return np.concatenate(parts)
@@ -176,7 +181,7 @@ def _one_hot(numbers: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(numbers[:, None] == np.arange(count), dtype=np.float32)
 
 
-def _sums(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_sums(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return (b, k) float64 weighted sums of (m, k) values; exact of whole numbers below 2^24."""
     return np.asarray((weights @ values.astype(np.float32)).astype(np.float64))
 

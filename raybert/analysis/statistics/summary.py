@@ -35,6 +35,7 @@ from raybert.tables import (
     COSTS,
     GPU_HOURS,
     OF_ALL,
+    OF_OTHER_TASKS,
     PRETRAINING_EXAMPLES,
     PRETRAINING_SECONDS,
     SUMMARIZED,
@@ -52,7 +53,7 @@ def summarize(
     """Return one row per configuration (strategy x budget x grid values), in the order of the trials.
 
     Columns: those of `SUMMARY`, and if the metric is not among `COMPARED` and `SUMMARIZED` the same of it, and of all
-    metrics of a user's own that trials have.
+    metrics of a user's own, or of another task than classification, that trials have.
 
     Only complete trials count. `random` is matched at the same budget and grid values, `all` at the same grid
     values without `selection.budget`; strategies without a budget are not compared with `random`, which sees fewer
@@ -70,13 +71,15 @@ def summarize(
     table = _counts(trials, grid_columns)
     complete = trials[trials["status"] == "complete"]
     own = own_metric_columns(trials, "validation", "test")
+    own += [name for name in OF_OTHER_TASKS if name in trials and trials[name].notna().any()]
     compared = [*dict.fromkeys((*COMPARED, f"test_{metric}", *(name for name in own if name.startswith("test_"))))]
     summarized = [*dict.fromkeys((*SUMMARIZED, f"test_{metric}", f"validation_{metric}", *own))]
     summarized = [name for name in summarized if name in trials]
     compared = [name for name in compared if name in trials]
     costs = [name for name in (*COSTS, GPU_HOURS, PRETRAINING_EXAMPLES, PRETRAINING_SECONDS) if name in complete]
     units = units_of(complete, table, [*summarized, *costs])
-    table["num_replicates"] = replicates_of(units, summarized[:1])["count"].iloc[:, 0].reindex(table.index)
+    measured = next((name for name in summarized if complete[name].notna().any()), summarized[0])
+    table["num_replicates"] = replicates_of(units, [measured])["count"].iloc[:, 0].reindex(table.index)
     table["num_replicates"] = table["num_replicates"].fillna(0).astype("int64")
     table = _count_warnings(table, complete)
     table = table.join(means_of(units, summarized, table.index))

@@ -263,7 +263,7 @@ class HeldoutScorer:
         folds = assign_folds(np.asarray(data.train.labels), draw_keys(data.example_ids, self.seed), self.num_folds)
 
         def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            probs = np.empty((len(positions), self.passes, data.num_classes), np.float32)
+            probs = np.empty((len(positions), self.passes, len(data.output_names)), np.float32)
             norms = np.empty((len(positions), self.passes), np.float32)
             for number, proxy in enumerate(proxies):
                 repetition, fold = divmod(number, self.num_folds)

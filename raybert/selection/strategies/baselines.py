@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.folds import assign_folds
 from raybert.selection.keys import mix_keys
 from raybert.selection.passes import PassRequest
@@ -26,6 +27,7 @@ class All(Strategy):
     """
 
     name: ClassVar[str] = "all"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n)"
     budget_kind: ClassVar[BudgetKind] = "none"
     nested: ClassVar[bool] = True
@@ -40,6 +42,7 @@ class Random(Strategy):
     """
 
     name: ClassVar[str] = "random"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n)"
     nested: ClassVar[bool] = True
 
@@ -55,6 +58,7 @@ class RandomStratified(Strategy):
     """
 
     name: ClassVar[str] = "random_stratified"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n)"
     nested: ClassVar[bool] = True
 
@@ -70,6 +74,7 @@ class RandomEpoch(Strategy):
     """
 
     name: ClassVar[str] = "random_epoch"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n) for every n / k passes"
     budget_kind: ClassVar[BudgetKind] = "per_epoch"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)
@@ -87,6 +92,7 @@ class AllButFold(Strategy):
     """Every example but those of one fold: what a cross-fitted proxy trains on."""
 
     name: ClassVar[str] = "all_but_fold"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     budget_kind: ClassVar[BudgetKind] = "none"
 
     num_folds: int = Field(ge=2, description="m")

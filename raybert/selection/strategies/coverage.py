@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.geometry.parts import LARGEST_WHOLE, count_parts, is_cut
 from raybert.selection.geometry.points import NeighbourMethod
 from raybert.selection.pool import Pool, Selection
@@ -51,6 +52,7 @@ class KCenter(CoverageStrategy):
     """
 
     name: ClassVar[str] = "k_center"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = (
         "O(n k d) at most: distances that cannot change the choice are left out; in p parts O(n k d / p)"
     )
@@ -76,6 +78,7 @@ class FacilityLocation(CoverageStrategy):
     """
 
     name: ClassVar[str] = "facility_location"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = (
         "O(n^2 d) at most; above 20,000 examples only of 100 neighbours each, which `search: ann` finds faster; in p "
         "parts O(n^2 d / p)"
@@ -115,6 +118,7 @@ class Diversity(CoverageStrategy):
     """
 
     name: ClassVar[str] = "diversity"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n k d) for k clusters"
     rule_version: ClassVar[int] = 2
 

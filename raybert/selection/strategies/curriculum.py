@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.choose import select_from_pool
 from raybert.selection.compose import compose
 from raybert.selection.passes import PassRequest
@@ -39,6 +40,7 @@ class Curriculum(Strategy):
     """
 
     name: ClassVar[str] = "curriculum"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n) for every pass, and what the strategy in `of` takes once"
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)

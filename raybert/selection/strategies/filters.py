@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.filter import Filter, Kept
 from raybert.selection.pool import Pool
 from raybert.selection.registry import register, register_filter
@@ -82,6 +83,7 @@ class DropHardest(Filter):
     """
 
     name: ClassVar[str] = "drop_hardest"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n), and what the strategy in `then` takes"
 
     score: SerializeAsAny[RankedStrategy] = Field(El2n(), description="strategy whose score says what is hard")

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from raybert.config.tasks import EVERY_TASK, LABELS, Task
 from raybert.selection.keys import mix_keys
 from raybert.selection.losses import cross_entropy
 from raybert.selection.passes import PassRequest
@@ -34,6 +35,7 @@ class LossThreshold(Strategy):
     """
 
     name: ClassVar[str] = "loss_threshold"
+    tasks: ClassVar[frozenset[Task]] = LABELS
     operations: ClassVar[str] = "O(n log n) for every scoring"
     passes_in_training: ClassVar[str] = "0 (with `refresh: m` one every m passes)"
     budget_kind: ClassVar[BudgetKind] = "none"
@@ -77,7 +79,7 @@ class LossThreshold(Strategy):
         if self.refresh is None:
             losses = recorded_losses(request.view.train_losses)
         else:
-            losses = cross_entropy(request.view.predict(), pool.labels)
+            losses = cross_entropy(request.view.predict(), pool.answers)
         least = self.min_keep or request.batch_size
         return PassPlan(above_threshold(losses, self._limit(losses), least, pool.tie_keys))
 
@@ -111,6 +113,7 @@ class InfoBatch(Strategy):
     """
 
     name: ClassVar[str] = "infobatch"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n) for every pass; the losses are those of training"
     budget_kind: ClassVar[BudgetKind] = "none"
     schedules: ClassVar[tuple[Schedule, ...]] = ("epoch",)

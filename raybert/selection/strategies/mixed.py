@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.errors import SelectionError
 from raybert.selection.geometry.d2 import d2_select
 from raybert.selection.geometry.parts import count_parts, is_cut
@@ -194,6 +195,7 @@ class D2(MixedStrategy):
     """
 
     name: ClassVar[str] = "d2"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = (
         "O(n^2 d) for the graph of neighbours (less with `search: ann`; in p parts O(n^2 d / p)), then O((n + k) log n)"
     )
@@ -249,6 +251,7 @@ class Ccs(MixedStrategy):
     """
 
     name: ClassVar[str] = "ccs"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n)"
     rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from raybert.config.tasks import EVERY_TASK, LABELS, Task
 from raybert.selection.losses import mean_cross_entropy, mean_probs
 from raybert.selection.pool import Pool
 from raybert.selection.ranking import Order
@@ -23,9 +24,13 @@ class Confidence(RankedStrategy):
     """Examples by how unsure a proxy is: entropy, least confidence or margin.
 
     Rule: score = -sum p ln p (entropy), 1 - max p (least_confidence), or second largest p - largest p (margin).
+
+    Of several labels: the entropies of all decisions summed, 1 - the mean over labels of max(p, 1 - p), or - the
+    smallest |p - 1/2|.
     """
 
     name: ClassVar[str] = "confidence"
+    tasks: ClassVar[frozenset[Task]] = LABELS
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
     uses_seed: ClassVar[bool] = False
@@ -34,7 +39,8 @@ class Confidence(RankedStrategy):
     measure: Measure = Field("entropy", description="of uncertainty: entropy, least_confidence or margin")
 
     def scores(self, pool: Pool) -> np.ndarray:
-        return uncertainty(mean_probs(pool.signals["probs"]), self.measure)
+        probs = mean_probs(pool.signals["probs"])
+        return uncertainty(probs, self.measure) if pool.targets is None else label_uncertainty(probs, self.measure)
 
     def order(self, budget_fraction: float) -> Order:
         return Order("middle")
@@ -45,9 +51,12 @@ class El2n(RankedStrategy):
     """Examples by the distance of a proxy's probabilities from the label (EL2N).
 
     Rule: score = norm2(p - onehot(y)), averaged over proxies.
+
+    Of several labels y has a 1 for each; of numbers the score is the absolute error.
     """
 
     name: ClassVar[str] = "el2n"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[str]] = frozenset({"probs"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds", "epoch")
     uses_seed: ClassVar[bool] = False
@@ -56,7 +65,7 @@ class El2n(RankedStrategy):
     )
 
     def scores(self, pool: Pool) -> np.ndarray:
-        return el2n(pool.signals["probs"], pool.labels)
+        return el2n(pool.signals["probs"], pool.answers)
 
     def order(self, budget_fraction: float) -> Order:
         return middle_then_hard(budget_fraction)
@@ -67,16 +76,19 @@ class Grand(RankedStrategy):
     """Examples by the norm of their last-layer loss gradient under a proxy (GraNd).
 
     Rule: score = norm2(p - onehot(y)) sqrt(1 + norm2(h)^2), h the last layer's input, averaged over proxies.
+
+    Of several labels, and of numbers, this is the norm up to a constant: the number of labels, or 2.
     """
 
     name: ClassVar[str] = "grand"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "feature_norms"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 2, last layer in closed form'
 
     def scores(self, pool: Pool) -> np.ndarray:
-        return grand(pool.signals["probs"], pool.signals["feature_norms"], pool.labels)
+        return grand(pool.signals["probs"], pool.signals["feature_norms"], pool.answers)
 
     def order(self, budget_fraction: float) -> Order:
         return middle_then_hard(budget_fraction)
@@ -166,17 +178,46 @@ def uncertainty(probs: np.ndarray, measure: Measure) -> np.ndarray:
     return np.asarray(top[:, 0] - top[:, 1])
 
 
+def label_uncertainty(probs: np.ndarray, measure: Measure) -> np.ndarray:
+    """Return (n,) float64 uncertainty about several labels, higher = less sure.
+
+    entropy: the sum over labels of -p ln p - (1 - p) ln (1 - p); least_confidence: 1 - the mean over labels of
+    max(p, 1 - p); margin: -(the smallest |p - 1/2|).
+
+    Args:
+        probs: (n, L) float, of every label alone.
+        measure: which.
+    """
+    probs = probs.astype(np.float64)
+    if measure == "entropy":
+        return (
+            np.asarray(uncertainty(np.stack([probs, 1.0 - probs], axis=-1).reshape(-1, 2), "entropy"))
+            .reshape(probs.shape)
+            .sum(axis=1)
+        )
+    if measure == "least_confidence":
+        return np.asarray(1.0 - np.maximum(probs, 1.0 - probs).mean(axis=1))
+    return np.asarray(-np.abs(probs - 0.5).min(axis=1))
+
+
+def _errors(stacked: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Return (n, m, C) float64 p - y of class numbers (n,), or of targets (n, L)."""
+    errors = stacked.astype(np.float64)
+    if answers.ndim == 2:
+        return np.asarray(errors - answers[:, None, :])
+    errors[np.arange(len(answers)), :, answers] -= 1.0
+    return errors
+
+
 def el2n(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return (n,) float64 norm2(p - onehot(y)), averaged over proxies.
 
     Args:
         probs: (n, C) of one model or (n, m, C) of m proxies.
-        labels: (n,) class numbers.
+        labels: (n,) class numbers, or targets (n, C) of several labels or of a number.
     """
     stacked = probs[:, None] if probs.ndim == 2 else probs  # (n, m, C)
-    errors = stacked.astype(np.float64)
-    errors[np.arange(len(labels)), :, labels] -= 1.0
-    return np.asarray(np.linalg.norm(errors, axis=2).mean(axis=1))
+    return np.asarray(np.linalg.norm(_errors(stacked, labels), axis=2).mean(axis=1))
 
 
 def grand(probs: np.ndarray, feature_norms: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -187,10 +228,9 @@ def grand(probs: np.ndarray, feature_norms: np.ndarray, labels: np.ndarray) -> n
     Args:
         probs: (n, C) of one model or (n, m, C) of m proxies.
         feature_norms: (n,) or (n, m), norms of the last layer's inputs h.
-        labels: (n,) class numbers.
+        labels: (n,) class numbers, or targets (n, C).
     """
     stacked = probs[:, None] if probs.ndim == 2 else probs  # (n, m, C)
     norms = feature_norms[:, None] if feature_norms.ndim == 1 else feature_norms
-    errors = stacked.astype(np.float64)
-    errors[np.arange(len(labels)), :, labels] -= 1.0
+    errors = _errors(stacked, labels)
     return np.asarray((np.linalg.norm(errors, axis=2) * np.sqrt(1.0 + norms.astype(np.float64) ** 2)).mean(axis=1))

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import Order, rank
 from raybert.selection.registry import register
@@ -26,6 +27,7 @@ class Perplexity(RankedStrategy):
     """
 
     name: ClassVar[str] = "perplexity"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[str]] = frozenset({"perplexity"})
     uses_seed: ClassVar[bool] = False
     citation: ClassVar[str] = 'Salazar et al. 2020, "Masked Language Model Scoring", arXiv 1910.14659'
@@ -45,6 +47,7 @@ class LexicalDiversity(RankedStrategy):
     """
 
     name: ClassVar[str] = "lexical_diversity"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     rule_version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"lexical"})
     uses_seed: ClassVar[bool] = False

@@ -223,7 +223,7 @@ def _build(spec: RunSpec, data: ExampleData, encoder: Encoder) -> Any:
         settings = iris_settings(config, data.width, data.num_classes, is_pair=data.is_pair)
         model: Any = IrisClassifier(settings, 0)
     else:
-        model = build_classifier(encoder, data.label_names, 0, config)
+        model = build_classifier(encoder, data.output_names, 0, config, data.task)
     return model.to(torch.device("cuda" if spec.config.resources.num_gpus > 0 else "cpu"))
 
 

@@ -121,6 +121,8 @@ PLOTS = (
         "plots/pair_<baseline>_<strategy>.png",
         "a pair of `sweep.compare` or `raybert report --pair`: both while they train, with bands, and their difference",
     ),
+    Content("plots/label_f1.png", "of several labels: the F1 of each on test per strategy, over seeds"),
+    Content("plots/predicted_numbers.png", "of numbers: predicted over true ones on test per strategy"),
     Content(
         "plots/prediction_curves.png", "ROC, precision over recall and calibration on test per strategy, over seeds"
     ),

@@ -45,6 +45,8 @@ def measured(splits: dict[str, tuple[np.ndarray, np.ndarray]], split: str, metri
 def read_predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return of every split (m,) labels and (m, C) probabilities; nothing of a file that is missing or torn.
 
+    Of another task than classification: (m, L) targets and (m, L) probabilities of labels, or (m, 1) numbers.
+
     The tables do not need it: that it is torn is a note (`raybert.analysis.results.held_out`).
     """
     if not path.is_file():
@@ -52,13 +54,16 @@ def read_predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     try:
         with pq.ParquetFile(path) as file:
             classes = [name for name in file.schema_arrow.names if name.startswith("prob_")]
-            table = file.read(["split", "label", *classes], use_threads=False)
+            wanted = [name for name in file.schema_arrow.names if name.startswith("target_")]
+            table = file.read(["split", "label", *wanted, *classes], use_threads=False)
     except (OSError, pa.ArrowException):
         return {}
     # By number: an object per row of a large test split would take most of the time to load a sweep.
     splits = table["split"].combine_chunks().dictionary_encode()
     split = splits.indices.to_numpy()
     labels = table["label"].to_numpy()
+    if wanted:
+        labels = np.stack([table[name].to_numpy() for name in wanted], axis=1)
     probs = np.stack([table[name].to_numpy() for name in classes], axis=1)
     names = enumerate(splits.dictionary.to_pylist())
     return {str(name): (labels[split == number], probs[split == number]) for number, name in names}

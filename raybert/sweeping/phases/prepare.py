@@ -338,7 +338,7 @@ def prepare_with(config: RaybertConfig, splits: Splits, encoder: Encoder, other:
         return _prepare_tokens(config, splits, encoder, tokenizer, other)
     demand = Demand(config.data.max_length, has_pairs=has_pairs)
     model = config.model.model_copy(update={"attention": "auto"})  # what a GPU alone computes is not asked here
-    build = partial(new_classifier, encoder, splits.label_names, model)
+    build = partial(new_classifier, encoder, splits.output_names, model, splits.task)
     check_capacity(encoder, tokenizer, demand, build, classifier_shape(model))
     return _prepare_tokens(config, splits, encoder, tokenizer, other)
 

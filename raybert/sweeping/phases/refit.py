@@ -105,7 +105,7 @@ def join_validation(config: RaybertConfig, ready: Prepared) -> Prepared:
         splits,
         train=train,
         fingerprint=content_fingerprint(tables, splits.label_names),
-        details=splits.details | count_classes(tables, splits.label_names),
+        details=splits.details | count_classes(tables, splits.label_names, splits.outputs),
     )
     return replace(
         prepare_with(config, joined, ready.encoder),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from raybert.config.tasks import CLASSIFICATION
 from raybert.errors import ScoringError
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
@@ -233,6 +234,8 @@ class TrialRunner:
         used = {run for spec in specs for run in spec.proxies}
         for spec in self.plan.proxies:
             if spec.trial_id not in used:
+                continue
+            if self.prepared[spec.data_key].data.task != CLASSIFICATION:
                 continue
             accuracy = float(self.folder.trial(spec.trial_id).result()["validation_accuracy"])
             labels = np.asarray(self.prepared[spec.data_key].data.validation.labels)

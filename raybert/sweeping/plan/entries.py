@@ -12,6 +12,7 @@ from raybert.selection.catalogue import build_strategy
 from raybert.selection.identity import strategy_identity, strategy_label
 from raybert.selection.signals import check_signals
 from raybert.selection.strategy import Strategy
+from raybert.selection.tasks import check_tasks
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.roles import PROXY
 from raybert.sweeping.plan.search_space import parameter_of, strategy_of
@@ -76,6 +77,7 @@ def read_entries(config: RaybertConfig) -> tuple[Entry, ...]:
         needed.append((path, entry))
     for path, entry in needed:  # now all modules are imported that register signals
         check_signals(entry.strategy.all_signals(), config.selection, path, entry.config.name)
+        check_tasks(entry.strategy, config.data.predicts, config.selection, path, entry.config.name)
     _check_pairs(config, entries)
     return tuple(entries.values())
 

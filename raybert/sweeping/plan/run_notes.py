@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from raybert.config import TrainConfig
+from raybert.config.tasks import CLASSIFICATION
 from raybert.selection.identity import chooses_in_parts
 from raybert.sweeping.plan.roles import TRIAL
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
@@ -32,7 +33,9 @@ def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) ->
     small = {
         (spec.budget.count, pools[spec.data_key].num_classes)
         for spec in trials
-        if spec.budget is not None and spec.budget.count < pools[spec.data_key].num_classes
+        if spec.config.data.predicts == CLASSIFICATION
+        and spec.budget is not None
+        and spec.budget.count < pools[spec.data_key].num_classes
     }
     return [
         f"selection.budget: {count:,} examples are fewer than the {num_classes:,} classes: at least "

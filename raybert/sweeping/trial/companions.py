@@ -41,7 +41,7 @@ def _describe(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ModelDescri
     source = spec.config.data
     iris = vars(data.settings) if isinstance(data, ChunkedData) else None
     return ModelDescription(
-        label_names=tuple(data.label_names),
+        label_names=tuple(data.output_names),
         max_length=source.max_length,
         columns=DataColumns(source.text, source.text_pair, source.label, source.id, source.group),
         precision=spec.config.train.precision,
@@ -56,4 +56,6 @@ def _describe(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ModelDescri
         strategy=spec.label,
         seed=spec.seed,
         budget=spec.num_chosen,
+        task=data.task,
+        label_separator=source.label_separator,
     )

@@ -16,9 +16,10 @@ import pyarrow as pa
 import torch
 from torch import nn
 
+from raybert.config.tasks import CLASSIFICATION
 from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
-from raybert.data.examples import ExampleData, without_test
+from raybert.data.examples import ExampleData, answers_of, without_test
 from raybert.data.nulls import null_table, with_nulls
 from raybert.durable import atomic_path
 from raybert.errors import TrialError
@@ -165,6 +166,7 @@ def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) 
     return Pool(
         labels=np.asarray(data.train.labels),
         num_classes=data.num_classes,
+        targets=None if data.task == CLASSIFICATION else answers_of(data.train),
         tie_keys=hashed.tie_keys(spec.seed),
         signals=arrays,
         generator=np.random.default_rng([spec.seed, _OF_SELECTION]),
@@ -279,7 +281,7 @@ class _Trial:
         if isinstance(self.data, ChunkedData):
             data = self.data
             return IrisClassifier(iris_settings(config, data.width, data.num_classes, is_pair=data.is_pair), seed)
-        return build_classifier(self.encoder, self.data.label_names, seed, config)
+        return build_classifier(self.encoder, self.data.output_names, seed, config, self.data.task)
 
     def _write_selection(
         self, folder: TrialFolder, chosen: Selection | None, recorded: RecordedPasses
@@ -321,6 +323,9 @@ class _Trial:
         ):
             if probs is not None and (split != "validation" or self.spec.role != REFIT):
                 part = pd.DataFrame(probs, columns=[f"prob_{c}" for c in range(probs.shape[1])])
+                answers = answers_of(table)
+                for place in reversed(range(probs.shape[1] if answers.ndim == 2 else 0)):
+                    part.insert(0, f"target_{place}", answers[:, place])
                 part.insert(0, "label", np.asarray(table.labels))
                 part.insert(0, "row", np.arange(len(probs)) if rows is None else np.flatnonzero(rows))
                 part.insert(0, "split", split)
@@ -381,7 +386,7 @@ class _Trial:
             return {f"test_{name}": value for name, value in measured.items()}
         if metric not in measured:
             assert result.test_probs is not None
-            measured = validation_metrics(np.asarray(self.data.test.labels), result.test_probs, [metric])
+            measured = validation_metrics(answers_of(self.data.test), result.test_probs, [metric])
         return {"suggestion_value": measured[metric]}
 
 

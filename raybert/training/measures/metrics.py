@@ -27,6 +27,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from raybert.config import METRICS
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS
+from raybert.training.measures.of_targets import (
+    has_targets,
+    target_metrics,
+    trial_target_metrics,
+    validation_target_metrics,
+)
 
 NUM_CALIBRATION_BINS = 15
 _SMALLEST = float(np.finfo(np.float32).eps)
@@ -39,6 +45,8 @@ def classification_metrics(labels: np.ndarray, probs: np.ndarray) -> dict[str, f
         labels: as in `evaluation_metrics`.
         probs: as in `evaluation_metrics`.
     """
+    if has_targets(labels):
+        return trial_target_metrics(labels, probs)
     every = evaluation_metrics(labels, probs)
     return {name: every[name] for name in TRIAL_METRICS}
 
@@ -53,6 +61,8 @@ def validation_metrics(labels: np.ndarray, probs: np.ndarray, further: Sequence[
         probs: as in `evaluation_metrics`.
         further: names of `METRICS`.
     """
+    if has_targets(labels):
+        return validation_target_metrics(labels, probs, further)
     if not set(further) <= set(EVALUATION_METRICS):
         every = evaluation_metrics(labels, probs)
         return {name: every[name] for name in dict.fromkeys([*EVALUATION_METRICS, *sorted(further)])}
@@ -67,10 +77,12 @@ def evaluation_metrics(labels: np.ndarray, probs: np.ndarray, predicted: np.ndar
     unweighted means over one-vs-rest problems.
 
     Args:
-        labels: (m,) class numbers 0..C-1, m >= 1.
-        probs: (m, C) float, rows sum to 1.
+        labels: (m,) class numbers 0..C-1, m >= 1; or targets (m, L) of another task (`of_targets`).
+        probs: (m, C) float, rows sum to 1; of targets (m, L).
         predicted: (m,) class numbers; default: the most probable class.
     """
+    if has_targets(labels):
+        return target_metrics(labels, probs)
     if predicted is None:
         predicted = probs.argmax(axis=1)
     return in_order(

@@ -16,10 +16,13 @@ from raybert.training.measures.metrics import (
     count_metrics,
     in_order,
 )
+from raybert.training.measures.of_targets import has_targets, target_metrics
 
 
 def every_metric(labels: np.ndarray, probs: np.ndarray) -> dict[str, float]:
-    """Return what `evaluation_metrics` returns for the most probable classes."""
+    """Return what `evaluation_metrics` returns for the most probable classes; of another task of its targets."""
+    if has_targets(labels):
+        return target_metrics(labels, probs)
     return WeightedMetrics.prepare(labels, probs, probs.argmax(axis=1))(np.ones(len(labels)))
 
 

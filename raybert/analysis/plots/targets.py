@@ -1,0 +1,99 @@
+"""What strategies predicted of the test split of another task than classification: labels, or numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from raybert.analysis.plots.strategy_styles import StrategyStyle
+from raybert.analysis.plots.style import GREY, short_name
+from raybert.analysis.results.predicted_targets import PredictedTargets
+from raybert.training.measures.of_targets import label_metrics, target_metrics
+
+MOST_LABELS = 20
+"""Of more labels those with most test examples are shown."""
+_MOST_PANELS = 12
+_MOST_POINTS = 2_000
+"""Of a scatter: more are a blot."""
+
+
+def draw_label_f1(
+    found: Sequence[PredictedTargets], names: Sequence[str], styles: Mapping[str, StrategyStyle]
+) -> Figure | None:
+    """Return the F1 of every label on test, a point per strategy: the mean over its trials, with their range.
+
+    Args:
+        found: of `predicted_targets`, of several labels.
+        names: of the labels.
+        styles: of each strategy, by its label.
+
+    Returns:
+        The figure; None: there are no predictions.
+    """
+    if not found:
+        return None
+    support = (found[0].trials[0][0] > 0).sum(axis=0)
+    labels = np.argsort(-support, kind="stable")[:MOST_LABELS]
+    height = 0.9 + len(labels) * (0.16 + 0.11 * len(found))
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    axes = figure.subplots()
+    for place, each in enumerate(found):
+        values = np.stack([label_metrics(*trial)["f1"].to_numpy() for trial in each.trials])[:, labels]
+        known = np.where(np.isnan(values), 0.0, values)
+        rows = np.arange(len(labels)) + (place + 0.5) / len(found) * 0.8 - 0.4
+        colour = styles[each.strategy].colour if each.strategy in styles else GREY
+        axes.hlines(rows, known.min(axis=0), known.max(axis=0), color=colour, linewidth=1)
+        axes.plot(known.mean(axis=0), rows, "o", color=colour, markersize=4, label=short_name(each.strategy))
+    axes.set_yticks(np.arange(len(labels)))
+    axes.set_yticklabels([f"{short_name(names[k])} ({support[k]:,})" for k in labels], fontsize=8)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("F1 on test: mean over seeds, line from the lowest to the highest", fontsize=8)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    left_out = len(support) - len(labels)
+    words = f"\nleft out: {left_out} labels with fewer test examples" if left_out else ""
+    axes.set_title(f"Which labels does each strategy find?{words}", fontsize=10, loc="left")
+    return figure
+
+
+def draw_true_and_predicted(
+    found: Sequence[PredictedTargets], name: str, styles: Mapping[str, StrategyStyle]
+) -> Figure | None:
+    """Return predicted against true numbers of the test split, a panel per strategy, of its first trial.
+
+    Args:
+        found: of `predicted_targets`, of numbers.
+        name: of the numbers.
+        styles: of each strategy, by its label.
+
+    Returns:
+        The figure; None: there are no predictions.
+    """
+    if not found:
+        return None
+    shown = found[:_MOST_PANELS]
+    columns = min(4, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    figure = Figure(figsize=(0.6 + 2.3 * columns, 0.9 + 2.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes, each in zip(grid.flat, shown, strict=False):
+        targets, predicted = each.trials[0]
+        drawn = np.linspace(0, len(targets) - 1, min(len(targets), _MOST_POINTS)).astype(np.int64)
+        colour = styles[each.strategy].colour if each.strategy in styles else GREY
+        axes.plot(targets[drawn, 0], predicted[drawn, 0], ".", color=colour, markersize=3, alpha=0.5)
+        ends = float(targets.min()), float(targets.max())
+        axes.plot(ends, ends, "--", color=GREY, linewidth=1)
+        values = target_metrics(targets, predicted)
+        title = f"{short_name(each.strategy)} ({each.budget:,})\nRMSE {values['rmse']:.3g}, r {values['pearson']:.2f}"
+        axes.set_title(title, fontsize=8, loc="left")
+    figure.supxlabel(f"{short_name(name)} of the test split", fontsize=8)
+    figure.supylabel("predicted", fontsize=8)
+    left_out = len(found) - len(shown)
+    words = f"; left out: {left_out} strategies" if left_out else ""
+    figure.suptitle(f"How near are predictions? First seed of each strategy{words}", fontsize=10, x=0.02, ha="left")
+    return figure
