@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raybert.config.metrics import METRICS
+from raybert.config.tasks import CLASSIFICATION
 from raybert.tables.runs import TRIALS
 from raybert.tables.schema import Column, Table, computed
 
@@ -12,7 +13,8 @@ _SPLIT = computed("split", "text", "validation or test")
 _DECISION = computed(
     "decision",
     "text",
-    f"`{MOST_PROBABLE}` class, or of two classes class 1 from the threshold with the `{BEST_F1}` of the same run",
+    f"`{MOST_PROBABLE}` class, or of two classes class 1 from the threshold with the `{BEST_F1}` of the same run; "
+    "of several labels each by 0.5, or by its own threshold with the highest F1 on validation",
 )
 
 METRICS_PER_TRIAL = Table(
@@ -29,12 +31,20 @@ METRICS_PER_TRIAL = Table(
         *(
             Column(metric.name, "number", f"{metric.words}: {metric.description}", origin="tables", optional=True)
             for metric in METRICS.values()
+            if CLASSIFICATION in metric.tasks
         ),
         TRIALS["configuration"],
     ),
     grid_after="budget",
     suffixes=(".parquet", ".csv"),
-    further=(Column("<own metric>", "number", "a metric of `train.metrics`, as the run measured it", optional=True),),
+    further=(
+        *(
+            Column(metric.name, "number", f"{metric.words}: {metric.description}", origin="tables", optional=True)
+            for metric in METRICS.values()
+            if CLASSIFICATION not in metric.tasks
+        ),
+        Column("<own metric>", "number", "a metric of `train.metrics`, as the run measured it", optional=True),
+    ),
 )
 
 METRIC_MEANS = Table(
