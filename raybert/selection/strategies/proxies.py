@@ -190,11 +190,8 @@ def label_uncertainty(probs: np.ndarray, measure: Measure) -> np.ndarray:
     """
     probs = probs.astype(np.float64)
     if measure == "entropy":
-        return (
-            np.asarray(uncertainty(np.stack([probs, 1.0 - probs], axis=-1).reshape(-1, 2), "entropy"))
-            .reshape(probs.shape)
-            .sum(axis=1)
-        )
+        both = np.stack([probs, 1.0 - probs], axis=-1).reshape(-1, 2)
+        return np.asarray(uncertainty(both, "entropy").reshape(probs.shape).sum(axis=1))
     if measure == "least_confidence":
         return np.asarray(1.0 - np.maximum(probs, 1.0 - probs).mean(axis=1))
     return np.asarray(-np.abs(probs - 0.5).min(axis=1))
