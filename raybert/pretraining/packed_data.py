@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.data.examples import HiddenSplit
 from raybert.files import json_digest
 from raybert.pretraining.packing import PackedTable
@@ -42,6 +43,16 @@ class PackedData:
     def num_classes(self) -> int:
         """0."""
         return 0
+
+    @property
+    def task(self) -> Task:
+        """None of those of examples: its objective is its own."""
+        return CLASSIFICATION
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     @property
     def fingerprint(self) -> str:

@@ -98,6 +98,6 @@ def read_target(path: Path, data: DataConfig, label_names: tuple[str, ...]) -> U
     where = path.expanduser()
     if not where.is_file():
         raise DataError(f"target.source: must be `validation` or a file of labelled examples, got '{path}'")
-    named = {"text": data.text, "text_pair": data.text_pair, "label": data.label}
+    named = {"text": data.text, "text_pair": data.text_pair, "label": data.label_words}
     columns = {key: column for key, column in named.items() if column is not None}
     return read_unseen(where, columns, required=set(columns), label_names=label_names)
