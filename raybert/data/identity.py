@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from raybert.data.rows import take_rows
 from raybert.data.strings import as_binary, as_hex, number_rows, pack, stream_strings, utf8_parts
 
 _Content = tuple[str, str | None, str]
@@ -40,10 +41,10 @@ def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
     repeated = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
     if len(repeated):
         if "group" in table.column_names:
-            groups = table["group"].take(pa.array(repeated)).to_pylist()
+            groups = take_rows(table.select(["group"]), repeated)["group"].to_pylist()
             repeated = repeated[sorted(range(len(repeated)), key=groups.__getitem__)]
         seen: Counter[bytes] = Counter()
-        for row, content in zip(repeated.tolist(), _contents(table.take(pa.array(repeated)), label_names), strict=True):
+        for row, content in zip(repeated.tolist(), _contents(take_rows(table, repeated), label_names), strict=True):
             form = _hash_content(content, _FORM_BYTES).digest()
             if seen[form]:
                 ids[row] = int.from_bytes(_content_digest(content, seen[form]), "little")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from raybert.data import rows as module
 from raybert.data import strings
+from raybert.data.identity import example_ids
 from raybert.data.rows import take_rows
 from raybert.data.strings import StreamedStrings, as_str_array
 from raybert.models.tiny import build_random_encoder
@@ -44,6 +45,17 @@ def test_more_than_two_gigabytes_of_text_are_taken() -> None:
         "19999",
         "00000",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_copies_among_more_than_two_gigabytes_of_text_have_ids_of_their_own() -> None:
+    part = pa.array([f"{number:05d}" + "x" * 39_995 for number in range(20_000)])
+    table = pa.table({"text": pa.chunked_array([part, part, part]), "label": np.zeros(60_000, np.int64)})
+    ids = example_ids(table, ["a"]).to_pylist()
+    assert len(set(ids)) == 60_000
+    once = pa.table({"text": part, "label": np.zeros(20_000, np.int64)})
+    assert ids[:20_000] == example_ids(once, ["a"]).to_pylist()
 
 
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20), min_size=1, max_size=4))
