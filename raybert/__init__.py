@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.driver.trial_logs import ShownLogs, TrialLog
     from raybert.sweeping.folder.outcome import Outcome
     from raybert.sweeping.preview import PlannedSweep
+    from raybert.sweeping.preview_study import PlannedStudy
     from raybert.sweeping.single.reproduce import Reproduction
     from raybert.sweeping.single.select import ChosenSubset
     from raybert.sweeping.study import PretrainedModels
@@ -130,6 +131,7 @@ _HOMES = {
         "sweep",
         "train",
         "plan",
+        "plan_study",
         "validate",
         "render",
         "schema",
@@ -210,6 +212,7 @@ _HOMES = {
     "raybert.sweeping.driver.trial_logs": ("ShownLogs", "TrialLog"),
     "raybert.sweeping.driver.follow_logs": ("LogLine",),
     "raybert.sweeping.preview": ("PlannedSweep",),
+    "raybert.sweeping.preview_study": ("PlannedStudy",),
     "raybert.sweeping.downloads": ("Downloads",),
     "raybert.sweeping.doctor.finding": ("Diagnosis", "Finding"),
     "raybert.sweeping.single.select": ("ChosenSubset",),
@@ -241,6 +244,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "sweep",
     "train",
     "plan",
+    "plan_study",
     "validate",
     "render",
     "schema",
@@ -319,6 +323,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "ShownLogs",
     "TrialLog",
     "LogLine",
+    "PlannedStudy",
     "PlannedSweep",
     "Downloads",
     "Diagnosis",

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raybert import cli_cache, cli_models, cli_pretraining, cli_results, cli_running, cli_submit, commands, terminal
+from raybert import (
+    cli_cache,
+    cli_models,
+    cli_planning,
+    cli_pretraining,
+    cli_results,
+    cli_running,
+    cli_submit,
+    commands,
+    terminal,
+)
 from raybert.cli_completion import (
     complete_results_folder,
     complete_score_key,
@@ -229,36 +239,7 @@ app.command()(cli_models.evaluate)
 app.command()(cli_models.predict)
 
 
-@app.command()
-def plan(
-    file: FileArgument,
-    output: Annotated[
-        Path | None,
-        option(
-            "Results folder, for what is finished already; default: `runs/<name of the sweep>`.",
-            complete_results_folder,
-        ),
-    ] = None,
-    overrides: SetOption = None,
-    safe: SafeOption = False,
-    address: AddressOption = None,
-    probe: Annotated[
-        bool, typer.Option(help="Run a few steps of every model shape, and estimate time, compute and disk.")
-    ] = True,
-    as_json: JsonOption = False,
-) -> None:
-    """Print what a sweep file asks for, and what is left of it will take, from a probe of a few steps.
-
-    Trials, examples, optimizer steps and signals; then wall time on this machine (or the cluster at --address) with a
-    range, CPU- or GPU-hours, and disk. Nothing is kept of the probe.
-    """
-    planned = commands.plan(file, output=output, overrides=overrides or (), safe=safe, address=address, probe=probe)
-    if as_json:
-        terminal.print_json(describe.plan_document(planned))
-    else:
-        terminal.print_plan(planned)
-    if planned.problem is not None:
-        raise planned.problem
+app.command()(cli_planning.plan)
 
 
 @app.command()
@@ -436,9 +417,9 @@ def main() -> None:
 
 
 def _after_cancelling() -> str:
-    """Return what to say after a second Ctrl-C; only a sweep or a run has something to continue."""
+    """Return what to say after a second Ctrl-C; only what trains has something to continue."""
     words = sys.argv[1:3]  # after --debug, at most
-    if not {"sweep", "train"} & set(words):
+    if not {"sweep", "train", "pretrain", "study"} & set(words):
         return "stopped at once"
     return f"stopped at once; continue with:  {terminal.command_again(*['--resume'] * ('train' in words))}"
 

@@ -50,6 +50,7 @@ ORDER = [
         "cli_options",
         "cli_cache",
         "cli_models",
+        "cli_planning",
         "cli_pretraining",
         "cli_results",
         "cli_running",
@@ -66,6 +67,7 @@ ORDER_IN = {
         "cli_options",
         "cli_cache",
         "cli_models",
+        "cli_planning",
         "cli_pretraining",
         "cli_results",
         "cli_running",
@@ -89,6 +91,7 @@ ORDER_IN = {
         "preview",
         "single",
         "study",
+        "preview_study",
     ],
     "tracking": [
         "tracker",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from raybert.sweeping.driver.trial_logs import ShownLogs
     from raybert.sweeping.folder.failures import FailureGroup
     from raybert.sweeping.preview import PlannedSweep
+    from raybert.sweeping.preview_study import PlannedStudy
     from raybert.sweeping.single.reproduce import Reproduction
     from raybert.sweeping.single.select import ChosenSubset
     from raybert.sweeping.study import PretrainedModels
@@ -165,6 +166,20 @@ def plan_document(planned: PlannedSweep) -> Json:
         data=planned.data,
         notes=planned.notes,
         estimate=None if planned.estimate is None else estimate_document(planned.estimate),
+        problem=None if planned.problem is None else str(planned.problem),
+    )
+
+
+def plan_study_document(planned: PlannedStudy) -> Json:
+    """Return what a pretraining file asks for, and what is left of it will take."""
+    from raybert.sweeping.estimate.record import study_estimate_document
+
+    return documents.PLAN_STUDY.of(
+        name=planned.config.name,
+        num_models=len(planned.models),
+        models=planned.models,
+        notes=planned.notes,
+        estimate=None if planned.estimate is None else study_estimate_document(planned.estimate),
         problem=None if planned.problem is None else str(planned.problem),
     )
 

@@ -105,6 +105,30 @@ PLAN = Document(
         ),
     ),
 )
+PLAN_STUDY = Document(
+    "plan_study",
+    "raybert plan FILE --json of a pretraining file",
+    (
+        Key("name", "text", "of the study"),
+        Key("num_models", "number", "corpora x seeds"),
+        Key(
+            "models",
+            "rows",
+            "`model`, `corpus`, `seed`, `status`, `documents`, `words`, `sequences`, `pass_tokens`, `steps`, `tokens`, "
+            "`seconds` (what is left, or null), `bytes` (of its model, or null)",
+        ),
+        _NOTES,
+        Key(
+            "estimate",
+            "object or null",
+            "`quantities` and `phases` with `low`, `expected`, `high`, `slots`, `model_seconds`, `probe`; null: not "
+            "probed, or nothing is left to do",
+        ),
+        Key(
+            "problem", "text or null", "why nobody can tell: a model that could never be placed; the exit code says so"
+        ),
+    ),
+)
 VALIDATE = Document(
     "validate",
     "raybert validate FILE --json",
@@ -405,8 +429,20 @@ STUDY = Document(
     ),
 )
 DOCUMENTS = (
-    *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE, EVALUATE_ALL),
-    *(EVALUATE_CHECKPOINTS, PREDICT, EXPLAIN, REPRODUCE, TRACK, DOWNLOAD, STRATEGIES, SIGNALS, SCORES, SCORES_RM),
-    *(DOCTOR, CACHE, CACHE_CLEAR, TOKENIZER, PRETRAIN, CROSSEVAL, PROBE, STUDY),
+    *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE),
+    *(
+        EVALUATE_ALL,
+        EVALUATE_CHECKPOINTS,
+        PREDICT,
+        EXPLAIN,
+        REPRODUCE,
+        TRACK,
+        DOWNLOAD,
+        STRATEGIES,
+        SIGNALS,
+        SCORES,
+        SCORES_RM,
+    ),
+    *(DOCTOR, CACHE, CACHE_CLEAR, TOKENIZER, PLAN_STUDY, PRETRAIN, CROSSEVAL, PROBE, STUDY),
 )
 """In the order of the reference."""

@@ -16,12 +16,15 @@ from raybert.config import (
     load_config,
     takes_safe,
 )
-from raybert.config.kinds import AnySource, load_any
-from raybert.config.pretraining import PretrainingConfig
+from raybert.config.kinds import AnySource, kind_of, load_any
+from raybert.config.load import read_yaml
+from raybert.config.pretraining import PretrainingConfig, PretrainingSource, load_pretraining
+from raybert.errors import ConfigError
 from raybert.sweeping.storage.arguments import reads
 
 if TYPE_CHECKING:
     from raybert.sweeping.preview import PlannedSweep
+    from raybert.sweeping.preview_study import PlannedStudy
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,55 @@ def plan(
     from raybert.sweeping.preview import preview_sweep  # and with it torch
 
     return preview_sweep(loaded, folder, address=address, probe=probe)
+
+
+@takes_safe
+def plan_study(
+    config: PretrainingSource,
+    *,
+    output: str | Path | None = None,
+    overrides: Overrides = (),
+    address: str | None = None,
+    probe: bool = True,
+    safe: bool = False,
+) -> PlannedStudy:
+    """Return what a pretraining file asks for, and what is left of it will take, from a probe of a few steps.
+
+    Corpora are read, cut into word pieces and packed. Nothing is kept of the probe.
+
+    Args:
+        config: a pretraining file, a mapping like one, or a configuration.
+        output: folder of the study, for what is finished already; default: runs/<name>.
+        overrides: keys to override, as for `load_config`.
+        address: of the Ray cluster to look at; default: this machine.
+        safe: refuse code that the file names (`module:attribute`, `model.trust_remote_code`), and weights that are no
+            safetensors.
+        probe: run a few steps of a model, and estimate time, compute and disk.
+
+    Returns:
+        The plan: `models` is a table, `estimate` is what it will take.
+
+    Raises:
+        RaybertError: anything that is wrong with the file, a corpus, the tokenizer or an encoder.
+
+    Example:
+        >>> planned = raybert.plan_study("sweeps/three_corpora.yaml")
+        >>> planned.estimate.wall_seconds.expected
+    """
+    loaded = load_pretraining(config, overrides)
+    look_at_study(loaded)
+    folder = Path("runs") / loaded.name if output is None else Path(output)
+    from raybert.sweeping.preview_study import preview_study  # and with it torch
+
+    return preview_study(loaded, folder, address=address, probe=probe)
+
+
+def is_pretraining_file(file: str | Path) -> bool:
+    """Tell whether a file has `corpora`, as pretraining files do; of one that cannot be read its command says why."""
+    try:
+        return kind_of(read_yaml(file), str(file)) == "pretraining"
+    except ConfigError:
+        return False
 
 
 @takes_safe

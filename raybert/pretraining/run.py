@@ -15,25 +15,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 
-from raybert.config.pretrain import PretrainConfig
-from raybert.data.token_store import TokenStore
 from raybert.durable import make_folder, remove_folder, remove_leftovers, sync_folder
 from raybert.errors import TrialError
 from raybert.files import read_json, write_json
 from raybert.locks import locked
-from raybert.pretraining.build import BuiltModel, build_model, encoder_in
-from raybert.pretraining.corpora import Corpus
+from raybert.pretraining.assemble import assemble, tokenizer_of
 from raybert.pretraining.length import steps_of, steps_within
 from raybert.pretraining.masked_model import MaskedModel
-from raybert.pretraining.masking import Masking
 from raybert.pretraining.objective import Pretraining
 from raybert.pretraining.packed_data import PackedData
-from raybert.pretraining.packing import pack_documents, tokenize_documents
 from raybert.pretraining.progress import PretrainingProgress
 from raybert.pretraining.records import CHECKPOINTS, SUMMARY, LocalRun, RunRecords
 from raybert.pretraining.request import PretrainRequest, differing_keys, identity_of_request
@@ -43,9 +37,6 @@ from raybert.training.loop import fit
 from raybert.training.memory.allocator import keep_memory
 from raybert.training.request import FitRequest
 from raybert.training.result import FitResult
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 FitFunction = Callable[[MaskedModel, PackedData, PassPlanner, FitRequest, Any, Pretraining], FitResult]
 """`raybert.training.fit`, or what does the same on several workers."""
@@ -129,7 +120,7 @@ def problem_with_folder(request: PretrainRequest) -> str | None:
         ModelError: the encoder or the tokenizer cannot be loaded.
     """
     known = read_json(request.folder / _RUN)
-    return None if known is None else _problem(request, known, identity_of_request(request, _load_tokenizer(request)))
+    return None if known is None else _problem(request, known, identity_of_request(request, tokenizer_of(request)))
 
 
 def _problem(request: PretrainRequest, known: Mapping[str, Any], identity: Mapping[str, Any]) -> str | None:
@@ -167,7 +158,7 @@ class _Run:
     ) -> None:
         self.request, self.progress, self.surround, self.fit = request, progress, surround, fit_function
         self.folder, self.config = request.folder, request.pretrain
-        self.tokenizer = _load_tokenizer(request)
+        self.tokenizer = tokenizer_of(request)
         self.identity = identity_of_request(request, self.tokenizer)
 
     def run(self) -> PretrainedModel:
@@ -191,16 +182,8 @@ class _Run:
         keep_memory()
         remove_leftovers(self.folder)
         self.progress.preparing(self.request.name)
-        built = build_model(self.request.model, self.config, self.tokenizer, self.request.seed)
-        data = packed_data(self.request.corpus, self.tokenizer, self.config, packs=built.model.packs)
-        device = torch.device(self.request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if self.fit is fit:  # workers place their own copies
-            built.model.to(device)
-        micro = self.config.micro_batch_size
-        built.model.choose_attention(
-            micro if isinstance(micro, int) else self.config.batch_size, self.config.max_length, device
-        )
-        objective = self._objective(built, data)
+        assembled = assemble(self.request, self.tokenizer, is_placed=self.fit is fit)
+        built, data, objective = assembled.built, assembled.data, assembled.objective
         if known is None:
             known = {"identity": self.identity, "total_steps": self._total_steps(objective)}
             if self.request.model.encoder is not None and self.fit is fit:
@@ -218,14 +201,6 @@ class _Run:
             words = _KEY_OF_TRAIN.sub("pretrain.", str(error))
             raise TrialError(words, kind=error.kind) from error
         return not result.stopped
-
-    def _objective(self, built: BuiltModel, data: PackedData) -> Pretraining:
-        masked, contrastive = self.config.masked, self.config.contrastive
-        masking = None if masked is None else Masking.of(self.tokenizer, **masked.model_dump())
-        identity = {"model": built.identity, "masked": _dumped(masked), "contrastive": _dumped(contrastive)}
-        return Pretraining(
-            built.model, data, self.request.seed, self.config.precision, masking, contrastive, identity=identity
-        )
 
     def _total_steps(self, objective: Pretraining) -> int:
         table, length = objective.data.train, self.config.length
@@ -250,41 +225,3 @@ class _Run:
         write_json(self.folder / SUMMARY, summary)
         forget_checkpoints(self.folder)
         return summary
-
-
-def packed_data(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, config: PretrainConfig, *, packs: bool = True
-) -> PackedData:
-    """Return the packed sequences of a corpus.
-
-    Args:
-        corpus: train and validation are read.
-        tokenizer: a fast one.
-        config: the section `pretrain`.
-        packs: False: every document has a sequence of its own.
-
-    Raises:
-        DataError: a split has no documents with words.
-        ConfigError: the sequences are too short.
-    """
-    store = TokenStore.in_cache()
-    lines = config.contrastive is not None and config.contrastive.sentences == "lines"
-    tables = {}
-    for split in ("train", "validation"):
-        documents = corpus.split(split).lines() if lines else corpus.split(split)
-        pieces = tokenize_documents(documents, tokenizer, store)
-        tables[split] = pack_documents(pieces, tokenizer, config.max_length, alone=not packs)
-    validation = tables["validation"].first_of_shuffled(config.evaluate_on)
-    assert tokenizer.pad_token_id is not None
-    return PackedData(tables["train"], validation, int(tokenizer.pad_token_id))
-
-
-def _load_tokenizer(request: PretrainRequest) -> PreTrainedTokenizerFast:
-    from raybert.models.encoder import Encoder, load_tokenizer
-
-    encoder = encoder_in(request.model)
-    return load_tokenizer(encoder or Encoder("tokenizer", request.tokenizer, "", key="tokenizer"))
-
-
-def _dumped(section: Any) -> Any:
-    return None if section is None else section.model_dump(mode="json")

@@ -217,8 +217,23 @@ class _Study:
             return self.run(partial(run_pretrainings, cluster=cluster))
 
     def _request(self, name: str, seed: int, corpora: Mapping[str, Corpus], tokenizer: Path) -> PretrainRequest:
-        folder = self.folder.models / f"{name}-s{seed}"
-        return PretrainRequest(self.config.model, self.config.pretrain, corpora[name], tokenizer, seed, folder)
+        return request_of(self.config, corpora[name], tokenizer, seed, self.folder)
+
+
+def request_of(
+    config: PretrainingConfig, corpus: Corpus, tokenizer: Path, seed: int, folder: SweepFolder
+) -> PretrainRequest:
+    """Return what a model of a study is.
+
+    Args:
+        config: the file.
+        corpus: what it is trained on.
+        tokenizer: folder of the tokenizer.
+        seed: of the model.
+        folder: of the study.
+    """
+    place = folder.models / f"{corpus.name}-s{seed}"
+    return PretrainRequest(config.model, config.pretrain, corpus, tokenizer, seed, place)
 
 
 def _first_look(address: str | None, stack: contextlib.ExitStack) -> Cluster:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raybert.terminal.failures import print_failures
     from raybert.terminal.language_models import print_cross_evaluation, print_probes, print_study
     from raybert.terminal.logs import print_log_lines, print_logs
-    from raybert.terminal.plan import print_plan
+    from raybert.terminal.plan import print_plan, print_planned_study
     from raybert.terminal.pretraining import print_pretrained
     from raybert.terminal.reproduction import print_reproduction
     from raybert.terminal.run import print_run
@@ -72,7 +72,7 @@ _HOMES = {
         "print_log_lines",
         "print_logs",
     ),
-    "raybert.terminal.plan": ("print_plan",),
+    "raybert.terminal.plan": ("print_plan", "print_planned_study"),
     "raybert.terminal.reproduction": ("print_reproduction",),
     "raybert.terminal.run": ("print_run",),
     "raybert.terminal.status": ("print_status",),
@@ -108,6 +108,7 @@ __all__ = [
     "print_note",
     "print_pairs",
     "print_plan",
+    "print_planned_study",
     "print_predictions",
     "print_pretrained",
     "print_probes",

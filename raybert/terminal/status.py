@@ -17,8 +17,10 @@ def print_status(status: SweepStatus) -> None:
         states = ("complete", "running", "failed", "pruned", "pending")
         counted = status.strategies.items()
         rows = tuple(Row((label, *(str(counts.get(state) or "") for state in states))) for label, counts in counted)
-        console.print(FittingTable(TextTable(("strategy", *states), rows, spare=(4, 2, 5, 3)), gap=1))
+        head = "corpus" if status.is_study else "strategy"
+        console.print(FittingTable(TextTable((head, *states), rows, spare=(4, 2, 5, 3)), gap=1))
     for group in status.errors:
-        count = f"{len(group.failures)} trial{'s' if len(group.failures) > 1 else ''}"
+        noun = "model" if status.is_study else "trial"
+        count = f"{len(group.failures)} {noun}{'s' if len(group.failures) > 1 else ''}"
         text = f"failed ({count}, {group.kind}): {group.message}"
         say(console, text, "red")

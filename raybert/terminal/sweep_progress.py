@@ -13,7 +13,14 @@ from rich.text import Text
 
 from raybert.display import Row, TextTable
 from raybert.sweeping.driver.events import Event, EventProgress
-from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, clock, left_words
+from raybert.sweeping.driver.progress import (
+    Progress,
+    SearchCounts,
+    Tally,
+    clock,
+    is_model_of_study,
+    left_words,
+)
 from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.sweeping.plan.roles import PRETRAIN
 from raybert.terminal.console import live_or_plain, redrawn, say_lines
@@ -93,7 +100,7 @@ class LiveProgress(Progress):
 
     def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         if status == "failed":
-            self.note(f"{self._tally.name_of(spec)} {spec.replicate} {spec.trial_id}: failed {message}")
+            self.note(f"{self._tally.run_in_words(spec)}: failed {message}")
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
         self._scoring = f"{rows_done:,} of {rows_total:,} rows, {rows_per_second:,.0f} rows/s"
@@ -124,7 +131,9 @@ class LiveProgress(Progress):
 
 def _counts_table(tally: Tally) -> FittingTable:
     """Return a row per strategy: trials by status, and the best value."""
-    columns = ("strategy", "done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip())
+    is_pretraining = all(spec.role == PRETRAIN for spec in tally.trials.values())
+    head = "corpus" if is_pretraining else "strategy"
+    columns = (head, "done", "running", "failed", "of", f"best validation {tally.best_metric}".rstrip())
     rows = []
     for label in dict.fromkeys(spec.label for spec in tally.trials.values()):
         counts = tally.counts(label)
@@ -139,7 +148,8 @@ def _news(tally: Tally) -> Iterator[str]:
     for trial_id in tally.running:
         spec, last = tally.trials[trial_id], tally.last.get(trial_id)
         if last is not None:
-            yield f"{tally.name_of(spec)} {spec.replicate}: {last}"
+            name = spec.trial_id if is_model_of_study(spec) else f"{tally.name_of(spec)} {spec.replicate}"
+            yield f"{name}: {last}"
 
 
 def _news_line(line: str) -> Text:

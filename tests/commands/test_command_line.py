@@ -67,6 +67,10 @@ LINES = {
         "plan",
         {"config": Path("f.yaml"), "output": Path("out"), "probe": False},
     ),
+    "plan a-study/resolved.yaml --no-probe": (
+        "plan_study",
+        {"config": Path("a-study/resolved.yaml"), "probe": False},
+    ),
     "doctor --address auto --output o --no-trial": (
         "doctor",
         {"address": "auto", "output": Path("o"), "trial": False, "told": terminal.print_finding},

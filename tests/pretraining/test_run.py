@@ -14,13 +14,14 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from raybert.config.pretrain import PretrainConfig, PretrainedModelConfig
 from raybert.errors import ConfigError, DataError, ModelError, TrialError
 from raybert.files import read_json, read_json_lines
+from raybert.pretraining.assemble import packed_data
 from raybert.pretraining.build import build_model
 from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.documents import Documents, fingerprint_of
 from raybert.pretraining.length import steps_of
 from raybert.pretraining.progress import PretrainingProgress
 from raybert.pretraining.request import PretrainRequest
-from raybert.pretraining.run import packed_data, pretrain
+from raybert.pretraining.run import pretrain
 from tests.pretraining.packed import documents, tokenizer
 
 TINY = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}

@@ -124,7 +124,7 @@ def test_the_command_prints_evaluations_and_a_table(file, tmp_path):
     ]
     assert "north-s0 step 3/3: loss " in done.said
     assert f"{perplexity:.1f}" in done.said
-    assert "1 models in runs/study" in done.said
+    assert "1 model in runs/study" in done.said
     assert run("pretrain", "study.yaml", "--corpus", "nort").code == ExitCode.BAD_INPUT
     told = run("pretrain", "study.yaml", "--corpus", "north", "--seed", "0", "--json", "--set", "pretrain.eval_every=3")
     document = json.loads(told.out)
@@ -164,3 +164,67 @@ def test_warm_up_is_a_tenth_and_at_most_a_thousand_steps():
     assert config.as_train(200).warmup(200) == 20
     assert config.as_train(200).best_metric == "loss"
     assert config.early_stopping.patience == 3
+
+
+def test_lines_tell_pretrainings_apart_by_what_they_differ_in(file, tmp_path):
+    from dataclasses import replace
+
+    from raybert.pretraining.corpora import Corpus
+    from raybert.pretraining.documents import Documents
+    from raybert.pretraining.request import PretrainRequest
+    from raybert.sweeping.driver.events import EventProgress
+    from raybert.sweeping.driver.progress import Tally
+    from raybert.sweeping.trial.pretrain_list import _varied
+    from raybert.sweeping.trial.pretraining_run import PretrainingRun
+
+    config = load_pretraining(file)
+    texts = Documents(["a b", "c"])
+    corpus = Corpus("pool", texts, texts, texts, "")
+    few, many = (
+        PretrainRequest(
+            config.model, load_pretraining(file, {"pretrain.length.steps": steps}).pretrain, corpus, tmp_path, 0,
+            tmp_path / key,
+        )
+        for steps, key in ((300, "0123"), (900, "4567"))
+    )  # fmt: skip
+    said, tally = [], Tally()
+    view = EventProgress(lambda event: said.append(event.text))
+    view.follow(tally)
+    runs = [PretrainingRun(request, grid=grid) for request, grid in zip((few, many), _varied((few, many)), strict=True)]
+    tally.begin(runs, {})
+    view.begin(runs, {})
+    for run_of_list in runs:
+        view.started(run_of_list)
+    tally.ended(runs[1], "failed")
+    view.ended(runs[1], "failed", "it broke")
+    assert said == [
+        "2 models",
+        "pool, pretrain steps 300 seed 0: 3 words, 300 steps",
+        "pool, pretrain steps 900 seed 0: 3 words, 900 steps",
+        "[1/2] pool, pretrain steps 900 seed 0 4567: failed it broke",
+    ]
+    # Those of a study have their names.
+    other = PretrainingRun(replace(few, folder=tmp_path / "pool-s0"))
+    tally.begin([other], {})
+    view.ended(other, "failed", "too")
+    assert said[-1] == "[0/1] pool-s0: failed too"
+
+
+def test_a_note_of_a_corpus_is_said_once_for_all_its_seeds():
+    from raybert.terminal.pretraining import notes_of_models
+
+    def summary(corpus, *notes):
+        return {"corpus": corpus, "notes": list(notes)}
+
+    models = {
+        "a-s0": summary("a", "everywhere", "a: blank documents", "on GPUs", "new head"),
+        "a-s1": summary("a", "everywhere", "a: blank documents"),
+        "b-s0": summary("b", "everywhere", "on GPUs"),
+    }
+    assert list(notes_of_models(models)) == [
+        "all models: everywhere",
+        "a: blank documents",
+        "b, a-s0: on GPUs",
+        "a-s0: new head",
+    ]
+    assert list(notes_of_models({"a-s0": models["a-s0"]}))[:2] == ["a: everywhere", "a: blank documents"]

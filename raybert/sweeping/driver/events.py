@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, left_words
+from raybert.sweeping.driver.progress import Progress, SearchCounts, Tally, is_model_of_study, left_words
 from raybert.sweeping.folder.last_evaluation import last_evaluation, place_in_words
 from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.sweeping.plan.roles import PRETRAIN
@@ -57,7 +57,10 @@ class EventProgress(Progress):
 
     def begin(self, trials: Sequence[PlannedRun], done: Mapping[str, str]) -> None:
         finished = sum(status == "complete" for status in self.tally.status.values())
-        text = f"{len(trials)} trials" + (f", {finished} finished earlier" if finished else "")
+        noun = "model" if trials and all(spec.role == PRETRAIN for spec in trials) else "trial"
+        text = f"{len(trials)} {noun}{'' if len(trials) == 1 and noun == 'model' else 's'}" + (
+            f", {finished} finished earlier" if finished else ""
+        )
         self.tell(Event("begin", text, done=finished, total=len(trials)))
 
     def phase(self, text: str) -> None:
@@ -65,7 +68,7 @@ class EventProgress(Progress):
 
     def started(self, spec: PlannedRun) -> None:
         parts = (part for part in (spec.trains_on, _length_in_words(spec)) if part)
-        text = f"{self.tally.name_of(spec)}: {', '.join(parts)}"
+        text = f"{_name(spec, self.tally)}: {', '.join(parts)}"
         done, total = self.tally.num_finished, len(self.tally.trials)
         self.tell(Event("started", text, spec.trial_id, spec.label, done, total))
 
@@ -75,18 +78,15 @@ class EventProgress(Progress):
     def evaluated(self, spec: PlannedRun, row: Mapping[str, Any]) -> None:
         done = spec.position_of(row)  # first: of a pretraining T is known by then
         place = place_in_words(row, spec.total_steps, spec.passes, spec.examples)
-        name = spec.trial_id if spec.role == PRETRAIN else self.tally.name_of(spec)
-        text = f"{name} {place}: {describe_row(spec, row, self.tally)}"
+        text = f"{_name(spec, self.tally)} {place}: {describe_row(spec, row, self.tally)}"
         self.tell(Event("evaluated", text, spec.trial_id, spec.label, done, spec.total_steps, row=dict(row)))
 
     def ended(self, spec: PlannedRun, status: str, message: str = "") -> None:
         tally = self.tally
         done, total = tally.num_finished, len(tally.trials)
         left = left_words(tally) if status == "complete" else ""
-        text = (
-            f"[{done}/{total}] {tally.name_of(spec)}{f' {spec.size}' if spec.size else ''} {spec.replicate} "
-            f"{spec.trial_id}: {status}{' ' + message if message else ''}{left}"
-        )
+        words = f"{status}{' ' + message if message else ''}{left}"
+        text = f"[{done}/{total}] {tally.run_in_words(spec)}: {words}"
         self.tell(Event("ended", text, spec.trial_id, spec.label, done, total, status))
 
     def scoring(self, rows_done: int, rows_total: int, rows_per_second: float) -> None:
@@ -100,6 +100,13 @@ class EventProgress(Progress):
 
     def note(self, text: str) -> None:
         self.tell(Event("note", text))
+
+
+def _name(spec: PlannedRun, tally: Tally) -> str:
+    """Return what a line calls a run that is at work; of several pretrainings of a sweep each has its own."""
+    if spec.role != PRETRAIN:
+        return tally.name_of(spec)
+    return spec.trial_id if is_model_of_study(spec) else f"{tally.name_of(spec)} {spec.replicate}"
 
 
 def _length_in_words(spec: PlannedRun) -> str:

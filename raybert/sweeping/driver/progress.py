@@ -16,6 +16,7 @@ from raybert.sweeping.driver.time_left import Forecast, TimeLeft
 from raybert.sweeping.folder.configurations import labels_of
 from raybert.sweeping.folder.last_evaluation import LastEvaluation, last_evaluation
 from raybert.sweeping.plan.planned_run import PlannedRun
+from raybert.sweeping.plan.roles import PRETRAIN
 
 
 class Progress:
@@ -223,6 +224,12 @@ class Tally:
         """Return what a line calls a trial."""
         return self.names.get(spec.trial_id, spec.label)
 
+    def run_in_words(self, spec: PlannedRun) -> str:
+        """Return what a line calls a run of which there may be others like it; a model of a study has one name."""
+        if is_model_of_study(spec):
+            return spec.trial_id
+        return " ".join(part for part in (self.name_of(spec), spec.size, spec.replicate, spec.trial_id) if part)
+
     @property
     def best_metric(self) -> str:
         """What `best` is of; empty where trials differ in it, or there are none."""
@@ -252,6 +259,11 @@ class Tally:
     def counts(self, label: str) -> Counter[str]:
         """Return the number of a strategy's trials by status."""
         return Counter(self.status[trial_id] for trial_id, spec in self.trials.items() if spec.label == label)
+
+
+def is_model_of_study(spec: PlannedRun) -> bool:
+    """Tell whether a run is a model of a pretraining file, whose id says corpus and seed."""
+    return spec.role == PRETRAIN and spec.trial_id.startswith(f"{spec.label}-s")
 
 
 def clock(seconds: float) -> str:

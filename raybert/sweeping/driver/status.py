@@ -118,6 +118,11 @@ class SweepStatus:
     search: dict[str, dict[str, int]]
     damaged: tuple[str, ...]
 
+    @property
+    def is_study(self) -> bool:
+        """Whether its runs are the models of a pretraining file."""
+        return SweepFolder(self.folder).is_study
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         errors = [

@@ -8,6 +8,7 @@ from raybert.sweeping.estimate.span import Span
 
 if TYPE_CHECKING:
     from raybert.sweeping.estimate.estimate import Estimate
+    from raybert.sweeping.estimate.pretraining import StudyEstimate
 
 _PHASES = {
     "start": "start",
@@ -48,6 +49,26 @@ def describe_estimate(estimate: Estimate) -> list[str]:
             f"in evaluation, {probe.best_bytes / 1e6:,.1f} MB a model"
         )
     return [*lines, *describe_devices(estimate)]
+
+
+def describe_study(estimate: StudyEstimate) -> list[str]:
+    """Return what is left of a pretraining file and what it will take; the first line says it all in short."""
+    wall, probe = estimate.wall_seconds, estimate.probe
+    step = Span.of_times(probe.step_seconds) * 1000.0
+    count = len(estimate.model_seconds)
+    return [
+        f"estimate: {count:,} model{'s' if count > 1 else ''}, {estimate.slots} at once: about "
+        f"{duration(wall.expected)} ({duration(wall.low)} to {duration(wall.high)}), {_hours(estimate.hours)} "
+        f"{estimate.unit}, {_size(estimate.disk_bytes)} of disk, without cross-evaluation and probes",
+        *(
+            f"    {name}: {duration(span.expected)} ({duration(span.low)} to {duration(span.high)})"
+            for name, span in estimate.phases.items()
+        ),
+        f"probed in {probe.seconds:.1f} s: {probe.parameters:,} parameters, {step.expected:.3g} ms a step "
+        f"({step.low:.3g} to {step.high:.3g}, {len(probe.step_seconds)} steps), {probe.tokens_per_second:,.0f} word "
+        f"pieces/s, {probe.best_bytes / 1e6:,.1f} MB a model",
+        *([f"trains {probe.ran_on}"] if probe.ran_on else []),
+    ]
 
 
 def describe_devices(estimate: Estimate) -> list[str]:

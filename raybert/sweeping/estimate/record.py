@@ -15,6 +15,7 @@ from raybert.sweeping.folder.layout import SweepFolder
 
 if TYPE_CHECKING:
     from raybert.sweeping.estimate.estimate import Estimate
+    from raybert.sweeping.estimate.pretraining import StudyEstimate
 
 FILE_NAME = "estimate.json"
 
@@ -38,6 +39,23 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "signals": {"store": estimate.store, "keys": list(estimate.signal_keys)},
         "probes": {label: dataclasses.asdict(probe) for label, probe in estimate.probes.items()},
         "probe_seconds": estimate.probe_seconds,
+    }
+
+
+def study_estimate_document(estimate: StudyEstimate) -> dict[str, Any]:
+    """Return an estimate of a pretraining file as JSON: quantity -> low, expected, high, and what they come from."""
+    quantities = {
+        "wall_seconds": estimate.wall_seconds,
+        estimate.unit.replace("-", "_").lower(): estimate.hours,
+        "disk_bytes": estimate.disk_bytes,
+    }
+    return {
+        "num_steps": estimate.num_steps,
+        "slots": estimate.slots,
+        "quantities": {name: dataclasses.asdict(span) for name, span in quantities.items()},
+        "phases": {name: dataclasses.asdict(span) for name, span in estimate.phases.items()},
+        "model_seconds": {name: dataclasses.asdict(span) for name, span in estimate.model_seconds.items()},
+        "probe": dataclasses.asdict(estimate.probe) | {"tokens_per_second": estimate.probe.tokens_per_second},
     }
 
 

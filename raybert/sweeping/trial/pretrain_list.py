@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from raybert.config import LimitsConfig, ResourcesConfig
 from raybert.durable import make_folder
@@ -14,6 +15,7 @@ from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.plan.extension import flatten
 from raybert.sweeping.trial.pretrain import PretrainingOutcome, read_outcome, run_pretraining, status_of
 from raybert.sweeping.trial.pretraining_run import PretrainingRun
 
@@ -40,7 +42,7 @@ class PretrainingList:
             requests: of distinct names.
             progress: told of all runs, and of those that cannot be run.
         """
-        runs = [PretrainingRun(request) for request in requests]
+        runs = [PretrainingRun(request, grid=grid) for request, grid in zip(requests, _varied(requests), strict=True)]
         found = {request.name: problem_with_folder(request) for request in requests}
         problems = {name: problem for name, problem in found.items() if problem is not None}
         statuses = {run.trial_id: status_of(run.request) for run in runs}
@@ -66,6 +68,14 @@ class PretrainingList:
             return read_outcome(request)
         failure = Failure("error", f"TrialError: {problem}")
         return PretrainingOutcome(request.name, request.folder, "failed", failure=failure)
+
+
+def _varied(requests: Sequence[PretrainRequest]) -> list[dict[str, Any]]:
+    """Return of every request the keys of `pretrain` in which they differ, with its values: what lines call it by."""
+    settings = [flatten({"pretrain": request.pretrain.model_dump(mode="json")}) for request in requests]
+    keys = dict.fromkeys(key for found in settings for key in found)
+    varied = [key for key in keys if any(found.get(key) != settings[0].get(key) for found in settings)]
+    return [{key: found[key] for key in varied if found.get(key) is not None} for found in settings]
 
 
 def run_pretrainings_here(

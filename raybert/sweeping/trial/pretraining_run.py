@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from raybert.pretraining.request import PretrainRequest
@@ -18,10 +18,12 @@ class PretrainingRun:
     Attributes:
         request: what is trained, and where.
         total_steps: T; 0: not known before its corpus is packed.
+        grid: dotted keys in which it differs from others that are run with it, and their values.
     """
 
     request: PretrainRequest
     total_steps: int = 0
+    grid: Mapping[str, Any] = field(default_factory=dict)
 
     role: ClassVar[str] = PRETRAIN
     passes: ClassVar[None] = None
@@ -81,7 +83,7 @@ class PretrainingRun:
             "pool_size": len(self.request.corpus.train),
             "budget_kind": "none",
             "total_steps": self.total_steps,
-            "grid": {},
+            "grid": dict(self.grid),
         }
 
     def spec(self) -> dict[str, Any]:
