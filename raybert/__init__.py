@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         logs,
         pause,
         plan,
+        plan_study,
         predict,
         pretrain,
         probe,

@@ -202,7 +202,11 @@ def download(
 @app.command(epilog=exit_codes("reproduce"))
 def reproduce(
     target: Annotated[
-        Path, argument("Folder of a trial (FOLDER/trials/ID), or results folder (FOLDER ID).", complete_results_folder)
+        Path,
+        argument(
+            "Folder of a trial (FOLDER/trials/ID) or model (FOLDER/models/NAME), or results folder (FOLDER ID).",
+            complete_results_folder,
+        ),
     ],
     trial: Annotated[str | None, argument("Trial id, or its beginning, in a results folder.", complete_trial)] = None,
     output: Annotated[Path | None, option("Folder of the new run; default: reproductions/ID of the sweep.")] = None,
@@ -212,7 +216,7 @@ def reproduce(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
+    """Run one trial of a sweep, or one model of a study, again, alone, and compare bit by bit.
 
     A failed trial should fail with the same error, a proxy is a trial like any other.
     """

@@ -195,13 +195,15 @@ def reproduce(
     trust: bool = False,
     progress: Listener = None,
 ) -> Reproduction:
-    """Run one trial of a sweep again, alone, from what its folder says, and compare bit by bit.
+    """Run one trial of a sweep, or one model of a study, again, alone, and compare bit by bit.
 
-    A failed trial should fail with the same error; a proxy is a trial like any other. Strategies, losses and signals of
+    All that is needed is in its folder. A failed trial should fail with the same error; a proxy is a trial like any
+    other. Strategies, losses and signals of
     somebody's own, and code that comes with a model, run only if they are trusted.
 
     Args:
-        target: folder of a trial; or a sweep or its results folder, followed by a trial's id.
+        target: folder of a trial or of a model; or a sweep or its results folder (or that of a study), followed by
+            the id.
         trial: the id, or its beginning.
         output: folder of the new run; default: reproductions/<id> in the results folder.
         address: of a Ray cluster, for a trial of several workers.
@@ -224,10 +226,15 @@ def reproduce(
     run, trial_id = find_trial(folder_of(target), trial)
     if not trust:
         check_trust(run, trial_id)
-    from raybert.sweeping.single.reproduce import reproduce_trial  # and with it torch
-
+    place = None if output is None else Path(output)
     with listening(progress, one_run=True) as told, importing("all" if trust else "nothing"):
-        return reproduce_trial(run, trial_id, told, output=None if output is None else Path(output), address=address)
+        if run.is_study:
+            from raybert.sweeping.single.reproduce_model import reproduce_model  # and with it torch
+
+            return reproduce_model(run, trial_id, told, output=place, address=address)
+        from raybert.sweeping.single.reproduce import reproduce_trial
+
+        return reproduce_trial(run, trial_id, told, output=place, address=address)
 
 
 @reads("results")

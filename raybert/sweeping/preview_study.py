@@ -40,7 +40,8 @@ from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.gpus import settle_resources
 from raybert.sweeping.plan.placement import Cluster, check_resources, concurrent_trials, this_machine
 from raybert.sweeping.plan.where import starts_here
-from raybert.sweeping.study import request_of, runs_here, wanted_models
+from raybert.sweeping.study import runs_here, wanted_models
+from raybert.sweeping.trial.pretraining_run import request_of
 
 _TOKENIZER = "tokenizer"
 

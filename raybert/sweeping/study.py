@@ -32,7 +32,7 @@ from raybert.sweeping.single.process import torch_as_it_was
 from raybert.sweeping.single.train import check_machine
 from raybert.sweeping.trial.pretrain import PretrainingOutcome, status_of
 from raybert.sweeping.trial.pretrain_list import run_pretrainings_here
-from raybert.sweeping.trial.pretraining_run import PretrainingRun
+from raybert.sweeping.trial.pretraining_run import PretrainingRun, request_of
 
 _FILE, _TOKENIZER = "resolved.yaml", "tokenizer"
 
@@ -218,22 +218,6 @@ class _Study:
 
     def _request(self, name: str, seed: int, corpora: Mapping[str, Corpus], tokenizer: Path) -> PretrainRequest:
         return request_of(self.config, corpora[name], tokenizer, seed, self.folder)
-
-
-def request_of(
-    config: PretrainingConfig, corpus: Corpus, tokenizer: Path, seed: int, folder: SweepFolder
-) -> PretrainRequest:
-    """Return what a model of a study is.
-
-    Args:
-        config: the file.
-        corpus: what it is trained on.
-        tokenizer: folder of the tokenizer.
-        seed: of the model.
-        folder: of the study.
-    """
-    place = folder.models / f"{corpus.name}-s{seed}"
-    return PretrainRequest(config.model, config.pretrain, corpus, tokenizer, seed, place)
 
 
 def _first_look(address: str | None, stack: contextlib.ExitStack) -> Cluster:

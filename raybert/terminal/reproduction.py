@@ -13,8 +13,7 @@ _LAST_LINES = 8
 def print_reproduction(found: Reproduction) -> None:
     """Print whether two runs of a trial left the same bits, and what differs."""
     console = Console()
-    spec = found.spec
-    say(console, f"{spec.label} budget {spec.num_chosen:,} {spec.replicate} {spec.trial_id}", "bold")
+    say(console, found.title, "bold")
     for part in found.comparisons:
         verdict = "; ".join(part.differences) if part.differences else "bit-identical"
         style = "red" if part.differences else None

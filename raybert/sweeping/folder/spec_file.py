@@ -142,8 +142,8 @@ def spec_of(document: dict[str, Any], facts: dict[str, Any] | None = None) -> Ru
 def code_named_by(folder: Path) -> tuple[str, ...]:
     """Return the code of somebody's own that running a trial again would run, as its folder names it.
 
-    That is every `module:attribute` of strategy, loss, metrics, optimizer, schedule, augmentation and signals, and what
-    code comes with a model.
+    That is every `module:attribute` of strategy, loss, metrics, optimizer, schedule (of pretraining, too), augmentation
+    and signals, and what code comes with a model.
     """
     spec = (read_json(folder / FILE_NAME) or {}).get("spec")
     if not isinstance(spec, dict):
@@ -154,8 +154,9 @@ def code_named_by(folder: Path) -> tuple[str, ...]:
         *_references(spec.get("strategy")),
         *(
             name
+            for section in ("train", "pretrain")
             for key in ("loss", "metrics", "optimizer", "schedule")
-            for name in _references(_section(config, "train").get(key))
+            for name in _references(_section(config, section).get(key))
         ),
         *_references(_section(config, "data").get("augment")),
         *_references(_section(config, "selection").get("signals")),

@@ -19,6 +19,10 @@ from raybert.files import reading_back
 from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
 from raybert.tables import RAN_ON, RENAMED_COLUMNS
 
+_MODEL = "model"
+"""Folder of a pretrained model."""
+_MEASURED = ("steps", "total_steps", "tokens", "stopped_early", "padding_share", "parameters")
+"""Of `training_summary.json`, what belongs to the run alone; its evaluations are compared by themselves."""
 _CLOCK = "seconds"
 """In the name of everything that a clock measured."""
 
@@ -59,6 +63,17 @@ def _compare(first: TrialFolder, again: TrialFolder) -> Iterator[Comparison | No
     for path in sorted([*first.path.glob("pool_scores.npy"), *first.path.glob("dynamics/*.npy")]):
         yield _arrays(path, again.path / path.relative_to(first.path))
     yield _weights(first, again)
+
+
+def compare_models(first: TrialFolder, again: TrialFolder) -> list[Comparison]:
+    """Return how what two pretrainings of one model left compares; an unfinished first one as far as it came."""
+    found = [_evaluations(first.rows(), again.rows())]
+    one, other = first.pretraining_summary(), again.pretraining_summary()
+    if one is not None and other is not None:
+        ones, others = ({key: value for key, value in summary.items() if key in _MEASURED} for summary in (one, other))
+        found.append(Comparison("summary", f"{len(ones)} values", tuple(_values(ones, others))))
+        found.append(_weights_in(first.path / _MODEL, again.path / _MODEL))
+    return [part for part in found if part is not None]
 
 
 def _evaluations(first: list[dict[str, Any]], again: list[dict[str, Any]]) -> Comparison | None:
@@ -180,9 +195,14 @@ def _weights(first: TrialFolder, again: TrialFolder) -> Comparison | None:
     """Compare the best models, where both are kept."""
     if not first.has_model() or not again.has_model():
         return None
+    return _weights_in(first.checkpoints / "best", again.checkpoints / "best")
+
+
+def _weights_in(first: Path, again: Path) -> Comparison:
+    """Compare the weights of two folders."""
     lines, count = [], 0
-    for path in sorted((first.checkpoints / "best").glob("*.safetensors")):
-        one, other = _read_weights(path), _read_weights(again.checkpoints / "best" / path.name)
+    for path in sorted(first.glob("*.safetensors")):
+        one, other = _read_weights(path), _read_weights(again / path.name)
         count += len(one)
         for name, tensor in one.items():
             line = _column(name, tensor.float().numpy(), other[name].float().numpy()) if name in other else name

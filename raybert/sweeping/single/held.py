@@ -13,16 +13,19 @@ from raybert.sweeping.plan.roles import TRIAL
 
 
 def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
-    """Return the results folder and the id of a trial.
+    """Return the results folder and the id of a trial, or of a model of a study.
 
     Args:
-        target: `runs/x/trials/<id>`, or the results folder `runs/x`.
+        target: `runs/x/trials/<id>` (of a study `runs/x/models/<name>`), or the results folder `runs/x`.
         trial_id: with a results folder: the id, or its beginning.
 
     Raises:
         SweepError: no such trial, or several.
     """
     target = target.resolve()
+    study = SweepFolder(target if trial_id is not None else target.parents[1])
+    if study.is_study:
+        return study, _find_model(study, target.name if trial_id is None else trial_id)
     if trial_id is None:
         if target.parent.name != "trials" or not target.is_dir():
             raise SweepError(f"{target}: must be the folder of a trial (RUN/trials/ID), or be followed by a trial's id")
@@ -34,6 +37,22 @@ def find_trial(target: Path, trial_id: str | None) -> tuple[SweepFolder, str]:
             "results/trials.csv lists them"
         )
     return SweepFolder(target), found[0]
+
+
+def _find_model(study: SweepFolder, name: str) -> str:
+    """Return the name of a model of a study.
+
+    Raises:
+        SweepError: it has none of that name, and not one alone that begins with it.
+    """
+    names = sorted(path.parent.name for path in study.models.glob("*/spec.json"))
+    found = [name] if name in names else [one for one in names if one.startswith(name)]
+    if len(found) != 1:
+        raise SweepError(
+            f"{study.path}: must have one model whose name is or begins with '{name}', got {len(found)}; it has "
+            f"{', '.join(names) or 'none yet'}"
+        )
+    return found[0]
 
 
 def check_trust(run: SweepFolder, trial_id: str) -> None:

@@ -26,6 +26,7 @@ from raybert.sweeping.phases.prepare import Prepared, prepare_variants
 from raybert.sweeping.phases.refit import join_validation
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.own_code import changed, code_of_run
+from raybert.sweeping.plan.planned_run import PlannedRun
 from raybert.sweeping.plan.roles import REFIT, TRIAL, TUNE
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec, identified
 from raybert.sweeping.single.differences import Comparison, compare_trials
@@ -40,10 +41,11 @@ FOLDER = "reproductions"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A trial, and the same trial again.
+    """A trial, or a model of a study, and the same again.
 
     Attributes:
         spec: of both.
+        title: what a person calls it.
         first: folder of the trial.
         again: folder of the new run.
         status: of the new run: complete, failed or stopped.
@@ -53,7 +55,8 @@ class Reproduction:
         notes: what is not as it was when the trial ran.
     """
 
-    spec: RunSpec
+    spec: PlannedRun
+    title: str
     first: TrialFolder
     again: TrialFolder
     status: str
@@ -104,7 +107,7 @@ def reproduce_trial(
     if output is None:
         check_no_link([run.path / FOLDER, run.path / FOLDER / trial_id])
     stored = _read(first)
-    spec, error = _without_limits(stored.spec), _error(first)
+    spec, error = _without_limits(stored.spec), error_of(first)
     path = (output or run.path / FOLDER / trial_id).resolve()
     if (path / "plan.json").exists():
         raise SweepError(f"{path}: must not be the results folder of a sweep; give `output` another folder")
@@ -121,21 +124,22 @@ def reproduce_trial(
             ready,
             signals,
             folder,
-            _RunListener(progress, spec, folder, _last_evaluation(first)),
+            _RunListener(progress, spec, folder, last_evaluation_of(first)),
             address,
             find_pretrained(ready.encoder, run) if ready.encoder.is_pending else None,
         )
-        again_error = _error(again) if status == "failed" else ""
+        again_error = error_of(again) if status == "failed" else ""
         progress.ended(spec, status, again_error)
     return Reproduction(
         spec=spec,
+        title=f"{spec.label} budget {spec.num_chosen:,} {spec.replicate} {spec.trial_id}",
         first=first,
         again=again,
         status=status,
         comparisons=tuple(compare_trials(first, again)),
         error=error,
         error_again=again_error,
-        notes=(*_changed_rule(stored), *_changed_code(stored), *_changed_surroundings(run)),
+        notes=(*_changed_rule(stored), *_changed_code(stored), *changed_surroundings(run)),
     )
 
 
@@ -156,7 +160,8 @@ def _read(first: TrialFolder) -> StoredSpec:
         ) from None
 
 
-def _error(folder: TrialFolder) -> str:
+def error_of(folder: TrialFolder) -> str:
+    """Return the first line of a failure; empty: it did not fail."""
     return folder.failure().message if folder.status() == "failed" else ""
 
 
@@ -209,7 +214,7 @@ def prepare_again(stored: StoredSpec, run: SweepFolder) -> Prepared:
     return ready
 
 
-def _last_evaluation(first: TrialFolder) -> int | None:
+def last_evaluation_of(first: TrialFolder) -> int | None:
     """Return how far an unfinished trial came; None: it finished, or should fail by itself."""
     if first.status() in ("complete", "failed"):
         return None
@@ -282,7 +287,7 @@ def _changed_code(stored: StoredSpec) -> list[str]:
     ]
 
 
-def _changed_surroundings(run: SweepFolder) -> list[str]:
+def changed_surroundings(run: SweepFolder) -> list[str]:
     """Return what of the software and the machine is not as it was, which alone may change the bits."""
     then, now = read_json(run.path / "manifest.json"), describe_run(None)
     if then is None:

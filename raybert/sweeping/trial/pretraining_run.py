@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
+from raybert.config.pretraining import PretrainingConfig
+from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.request import PretrainRequest
 from raybert.pretraining.run import known_steps
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.roles import PRETRAIN
 
 
@@ -98,3 +102,19 @@ class PretrainingRun:
                 "train": {"best_metric": self.best_metric},
             },
         }
+
+
+def request_of(
+    config: PretrainingConfig, corpus: Corpus, tokenizer: Path, seed: int, folder: SweepFolder
+) -> PretrainRequest:
+    """Return what a model of a study is.
+
+    Args:
+        config: the file.
+        corpus: what it is trained on.
+        tokenizer: folder of the tokenizer.
+        seed: of the model.
+        folder: of the study.
+    """
+    place = folder.models / f"{corpus.name}-s{seed}"
+    return PretrainRequest(config.model, config.pretrain, corpus, tokenizer, seed, place)
