@@ -133,19 +133,27 @@ def test_models_over_ray_are_those_of_one_process_and_failures_stay_alone(
     assert not (found[1].folder / "error.txt").exists()
 
 
+NO_DROPOUT = dict.fromkeys(("embedding_dropout", "attention_dropout", "mlp_dropout"), 0.0)
+"""Ranks draw masks of their own: with dropout, which SimCSE lives by, two workers give another sample of the same run."""
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.long
-def test_two_workers_under_ray_train_equal_one(ray_cluster, corpora, tokenizer_folder, tmp_path):
+@pytest.mark.parametrize("contrastive", [None, {"group": 2}, {"group": 4, "weight": 0.5}])
+def test_two_workers_under_ray_train_equal_one(ray_cluster, corpora, tokenizer_folder, tmp_path, contrastive):
     from raybert.sweeping.cluster.pretrain_run import run_pretrainings
 
     folder = SweepFolder(tmp_path / "study")
-    request = request_for(corpora[0], tokenizer_folder, folder.path, micro_batch_size=2)
+    keys = {"contrastive": contrastive, "micro_batch_size": 2 if contrastive is None else contrastive["group"]}
+    request = request_for(corpora[0], tokenizer_folder, folder.path, **keys)
+    request = replace(request, model=PretrainedModelConfig(kind="modernbert", config=TINY | NO_DROPOUT))
     progress = Events()
     two = ResourcesConfig(workers_per_trial=2, gpus_per_worker=0)
     (outcome,) = run_pretrainings([request], folder, ray_cluster, two, LimitsConfig(), progress, lambda: False)
     assert outcome.status == "complete", outcome.failure
-    alone = request_for(corpora[0], tokenizer_folder, tmp_path / "alone")
+    alone = request_for(corpora[0], tokenizer_folder, tmp_path / "alone", contrastive=contrastive)
+    alone = replace(alone, model=request.model)
     assert run_pretraining(alone, SweepFolder(tmp_path / "alone"), ONE, LimitsConfig()) == "complete"
     rows, expected = without_seconds(outcome.folder), without_seconds(alone.folder)
     assert [row["step"] for row in rows] == [row["step"] for row in expected]
