@@ -117,6 +117,7 @@ def plan(
     return preview_sweep(loaded, folder, address=address, probe=probe)
 
 
+@reads("status", "output", may_lack=True)
 @takes_safe
 def plan_study(
     config: PretrainingSource,
