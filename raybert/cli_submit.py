@@ -110,8 +110,8 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
         if address is None:
             command(**given)
             return
-        target = str(next(iter(given.values())))
         words = _words_of(sys.argv[1:], command.__name__, address)
+        target = _typed(words, str(next(iter(given.values()))))
         try:
             code = submission.run_there(words, target, address, told=terminal.echo, note=terminal.print_note)
         except KeyboardInterrupt:
@@ -125,6 +125,11 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*parameters, place])  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in [*parameters, place]} | {"return": None}
     return run
+
+
+def _typed(words: list[str], target: str) -> str:
+    """Return a path as it was typed: as a `Path` it has lost a slash at its end, and one of `s3://`."""
+    return next(word for word in words if target in (word, str(Path(word))))
 
 
 def _words_of(arguments: list[str], name: str, address: str) -> list[str]:

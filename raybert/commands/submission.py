@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from raybert.config.imports import takes_safe
 from raybert.durable import atomic_path
 from raybert.errors import ConfigError, ResourceError
+from raybert.storage import check_url, is_url, url_of
 from raybert.version import __version__
 
 if TYPE_CHECKING:
@@ -199,7 +200,9 @@ def results_there(jobs: Jobs, target: str) -> str:
     Raises:
         ResourceError: there is no such job, or it is none of `raybert submit`.
     """
-    if target.startswith(("/", "~/")) or "://" in target:
+    if is_url(target):
+        return url_of(target)
+    if target.startswith(("/", "~/")):
         return target
     output = jobs.state(target).output
     if not output:
@@ -230,7 +233,9 @@ def _place(output: str | None, name: str) -> str:
     """
     if output is None:
         return f"{_RUNS}/{name}"
-    if output.startswith(("/", "~/")) or "://" in output:
+    if is_url(output):
+        return check_url(output)
+    if output.startswith(("/", "~/")):
         return output
     raise ConfigError(
         f"output: must be a path on the cluster (/shared/runs/x, ~/x) or a URL (s3://bucket/x), got {output}: the "

@@ -11,6 +11,8 @@ import zlib
 from pathlib import Path
 
 from raybert.errors import ExitCode
+from raybert.storage import is_url, url_of
+from raybert.storage.store import open_store
 
 MOST_BYTES = 64 * 2**20
 _WIDTH = 4000
@@ -18,13 +20,20 @@ _WIDTH = 4000
 
 def main(folder: str, name: str) -> int:
     """Print it; return the exit code."""
-    path = Path(folder).expanduser() / name
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+    content = _read(folder, name)
+    if content is None or len(content) > MOST_BYTES:
         return ExitCode.BAD_INPUT
-    text = base64.b64encode(zlib.compress(path.read_bytes(), 9)).decode()
+    text = base64.b64encode(zlib.compress(content, 9)).decode()
     for start in range(0, len(text), _WIDTH):
         sys.stdout.write(f"data:{text[start : start + _WIDTH]}\n")
     return ExitCode.DONE
+
+
+def _read(folder: str, name: str) -> bytes | None:
+    if is_url(folder):
+        return open_store(url_of(folder)).get_bytes(name)
+    path = Path(folder).expanduser() / name
+    return path.read_bytes() if path.is_file() else None
 
 
 if __name__ == "__main__":
