@@ -8,7 +8,7 @@ ended is one object, `unfinished.tar`: its last checkpoint with all that belongs
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from raybert.durable import is_leftover
@@ -93,28 +93,29 @@ def inner_mark_of(name: str, names: Iterable[str]) -> str | None:
     return next((mark for mark in found if mark in known and mark != name), None)
 
 
-def local_files(folder: Path, below: str = "") -> dict[str, os.stat_result]:
+def local_files(folder: Path, below: str = "", without: Container[str] = ()) -> dict[str, os.stat_result]:
     """Return the files of a results folder that may be published, by their paths in it; links are left out.
 
     Args:
         folder: of the results.
         below: a part of it, in place of all.
+        without: parts that are left out.
     """
-    return dict(sorted(_files(folder, below)))
+    return dict(sorted(_files(folder, below, without)))
 
 
-def _files(folder: Path, below: str) -> Iterator[tuple[str, os.stat_result]]:
+def _files(folder: Path, below: str, without: Container[str]) -> Iterator[tuple[str, os.stat_result]]:
     try:
         entries = list(os.scandir(folder / below))
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
         name = f"{below}/{entry.name}" if below else entry.name
-        if is_leftover(entry.name) or entry.is_symlink() or _stays(name):
+        if name in without or is_leftover(entry.name) or entry.is_symlink() or _stays(name):
             continue
         try:
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(folder, name)
+                yield from _files(folder, name, without)
             elif entry.is_file(follow_symlinks=False):
                 yield name, entry.stat(follow_symlinks=False)
         except FileNotFoundError:  # replaced meanwhile: the next look finds it

@@ -11,6 +11,7 @@ import sqlite3
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -21,6 +22,7 @@ from raybert.errors import StorageAway
 from raybert.files import read_json, replace_json
 from raybert.storage import Store
 from raybert.sweeping.storage.parts import (
+    OF_RUNS,
     TAR,
     by_part,
     has_ended,
@@ -38,6 +40,8 @@ _UNKNOWN: Sign = (0, 0, 0)
 """Of no file: the store may have the object, with any content."""
 _AT_ONCE = 8
 """Requests to the store at a time."""
+_TICK_NS = 2_000_000_000
+"""A folder that changed so shortly before may change again without a new time: clocks of file systems are coarse."""
 _STUDY = "study.db"
 _CHECKPOINT = "checkpoint/last/COMPLETE"
 
@@ -57,6 +61,7 @@ class Publisher:
         record: file that says what has been published; another process goes on from it.
         check: called before anything is written; raises where the folder is another owner's now.
         known: name -> sign of the file whose content the store has.
+        settled: run that has ended, and all of which the store has -> time of change of its folder in ns.
     """
 
     folder: Path
@@ -64,6 +69,7 @@ class Publisher:
     record: Path
     check: Callable[[], None] = lambda: None
     known: dict[str, Sign] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -82,7 +88,8 @@ class Publisher:
 
         Args:
             below: parts, in place of all.
-            with_study: also the database of a search, whose log alone suffices to go on.
+            with_study: also the database of a search, whose log alone suffices to go on; and runs that have ended are
+                looked through again.
 
         Raises:
             StorageError: the store refuses something or does not answer; what has been published is known.
@@ -108,27 +115,49 @@ class Publisher:
                 self.known[name] = sign_of((self.folder / name).stat())
 
     def _publish(self, below: list[str], *, with_study: bool) -> None:
+        if with_study:
+            self.settled.clear()
+        settled = {part for part, changed in self.settled.items() if _changed_at(self.folder / part) == changed}
+        began = time.time_ns()
+        changed_at = {part: _changed_at(self.folder / part) for part in _runs_in(self.folder)}
         files: dict[str, os.stat_result] = {}
         for part in below:
-            files.update(local_files(self.folder, part))
-        parts = by_part(files)
+            files.update(local_files(self.folder, part, without=settled))
+        parts, known_before = by_part(files), by_part(self.known)
         self.check()
         with tempfile.TemporaryDirectory(dir=self.record.parent, prefix=".tar-") as scratch:
             # Logs are put after the runs were looked at, and before what they left: none relies on a line that is lost.
             tars = {part: self._new_tar(part, names, Path(scratch)) for part, names in parts.items() if is_run(part)}
             for part, names in parts.items():
-                self._publish_part(part, published(part, names), files, tars.get(part))
+                known = known_before.get(part, ())
+                self._publish_part(part, published(part, names), files, known, tars.get(part))
+                if 0 < changed_at.get(part, 0) < began - _TICK_NS and has_ended(part, names):
+                    self.settled[part] = changed_at[part]
         if with_study and (self.folder / _STUDY).exists():
             self._put_study()
-        everywhere = below == [""]
-        for name in [name for name in self.known if everywhere and name not in files and part_of(name) not in parts]:
-            if name != _STUDY:
-                self._forget(name)  # of parts that are gone as a whole
+        gone = known_before.keys() - parts.keys() - settled - {""} if below == [""] else ()
+        for part in sorted(gone):
+            for name in known_before[part]:
+                self._forget(name)
 
     def _publish_part(
-        self, part: str, names: list[str], files: Mapping[str, os.stat_result], tar: tuple[Path, Sign] | None
+        self,
+        part: str,
+        names: list[str],
+        files: Mapping[str, os.stat_result],
+        known_before: Iterable[str],
+        tar: tuple[Path, Sign] | None,
     ) -> None:
-        all_known = [name for name in self.known if part_of(name) == part and name != _STUDY]
+        """Publish a part: what its marks do not say any more first, then its files, then its marks.
+
+        Args:
+            part: which.
+            names: those of its files that are objects of their own now.
+            files: name -> what the system says of a file.
+            known_before: names that the store has or may have of it.
+            tar: of a run at work, if there is a new one, with the sign of its checkpoint.
+        """
+        all_known = [name for name in known_before if name != _STUDY]
         is_at_work = is_run(part) and not has_ended(part, names)
         gone = [name for name in all_known if name not in files and name != f"{part}/{TAR}"]
         new = [name for name in names if self.known.get(name) != sign_of(files[name])]
@@ -232,6 +261,22 @@ class Publisher:
                 return
             self.store.put_file(_STUDY, copy)
             self.known[_STUDY] = sign
+
+
+def _runs_in(folder: Path) -> list[str]:
+    found = []
+    for kind in OF_RUNS:
+        with suppress(FileNotFoundError):
+            found += [f"{kind}/{entry.name}" for entry in os.scandir(folder / kind)]
+    return found
+
+
+def _changed_at(path: Path) -> int:
+    """Return when a name in a folder was made, removed or replaced last, in ns; 0: it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _sign_of(path: Path) -> Sign | None:

@@ -1,5 +1,6 @@
 """Publishing that ends anywhere leaves a results folder in the store that goes on, and the next pass completes it."""
 
+import os
 import shutil
 
 import pytest
@@ -69,6 +70,27 @@ def test_what_has_not_changed_is_not_put_again(tmp_path):
     publisher.publish()
     publisher_of(work, store).publish()  # another process that goes on
     assert files.calls == before
+
+
+def test_a_run_that_has_ended_is_looked_through_again_only_when_its_folder_has_changed(tmp_path):
+    work, store = tmp_path / "work", local_store(tmp_path / "store")
+    publisher = publisher_of(work, store)
+    go_to(work, 4)
+    os.utime(work / "trials" / B, (1, 1))
+    publisher.publish()
+    assert list(publisher.settled) == [f"trials/{B}"]
+    TrialFolder(work / "trials" / B).forget_failure()
+    publisher.publish()
+    assert not store.has(f"trials/{B}/failure.json")
+    go_to(work, 4)
+    publisher.publish()
+    os.utime(work / "trials" / B, (1, 1))
+    publisher.publish()
+    (work / "trials" / B / "failure.json").write_text("{}")  # in place, which no time of the folder tells
+    publisher.publish()
+    assert store.get_bytes(f"trials/{B}/failure.json") != b"{}"
+    publisher.publish(with_study=True)
+    assert store.get_bytes(f"trials/{B}/failure.json") == b"{}"
 
 
 def test_a_run_at_work_is_one_object_that_holds_its_checkpoint(tmp_path):
