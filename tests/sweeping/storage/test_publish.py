@@ -168,6 +168,7 @@ def test_wherever_it_fails_once_the_next_pass_completes_it(tmp_path, num_calls, 
                 if left % 3 == 0:
                     publisher = publisher_of(work, store)
                     publisher.may_have(store.list())
+        files.left = None  # how many calls there are depends on which of several at once makes a folder
         publisher.publish()
         assert contents(fetched(store, path / "found")) == contents(work), left
         assert not [name for name in store.list() if name.endswith(TAR)]
