@@ -24,6 +24,9 @@ from raybert.data.raw import RawTable, check_columns
 from raybert.data.targets import TARGET, EncodedTargets, encode_targets
 from raybert.errors import DataError
 
+_FEWEST_GRADES, _MOST_CLASSES = 5, 50
+"""Numbers of classes from which on whole numbers are perhaps a scale: if they begin elsewhere than at 0, or anyway."""
+
 
 @dataclass(frozen=True)
 class SourceTables:
@@ -90,8 +93,23 @@ def read_source(
         if key in wanted:
             notes += notes_on_texts(tables["train"][key], key, wanted[key], "train")
     rows = {split: _row_numbers(table)[labels.numbers[split] >= 0] for split, table in raw.items()}
+    if config.task == "auto" and "label" in raw["train"].rows.column_names:
+        notes += _note_on_scales(labels.names, config.label_words)
     outputs = labels.outputs if isinstance(labels, EncodedTargets) else ()
     return SourceTables(tables, labels.names, (*found, *notes, *labels.notes), details, rows, outputs)
+
+
+def _note_on_scales(names: tuple[str, ...], column: str) -> list[str]:
+    """Return a note where classes may be meant as a scale: numbers from another one than 0 on, or many of them."""
+    if not all(name.removeprefix("-").isdecimal() for name in names) or len(names) < _FEWEST_GRADES:
+        return []
+    low, high = (f(map(int, names)) for f in (min, max))
+    if low == 0 and len(names) <= _MOST_CLASSES:
+        return []
+    return [
+        f"data.task: auto takes the {len(names)} whole numbers of column '{column}' ({low} to {high}) for classes; set "
+        "data.task: regression if they are a scale, or classification if they are none"
+    ]
 
 
 def _row_numbers(raw: RawTable) -> np.ndarray:

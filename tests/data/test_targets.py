@@ -187,3 +187,18 @@ def test_sections_that_make_no_sense_are_refused(section: dict, words: str):
 def test_a_set_is_said_by_its_names():
     assert names_of_set(np.array([1, 0, 1]), LABELS) == "insult, toxic"
     assert names_of_set(np.zeros(3), LABELS) == "no label"
+
+
+@pytest.mark.parametrize(
+    ("grades", "is_said"), [(range(1, 6), True), (range(5), False), (range(60), True), ("abcde", False)]
+)
+def test_whole_numbers_that_may_be_a_scale_are_said_to_be_taken_for_classes(
+    tmp_path: Path, grades: object, is_said: bool
+):
+    values = [*grades] * 10
+    rows = [{"text": f"text {i}", "label": value} for i, value in enumerate(values)]
+    source = write(tmp_path, rows)
+    notes = load_splits(DataConfig(source=source), tmp_path).notes
+    assert any("data.task: regression if they are a scale" in note for note in notes) == is_said
+    settled = load_splits(DataConfig(source=source, task="classification"), tmp_path).notes
+    assert not any("a scale" in note for note in settled)

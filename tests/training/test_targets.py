@@ -15,10 +15,11 @@ from raybert.data import TokenizedData
 from raybert.data.examples import answers_of
 from raybert.models import Encoder, build_classifier, load_model
 from raybert.models.tasks import fold_scale, scale_outputs, task_of
-from raybert.training import FitRequest
+from raybert.training import FitRequest, LocalSurroundings
 from raybert.training.inference import Inference
 from raybert.training.measures.of_targets import target_metrics
 from raybert.training.targets import objective_of
+from tests.processes import on_ranks
 from tests.training.test_loop import FAST, StopAfter, train
 
 
@@ -154,3 +155,20 @@ def test_one_of_several_labels_is_what_transformers_train(tiny_bert: Encoder, to
     found = objective.losses(outputs.logits, batch)
     assert found.terms[0].mean().item() == pytest.approx(outputs.loss.item(), rel=1e-6)
     assert torch.equal(found.values, found.terms[0].detach())
+
+
+def _train_as_rank(rank: int, world_size: int, task: str, tokens: TokenizedData, encoder: Encoder) -> tuple:
+    data = MAKERS[task][0](tokens)
+    model = model_of(encoder, data)
+    surroundings = LocalSurroundings(rank=rank, world_size=world_size)
+    result = train(model, data, config_of(task), total_steps=10, surroundings=surroundings)
+    return [row["train_loss"] for row in result.rows], result.test_probs, result.train_losses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", MAKERS)
+def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert: Encoder, tokens: TokenizedData, task: str):
+    one = _train_as_rank(0, 1, task, tokens, tiny_bert)
+    two, _ = on_ranks(_train_as_rank, 2, 2, task, tokens, tiny_bert)
+    for ours, theirs in zip(two, one, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
