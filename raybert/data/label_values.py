@@ -27,8 +27,9 @@ def label_values(table: RawTable, column: str, where: str) -> pa.Array:
         labels = _whole_numbers(labels.cast(pa.float64()), place, table)
     if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type) or pa.types.is_fixed_size_list(labels.type):
         raise DataError(
-            f"data.label: {place} must hold whole numbers or strings, got lists; set data.task: multi_label if each is "
-            "a set of labels (a label for every word, as of token classification, is nothing that raybert trains)"
+            f"data.label: {place} must hold whole numbers or strings, got {labels.type}; set data.task: multi_label "
+            "if each is a set of labels (a label for every word, as of token classification, is nothing that raybert "
+            "trains)"
         )
     if not (is_text(labels.type) or pa.types.is_integer(labels.type) or pa.types.is_boolean(labels.type)):
         raise DataError(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from raybert.analysis.results.held_out import add_held_out, on_examples_of, predictions_of
 from raybert.analysis.results.majority import majority_classes, predictions_with_failures
+from raybert.analysis.results.task import task_of_runs
 from raybert.analysis.statistics.as_good_as_all import as_good_as_all_table
 from raybert.analysis.statistics.comparisons import Pairs, compare
 from raybert.analysis.statistics.configurations import KEY
@@ -154,7 +155,9 @@ def compared_by(
     """
     if not is_metric(metric):
         own = [name.partition("_")[2] for name in own_metric_columns(trials, "test")]
-        raise SweepError(f"metric: must be one of {', '.join([*METRICS, *own])}, got {metric!r}")
+        task = task_of_runs(trials)
+        known = [*(name for name, each in METRICS.items() if task in each.tasks), *own]
+        raise SweepError(f"metric: must be one of {', '.join(known)}, got {metric!r}")
     measured = add_held_out(trials.copy(), folder, metric)
     if measured[f"test_{metric}"].isna().all():
         raise SweepError(f"metric: no finished trial has {metric} on test")
