@@ -22,7 +22,7 @@ passes over the pool, and the operations of one choice of k among n examples, wi
 computes once what several strategies share. With the schedule `rounds` a strategy that reads outputs of proxies has
 R - 1 more forward passes over the pool in training, with `epoch` one before every pass but the first.
 """
-_COMPOSED = ("pre", "then", "candidates", "schedule", "rounds")
+_COMPOSED = ("pre", "then", "candidates", "schedule", "rounds", "random_start")
 
 
 def strategies_page() -> str:

@@ -152,7 +152,9 @@ def describe_strategies() -> list[dict[str, Any]]:
     return [_describe(_known()[name]) for name in strategy_names()]
 
 
-COMPOSITION = {key: str(Composed.model_fields[key].description) for key in ("pre", "then", "candidates")}
+COMPOSITION = {
+    key: str(Composed.model_fields[key].description) for key in ("pre", "then", "candidates", "random_start")
+}
 """Parameters of every strategy of budget kind `distinct` that chooses once or in rounds."""
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
 from raybert.config.tasks import EVERY_TASK, Task
+from raybert.errors import ConfigError
 from raybert.selection.filter import Filter, keep_by_all, refill
-from raybert.selection.passes import PassRequest
+from raybert.selection.passes import REFRESHED, PassRequest
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.stand_in import StandIn
 from raybert.selection.strategy import BudgetKind, Schedule, Strategy
@@ -27,10 +28,18 @@ class Composed(Strategy):
     """A strategy with what is around it; its fields but `inner` are keys of every strategy in the sweep file."""
 
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    added: ClassVar[frozenset[str]] = frozenset({"random_start"})
 
     inner: SerializeAsAny[Strategy]
     schedule: Schedule = Field(default_factory=_default_schedule, description="when the strategy chooses")
     rounds: int = Field(5, ge=1, description="how often, if the schedule is `rounds`")
+    random_start: int | float | None = Field(
+        None,
+        gt=0,
+        description="of `rounds`: examples that the first round draws at random, a whole number or a share of the "
+        "budget below 1; the others share the rest, and no proxy is trained for what the model in training says; "
+        "null: the first round is the strategy's own",
+    )
     pre: tuple[SerializeAsAny[Strategy], ...] = Field(
         (), description="filters before it: semdedup, label_errors, drop_hardest"
     )
@@ -48,6 +57,25 @@ class Composed(Strategy):
         if self.schedule == "epoch" and (self.pre or self.then):
             field = "pre" if self.pre else "then"
             raise ValueError(f"{field}: must be left out with the schedule epoch, which decides anew before every pass")
+        return self
+
+    @model_validator(mode="after")
+    def _start_is_of_rounds(self) -> Composed:
+        start = self.random_start
+        if start is None:
+            return self
+        if self.schedule != "rounds" or self.rounds < 2:
+            raise ValueError(f"random_start: must be left out without `schedule: rounds` and 2 rounds, got {start}")
+        if isinstance(start, float) and start >= 1:
+            raise ValueError(f"random_start: must be a whole number >= 1 or a share of the budget below 1, got {start}")
+        return self
+
+    @model_validator(mode="after")
+    def _warm_up_is_of_passes(self) -> Composed:
+        for key in ("warm_up", "refresh"):
+            is_given = key in self.inner.model_fields_set and self.inner.schedules[0] != "epoch"
+            if is_given and self.schedule != "epoch":
+                raise ValueError(f"{key}: must be left out without `schedule: epoch`, got {getattr(self.inner, key)}")
         return self
 
     @model_validator(mode="after")
@@ -104,7 +132,36 @@ class Composed(Strategy):
         return self.inner.required_signals()
 
     def all_signals(self) -> frozenset[str]:
+        """Return the signals that must be there before training: not those that the model in training gives first."""
+        if self.schedule == "rounds" and self.random_start is None:
+            return self.read_signals()
+        if self.schedule == "once" or (self.schedule == "epoch" and self.full_passes() == 0):
+            return self.read_signals()
+        filters: frozenset[str] = frozenset().union(*(part.all_signals() for part in self.pre))
+        return self.read_signals() - (REFRESHED - filters)
+
+    def read_signals(self) -> frozenset[str]:
+        """Return the signals that it and what is composed with it read, whoever gives them."""
         return frozenset().union(*(part.all_signals() for part in self.parts()))
+
+    def full_passes(self) -> int:
+        return self.inner.full_passes()
+
+    def first_round(self, budget: int) -> int | None:
+        """Return how many examples the first round draws at random; None: it does not.
+
+        Raises:
+            ConfigError: that is more than the whole budget.
+        """
+        if self.random_start is None:
+            return None
+        count = self.random_start if isinstance(self.random_start, int) else max(1, round(self.random_start * budget))
+        if count >= budget:
+            raise ConfigError(
+                f"random_start: must be below the budget ({budget}) of '{self.title}', got {count}; later rounds "
+                "choose the rest"
+            )
+        return count
 
     def spends(self) -> BudgetKind:
         kind = self.inner.spends()

@@ -46,7 +46,12 @@ def strategy_identity(strategy: Strategy) -> dict[str, Any]:
     name = composed.inner.name if kind.__module__.startswith("raybert.") else _path(kind)
     version = {"rule_version": kind.rule_version} if kind.rule_version > 1 else {}
     identity = _as_json(composed, strategy_identity) | _as_json(composed.inner, strategy_identity)
-    absent = {key for key in kind.added if _is_same(getattr(composed.inner, key), _default(composed.inner, key))}
+    absent = {
+        key
+        for section in (composed, composed.inner)
+        for key in type(section).added
+        if _is_same(getattr(section, key), _default(section, key))
+    }
     return {"name": name} | version | {key: value for key, value in identity.items() if key not in absent}
 
 

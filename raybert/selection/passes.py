@@ -13,6 +13,9 @@ from raybert.selection.keys import keys_for, mix_keys
 from raybert.selection.pool import Pool, Selection
 from raybert.training.interface import PassPlan, PoolView
 
+REFRESHED = frozenset({"probs", "feature_norms", "features"})
+"""What the model in training gives anew, in place of proxies."""
+
 
 @dataclass(frozen=True)
 class PassRequest:

@@ -12,6 +12,7 @@ from raybert.selection.choose import check_batches, check_positions, select_from
 from raybert.selection.compose import Composed, compose
 from raybert.selection.passes import PassRequest, refresh_signals
 from raybert.selection.pool import Pool, Selection
+from raybert.selection.strategies.baselines import Random
 from raybert.selection.strategy import Strategy
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
@@ -64,6 +65,8 @@ class EveryPassSchedule:
         request = PassRequest(self.pool, self.budget, number, previous, view, self.batch_size, self._base)
         plan = self.strategy.plan_pass(request)
         expected = self.budget if self.strategy.spends() == "per_epoch" else None
+        if number < self.strategy.full_passes():
+            expected = len(self.pool)
         if plan.batches is not None:
             check_batches(self.strategy.title, plan.batches, len(self.pool), self.batch_size)
         check_positions(self.strategy.title, plan.positions, len(self.pool), expected)
@@ -81,8 +84,8 @@ class EveryPassSchedule:
 class RoundSchedule:
     """Spends the budget over R rounds of T/R steps: the current model re-scores, the selected stay.
 
-    Round 1 is the `once` selection of round(k/R) with the shared signals. Which end of a ranking is kept is decided by
-    the whole budget k: a round must not take back what the one before was after.
+    Round 1 is the `once` selection of round(k/R) with the shared signals, or with `random_start` a draw. Which end of a
+    ranking is kept is decided by the whole budget k: a round must not take back what the one before was after.
     """
 
     strategy: Composed
@@ -95,7 +98,8 @@ class RoundSchedule:
         """Return all that is selected so far, up to the end of the current round."""
         ends = round_ends(self.total_steps, self.strategy.rounds)
         current = int(np.searchsorted(ends, view.position + _ROUNDING, side="right"))
-        target = round_targets(self.budget, self.strategy.rounds)[current]
+        start = self.strategy.first_round(self.budget)
+        target = round_targets(self.budget, self.strategy.rounds, start)[current]
         positions = previous.positions if previous is not None else np.empty(0, np.int64)
         weights = previous.weights if previous is not None else None
         chosen = None
@@ -105,9 +109,13 @@ class RoundSchedule:
             if current > 0:
                 seed = int(self.pool.draw_keys.min() >> np.uint64(1))
                 pool = replace(pool, generator=np.random.default_rng([seed, current]))
-            if previous is not None:
-                pool = refresh_signals(pool, view, self.strategy.all_signals(), self.proxy_pooling)
-            chosen = select_from_pool(self.strategy, pool, target, final_budget=self.budget)
+            strategy = self.strategy
+            if current == 0 and start is not None:
+                drawn = {"inner": Random(), "then": None, "schedule": "once", "random_start": None}
+                strategy = strategy.model_copy(update=drawn)
+            elif previous is not None:
+                pool = refresh_signals(pool, view, strategy.read_signals(), self.proxy_pooling)
+            chosen = select_from_pool(strategy, pool, target, final_budget=self.budget)
             positions, weights = chosen.positions, chosen.weights
         steps = max(1, view.steps_to(int(ends[current]), len(positions)))
         return PassPlan(positions, weights, steps, record=_record(chosen, current) if chosen else {})
@@ -123,8 +131,16 @@ def _record(chosen: Selection, round_number: int) -> dict[str, np.ndarray]:
     return record
 
 
-def round_targets(budget: int, rounds: int) -> list[int]:
-    """Return how many examples are selected in all after round 1..R: round(k r / R), at least 1."""
+def round_targets(budget: int, rounds: int, start: int | None = None) -> list[int]:
+    """Return how many examples are selected in all after round 1..R: round(k r / R), at least 1.
+
+    Args:
+        budget: k.
+        rounds: R; with `start` two at least.
+        start: of the first round, where that has a size of its own: s, then s + round((k - s) r / (R - 1)).
+    """
+    if start is not None:
+        return [start + round((budget - start) * r / (rounds - 1)) for r in range(rounds)]
     return [max(1, round(budget * (r + 1) / rounds)) for r in range(rounds)]
 
 

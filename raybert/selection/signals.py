@@ -25,6 +25,7 @@ from raybert.config import (
 from raybert.config.tasks import EVERY_TASK, ONE_CLASS, Task
 from raybert.errors import ConfigError
 from raybert.selection import registry
+from raybert.selection.passes import REFRESHED as REFRESHED  # where it was before
 from raybert.selection.scorers.aflite import aflite_signal
 from raybert.selection.scorers.lexical import Lexical
 from raybert.selection.scorers.readability import Readability
@@ -310,8 +311,6 @@ TABLE: tuple[Signal, ...] = (
 """In the order in which they are computed: what another one reads comes before it."""
 OF_TARGETS = frozenset({"influence", "knn_shapley"})
 """What is computed for target examples: validation, or with `:<file>` behind the name those of a file."""
-REFRESHED = frozenset(signal.name for signal in TABLE if signal.is_refreshed)
-"""What the model in training gives anew, in place of proxies."""
 FREE = frozenset(signal.name for signal in TABLE if not signal.scorer and signal.text is None)
 """What every pool has."""
 

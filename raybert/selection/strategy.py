@@ -120,6 +120,10 @@ class Strategy(Section):
         is_per_pass = self.schedules[0] == "epoch" and self.budget_kind == "distinct"
         return "per_epoch" if is_per_pass else self.budget_kind
 
+    def full_passes(self) -> int:
+        """Return how many passes take all of the pool before it chooses, for the schedule `epoch`."""
+        return 0
+
     def takes(self, num_examples: int) -> int:
         """Return how many of n examples it trains on where it has no budget: what `budget` says in tables."""
         return num_examples

@@ -99,6 +99,8 @@ SAFER = {
 }
 """Defaults that have changed since 0.1, in the words of the list."""
 GROWN = {
+    "el2n": {"parameters": ("balance=class", "balance=class, warm_up=0, refresh=1")},
+    "random_stratified": {"parameters": ("", "balance=class")},
     "k_center": {"parameters": ("rounds=5", "rounds=5, num_parts=None")},
     "facility_location": {"parameters": ("search=exact", "search=exact, num_parts=None")},
     "qdit_lite": {"parameters": ("alpha=0.5", "alpha=0.5, num_parts=None")},

@@ -10,11 +10,13 @@ from pydantic import Field
 
 from raybert.config.tasks import EVERY_TASK, LABELS, Task
 from raybert.selection.losses import mean_cross_entropy, mean_probs
+from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool
 from raybert.selection.ranking import Order
 from raybert.selection.registry import register
 from raybert.selection.strategies.ranked import RankedStrategy, hard_without_noise, middle_then_hard
 from raybert.selection.strategy import NullInputs, Schedule
+from raybert.training.interface import PassPlan
 
 Measure = Literal["entropy", "least_confidence", "margin"]
 
@@ -53,6 +55,10 @@ class El2n(RankedStrategy):
     Rule: score = norm2(p - onehot(y)), averaged over proxies.
 
     Of several labels y has a 1 for each; of numbers the score is the absolute error.
+
+    With the schedule `epoch` the model in training scores the pool before passes (dynamic pruning; Attendu & Corbeil
+    2023, arXiv 2306.03208): `warm_up` passes take all of it, then it is scored every `refresh` passes. With a
+    warm-up no proxy is trained. The steps of a run stay those of its budget: a pass over the pool takes many of them.
     """
 
     name: ClassVar[str] = "el2n"
@@ -63,6 +69,23 @@ class El2n(RankedStrategy):
     citation: ClassVar[str] = (
         'Paul et al. 2021, "Deep Learning on a Data Diet", eq. 4; on language models: arXiv 2211.05610'
     )
+    added: ClassVar[frozenset[str]] = frozenset({"warm_up", "refresh"})
+
+    warm_up: int = Field(
+        0, ge=0, description="with the schedule `epoch`: passes over all of the pool before it chooses"
+    )
+    refresh: int = Field(1, ge=1, description="with the schedule `epoch`: passes from one scoring to the next")
+
+    def full_passes(self) -> int:
+        return self.warm_up
+
+    def plan_pass(self, request: PassRequest) -> PassPlan:
+        since = request.number - self.warm_up
+        if since < 0:
+            return PassPlan(np.arange(len(request.pool)))
+        if since % self.refresh and request.previous is not None:
+            return PassPlan(request.previous.positions, request.previous.weights)
+        return super().plan_pass(request)
 
     def scores(self, pool: Pool) -> np.ndarray:
         return el2n(pool.signals["probs"], pool.answers)

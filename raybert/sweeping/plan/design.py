@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from raybert.config import RaybertConfig, are_labels_enough
 from raybert.config.augment_function import own_function
 from raybert.selection.compose import compose
+from raybert.selection.passes import REFRESHED
 from raybert.selection.scorers.source import COLUMN
-from raybert.selection.signals import REFRESHED, columns_read
+from raybert.selection.signals import columns_read
 from raybert.sweeping.plan.check_space import search_spaces
 from raybert.sweeping.plan.entries import Entry, read_entries
 from raybert.sweeping.plan.grid import Variant, expand_grid, facts_of
@@ -56,7 +57,7 @@ class Design:
         return [
             entry.label
             for entry, strategy in ((entry, compose(entry.strategy)) for entry in self.entries)
-            if strategy.schedule == "rounds" and strategy.inner.nested and not strategy.all_signals() & changing
+            if strategy.schedule == "rounds" and strategy.inner.nested and not strategy.read_signals() & changing
         ]
 
 
