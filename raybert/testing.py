@@ -78,6 +78,7 @@ def make_pool(num_examples: int = 240, seed: int = 0, tie_seed: int = 0, **signa
         .dirichlet(np.ones(classes), (num_examples, 5))
         .astype(np.float32),
         "tfidf_distance": np.random.default_rng([seed, 3]).gamma(9.0, size=num_examples).astype(np.float32),
+        "class_error": np.array([0.1, 0.2, 0.4, 0.3], np.float32)[labels],
         "influence": np.random.default_rng([seed, 4]).normal(size=(num_examples, 2)).astype(np.float32),
         "knn_shapley": np.random.default_rng([seed, 5]).normal(size=num_examples).astype(np.float32),
         "data_oob": np.random.default_rng([seed, 6]).random(num_examples).astype(np.float32),

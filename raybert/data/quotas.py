@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def class_seats(class_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def class_seats(class_counts: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the class of seat 1, 2, 3, ... until all examples have one: Sainte-Lague, one per class first.
 
     The first seats go to every non-empty class once, largest first; then the highest average n_c / (2 s + 1) of a class
@@ -14,6 +14,7 @@ def class_seats(class_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         class_counts: (C,) examples there are.
+        weights: (C,) >= 0, in place of n_c in the averages; a class has no more seats than examples in any case.
 
     Returns:
         classes (n,) int64, and how many seats the class had before (n,) int64.
@@ -21,7 +22,7 @@ def class_seats(class_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     classes = np.repeat(np.arange(len(class_counts)), class_counts)
     starts = np.cumsum(class_counts) - class_counts
     seats = np.arange(len(classes)) - starts[classes]
-    averages = class_counts[classes] / (2 * seats + 1)
+    averages = (class_counts if weights is None else weights)[classes] / (2 * seats + 1)
     order = np.lexsort((classes, -averages, seats > 0))
     return classes[order], seats[order]
 

@@ -13,6 +13,10 @@ from raybert.selection.keys import tie_keys as tie_keys  # users of 0.1 find it 
 from raybert.selection.pool import Pool, Selection
 
 Direction = Literal["hard", "easy", "middle"]
+Balance = Literal["class", "equal", "none", "error", "difficulty"]
+"""How a budget is shared between classes."""
+CLASS_ERROR = "class_error"
+"""The signal that `balance: error` reads."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,41 @@ def _directed(ascending: np.ndarray, scores: np.ndarray, keys: np.ndarray, direc
     return ascending[np.lexsort((keys[ascending], -scores[ascending], distance))]
 
 
-def free_seats(pool: Pool, groups: np.ndarray, sizes: np.ndarray, count: int) -> list[int]:
+def class_weights(balance: Balance, pool: Pool, scores: np.ndarray | None = None) -> np.ndarray | None:
+    """Return (C,) weights of the classes in the budget; None: they are the examples that there are.
+
+    equal: 1 each. error: n_c times the share of validation examples of the class that a proxy gets wrong. difficulty:
+    n_c times the mean score of the class above the lowest score of all. Where that is nothing of any class, it is as
+    `class`, and the pool's notes have it.
+
+    Args:
+        balance: which.
+        pool: labels, and for `error` the signal.
+        scores: (n,) higher = harder, for `difficulty`; what is not finite does not count.
+
+    Source: Vysogorets et al. 2024, "DRoP: Distributionally Robust Data Pruning", arXiv 2404.05579, for `error`: the
+    share of a class that is kept is proportional to its error.
+    """
+    if balance in ("class", "none"):
+        return None
+    sizes = np.bincount(pool.labels, minlength=pool.num_classes).astype(np.float64)
+    if balance == "equal":
+        return np.asarray(sizes > 0, np.float64)
+    values = np.asarray(pool.signals[CLASS_ERROR] if balance == "error" else scores, np.float64)
+    is_known = np.isfinite(values)
+    lowest = values[is_known].min() if balance == "difficulty" and is_known.any() else 0.0
+    above = np.where(is_known, values - lowest, 0.0)
+    counts = np.bincount(pool.labels, is_known, minlength=pool.num_classes)
+    means = np.bincount(pool.labels, above, minlength=pool.num_classes) / np.maximum(counts, 1)
+    if means.max() <= 0:
+        pool.notes.append(f"`balance: {balance}` is as `class`: no class has any")
+        return None
+    return np.asarray(sizes * means)
+
+
+def free_seats(
+    pool: Pool, groups: np.ndarray, sizes: np.ndarray, count: int, weights: np.ndarray | None = None
+) -> list[int]:
     """Return the group of each of the next `count` examples, in order, by `class_seats`.
 
     Seats go first to what earlier rounds chose; these are not returned.
@@ -85,14 +123,23 @@ def free_seats(pool: Pool, groups: np.ndarray, sizes: np.ndarray, count: int) ->
         groups: (n,) group of each example.
         sizes: (G,) examples per group.
         count: examples still to choose.
+        weights: (G,) of the groups; None: their sizes.
     """
     taken = np.bincount(groups[pool.selected], minlength=len(sizes))
-    seats, numbers = class_seats(sizes)
+    seats, numbers = class_seats(sizes, weights)
     free: list[int] = seats[numbers >= taken[seats]][:count].tolist()
     return free
 
 
-def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, balanced: bool) -> Selection:
+def choose_ranked(
+    pool: Pool,
+    budget: int,
+    scores: np.ndarray,
+    order: Order,
+    *,
+    balanced: bool,
+    weights: np.ndarray | None = None,
+) -> Selection:
     """Return the `budget` most preferred examples; what earlier rounds chose stays and comes first.
 
     Args:
@@ -101,13 +148,14 @@ def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, 
         scores: (n,) float, higher = harder.
         order: which end is kept.
         balanced: rank inside each class and share the budget by class quotas.
+        weights: (C,) of the classes in these; None: their sizes.
     """
     groups = pool.labels if balanced else np.zeros(len(pool), np.int64)
     sizes = np.bincount(groups, minlength=pool.num_classes if balanced else 1)
     is_selected = np.zeros(len(pool), bool)
     is_selected[pool.selected] = True
     kept_rows = np.zeros(len(pool), bool)
-    seats = free_seats(pool, groups, sizes, budget - len(pool.selected))
+    seats = free_seats(pool, groups, sizes, budget - len(pool.selected), weights)
     counts = np.bincount(np.array(seats, np.int64), minlength=len(sizes))
     queues = []
     for group in range(len(sizes)):
@@ -123,16 +171,19 @@ def choose_ranked(pool: Pool, budget: int, scores: np.ndarray, order: Order, *, 
     return Selection(positions, scores[positions].astype(np.float64), refilled=refilled, pool_scores=scores)
 
 
-def choose_per_class(pool: Pool, budget: int, choose: Callable[[Pool, int], Selection]) -> Selection:
+def choose_per_class(
+    pool: Pool, budget: int, choose: Callable[[Pool, int], Selection], weights: np.ndarray | None = None
+) -> Selection:
     """Return what a choice makes of every class alone, by class quotas, woven together in the order of the seats.
 
     Args:
         pool: labels, keys and earlier choices.
         budget: examples in all.
         choose: (pool of one class, its quota) -> its selection, in the order of selection.
+        weights: (C,) of the classes in the quotas; None: their sizes.
     """
     sizes = np.bincount(pool.labels, minlength=pool.num_classes)
-    seats = free_seats(pool, pool.labels, sizes, budget - len(pool.selected))
+    seats = free_seats(pool, pool.labels, sizes, budget - len(pool.selected), weights)
     counts = np.bincount(np.array(seats, np.int64), minlength=pool.num_classes)
     queues: dict[int, Iterator[tuple[int, float]]] = {}
     old_scores = np.full(len(pool), np.nan)

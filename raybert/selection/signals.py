@@ -223,6 +223,14 @@ TABLE: tuple[Signal, ...] = (
         passes="scorers.dropout.passes",
     ),
     Signal(
+        "class_error",
+        "Share of validation examples of the example's class that a proxy gets wrong; of a class without any, of all.",
+        "n",
+        runs="proxy",
+        scorer="raybert.selection.scorers.class_error:class_error_scorer",
+        work="a forward pass over validation",
+    ),
+    Signal(
         "null_probs",
         "Class probabilities by proxies that see no text.",
         "n m C",

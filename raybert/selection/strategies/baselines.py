@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from raybert.selection.folds import assign_folds
 from raybert.selection.keys import mix_keys
 from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import Order, choose_ranked
+from raybert.selection.ranking import CLASS_ERROR, Order, choose_ranked, class_weights
 from raybert.selection.registry import register
 from raybert.selection.strategy import BudgetKind, Schedule, Strategy
 from raybert.training.interface import PassPlan
@@ -61,9 +61,19 @@ class RandomStratified(Strategy):
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n)"
     nested: ClassVar[bool] = True
+    added: ClassVar[frozenset[str]] = frozenset({"balance"})
+
+    balance: Literal["class", "equal", "error"] = Field(
+        "class",
+        description="quotas of classes, each with one example at least: class, by their sizes; equal; error, by size x "
+        "share of validation that a proxy gets wrong",
+    )
 
     def choose(self, pool: Pool, budget: int) -> Selection:
-        return _by_key(pool, budget, balanced=True)
+        return _by_key(pool, budget, balanced=True, weights=class_weights(self.balance, pool))
+
+    def required_signals(self) -> frozenset[str]:
+        return frozenset({CLASS_ERROR} if self.balance == "error" else ())
 
 
 @register
@@ -130,8 +140,8 @@ def walk_permutations(keys: np.ndarray, budget: int, number: int) -> np.ndarray:
     return positions
 
 
-def _by_key(pool: Pool, budget: int, *, balanced: bool) -> Selection:
+def _by_key(pool: Pool, budget: int, *, balanced: bool, weights: np.ndarray | None = None) -> Selection:
     """Choose by the keys of draws alone: without scores all are ties, which these keys break."""
     drawn = replace(pool, tie_keys=pool.draw_keys)
-    selection = choose_ranked(drawn, budget, np.zeros(len(pool)), Order(), balanced=balanced)
+    selection = choose_ranked(drawn, budget, np.zeros(len(pool)), Order(), balanced=balanced, weights=weights)
     return Selection(selection.positions, np.full(len(selection.positions), np.nan))

@@ -18,18 +18,20 @@ from raybert.selection.geometry.points import NeighbourMethod, unit_rows
 from raybert.selection.keys import keys_for
 from raybert.selection.losses import mean_probs
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import Direction, Order, choose_per_class, rank
+from raybert.selection.ranking import CLASS_ERROR, Direction, Order, choose_per_class, class_weights, rank
 from raybert.selection.registry import register
 from raybert.selection.strategies.coverage import PARTS, SEARCH, spread_out
 from raybert.selection.strategies.proxies import El2n, uncertainty
-from raybert.selection.strategies.ranked import RankedStrategy, describe_orders, middle_then_hard
+from raybert.selection.strategies.ranked import QUOTAS, RankedStrategy, describe_orders, middle_then_hard
 from raybert.selection.strategy import Schedule, Strategy
 
 
 class MixedStrategy(Strategy):
     """Base: `pick` chooses from a pool, class by class unless `balance` is none."""
 
-    balance: Literal["class", "none"] = Field("class", description="class: choose inside every class, by quotas")
+    balance: Literal["class", "equal", "none", "error"] = Field(
+        "class", description=f"{QUOTAS}; none: all are chosen together"
+    )
 
     def pick(self, pool: Pool, budget: int) -> Selection:
         """Return `budget` positions, earlier choices first."""
@@ -38,7 +40,10 @@ class MixedStrategy(Strategy):
     def choose(self, pool: Pool, budget: int) -> Selection:
         if self.balance == "none":
             return self.pick(pool, budget)
-        return choose_per_class(pool, budget, self.pick)
+        return choose_per_class(pool, budget, self.pick, class_weights(self.balance, pool))
+
+    def all_signals(self) -> frozenset[str]:
+        return super().all_signals() | ({CLASS_ERROR} if self.balance == "error" else frozenset())
 
 
 @register

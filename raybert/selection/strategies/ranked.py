@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import Direction, Order, choose_ranked
+from raybert.selection.ranking import CLASS_ERROR, Balance, Direction, Order, choose_ranked, class_weights
 from raybert.selection.strategy import Strategy
 
 SMALL_BUDGET = 0.3
 """Below this share of the pool the hardest examples are mostly noise, and the middle is better."""
 NOISY_SHARE, NOISY_SHARE_OF_LARGE = 0.3, 0.2
 """The hardest share, in which wrong labels gather: of small budgets, and of larger ones, which can spare less."""
+
+QUOTAS = (
+    "quotas of classes, each with one example at least: class, by their sizes; equal; error, by size x share of "
+    "validation that a proxy gets wrong"
+)
+BALANCE = f"{QUOTAS}; difficulty, by size x mean score above the lowest; none: all are ranked together"
 
 
 class RankedStrategy(Strategy):
@@ -31,7 +37,7 @@ class RankedStrategy(Strategy):
         None, description="shares of the ranking, easy to hard, to keep instead of an end"
     )
     drop_hardest: float | None = Field(None, ge=0, lt=1, description="share of the hardest to drop first")
-    balance: Literal["class", "none"] = Field("class", description="class: rank inside every class, by quotas")
+    balance: Balance = Field("class", description=BALANCE)
 
     @model_validator(mode="after")
     def _window_is_ordered(self) -> RankedStrategy:
@@ -55,9 +61,12 @@ class RankedStrategy(Strategy):
         return describe_orders(self.order)
 
     def choose(self, pool: Pool, budget: int) -> Selection:
-        return choose_ranked(
-            pool, budget, self.scores(pool), self.kept_order(pool.fraction(budget)), balanced=self.balance == "class"
-        )
+        scores, order = self.scores(pool), self.kept_order(pool.fraction(budget))
+        weights = class_weights(self.balance, pool, scores)
+        return choose_ranked(pool, budget, scores, order, balanced=self.balance != "none", weights=weights)
+
+    def all_signals(self) -> frozenset[str]:
+        return super().all_signals() | ({CLASS_ERROR} if self.balance == "error" else frozenset())
 
     def kept_order(self, budget_fraction: float) -> Order:
         """Return what is kept with these parameters."""

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.ranking import Order, rank
+from raybert.selection.ranking import Balance, Order, rank
 from raybert.selection.registry import register
 from raybert.selection.scorers.aflite import aflite_hardness
 from raybert.selection.scorers.lexical import lexical_score
 from raybert.selection.strategies.mixed import MixedStrategy, draw_from_strata
-from raybert.selection.strategies.ranked import RankedStrategy
+from raybert.selection.strategies.ranked import BALANCE, QUOTAS, RankedStrategy
 
 
 @register
@@ -54,7 +54,7 @@ class LexicalDiversity(RankedStrategy):
     citation: ClassVar[str] = 'McCarthy & Jarvis 2010, "MTLD, vocd-D, and HD-D", doi 10.3758/BRM.42.2.381'
 
     weights: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="of MATTR, HD-D and MTLD")
-    balance: Literal["class", "none"] = Field("none", description="class: rank inside every class, by quotas")
+    balance: Balance = Field("none", description=BALANCE)
 
     def scores(self, pool: Pool) -> np.ndarray:
         return lexical_score(pool.signals["lexical"], self.weights)
@@ -74,7 +74,7 @@ class AfliteReadability(RankedStrategy):
     citation: ClassVar[str] = 'Le Bras et al. 2020, "Adversarial Filters of Dataset Biases", arXiv 2002.04108'
 
     weight: float = Field(0.5, ge=0, le=1, description="w of the AFLite rank; 1 - w goes to readability (ARI)")
-    balance: Literal["class", "none"] = Field("none", description="class: rank inside every class, by quotas")
+    balance: Balance = Field("none", description=BALANCE)
 
     def scores(self, pool: Pool) -> np.ndarray:
         rounds, predictability = pool.signals["aflite"].astype(np.float64).T
@@ -102,7 +102,9 @@ class Scdp(MixedStrategy):
     method: Literal["auto", "far", "strata"] = Field("auto", description="far, strata, or by the size of the pool")
     large_from: int = Field(20_000, ge=1, description="examples from which `auto` is strata")
     strata: int = Field(50, ge=1, description="most strata, of equal width in the distance")
-    balance: Literal["class", "none"] = Field("none", description="class: choose inside every class, by quotas")
+    balance: Literal["class", "equal", "none", "error"] = Field(
+        "none", description=f"{QUOTAS}; none: all are chosen together"
+    )
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         if self.method != "auto":

@@ -14,6 +14,7 @@ from raybert.errors import ConfigError, ScoringError
 from raybert.models import load_model, load_tokenizer
 from raybert.selection.losses import cross_entropy
 from raybert.selection.ranking import tie_keys
+from raybert.selection.scorers.class_error import ClassErrorScorer
 from raybert.selection.scorers.influence import InfluenceScorer, influences, mean_gradient
 from raybert.selection.scorers.models import (
     DropoutScorer,
@@ -157,6 +158,17 @@ def test_the_influence_of_a_proxy_is_that_of_its_gradients_on_validation(runs, p
     probs, features = predict(folder, source.runs[0], prepared.data, POSITIONS)
     labels = np.asarray(prepared.data.train.labels)[POSITIONS]
     np.testing.assert_allclose(found, influences(probs, features, labels, wanted), rtol=1e-3, atol=1e-5)
+
+
+def test_errors_of_classes_are_those_of_a_proxy_on_validation(runs, prepared):
+    folder, sources, scoring_data = runs
+    source = sources["proxy", None]
+    checkpoint = models_of(folder, source)[0]
+    found = ClassErrorScorer(source.runs[0], checkpoint).load(scoring_data)(POSITIONS)["class_error"]
+    said = Inference(load_model(checkpoint), prepared.data, "fp32").probs(prepared.data.validation).argmax(axis=1)
+    truth, labels = np.asarray(prepared.data.validation.labels), np.asarray(prepared.data.train.labels)
+    expected = [(said != truth)[truth == labels[position]].mean() for position in POSITIONS]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_with_dropout_a_proxy_says_something_else_in_every_pass_and_the_same_of_a_block_again(runs, tmp_path):
