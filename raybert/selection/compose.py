@@ -41,7 +41,7 @@ class Composed(Strategy):
         "null: the first round is the strategy's own",
     )
     pre: tuple[SerializeAsAny[Strategy], ...] = Field(
-        (), description="filters before it: semdedup, label_errors, drop_hardest"
+        (), description="filters before it: semdedup, label_errors, h_score, drop_hardest"
     )
     then: SerializeAsAny[Strategy] | None = Field(
         None, description="a second strategy that chooses the budget among what this one leaves"

@@ -120,6 +120,10 @@ class Strategy(Section):
         is_per_pass = self.schedules[0] == "epoch" and self.budget_kind == "distinct"
         return "per_epoch" if is_per_pass else self.budget_kind
 
+    def least_proxies(self) -> int:
+        """Return how many proxies it must have to have a say, its parts included."""
+        return max((part.least_proxies() for part in self.parts()), default=1)
+
     def full_passes(self) -> int:
         """Return how many passes take all of the pool before it chooses, for the schedule `epoch`."""
         return 0

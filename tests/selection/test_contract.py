@@ -26,6 +26,7 @@ VARIANTS = [
     {"name": "k_center", "pre": ["semdedup", "label_errors"]},
     {"name": "el2n", "direction": "easy", "pre": {"name": "drop_hardest", "share": 0.3}, "then": "random"},
     {"name": "label_errors", "then": {"name": "el2n", "then": "diversity"}},
+    {"name": "k_center", "pre": "h_score"},
     {"name": "diversity", "method": "facility_location"},
     {"name": "entropy_diversity", "method": "greedy"},
     {"name": "entropy_diversity", "balance": "none"},

@@ -18,7 +18,7 @@ from raybert.testing import make_pool
 
 N, K, SEEDS = 600, 60, 12
 IDS = np.arange(N).astype(str)
-DRAWS = {"random", "random_stratified", "random_epoch", "semdedup", "label_errors", "curriculum"}
+DRAWS = {"random", "random_stratified", "random_epoch", "semdedup", "label_errors", "h_score", "curriculum"}
 """One draw on purpose: what differs between `random` and these (by their `then`, `of`, first pass) is the rule."""
 
 

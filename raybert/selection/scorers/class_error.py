@@ -24,7 +24,8 @@ def errors_of_classes(probs: np.ndarray, labels: np.ndarray, num_classes: int) -
     is_wrong = probs.argmax(axis=1) != labels
     counts = np.bincount(labels, minlength=num_classes)
     wrong = np.bincount(labels, is_wrong, minlength=num_classes)
-    return np.divide(wrong, counts, out=np.full(num_classes, float(is_wrong.mean())), where=counts > 0)
+    overall = np.full(num_classes, float(is_wrong.mean()))
+    return np.asarray(np.divide(wrong, counts, out=overall, where=counts > 0))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from raybert.selection.strategies.columns import Column
 from raybert.selection.strategies.coverage import Diversity, FacilityLocation, GraphCut, KCenter, ProbCover, TypiClust
 from raybert.selection.strategies.curriculum import Curriculum
 from raybert.selection.strategies.dynamics import Aum, Cartography, DynUnc, Forgetting, Tdds
-from raybert.selection.strategies.filters import DropHardest, LabelErrors, SemDedup
+from raybert.selection.strategies.filters import DropHardest, HScore, LabelErrors, SemDedup
 from raybert.selection.strategies.gradients import Badge, Bald
 from raybert.selection.strategies.losses import InfoBatch, LossThreshold
 from raybert.selection.strategies.mixed import D2, Ccs, EdfsLite, EntropyDiversity, QditLite
@@ -39,6 +39,7 @@ __all__ = [
     "Forgetting",
     "Grand",
     "GraphCut",
+    "HScore",
     "Herding",
     "Ifd",
     "Influence",

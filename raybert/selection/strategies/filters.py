@@ -75,6 +75,45 @@ class SemDedup(Filter):
         return Kept(found.keep, np.zeros(len(pool)), found.conflicts)
 
 
+@register
+class HScore(Filter):
+    """Drops what all proxies get right and what all get wrong; of the rest `then` chooses (H-score).
+
+    Rule: H = proxies that are right; keep those with least <= H <= m - least, m proxies.
+
+    The proxies are those of `selection.proxy`, each with a head and an order of its own; the paper's largest subset,
+    the winning ticket, is `least: 1`. It counts every epoch of its runs, here the end of each does. When too few are
+    left, what is nearest to them comes back first, and of equally near ones what is always right.
+    """
+
+    name: ClassVar[str] = "h_score"
+    operations: ClassVar[str] = "O(n m), and what the strategy in `then` takes"
+    needs: ClassVar[frozenset[str]] = frozenset({"probs"})
+    citation: ClassVar[str] = (
+        'Tayaranian et al. 2024, "Automatic Pruning of Fine-tuning Datasets for Transformer-based Language Models", '
+        "arXiv 2407.08887"
+    )
+
+    least: int = Field(1, ge=1, description="proxies that must be right, and wrong; `selection.proxy.num_seeds` are m")
+    then: SerializeAsAny[Strategy] | None = Field(RandomStratified(), description="chooses among the rest")
+
+    def least_proxies(self) -> int:
+        return max(2 * self.least, super().least_proxies())
+
+    def keep(self, pool: Pool) -> Kept:
+        probs = pool.signals["probs"]
+        stacked = probs[:, None] if probs.ndim == 2 else probs  # (n, m, C)
+        right = (stacked.argmax(axis=2) == pool.labels[:, None]).sum(axis=1)
+        low, high = self.least, stacked.shape[1] - self.least
+        if high < low:
+            pool.notes.append(
+                f"{self.name}: {stacked.shape[1]} proxies are too few for `least: {self.least}`; none is kept"
+            )
+        away = np.maximum(low - right, right - high).astype(np.float64) + np.where(right < low, 0.5, 0.0)
+        away[np.isnan(stacked).any(axis=(1, 2))] = np.inf
+        return Kept(away <= 0, away)
+
+
 @register_filter
 class DropHardest(Filter):
     """Drops the share of every class that a score calls hardest.

@@ -76,6 +76,12 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
         raise ConfigError(
             f"sweep.strategies: '{label}' must have `null_input: prior` with `model.kind: iris`: it sees no word pieces"
         )
+    least, given = strategy.least_proxies(), config.selection.proxy.num_seeds
+    if given < least:
+        raise ConfigError(
+            f"sweep.strategies: '{label}' must have at least {least} proxies, got selection.proxy.num_seeds: {given}; "
+            "raise it (every one is trained, and counted), or leave the strategy out"
+        )
     folds = config.selection.proxy.folds
     if folds is None:
         return
