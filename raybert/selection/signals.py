@@ -171,6 +171,7 @@ TABLE: tuple[Signal, ...] = (
         given="texts",
         derive=lambda texts, _: tfidf_distances(texts.tolist()),
         work="TF-IDF vectors of the texts and their geometric median, without a model",
+        tasks=EVERY_TASK,
     ),
     Signal(
         "perplexity",

@@ -22,6 +22,7 @@ SPACE = {"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}
 OF_NUMBERS = {
     *("all", "random", "random_epoch", "random_stratified", "k_center", "facility_location", "diversity"),
     *("perplexity", "lexical_diversity", "el2n", "grand", "ccs", "d2", "curriculum", "infobatch"),
+    *("column", "graph_cut", "probcover", "scdp", "typiclust"),
 }
 
 
@@ -74,6 +75,8 @@ def pool_of(task: str, count: int = 60) -> Pool:
         "perplexity": generator.random(count).astype(np.float32),
         "lexical": np.abs(generator.normal(60, 5, (count, 4))).astype(np.float32),
         "lengths": generator.integers(5, 60, count),
+        "column:score": generator.normal(size=count),
+        "tfidf_distance": generator.random(count).astype(np.float32),
     }
     keys = generator.integers(0, 2**63, count).astype(np.uint64)
     return Pool(generator.integers(0, 4, count), 4, keys, signals, generator, targets=targets.astype(np.float32))
@@ -102,6 +105,7 @@ def test_a_strategy_is_defined_where_its_parts_and_signals_are():
     assert tasks_of(entry({"name": "el2n", "then": "k_center"})) == {"classification", "multi_label", "regression"}
     assert {signal.name for signal in TABLE if "regression" in signal.tasks} == {
         *("lengths", "texts", "lexical", "readability", "perplexity", "probs", "feature_norms", "embeddings"),
+        "tfidf_distance",
     }
 
 

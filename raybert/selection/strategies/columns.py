@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from raybert.config.tasks import EVERY_TASK, Task
 from raybert.errors import SelectionError
 from raybert.selection.pool import Pool
 from raybert.selection.registry import register
@@ -30,6 +31,7 @@ class Column(ValuedStrategy):
     """
 
     name: ClassVar[str] = "column"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     needs: ClassVar[frozenset[str]] = frozenset({f"{COLUMN}score"})
     uses_seed: ClassVar[bool] = False
 

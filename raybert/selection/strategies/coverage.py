@@ -148,6 +148,7 @@ class GraphCut(CoverageStrategy):
     """
 
     name: ClassVar[str] = "graph_cut"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n k d)"
     nested: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
@@ -174,6 +175,7 @@ class TypiClust(CoverageStrategy):
     """
 
     name: ClassVar[str] = "typiclust"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n c d + n k d / c) for c clusters"
     citation: ClassVar[str] = 'Hacohen et al. 2022, "Active Learning on a Budget", algorithm 1, arXiv 2202.02794'
 
@@ -204,6 +206,7 @@ class ProbCover(CoverageStrategy):
     """
 
     name: ClassVar[str] = "probcover"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n^2 d) and O(n k d); again O(n^2 d) each time that all is covered"
     weakness: ClassVar[str] = "once all is covered (large budgets) it goes on in the densest places"
     citation: ClassVar[str] = 'Yehuda et al. 2022, "Active Learning Through a Covering Lens", arXiv 2205.11320'

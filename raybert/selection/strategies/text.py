@@ -94,6 +94,7 @@ class Scdp(MixedStrategy):
     """
 
     name: ClassVar[str] = "scdp"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n log n)"
     needs: ClassVar[frozenset[str]] = frozenset({"tfidf_distance"})
     uses_seed: ClassVar[bool] = False
