@@ -7,6 +7,8 @@ import hashlib
 import os
 import signal
 import threading
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -81,8 +83,8 @@ def process_of(folder: Path, name: str = NAMES[0]) -> int:
     return int(read_json(folder / "models" / name / "heartbeat.json")["pid"])
 
 
-def assert_same_end(one: Path, other: Path) -> None:
-    for name in NAMES:
+def assert_same_end(one: Path, other: Path, names: Sequence[str] = NAMES) -> None:
+    for name in names:
         weights = (folder / "models" / name / "model" / "model.safetensors" for folder in (one, other))
         first, second = (hashlib.sha256(path.read_bytes()).hexdigest() for path in weights)
         assert first == second, name
@@ -164,6 +166,42 @@ def test_two_workers_one_of_which_is_killed_train_what_one_trains(study, undistu
         assert ours["step"].tolist() == expected["step"].tolist()  # none of them twice
         np.testing.assert_allclose(ours["validation_loss"], expected["validation_loss"], rtol=5e-3)
         assert ours["tokens"].tolist() == expected["tokens"].tolist()
+
+
+@pytest.mark.fault("a pretraining's process that hangs")
+def test_a_model_whose_process_hangs_is_ended_and_goes_on(study, undisturbed, ray_cluster, tmp_path, fault):
+    folder = tmp_path / "study"
+
+    def hang():
+        wait_until(lambda: len(rows(folder)) >= 2, "evaluations", PATIENCE)
+        os.kill(process_of(folder), signal.SIGSTOP)  # alive, and silent
+
+    limits = {"limits.stall_seconds": 20.0}  # much longer than a step of a loaded machine
+    with fault.once():
+        with meanwhile(hang):
+            found = raybert.pretrain(study, output=folder, corpora=["north"], overrides=limits, address="auto")
+        assert found.exit_code == ExitCode.DONE, found.failures
+        attempts = read_json_lines(folder / "models" / NAMES[0] / "attempts.jsonl")
+        assert [attempt["kind"] for attempt in attempts] == ["stalled"]
+        assert_same_end(folder, undisturbed, NAMES[:1])
+
+
+def test_a_study_that_is_paused_waits_and_ends_as_if_it_had_not_been(study, undisturbed, address, tmp_path):
+    folder = tmp_path / "study"
+    with forked_command("pretrain", study, "--output", folder, "--address", address) as driver:
+        wait_until(partial(has_evaluated, folder, 3), "evaluations", PATIENCE)
+        raybert.pause(folder)
+        wait_until(lambda: raybert.status(folder).phase.startswith("paused"), "a pause", PATIENCE)
+        before = num_evaluations(folder)
+        time.sleep(2.0)
+        assert num_evaluations(folder) == before
+        assert raybert.status(folder).running == ()
+        raybert.resume(folder)
+        code, said = driver.end(PATIENCE)
+    assert code == 0, said
+    assert "paused; continue with:  raybert resume" in said
+    assert before < num_evaluations(folder)
+    assert_same_end(folder, undisturbed)
 
 
 @pytest.mark.fault("Ctrl-C in a pretraining study, and an emptied newest checkpoint")

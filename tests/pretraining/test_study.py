@@ -17,6 +17,7 @@ from raybert.files import read_json, read_json_lines
 from raybert.sweeping.driver.progress import Progress
 from tests.e2e.commands import run
 from tests.pretraining.packed import documents
+from tests.sweeping.folder.test_contents import undeclared
 
 TINY = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
 
@@ -62,6 +63,7 @@ def test_a_model_of_every_corpus_and_seed_and_the_same_call_trains_none(file):
     again = raybert.pretrain(file)
     assert [model.summary for model in again.models] == [model.summary for model in found.models]
     assert not any(model.is_new for model in again.models)
+    assert undeclared(found.folder) == []
     one = raybert.pretrain(file, corpora=["south"], seeds=[7])
     assert [model.name for model in one.models] == ["south-s7"]
 

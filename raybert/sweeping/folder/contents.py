@@ -68,6 +68,25 @@ SWEEP = (
     _passing("stop-requested", "there while running trials are to save and stop"),
     _passing(".tune/", "scratch of Ray Tune"),
 )
+STUDY = (
+    Content(
+        "models/<name>/model/", "a transformers folder with its tokenizer: the weights of the lowest validation loss"
+    ),
+    Content("models/<name>/run.json", "what is trained, by content, and for how many steps: another one is refused"),
+    Content(
+        "models/<name>/training_summary.json",
+        "best and last evaluation, word pieces, padding, configuration, versions; written last, marks completion",
+    ),
+    Content(
+        "models/<name>/evaluations.jsonl", "its evaluations, as they happen; its other files are those of a run below"
+    ),
+    Content("tokenizer/", "that the study has trained: a transformers folder"),
+    Content(
+        "crosseval/", "of `raybert crosseval`: tables, the matrix of models and corpora, what was asked (`scores/`)"
+    ),
+    Content("probes/", "of `raybert probe`: tables, a summary, a picture of each probe"),
+    Content("plots/training_curves.png", "of `raybert study`: losses and perplexities while models train"),
+)
 TRIAL = (
     Content("config.yaml", "what the run is, to read"),
     Content("spec.json", "the same, complete, for `raybert reproduce`"),
@@ -186,6 +205,7 @@ def sections() -> Mapping[str, tuple[Content, ...]]:
         "Tables": tables(),
         "Plots and the best model": (*PLOTS, *BEST),
         "A run": trial,
+        "A pretraining study": STUDY,
         "Commands of their own": COMMANDS,
     }
 

@@ -25,8 +25,6 @@ ELSEWHERE = {
     "config.json",  # of a model
     "micro_batch_limit.json",  # in `checkpoint/`
     "answer.npz",  # in `.train-<name>/`
-    "training_summary.json",  # in `models/<name>/`
-    "run.json",  # likewise
     "digests.json",  # of the cache
     "published.json",  # beside a working folder
     "copied.json",  # beside a copy of a results folder
