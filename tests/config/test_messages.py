@@ -162,7 +162,7 @@ def test_parameters_of_a_signal_of_ones_own_have_the_same_words(parameters, line
         ("sweep.seeds=[true]", "sweep.seeds: must be a number of seeds in 1..10000 or a list of seeds, got [true]"),
         ('train.learning_rate="0,1"', "train.learning_rate: must be a number > 0, got '0,1'; write 0.1"),
         ("train.batch_size=10%", "train.batch_size: must be a whole number > 0, got '10%'"),
-        ("train.loss=foc", "train.loss.name: must be cross_entropy, bce, focal, or `module:callable` of your own, got "
+        ("train.loss=foc", "train.loss.name: must be cross_entropy, bce, focal, mse, huber, or `module:callable` of your own, got "
          "'foc'; did you mean 'focal'?"),
         ("model.head=mpl", "model.head.name: must be one of 'linear', 'mlp' or 'residual', got 'mpl'; did you mean 'mlp'?"),
         ("sweep.strategies=[]", "sweep.strategies: must have at least 1 entry, got []"),
