@@ -24,6 +24,8 @@ R - 1 more forward passes over the pool in training, with `epoch` one before eve
 """
 _COMPOSED = ("pre", "then", "candidates", "schedule", "rounds", "random_start")
 
+_COLUMNS = "../how-to/own_strategies.md#texts-and-columns"
+
 
 def strategies_page() -> str:
     """Return the reference of the strategies: an overview, then a section each."""
@@ -46,7 +48,12 @@ def strategies_page() -> str:
 
 def signal_links(needs: str) -> str:
     """Return names of signals as links to their page."""
-    return ", ".join(f"[{code(name)}](signals.md#{name})" for name in needs.split(", ") if name) or "nothing"
+    return ", ".join(f"[{code(name)}]({_page_of(name)})" for name in needs.split(", ") if name) or "nothing"
+
+
+def _page_of(signal: str) -> str:
+    """Return where a signal is described; a column of the data is no entry of the table of signals."""
+    return _COLUMNS if signal.startswith("column:") else f"signals.md#{signal}"
 
 
 def _section(row: dict[str, Any], strategy: type[Strategy]) -> list[str]:
