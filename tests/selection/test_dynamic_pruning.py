@@ -11,6 +11,7 @@ from raybert.selection import build_strategy
 from raybert.selection.identity import strategy_identity
 from raybert.selection.schedule import make_pass_planner, round_targets
 from raybert.selection.strategies.proxies import el2n
+from raybert.sweeping.estimate.costs import count_scorings
 from raybert.testing import SimulatedView, make_pool
 from tests.sweeping.planning import plan_of
 
@@ -96,6 +97,28 @@ def test_no_proxy_is_trained_for_what_nobody_reads():
     assert build(name="badge", schedule="rounds").all_signals() == {"probs", "features"}
     filtered = build(name="badge", schedule="rounds", random_start=8, pre=[{"name": "drop_hardest", "share": 0.2}])
     assert filtered.all_signals() == {"probs"}  # which the filter reads before the first round
+
+
+@pytest.mark.parametrize(
+    ("entry", "scorings"),
+    [
+        ({"name": "el2n", "schedule": "epoch"}, 9),  # 100 steps in passes of 10, the first by proxies
+        ({"name": "el2n", "schedule": "epoch", "refresh": 4}, 2),  # passes 4 and 8
+        ({"name": "el2n", "schedule": "epoch", "warm_up": 1}, 0),  # a pass over all takes 100 steps
+        ({"name": "confidence", "schedule": "rounds", "rounds": 4, "random_start": 0.2}, 3),
+        ({"name": "k_center", "schedule": "rounds", "rounds": 4, "random_start": 0.2}, 0),
+    ],
+    ids=str,
+)
+def test_the_price_counts_what_the_model_in_training_scores(entry, scorings):
+    document = {
+        "train": {"length": {"steps": 100}, "batch_size": 10},
+        "selection": {"budget": 0.1},
+        "sweep": {"strategies": ["random", entry], "seeds": 1},
+    }
+    (spec,) = [spec for spec in plan_of(validate_config(document)).trials if spec.label.startswith(entry["name"])]
+    assert (spec.num_chosen, spec.pool_size) == (100, 1000)
+    assert count_scorings(spec) == scorings
 
 
 def test_keys_that_are_not_set_are_no_part_of_an_id():

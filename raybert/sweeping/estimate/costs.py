@@ -14,7 +14,7 @@ from raybert.selection.compose import compose
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.perplexity import PerplexityScorer
 from raybert.selection.signals import REFRESHED
-from raybert.selection.strategies import LossThreshold
+from raybert.selection.strategies import El2n, LossThreshold
 from raybert.sweeping.estimate.probe import Probe
 from raybert.sweeping.estimate.shapes import shape_key
 from raybert.sweeping.estimate.span import NOTHING, Span
@@ -142,15 +142,20 @@ def count_scorings(spec: RunSpec) -> int:
     strategy = compose(spec.strategy)
     if spec.checkpoints is not None:
         return spec.checkpoints
-    reads = bool(strategy.all_signals() & REFRESHED)
+    reads = bool(strategy.read_signals() & REFRESHED)
     if strategy.schedule == "rounds":
         return strategy.rounds - 1 if reads else 0
     if strategy.schedule != "epoch":
         return 0
-    passes = math.ceil(spec.total_steps / math.ceil(spec.num_chosen / spec.config.train.batch_size))
     if isinstance(strategy.inner, LossThreshold):
         return _loss_scorings(strategy.inner, spec)
-    return passes - 1 if reads else 0
+    if not reads:
+        return 0
+    batch_size, warm_up = spec.config.train.batch_size, strategy.full_passes()
+    steps = max(0, spec.total_steps - warm_up * math.ceil(spec.pool_size / batch_size))
+    passes = math.ceil(steps / math.ceil(spec.num_chosen / batch_size))
+    every = strategy.inner.refresh if isinstance(strategy.inner, El2n) else 1
+    return math.ceil(passes / every) - (1 if warm_up == 0 else 0)  # without a warm-up proxies say what is first
 
 
 def _loss_scorings(strategy: LossThreshold, spec: RunSpec) -> int:

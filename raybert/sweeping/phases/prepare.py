@@ -36,6 +36,7 @@ from raybert.models.classifier import classifier_shape, has_dropout
 from raybert.models.encoder import embedding_width
 from raybert.models.own_kind import build_own, check_own
 from raybert.models.tokenizer_options import with_options
+from raybert.selection.compose import compose
 from raybert.selection.scorers.perplexity import check_has_masked_lm_head, read_masking
 from raybert.selection.scorers.source import COLUMN
 from raybert.selection.scorers.target import read_target
@@ -169,7 +170,7 @@ def _check_own_signals(design: Design, prepared: Mapping[str, Prepared]) -> None
             ),
         }
         for entry in design.entries:
-            reads = {signal.name for signal in needed_signals(entry.strategy.all_signals(), config.selection)}
+            reads = {signal.name for signal in needed_signals(compose(entry.strategy).read_signals(), config.selection)}
             for signal, (what, is_there) in lacking.items():
                 if signal in reads and not is_there:
                     raise ConfigError(
