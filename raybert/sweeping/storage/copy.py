@@ -114,14 +114,21 @@ class Copy:
             write_json(self.folder / "owner.json", {**dataclasses.asdict(owner), "host": host})
         self._claims = claims[-1] if claims else None
 
-    def give_back(self) -> None:
+    def publisher(self) -> Publisher:
+        """Return what publishes the changes of a copy that are made from now on."""
+        publisher = Publisher(self.folder, self.store, self.record.with_suffix(".given.json"))
+        publisher.knows(self.known)
+        return publisher
+
+    def give_back(self, publisher: Publisher) -> None:
         """Publish what a command has written into the copy: tables, plots, reports, and the like.
+
+        Args:
+            publisher: made before.
 
         Raises:
             StorageError: it cannot be published.
         """
-        publisher = Publisher(self.folder, self.store, self.record.with_suffix(".given.json"))
-        publisher.knows(self.known)
         parts = [entry.name for entry in os.scandir(self.folder) if entry.is_dir()]
         parts = [part for part in parts if part not in ("trials", "models", "signals")]
         publisher.publish(parts)
@@ -169,6 +176,7 @@ def copied(place: str | Path, needs: Needs, *, is_followed: bool = False, gives_
         copy.update()
         if not folder.is_dir() or (below and not (folder / below).exists()):
             raise SweepError(f"{check_url(place, 'folder')}: must be a folder, but nothing is there")
+        publisher = copy.publisher()
         if is_followed:
             copy.tell_owner()
             with repeating(copy.follow, _SECONDS_BETWEEN_LOOKS, "looking at the store", lambda _: None):
@@ -177,7 +185,7 @@ def copied(place: str | Path, needs: Needs, *, is_followed: bool = False, gives_
             (folder / "owner.json").unlink(missing_ok=True)
             yield folder / below
         if gives_back:
-            copy.give_back()
+            copy.give_back(publisher)
     finally:
         os.close(descriptor)
 

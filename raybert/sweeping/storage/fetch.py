@@ -39,9 +39,7 @@ def check_names(store: Store, names: Iterable[str]) -> None:
         SweepError: there are some; says which.
     """
     names = [name for name in names if not name.startswith(CLAIMS)]
-    for name in names:
-        if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
-            raise SweepError(f"{store.url}: must have names that are paths in a folder, got '{name}'")
+    _check_paths(store, names)
     if names and ATTEMPT not in names:
         shown = ", ".join(sorted(names)[:_MOST_SHOWN])
         raise SweepError(
@@ -84,8 +82,13 @@ def fetch_unfinished(store: Store, folder: Path, part: str) -> bool:
 
 
 def get_all(store: Store, folder: Path, names: Iterable[str]) -> list[str]:
-    """Fetch objects, some at a time, marks last, and return those that were there."""
+    """Fetch objects, some at a time, marks last, and return those that were there.
+
+    Raises:
+        SweepError: a name would lead out of the folder.
+    """
     names = list(names)
+    _check_paths(store, names)
     fetched: list[str] = []
     for level in sorted({min(rank(name), 1) for name in names}):
         group = [name for name in names if min(rank(name), 1) == level]
@@ -93,6 +96,17 @@ def get_all(store: Store, folder: Path, names: Iterable[str]) -> list[str]:
             found = pool.map(lambda name: store.get_file(name, folder / name), group)
             fetched += [name for name, is_there in zip(group, found, strict=True) if is_there]
     return fetched
+
+
+def _check_paths(store: Store, names: Iterable[str]) -> None:
+    """Refuse names that are no paths inside of a folder: files of this machine would be written elsewhere.
+
+    Raises:
+        SweepError: there is one.
+    """
+    for name in names:
+        if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+            raise SweepError(f"{store.url}: must have names that are paths in a folder, got '{name}'; delete it")
 
 
 def merge_complete(older: Path, folder: Path) -> int:
