@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raybert.data.formats import format_of
-from raybert.data.mapped import LARGEST_HELD, mapped
+from raybert.data.mapped import LARGEST_HELD, mapped, rows_at_once
 from raybert.data.raw import SPLIT_NAMES, RawTable, find_columns, first_line
 from raybert.data.rows import take_rows
-from raybert.data.strings import BLOCK_ROWS
 from raybert.errors import DataError
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError)
@@ -49,7 +48,7 @@ def _rows_of(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
         return rows
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in file.iter_batches(BLOCK_ROWS, columns=columns):
+        for batch in file.iter_batches(rows_at_once(file.metadata.num_rows, size), columns=columns):
             batch.validate(full=True)
             yield batch.select(columns)
 
@@ -86,11 +85,11 @@ def take_from_parquet(path: Path, rows: np.ndarray, plain: Callable[[pa.Table], 
         DataError: it cannot be read.
     """
     order = np.argsort(rows, kind="stable")
-    wanted, start = np.asarray(rows)[order], 0
+    wanted, start, size = np.asarray(rows)[order], 0, size_of_rows(path)
     parts: list[pa.Table] = []
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BLOCK_ROWS):
+            for batch in file.iter_batches(rows_at_once(file.metadata.num_rows, size)):
                 low, high = np.searchsorted(wanted, [start, start + batch.num_rows])
                 parts.append(plain(pa.Table.from_batches([batch])).take(pa.array(wanted[low:high] - start)))
                 start += batch.num_rows

@@ -15,12 +15,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from raybert.data.strings import BLOCK_ROWS
 from raybert.errors import CacheWarning, ConfigError
 from raybert.files import cache_folder, reason_of
 
 LARGEST_HELD = 64 << 20
 """Bytes of a table up to which it is held in memory: nothing is waited for."""
 _FOLDER = "splits"
+
+
+def rows_at_once(num_rows: int, num_bytes: int) -> int:
+    """Return how many rows of a table are read, or taken, at once: a block, or fewer where they are long."""
+    return max(1, min(BLOCK_ROWS, num_rows * LARGEST_HELD // max(1, num_bytes)))
 
 
 def mapped(batches: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema) -> pa.Table:

@@ -23,7 +23,9 @@ def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
     """
     rows = np.asarray(rows, np.int64)
     are_few = len(rows) < table.num_rows // 4 and table.nbytes > _SMALL_BYTES  # Arrow puts all together for each take
-    if not len(rows) or (table.nbytes <= _SAFE_BYTES and not are_few):
+    if not len(rows):
+        return table.slice(0, 0)  # Arrow would put all together to take nothing
+    if table.nbytes <= _SAFE_BYTES and not are_few:
         return table.take(pa.array(rows))
     columns = [_take(column, rows) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=table.schema)

@@ -15,12 +15,12 @@ from raybert.config import DataConfig
 from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, Task
 from raybert.data.cut import cut_missing
 from raybert.data.identity import content_fingerprint, example_ids, form_digests, keyed_order
-from raybert.data.mapped import LARGEST_HELD, mapped
+from raybert.data.mapped import LARGEST_HELD, mapped, rows_at_once
 from raybert.data.noise import plant
 from raybert.data.quotas import class_quotas
 from raybert.data.rows import take_rows
 from raybert.data.sources import SourceTables, read_source
-from raybert.data.strings import BLOCK_ROWS, number_rows, stream_strings
+from raybert.data.strings import number_rows, stream_strings
 from raybert.data.targets import TARGET, target_matrix
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError
@@ -147,8 +147,9 @@ def _with_texts(table: pa.Table, source: pa.Table) -> pa.Table:
         return rows_of(table)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for start in range(0, table.num_rows, BLOCK_ROWS):
-            yield from rows_of(table.slice(start, BLOCK_ROWS)).combine_chunks().to_batches()
+        step = rows_at_once(source.num_rows, source.nbytes)
+        for start in range(0, table.num_rows, step):
+            yield from rows_of(table.slice(start, step)).to_batches()
 
     return mapped(batches, rows_of(table.slice(0, 0)).schema)
 

@@ -34,7 +34,7 @@ def as_if_large(patch: pytest.MonkeyPatch) -> None:
     for module in (arrow_files, splits, whole_source):
         patch.setattr(module, "LARGEST_HELD", 0)
     for module in (arrow_files, splits):
-        patch.setattr(module, "BLOCK_ROWS", 7)
+        patch.setattr(module, "rows_at_once", lambda *_: 7)
     patch.setattr(of_rows, "_SMALL_BYTES", 0)
 
 
@@ -131,6 +131,12 @@ def test_where_nothing_can_be_written_memory_holds_the_table_which_is_said(
         found = load_splits(config, tmp_path)
     assert found.train.equals(expected.train)
     assert list((cache / "splits").iterdir()) == []
+
+
+def test_long_rows_are_taken_a_few_at_once() -> None:
+    assert mapped.rows_at_once(10_000_000, 2_400_000_000) == 65_536
+    assert mapped.rows_at_once(60_000, 60_000 * 40_000) == mapped.LARGEST_HELD // 40_000
+    assert mapped.rows_at_once(10, 10 << 40) == 1
 
 
 def test_memory_holds_a_batch_and_pages_belong_to_a_file_without_a_name(cache: Path) -> None:
