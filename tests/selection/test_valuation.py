@@ -11,8 +11,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 import raybert
-from raybert.config import validate_config
+from raybert.config import StrategyConfig, validate_config
 from raybert.errors import DataError
+from raybert.selection import build_strategy
+from raybert.selection.identity import strategy_label
 from raybert.selection.scorers.influence import InfluenceScorer, influences, mean_gradient
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.scorers.target import Target, digest_of_target
@@ -136,6 +138,13 @@ def test_influence_is_the_product_and_cosine_of_the_gradients_of_the_last_layer(
     found = influences(probs(features), features.numpy(), labels.numpy(), mean)
     np.testing.assert_allclose(found[:, 0], each @ target)
     np.testing.assert_allclose(found[:, 1], each @ target / np.linalg.norm(each, axis=1) / np.linalg.norm(target))
+
+
+def test_tables_name_the_target_by_its_source():
+    strategy = build_strategy(StrategyConfig(name="influence", target="wanted.csv"))
+    assert strategy_label(strategy) == "influence(target=wanted.csv)"
+    assert strategy == build_strategy(StrategyConfig(name="influence", target={"source": "wanted.csv"}))
+    assert strategy.all_signals() == {"influence:wanted.csv"}
 
 
 def test_the_measure_says_which_column_ranks():

@@ -45,6 +45,10 @@ class TargetConfig(Section):
         VALIDATION, min_length=1, description="`validation`, or a file of labelled examples with the columns of `data`"
     )
 
+    def __str__(self) -> str:
+        """Return the source alone, as labels in tables show it."""
+        return self.source
+
 
 class TargetedStrategy(ValuedStrategy):
     """Base of rankings by a signal that a target changes: `<name>` of validation, `<name>:<file>` of a file."""
