@@ -130,8 +130,9 @@ def test_every_node_of_a_cluster_is_examined(ray_cluster, tmp_path):
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         for _ in range(2):
             cluster.add_node(num_cpus=1)
+    address = cluster.address
     try:
-        asked = ["doctor", "--json", "--address", cluster.address, "--output", str(tmp_path / "runs")]
+        asked = ["doctor", "--json", "--address", address, "--output", str(tmp_path / "runs")]
         done = subprocess.run([sys.executable, "-m", "raybert", *asked], capture_output=True, text=True, check=False)
     finally:
         cluster.shutdown()
@@ -139,7 +140,7 @@ def test_every_node_of_a_cluster_is_examined(ray_cluster, tmp_path):
     found = [SimpleNamespace(**one) for one in json.loads(done.stdout)["findings"]]
     assert [one for one in found if one.status == "failure"] == []
     (joined,) = [one for one in found if one.check == "Ray"]
-    assert f"joined at {cluster.address}, 3 nodes" in joined.text
+    assert f"joined at {address}, 3 nodes" in joined.text
     assert [one.text.partition(", ")[2] for one in found if one.check == "CPUs"].count("1 in Ray") == 2
     assert sum(one.check == "storage" for one in found) == 3
     assert sum(one.check == "trial" for one in found) == 1  # of two nodes of one kind
