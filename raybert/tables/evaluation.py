@@ -17,7 +17,13 @@ _RATES = ("precision", "recall", "f1", "specificity")
 def _metric(metric: Metric) -> Column:
     better = "lower" if metric.lower_is_better else "higher"
     words = f"{metric.words}: {metric.description}; {better} is better"
-    return Column(metric.name, "number", words, origin="tables", optional=metric.two_classes_only)
+    return Column(
+        metric.name,
+        "number",
+        words,
+        origin="tables",
+        optional=metric.two_classes_only or "classification" not in metric.tasks,
+    )
 
 
 def _maybe(name: str, description: str) -> Column:
