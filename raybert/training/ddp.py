@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +42,10 @@ class PortableSurroundings(Surroundings, Protocol):
     @property
     def checkpoint_folder(self) -> Path:
         """On a file system that all workers see."""
+
+    @property
+    def is_begun_again(self) -> bool:
+        """Whether an earlier process was at the run."""
 
     def at_rank(self, rank: int, world_size: int) -> PortableSurroundings:
         """Return the surroundings of one worker; only rank 0 reports and writes."""
@@ -81,7 +86,9 @@ def fit_distributed(
 
     Gradients are those of one process with the same global batch, up to the order of summation. The best weights
     are in `checkpoint/best`; `model` itself stays as it was. A lost worker, or one that runs out of memory,
-    restarts the run from `checkpoint/last`. May be called inside a Tune function that holds no CPUs.
+    restarts the run from `checkpoint/last`; where a node has gone with it, on as many workers as the nodes that are
+    left can hold: each then takes a larger share of the same batches. May be called inside a Tune function that holds
+    no CPUs.
 
     Args:
         model: on any device; every worker gets a copy.
@@ -99,6 +106,7 @@ def fit_distributed(
     make_folder(folder)
     remove_leftovers(folder)
     # In one piece: the objective's model must be the one that trains, and what is recorded the objective's state.
+    request = replace(request, num_workers=resources.workers_per_trial)
     fitting = _Fitting(model.cpu(), data, planner, request, surroundings, objective)
     arguments = {
         "fitting": ray.put(fitting),
@@ -107,34 +115,54 @@ def fit_distributed(
     }
     with scratch_folder(folder, ".train-") as scratch:
         answer = scratch / _RESULT
-        trainer = ray.train.torch.TorchTrainer(
-            _worker,
-            train_loop_config={**arguments, "answer": answer},
-            torch_config=OwnAddressConfig(),
-            scaling_config=scaling_of(resources),
-            run_config=ray.train.RunConfig(
-                name="fit",
-                storage_path=str(scratch),
-                failure_config=ray.train.FailureConfig(max_failures=MAX_RESTARTS),
-            ),
-        )
-        _fit_followed(trainer, surroundings)
+        for restarts in range(MAX_RESTARTS + 1):
+            workers = _workers(resources, is_first=restarts == 0 and not surroundings.is_begun_again)
+            trainer = ray.train.torch.TorchTrainer(
+                _worker,
+                train_loop_config={**arguments, "answer": answer},
+                torch_config=OwnAddressConfig(),
+                scaling_config=scaling_of(resources, workers),
+                run_config=ray.train.RunConfig(name=f"fit-{restarts}", storage_path=str(scratch)),
+            )
+            try:
+                _fit_followed(trainer, surroundings)
+                break
+            except ray.train.TrainingFailedError:
+                if restarts == MAX_RESTARTS:
+                    raise
         result = read_answer(answer)
     surroundings.forward(result.rows)
     return result
 
 
-def scaling_of(resources: ResourcesConfig) -> ray.train.ScalingConfig:
+def scaling_of(resources: ResourcesConfig, num_workers: int | tuple[int, int] | None = None) -> ray.train.ScalingConfig:
     """Return how many workers a run has, with what, and where: on as few nodes as they fit on.
 
     Gradients go between them at every step, and a network is slower than what a node has within.
+
+    Args:
+        resources: of the run.
+        num_workers: how many; from one number to another: as many as there is room for; None: all.
     """
     return ray.train.ScalingConfig(
-        num_workers=resources.workers_per_trial,
+        num_workers=num_workers or resources.workers_per_trial,
         use_gpu=resources.num_gpus > 0,
         resources_per_worker=_resources(resources),
         placement_strategy="PACK",
+        elastic_resize_monitor_interval_s=math.inf,  # it would take workers down that are well
     )
+
+
+def _workers(resources: ResourcesConfig, *, is_first: bool) -> int | tuple[int, int]:
+    """Return how many workers to begin with: all of them, or from one on, as many as Ray finds room for.
+
+    The latter where they do not fit, and where an attempt has failed: Ray counts a node that has vanished for 12 s or so.
+    """
+    num_workers = resources.workers_per_trial
+    wanted = _resources(resources).items()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(min(int(node.get(kind, 0.0) / amount + 1e-9) for kind, amount in wanted) for node in nodes)
+    return num_workers if is_first and room >= num_workers else (1, num_workers)
 
 
 def _fit_followed(trainer: ray.train.torch.TorchTrainer, surroundings: PortableSurroundings) -> None:
@@ -165,6 +193,10 @@ def _worker(arguments: dict[str, Any]) -> None:
             fitting.objective,
         )
         if rank == 0:
+            planned = fitting.request.num_workers or world_size
+            if world_size < planned:
+                words = f"ended on {world_size} of {planned} workers: there was no room for all of them any more"
+                result = replace(result, notes=(*result.notes, words))
             write_answer(arguments["answer"], result)
 
 

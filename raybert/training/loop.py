@@ -43,8 +43,8 @@ from raybert.training.start import begin_from
 from raybert.training.state import (
     RunState,
     generator_states,
+    go_on_drawing,
     pack_plan,
-    set_generator_states,
     unpack_plan,
 )
 from raybert.training.targets import objective_of
@@ -404,7 +404,7 @@ class _Run:
         self.current_pass.begin(unpack_plan(saved["plan"]), self.state.passes)
         if self.state.batch >= len(self.current_pass.batches):
             self.end_pass()
-        set_generator_states(saved["generators"][self.rank], self.device)
+        go_on_drawing(saved["generators"], self.rank, self.device, self.state.step)
         if begins and self.is_over:
             raise TrialError(
                 f"{self.config.start.checkpoint}: must be of before the end of this run, is of step {self.state.step} "

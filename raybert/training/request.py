@@ -51,6 +51,7 @@ class FitRequest:
         examples: N, of a run that ends after so many examples; None: it does not.
         own: objects in place of what `config` describes.
         augmentation: changes the examples that are trained on; None: they stay as they are.
+        num_workers: that the run was begun for, whose checkpoints it goes on from; None: as many as there are.
     """
 
     config: TrainConfig
@@ -63,6 +64,7 @@ class FitRequest:
     examples: int | None = None
     own: OwnParts = OwnParts()
     augmentation: Augmentation | None = None
+    num_workers: int | None = None
 
     @property
     def end(self) -> int:
@@ -86,7 +88,7 @@ class FitRequest:
             "total_steps": self.total_steps,
             "seed": self.seed,
             "data": data_fingerprint,
-            "world_size": world_size,
+            "world_size": self.num_workers or world_size,
             **({} if self.passes is None else {"passes": self.passes}),
             **({} if self.examples is None else {"examples": self.examples}),
             **({"own": dict(self.own.identity)} if self.own.identity else {}),

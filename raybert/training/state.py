@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,3 +103,18 @@ def set_generator_states(states: dict[str, torch.Tensor], device: torch.device) 
     torch.set_rng_state(states["cpu"])
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def go_on_drawing(saved: Sequence[dict[str, torch.Tensor]], rank: int, device: torch.device, step: int) -> None:
+    """Draw on where a rank stopped; one that was not there draws on its own, from its seed and the step.
+
+    Args:
+        saved: states of the generators, rank by rank.
+        rank: of this worker, whose generators have been seeded.
+        device: that it draws on.
+        step: at which it goes on.
+    """
+    if rank < len(saved):
+        set_generator_states(saved[rank], device)
+    else:
+        torch.manual_seed(torch.initial_seed() + step)

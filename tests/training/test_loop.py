@@ -372,6 +372,33 @@ def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert, token
         np.testing.assert_allclose(two[3][name], array, atol=2e-5, rtol=1e-3)
 
 
+def _train_some_steps(rank: int, world_size: int, tokens: TokenizedData, encoder, folder, steps: int) -> tuple:
+    """Go on with a run that was begun on two ranks, and stop after some of its 40 steps."""
+    model = load_classifier(encoder, tokens.label_names, 0, dropout=0.0)
+    surroundings = StopAfter(folder, steps)
+    surroundings.rank, surroundings.world_size = rank, world_size
+    config = FAST.model_copy(update={"batch_size": 19, "checkpoint_seconds": 1e9})
+    planned = {"epochs": FixedPasses(np.arange(96)), "total_steps": 40, "num_workers": 2}
+    result = train(model, tokens, config, surroundings=surroundings, **planned)
+    return [row["train_loss"] for row in result.rows], result.optimizer_steps, result.stopped
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_fewer_ranks_and_with_more(tiny_bert, tokens, tmp_path):
+    expected, _, _ = _train_some_steps(0, 1, tokens, tiny_bert, tmp_path / "one", 1000)
+    folder = tmp_path / "changing"
+    stops = []
+    for ranks in (2, 1, 2):
+        steps = 3 if len(stops) < 2 else 1000  # times that they ask whether to stop
+        results = on_ranks(_train_some_steps, ranks, ranks, tokens, tiny_bert, folder, steps)
+        losses, done, is_stopped = results[0]
+        stops.append((done, is_stopped))
+    first, second, last = (done for done, _ in stops)
+    assert 0 < first < second < last == 40
+    assert [is_stopped for _, is_stopped in stops] == [True, True, False]
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("metric", "sign"), [("mcc", 1), ("brier", -1), ("ece", -1), ("loss", -1), ("auc_pr", 1), ("macro_recall", 1)]
 )

@@ -50,6 +50,7 @@ class TrialSurroundings:
         journal: words for the trial's log; None: it says nothing of its progress.
         heart: heartbeats of this process, where it is the one that trains.
         model_files: adds to a folder what belongs beside the weights of the best model; goes to the workers.
+        is_begun_again: whether an earlier process was at the trial; known while it is alive.
     """
 
     folder: TrialFolder
@@ -65,6 +66,7 @@ class TrialSurroundings:
     journal: Journal | None = None
     heart: Heart | None = None
     model_files: Callable[[Path], None] | None = None
+    is_begun_again: bool = False
     looks: Throttle = field(default_factory=lambda: Throttle(SECONDS_BETWEEN_LOOKS))
     answer: bool = False
     forwarded: set[int] = field(default_factory=set)
@@ -149,6 +151,7 @@ class TrialSurroundings:
             again = None
             if lock == _TRIAL_LOCK and self.folder.status() != "complete":
                 again = note_restart(path, self.fence.attempt, why)
+                self.is_begun_again = again is not None
             self.heart = Heart.begin(path, self.fence.attempt, self.total_steps)
             try:
                 with heard_by(self.heart.beat):
