@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
 from tests.processes import PATIENCE_SECONDS, WARM_PARENT, forked
 from tests.ray_workers import warm_python
 
@@ -106,7 +108,6 @@ def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
     from ray.cluster_utils import Cluster
 
     from raybert.sweeping.cluster.loopback import this_machine_only
-    from raybert.sweeping.cluster.processes import end_ray
     from raybert.sweeping.cluster.scratch import ray_scratch
     from raybert.sweeping.cluster.token import make_token
 
@@ -133,5 +134,10 @@ def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
                     cluster.remove_node(nodes.pop(node_id), allow_graceful=gracefully)
                     line.send(None)
         finally:
-            end_ray(scratch)  # first: agents that outlive their node would make the folder anew
-            cluster.shutdown()
+            begun = psutil.Process().children(
+                recursive=True
+            )  # agents that outlive their node would make the folder anew
+            for process in begun:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(begun, timeout=10)

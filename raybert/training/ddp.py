@@ -156,7 +156,7 @@ def scaling_of(resources: ResourcesConfig, num_workers: int | tuple[int, int] | 
 def _workers(resources: ResourcesConfig, *, is_first: bool) -> int | tuple[int, int]:
     """Return how many workers to begin with: all of them, or from one on, as many as Ray finds room for.
 
-    The latter where they do not fit, and where an attempt has failed: Ray counts a node that has vanished for 12 s or so.
+    The latter where they do not fit, and where an attempt has failed: Ray counts a node that has vanished for a while.
     """
     num_workers = resources.workers_per_trial
     wanted = _resources(resources).items()

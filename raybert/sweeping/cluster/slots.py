@@ -14,6 +14,7 @@ from raybert.config import ResourcesConfig
 from raybert.polling import Guard, Throttle
 from raybert.sweeping.cluster.connect import Cluster, concurrent_trials, describe_nodes
 from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
+from raybert.sweeping.cluster.stranded import give_back_stranded_places
 
 SECONDS_BETWEEN_LOOKS = 3.0
 """At the nodes: Ray itself needs longer to find one dead."""
@@ -55,6 +56,8 @@ class NodeWatch:
         there = describe_nodes(nodes, joins=self.cluster.address is not None)
         self.slots = concurrent_trials(self.resources, there, self.max_nodes)
         gone = [node for node in nodes if not node["Alive"] and node["NodeID"] in self._known]
+        if gone and self.resources.workers_per_trial > 1:
+            give_back_stranded_places()
         lines = [f"{_name(node)} has left the cluster{_why(node)}" for node in gone]
         lines += [f"{name} has joined the cluster" for key, name in alive.items() if key not in self._known]
         if lines and not is_first:
