@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import ray
 from ray import tune
-from ray.tune.search import BasicVariantGenerator
 
 from raybert.config import LimitsConfig, ResourcesConfig
-from raybert.sweeping.cluster.tune_run import run_tuner
+from raybert.sweeping.cluster.tune_run import _ListSearcher, run_tuner
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.placement import Cluster as Nodes
@@ -77,7 +76,7 @@ def _drive(address: str, folder: Path) -> None:
             LimitsConfig(),
             SweepFolder(folder / "sweep"),
             Nodes.of_nodes(({"CPU": 1.0}, {"CPU": 1.0}, {"CPU": 2.0}), is_local=False),
-            searcher=BasicVariantGenerator(),
+            searcher=_ListSearcher(1, lambda: False),
             callback=tune.Callback(),
             identify=lambda trial: ("t", "t"),
             progress=Progress(),
