@@ -235,4 +235,4 @@ def test_a_note_that_several_models_share_is_printed_once(folder, capsys):
     )
     print_pretrained(SimpleNamespace(models=models, failures={}, num_left=0, num_wanted=2, folder=folder))
     said = capsys.readouterr()
-    assert (said.out + said.err).count(f"north-s0, north-s1: north: {PLANTED}") == 1
+    assert (said.out + said.err).count(f"note: north: {PLANTED}") == 1
