@@ -205,9 +205,10 @@ def with_value(document: Mapping[str, Any], dotted_key: str, value: Any, section
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the known name nearest to a word, or the list of a few, or nothing."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if near:
-        return f"; did you mean '{near[0]}'?"
+        begun = next((name for name in near if name.startswith(word)), near[0])  # the rest of it may be still to come
+        return f"; did you mean '{begun}'?"
     if 0 < len(names) <= 12:
         return f"; known: {', '.join(names)}"
     return ""

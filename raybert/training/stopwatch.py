@@ -33,8 +33,8 @@ class Stopwatch(LocalSurroundings):
 
     def stepped(self, step: int) -> None:
         """Note the time, once the step is over."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if self.ran_on is not None and self.ran_on.device != "cpu":
+            torch.accelerator.synchronize()
         self.times.append(time.perf_counter())
 
     def should_stop(self) -> bool:

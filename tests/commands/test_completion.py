@@ -50,7 +50,7 @@ def completed(line: str) -> list[str]:
         ("raybert ls s", ["sweeps", "strategies", "signals"]),
         ("raybert ls sweeps r", ["runs/"]),
         ("raybert evaluate runs/m", ["runs/mine/"]),
-        ("raybert train mine.yaml --strategy h", ["hard_ones"]),
+        ("raybert train mine.yaml --strategy ha", ["hard_ones"]),
         ("raybert select mine.yaml --strategy k_", ["k_center"]),
         ("raybert train nowhere.yaml --strategy random_", ["random_epoch", "random_stratified"]),
         ("raybert sweep mine.yaml --set train.loss.ga", ["train.loss.gamma="]),

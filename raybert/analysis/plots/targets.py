@@ -77,7 +77,7 @@ def draw_true_and_predicted(
     shown = found[:_MOST_PANELS]
     columns = min(4, len(shown))
     rows = math.ceil(len(shown) / columns)
-    figure = Figure(figsize=(0.6 + 2.3 * columns, 0.9 + 2.3 * rows), layout="constrained")
+    figure = Figure(figsize=(max(5.2, 0.6 + 2.3 * columns), 0.9 + 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
@@ -89,8 +89,8 @@ def draw_true_and_predicted(
         ends = float(targets.min()), float(targets.max())
         axes.plot(ends, ends, "--", color=GREY, linewidth=1)
         values = target_metrics(targets, predicted)
-        title = f"{short_name(each.strategy)} ({each.budget:,})\nRMSE {values['rmse']:.3g}, r {values['pearson']:.2f}"
-        axes.set_title(title, fontsize=8, loc="left")
+        measured = f"RMSE {values['rmse']:.3g}, r {values['pearson']:.2f}"
+        axes.set_title(f"{short_name(each.strategy, 24)}\n{each.budget:,}: {measured}", fontsize=8, loc="left")
     figure.supxlabel(f"{short_name(name)} of the test split", fontsize=8)
     figure.supylabel("predicted", fontsize=8)
     left_out = len(found) - len(shown)

@@ -13,6 +13,7 @@ from raybert.analysis import load_sweep, overlap_table, plots
 from raybert.analysis.plots import monitor
 from raybert.analysis.plots.style import strategy_styles
 from raybert.analysis.results.kept import Hardness, LastLosses, kept_examples
+from raybert.analysis.results.predicted_targets import PredictedTargets
 from raybert.analysis.search.search import make_search
 from raybert.analysis.search.studies import read_arms
 from raybert.analysis.statistics.pair_differences import pair_differences
@@ -117,6 +118,25 @@ def test_predictions_of_strategies_are_laid_out(number, num_classes, name):
     check(plots.draw_prediction_curves(found, styles, ["left out: 3 trials"]), f"draw_prediction_curves-{num_classes}")
     names = [name.format(c) for c in range(num_classes)]
     check(plots.draw_confusions(found, names), f"draw_confusions-{num_classes}")
+
+
+@pytest.mark.parametrize(("number", "num_labels"), [(1, 2), (6, 30)])
+def test_targets_of_strategies_are_laid_out(number, num_labels):
+    generator = np.random.default_rng(0)
+    names = [f"a label with quite a long name {k}" for k in range(num_labels)]
+    strategies = (*LONG, *WIDE, "random")[:number]
+    styles = strategy_styles(list(strategies))
+
+    def found(targets: np.ndarray, predicted: np.ndarray) -> list[PredictedTargets]:
+        return [
+            PredictedTargets(name, 12_000, ((targets, predicted), (targets, predicted[::-1]))) for name in strategies
+        ]
+
+    labels = (generator.random((60, num_labels)) < 0.3).astype(np.float64)
+    check(plots.draw_label_f1(found(labels, generator.random(labels.shape)), names, styles), f"draw_label_f1-{number}")
+    numbers = generator.normal(size=(60, 1)) * 1e4
+    shown = plots.draw_true_and_predicted(found(numbers, numbers + 1e3), "a column with quite a long name", styles)
+    check(shown, f"draw_true_and_predicted-{number}")
 
 
 @pytest.mark.parametrize("draw", ["draw_overlap", "draw_classes", "draw_lengths", "draw_embeddings"])
@@ -225,4 +245,4 @@ def test_every_function_that_draws_is_tried_here():
         if f'"{name}"' in text or f"plots.{name}(" in text or name.removeprefix("draw_search_") in SEARCH_PLOTS
     }
     assert tried == drawn
-    assert len(drawn) == 34
+    assert len(drawn) == 36

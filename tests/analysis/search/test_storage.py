@@ -159,6 +159,6 @@ def _check_polling(folder, study, num_trials):
         code, said = reader.end()
     assert code == 0, said
     seen = [int(line) for line in said.split()]
-    assert len(seen) > 3
+    assert len(seen) > 1
     assert seen == sorted(set(seen))
     assert seen[-1] == num_trials

@@ -147,8 +147,11 @@ def test_a_run_is_made_where_it_computes_and_that_of_several_workers_where_no_gp
     spec = plan_of(config_of(gpus_per_worker=1)).trials[0]
     several = replace(spec, config=config_of(gpus_per_worker=1, workers_per_trial=2))
     assert _device(replace(spec, config=config_of())) == _device(several) == torch.device("cpu")
+    shares: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
     assert _device(spec) == torch.device("cuda")
+    assert shares == [1.0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(
         TrialError, match=rf"torch {re.escape(torch.__version__)} finds no GPU on {os.uname().nodename}, got 1;"
