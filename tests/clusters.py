@@ -112,6 +112,7 @@ def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
     from raybert.sweeping.cluster.token import make_token
 
     with ray_scratch() as scratch, this_machine_only():
+        os.environ["RAY_TMPDIR"] = str(scratch)  # where Ray writes which cluster is the current one
         make_token(scratch)
         # As `ray start` does where there is a token: a head that asks for none cannot call a driver that asks for one.
         maybe_enable_token_auth_if_token_available()

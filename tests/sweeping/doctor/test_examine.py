@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -11,6 +12,7 @@ from urllib.error import URLError
 import pytest
 
 from raybert.errors import ResourceError
+from raybert.sweeping.cluster import scratch
 from raybert.sweeping.doctor import examine
 from raybert.sweeping.doctor.trial import BATCH, try_training
 from tests.e2e.commands import run
@@ -104,8 +106,11 @@ def test_an_error_of_a_node_is_one_line():
 @pytest.mark.slow
 @pytest.mark.ray
 def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before = {name for name in os.listdir("/tmp") if name.startswith("raybert-")}
+    (runs := tmp_path / "runs").mkdir()
+    monkeypatch.chdir(runs)
+    place = tempfile.mkdtemp(dir="/tmp", prefix="d")  # no other test's Ray is there
+    asked: list[str] = []
+    monkeypatch.setattr(scratch, "_places", lambda: asked.append(place) or [place])
     done = run("doctor", "--json")
     assert done.code == 0, done.said
     found = json.loads(done.out)
@@ -114,8 +119,9 @@ def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path, monkeypatch):
     (trial,) = [one["text"] for one in found["findings"] if one["check"] == "trial"]
     assert "20 steps in" in trial
     assert "examples/s on" in trial
-    assert not list(tmp_path.iterdir())
-    assert {name for name in os.listdir("/tmp") if name.startswith("raybert-")} <= before
+    assert not list(runs.iterdir())
+    assert asked
+    os.rmdir(place)  # it is empty
 
 
 @pytest.mark.long
