@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from raybert.selection.catalogue import describe_strategies
+from raybert.selection.declared_signals import TABLE, Signal
 from raybert.selection.price import describe_signals
-from raybert.selection.signals import TABLE, Signal
 from reference_pages.markdown import code, page, table
 
 INTRODUCTION = """

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raybert.config import SelectionConfig
+from raybert.selection.declared_signals import Signal
 from raybert.selection.scorers.request import SignalRunsKind
-from raybert.selection.signals import Signal, all_signals, needed_signals
+from raybert.selection.signals import all_signals, needed_signals
 
 Setting = int | str
 """A number, or the dotted key of `selection` that says it."""

@@ -11,11 +11,12 @@ from raybert.config import StrategyConfig
 from raybert.errors import SelectionError
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.choose import select_from_pool
+from raybert.selection.declared_signals import TABLE
 from raybert.selection.geometry.points import unit_rows
 from raybert.selection.keys import draw_keys, tie_keys
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.scorers.source import COLUMN
-from raybert.selection.signals import TABLE, find_signal
+from raybert.selection.signals import find_signal
 from raybert.selection.strategy import Strategy
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from raybert.config import validate_config
 from raybert.selection.catalogue import describe_strategies
+from raybert.selection.declared_signals import TABLE
 from raybert.selection.price import RUNS, describe_signals, price_in_words
 from raybert.selection.scorers.request import ScorerRequest
-from raybert.selection.signals import TABLE, needed_signals
+from raybert.selection.signals import needed_signals
 from tests.sweeping.planning import plan_of
 
 SETTINGS = {

@@ -11,20 +11,14 @@ import raybert
 from raybert.config import SelectionConfig, import_attribute
 from raybert.errors import ConfigError, SelectionError
 from raybert.selection import registry
+from raybert.selection.declared_signals import FREE, TABLE, of_texts
+from raybert.selection.passes import REFRESHED
 from raybert.selection.price import describe_signals
 from raybert.selection.scorers.lexical import Lexical, lexical_statistics
 from raybert.selection.scorers.readability import Readability, readability_statistics
 from raybert.selection.scorers.scorer import Arithmetic, Scorer, ScoringData
 from raybert.selection.scorers.text import TextScorer, joined_texts
-from raybert.selection.signals import (
-    FREE,
-    REFRESHED,
-    TABLE,
-    check_signals,
-    find_signal,
-    needed_signals,
-    of_texts,
-)
+from raybert.selection.signals import check_signals, find_signal, needed_signals
 from raybert.testing import check_signal, make_pool
 
 TEXTS = ["never gonna " * 20, "Quick zephyrs blow, vexing daft Jim.", ""]

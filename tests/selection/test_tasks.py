@@ -11,9 +11,9 @@ from raybert.selection import registry
 from raybert.selection.catalogue import build_strategy
 from raybert.selection.choose import select_from_pool
 from raybert.selection.compose import compose
+from raybert.selection.declared_signals import TABLE
 from raybert.selection.losses import cross_entropy
 from raybert.selection.pool import Pool
-from raybert.selection.signals import TABLE
 from raybert.selection.strategies.proxies import el2n, grand, label_uncertainty
 from raybert.selection.tasks import check_tasks, strategies_of, tasks_of
 from raybert.sweeping.plan.design import read_design

@@ -247,4 +247,4 @@ def test_scorers_of_a_pool_give_what_the_functions_give(prepared):
     # The values of all examples are what all of them are worth: the share of right neighbours.
     nearest = np.argsort(-(wanted @ pool.T), axis=1)[:, :5]
     assert found.sum() == pytest.approx((labels[nearest] == of_target[:, None]).mean(), abs=1e-3)
-    assert InfluenceScorer("influence", target, "run", None).identity()["target"] == "validation"
+    assert InfluenceScorer("run", None, signal="influence", target=target).identity()["target"] == "validation"

@@ -145,13 +145,18 @@ class TrialFiles:
 
     def pools(self) -> dict[int, pd.DataFrame]:
         """Return the pools that are kept, by fold: example_id, label and length (tokens)."""
-        rows = _read_parquet(self.folder / "pool.parquet")
+        rows = self._pool_rows
         if rows is None:
             return {}
         if "fold" not in rows:
-            return {0: rows}
+            return {0: rows.copy()}
         folds = rows.groupby("fold", sort=True)
         return {int(str(fold)): part.drop(columns="fold").reset_index(drop=True) for fold, part in folds}
+
+    @cached_property
+    def _pool_rows(self) -> pd.DataFrame | None:
+        """What `pool.parquet` holds; tables and pictures ask for it a dozen times."""
+        return _read_parquet(self.folder / "pool.parquet")
 
     def _trial_folder(self, trial_id: str) -> Path:
         return self.folder / "trials" / trial_id

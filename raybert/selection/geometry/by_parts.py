@@ -11,6 +11,7 @@ of random ones, and quotas by value in place of equal ones with a second round, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +59,7 @@ def k_center_by_parts(
     """
     points, kept, ranks, parts = _opened(embeddings, budget, num_parts, selected, tie_keys)
 
-    def choose(rows: np.ndarray, count: int) -> Chosen:
-        before = np.flatnonzero(np.isin(rows, kept))
-        inner, distances = k_center(points[rows], count, selected=before, tie_keys=ranks[rows])
-        return rows[inner], distances
-
+    choose = _choose_in_part(k_center, points, kept, ranks)
     positions, values, left = choose_by_value(parts, budget, _num_free(parts, kept), choose)
     note = f"every example is within {left.max(initial=0.0):.3f} of a chosen one of its part"
     return ByParts(positions, values, len(parts), f"{_in_parts(parts)}: {note}")
@@ -74,11 +71,7 @@ def facility_location_by_parts(
     """Return the greedy maximiser of F where similarities between parts count as 0; arguments as of the exact one."""
     points, kept, ranks, parts = _opened(embeddings, budget, num_parts, selected, tie_keys)
 
-    def choose(rows: np.ndarray, count: int) -> Chosen:
-        before = np.flatnonzero(np.isin(rows, kept))
-        inner, gains = facility_location(points[rows], count, selected=before, tie_keys=ranks[rows])
-        return rows[inner], gains
-
+    choose = _choose_in_part(facility_location, points, kept, ranks)
     positions, values, _ = choose_by_value(parts, budget, _num_free(parts, kept), choose)
     mean = f"the mean similarity to a chosen one of the same part is at least {values.sum() / len(points):.3f}"
     return ByParts(positions, values, len(parts), f"{_in_parts(parts)}" + ("" if len(kept) else f": {mean}"))
@@ -183,6 +176,19 @@ def _opened(
     kept = as_selected(selected, len(points))
     check_budget(budget, len(points) - len(kept))
     return points, kept, tie_ranks(tie_keys, len(points)), cut_into_parts(points, num_parts)
+
+
+def _choose_in_part(
+    algorithm: Callable[..., Chosen], points: np.ndarray, kept: np.ndarray, ranks: np.ndarray
+) -> Callable[[np.ndarray, int], Chosen]:
+    """Return what chooses so many of a part's rows by a greedy algorithm, beside those of it that are kept."""
+
+    def choose(rows: np.ndarray, count: int) -> Chosen:
+        before = np.flatnonzero(np.isin(rows, kept))
+        inner, values = algorithm(points[rows], count, selected=before, tie_keys=ranks[rows])
+        return rows[inner], values
+
+    return choose
 
 
 def _num_free(parts: list[np.ndarray], kept: np.ndarray) -> list[int]:

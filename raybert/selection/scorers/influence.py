@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from raybert.selection.scorers.models import load_proxy
+from raybert.selection.scorers.models import OneProxy
 from raybert.selection.scorers.request import ScorerRequest
 from raybert.selection.scorers.scorer import ScoreFunction, ScoringData
 from raybert.selection.scorers.target import VALIDATION, Target, make_target
@@ -61,27 +60,18 @@ def _with_bias(features: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class InfluenceScorer:
+class InfluenceScorer(OneProxy):
     """`influence` (n, 2): product and cosine with the mean last-layer gradient of a target, of a proxy in eval mode."""
 
-    uses_model = True
     passes = 1
 
-    signal: str
-    target: Target
-    run: str
-    checkpoint: Path
-    trust: bool = False  # whether code that comes with the encoder may run
+    signal: str = field(kw_only=True)
+    target: Target = field(kw_only=True)
 
     @property
     def signals(self) -> tuple[str, ...]:
         """Name of the array."""
         return (self.signal,)
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The proxy's trial id."""
-        return (self.run,)
 
     def identity(self) -> dict[str, Any]:
         """Return the proxy's trial id and the target."""
@@ -89,7 +79,7 @@ class InfluenceScorer:
 
     def load(self, scoring_data: ScoringData) -> ScoreFunction:
         """Return the function that runs the proxy on positions; the target's gradient is summed up before."""
-        proxy = load_proxy(self.checkpoint, scoring_data, trust=self.trust)
+        proxy = self.load_proxy(scoring_data)
         table, pool = self.target.table(scoring_data), scoring_data.data.train
         total: np.ndarray | float = 0.0
         for start in range(0, len(table), _ROWS):
@@ -108,6 +98,4 @@ class InfluenceScorer:
 
 def influence_scorer(request: ScorerRequest, source: str = VALIDATION, signal: str = "influence") -> InfluenceScorer:
     """Return what gives a trial the agreement of its pool with a target."""
-    run = request.runs("proxy").runs[0]
-    trust = request.encoder.trust_remote_code
-    return InfluenceScorer(signal, make_target(source, request), run, request.model_of(run), trust)
+    return InfluenceScorer.of(request, signal=signal, target=make_target(source, request))

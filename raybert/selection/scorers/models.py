@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from raybert.data import TokenTable
 from raybert.data.nulls import null_table
-from raybert.errors import ScoringError
 from raybert.files import reading_back
 from raybert.models import Encoder, load_backbone, load_model, load_tokenizer
 from raybert.models.own_kind import is_own_model
@@ -73,22 +72,50 @@ class DocumentEmbeddingScorer:
 
 
 @dataclass(frozen=True)
-class ProxyEmbeddingScorer:
-    """`embeddings` (n, d): those of a proxy's fine-tuned encoder instead of the frozen one."""
+class OneProxy:
+    """What scorers have in common that read one proxy, the first one of several.
 
-    signals = ("embeddings",)
+    Attributes:
+        run: the proxy's trial id.
+        checkpoint: folder of its model.
+        trust: whether code that comes with the encoder may run.
+    """
+
     uses_model = True
-    passes = 1
 
     run: str
     checkpoint: Path
-    pooling: Literal["mean", "cls"]
-    trust: bool = False  # whether code that comes with the encoder may run
+    trust: bool = False
+
+    @classmethod
+    def of(cls, request: ScorerRequest, **more: Any) -> Self:
+        """Return what reads the proxy of a trial.
+
+        Args:
+            request: of the trial.
+            more: the other fields.
+        """
+        run = request.runs("proxy").runs[0]
+        return cls(run, request.model_of(run), _trust(request), **more)
 
     @property
     def runs(self) -> tuple[str, ...]:
         """The proxy's trial id."""
         return (self.run,)
+
+    def load_proxy(self, scoring_data: ScoringData) -> Inference:
+        """Return its outputs on any table."""
+        return load_proxy(self.checkpoint, scoring_data, trust=self.trust)
+
+
+@dataclass(frozen=True)
+class ProxyEmbeddingScorer(OneProxy):
+    """`embeddings` (n, d): those of a proxy's fine-tuned encoder instead of the frozen one."""
+
+    signals = ("embeddings",)
+    passes = 1
+
+    pooling: Literal["mean", "cls"] = field(kw_only=True)
 
     def identity(self) -> dict[str, Any]:
         """Return the proxy's trial id and pooling."""
@@ -151,77 +178,6 @@ class ProxyScorer:
                 blank = [proxy.probs_and_features(nulls, positions)[0] for proxy in proxies]
                 arrays["null_probs"] = np.stack(blank, axis=1)
             return arrays
-
-        return score
-
-
-@dataclass(frozen=True)
-class FeatureScorer:
-    """`features` (n, h): inputs of the last layer of a proxy on the pool that it was trained on, in eval mode."""
-
-    signals = ("features",)
-    uses_model = True
-    passes = 1
-
-    run: str
-    checkpoint: Path
-    trust: bool = False  # whether code that comes with the encoder may run
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The proxy's trial id."""
-        return (self.run,)
-
-    def identity(self) -> dict[str, Any]:
-        """Return the proxy's trial id."""
-        return {"scorer": "features", "proxy": self.run}
-
-    def load(self, scoring_data: ScoringData) -> ScoreFunction:
-        """Return the function that runs the proxy on positions."""
-        proxy, table = load_proxy(self.checkpoint, scoring_data, trust=self.trust), scoring_data.data.train
-        return lambda positions: {"features": proxy.probs_and_features(table, positions)[1]}
-
-
-@dataclass(frozen=True)
-class DropoutScorer:
-    """`dropout_probs` (n, p, C): outputs of a proxy in p passes, each with dropout of its own.
-
-    What is dropped follows from the block, so that a block that is computed again is the same.
-    """
-
-    signals = ("dropout_probs",)
-    uses_model = True
-
-    run: str
-    checkpoint: Path
-    passes: int
-    trust: bool = False  # whether code that comes with the encoder may run
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The proxy's trial id."""
-        return (self.run,)
-
-    def identity(self) -> dict[str, Any]:
-        """Return the proxy's trial id and the number of passes."""
-        return {"scorer": "dropout", "proxy": self.run, "passes": self.passes}
-
-    def load(self, scoring_data: ScoringData) -> ScoreFunction:
-        """Return the function that runs the proxy on positions.
-
-        Raises:
-            ScoringError: dropout changes nothing.
-        """
-        proxy, table = load_proxy(self.checkpoint, scoring_data, trust=self.trust), scoring_data.data.train
-
-        def score(positions: np.ndarray) -> dict[str, np.ndarray]:
-            probs = proxy.dropout_probs(table, positions, self.passes, int(positions[0]))
-            if (probs == probs[:, :1]).all():
-                raise ScoringError(
-                    "dropout_probs: the model must have dropout, got the same probabilities in every pass; set "
-                    "model.dropout, or leave out the strategies that read it (bald)"
-                )
-            return {"dropout_probs": probs}
 
         return score
 
@@ -327,8 +283,7 @@ def embedding_scorer(request: ScorerRequest) -> Scorer:
         return DocumentEmbeddingScorer(request.encoder)
     if embedding.of == "encoder":
         return EmbeddingScorer(request.encoder, embedding.pooling)
-    run = request.runs("proxy").runs[0]
-    return ProxyEmbeddingScorer(run, request.model_of(run), embedding.pooling, _trust(request))
+    return ProxyEmbeddingScorer.of(request, pooling=embedding.pooling)
 
 
 def proxy_scorer(request: ScorerRequest) -> Scorer:
@@ -337,18 +292,6 @@ def proxy_scorer(request: ScorerRequest) -> Scorer:
     if runs.num_folds is not None:
         return _heldout("probs", runs, request)
     return ProxyScorer(runs.runs, request.models(runs), runs.null, request.encoder, _trust(request))
-
-
-def feature_scorer(request: ScorerRequest) -> Scorer:
-    """Return what gives a trial the inputs of its proxy's last layer."""
-    run = request.runs("proxy").runs[0]
-    return FeatureScorer(run, request.model_of(run), _trust(request))
-
-
-def dropout_scorer(request: ScorerRequest) -> Scorer:
-    """Return what gives a trial the outputs of its proxy with dropout."""
-    run, passes = request.runs("proxy").runs[0], request.selection.scorers.dropout.passes
-    return DropoutScorer(run, request.model_of(run), passes, _trust(request))
 
 
 def heldout_scorer(request: ScorerRequest) -> Scorer:

@@ -11,9 +11,9 @@ import numpy as np
 from raybert.config import SweepPretrainConfig
 from raybert.data.chunked import ChunkedData
 from raybert.selection.compose import compose
+from raybert.selection.passes import REFRESHED
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.perplexity import PerplexityScorer
-from raybert.selection.signals import REFRESHED
 from raybert.selection.strategies import El2n, LossThreshold
 from raybert.sweeping.estimate.probe import Probe
 from raybert.sweeping.estimate.shapes import shape_key

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from raybert.selection.signals import Signal, needed_signals
+from raybert.selection.declared_signals import Signal
+from raybert.selection.signals import needed_signals
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 
 _SHARE = 0.5

@@ -11,11 +11,12 @@ from raybert.config import RaybertConfig, SelectionConfig, dump_yaml
 from raybert.config.augment import AugmentConfig
 from raybert.files import content_key
 from raybert.selection.compose import compose
+from raybert.selection.declared_signals import FREE, Signal
 from raybert.selection.identity import chooses_in_parts, strategy_identity
 from raybert.selection.schedule import round_targets
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.scorers.target import digest_of_target
-from raybert.selection.signals import FREE, Signal, needed_signals
+from raybert.selection.signals import needed_signals
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget

@@ -13,7 +13,7 @@ from raybert.config import RaybertConfig, ResourcesConfig, dump_yaml, load_store
 from raybert.errors import ResourceError
 from raybert.files import write_text
 from raybert.machine import count_cores
-from raybert.selection.signals import FREE
+from raybert.selection.declared_signals import FREE
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.outcome import Outcome, read_outcome

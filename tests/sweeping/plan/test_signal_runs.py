@@ -17,13 +17,12 @@ from raybert.selection.ranking import tie_keys
 from raybert.selection.scorers.class_error import ClassErrorScorer
 from raybert.selection.scorers.influence import InfluenceScorer, influences, mean_gradient
 from raybert.selection.scorers.models import (
-    DropoutScorer,
     DynamicsScorer,
-    FeatureScorer,
     HeldoutScorer,
     ProxyEmbeddingScorer,
     ProxyScorer,
 )
+from raybert.selection.scorers.one_proxy import DropoutScorer, FeatureScorer
 from raybert.selection.scorers.scorer import Arithmetic, ScoringData
 from raybert.selection.scorers.target import Target
 from raybert.selection.scorers.training_loss import TrainingLossScorer
@@ -130,7 +129,7 @@ def test_a_proxy_gives_probabilities_norms_and_embeddings(runs, prepared):
     np.testing.assert_allclose(outputs["feature_norms"][:, 0], np.linalg.norm(features, axis=1), rtol=1e-5)
     model = load_model(models_of(folder, source)[0])
     expected = Inference(model, prepared.data, "fp32").embeddings(prepared.data.train, POSITIONS)
-    scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], "mean")
+    scorer = ProxyEmbeddingScorer(source.runs[0], models_of(folder, source)[0], pooling="mean")
     np.testing.assert_allclose(scorer.load(scoring_data)(POSITIONS)["embeddings"], expected, atol=1e-6)
 
 
@@ -151,7 +150,9 @@ def test_the_influence_of_a_proxy_is_that_of_its_gradients_on_validation(runs, p
     source = sources["proxy", None]
     checkpoint = models_of(folder, source)[0]
     target = Target("validation", "", None, prepared.encoder)
-    found = InfluenceScorer("influence", target, source.runs[0], checkpoint).load(scoring_data)(POSITIONS)["influence"]
+    found = InfluenceScorer(source.runs[0], checkpoint, signal="influence", target=target).load(scoring_data)(
+        POSITIONS
+    )["influence"]
     inference = Inference(load_model(checkpoint), prepared.data, "fp32")
     validation = prepared.data.validation
     wanted = mean_gradient(*inference.probs_and_features(validation), np.asarray(validation.labels))
@@ -178,12 +179,12 @@ def test_with_dropout_a_proxy_says_something_else_in_every_pass_and_the_same_of_
     with pytest.raises(
         ScoringError, match="must have dropout, got the same probabilities in every pass; set model.drop"
     ):
-        DropoutScorer(source.runs[0], checkpoint, 2).load(scoring_data)(POSITIONS)
+        DropoutScorer(source.runs[0], checkpoint, passes=2).load(scoring_data)(POSITIONS)
     wild = shutil.copytree(checkpoint, tmp_path / "wild")
     config = json.loads((wild / "config.json").read_text())
     (wild / "config.json").write_text(json.dumps({**config, "mlp_dropout": 0.1, "classifier_dropout": 0.2}))
     state = torch.random.get_rng_state()
-    score = DropoutScorer(source.runs[0], wild, 40).load(scoring_data)
+    score = DropoutScorer(source.runs[0], wild, passes=40).load(scoring_data)
     found = score(POSITIONS)["dropout_probs"]
     assert torch.equal(torch.random.get_rng_state(), state)
     assert found.shape == (5, 40, scoring_data.data.num_classes)
