@@ -15,13 +15,14 @@ import psutil
 from tests.processes import PATIENCE_SECONDS, WARM_PARENT, forked
 from tests.ray_workers import warm_python
 
-_OF_OTHER_RAYS = (
+OF_OTHER_RAYS = (
     "RAY_ADDRESS",
     "RAY_AUTH_TOKEN",
     "RAY_AUTH_TOKEN_PATH",
     "RAY_AUTH_MODE",
     "RAY_JOB_CONFIG_JSON_ENV_VAR",
 )
+"""Variables by which a process would join, or be told the token of, a Ray that is not its own."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def cluster_of(*cpus: float, head_cpus: float = 0) -> Iterator[Nodes]:
 def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
     """Start a head, then do what is asked until the line is closed; in a process of its own."""
     sys.executable = python  # workers are forked
-    for name in _OF_OTHER_RAYS:
+    for name in OF_OTHER_RAYS:
         os.environ.pop(name, None)
     import raybert.sweeping  # noqa: F401, I001 - before Ray: it sets what Ray reads
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available

@@ -15,7 +15,9 @@ from raybert.errors import ResourceError
 from raybert.sweeping.cluster import scratch
 from raybert.sweeping.doctor import examine
 from raybert.sweeping.doctor.trial import BATCH, try_training
+from tests.clusters import OF_OTHER_RAYS
 from tests.e2e.commands import run
+from tests.processes import called
 
 CHECKS = {"hub", "Ray", "versions", "CPUs", "memory", "shared memory", "GPUs", "disk", "open files", "proxies", "clock"}
 
@@ -105,23 +107,33 @@ def test_an_error_of_a_node_is_one_line():
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path, monkeypatch):
+def test_the_command_leaves_nothing_and_says_all_as_json(tmp_path):
     (runs := tmp_path / "runs").mkdir()
-    monkeypatch.chdir(runs)
     place = tempfile.mkdtemp(dir="/tmp", prefix="d")  # no other test's Ray is there
-    asked: list[str] = []
-    monkeypatch.setattr(scratch, "_places", lambda: asked.append(place) or [place])
-    done = run("doctor", "--json")
-    assert done.code == 0, done.said
-    found = json.loads(done.out)
+    code, out, said = called(_examine_alone, place, runs)
+    assert code == 0, said
+    found = json.loads(out)
     assert {one["check"] for one in found["findings"]} == CHECKS | {"storage", "trial"}
+    (ray,) = [one["text"] for one in found["findings"] if one["check"] == "Ray"]
+    assert "joined" not in ray
     assert found["num_failures"] == 0
     (trial,) = [one["text"] for one in found["findings"] if one["check"] == "trial"]
     assert "20 steps in" in trial
     assert "examples/s on" in trial
     assert not list(runs.iterdir())
-    assert asked
     os.rmdir(place)  # it is empty
+
+
+def _examine_alone(place: str, runs: Path) -> tuple[int, str, str]:
+    """Run the command where no Ray of the tests is known, and a Ray of its own keeps its files at a place of its own."""
+    for name in OF_OTHER_RAYS:
+        os.environ.pop(name, None)
+    os.chdir(runs)
+    asked: list[str] = []
+    scratch._places = lambda: asked.append(place) or [place]
+    done = run("doctor", "--json")
+    assert asked, done.said
+    return done.code, done.out, done.said
 
 
 @pytest.mark.long
