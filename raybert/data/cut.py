@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from raybert.config import DataConfig
+from raybert.data import mapped
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
 from raybert.data.spread import lacking_labels, spread_units
 from raybert.data.units import Units
@@ -54,13 +55,14 @@ def cut_missing(
         return _parts(tables, taken, missing), names, ()
 
     def cut(rows: np.ndarray) -> np.ndarray:
-        return assign_units(units.take(rows), labels[rows], list(fractions.values()), config.split_seed)
+        of_rows = labels if len(rows) == len(labels) else labels[rows]
+        return assign_units(units.take(rows), of_rows, list(fractions.values()), config.split_seed)
 
     def lacking(rows: np.ndarray) -> set[int]:
         return set(np.flatnonzero(_absent(cut(rows), labels[rows], len(missing) + 1, len(names)).any(axis=0)).tolist())
 
     rows, rare = set_rare_aside(units.of_row, labels, lacking, names, config.rare_classes)
-    taken = np.zeros(len(labels), np.int64)
+    taken = np.zeros(len(labels), np.int16)
     taken[rows] = cut(rows)
     _check_cut(taken[rows], labels[rows], ["train", *missing], names)
     found = _parts(tables, taken, missing)
@@ -74,8 +76,10 @@ def cut_missing(
 def _parts(tables: dict[str, pa.Table], taken: np.ndarray, missing: Sequence[str]) -> dict[str, pa.Table]:
     """Return all tables, those that were missing from the rows of train with their numbers, 1 and on."""
     train = tables["train"]
-    parts = {split: train.filter(pa.array(taken == number)) for number, split in enumerate(missing, start=1)}
-    return {**tables, "train": train.filter(pa.array(taken == 0)), **parts}
+    parts = {
+        split: mapped.taken(train, np.flatnonzero(taken == number)) for number, split in enumerate(missing, start=1)
+    }
+    return {**tables, "train": mapped.taken(train, np.flatnonzero(taken == 0)), **parts}
 
 
 def _check_marks(taken: np.ndarray, marks: np.ndarray, parts: Sequence[str], names: Sequence[str]) -> None:
@@ -109,12 +113,14 @@ def assign_units(
     sizes = units.sizes
     class_counts = np.bincount(labels)
     rarity = np.lexsort((np.arange(len(class_counts)), class_counts)).argsort()  # class -> rank, 0 is the rarest
-    stratum = np.full(len(units), len(class_counts))
-    np.minimum.at(stratum, units.of_row, rarity[labels])
-    order = np.lexsort((units.order(seed, purpose), stratum))
-    part = np.zeros(len(units), np.int64)
-    for members in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):
-        part[members] = _cut_ordered(sizes[members], fractions)
+    stratum = np.full(len(units), len(class_counts), np.int32)
+    np.minimum.at(stratum, units.of_row, rarity.astype(np.int32)[labels])
+    keys = units.order(seed, purpose)
+    by_stratum = np.argsort(stratum, kind="stable")
+    part = np.zeros(len(units), np.int16)
+    for members in np.split(by_stratum, np.flatnonzero(np.diff(stratum[by_stratum])) + 1):
+        in_order = members[np.argsort(keys[members], kind="stable")]
+        part[in_order] = _cut_ordered(sizes[in_order], fractions)
     return np.asarray(part[units.of_row])
 
 

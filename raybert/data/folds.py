@@ -17,6 +17,7 @@ from raybert.data.identity import content_fingerprint, keyed_order
 from raybert.data.noise import plant
 from raybert.data.rare import describe_rare, drop_classes, set_rare_aside
 from raybert.data.rows import take_rows
+from raybert.data.same import number_rows
 from raybert.data.sources import SourceTables, read_source
 from raybert.data.splits import (
     SPLITS,
@@ -30,7 +31,7 @@ from raybert.data.splits import (
     with_ids,
 )
 from raybert.data.spread import lacking_labels, spread_units
-from raybert.data.strings import number_rows, stream_strings
+from raybert.data.strings import stream_strings
 from raybert.data.targets import TARGET, target_matrix
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from raybert.data.mapped import column_of
 from raybert.data.rows import take_rows
-from raybert.data.strings import as_binary, as_hex, number_rows, pack, stream_strings, utf8_parts
+from raybert.data.same import repeated_rows
+from raybert.data.strings import HEX_DIGITS, blocks_of_digests, blocks_of_hex, pack, stream_strings, utf8_parts
 
 _Content = tuple[str, str | None, str]
 """Text, second text, name of the class; of another task what is predicted, as JSON."""
@@ -22,7 +24,7 @@ _FORM_BYTES = 16
 """Of the digest that stands for a text: of ten million, two different ones are the same by a chance of 1 in 10**24."""
 
 
-def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
+def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.ChunkedArray:
     """Return the stable id of every example: the user's own, or 16 hex digits of a hash of its content.
 
     The hash is over text, second text, label name and how many identical examples come before, so it stays
@@ -34,11 +36,10 @@ def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
         label_names: class number -> name.
     """
     if "id" in table.column_names:
-        return table["id"].combine_chunks()
+        return table["id"]
     digests = _first_digests(table, label_names)
     ids = np.frombuffer(digests, "<u8")  # a view: what is written there is in `digests`
-    numbers = number_rows(pa.array(ids))
-    repeated = np.flatnonzero(np.bincount(numbers)[numbers] > 1)
+    repeated = repeated_rows(ids)
     if len(repeated):
         if "group" in table.column_names:
             groups = take_rows(table.select(["group"]), repeated)["group"].to_pylist()
@@ -49,13 +50,17 @@ def example_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Array:
             if seen[form]:
                 ids[row] = int.from_bytes(_content_digest(content, seen[form]), "little")
             seen[form] += 1
-    return as_hex(digests)
+    return _as_ids(digests)
 
 
 def ids_of_first_copies(table: pa.Table, label_names: Sequence[str]) -> list[str]:
     """Return of every example the id that the first one with its content has."""
-    ids: list[str] = as_hex(_first_digests(table, label_names)).to_pylist()
+    ids: list[str] = _as_ids(_first_digests(table, label_names)).to_pylist()
     return ids
+
+
+def _as_ids(digests: bytearray) -> pa.ChunkedArray:
+    return column_of(lambda: blocks_of_hex(digests), pa.string(), len(digests) // 8 * (HEX_DIGITS + 4))
 
 
 def _first_digests(table: pa.Table, label_names: Sequence[str]) -> bytearray:
@@ -98,7 +103,7 @@ def keyed_order(names: Iterable[str], seed: int, purpose: str) -> np.ndarray:
     """
     key = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=32).digest()
     hashes = pack(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in names)
-    return np.frombuffer(hashes, ">u8").astype(np.uint64)
+    return np.frombuffer(hashes, ">u8").byteswap(inplace=True).view("<u8")
 
 
 def normal_forms(table: pa.Table) -> Iterator[str]:
@@ -110,10 +115,14 @@ def normal_forms(table: pa.Table) -> Iterator[str]:
     return (f"{form}\n{pair}" for form, pair in zip(forms, pairs, strict=True))
 
 
-def form_digests(table: pa.Table) -> pa.Array:
+def form_digests(table: pa.Table) -> pa.ChunkedArray:
     """Return (n,) 16 bytes that stand for each example's normal form: equal forms have equal ones."""
-    hashes = (hashlib.blake2b(form.encode(), digest_size=_FORM_BYTES).digest() for form in normal_forms(table))
-    return as_binary(pack(hashes), _FORM_BYTES)
+
+    def blocks() -> Iterator[pa.Array]:
+        hashes = (hashlib.blake2b(form.encode(), digest_size=_FORM_BYTES).digest() for form in normal_forms(table))
+        return blocks_of_digests(hashes, _FORM_BYTES)
+
+    return column_of(blocks, pa.binary(_FORM_BYTES), table.num_rows * _FORM_BYTES)
 
 
 def _normalize(text: str) -> str:
@@ -139,5 +148,6 @@ def _update(digest: hashlib._Hash, values: pa.Array | pa.ChunkedArray) -> None:
             digest.update(lengths.astype("<i4").tobytes())
         for _, content in utf8_parts(values):
             digest.update(content)
-    else:
-        digest.update(values.to_numpy().astype("<i8").tobytes())
+        return
+    for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
+        digest.update(chunk.to_numpy().astype("<i8").tobytes())

@@ -13,8 +13,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
+from raybert.data.rows import take_rows
 from raybert.data.strings import BLOCK_ROWS
 from raybert.errors import CacheWarning, ConfigError
 from raybert.files import cache_folder, reason_of
@@ -58,6 +60,38 @@ def mapped(batches: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema) -
         words = f"a table cannot be written to {folder} while it is read ({reason_of(error)}): memory holds all of it"
         warnings.warn(words, CacheWarning, stacklevel=2)
     return pa.Table.from_batches(batches(), schema)
+
+
+def column_of(blocks: Callable[[], Iterator[pa.Array]], kind: pa.DataType, num_bytes: int) -> pa.ChunkedArray:
+    """Return a column in chunks; a large one is mapped, as tables are.
+
+    Args:
+        blocks: yields its chunks, each time it is called.
+        kind: of its values.
+        num_bytes: that it takes, about.
+    """
+    if num_bytes <= LARGEST_HELD:
+        return pa.chunked_array(list(blocks()), kind)
+    schema = pa.schema([("values", kind)])
+    return mapped(lambda: (pa.record_batch([block], schema=schema) for block in blocks()), schema)["values"]
+
+
+def taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
+    """Return some rows of a table in a given order; many are mapped, and copied a block at a time.
+
+    Args:
+        table: in any number of chunks.
+        rows: (m,) from 0.
+    """
+    if table.nbytes * len(rows) <= LARGEST_HELD * table.num_rows:
+        return take_rows(table, rows)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        step = rows_at_once(table.num_rows, table.nbytes)
+        for start in range(0, len(rows), step):
+            yield from take_rows(table, rows[start : start + step]).to_batches()
+
+    return mapped(batches, table.schema)
 
 
 def _written(batches: Iterator[pa.RecordBatch], schema: pa.Schema, folder: Path) -> pa.Table:

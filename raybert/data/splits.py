@@ -15,12 +15,13 @@ from raybert.config import DataConfig
 from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, Task
 from raybert.data.cut import cut_missing
 from raybert.data.identity import content_fingerprint, example_ids, form_digests, keyed_order
-from raybert.data.mapped import LARGEST_HELD, mapped, rows_at_once
+from raybert.data.mapped import LARGEST_HELD, mapped, rows_at_once, taken
 from raybert.data.noise import plant
 from raybert.data.quotas import class_quotas
 from raybert.data.rows import take_rows
+from raybert.data.same import number_rows
 from raybert.data.sources import SourceTables, read_source
-from raybert.data.strings import number_rows, stream_strings
+from raybert.data.strings import stream_strings
 from raybert.data.targets import TARGET, target_matrix
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError
@@ -164,7 +165,7 @@ def subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
     order = keyed_order(stream_strings(table["example_id"]), config.split_seed, "order")
     wanted = getattr(config, f"{split}_examples")
     if wanted is None:
-        return take_rows(table, np.argsort(order))
+        return taken(table, np.argsort(order))
     if wanted > table.num_rows:
         raise DataError(
             f"data.{split}_examples: must be in 1..{table.num_rows} ({split} examples of '{config.source}'), "
@@ -174,7 +175,7 @@ def subsample(table: pa.Table, split: str, config: DataConfig) -> pa.Table:
     num_classes = len(np.unique(labels))
     if split == "train" and wanted < num_classes:
         raise DataError(f"data.train_examples: must be >= {num_classes} (one per class), got {wanted}")
-    return take_rows(table, stratified_rows(labels, order, wanted))
+    return taken(table, stratified_rows(labels, order, wanted))
 
 
 def stratified_rows(labels: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
@@ -247,7 +248,7 @@ def have_several(forms: np.ndarray, values: np.ndarray) -> np.ndarray:
         forms: (n,) numbers of normal forms, 0..u-1.
         values: (n,) class numbers, or folds.
     """
-    first = np.full(int(forms.max(initial=-1)) + 1, -1, np.int64)
+    first = np.full(int(forms.max(initial=-1)) + 1, -1, np.asarray(values).dtype)
     first[forms[::-1]] = values[::-1]  # of several, what is written last stays
     several = np.zeros(len(first), bool)
     several[forms[values != first[forms]]] = True

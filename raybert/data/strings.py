@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,8 @@ from raybert.data.rows import take_rows
 
 BLOCK_ROWS = 65_536
 """Rows that are Python objects at once."""
-_HEX_DIGITS = 16
-_MOST_IDS = (2**31 - 1) // _HEX_DIGITS
+HEX_DIGITS = 16
+"""Of an id that is made of content."""
 
 
 def stream_strings(column: pa.Array | pa.ChunkedArray) -> Iterator[str]:
@@ -49,22 +50,20 @@ def pack(digests: Iterable[bytes]) -> bytearray:
     return packed
 
 
-def as_binary(packed: bytearray, width: int) -> pa.Array:
-    """Return what `pack` has packed as a column of `width` bytes a row, which shares its memory."""
-    return pa.Array.from_buffers(pa.binary(width), len(packed) // width, [None, pa.py_buffer(packed)])
+def blocks_of_digests(digests: Iterable[bytes], width: int) -> Iterator[pa.Array]:
+    """Yield digests as columns of `width` bytes a row, a block at a time."""
+    rest = iter(digests)
+    while packed := b"".join(islice(rest, BLOCK_ROWS)):
+        yield pa.Array.from_buffers(pa.binary(width), len(packed) // width, [None, pa.py_buffer(packed)])
 
 
-def as_hex(packed: bytearray) -> pa.Array:
-    """Return digests of eight bytes as a column of strings of 16 hex digits.
-
-    Raises:
-        OverflowError: there are more than 134 million.
-    """
-    count = len(packed) * 2 // _HEX_DIGITS
-    if count > _MOST_IDS:
-        raise OverflowError(f"ids: must be at most {_MOST_IDS:,}, got {count:,}")
-    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(_HEX_DIGITS)
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(binascii.hexlify(packed)))
+def blocks_of_hex(packed: bytearray) -> Iterator[pa.Array]:
+    """Yield digests of eight bytes, end to end, as columns of strings of 16 hex digits, a block at a time."""
+    for start in range(0, len(packed), 8 * BLOCK_ROWS):
+        digits = binascii.hexlify(memoryview(packed)[start : start + 8 * BLOCK_ROWS])
+        count = len(digits) // HEX_DIGITS
+        offsets = np.arange(count + 1, dtype=np.int32) * np.int32(HEX_DIGITS)
+        yield pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
 def as_str_array(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -74,15 +73,6 @@ def as_str_array(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     for start in range(0, len(column), BLOCK_ROWS):
         found[start : start + BLOCK_ROWS] = column.slice(start, BLOCK_ROWS).to_pylist()
     return found
-
-
-def number_rows(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return (n,) int32: equal values of a column have the same number, counted from 0 in the order of the column."""
-    chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-    if not len(chunked):
-        return np.empty(0, np.int32)
-    encoded = chunked.dictionary_encode().unify_dictionaries()
-    return np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raybert.config import DataConfig
-from raybert.data import load_splits
+from raybert.data import load_splits, same
 from raybert.data import strings as blocks
 from raybert.data.cut import assign_units
 from raybert.data.identity import content_fingerprint, example_ids, form_digests, ids_of_first_copies, normal_forms
+from raybert.data.same import _HASH, number_rows, repeated_rows
 from raybert.data.splits import SPLITS, describe_overlaps, with_forms
-from raybert.data.strings import number_rows, stream_strings, utf8_parts
+from raybert.data.strings import stream_strings, utf8_parts
 from raybert.data.units import Units
 from tests.data import row_by_row
 
@@ -115,6 +116,22 @@ def test_equal_normal_forms_have_equal_digests_and_numbers_in_the_order_of_the_r
     assert number_rows(form_digests(table)).tolist() == [0, 1, 1, 0, 2, 1]
     assert number_rows(pa.chunked_array([["x", "y"], ["y", "x", "z"]])).tolist() == [0, 1, 1, 0, 2]
     assert number_rows(pa.chunked_array([], pa.string())).tolist() == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40), st.integers(1, 40), st.integers(1, 9))
+def test_rows_are_numbered_in_parts_as_in_one_piece(halves: list[tuple[int, int]], chunk: int, at_once: int) -> None:
+    wide = [(first << 60 | second, second << 62 | first) for first, second in halves]  # two hashes may share a half
+    values = pa.array([first.to_bytes(8, "little") + second.to_bytes(8, "little") for first, second in wide], _HASH)
+    column = pa.chunked_array([values.slice(start, chunk) for start in range(0, len(values), chunk)], _HASH)
+    first_rows = dict.fromkeys(wide)
+    place = {value: number for number, value in enumerate(first_rows)}
+    seconds = np.array([second for _, second in wide], np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(same, "_ROWS_AT_ONCE", at_once)
+        assert number_rows(column).tolist() == [place[value] for value in wide]
+        assert repeated_rows(seconds).tolist() == [
+            row for row, second in enumerate(seconds) if np.count_nonzero(seconds == second) > 1
+        ]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)

@@ -31,9 +31,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def as_if_large(patch: pytest.MonkeyPatch) -> None:
-    for module in (arrow_files, splits, whole_source):
+    for module in (arrow_files, mapped, splits, whole_source):
         patch.setattr(module, "LARGEST_HELD", 0)
-    for module in (arrow_files, splits):
+    for module in (arrow_files, mapped, splits):
         patch.setattr(module, "rows_at_once", lambda *_: 7)
     patch.setattr(of_rows, "_SMALL_BYTES", 0)
 
