@@ -21,13 +21,25 @@ Budget = Annotated[
 class ProxyConfig(Section):
     """The small training runs whose outputs score the pool."""
 
-    epochs: float = Field(1, gt=0, description="passes over the whole pool")
+    epochs: float = Field(1, gt=0, description="passes over what it trains on")
+    examples: int | None = Field(
+        None, ge=2, description="that it trains on, a stratified draw of the pool; default: the whole pool"
+    )
     num_seeds: int = Field(1, ge=1, le=20, description="proxies per sweep seed, averaged")
     folds: int | None = Field(
         None, ge=2, le=20, description="cross-fit: every example is scored by proxies that did not train on it"
     )
     per_seed: bool = Field(True, description="own proxies for every sweep seed; false: seed 0 serves all")
     learning_rate: float | None = Field(None, gt=0, description="default: that of `train`")
+
+    @model_validator(mode="after")
+    def _folds_or_a_sample(self) -> ProxyConfig:
+        if self.folds is not None and self.examples is not None:
+            raise ValueError(
+                f"examples: must be left out with folds (each proxy trains on all but one), got {self.examples:,} and "
+                f"folds: {self.folds}"
+            )
+        return self
 
 
 class DynamicsConfig(Section):

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.folds import assign_folds
-from raybert.selection.keys import mix_keys
+from raybert.selection.keys import keys_for, mix_keys
 from raybert.selection.passes import PassRequest
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.ranking import CLASS_ERROR, Order, choose_ranked, class_weights
@@ -114,6 +114,23 @@ class AllButFold(Strategy):
     def choose(self, pool: Pool, budget: int) -> Selection:
         rows = np.flatnonzero(assign_folds(pool.labels, pool.draw_keys, self.num_folds) != self.fold)
         return Selection(rows, np.full(len(rows), np.nan))
+
+
+class SampleOf(Strategy):
+    """A part of the pool, drawn by class: what a proxy trains on that scores a pool too large to train on."""
+
+    name: ClassVar[str] = "sample_of"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    budget_kind: ClassVar[BudgetKind] = "none"
+
+    examples: int = Field(ge=2, description="that are drawn, of a smaller pool all")
+
+    def takes(self, num_examples: int) -> int:
+        return min(self.examples, num_examples)
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        own = replace(pool, draw_keys=keys_for("sample of a proxy", pool.draw_keys))  # not what `random` draws
+        return _by_key(own, self.takes(len(pool)), balanced=True)
 
 
 def walk_permutations(keys: np.ndarray, budget: int, number: int) -> np.ndarray:

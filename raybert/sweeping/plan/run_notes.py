@@ -25,7 +25,19 @@ def run_notes(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list
         *_by_passes(compared),
         *_rates(compared),
         *_in_parts(compared),
+        *dict.fromkeys(note for spec in compared for note in notes_on_proxies(spec)),
     ]
+
+
+def notes_on_proxies(spec: RunSpec) -> tuple[str, ...]:
+    """Return a note on a run that reads a proxy of which most scored examples were not trained on."""
+    examples = spec.config.selection.proxy.examples
+    if examples is None or examples >= spec.pool_size or not any(runs.kind == "proxy" for runs in spec.signal_runs):
+        return ()
+    return (
+        f"selection.proxy.examples: proxies train on {examples:,} of {spec.pool_size:,} examples and score all: most "
+        "are scored by a model that has not seen them, so scores are less sure than those of a proxy of the whole pool",
+    )
 
 
 def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:

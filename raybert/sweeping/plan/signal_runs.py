@@ -13,7 +13,7 @@ from raybert.selection.compose import compose
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.signals import needed_signals
 from raybert.selection.strategies import All, RandomEpoch
-from raybert.selection.strategies.baselines import AllButFold
+from raybert.selection.strategies.baselines import AllButFold, SampleOf
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.roles import PART, PROXY
@@ -24,6 +24,8 @@ _TWINS = 2
 _NEXT_PROXY = 1_000_003
 """Between the model seeds of a sweep seed's proxies. A large prime: no sweep has so many seeds that a further proxy of
 one seed would repeat the first one of another."""
+_LABELS = {AllButFold: f"{PROXY}_fold", SampleOf: f"{PROXY}_sample"}
+"""Of proxies that train on a part of the pool, in tables."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def _signals_and_runs(place: RunMaker, strategy: Strategy) -> Iterator[tuple[Sig
     maker = _ScoringRunMaker(place.variant, place.facts, place.seed if proxy.per_seed else 0)
     if "proxy" in kinds:
         null = strategy.null_inputs()
-        runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null)
+        runs = maker.cross_fit(proxy.folds, proxy.num_seeds, proxy.epochs, null, proxy.examples)
         yield SignalRuns("proxy", _ids(runs), proxy.folds, null), runs
     if "heldout" in kinds:
         heldout = selection.scorers.heldout
@@ -82,6 +84,18 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
             f"sweep.strategies: '{label}' must have at least {least} proxies, got selection.proxy.num_seeds: {given}; "
             "raise it (every one is trained, and counted), or leave the strategy out"
         )
+    reads = {signal.name for signal in needed_signals(strategy.all_signals(), config.selection)}
+    sample = config.selection.proxy.examples
+    if sample is not None and any(source.kind == "proxy" for source in signal_runs):
+        whole = {
+            "compares with a null": any(source.null for source in signal_runs if source.kind == "proxy"),
+            "reads the losses of training": "loss" in reads and config.selection.scorers.loss.of == "proxy",
+        }
+        for what in (what for what, is_so in whole.items() if is_so):
+            raise ConfigError(
+                f"sweep.strategies: '{label}' {what}, which proxies of the whole pool have seen; leave out "
+                f"selection.proxy.examples, got {sample:,}"
+            )
     folds = config.selection.proxy.folds
     if folds is None:
         return
@@ -90,7 +104,6 @@ def check_signal_runs(label: str, strategy: Strategy, config: RaybertConfig, sig
         raise ConfigError(
             f"sweep.strategies: '{label}' compares with a null that proxies of the whole pool have seen; {remedy}"
         )
-    reads = {signal.name for signal in needed_signals(strategy.all_signals(), config.selection)}
     if "embeddings" in reads and config.selection.embedding.of == "proxy":
         raise ConfigError(
             f"selection.embedding.of: proxy needs one proxy of the whole pool for '{label}': the embeddings of "
@@ -115,12 +128,19 @@ class _ScoringRunMaker(RunMaker):
     """Plans the training runs that score the pool of one variant and seed."""
 
     def cross_fit(
-        self, num_folds: int | None, repetitions: int, epochs: float, null: NullInputs | None = None
+        self,
+        num_folds: int | None,
+        repetitions: int,
+        epochs: float,
+        null: NullInputs | None = None,
+        sample: int | None = None,
     ) -> list[RunSpec]:
-        """Return whole-pool proxies, or for m folds m proxies a repetition, each without one of them."""
+        """Return whole-pool proxies, or those of a sample, or for m folds m a repetition, each without one of them."""
         model_seeds = [self.seed + _NEXT_PROXY * member for member in range(repetitions)]
         if num_folds is None:
-            return [self._proxy(All(), seed, epochs, null) for seed in model_seeds]
+            is_whole = sample is None or sample >= self.facts.base
+            trains_on = All() if is_whole else SampleOf(examples=sample)
+            return [self._proxy(trains_on, seed, epochs, null) for seed in model_seeds]
         parts = [AllButFold(num_folds=num_folds, fold=fold) for fold in range(num_folds)]
         return [self._proxy(part, seed, epochs, null) for seed in model_seeds for part in parts]
 
@@ -141,10 +161,12 @@ class _ScoringRunMaker(RunMaker):
             self.facts,
         )
 
-    def _proxy(self, strategy: All | AllButFold, model_seed: int, epochs: float, null: NullInputs | None) -> RunSpec:
+    def _proxy(
+        self, strategy: All | AllButFold | SampleOf, model_seed: int, epochs: float, null: NullInputs | None
+    ) -> RunSpec:
         base, batch_size = self.facts.base, self.variant.config.train.batch_size
         inputs = strategy.takes(base)
-        role, label = (PROXY, PROXY) if isinstance(strategy, All) else (PART, f"{PROXY}_fold")
+        role, label = (PROXY, PROXY) if isinstance(strategy, All) else (PART, _LABELS[type(strategy)])
         if null is not None:
             inputs, label, role = inputs + max(1, round(base * NULLS_PER_EXAMPLE)), f"{PROXY}_null", PART
         steps = LengthConfig(epochs=epochs, min_steps=0).resolve(inputs, inputs, batch_size)

@@ -37,6 +37,7 @@ from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.trial_log import opened_log
 from raybert.sweeping.plan.pretrained import PretrainingPrice
 from raybert.sweeping.plan.roles import REFIT
+from raybert.sweeping.plan.run_notes import notes_on_proxies
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
@@ -259,7 +260,8 @@ class _Trial:
         self._write_losses(folder, result)
         self._write_predictions(folder, result)
         augmented = [] if spec.augment is None else [f"trained on changed examples: {spec.augment.describe()}"]
-        notes = (*result.notes, *dict.fromkeys(pool.notes), *augmented, *missing_values(pool.signals))
+        found = (*dict.fromkeys(pool.notes), *notes_on_proxies(spec))
+        notes = (*result.notes, *found, *augmented, *missing_values(pool.signals))
         row = self._result(result, chosen, notes, selection_seconds, time.monotonic() - started)
         if spec.config.resources.workers_per_trial > 1 or result.micro_batch_size is not None:
             self.log.info("ran %s", result.ran_on)  # of other processes, and with the micro-batch that did fit

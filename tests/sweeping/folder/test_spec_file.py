@@ -12,7 +12,7 @@ from raybert.selection.catalogue import build_strategy, strategy_names
 from raybert.selection.compose import compose
 from raybert.selection.identity import strategy_entry, strategy_identity
 from raybert.selection.store import ScoreStore, SignalRef
-from raybert.selection.strategies.baselines import AllButFold
+from raybert.selection.strategies.baselines import AllButFold, SampleOf
 from raybert.sweeping.folder.spec_file import (
     FILE_NAME,
     StoredSpec,
@@ -71,7 +71,7 @@ def test_given_parameters_and_strategies_inside_are_kept(entry):
     assert strategy_entry(again) == strategy_entry(strategy)
 
 
-@pytest.mark.parametrize("strategy", [AllButFold(num_folds=5, fold=2), Own(strength=2.0)])
+@pytest.mark.parametrize("strategy", [AllButFold(num_folds=5, fold=2), SampleOf(examples=9), Own(strength=2.0)])
 def test_a_strategy_without_a_registered_name_is_found_by_its_class(strategy):
     entry = strategy_entry(strategy)
     assert entry["name"].endswith(f":{type(strategy).__name__}")

@@ -4,6 +4,7 @@ from raybert.config import validate_config
 from raybert.errors import ConfigError, SweepError
 from raybert.sweeping.plan.design import read_design
 from raybert.sweeping.plan.extension import check_extension
+from raybert.sweeping.plan.run_notes import notes_on_proxies
 from tests.sweeping.planning import plan_of
 
 
@@ -181,6 +182,35 @@ def test_cross_fitted_proxies_are_refused_where_they_make_no_sense(strategy, sel
     )
     with pytest.raises(ConfigError, match=message):
         plan_of(config)
+
+
+def test_proxies_may_train_on_a_sample_and_score_all_which_is_said():
+    strategies = ["el2n", "k_center", "forgetting"]
+
+    def plan_with(**proxy):
+        return plan_of(config_of(sweep={"strategies": strategies, "seeds": 1}, selection={"proxy": proxy}))
+
+    plan = plan_with(examples=64, epochs=2, num_seeds=2)
+    assert labels_of(plan) == ["proxy_sample", "proxy_sample", "proxy_dynamics"]
+    proxies = [spec for spec in plan.trials if spec.label == "proxy_sample"]
+    assert [(spec.num_chosen, spec.total_steps, spec.role) for spec in proxies] == [(64, 4, "part")] * 2
+    notes = {spec.label: notes_on_proxies(spec) for spec in plan.trials}
+    assert notes["k_center"] == notes["forgetting"] == notes["proxy_sample"] == ()
+    assert notes["el2n"][0].startswith("selection.proxy.examples: proxies train on 64 of 1,000 examples and score all:")
+    whole, more = plan_with(epochs=2), plan_with(examples=1000, epochs=2)
+    ids = [{spec.label: spec.trial_id for spec in found.trials} for found in (plan, whole, more)]
+    assert ids[1] == ids[2]  # as many as there are: the whole pool
+    assert ids[0]["el2n"] != ids[1]["el2n"]
+    assert ids[0]["k_center"] == ids[1]["k_center"]
+    assert labels_of(more) == ["proxy", "proxy_dynamics"]
+
+
+def test_a_sample_is_refused_where_a_proxy_must_have_seen_the_whole_pool():
+    strategies, sampled = [{"name": "ifd", "null_input": "mask"}], {"proxy": {"examples": 50}}
+    with pytest.raises(ConfigError, match="'ifd.*compares with a null, which proxies of the whole pool have seen"):
+        plan_of(config_of(sweep={"strategies": strategies, "seeds": 1}, selection=sampled))
+    with pytest.raises(ConfigError, match=r"selection\.proxy\.examples: must be left out with .*got 50 and folds: 3"):
+        config_of(selection={"proxy": {"examples": 50, "folds": 3}})
 
 
 def test_a_null_inside_a_score_makes_a_proxy_that_has_seen_it():

@@ -29,7 +29,7 @@ from raybert.selection.scorers.training_loss import TrainingLossScorer
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.scoring_jobs import JobPlanner
-from raybert.sweeping.trial.run import run_trial
+from raybert.sweeping.trial.run import make_pool, run_trial
 from raybert.training import Inference
 from tests.sweeping.planning import plan_of
 
@@ -90,6 +90,32 @@ def test_every_example_is_scored_by_the_model_that_did_not_see_it(runs, prepared
         np.testing.assert_allclose(found[row], expected[0], atol=1e-5)
 
 
+def test_a_proxy_of_a_sample_trains_on_a_draw_by_class_and_scores_all(prepared, tmp_path):
+    sections = {"train": {"precision": "fp32"}, "selection": {"proxy": {"examples": 60}, "budget": 60}}
+    plan = plan_of(
+        validate_config({**sections, "sweep": {"strategies": ["el2n", "random_stratified"], "seeds": 1}}),
+        prepared.facts,
+    )
+    folder = SweepFolder(tmp_path)
+    (proxy,) = plan.proxies
+    trials = {spec.label: spec for spec in plan.trials}
+    run_trial(proxy, prepared.data, prepared.encoder, (), folder, report=lambda row: None)
+    drawn = trained_on(folder, proxy.trial_id)
+    labels = np.asarray(prepared.data.train.labels)
+    sizes, expected = np.bincount(labels[list(drawn)]), np.bincount(labels) * 60 / len(labels)
+    assert len(drawn) == 60
+    assert np.abs(sizes - expected).max() < 1
+    (source,) = trials["el2n"].signal_runs
+    assert source.runs == (proxy.trial_id,)
+    random = trials["random_stratified"]
+    others = set(random.strategy.choose(make_pool(random, prepared.data, ()), 60).positions.tolist())
+    assert len(drawn & others) < 40  # of 60, 12 by chance: another draw than that of what it is compared with
+    scoring = ScoringData(prepared.data, prepared.splits.train, Arithmetic("fp32", 4096))
+    found = ProxyScorer(source.runs, models_of(folder, source)).load(scoring)(POSITIONS)["probs"][:, 0]
+    assert np.allclose(found, predict(folder, proxy.trial_id, prepared.data, POSITIONS)[0], atol=1e-6)
+
+
+@pytest.mark.slow
 def test_the_irreducible_loss_is_that_of_the_other_half(runs, prepared):
     folder, sources, scoring_data = runs
     source = sources["irreducible", None]
@@ -261,6 +287,12 @@ def test_the_training_loss_is_that_of_the_runs_that_the_file_says(prepared, tmp_
     (job,) = JobPlanner({trial.data_key: prepared}, folder).jobs(trial)
     assert job.scorer == TrainingLossScorer((run.trial_id,), (folder.trial(run.trial_id).losses_path,))
     assert job.runs == (run.trial_id,)
+
+
+def test_losses_of_a_proxy_of_a_sample_are_refused(prepared):
+    sections = {"selection": {"proxy": {"examples": 50}}, "sweep": {"strategies": [f"{__name__}:Lossy"], "seeds": 1}}
+    with pytest.raises(ConfigError, match=r"'lossy' reads the losses of training, which proxies of the whole.*got 50"):
+        plan_of(validate_config(sections), prepared.facts)
 
 
 @pytest.mark.parametrize("null", ["empty", "mask"])
