@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
@@ -57,9 +58,14 @@ class Nodes:
     nodes: list[Node]
     _line: Any
 
-    def add(self, cpus: float = 1) -> Node:
-        """Start another node, and return it as soon as the head knows it."""
-        node = Node(*self._ask("add", cpus))
+    def add(self, cpus: float = 1, environment: dict[str, str] | None = None) -> Node:
+        """Start another node, and return it as soon as the head knows it.
+
+        Args:
+            cpus: that it has.
+            environment: variables of its processes besides those of the head; see `own_disk`.
+        """
+        node = Node(*self._ask("add", (cpus, environment or {})))
         self.nodes.append(node)
         return node
 
@@ -128,7 +134,9 @@ def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
                 except EOFError:
                     return
                 if word == "add":
-                    node = cluster.add_node(num_cpus=what)
+                    cpus, variables = what
+                    with patch.dict(os.environ, variables):
+                        node = cluster.add_node(num_cpus=cpus)
                     nodes[node.node_id] = node
                     line.send((node.node_id, node.all_processes["raylet"][0].process.pid))
                 else:

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def sweep_in_this_process(file: Path, output: Path) -> None:
-    """Score, train trial by trial in the order of the plan, and publish."""
+    """Train what scores nothing, score, train the rest trial by trial in the order of the plan, and publish."""
     import ray
     import torch
 
@@ -33,14 +33,16 @@ def sweep_in_this_process(file: Path, output: Path) -> None:
         write_head(opened, file.read_text(), cluster=None)
         trials, prepared, folder = opened.plan.trials, opened.prepared, opened.folder
         planner = JobPlanner(prepared, folder)
-        for job in planner.unique_jobs(trials):
-            ready = prepared[job.data_key]
-            _score(job, ScoringData(ready.data, ready.texts), store)
-        signals = planner.refs(trials, store)
-        for spec in trials:
-            ready = prepared[spec.data_key]
-            arguments = {"signals": signals[spec.trial_id], "texts": ready.texts, "report": lambda row: None}
-            assert run_trial(spec, ready.data, ready.encoder, sweep=folder, **arguments) == "complete"
+        scored = [spec for spec in trials if planner.jobs(spec)]
+        for specs in ([spec for spec in trials if spec not in scored], scored):  # proxies first
+            for job in planner.unique_jobs(specs):
+                ready = prepared[job.data_key]
+                _score(job, ScoringData(ready.data, ready.texts), store)
+            signals = planner.refs(specs, store)
+            for spec in specs:
+                ready = prepared[spec.data_key]
+                arguments = {"signals": signals[spec.trial_id], "texts": ready.texts, "report": lambda row: None}
+                assert run_trial(spec, ready.data, ready.encoder, sweep=folder, **arguments) == "complete"
         outcome = replace(read_outcome(folder, trials), texts=pool_texts(opened))
     with without_pixels():
         publish_results(output, outcome)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import json
 import os
 import runpy
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +29,9 @@ _SCRIPT = """#!/bin/sh
 case "$*" in *default_worker.py*) exec {python} -I -S {asking} {door} "$@" ;; esac
 exec {python} "$@"
 """
+_DISK = "RAYBERT_TESTS_DISK"
+_NEW_MOUNTS, _PRIVATE, _BIND = 0x20000, 0x44000, 0x1000
+"""`CLONE_NEWNS`, `MS_PRIVATE | MS_REC` and `MS_BIND` of Linux."""
 _ASKING = """
 import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as door:
@@ -94,6 +99,8 @@ def _be_worker(
         signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environment)
+    if _DISK in environment:
+        _mount(*environment[_DISK].split(os.pathsep))
     os.chdir(folder)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -102,6 +109,34 @@ def _be_worker(
         arguments = _after_setup(arguments[1:])
     sys.argv = arguments
     runpy.run_path(arguments[0], run_name="__main__")
+
+
+def own_disk(disk: Path, place: Path) -> dict[str, str]:
+    """Return variables of a node on whose workers a folder of this machine is another one: a disk of the node's own.
+
+    Args:
+        disk: what they see.
+        place: in whose place.
+    """
+    return {_DISK: f"{disk}{os.pathsep}{place}"}
+
+
+def lacks_namespaces() -> bool:
+    """Tell whether this user may make no mount namespaces, which `own_disk` needs."""
+    command = ("unshare", "--mount", "true")
+    return shutil.which(command[0]) is None or subprocess.run(command, check=False).returncode != 0
+
+
+def _mount(disk: str, place: str) -> None:
+    """Let this process, and those that it begins, see one folder in the place of another."""
+    system = ctypes.CDLL(None, use_errno=True)
+    for number in (
+        system.unshare(_NEW_MOUNTS),
+        system.mount(b"none", b"/", None, _PRIVATE, None),
+        system.mount(disk.encode(), place.encode(), None, _BIND, None),
+    ):
+        if number:
+            raise OSError(ctypes.get_errno(), "a folder cannot be mounted")
 
 
 def _after_setup(arguments: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from raybert.durable import atomic_path
@@ -54,6 +54,26 @@ class Found:
 
     size_bytes: int
     written: float
+
+
+class Objects(Protocol):
+    """Where files go under names, as whole ones: an object store, or what answers as one."""
+
+    @property
+    def url(self) -> str:
+        """What messages call it."""
+
+    def put_file(self, name: str, path: Path) -> int:
+        """Write an object with the content of a file, and return its size."""
+
+    def get_file(self, name: str, path: Path) -> bool:
+        """Write a file with the content of an object, and return whether there is one."""
+
+    def list(self, prefix: str = "") -> dict[str, Found]:
+        """Return all objects below a folder, by name."""
+
+    def delete(self, name: str) -> None:
+        """Delete an object, there or not."""
 
 
 @dataclass(frozen=True)

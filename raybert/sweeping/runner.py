@@ -20,6 +20,7 @@ from raybert.sweeping.phases.gpus import settle_gpus
 from raybert.sweeping.phases.head import note_devices, pool_texts, write_head
 from raybert.sweeping.phases.opening import OpenSweep, open_sweep
 from raybert.sweeping.phases.prepare import facts_of_pools
+from raybert.sweeping.phases.to_pretrain import is_searched
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.placement import this_machine
 from raybert.sweeping.plan.roles import TRIAL
@@ -55,7 +56,7 @@ def run_sweep(
     # Plans, and a run of `raybert train` in its own process, need no Ray.
     from raybert.sweeping.cluster.connect import check_resources, connected
     from raybert.sweeping.cluster.processes import ray_looked_after
-    from raybert.sweeping.cluster.shared_folder import check_shared
+    from raybert.sweeping.cluster.shared_folder import reached
     from raybert.sweeping.estimate.announce import announce_estimate
     from raybert.sweeping.phases.trial_runner import make_runner
 
@@ -82,13 +83,13 @@ def run_sweep(
             measured(opened.folder, started, waited),
             connected(address) as cluster,
             ray_looked_after(opened.interruption),
+            reached(opened.folder, _encoders(opened), cluster, _must_share(opened)) as staging,
         ):
             check_resources(config.resources, cluster, config.limits.max_nodes, output)
-            check_shared(opened.folder.path, _encoders(opened))
             write_head(opened, source_text, cluster)
-            runner = make_runner(opened, cluster)
+            runner = make_runner(opened, cluster, staging)
             if not probes_here:
-                announce_estimate(replace(opened, prepared=runner.prepared), cluster, started)
+                announce_estimate(replace(opened, prepared=runner.prepared), cluster, started, staging)
             outcomes: list[Outcome] = []
 
             def run() -> None:
@@ -101,8 +102,19 @@ def run_sweep(
 
 
 def _encoders(opened: OpenSweep) -> dict[str, Path]:
-    """Return the folders of the encoders that trials load, by what messages call them."""
-    return {ready.encoder.label: ready.encoder.path for ready in opened.prepared.values()}
+    """Return the folders of the encoders that trials and scorers load, by what messages call them."""
+    found = [one for ready in opened.prepared.values() for one in (ready.encoder, *ready.language_models.values())]
+    return {encoder.label: encoder.path for encoder in found}
+
+
+def _must_share(opened: OpenSweep) -> str:
+    """Return why the working folder of a sweep must be seen by all nodes, if it must."""
+    config = opened.design.config
+    if config.resources.workers_per_trial > 1:
+        return "workers of one trial write into it (resources.workers_per_trial)"
+    if is_searched(config):
+        return "runs of a search that pretrain share encoders there"
+    return "scores go elsewhere (selection.store)" if config.selection.store is not None else ""
 
 
 def _password_notes(design: Design) -> list[str]:

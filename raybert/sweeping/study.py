@@ -206,15 +206,16 @@ class _Study:
     def run_over_ray(self, address: str | None) -> PretrainedModels:
         """Run what is pending on a cluster."""
         from raybert.sweeping.cluster.connect import connected
-        from raybert.sweeping.cluster.pretrain_run import run_pretrainings
+        from raybert.sweeping.cluster.pretrain_run import folders_read, run_pretrainings
         from raybert.sweeping.cluster.processes import ray_looked_after
-        from raybert.sweeping.cluster.shared_folder import check_shared
+        from raybert.sweeping.cluster.shared_folder import reached
 
         with connected(address) as cluster, ray_looked_after(self.interruption):
             check_resources(self.config.resources, cluster, self.config.limits.max_nodes, self.folder.path)
-            check_shared(self.folder.path, {})
-            write_json(self.folder.path / "manifest.json", describe_run(cluster))
-            return self.run(partial(run_pretrainings, cluster=cluster))
+            why = "workers of one model write into it" if self.config.resources.workers_per_trial > 1 else ""
+            with reached(self.folder, folders_read(self.requests), cluster, why) as staging:
+                write_json(self.folder.path / "manifest.json", describe_run(cluster))
+                return self.run(partial(run_pretrainings, cluster=cluster, staging=staging))
 
     def _request(self, name: str, seed: int, corpora: Mapping[str, Corpus], tokenizer: Path) -> PretrainRequest:
         return request_of(self.config, corpora[name], tokenizer, seed, self.folder)

@@ -20,8 +20,8 @@ from raybert.sweeping.folder.heartbeat import Heart, stack_on_request
 from raybert.sweeping.folder.signs import Sign, sign_of
 from raybert.training.pulse import heard_by
 
-_LAST_END = "ended"
-"""Touched whenever a block is done or has failed."""
+GIVEN_UP, HEARTBEAT, LAST_END = "given-up.txt", "heartbeat.json", "ended"
+"""Files of a block; the last one, beside all of them, is touched whenever a block is done or has failed."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class BlockSigns:
 
     folder: Path
 
+    def place(self, key: str, block: int) -> Path:
+        """Return the folder of a block."""
+        return self.folder / f"{key[:16]}-{block}"
+
     @contextlib.contextmanager
     def __call__(self, key: str, block: int) -> Iterator[None]:
         """Send heartbeats while a block is computed.
@@ -41,8 +45,8 @@ class BlockSigns:
         Raises:
             ScoringError: it has hung too often.
         """
-        place = self.folder / f"{key[:16]}-{block}"
-        given_up = place / "given-up.txt"
+        place = self.place(key, block)
+        given_up = place / GIVEN_UP
         if given_up.exists():
             raise ScoringError(given_up.read_text(encoding="utf-8"))
         place.mkdir(parents=True, exist_ok=True)
@@ -52,7 +56,7 @@ class BlockSigns:
                 yield
         finally:
             shutil.rmtree(place, ignore_errors=True)
-            (self.folder / _LAST_END).touch()
+            (self.folder / LAST_END).touch()
 
 
 @contextlib.contextmanager
@@ -86,7 +90,7 @@ class _HungBlocks:
 
     def look(self) -> bool:
         """Look once; return that it is not the last time."""
-        blocks = {path.parent.name: path.parent for path in self.folder.glob("*/heartbeat.json")}
+        blocks = {path.parent.name: path.parent for path in self.folder.glob(f"*/{HEARTBEAT}")}
         for hang in self.detector.look(blocks):
             self._end(hang)
         idle = self.detector.idle_seconds(bool(blocks), self._last_end())
@@ -105,9 +109,9 @@ class _HungBlocks:
             if count > self.retries:
                 attempts = f"{count} attempt{'s' if count > 1 else ''}"
                 text = f"{hang.message}; {attempts}"
-                self.guard(lambda: write_text(hang.folder / "given-up.txt", text), None)
+                self.guard(lambda: write_text(hang.folder / GIVEN_UP, text), None)
             self.note(f"scoring block {hang.key}: {hang.message}; its process is ended")
         hang.end()
 
     def _last_end(self) -> Sign | None:
-        return sign_of(self.folder / _LAST_END)
+        return sign_of(self.folder / LAST_END)

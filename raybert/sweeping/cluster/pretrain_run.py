@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,6 +19,7 @@ from raybert.pretraining.corpora import Corpus
 from raybert.pretraining.documents import Documents
 from raybert.pretraining.request import PretrainRequest
 from raybert.sweeping.cluster.connect import Cluster
+from raybert.sweeping.cluster.staging import Staging
 from raybert.sweeping.cluster.tune_run import RUN_ENDED, run_list
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.layout import SweepFolder
@@ -32,6 +35,7 @@ def run_pretrainings(
     limits: LimitsConfig,
     progress: Progress,
     should_stop: Callable[[], bool],
+    staging: Staging | None = None,
 ) -> tuple[PretrainingOutcome, ...]:
     """Run pretrainings, in order, as many at once as fit; return what became of each.
 
@@ -46,6 +50,7 @@ def run_pretrainings(
         limits: retries of one whose process died, how long one may be silent, and how long it may take.
         progress: told of all runs first, then about every event.
         should_stop: once true, no further one starts.
+        staging: how nodes reach the driver's files; None: there is one node.
     """
     listed = PretrainingList.begin(requests, progress)
     corpora = {id(run.request.corpus): run.request.corpus for run in listed.pending}
@@ -57,6 +62,7 @@ def run_pretrainings(
         folder=folder,
         resources=resources,
         limits=limits,
+        staging=staging,
     )
     run_list(trainable, listed.pending, folder, cluster, resources, limits, progress, should_stop)
     return listed.outcomes()
@@ -75,6 +81,7 @@ def _tune_function(
     folder: SweepFolder,
     resources: ResourcesConfig,
     limits: LimitsConfig,
+    staging: Staging | None,
 ) -> None:
     """What a Tune actor runs for every pretraining."""
     tokenize_in_one_thread()  # of a Ray that was not started by `connected`
@@ -85,5 +92,26 @@ def _tune_function(
         from raybert.training.ddp import fit_distributed
 
         arguments["fit_function"] = partial(fit_distributed, resources=resources)
-    status = run_pretraining(request, folder, resources, limits, report=lambda row: tune.report(dict(row)), **arguments)
+    with _staged(request, folder, staging):
+        status = run_pretraining(
+            request, folder, resources, limits, report=lambda row: tune.report(dict(row)), **arguments
+        )
     tune.report({RUN_ENDED: status})
+
+
+def folders_read(requests: Iterable[PretrainRequest]) -> dict[str, Path]:
+    """Return the folders that pretrainings load, by what messages call them."""
+    found: dict[str, Path] = {}
+    for request in requests:
+        found["tokenizer"] = request.tokenizer
+        if request.model.encoder is not None and (path := Path(request.model.encoder).expanduser()).is_dir():
+            found[f"model.encoder: {request.model.encoder}"] = path.resolve()
+    return found
+
+
+def _staged(request: PretrainRequest, folder: SweepFolder, staging: Staging | None) -> AbstractContextManager[None]:
+    """Return the `with` block in which a pretraining may work on the node of this process."""
+    if staging is None:
+        return nullcontext()
+    part = request.folder.relative_to(folder.path).as_posix()
+    return staging.run(part, encoders=staging.readable.values())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raybert.errors import ResourceError
 from raybert.polling import wait_until
+from raybert.sweeping.cluster.file_server import start_server
+from raybert.sweeping.cluster.staging import Staging, clear_staged
+from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.plan.placement import Cluster
 from raybert.sweeping.storage.work import work_at
 
 _SECONDS_OF_A_NODE = 60.0
@@ -24,7 +31,57 @@ Asked = Callable[[dict[str, Any], list[str]], list[str]]
 """Node and paths -> those that it does not see."""
 
 
-def check_shared(folder: Path, encoders: Mapping[str, Path], asked: Asked | None = None) -> None:
+@contextlib.contextmanager
+def reached(
+    folder: SweepFolder, readable: Mapping[str, Path], cluster: Cluster, must_share: str = ""
+) -> Iterator[Staging | None]:
+    """Let every node of a cluster reach the results folder and the encoders, for the length of a `with` block.
+
+    Encoders that a node does not see are brought there. So is what a run reads of a results folder in an object store,
+    and what it leaves is sent back; a results folder on a path must be seen, because the driver's disk alone is none
+    that outlives the cluster.
+
+    Args:
+        folder: of the results, on this machine.
+        readable: folders that runs load, by what messages call them.
+        cluster: where they run.
+        must_share: why all of it must be seen all the same; empty: it need not.
+
+    Yields:
+        What processes of other nodes need for it; None: there is one node.
+
+    Raises:
+        ResourceError: says which nodes do not reach it, and what to do.
+    """
+    if cluster.is_local:
+        yield None
+        return
+    if must_share or work_at(folder.path) is None:
+        check_shared(folder.path, readable if must_share else {}, why=must_share)
+    _check_places(readable)
+    sign = folder.path / f".nodes.{uuid.uuid4().hex[:8]}.tmp"  # a name that the next start removes
+    sign.touch()
+    try:
+        server = start_server(folder.path, readable)
+        yield Staging(server, folder.path, folder.attempt or 0, sign.name, dict(readable))
+    finally:
+        sign.unlink(missing_ok=True)
+        clear_staged(folder.path)
+
+
+def _check_places(readable: Mapping[str, Path], asked: Asked | None = None) -> None:
+    """Refuse a folder that some node neither sees nor may make."""
+    for name, path in readable.items():
+        refusing = [
+            node["NodeManagerHostname"]
+            for node in _others()
+            if (asked or partial(_ask, what=not_to_be))(node, [str(path)])
+        ]
+        if refusing:
+            raise ResourceError(_words_of_encoder(name, path, refusing))
+
+
+def check_shared(folder: Path, encoders: Mapping[str, Path], asked: Asked | None = None, *, why: str = "") -> None:
     """Refuse a cluster some node of which does not see the results folder or an encoder; one node sees all it has.
 
     A file that is written for it is looked for by a task on every node, and removed again. Nodes that come later are
@@ -34,12 +91,12 @@ def check_shared(folder: Path, encoders: Mapping[str, Path], asked: Asked | None
         folder: of the results, on this machine.
         encoders: what to call each -> its folder.
         asked: asks a node; default: by a task there.
+        why: all of it must be seen, where not every sweep needs that.
 
     Raises:
         ResourceError: says which nodes do not, and what to do.
     """
-    here = ray.get_runtime_context().get_node_id()
-    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here and _may_work(node)]
+    others = _others()
     if not others:
         return
     probe = folder / f".nodes.{uuid.uuid4().hex[:8]}.tmp"  # a name that the next start removes
@@ -48,29 +105,40 @@ def check_shared(folder: Path, encoders: Mapping[str, Path], asked: Asked | None
         missing = {node["NodeManagerHostname"]: (asked or _ask)(node, [str(probe)]) for node in others}
         blind = [host for host, paths in missing.items() if paths]
         if blind:
-            raise ResourceError(_words(folder, blind))
+            raise ResourceError(_words(folder, blind, why))
         for name, path in encoders.items():
             missing = {node["NodeManagerHostname"]: (asked or _ask)(node, [str(path)]) for node in others}
             blind = [host for host, paths in missing.items() if paths]
             if blind:
-                raise ResourceError(
-                    f"{name}: its files must be seen by all nodes, but {path} is not by {_hosts(blind)}; let "
-                    "RAYBERT_CACHE (and HF_HOME, for encoders of the hub) name a folder that all nodes see"
-                )
+                raise ResourceError(_words_of_encoder(name, path, blind))
     finally:
         probe.unlink(missing_ok=True)
 
 
-def _words(folder: Path, blind: Iterable[str]) -> str:
+def _others() -> list[dict[str, Any]]:
+    """Return the living nodes besides this one that runs may be on."""
+    here = ray.get_runtime_context().get_node_id()
+    return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here and _may_work(node)]
+
+
+def _words_of_encoder(name: str, path: Path, blind: list[str]) -> str:
+    return (
+        f"{name}: its files must be seen by all nodes, but {path} is not by {_hosts(blind)}; let "
+        "RAYBERT_CACHE (and HF_HOME, for encoders of the hub) name a folder that all nodes see"
+    )
+
+
+def _words(folder: Path, blind: Iterable[str], why: str = "") -> str:
     hosts = _hosts(list(blind))
     if work_at(folder) is None:
         return (
             f"output: must be a folder that all nodes see, but what this one writes into {folder} is not seen by "
-            f"{hosts}; give one on a file system that all of them mount (NFS, EFS)"
+            f"{hosts}; give one on a file system that all of them mount (NFS, EFS), or in an object store (s3://)"
         )
     return (
-        "RAYBERT_CACHE: must name a folder that all nodes see, as several of them work for one sweep, but what this "
-        f"one writes into {folder.parent} is not seen by {hosts}; set it to one on a file system that all of them mount"
+        f"RAYBERT_CACHE: must name a folder that all nodes see, as {why or 'several of them work for one sweep'}, but "
+        f"what this one writes into {folder.parent} is not seen by {hosts}; set it to one on a file system that all of "
+        "them mount"
     )
 
 
@@ -83,14 +151,14 @@ def _may_work(node: Mapping[str, Any]) -> bool:
     return any(node["Resources"].get(kind, 0) > 0 for kind in ("CPU", "GPU"))
 
 
-def _ask(node: dict[str, Any], paths: list[str]) -> list[str]:
-    """Return which paths a node does not see.
+def _ask(node: dict[str, Any], paths: list[str], what: Callable[[list[str]], list[str]] | None = None) -> list[str]:
+    """Return which paths a node does not see, or others of which a function there says no.
 
     Raises:
         ResourceError: it does not answer.
     """
     place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    task = ray.remote(unseen).options(num_cpus=0, max_retries=1, scheduling_strategy=place)
+    task = ray.remote(what or unseen).options(num_cpus=0, max_retries=1, scheduling_strategy=place)
     try:
         found: list[str] = ray.get(task.remote(paths), timeout=_SECONDS_OF_A_NODE)
     except (RayError, GetTimeoutError) as error:
@@ -105,3 +173,13 @@ def unseen(paths: list[str], seconds: float = _SECONDS_OF_A_FILE_SERVER) -> list
     """Return those of some paths that are not there after a while; runs on a node."""
     wait_until(lambda: all(Path(path).exists() for path in paths), 0.5, seconds)
     return [path for path in paths if not Path(path).exists()]
+
+
+def not_to_be(paths: list[str]) -> list[str]:
+    """Return those of some folders that are neither there nor could be made; runs on a node."""
+    return [path for path in paths if not (Path(path).exists() or os.access(_nearest(Path(path)), os.W_OK))]
+
+
+def _nearest(path: Path) -> Path:
+    """Return the first folder that there is on the way up."""
+    return next(parent for parent in path.parents if parent.is_dir())

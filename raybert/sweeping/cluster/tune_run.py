@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -28,6 +29,7 @@ from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.hung_trials import HungTrialsCallback
 from raybert.sweeping.cluster.memory_kills import memory_kills_are_deaths
 from raybert.sweeping.cluster.slots import NodesCallback, NodeWatch, SlotLimiter
+from raybert.sweeping.cluster.staging import Staging
 from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.configurations import labels_of
@@ -58,6 +60,7 @@ class TrialInputs:
         pretrained: fingerprint -> an encoder that the sweep has pretrained.
         prices: trial id -> what its encoders have cost, where they are pretrained.
         to_pretrain: data key -> object reference of a `ToPretrain`, for runs of a search that varies `pretrain`.
+        staging: how nodes reach the driver's files; None: there is one node.
     """
 
     data: Mapping[str, Any]
@@ -67,6 +70,14 @@ class TrialInputs:
     pretrained: Mapping[str, Encoder] = field(default_factory=dict)
     prices: Mapping[str, PretrainingPrice] = field(default_factory=dict)
     to_pretrain: Mapping[str, Any] = field(default_factory=dict)
+    staging: Staging | None = None
+
+    def staged(self, spec: RunSpec, signals: Sequence[SignalRef]) -> AbstractContextManager[None]:
+        """Return the `with` block in which a run may work on the node of this process."""
+        if self.staging is None:
+            return nullcontext()
+        encoder = self.pretrained.get(spec.encoder) or self.encoders[spec.data_key]
+        return self.staging.run(f"trials/{spec.trial_id}", [ref.key for ref in signals], [encoder.path])
 
     def encoder_arguments(self, spec: RunSpec) -> dict[str, Any]:
         """Return the encoder of a run as `run_trial` takes it, with what it has cost, or how the run makes it."""
@@ -227,7 +238,8 @@ def _tune_function(config: dict[str, int], specs: list[RunSpec], inputs: TrialIn
     """What a Tune actor runs for every trial."""
     spec = specs[config["index"]]
     signals = inputs.signals.get(spec.trial_id, ())
-    status = run_spec(spec, inputs, folder, lambda row: tune.report(dict(row)), signals)
+    with inputs.staged(spec, signals):
+        status = run_spec(spec, inputs, folder, lambda row: tune.report(dict(row)), signals)
     tune.report({RUN_ENDED: status})
 
 

@@ -7,7 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from raybert.config import RaybertConfig, ResourcesConfig
+from raybert.data.examples import ExampleData
+from raybert.models import Encoder
 from raybert.sweeping.cluster.connect import connected
+from raybert.sweeping.cluster.staging import Staging
 from raybert.sweeping.cluster.tasks import run_as_trial
 from raybert.sweeping.estimate.estimate import Estimate, estimate_work, find_work
 from raybert.sweeping.estimate.probe import Probe, Prober, local_prober, probe_shape
@@ -48,6 +51,7 @@ def estimate_rest(
     prepared: Mapping[str, Prepared],
     folder: SweepFolder,
     cluster: Cluster,
+    staging: Staging | None = None,
 ) -> Estimate | None:
     """Return what is left of a sweep will take; None: nothing is.
 
@@ -58,7 +62,7 @@ def estimate_rest(
     if not work.specs:
         return None
     here = cluster.is_local and config.resources.num_gpus == 0
-    prober = _local(prepared) if here else _remote(prepared, config.resources)
+    prober = _local(prepared) if here else _remote(prepared, config.resources, staging)
     return estimate_work(work, prober, config, prepared, cluster)
 
 
@@ -67,11 +71,19 @@ def _local(prepared: Mapping[str, Prepared]) -> Prober:
     return local_prober(data, {key: ready.encoder for key, ready in prepared.items()})
 
 
-def _remote(prepared: Mapping[str, Prepared], resources: ResourcesConfig) -> Prober:
+def _remote(prepared: Mapping[str, Prepared], resources: ResourcesConfig, staging: Staging | None) -> Prober:
     """Return what probes where the trials will run."""
 
     def probe(shape: Shape, seconds: float) -> Probe:
         ready = prepared[shape.spec.data_key]
-        return run_as_trial(probe_shape, shape, ready.data, ready.encoder, seconds, resources=resources)
+        return run_as_trial(_probe_there, staging, shape, ready.data, ready.encoder, seconds, resources=resources)
 
     return probe
+
+
+def _probe_there(staging: Staging | None, shape: Shape, data: ExampleData, encoder: Encoder, seconds: float) -> Probe:
+    """Probe on the node of this process, which may have to be brought the encoder first."""
+    if staging is not None:
+        staging.begin()
+        staging.bring_folder(encoder.path)
+    return probe_shape(shape, data, encoder, seconds)

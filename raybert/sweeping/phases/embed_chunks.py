@@ -19,6 +19,8 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
+from raybert.sweeping.cluster.staged_blocks import staged_blocks
+from raybert.sweeping.cluster.staging import Staging
 from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.phases.prepare import Prepared
@@ -47,6 +49,7 @@ def embed_chunks(
     cluster: Cluster,
     progress: Progress,
     interruption: Callable[[], bool],
+    staging: Staging | None = None,
 ) -> dict[str, Prepared]:
     """Return the data sets with the vectors of their chunks, from the score store or by way of it.
 
@@ -57,6 +60,7 @@ def embed_chunks(
         cluster: where they are computed.
         progress: told about every block.
         interruption: whether to stop.
+        staging: how nodes reach the driver's files; None: there is one node.
 
     Raises:
         Interrupted: stopped on request; what is embedded is kept.
@@ -81,7 +85,7 @@ def embed_chunks(
             progress=lambda p: progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
             note=progress.note,
             should_stop=interruption,
-            guard=guard,
+            guard=staged_blocks(guard, list(jobs.values()), staging),
         )
     if not is_complete:
         raise Interrupted("stopped while chunks were embedded; the same command continues")

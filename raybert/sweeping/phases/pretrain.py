@@ -14,6 +14,7 @@ from raybert.pretraining.request import PretrainRequest
 from raybert.pretraining.run import forget_checkpoints
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.pretrain_run import run_pretrainings
+from raybert.sweeping.cluster.staging import Staging
 from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.failures import Failure
 from raybert.sweeping.folder.layout import SweepFolder
@@ -42,6 +43,7 @@ class PretrainPhase:
         cluster: where they are pretrained.
         progress: told about every event.
         interruption: whether to stop.
+        staging: how nodes reach the driver's files; None: there is one node.
         done: those that are there, by fingerprint.
         failed: why others could not be pretrained, likewise.
     """
@@ -52,6 +54,7 @@ class PretrainPhase:
     cluster: Cluster
     progress: Progress
     interruption: Callable[[], bool]
+    staging: Staging | None = None
     done: dict[str, PretrainedEncoder] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
 
@@ -133,6 +136,7 @@ class PretrainPhase:
             self.config.limits,
             self.progress,
             self.interruption,
+            self.staging,
         )
         for (encoder, request), outcome in zip(missing, outcomes, strict=True):
             if outcome.failure is not None:

@@ -169,4 +169,6 @@ def _embedded(runner: TrialRunner, key: str, joined: Prepared, best: RunSpec) ->
     from raybert.sweeping.phases.embed_chunks import embed_chunks
 
     configs = {key: best.config}
-    return embed_chunks({key: joined}, configs, runner.store, runner.cluster, runner.progress, runner.interruption)
+    return embed_chunks(
+        {key: joined}, configs, runner.store, runner.cluster, runner.progress, runner.interruption, runner.staging
+    )

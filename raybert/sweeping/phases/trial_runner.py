@@ -17,6 +17,8 @@ from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.hung_scoring import hung_blocks_ended
+from raybert.sweeping.cluster.staged_blocks import staged_blocks
+from raybert.sweeping.cluster.staging import Staging
 from raybert.sweeping.cluster.tasks import share
 from raybert.sweeping.cluster.tune_run import TrialInputs, run_trials
 from raybert.sweeping.driver.progress import Progress
@@ -56,6 +58,7 @@ class TrialRunner:
     progress: Progress
     interruption: Callable[[], bool]
     encoders: PretrainPhase
+    staging: Staging | None = None
     title: str = "compare"
 
     def run(self, *, only_score: bool = False) -> None:
@@ -200,7 +203,8 @@ class TrialRunner:
         """
         pretrained = {name: found.encoder for name, found in self.encoders.done.items()}
         prices = self.encoders.prices(specs, self.plan.trials)
-        return TrialInputs(self.data, self.encoders.bases(), signals, pretrained=pretrained, prices=prices, **further)
+        further = {"pretrained": pretrained, "prices": prices, "staging": self.staging, **further}
+        return TrialInputs(self.data, self.encoders.bases(), signals, **further)
 
     def _without_failed_encoders(self, specs: list[RunSpec]) -> list[RunSpec]:
         """Fail the runs whose encoder could not be pretrained, and return the others."""
@@ -299,7 +303,7 @@ class TrialRunner:
                 progress=lambda p: self.progress.scoring(p.rows_done, p.rows_total, p.rows_per_second),
                 note=self.progress.note,
                 should_stop=self.interruption,
-                guard=guard,
+                guard=staged_blocks(guard, jobs, self.staging),
             )
 
     def _keep_runs(self, jobs: Sequence[ScoringJob]) -> None:
@@ -320,13 +324,13 @@ class TrialRunner:
         self.progress.ended(spec, "failed", text.splitlines()[0])
 
 
-def make_runner(opened: OpenSweep, cluster: Cluster) -> TrialRunner:
+def make_runner(opened: OpenSweep, cluster: Cluster, staging: Staging | None = None) -> TrialRunner:
     """Return what runs the phases of an open sweep; what all of its trials read is embedded first (IRIS)."""
     folder, plan, progress, interruption = opened.folder, opened.plan, opened.progress, opened.interruption
     store = score_store(opened.design.config, folder, cluster.most_nodes)
     readers = [reader for arm in plan.arms for reader in arm.readers]
     configs = {spec.data_key: spec.config for spec in (*plan.trials, *readers)}
-    prepared = embed_chunks(opened.prepared, configs, store, cluster, progress, interruption)
+    prepared = embed_chunks(opened.prepared, configs, store, cluster, progress, interruption, staging)
     return TrialRunner(
         folder=folder,
         design=opened.design,
@@ -344,5 +348,7 @@ def make_runner(opened: OpenSweep, cluster: Cluster) -> TrialRunner:
             cluster=cluster,
             progress=progress,
             interruption=interruption,
+            staging=staging,
         ),
+        staging=staging,
     )

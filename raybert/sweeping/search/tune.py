@@ -9,6 +9,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from raybert.selection.store import SignalRef
 from raybert.sweeping.cluster.connect import Cluster
 from raybert.sweeping.cluster.deaths import record_end, record_retry
 from raybert.sweeping.cluster.stateless import Stateless, StatelessSearcher
@@ -17,6 +18,7 @@ from raybert.sweeping.driver.progress import Progress
 from raybert.sweeping.folder.last_evaluation import last_evaluation
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.plan.arms import Arm
+from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.search.search_state import SearchState
 from raybert.sweeping.search.suggestion import STOP, Suggestion
 
@@ -66,19 +68,26 @@ def _tune_function(config: dict[str, Any], arms: Mapping[str, Arm], inputs: Tria
     """Train the runs of one suggestion, seed by seed; the driver stops it inside `tune.report`."""
     arm, params = arms[config["arm"]], config["params"]
     for spec, reader in zip(arm.runs(params), arm.candidate(params).readers, strict=True):
-        run = folder.trial(spec.trial_id)
-        run.forget_pruning()
-        # What an earlier attempt reported, or an equal suggestion: the driver knows what it has decided about already.
-        for row in run.rows():
-            tune.report({**row, _SEED: spec.seed})
-
-        def report(row: Mapping[str, Any], seed: int = spec.seed) -> None:
-            tune.report({**row, _SEED: seed})
-
-        status = run_spec(spec, inputs, folder, report, signals=inputs.signals.get(reader.trial_id, ()))
+        signals = inputs.signals.get(reader.trial_id, ())
+        with inputs.staged(spec, signals):
+            status = _run_of_suggestion(spec, inputs, folder, signals)
         tune.report({RUN_ENDED: status, _SEED: spec.seed})
-        if status != "complete" or run.is_asked_to_stop():
+        if status != "complete" or folder.trial(spec.trial_id).is_asked_to_stop():
             return
+
+
+def _run_of_suggestion(spec: RunSpec, inputs: TrialInputs, folder: SweepFolder, signals: tuple[SignalRef, ...]) -> str:
+    """Train one run of a suggestion, and return its status."""
+    run = folder.trial(spec.trial_id)
+    run.forget_pruning()
+    # What an earlier attempt reported, or an equal suggestion: the driver knows what it has decided about already.
+    for row in run.rows():
+        tune.report({**row, _SEED: spec.seed})
+
+    def report(row: Mapping[str, Any]) -> None:
+        tune.report({**row, _SEED: spec.seed})
+
+    return run_spec(spec, inputs, folder, report, signals=signals)
 
 
 class ArmSearcher(StatelessSearcher):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raybert.durable import make_folder
 from raybert.errors import SweepError
-from raybert.storage import Found, Store
+from raybert.storage import Found, Objects, Store
 from raybert.sweeping.storage.parts import (
     ATTEMPT,
     CLAIMS,
@@ -81,7 +81,7 @@ def fetch_unfinished(store: Store, folder: Path, part: str) -> bool:
     return True
 
 
-def get_all(store: Store, folder: Path, names: Iterable[str]) -> list[str]:
+def get_all(store: Objects, folder: Path, names: Iterable[str]) -> list[str]:
     """Fetch objects, some at a time, marks last, and return those that were there.
 
     Raises:
@@ -98,7 +98,7 @@ def get_all(store: Store, folder: Path, names: Iterable[str]) -> list[str]:
     return fetched
 
 
-def _check_paths(store: Store, names: Iterable[str]) -> None:
+def _check_paths(store: Objects, names: Iterable[str]) -> None:
     """Refuse names that are no paths inside of a folder: files of this machine would be written elsewhere.
 
     Raises:

@@ -32,7 +32,7 @@ _OF_THIS_MACHINE = frozenset(
 """At the top: of the process that works here; `study.db` is published as a copy that is whole."""
 _OF_A_PROCESS = frozenset((".lock", ".worker.lock", "stack.txt", "stall.json", "stop-requested", TAR))
 """Of a run."""
-_LIVE = frozenset(
+LIVE = frozenset(
     (
         *("config.yaml", "spec.json", "run.json", "evaluations.jsonl", "log.txt", "heartbeat.json", "restarts.jsonl"),
         *("attempts.jsonl",),
@@ -134,7 +134,7 @@ def published(part: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     if not is_run(part) or has_ended(part, names):
         return names
-    return [name for name in names if name.removeprefix(f"{part}/") in _LIVE]
+    return [name for name in names if name.removeprefix(f"{part}/") in LIVE]
 
 
 def by_part(names: Mapping[str, object]) -> dict[str, list[str]]:

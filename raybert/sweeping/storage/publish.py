@@ -20,7 +20,7 @@ from pathlib import Path
 
 from raybert.errors import StorageAway
 from raybert.files import read_json, replace_json
-from raybert.storage import Store
+from raybert.storage import Objects
 from raybert.sweeping.storage.parts import (
     OF_RUNS,
     TAR,
@@ -65,7 +65,7 @@ class Publisher:
     """
 
     folder: Path
-    store: Store
+    store: Objects
     record: Path
     check: Callable[[], None] = lambda: None
     known: dict[str, Sign] = field(default_factory=dict)
@@ -73,7 +73,9 @@ class Publisher:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def going_on(cls, folder: Path, store: Store, record: Path, check: Callable[[], None] = lambda: None) -> Publisher:
+    def going_on(
+        cls, folder: Path, store: Objects, record: Path, check: Callable[[], None] = lambda: None
+    ) -> Publisher:
         """Return a publisher that knows what an earlier one of the same working folder has published."""
         found = read_json(record) or {}
         known = {

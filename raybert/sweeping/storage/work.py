@@ -36,6 +36,8 @@ _PATIENCE_SECONDS = 120.0
 """How long a command that has ended waits for a store that is away."""
 _SECONDS_FOR_A_LOOK = 1.0
 """`raybert status` holds a working folder for a moment."""
+STAGED = ".staged"
+"""In a working folder that is none: of a node that works for a driver elsewhere (`cluster/staging`)."""
 _at_work: dict[Path, Work] = {}
 """Working folders of this process."""
 
@@ -175,7 +177,7 @@ def working_folder(place: str | Path, note: Callable[[str], None]) -> Iterator[P
 @contextlib.contextmanager
 def _working(url: str, store: Store, home: Path, folder: Path, note: Callable[[str], None]) -> Iterator[Work]:
     check_names(store, store.list())  # and that it can be used at all
-    known = current_attempt(folder)
+    known = 0 if (folder / STAGED).exists() else current_attempt(folder)
     lease = take(store, note, known)
     publisher = Publisher.going_on(folder, store, home / "published.json", lease.check)
     work = Work(url, store, folder, lease, publisher)

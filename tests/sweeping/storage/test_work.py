@@ -67,6 +67,21 @@ def test_what_is_done_here_is_gone_on_with_on_another_machine(files, tmp_path, m
         assert steps(again, B) == ("pending", 1)
 
 
+def test_what_a_node_has_of_another_drivers_sweep_is_no_newest_folder(files, tmp_path, monkeypatch):
+    with owned() as folder:
+        go_to(folder, 0)
+        go_to(folder, 3)
+        before = contents(folder)
+    at(monkeypatch, tmp_path / "node")
+    staged = folder_of(URL)  # what `cluster.staging` makes there
+    write_text(staged / "attempt", "1")
+    write_text(staged / module.STAGED, "sign")
+    with owned() as there:
+        found = contents(there)
+    assert found.pop("attempt") != before.pop("attempt")
+    assert found == before
+
+
 def test_the_same_machine_fetches_nothing_again(files):
     with owned() as folder:
         go_to(folder, 0)
