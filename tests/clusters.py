@@ -85,10 +85,10 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def cluster_of(*cpus: float, head_cpus: float = 0) -> Iterator[Nodes]:
+def cluster_of(*cpus: float, head_cpus: float = 0, has_token: bool = True) -> Iterator[Nodes]:
     """Yield a cluster: a head, and a node for each number of CPUs; none of its processes outlives the block."""
     ours, theirs = WARM_PARENT.Pipe()
-    with ours, forked(_be_cluster, theirs, warm_python(), head_cpus) as process:
+    with ours, forked(_be_cluster, theirs, warm_python(), head_cpus, has_token) as process:
         theirs.close()
         try:
             assert ours.poll(PATIENCE_SECONDS), process.said_file.read_text()
@@ -105,11 +105,13 @@ def cluster_of(*cpus: float, head_cpus: float = 0) -> Iterator[Nodes]:
             process.end()
 
 
-def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
+def _be_cluster(line: Any, python: str, head_cpus: float, has_token: bool) -> None:
     """Start a head, then do what is asked until the line is closed; in a process of its own."""
     sys.executable = python  # workers are forked
     for name in OF_OTHER_RAYS:
         os.environ.pop(name, None)
+    if not has_token:
+        os.environ["RAY_AUTH_MODE"] = "disabled"  # which Ray reads when it is imported
     import raybert.sweeping  # noqa: F401, I001 - before Ray: it sets what Ray reads
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
     from ray.cluster_utils import Cluster
@@ -120,14 +122,16 @@ def _be_cluster(line: Any, python: str, head_cpus: float) -> None:
 
     with ray_scratch() as scratch, this_machine_only():
         os.environ["RAY_TMPDIR"] = str(scratch)  # where Ray writes which cluster is the current one
-        make_token(scratch)
-        # As `ray start` does where there is a token: a head that asks for none cannot call a driver that asks for one.
-        maybe_enable_token_auth_if_token_available()
+        if has_token:
+            make_token(scratch)
+            # As `ray start` does where there is a token: a head that asks for none cannot call a driver that asks for one.
+            maybe_enable_token_auth_if_token_available()
         given = {"num_cpus": head_cpus, "include_dashboard": False, "temp_dir": str(scratch / "ray")}
         cluster = Cluster(initialize_head=True, head_node_args=given)
         nodes: dict[str, Any] = {}
         try:
-            line.send((cluster.address, {name: os.environ[name] for name in ("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")}))
+            names = ("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")
+            line.send((cluster.address, {name: os.environ[name] for name in names if name in os.environ}))
             while True:
                 try:
                     word, what = line.recv()

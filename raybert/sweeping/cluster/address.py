@@ -15,7 +15,7 @@ from ray.exceptions import AuthenticationError
 from raybert.errors import ResourceError
 from raybert.sweeping.cluster.loopback import LOOPBACK, is_on_this_machine_only
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
-from raybert.sweeping.cluster.token import token_is_here, use_token
+from raybert.sweeping.cluster.token import token_is_here, token_kept_back, use_token
 from raybert.sweeping.plan.where import LOCAL
 
 SECONDS_TO_CONNECT = 5.0
@@ -133,6 +133,26 @@ def _ask(address: str, host: str, port: int) -> None:
     where = _named(address, host, port)
     if _is_token_wanted() and not token_is_here():
         raise ResourceError(f"address: RAY_AUTH_MODE=token asks for a token to join {where}, but {_WITHOUT_TOKEN}")
+    if _is_token_wanted():  # and not shown to a head that has none
+        with token_kept_back():
+            answer = _answer(address, host, port)
+        if answer is None:
+            raise ResourceError(f"address: the Ray cluster at {where} {_OPEN.format(_source())}")
+        if not isinstance(answer, AuthenticationError):
+            raise _cannot_be_joined(where, answer)
+    answer = _answer(address, host, port)
+    if isinstance(answer, AuthenticationError):
+        raise ResourceError(f"address: the Ray cluster at {where} {_refusal()}")
+    if answer is not None:
+        raise _cannot_be_joined(where, answer)
+
+
+def _answer(address: str, host: str, port: int) -> Exception | None:
+    """Return what the head says to who asks for its name; None: the name.
+
+    Raises:
+        ResourceError: it says nothing.
+    """
     answers: list[Exception | None] = []
 
     def ask() -> None:
@@ -148,20 +168,27 @@ def _ask(address: str, host: str, port: int) -> None:
         thread.join(SECONDS_TO_ANSWER)
     if not answers:
         raise ResourceError(
-            f"address: what answers at {where} is no Ray cluster, or its head hangs (nothing within "
-            f"{SECONDS_TO_ANSWER:.0f} s); the port is that of `ray start --head`, by default 6379"
+            f"address: what answers at {_named(address, host, port)} is no Ray cluster, or its head hangs (nothing "
+            f"within {SECONDS_TO_ANSWER:.0f} s); the port is that of `ray start --head`, by default 6379"
         )
-    if isinstance(answers[0], AuthenticationError):
-        raise ResourceError(f"address: the Ray cluster at {where} {_refusal()}")
-    if answers[0] is not None:
-        reason = str(answers[0]).splitlines()[0]
-        raise ResourceError(f"address: the Ray cluster at {where} cannot be joined: {reason}")
+    return answers[0]
+
+
+def _cannot_be_joined(where: str, answer: Exception) -> ResourceError:
+    return ResourceError(f"address: the Ray cluster at {where} cannot be joined: {str(answer).splitlines()[0]}")
 
 
 _WITHOUT_TOKEN = (
     "there is none here; copy ~/.ray/auth_token of its head to this machine, or set RAY_AUTH_TOKEN (or "
     "RAY_AUTH_TOKEN_PATH)"
 )
+_AT_HOME = "~/.ray/auth_token"
+_OPEN = (
+    "must ask for the token that this machine has ({}), and asks for none, so that its nodes and this process would "
+    "refuse each other: start the cluster with that token on every node, or set RAY_AUTH_MODE=disabled here to join "
+    "it as it is, open to whoever reaches it"
+)
+"""Said of a head without a token: a driver with one refuses the head's calls, which takes it for dead; trials die."""
 
 
 def _refusal() -> str:
@@ -169,11 +196,15 @@ def _refusal() -> str:
         return f"asks for a token, and {_WITHOUT_TOKEN}"
     if not _is_token_wanted():
         return f"asks for a token, which RAY_AUTH_MODE={os.environ.get('RAY_AUTH_MODE')} keeps back; unset that"
-    source = next((name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)), None)
     return (
-        f"refuses the token of this machine ({source or '~/.ray/auth_token'}): it must be that of its head, which "
-        "`ray get-auth-token` prints there"
+        f"refuses the token of this machine ({_source()}): it must be that of its head, which `ray get-auth-token` "
+        "prints there"
     )
+
+
+def _source() -> str:
+    """Return where the token of this machine is."""
+    return next((name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)), _AT_HOME)
 
 
 def _named(address: str, host: str, port: int) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of Cython, where `ray start` looks, too
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # of Cython, as `ray start` does
 
 from raybert.errors import ResourceError
 from raybert.passwords import write_private_text
 from raybert.sweeping.cluster.quiet import cxx_lines_kept
 
 _PATH = "RAY_AUTH_TOKEN_PATH"
+_MODE = "RAY_AUTH_MODE"
 
 
 def use_token() -> None:
@@ -32,6 +35,21 @@ def token_is_here() -> bool:
     """Tell whether this process has a token: in `RAY_AUTH_TOKEN`, in a file that is named, or in the home folder."""
     with cxx_lines_kept():  # it warns of a user without a home folder
         return bool(AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
+
+
+@contextmanager
+def token_kept_back() -> Iterator[None]:
+    """Let this process ask a head without its token in a `with` block: what answers has none itself."""
+    mode = os.environ.get(_MODE)
+    os.environ[_MODE] = "disabled"
+    Config.initialize("")  # reads the environment anew
+    try:
+        yield
+    finally:
+        os.environ.pop(_MODE)
+        if mode is not None:
+            os.environ[_MODE] = mode
+        Config.initialize("")
 
 
 def check_token_file() -> None:

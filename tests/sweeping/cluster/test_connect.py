@@ -34,10 +34,19 @@ def _not_connected(monkeypatch):
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(token, "maybe_enable_token_auth_if_token_available", _enable_nothing)
+    monkeypatch.setattr(token, "Config", _Unread)
 
 
 def _enable_nothing(*, warn_if_disabled: bool) -> bool:
     return False
+
+
+class _Unread:
+    """What Ray knows of its environment, which is that of the session here."""
+
+    @staticmethod
+    def initialize(settings: str) -> None:
+        assert settings == ""
 
 
 @contextlib.contextmanager
@@ -121,6 +130,37 @@ def test_a_cluster_that_refuses_us_is_told_from_one_that_is_not_there(environmen
         said = refusal(address)
     assert words in said
     assert "no Ray cluster answers" not in said
+
+
+@pytest.mark.parametrize(
+    ("environment", "source"),
+    [
+        ({"RAY_AUTH_MODE": "token"}, "~/.ray/auth_token"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x"}, "RAY_AUTH_TOKEN"),
+    ],
+)
+def test_a_head_that_has_no_token_is_refused_before_it_sees_ours(environment, source, monkeypatch):
+    asked = []
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(addresses, "GcsClient", lambda address: asked.append(os.environ["RAY_AUTH_MODE"]))
+    monkeypatch.setattr(addresses, "token_is_here", lambda: True)
+    with listener() as address:
+        said = refusal(address)
+    assert f"{address} must ask for the token that this machine has ({source}), and asks for none" in said
+    assert "or set RAY_AUTH_MODE=disabled here to join it as it is" in said
+    assert asked == ["disabled"]
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_head_that_lets_in_who_has_no_token_is_joined_by_who_keeps_his_back(monkeypatch):
+    asked = []
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr(addresses, "GcsClient", lambda address: asked.append(os.environ["RAY_AUTH_MODE"]))
+    monkeypatch.setattr(addresses, "token_is_here", lambda: True)
+    with listener() as address:
+        check_address(address)
+    assert asked == ["disabled"]
 
 
 @pytest.mark.parametrize("content", [None, "", "  \n"])
