@@ -71,7 +71,9 @@ def test_every_node_has_one_python_to_the_patch_level_and_the_versions_of_the_he
     assert pythons == {"3.12.12"}
     assert "FROM python:3.12.12-slim" in (ROOT / "clusters" / "Dockerfile").read_text()
     (written,) = re.findall(r"mv \S+ (\S+)", " ".join(given["head_setup_commands"]))
-    assert f"--constraint {written} ~/raybert" in given["worker_setup_commands"][-1]
+    assert f"--constraint {written} ~/raybert[submit]" in given["worker_setup_commands"][-1]
+    # With Ray's dashboard, by which `ray dashboard` and `raybert submit` work; raybert alone has none.
+    assert "~/raybert[submit]" in given["head_setup_commands"][0]
 
 
 @FILES
