@@ -40,6 +40,8 @@ class Strategy(Section):
     citation: ClassVar[str] = ""
     operations: ClassVar[str] = ""
     """Of one choice, given its signals: k of n examples, with embeddings of d numbers. Empty: not told."""
+    copies_of_embeddings: ClassVar[int] = 0
+    """Of the pool's embeddings that its own rule holds beside them, in float32."""
     passes_in_training: ClassVar[str] = ""
     """Forward passes over the pool that it asks the model in training for, whatever its signals; empty: none."""
     weakness: ClassVar[str] = ""
@@ -114,6 +116,16 @@ class Strategy(Section):
     def chooses_in_parts(self, pool_size: int) -> bool:
         """Tell whether its own rule cuts a pool of this size into parts (see `geometry.parts`)."""
         return False
+
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        """Return how many pairs of embeddings its own rule compares at most in a choice; 0: a few for each example.
+
+        Args:
+            pool_size: n.
+            budget: k, that are chosen.
+            num_classes: C.
+        """
+        return 0.0
 
     def spends(self) -> BudgetKind:
         """Return what the budget means with these parameters; asked before every pass, it is that of a pass."""

@@ -24,10 +24,6 @@ from raybert.selection.geometry.neighbours import knn_graph
 from raybert.selection.geometry.parts import Chosen, choose_by_value, cut_into_parts
 from raybert.selection.geometry.points import as_points, as_selected, check_budget, row_blocks, tie_ranks, unit_rows
 
-CENTRE_ROWS = 65_536
-"""Of a part of k-center: distances are computed anew, so that a part takes little more than its rows."""
-GRAPH_ROWS = 8_192
-"""Of a part where all similarities of a part are kept: 256 MiB."""
 _CENTRE_SAMPLE, _GRAPH_SAMPLE, _NEIGHBOUR_SAMPLE = 65_536, 8_192, 256
 
 

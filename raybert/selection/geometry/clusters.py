@@ -13,10 +13,17 @@ from numpy.typing import ArrayLike
 from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 
 from raybert.errors import SelectionError
-from raybert.selection.geometry.points import as_points, as_selected, check_budget, row_blocks, tie_ranks, unit_rows
+from raybert.selection.geometry.points import (
+    CLUSTER_SIZE,
+    EXACT_LIMIT,
+    as_points,
+    as_selected,
+    check_budget,
+    row_blocks,
+    tie_ranks,
+    unit_rows,
+)
 
-EXACT_LIMIT = 20_000
-_CLUSTER_SIZE = 5_000
 _MANY_CLUSTERS = 256
 _LEVELS = 2.0**30
 _SAMPLE = 512
@@ -196,7 +203,7 @@ def semantic_duplicates(
     distinct = np.unique(first_of)
     clusters = np.zeros(len(points), np.int64)
     if len(distinct) > exact_limit:
-        centroids = fit_centroids(points[order[distinct]], -(-len(distinct) // _CLUSTER_SIZE), generator)
+        centroids = fit_centroids(points[order[distinct]], -(-len(distinct) // CLUSTER_SIZE), generator)
         clusters[distinct] = assign_clusters(points[order[distinct]], centroids)[0]
         clusters = clusters[first_of]
     keep = np.ones(len(points), bool)

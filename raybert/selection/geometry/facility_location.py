@@ -16,9 +16,15 @@ from raybert.selection.geometry.coverage import (
     maximise_mixture,
 )
 from raybert.selection.geometry.neighbours import knn_graph
-from raybert.selection.geometry.points import NeighbourMethod, as_selected, check_budget, tie_ranks, unit_rows
+from raybert.selection.geometry.points import (
+    EXACT_LIMIT,
+    NeighbourMethod,
+    as_selected,
+    check_budget,
+    tie_ranks,
+    unit_rows,
+)
 
-EXACT_LIMIT = 20_000
 NUM_NEIGHBOURS = 100
 
 

@@ -15,6 +15,10 @@ from raybert.selection.geometry.points import row_blocks
 
 LARGEST_WHOLE = 200_000
 """Rows of a pool up to which nothing is cut, unless a strategy's `num_parts` asks for it."""
+CENTRE_ROWS = 65_536
+"""Of a part of k-center: distances are computed anew, so that a part takes little more than its rows."""
+GRAPH_ROWS = 8_192
+"""Of a part where all similarities of a part are kept: 256 MiB."""
 _LEVELS = 2.0**21
 """Steps of a projection; of a covariance 2**24."""
 _ITERATIONS = 48

@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike
 from raybert.errors import SelectionError
 
 NeighbourMethod = Literal["exact", "ann"]
+EXACT_LIMIT = 20_000
+"""Rows up to which all pairs are compared where more would be compared in clusters, or among neighbours alone."""
+CLUSTER_SIZE = 5_000
+"""Rows of such a cluster."""
 
 
 def as_points(embeddings: ArrayLike) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from raybert.config.tasks import EVERY_TASK, Task
-from raybert.selection.geometry.parts import LARGEST_WHOLE, count_parts, is_cut
+from raybert.selection.geometry.parts import CENTRE_ROWS, GRAPH_ROWS, LARGEST_WHOLE, count_parts, is_cut
 from raybert.selection.geometry.points import NeighbourMethod
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import register
@@ -20,6 +20,8 @@ from raybert.selection.strategy import Schedule, Strategy
 SEARCH: Any = Field(
     "exact", description="of neighbours, where a graph is needed: exact, or ann (faiss, extra `ann`; may miss some)"
 )
+PASSES_OF_K_MEANS = 21
+"""Over the pool, at most: 20 of mini-batches, and one that assigns."""
 PARTS: Any = Field(
     None,
     ge=1,
@@ -33,6 +35,7 @@ class CoverageStrategy(Strategy):
 
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
+    copies_of_embeddings: ClassVar[int] = 2
 
     def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return `count` new positions in the order of selection, and their scores."""
@@ -69,6 +72,9 @@ class KCenter(CoverageStrategy):
     def cover(self, pool: Pool, count: int) -> tuple[np.ndarray, np.ndarray]:
         return spread_out(pool, count, num_parts=self.num_parts, who=self.name, on_gpu=True)
 
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        return pool_size * budget / count_parts(pool_size, self.num_parts, CENTRE_ROWS)
+
 
 @register
 class FacilityLocation(CoverageStrategy):
@@ -99,7 +105,7 @@ class FacilityLocation(CoverageStrategy):
         from raybert.selection.geometry.facility_location import facility_location
 
         embeddings = pool.signals["embeddings"]
-        cut = count_parts(len(pool), self.num_parts, by_parts.GRAPH_ROWS)
+        cut = count_parts(len(pool), self.num_parts, GRAPH_ROWS)
         if cut > 1 and self.search == "exact":
             found = by_parts.facility_location_by_parts(
                 embeddings, count, cut, selected=pool.selected, tie_keys=pool.tie_keys
@@ -108,6 +114,9 @@ class FacilityLocation(CoverageStrategy):
             pool.notes.append(f"{self.name} chooses {found.note}; {lost}")
             return found.positions, found.values
         return facility_location(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, method=self.search)
+
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        return 0.0 if self.search == "ann" else pool_size**2 / count_parts(pool_size, self.num_parts, GRAPH_ROWS)
 
 
 @register
@@ -137,6 +146,11 @@ class Diversity(CoverageStrategy):
         embeddings = pool.signals["embeddings"]
         return nearest_to_centroids(embeddings, count, pool.generator, selected=pool.selected, tie_keys=pool.tie_keys)
 
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        if self.method == "facility_location":
+            return FacilityLocation().comparisons(pool_size, budget, num_classes)
+        return float(PASSES_OF_K_MEANS) * pool_size * budget
+
 
 @register
 class GraphCut(CoverageStrategy):
@@ -163,6 +177,9 @@ class GraphCut(CoverageStrategy):
         embeddings = pool.signals["embeddings"]
         return graph_cut(embeddings, count, self.weight, selected=pool.selected, tie_keys=pool.tie_keys)
 
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        return float(pool_size) * budget
+
 
 @register
 class TypiClust(CoverageStrategy):
@@ -176,7 +193,7 @@ class TypiClust(CoverageStrategy):
 
     name: ClassVar[str] = "typiclust"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
-    operations: ClassVar[str] = "O(n c d + n k d / c) for c clusters"
+    operations: ClassVar[str] = "O(n c d + n^2 k d / c^2) for c clusters"
     citation: ClassVar[str] = 'Hacohen et al. 2022, "Active Learning on a Budget", algorithm 1, arXiv 2202.02794'
 
     max_clusters: int = Field(500, ge=1, description="clusters at most")
@@ -193,6 +210,10 @@ class TypiClust(CoverageStrategy):
             tie_keys=pool.tie_keys,
         )
 
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        clusters = max(1, min(budget, self.max_clusters))
+        return float(PASSES_OF_K_MEANS) * pool_size * clusters + budget * (pool_size / clusters) ** 2
+
 
 @register
 class ProbCover(CoverageStrategy):
@@ -208,6 +229,7 @@ class ProbCover(CoverageStrategy):
     name: ClassVar[str] = "probcover"
     tasks: ClassVar[frozenset[Task]] = EVERY_TASK
     operations: ClassVar[str] = "O(n^2 d) and O(n k d); again O(n^2 d) each time that all is covered"
+    copies_of_embeddings: ClassVar[int] = 5  # in tie order for the radius, of length 1, and with twice the digits
     weakness: ClassVar[str] = "once all is covered (large budgets) it goes on in the densest places"
     citation: ClassVar[str] = 'Yehuda et al. 2022, "Active Learning Through a Covering Lens", arXiv 2205.11320'
 
@@ -221,6 +243,9 @@ class ProbCover(CoverageStrategy):
 
         delta = self.delta if self.delta is not None else self._radius(pool)
         return prob_cover(pool.signals["embeddings"], count, delta, selected=pool.selected, tie_keys=pool.tie_keys)
+
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        return float(pool_size) * (pool_size + budget)
 
     def _radius(self, pool: Pool) -> float:
         """Return delta by purity; the pool in tie order, so that a permuted one has the same."""
@@ -247,7 +272,7 @@ def spread_out(
     from raybert.selection.geometry.k_center import k_center
 
     embeddings = pool.signals["embeddings"]
-    cut = count_parts(len(pool), num_parts, by_parts.CENTRE_ROWS)
+    cut = count_parts(len(pool), num_parts, CENTRE_ROWS)
     if cut == 1 or count == 0:
         device = _gpu() if on_gpu else None
         return k_center(embeddings, count, selected=pool.selected, tie_keys=pool.tie_keys, device=device)

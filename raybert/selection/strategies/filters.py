@@ -9,9 +9,11 @@ from pydantic import Field, SerializeAsAny
 
 from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.filter import Filter, Kept
+from raybert.selection.geometry.points import CLUSTER_SIZE, EXACT_LIMIT
 from raybert.selection.pool import Pool
 from raybert.selection.registry import register, register_filter
 from raybert.selection.strategies.baselines import Random, RandomStratified
+from raybert.selection.strategies.coverage import PASSES_OF_K_MEANS
 from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import Strategy
@@ -73,6 +75,11 @@ class SemDedup(Filter):
         if found.note:
             pool.notes.append(f"{self.name}: {found.note}")
         return Kept(found.keep, np.zeros(len(pool)), found.conflicts)
+
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        if pool_size <= EXACT_LIMIT:
+            return float(pool_size) ** 2
+        return float(pool_size) * (CLUSTER_SIZE + PASSES_OF_K_MEANS * pool_size / CLUSTER_SIZE)
 
 
 @register

@@ -47,6 +47,9 @@ class Badge(Strategy):
         scores = np.concatenate([np.full(len(pool.selected), np.nan), distances])
         return Selection(np.concatenate([pool.selected, positions]), scores)
 
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        return float(pool_size) * budget
+
 
 @register
 class Bald(RankedStrategy):

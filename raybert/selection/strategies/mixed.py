@@ -13,7 +13,7 @@ from pydantic import Field, SerializeAsAny
 from raybert.config.tasks import EVERY_TASK, Task
 from raybert.errors import SelectionError
 from raybert.selection.geometry.d2 import d2_select
-from raybert.selection.geometry.parts import count_parts, is_cut
+from raybert.selection.geometry.parts import CENTRE_ROWS, GRAPH_ROWS, count_parts, is_cut
 from raybert.selection.geometry.points import NeighbourMethod, unit_rows
 from raybert.selection.keys import keys_for
 from raybert.selection.losses import mean_probs
@@ -36,6 +36,14 @@ class MixedStrategy(Strategy):
     def pick(self, pool: Pool, budget: int) -> Selection:
         """Return `budget` positions, earlier choices first."""
         raise NotImplementedError
+
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        groups = 1 if self.balance == "none" else max(1, num_classes)
+        return groups * self.pairs(max(1, pool_size // groups), max(1, budget // groups))
+
+    def pairs(self, pool_size: int, budget: int) -> float:
+        """Return how many pairs of embeddings it compares at most where it chooses k of n examples of a class."""
+        return 0.0
 
     def choose(self, pool: Pool, budget: int) -> Selection:
         if self.balance == "none":
@@ -76,6 +84,12 @@ class EntropyDiversity(MixedStrategy):
 
     def chooses_in_parts(self, pool_size: int) -> bool:
         return self.method == "filter" and is_cut(pool_size)
+
+    def pairs(self, pool_size: int, budget: int) -> float:
+        if self.method == "greedy":
+            return float(pool_size) * budget
+        candidates = min(pool_size, round(self.beta * budget))
+        return candidates * budget / count_parts(candidates, None, CENTRE_ROWS)
 
     def default_direction(self) -> str:
         """Return in words which entropies are preferred for small and for large budgets."""
@@ -122,12 +136,15 @@ class QditLite(MixedStrategy):
     def chooses_in_parts(self, pool_size: int) -> bool:
         return is_cut(pool_size, self.num_parts)
 
+    def pairs(self, pool_size: int, budget: int) -> float:
+        return pool_size**2 / count_parts(pool_size, self.num_parts, GRAPH_ROWS)
+
     def pick(self, pool: Pool, budget: int) -> Selection:
         from raybert.selection.geometry import by_parts
         from raybert.selection.geometry.facility_location import qdit_greedy
 
         entropy = normalised_entropy(pool)
-        cut = count_parts(len(pool), self.num_parts, by_parts.GRAPH_ROWS)
+        cut = count_parts(len(pool), self.num_parts, GRAPH_ROWS)
         if cut > 1:
             found = by_parts.qdit_by_parts(
                 1.0 - entropy,
@@ -175,6 +192,10 @@ class EdfsLite(MixedStrategy):
     def chooses_in_parts(self, pool_size: int) -> bool:
         return is_cut(pool_size)
 
+    def pairs(self, pool_size: int, budget: int) -> float:
+        tertile = max(1, pool_size // 3)
+        return pool_size * budget / (3 * count_parts(tertile, None, CENTRE_ROWS))
+
     def pick(self, pool: Pool, budget: int) -> Selection:
         entropy = normalised_entropy(pool)
         tertiles = np.array_split(np.lexsort((pool.tie_keys, entropy)), 3)
@@ -219,6 +240,9 @@ class D2(MixedStrategy):
     def chooses_in_parts(self, pool_size: int) -> bool:
         return is_cut(pool_size, self.num_parts)
 
+    def pairs(self, pool_size: int, budget: int) -> float:
+        return 0.0 if self.search == "ann" else pool_size**2 / count_parts(pool_size, self.num_parts, GRAPH_ROWS)
+
     def required_signals(self) -> frozenset[str]:
         return self.score.required_signals() | {"embeddings"}
 
@@ -237,7 +261,7 @@ class D2(MixedStrategy):
         from raybert.selection.geometry.neighbours import knn_graph
 
         embeddings = pool.signals["embeddings"]
-        cut = min(count_parts(len(pool), self.num_parts, by_parts.GRAPH_ROWS), len(pool) // (4 * width))
+        cut = min(count_parts(len(pool), self.num_parts, GRAPH_ROWS), len(pool) // (4 * width))
         if cut < 2 or self.search == "ann":
             return knn_graph(embeddings, width, tie_keys=pool.tie_keys, method=self.search)
         neighbours, cosines, note = by_parts.knn_by_parts(embeddings, width, cut, tie_keys=pool.tie_keys)

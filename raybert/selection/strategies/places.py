@@ -57,6 +57,7 @@ class Herding(MixedStrategy):
 
     name: ClassVar[str] = "herding"
     operations: ClassVar[str] = "O(n k d / C) for C classes"
+    copies_of_embeddings: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     nested: ClassVar[bool] = True
@@ -72,6 +73,9 @@ class Herding(MixedStrategy):
         scores = np.concatenate([np.full(len(pool.selected), np.nan), values])
         return Selection(np.concatenate([pool.selected, positions]), scores)
 
+    def pairs(self, pool_size: int, budget: int) -> float:
+        return float(pool_size) * budget
+
 
 @register
 class Cal(RankedStrategy):
@@ -85,6 +89,7 @@ class Cal(RankedStrategy):
 
     name: ClassVar[str] = "cal"
     operations: ClassVar[str] = "O(n^2 d) for the neighbours"
+    copies_of_embeddings: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset({"probs", "embeddings"})
     schedules: ClassVar[tuple[Schedule, ...]] = ("once", "rounds")
     uses_seed: ClassVar[bool] = False
@@ -105,6 +110,9 @@ class Cal(RankedStrategy):
         else:
             graph = np.zeros((1, 1), np.int64)  # itself
         return contrast(probs, graph)
+
+    def comparisons(self, pool_size: int, budget: int, num_classes: int) -> float:
+        return float(pool_size) ** 2
 
 
 def distance_from_class(embeddings: np.ndarray, labels: np.ndarray, centre: Literal["median", "mean"]) -> np.ndarray:

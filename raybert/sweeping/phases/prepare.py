@@ -46,7 +46,7 @@ from raybert.sweeping.plan.arms import tuning_variants
 from raybert.sweeping.plan.comparison import Plan, plan_sweep
 from raybert.sweeping.plan.design import Design, wanted_columns
 from raybert.sweeping.plan.grid import Variant
-from raybert.sweeping.plan.memory_notes import memory_notes
+from raybert.sweeping.plan.memory_notes import comparison_notes, memory_notes
 from raybert.sweeping.plan.specs import PoolFacts, RunSpec
 from raybert.sweeping.trial.pretrained import ToPretrain
 
@@ -253,10 +253,13 @@ def _check_columns(design: Design, prepared: Mapping[str, Prepared]) -> None:
 
 
 def notes_on_memory(trials: Iterable[RunSpec], prepared: Mapping[str, Prepared]) -> list[str]:
-    """Return notes on strategies whose signals are too large for the memory of this machine."""
+    """Return notes on strategies that are too much for this machine's memory, or compare too many pairs."""
+    trials = list(trials)
     widths = {key: embedding_width(ready.encoder) for key, ready in prepared.items()}
     seen = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return memory_notes(trials, facts_of_pools(prepared), widths, min(seen, memory_limit() or seen))
+    facts = facts_of_pools(prepared)
+    held = memory_notes(trials, facts, widths, min(seen, memory_limit() or seen))
+    return [*held, *comparison_notes(trials, facts, widths)]
 
 
 def facts_of_pools(prepared: Mapping[str, Prepared]) -> dict[str, PoolFacts]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from raybert import select
-from raybert.selection.geometry import by_parts, parts
+from raybert.selection.geometry import parts
 from raybert.selection.geometry.by_parts import (
     covering_radius,
     facility_location_by_parts,
@@ -26,6 +26,7 @@ from raybert.selection.geometry.k_center import k_center
 from raybert.selection.geometry.neighbours import knn_graph
 from raybert.selection.geometry.parts import choose_by_value, count_parts, cut_into_parts
 from raybert.selection.geometry.points import unit_rows
+from raybert.selection.strategies import coverage
 
 NUM, WIDTH = 1200, 24
 
@@ -214,7 +215,7 @@ def test_strategies_that_are_asked_to_choose_in_parts_say_what_that_loses(strate
 
 def test_a_large_pool_is_cut_unasked(monkeypatch):
     monkeypatch.setattr(parts, "LARGEST_WHOLE", 1000)
-    monkeypatch.setattr(by_parts, "CENTRE_ROWS", 500)
+    monkeypatch.setattr(coverage, "CENTRE_ROWS", 500)
     (note,) = select("k_center", 50, labels=np.zeros(NUM, int), embeddings=POINTS).notes
     assert note.startswith("k_center chooses in 3 parts of at most 40")
     assert not select("k_center", 50, labels=np.zeros(NUM, int), embeddings=POINTS, parameters={"num_parts": 1}).notes
