@@ -215,7 +215,7 @@ def test_ctrl_c_saves_all_models_and_a_torn_checkpoint_is_not_continued(study, u
             driver.send_signal(signal.SIGINT)
             code, said = driver.end(PATIENCE)
         assert code == ExitCode.INTERRUPTED, said
-        assert "stopping: running trials save" in said
+        assert "stopping: running models save" in said
         assert {run.trial_id for run in status.running} <= set(NAMES)
         assert status.running[0].total_steps == NUM_STEPS
         assert status.running[0].last.perplexity > 1

@@ -17,9 +17,9 @@ from raybert.sweeping.folder.trial_log import append_to_log
 
 _ROOM_FOR_AN_ERROR = 2**20
 _REASONS = {
-    "memory": "the host ran out of memory, and Ray ended the trial's process",
+    "memory": "the host ran out of memory, and Ray ended the {noun}'s process",
     "disk": "the disk is full",
-    "lost": "the trial's process died",
+    "lost": "the {noun}'s process died",
 }
 _FAILURE = re.compile(r"^Failure # \d+ \(occurred at .*\)$", re.MULTILINE)
 """Begins what Tune writes of each failure of a trial."""
@@ -66,7 +66,7 @@ def read_death(trial: Any, folder: TrialFolder) -> Death:
         kind = _MEMORY.get(raised.partition(":")[0].rpartition(".")[2], kind)
     elif kind == "error":
         kind = "disk" if is_cut else "lost"
-    reason = raised or f"TrialError: {_REASONS[kind]}"
+    reason = raised or f"TrialError: {_REASONS[kind].format(noun='model' if folder.is_model else 'trial')}"
     return Death(kind, reason, f"{reason}\n\n{words or 'no reason given by Ray'}\n", node)
 
 

@@ -58,9 +58,10 @@ class HungTrialsCallback(Stateless, tune.Callback):
             self._end(hang, running[hang.key])
         idle = self._detector.idle_seconds(bool(running) or not num_waiting)
         if idle is not None:
+            runs = "models" if self._folder.is_study else "trials"
             self._progress.note(
-                f"nothing runs for {idle:.0f} s: {num_waiting} trials wait for {self._demand} each on one node, and "
-                f"{_free_resources()} is free on the whole cluster"
+                f"nothing runs for {idle:.0f} s: {num_waiting} {runs} wait for {self._demand} each on one node, "
+                f"and {_free_resources()} is free on the whole cluster"
             )
 
     def _end(self, hang: Hang, name: str) -> None:

@@ -189,9 +189,11 @@ class _Watch:
 
     @property
     def message(self) -> str:
+        runs = self.interruption.runs
+        what = "sweep" if runs == "trials" else "pretraining"
         return (
-            f"Ray's {self.lost} has ended in the middle of the sweep (killed, or this machine ran out of memory); "
-            "running trials have saved what they could, and the same command continues"
+            f"Ray's {self.lost} has ended in the middle of the {what} (killed, or this machine ran out of memory); "
+            f"running {runs} have saved what they could, and the same command continues"
         )
 
     def look(self) -> bool:
@@ -204,7 +206,9 @@ class _Watch:
         if not gone:
             return False
         self.lost, self.lost_at = gone[0], time.monotonic()
-        self.interruption.progress.note(f"stopping: Ray's {self.lost} has ended; trials that still run save")
+        self.interruption.progress.note(
+            f"stopping: Ray's {self.lost} has ended; {self.interruption.runs} that still run save"
+        )
         self.interruption.stop()
         if not self.interruption.takes_signals:
             return True

@@ -62,6 +62,11 @@ class Interruption:
     def __call__(self) -> bool:
         return self.requested or self.is_paused
 
+    @property
+    def runs(self) -> str:
+        """What messages call the runs of the folder: `trials`, or `models` of a study."""
+        return "models" if self.folder.is_study else "trials"
+
     def stop(self) -> None:
         """Ask for the end: running trials save and stop."""
         self._telling(self._write_request_to_stop, None)  # first: who sees the flag may look for the request
@@ -107,14 +112,18 @@ class Interruption:
             self.progress.note("resumed")
             self.resume()
         elif command == "pause":
-            self.progress.note("pausing: running trials save and release their resources")
+            self.progress.note(f"pausing: running {self.runs} save and release their resources")
             self.pause()
         elif command == "stop" or not self.takes_signals:
-            self.progress.note("stopping: running trials save")
+            self.progress.note(f"stopping: running {self.runs} save")
             self.stop()
         elif command == "cancel":
             self.requested = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def say_that_it_stops(self) -> None:
+        """Say what the first Ctrl-C does."""
+        self.progress.note(f"stopping: running {self.runs} save; once more to stop at once")
 
     def catch_up(self) -> None:
         """Tell trials again, if they could not be told; called from a thread."""
@@ -170,8 +179,7 @@ def _signals(interruption: Interruption) -> Iterator[None]:
             first, heard_at = number, time.monotonic()
             interruption.stop()
             # In a thread of its own: this one may be in the middle of a line, which would then be printed twice.
-            words = "stopping: running trials save; once more to stop at once"
-            threading.Thread(target=interruption.progress.note, args=(words,)).start()
+            threading.Thread(target=interruption.say_that_it_stops).start()
         elif not first and not is_of_a_person:  # it stops already, by a command or a limit
             first, heard_at = number, time.monotonic()
         elif is_of_a_person or not (number == signal.SIGHUP or is_repeated):
@@ -204,8 +212,8 @@ def _polls(interruption: Interruption, sweep_seconds: float | None) -> Iterator[
             interruption.obey(command)
         if deadline is not None and time.monotonic() >= deadline and not interruption.requested:
             interruption.progress.note(
-                f"stopping: limits.sweep_seconds ({sweep_seconds:g}) are used up; running trials save, and the "
-                "same command continues"
+                f"stopping: limits.sweep_seconds ({sweep_seconds:g}) are used up; running {interruption.runs} save, "
+                "and the same command continues"
             )
             interruption.stop()
         return False

@@ -82,6 +82,11 @@ class TrialFolder:
     path: Path
 
     @property
+    def is_model(self) -> bool:
+        """Whether it is that of a pretrained model."""
+        return self.path.parent.name == "models"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of `last` and `best`."""
         return self.path / "checkpoint"

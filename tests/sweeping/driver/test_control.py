@@ -10,14 +10,17 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from raybert.errors import SweepError
+from raybert.files import write_json
 from raybert.sweeping.driver import control
-from raybert.sweeping.driver.control import send_command
+from raybert.sweeping.driver.control import Interruption, send_command
 from raybert.sweeping.driver.session import owned_folder
+from raybert.sweeping.folder.layout import SweepFolder
 from raybert.terminal.sweep_progress import PlainProgress
 from tests.processes import forked, wait_until
 
@@ -262,3 +265,14 @@ def test_an_owner_that_does_not_answer_is_named(tmp_path, monkeypatch):
         with pytest.raises(SweepError, match=rf"pid {running.pid} .* must take a command within 0.3 s"):
             send_command(tmp_path, "pause")
     assert not (tmp_path / "control.json").exists()
+
+
+@pytest.mark.parametrize(("role", "runs"), [("trial", "trials"), ("pretrain", "models")])
+def test_what_runs_is_called_by_its_name(tmp_path, role, runs):
+    write_json(tmp_path / "plan.json", {"trials": [{"trial_id": "a", "strategy": "x", "role": role}]})
+    said = []
+    interruption = Interruption(SweepFolder(tmp_path), SimpleNamespace(note=said.append))
+    interruption.say_that_it_stops()
+    interruption.obey("pause")
+    assert said[0] == f"stopping: running {runs} save; once more to stop at once"
+    assert said[1] == f"pausing: running {runs} save and release their resources"
