@@ -90,7 +90,11 @@ def cancel(folder: FolderArgument) -> None:
 def doctor(
     address: AddressOption = None,
     output: Annotated[
-        Path, option("Where results would go: every node writes there; default: `runs`.", complete_results_folder)
+        Path,
+        option(
+            "Where results would go (a folder, or s3://bucket/runs): every node writes there; default: `runs`.",
+            complete_results_folder,
+        ),
     ] = Path("runs"),
     trial: Annotated[bool, typer.Option(help="Train twenty steps on a node of each kind.")] = True,
     as_json: JsonOption = False,

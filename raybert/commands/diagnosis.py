@@ -6,13 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raybert.sweeping.storage.arguments import needs_path
-
 if TYPE_CHECKING:
     from raybert.sweeping.doctor.finding import Diagnosis, Finding
 
 
-@needs_path("output")
 def doctor(
     address: str | None = None,
     *,
@@ -27,7 +24,8 @@ def doctor(
 
     Args:
         address: of a Ray cluster to join; default: this machine.
-        output: where results would go: every node writes there, and what it wrote is removed.
+        output: where results would go, a folder or a URL (`s3://bucket/runs`): every node writes there, and what it
+            wrote is removed.
         trial: train on a node of each kind.
         told: called with every finding as soon as it is there.
 

@@ -17,10 +17,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raybert.errors import ConfigError, ResourceError
 from raybert.files import cache_folder
 from raybert.refusals import refusal_in_words
+from raybert.storage import check_local, check_url, is_url
 from raybert.sweeping.cluster.connect import connected
 from raybert.sweeping.doctor.finding import Diagnosis, Finding
 from raybert.sweeping.doctor.judge import judge_node, judge_versions
 from raybert.sweeping.doctor.node import NodeFacts, read_node, see_and_remove, write_there
+from raybert.sweeping.doctor.object_store import judge_store, try_store
 from raybert.sweeping.doctor.trial import STEPS, TrialSpeed, try_training
 from raybert.sweeping.plan.placement import Cluster
 from raybert.sweeping.plan.where import VARIABLE, starts_here
@@ -32,25 +34,31 @@ _LONGEST = 300
 
 
 def examine(
-    address: str | None, output: Path, *, trial: bool = True, told: Callable[[Finding], None] = lambda _: None
+    address: str | None, output: str | Path, *, trial: bool = True, told: Callable[[Finding], None] = lambda _: None
 ) -> Diagnosis:
     """Look at everything that sweeps need; Ray is started where it has to be, and nothing is left behind.
 
     Args:
         address: of a cluster; None: this machine.
-        output: where results would go, there or not.
+        output: where results would go, there or not: a folder, or a URL of an object store.
         trial: train twenty steps on a node of each kind.
         told: called with every finding as soon as it is there.
+
+    Raises:
+        ConfigError: the URL cannot be one.
     """
+    if not is_url(output):
+        check_local(output, "output", "s3://, gs:// and abfs:// are those that results may be in")
     found: list[Finding] = []
-    for finding in _all(address, output.expanduser().absolute(), trial=trial):
+    place = check_url(output) if is_url(output) else Path(output).expanduser().absolute()
+    for finding in _all(address, place, trial=trial):
         found.append(finding)
         told(finding)
     return Diagnosis(tuple(found))
 
 
-def _all(address: str | None, output: Path, *, trial: bool) -> Iterator[Finding]:
-    folders = {"results": str(output)}
+def _all(address: str | None, output: str | Path, *, trial: bool) -> Iterator[Finding]:
+    folders = {"results": str(output)} if isinstance(output, Path) else {}
     try:
         folders["cache"] = str(cache_folder())
     except ConfigError as error:
@@ -70,7 +78,7 @@ def _all(address: str | None, output: Path, *, trial: bool) -> Iterator[Finding]
 
 
 def _of_cluster(
-    driver: NodeFacts, folders: dict[str, str], output: Path, *, starts: bool, trial: bool, where: Cluster
+    driver: NodeFacts, folders: dict[str, str], output: str | Path, *, starts: bool, trial: bool, where: Cluster
 ) -> Iterator[Finding]:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     dead = len(ray.nodes()) - len(nodes)
@@ -93,7 +101,11 @@ def _of_cluster(
     answering = [node for node in nodes if node["NodeID"] in facts]
     for node in answering:
         yield from judge_node(facts[node["NodeID"]], node["Resources"], skews[node["NodeID"]])
-        yield _storage(node, facts[node["NodeID"]].host, output, is_alone=len(nodes) == 1)
+        host = facts[node["NodeID"]].host
+        if isinstance(output, Path):
+            yield _storage(node, host, output, is_alone=len(nodes) == 1)
+        else:
+            yield _object_store(node, host, output)
     for node in _kinds(answering) if trial else ():
         yield _trial(node, facts[node["NodeID"]].host)
 
@@ -133,6 +145,16 @@ def _storage(node: dict[str, Any], host: str, output: Path, *, is_alone: bool) -
         return Finding("storage", host, "ok", f"{Path(path).parent} can be written, synced, locked{seen}")
     _on(node, see_and_remove, path)
     return Finding("storage", host, "failure", f"what it writes into {output} the driver does not see", shared)
+
+
+def _object_store(node: dict[str, Any], host: str, url: str) -> Finding:
+    """Use an object store from a node."""
+    is_driver = node["NodeID"] == ray.get_runtime_context().get_node_id()
+    try:
+        tried = try_store(url) if is_driver else _on(node, try_store, url)
+    except (RayError, GetTimeoutError) as error:
+        tried = 0.0, _line(error)
+    return judge_store(host, url, tried, is_driver=is_driver)
 
 
 def _kinds(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

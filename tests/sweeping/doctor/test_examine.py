@@ -11,12 +11,13 @@ from urllib.error import URLError
 
 import pytest
 
-from raybert.errors import ResourceError
+from raybert.errors import ConfigError, ResourceError
 from raybert.sweeping.cluster import scratch
-from raybert.sweeping.doctor import examine
+from raybert.sweeping.doctor import examine, object_store
 from raybert.sweeping.doctor.trial import BATCH, try_training
 from tests.clusters import OF_OTHER_RAYS
 from tests.e2e.commands import run
+from tests.object_stores import failing, local_store
 from tests.processes import called
 
 CHECKS = {"hub", "Ray", "versions", "CPUs", "memory", "shared memory", "GPUs", "disk", "open files", "proxies", "clock"}
@@ -163,3 +164,30 @@ def test_every_node_of_a_cluster_is_examined(ray_cluster, tmp_path):
     assert sum(one.check == "storage" for one in found) == 3
     assert sum(one.check == "trial" for one in found) == 1  # of two nodes of one kind
     assert not list(tmp_path.iterdir())
+
+
+def test_an_object_store_is_used_from_every_node_and_only_the_driver_must(tmp_path, monkeypatch):
+    files = failing(tmp_path / "store")
+    monkeypatch.setattr(object_store, "open_store", lambda url, tries: local_store(tmp_path / "store", files))
+    monkeypatch.setattr(examine, "_on", lambda node, function, *arguments: function(*arguments))
+    monkeypatch.setattr(
+        examine.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "here"), raising=True
+    )
+    here, there = {"NodeID": "here"}, {"NodeID": "there"}
+    for node in (here, there):
+        found = examine._object_store(node, "a", "s3://bucket/runs/x")
+        assert found.status == "ok"
+        assert found.text.startswith("s3://bucket/runs/x can be written, read, listed and deleted in (")
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    files.left = 0
+    failure = examine._object_store(here, "a", "s3://bucket/runs/x")
+    assert failure.status == "failure"
+    assert "must answer, but does not" in failure.text
+    assert failure.remedy == "the same command goes on when it is back"
+    warning = examine._object_store(there, "b", "s3://bucket/runs/x")
+    assert (warning.status, warning.remedy) == ("warning", "runs need none: the driver publishes")
+
+
+def test_a_url_that_is_none_of_an_object_store_is_refused():
+    with pytest.raises(ConfigError, match="output: must be a path here, got the URL ftp://x/y"):
+        examine.examine(None, "ftp://x/y")
