@@ -19,6 +19,7 @@ from raybert.analysis.results.estimates import estimate_table
 from raybert.analysis.results.examples import shown_examples
 from raybert.analysis.results.failures import failures_table, find_failures
 from raybert.analysis.results.kept import of_one_fold
+from raybert.analysis.results.left_out import uncounted_failures, uncounted_on_test, unequal_passes
 from raybert.analysis.results.load import load_sweep
 from raybert.analysis.results.metric_texts import METRICS_TEXT, metrics_markdown
 from raybert.analysis.results.pair import Pair
@@ -203,11 +204,16 @@ def _write_comparison(sweep: Sweep, pairs: Sequence[Pair]) -> None:
     _write_table(sweep.folder, METRIC_MEANS, sweep.metrics)
     write_text(sweep.folder / METRICS_TEXT, metrics_markdown(sweep.name, sweep.metrics, sweep.replicates))
     shown, left_out = at_best_points(sweep)
-    pictures = [(name, shown, left_out) for name in ("accuracy", "cost", "samples_per_pass", "learning_curves")]
-    pictures.append(("per_pass", *at_best_points(sweep, _MOST_PER_PASS)))
-    for name, drawn, words in pictures:
+    few, left_out_of_few = at_best_points(sweep, _MOST_PER_PASS)
+    for name, drawn, words in (
+        ("accuracy", shown, [left_out, *uncounted_on_test(shown, shows_lost=True)]),
+        ("cost", shown, [left_out, *uncounted_on_test(shown), *unequal_passes(shown)]),
+        ("samples_per_pass", shown, [left_out]),
+        ("learning_curves", shown, [left_out, *uncounted_failures(shown)]),
+        ("per_pass", few, [left_out_of_few, *uncounted_failures(few)]),
+    ):
         figure = getattr(plots, f"draw_{name}")(drawn)
-        plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", words)
+        plots.save_figure(figure, sweep.folder / "plots" / f"{name}.png", *words)
     if pairs:
         _write_table(sweep.folder, PAIRS, pairs_table(pairs))
     else:  # of earlier results

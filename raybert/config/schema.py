@@ -76,8 +76,9 @@ class SweepConfig(Section):
         DEFAULT_MARGIN,
         gt=0,
         description="what a strategy may lose on test and still be as good as `all`, and may differ by and still make "
-        "no difference, in units of the metric: 0.005 (or 0.5%) is half a point of a share, and 0.005 of a loss; to be "
-        "chosen before the results are seen; changes no trial",
+        "no difference, in units of `train.best_metric`: 0.005 (or 0.5%) is half a point of a share, and 0.005 of a "
+        "loss; results by a metric of another unit take the default; to be chosen before the results are seen; changes "
+        "no trial",
     )
     tune: TuneConfig | None = Field(
         None, description="search for every strategy's best hyperparameters before the comparison; default: none"

@@ -23,6 +23,7 @@ COMPARED_SWEEPS = Table(
         TRIALS["budget"],
         computed("metric", "text", "what is compared on test"),
         computed("num_replicates", "whole", "what the mean is over: seeds, or folds"),
+        computed("num_failed", "whole", "runs of it that failed, and are left out"),
         computed("mean", "number", "mean of the metric"),
         computed("low", "number", "lower end of its 95 % interval; NaN: fewer than 3 replicates, or all equal"),
         computed("high", "number", "upper end"),

@@ -17,6 +17,7 @@ from raybert.analysis.plots.lines import MOST_NAMED
 from raybert.analysis.plots.places import add_panel, head_height, width_of, write_head
 from raybert.analysis.plots.strategy_styles import CONTROLS, StrategyStyle, styles_of
 from raybert.analysis.plots.style import GREY, distinct_short_names, scale_axis, short_name, tidy
+from raybert.analysis.results.failed_runs import scored_summary
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import BUDGET_KEY, KEY, has_budget
 from raybert.analysis.statistics.intervals import FEWEST, two_values
@@ -52,8 +53,8 @@ def draw_budget(sweep: Sweep) -> Figure | None:
     Returns:
         The figure; None: no strategy has finished runs at two budgets.
     """
-    rows, mean = sweep.summary(), f"test_{sweep.metric}_mean"
-    rows = rows[(rows["role"] == "trial") & (rows["num_complete"] > 0)].dropna(subset=[mean])
+    rows, mean = scored_summary(sweep.summary()), f"test_{sweep.metric}_mean"
+    rows = rows[rows["role"] == "trial"].dropna(subset=[mean])
     budgets = rows[has_budget(rows)].groupby("strategy")["budget"].nunique()
     if budgets.empty or budgets.max() < 2:
         return None

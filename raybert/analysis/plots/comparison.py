@@ -28,6 +28,7 @@ from raybert.analysis.plots.style import (
     styles_of,
     tidy,
 )
+from raybert.analysis.results.failed_runs import scored_summary
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY, has_budget
 from raybert.analysis.statistics.intervals import two_values
@@ -50,6 +51,9 @@ _WITH_PRETRAINING = {
 _COUNTED = {column: cost for cost, column in PARETO_COSTS.items()}
 _RING_SIZE = 12.0
 _LABEL = "_label"
+_FAILED = "1"
+"""The marker of a failed run."""
+_FAILED_WORDS = "a failed run, scored as the majority class"
 _LONGEST_NAME = 90
 """In two lines."""
 _USUAL_NAME = 24
@@ -88,7 +92,7 @@ def draw_accuracy(sweep: Sweep) -> Figure:
         axes.tick_params(axis="x", labeltop=True)
     add_heading(figure, "Which strategy finds the examples worth training on?")
     tidy(axes, grid="x")
-    place_legend(figure, [*budget_entries(rows), *lines, *_collapse_entry(rows)], columns=3)
+    place_legend(figure, [*budget_entries(rows), *lines, *_collapse_entry(rows), *_failed_entry(rows)], columns=3)
     return figure
 
 
@@ -128,10 +132,9 @@ def draw_cost(sweep: Sweep) -> Figure:
 
 
 def _rows(sweep: Sweep) -> pd.DataFrame:
-    """Return the finished rows of the summary, with the name of each row of a plot."""
-    summary = sweep.summary()
-    rows = summary[summary["num_complete"] > 0]
-    rows = rows.dropna(subset=[f"test_{sweep.metric}_mean"])
+    """Return the rows of the summary with a value, failed runs scored, with the name of each row of a plot."""
+    summary = scored_summary(sweep.summary())
+    rows = summary.dropna(subset=[f"test_{sweep.metric}_mean"])
     return rows.assign(**{_LABEL: [sweep.configurations[name].label for name in rows[KEY]]})
 
 
@@ -145,9 +148,12 @@ def _nothing_to_draw(scale: Scale) -> Figure:
 def _draw_interval(axes: Axes, sweep: Sweep, row: dict[Any, Any], y: float, style: StrategyStyle, fill: float) -> None:
     name = f"test_{sweep.metric}"
     mean, low, high = (row[f"{name}_{end}"] for end in ("mean", "low", "high"))
-    trials = sweep.trials_of(row)
-    collapsed = trials["num_never_predicted"].fillna(0) > 0
-    for values, dot in ((trials.loc[~collapsed, name], "o"), (trials.loc[collapsed, name], "x")):
+    counted = sweep.compared.counted
+    trials = counted[(counted[KEY] == row[KEY]) & (counted["status"] == "complete")]
+    failed = trials["trial_id"].isin(sweep.trials.loc[sweep.trials["status"] == "failed", "trial_id"])
+    collapsed = ~failed & (trials["num_never_predicted"].fillna(0) > 0)
+    kinds = ((~failed & ~collapsed, "o"), (collapsed, "x"), (failed, _FAILED))
+    for values, dot in ((trials.loc[is_own, name], dot) for is_own, dot in kinds):
         if len(values):  # without points the layout takes the artist for one in the corner of the figure
             ys = np.full(len(values), y)
             size, alpha = (3.5, 0.35) if dot == "o" else (8.0, 0.9)  # its arms are seen beside the mean's marker
@@ -179,6 +185,12 @@ def _collapse_entry(rows: pd.DataFrame) -> list[Line2D]:
     if not rows["num_collapsed"].any():
         return []
     return [Line2D([], [], color=GREY, marker="x", linestyle="", label="a trial that never predicts a class")]
+
+
+def _failed_entry(rows: pd.DataFrame) -> list[Line2D]:
+    if not (rows["num_failed"].gt(0) & rows["with_failures_mean"].notna()).any():
+        return []
+    return [Line2D([], [], color=GREY, marker=_FAILED, linestyle="", label=_FAILED_WORDS)]
 
 
 def _shifts(count: int) -> np.ndarray:

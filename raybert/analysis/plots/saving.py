@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from raybert.analysis.plot_formats import FORMATS, Format, wanted_formats
 from raybert.durable import atomic_path
 from raybert.plain import printable_lines
 
-_HEAD = 0.25
-"""Inches of a line above a figure."""
+_HEAD, _LINE = 0.25, 0.16
+"""Inches of a line above a figure, and of each further one."""
+_LETTER = 0.063
+"""Inches of a letter of these lines, rather too many."""
 _DPI = 150
 _PAD = 0.07
 """Inches between what a layout engine places and the edge: letters end at a box that is a little too small."""
@@ -33,22 +36,25 @@ _SVG: Any = {
 }
 
 
-def save_figure(figure: Figure, path: Path, left_out: str = "") -> list[Path]:
+def save_figure(figure: Figure, path: Path, *left_out: str) -> list[Path]:
     """Write a figure in each format, atomically, and return the files; one that is not asked for is removed.
 
     Args:
         figure: laid out when it is written.
         path: of the .png; other formats stand beside it.
-        left_out: what it does not show, for a line above it.
+        left_out: what it does not show, for lines above it; empty ones are none.
     """
     wanted = wanted_formats()
     if not wanted:
         remove_figure(path)
         return []
     width, height = figure.get_size_inches()
-    head = _HEAD if left_out else 0.0
+    lines = _wrapped([words for words in left_out if words], width)
+    head = _HEAD + _LINE * (len(lines) - 1) if lines else 0.0
     # Above the figure: its layout places titles and legends at its very ends.
-    figure.text(0.1 / width, 1 + 0.3 * head / height, left_out, fontsize=8, color="#444444")
+    for number, line in enumerate(reversed(lines)):
+        y = 1 + (0.3 * _HEAD + _LINE * number) / height
+        figure.text(0.1 / width, y, line, fontsize=8, color="#444444")
     make_plain(figure)
     lay_out(figure)
     box = Bbox.from_extents(0, 0, width, height + head)
@@ -62,6 +68,12 @@ def save_figure(figure: Figure, path: Path, left_out: str = "") -> list[Path]:
             draw(figure, temporary, each, box)
         written.append(target)
     return written
+
+
+def _wrapped(words: Sequence[str], width: float) -> list[str]:
+    """Return lines that a figure of so many inches has room for."""
+    most = max(20, int((width - 0.2) / _LETTER))
+    return [line for each in words for line in textwrap.wrap(each, most)]
 
 
 def remove_figure(path: Path) -> None:

@@ -15,7 +15,7 @@ from raybert.analysis.results.several import Sweeps, data_of, encoder_of, finger
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.data_sets import RankTest, rank_data_sets
-from raybert.analysis.statistics.decision import BETTER, WORSE
+from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.ranks import FEWEST_DATA_SETS, FEWEST_STRATEGIES
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import value_words
@@ -23,7 +23,7 @@ from raybert.display import Row, TextTable, html_section
 from raybert.plain import csv_frame, printable_lines
 from raybert.tables.several import COMPARED_SWEEPS, MEAN_RANKS
 
-_MARKS = {BETTER: " +", WORSE: " -"}
+_MARKS = {BETTER: " +", WORSE: " -", NOT_SETTLED: " ?", EQUIVALENT: " ="}
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,14 +82,33 @@ class ComparedSweeps:
         scale = Scale(self.metric)
         share = " in percent" if scale.is_percent else ""
         head = [f"Test {scale.words}{share}: mean with its 95 % interval over seeds or folds."]
-        marks = [f"{mark.strip()}: {verdict} than its baseline" for verdict, mark in _MARKS.items()]
-        if self.rows["verdict"].isin(_MARKS).any() or self.ranks["verdict"].isin(_MARKS).any():
-            head.append(f"{', '.join(marks)}, in a sweep by its own tests.")
+        given = {*self.rows["verdict"], *self.ranks["verdict"]}
+        words = {
+            BETTER: "better than its baseline",
+            WORSE: "worse than its baseline",
+            NOT_SETTLED: "not settled, since not every test of its sweep agrees",
+            EQUIVALENT: f"no difference to its baseline beyond {self._margins}",
+        }
+        if marks := [f"{_MARKS[verdict].strip()}: {words[verdict]}" for verdict in _MARKS if verdict in given]:
+            head.append(f"{'; '.join(marks)} (by the tests inside of each sweep).")
+        if self.rows["num_failed"].any():
+            failed = self.rows[self.rows["num_failed"] > 0].groupby("sweep", sort=False)["num_failed"].sum()
+            counts = ", ".join(f"{count} of {label}" for label, count in failed.items())
+            head.append(f"Failed runs are left out, which flatters who has them: {counts}.")
         about = [
             f"{label}: data {data_of(sweep) or 'unknown'}, encoder {encoder_of(sweep) or 'unknown'}."
             for label, sweep in self.sweeps.sweeps.items()
         ]
         return [*head, *about, *(sentence for at, test in self.tests.items() for sentence in self._said(at, test))]
+
+    @property
+    def _margins(self) -> str:
+        """What sweeps call no difference: one margin, or that of each, all in the unit of the metric."""
+        scale = Scale(self.metric)
+        margins = {label: scale.margin(sweep.margin(self.metric)) for label, sweep in self.sweeps.sweeps.items()}
+        if len(set(margins.values())) == 1:
+            return f"{next(iter(margins.values()))} (sweep.margin)"
+        return f"the margin of its sweep ({', '.join(f'{label} {margin}' for label, margin in margins.items())})"
 
     def _said(self, at: str, test: RankTest) -> Iterator[str]:
         where = f"Budget {at}: mean ranks" if at else "Mean ranks"
@@ -166,6 +185,9 @@ def compare_sweeps(sweeps: Sweeps, metric: str | None = None, baseline: str = "r
     return ComparedSweeps(sweeps, chosen, baseline if known else None, rows, ranks, tests, tuple(notes))
 
 
+_TAKEN = ("sweep", "data", "encoder", "strategy", "budget", "num_replicates", "num_failed", KEY)
+
+
 def _rows(sweeps: Sweeps, metric: str) -> pd.DataFrame:
     summary = sweeps.summary(metric)
     summary = summary[(summary["num_complete"] > 0) & (summary["role"] == "trial")]
@@ -176,7 +198,7 @@ def _rows(sweeps: Sweeps, metric: str) -> pd.DataFrame:
         key = (row["sweep"], row[KEY])
         beside = compared.loc[key].to_dict() if key in compared.index else {}
         records.append(
-            {name: row[name] for name in ("sweep", "data", "encoder", "strategy", "budget", "num_replicates", KEY)}
+            {name: row[name] for name in _TAKEN}
             | {"row": sweeps.sweeps[row["sweep"]].configurations[row[KEY]].label, "at": at[key], "metric": metric}
             | {end: row[f"test_{metric}_{end}"] for end in ("mean", "low", "high")}
             | {"baseline": beside.get("baseline", ""), "verdict": beside.get("verdict", row["verdict"])}

@@ -98,21 +98,32 @@ class Compared:
             self.trials, self.grid_columns, self.metric, self.margin, self.on_examples, self.scored
         )
 
+    @property
+    def counted(self) -> pd.DataFrame:
+        """The trials of what stands on one number a configuration: failed ones scored, where that is known.
+
+        Letters, the Pareto front, curves over budgets and ranks have no second row for a strategy whose runs fail:
+        without these runs it would look as good as one that never fails.
+        """
+        return self.trials if self.scored is None else self.scored
+
     @cached_property
     def letters(self) -> pd.DataFrame:
         """Which configurations of a budget differ, of all pairs, see `letters_table`."""
-        return letters_table(self.trials, self.grid_columns, self.metric)
+        return letters_table(self.counted, self.grid_columns, self.metric)
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
         """Where every configuration stands between quality and cost, see `pareto_table`."""
-        return pareto_table(self.trials, self.grid_columns, self.metric)
+        return pareto_table(self.counted, self.grid_columns, self.metric)
 
     def only(self, names: Collection[str]) -> Compared:
         """Return these statistics of some configurations; verdicts stay those of the whole family."""
         tables = (self.summary, self.comparisons, self.with_failures, self.trials)
         summary, comparisons, with_failures, trials = (table[table[KEY].isin(names)] for table in tables)
-        return replace(self, summary=summary, comparisons=comparisons, with_failures=with_failures, trials=trials)
+        scored = self.scored if self.scored is None else self.scored[self.scored[KEY].isin(names)]
+        cut = replace(self, summary=summary, comparisons=comparisons, trials=trials, scored=scored)
+        return replace(cut, with_failures=with_failures)
 
     def with_baseline(self, baseline: str) -> pd.DataFrame:
         """Return the rows of `comparisons` with one baseline; where it has none, all strategies beside it.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from raybert.analysis.results.failed_runs import WITH_FAILED, scored_row, with_failed_lines
+from raybert.analysis.results.failed_runs import WITH_FAILED, failures_counted, scored_row, with_failed_lines
 from raybert.analysis.results.task import second_metric, task_of_runs
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.decision import BETTER, EQUIVALENT, NOT_SETTLED, WORSE
@@ -76,10 +76,10 @@ def comparison_table(
     for row in shown.loc[order].to_dict("records"):
         beside = compared.get(str(row[KEY]))
         rows.append(_row(row, configurations, (metric, second), beside, letters_of, with_all=with_all))
-        rows += _second_row(row, configurations, scored)
+        rows += _second_row(row, configurations, scored, letters_of)
     for row in failed.to_dict("records"):
         rows.append(Row((*_identity(row, configurations), f"0/{row['num_trials']}", "failed"), "bad"))
-        rows += _second_row(row, configurations, scored) if len(shown) else []
+        rows += _second_row(row, configurations, scored, letters_of) if len(shown) else []
     num_keys = len(configurations.headers)
     place = {name: number for number, name in enumerate(columns) if number > num_keys}
     order_of_going = ("s", "scored", Scale(second).words, LETTERS_HEAD, _OF_ALL, "trained", "budget", replicates)
@@ -142,14 +142,13 @@ def letters_lines(letters: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 
     Args:
         letters: `LETTERS`.
-        summary: `SUMMARY`; letters know complete runs alone, and where some failed, that is said.
+        summary: `SUMMARY`; of runs that failed it is said how letters count them.
     """
     if not shown_letters(letters):
         return []
     among = " of a budget" if letters["group_budget"].nunique() > 1 else ""
-    failed = summary.loc[summary[KEY].isin(letters[KEY]), "num_failed"].sum()
-    left_out = "; failed runs are left out, which flatters who has them" if failed else ""
-    tests = f"t-tests of all pairs{among}, with Holm's correction{left_out}"
+    counted = "".join(f"; {words}" for words in failures_counted(summary, with_names=False, shows_lost=True))
+    tests = f"t-tests of all pairs{among}, with Holm's correction{counted}"
     return [f"Configurations{among} that share no letter differ ({tests})."]
 
 
@@ -207,7 +206,7 @@ def _row(
         f"{value_words(row, metric)} {warning}".strip(),
         "" if pd.isna(other) else Scale(second).value(other),
         "" if compared is None else f"{difference_words(compared)} {mark}".strip(),
-        *((letters.get(str(row[KEY]), ""),) if letters else ()),
+        *(("" if pd.notna(row["with_failures_mean"]) else letters.get(str(row[KEY]), ""),) if letters else ()),
         *((fraction_words(row["metric_fraction_of_all"]),) if with_all else ()),
         count_words(row["examples_seen_mean"] + row["signal_examples_seen_mean"]),
         count_words(row["examples_scored_mean"]),
@@ -220,14 +219,21 @@ def _row(
 
 
 def _second_row(
-    row: Mapping[Any, Any], configurations: Configurations, scored: Mapping[str, Mapping[Any, Any]]
+    row: Mapping[Any, Any],
+    configurations: Configurations,
+    scored: Mapping[str, Mapping[Any, Any]],
+    letters: Mapping[str, str],
 ) -> list[Row]:
-    """Return the row of a configuration with its failed runs scored; nothing where none failed, or is known."""
+    """Return the row of a configuration with its failed runs scored; nothing where none failed, or is known.
+
+    Its letters stand here: they are of all pairs once failed runs are scored.
+    """
     if pd.isna(row["with_failures_mean"]):
         return []
     name, *identity = _identity(row, configurations)
     replicates, value, difference = scored_row(row, scored.get(str(row[KEY])))
-    return [Row((f"{name} {WITH_FAILED}", *identity, replicates, value, "", difference), "dim")]
+    behind = (letters.get(str(row[KEY]), ""),) if letters else ()
+    return [Row((f"{name} {WITH_FAILED}", *identity, replicates, value, "", difference, *behind), "dim")]
 
 
 def _with(comparisons: pd.DataFrame, baseline: str) -> pd.DataFrame:

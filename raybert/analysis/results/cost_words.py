@@ -9,6 +9,8 @@ import pandas as pd
 
 from raybert.analysis.results.comparison import count_words
 from raybert.analysis.results.estimates import spent_hours
+from raybert.analysis.results.failed_runs import failures_counted
+from raybert.analysis.results.left_out import unequal_passes
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.cost_to_reach import SHARES
@@ -16,6 +18,8 @@ from raybert.analysis.statistics.pareto import FRONT, front_of
 from raybert.analysis.statistics.scales import Scale
 
 _MOST_NAMES = 5
+_MOST_FULL = 3
+"""Models of a grid whose full training others are beside; of other grids it is the best one alone."""
 _PASSES = "forward passes"
 
 
@@ -29,9 +33,14 @@ def cost_lines(sweep: Sweep, metric: str | None = None) -> list[str]:
         sweep: finished or not.
         metric: of the front, on test; default: that of the sweep, by which alone full training is looked at.
     """
-    lines = [*_front(sweep.pareto(metric))]
+    counted = failures_counted(sweep.summary(metric), with_names=False)
+    alike = "".join(f" {_sentence(words)}" for words in unequal_passes(sweep))
+    lines = [
+        f"{line}{''.join(f' {_sentence(words)}' for words in counted)}{alike}" for line in _front(sweep.pareto(metric))
+    ]
     if metric in (None, sweep.metric):
-        lines += (_near_all(sweep.cost_to_reach, share) for share in SHARES)
+        beside = _by_full(sweep.cost_to_reach)[: _MOST_FULL if unequal_passes(sweep) else 1]
+        lines += (_near_all(own, share) for own in beside for share in SHARES)
     return [line for line in (*lines, _hours(sweep)) if line]
 
 
@@ -50,13 +59,31 @@ def _front(table: pd.DataFrame) -> Iterator[str]:
         yield f"Pareto front of test {scale.words} and {_PASSES} (training counts 3): {'. '.join(parts)}."
 
 
+def _by_full(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return what stands beside each `all` of a grid, those first that reach most."""
+    counted = table[table["strategy"] != "all"]
+    if counted.empty:
+        return []
+    targets = table.groupby("full_configuration", sort=False)["target"].mean()
+    order = targets.sort_values(ascending=Scale(str(table["metric"].iloc[0])).sign < 0, kind="stable").index
+    beside: dict[frozenset[str], pd.DataFrame] = {}
+    for full in order:
+        own = table[table["full_configuration"] == full]
+        beside.setdefault(frozenset(own.loc[own["strategy"] != "all", KEY]), own)  # the same beside each: the best one
+    return list(beside.values())
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _near_all(table: pd.DataFrame, share: float) -> str:
     """Return what is the cheapest that gets to a share of `all`, in every run if there is such a one, and its cost."""
     at_share = table[table["share"] == share]
     if at_share.empty:
         return ""
-    full = _best_full(at_share)
-    at_share = at_share[(at_share["full_configuration"] == full) & (at_share["strategy"] != "all")]
+    full = str(at_share["full_configuration"].iloc[0])
+    at_share = at_share[at_share["strategy"] != "all"]
     others = at_share[at_share["cost"] == "examples"]
     if others.empty:
         return ""
@@ -80,13 +107,6 @@ def _near_all(table: pd.DataFrame, share: float) -> str:
     saved = "" if _is_saving(row) else "; a saving is not shown"
     trivial = "; always saying the most frequent class gets there, too" if row["num_trivial"] else ""
     return f"{head}, with {'medians of ' if whole.empty else ''}{' and '.join(words)}{saved}{trivial}."
-
-
-def _best_full(counted: pd.DataFrame) -> str:
-    """Return the configuration of `all` that asks for most: of the metric more, of a loss less."""
-    targets = counted.groupby("full_configuration", sort=False)["target"].mean()
-    sign = Scale(str(counted["metric"].iloc[0])).sign
-    return str((sign * targets).idxmax())
 
 
 def share_words(row: Mapping[Any, Any]) -> str:

@@ -12,6 +12,7 @@ from raybert.analysis.statistics.decision import BETTER
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, size_words, value_words, verdict_words
 
+_MOST_NAMES = 4
 WITH_FAILED = "with failed"
 """What the second row of a strategy is called in tables, behind its name."""
 
@@ -66,6 +67,59 @@ def with_failed_lines(summary: pd.DataFrame) -> list[str]:
         f"{WITH_FAILED}: every failed run scored as the majority class, which always predicts the most frequent class "
         "of the pool."
     ]
+
+
+def scored_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary in which failed runs count as the majority class: its metric on test, and the replicates.
+
+    It is what `Compared.counted` is made of. A configuration whose failed runs are not known stays what it is.
+
+    Args:
+        summary: of a sweep.
+    """
+    is_scored = summary["with_failures_mean"].notna()
+    found = summary.copy()
+    for end in ("mean", "std", "low", "high"):
+        columns = "test_" + summary["metric"] + f"_{end}"
+        for column in set(columns[is_scored]):
+            own = is_scored & (columns == column)
+            found[column] = found[column].astype("float64").mask(own, summary[f"with_failures_{end}"])
+    planned = (summary["num_trials"] - summary["num_pending"]).where(summary["folds"] <= 1, summary["folds"])
+    return found.assign(num_replicates=found["num_replicates"].mask(is_scored, planned))
+
+
+def failures_counted(
+    summary: pd.DataFrame, *, with_names: bool = True, is_scored: bool = True, shows_lost: bool = False
+) -> list[str]:
+    """Return how a picture or table with one number a configuration counts failed runs; nothing where none failed.
+
+    Args:
+        summary: of the sweep.
+        with_names: name the configurations, as far as they are few.
+        is_scored: false: failed runs are left out there, as of what runs reached on validation.
+        shows_lost: whether configurations of which every run failed are there, too.
+    """
+    failed = summary[(summary["num_failed"] > 0) & (summary["role"] == "trial")]
+    is_lost = (failed["num_complete"] == 0) & (not shows_lost)
+    counts = failed["with_failures_mean"].notna() & ~is_lost & is_scored
+    said = []
+    for rows, words in (
+        (failed[counts], "failed runs count as the majority class"),
+        (failed[~counts & ~is_lost], "failed runs are left out, which flatters who has them"),
+    ):
+        if len(rows):
+            said.append(f"{words}: {_few_names(rows, with_counts=True)}" if with_names else words)
+    if is_lost.any() and with_names:
+        said.append(f"left out, since no run is complete: {_few_names(failed[is_lost], with_counts=False)}")
+    return said
+
+
+def _few_names(rows: pd.DataFrame, *, with_counts: bool) -> str:
+    counts = rows.groupby("strategy", sort=False)[["num_failed", "num_trials"]].sum()
+    names = [f"{name} ({few} of {number})" for name, few, number in counts.itertuples(name=None)]
+    names = names if with_counts else list(map(str, rows[KEY]))
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return "; ".join([*names[:_MOST_NAMES], *more])
 
 
 def is_flattered(row: Mapping[Any, Any]) -> bool:

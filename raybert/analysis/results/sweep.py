@@ -30,8 +30,9 @@ from raybert.analysis.statistics.metric_means import metric_means
 from raybert.analysis.statistics.overlap import overlap_table
 from raybert.analysis.statistics.passes import per_pass_table
 from raybert.analysis.statistics.planted import planted_kept
+from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.subsets import class_shares
-from raybert.config import metric_of
+from raybert.config import DEFAULT_MARGIN, is_metric, metric_of
 from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.display import TextTable, html_frame, html_image, html_section
 from raybert.lazy import warn_of_old_name
@@ -302,7 +303,7 @@ class Sweep(TrialFiles):
             SweepError: no metric has this name, or no finished trial has it.
         """
         by = self._by(metric)
-        return budget_curve_table(by.trials, self.grid_columns, by.metric, self.pairs)
+        return budget_curve_table(by.counted, self.grid_columns, by.metric, self.pairs)
 
     def claims(self, metric: str | None = None) -> Claims:
         """Return what the results allow to claim: the verdict, a sentence per finding, and what they hold for.
@@ -333,9 +334,22 @@ class Sweep(TrialFiles):
             return self.compared
         if metric not in self._by_other:
             self._by_other[metric] = compared_by(
-                metric, self.trials, self.folder, self.grid_columns, self.pairs, self.compared.margin
+                metric, self.trials, self.folder, self.grid_columns, self.pairs, self.margin(metric)
             )
         return self._by_other[metric]
+
+    def margin(self, metric: str | None = None) -> float:
+        """Return within what a metric makes no difference: `sweep.margin`, or its default.
+
+        The sweep file gives it in the unit of the sweep's metric. Of two shares the unit is the same, a point; of
+        another metric, such as a loss beside accuracy, a number chosen for that one says nothing.
+
+        Args:
+            metric: default: the metric of the sweep.
+        """
+        is_share = metric is not None and is_metric(metric) and Scale(metric).is_percent
+        is_alike = metric in (None, self.metric) or (is_share and Scale(self.metric).is_percent)
+        return self.compared.margin if is_alike else DEFAULT_MARGIN
 
     @cached_property
     def _by_other(self) -> dict[str, Compared]:
@@ -358,7 +372,11 @@ class Sweep(TrialFiles):
             metric: as of `comparison`.
         """
         by = self._by(metric)
-        return comparison_lines(by.summary, by.comparisons, self.best())
+        lines = comparison_lines(by.summary, by.comparisons, self.best())
+        if by.margin == self.compared.margin:
+            return lines
+        own, other = metric_of(self.metric).words, metric_of(by.metric).words
+        return [*lines, f"sweep.margin is in units of {own}: of {other} the margin is the default, {by.margin:g}."]
 
     def letters_lines(self, metric: str | None = None) -> list[str]:
         """Return what the letters in that table say; nothing where it has none.

@@ -10,7 +10,8 @@ than `all` does; counting whole steps between evaluations would favour those tha
 before the first evaluation: a run that is there by then has its cost, which is an upper bound, and `num_at_first`
 counts these.
 
-**Not reached** is not dropped. The median over runs counts such a run as dearer than any other, and is missing where it
+**Not reached** is not dropped, nor is a run that failed, which reached nothing; one of `all` that failed sets no
+target, and drops its pair. The median over runs counts such a run as dearer than any other, and is missing where it
 falls among them; mean, interval and share of `all` are given only where every run has reached the target, since a mean
 of those that have is one of the lucky ones.
 
@@ -41,6 +42,8 @@ SHARES = (0.95, 0.99)
 _COSTS = {"examples": "examples_spent", "seconds": "seconds_spent"}
 _AMOUNTS = ["spent", "spent_fraction_of_all"]
 _FULL = "all"
+_FAILED = ""
+"""In place of the id of a run that failed."""
 
 
 def cost_to_reach_table(
@@ -51,7 +54,7 @@ def cost_to_reach_table(
     Empty where the sweep has no finished run of `all`.
 
     Args:
-        trials: `Sweep.trials`; only complete ones count.
+        trials: `Sweep.trials`; complete ones count, and failed ones as runs that never get there.
         evaluations: `Sweep.evaluations`.
         grid_columns: the varied hyperparameters.
         metric: on validation; where evaluations do not have it (a grid may vary `best_metric`) it is accuracy.
@@ -67,7 +70,9 @@ def cost_to_reach_table(
     others = [column for column in grid_columns if column != BUDGET_KEY]
     rows: list[dict[str, Any]] = []
     runs: list[dict[str, Any]] = []
-    for key, full, pairs in _beside_all(complete, others, has_majority=metric == "accuracy"):
+    failed = trials[(trials["status"] == "failed") & trials[KEY].isin(first.index)]
+    ended = pd.concat([complete, failed])
+    for key, full, pairs in _beside_all(ended, others, has_majority=metric == "accuracy"):
         for share, cost in product(SHARES, curves.costs):
             known = [(pair, target) for pair in pairs if (target := curves.target(pair, cost, share)) is not None]
             if known:
@@ -85,7 +90,7 @@ class _Pair:
     """A run and that of `all` beside it.
 
     Attributes:
-        own: its trial id.
+        own: its trial id; empty: it failed.
         full: that of `all`.
         seed: of both.
         fold: of both.
@@ -100,14 +105,16 @@ class _Pair:
 
 
 def _beside_all(
-    complete: pd.DataFrame, others: Sequence[str], *, has_majority: bool
+    ended: pd.DataFrame, others: Sequence[str], *, has_majority: bool
 ) -> Iterator[tuple[str, str, list[_Pair]]]:
     """Yield every configuration, that of `all` at its point of the grid, and their pairs of runs; each two once."""
-    majority = complete["majority_share"] if has_majority and "majority_share" in complete else math.nan
-    runs = complete[["trial_id", KEY, "strategy", *PAIR, *others]].assign(majority=majority)
+    majority = ended["majority_share"] if has_majority and "majority_share" in ended else math.nan
+    runs = ended[["trial_id", KEY, "strategy", *PAIR, *others]].assign(majority=majority)
+    runs["trial_id"] = runs["trial_id"].mask(ended["status"] == "failed", _FAILED)
     seen = set()
     for _, at_point in grid_points(runs, others):
         for full, of_all in at_point[at_point["strategy"] == _FULL].groupby(KEY, sort=False):
+            of_all = of_all[of_all["trial_id"] != _FAILED]
             beside = dict(zip(zip(of_all["seed"], of_all["fold"], strict=True), of_all["trial_id"], strict=True))
             for key, own in at_point.groupby(KEY, sort=False):
                 if (key, full) not in seen:
@@ -178,7 +185,8 @@ class _Curves:
             cost: what is counted, which must be known of both.
             share: of the best.
         """
-        if pair.own not in self.costs[cost] or pair.full not in self.costs[cost]:
+        known = self.costs[cost]
+        if pair.full not in known or (pair.own != _FAILED and pair.own not in known):
             return None
         best = self.sign * float(self.values[pair.full].max())
         if best <= 0:
@@ -188,7 +196,9 @@ class _Curves:
     def reached(self, pair: _Pair, cost: str, target: float) -> dict[str, Any]:
         """Return what both runs of a pair have spent when they reach a target, infinite where they do not."""
         spent = self.costs[cost]
-        own, is_at_first = cost_of_crossing(spent[pair.own], self.values[pair.own], target)
+        own, is_at_first = math.inf, False
+        if pair.own != _FAILED:
+            own, is_at_first = cost_of_crossing(spent[pair.own], self.values[pair.own], target)
         full, _ = cost_of_crossing(spent[pair.full], self.values[pair.full], target)
         return {
             "seed": pair.seed,

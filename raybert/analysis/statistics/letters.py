@@ -4,8 +4,9 @@ All that stand at one point of the grid with one budget are tested in pairs, tho
 t-tests inside (seed, fold), over folds corrected as everywhere, with Holm's correction over all pairs of the group. Two
 share a letter if and only if no difference between them is shown; `a` has the best mean.
 
-Letters hold only for the pairs of their group, by t-tests alone: verdicts on a baseline are in `comparisons`, a smaller
-family with further tests.
+A run that failed counts where `failed_runs.score_failures` has given it a value: what crashes is not as good as what
+does not. Letters hold only for the pairs of their group, by t-tests alone: verdicts on a baseline are in `comparisons`,
+a smaller family with further tests.
 
 Source: Piepho 2004, "An Algorithm for a Letter-Based Representation of All-Pairwise Comparisons" (insert and absorb).
 """

@@ -11,6 +11,20 @@ from raybert.tables import COST_TO_REACH
 SEEDS = (0, 1, 2)
 
 
+def test_a_run_that_failed_never_gets_there_and_one_of_all_sets_no_target():
+    trials, evaluations = sweep_of(
+        {(name, seed): (0.5, 0.8) for name in ("all", "random") for seed in SEEDS}
+        | {("el2n", seed): (0.8, 0.8) for seed in SEEDS}
+    )
+    failed = trials["trial_id"].isin(["random1", "all2"])
+    table = cost_to_reach_table(trials.assign(status=np.where(failed, "failed", "complete")), evaluations)
+    rows = table[(table["share"] == 0.95) & (table["cost"] == "examples")].set_index("configuration")
+    assert rows["num_pairs"].to_dict() == {"all": 2, "random": 2, "el2n": 2}  # seeds 0 and 1
+    assert rows["num_reached"].to_dict() == {"all": 2, "random": 1, "el2n": 2}
+    assert np.isnan(rows.loc["random", "spent"])
+    assert np.isnan(rows.loc["random", "spent_median"])  # one of two: as many never get there
+
+
 def sweep_of(curves, **more):
     """Trials and evaluations of (strategy, seed) -> accuracies at 100, 200, ... examples; el2n pays 1,000 for signals."""
     trials, evaluations = [], []
