@@ -26,6 +26,7 @@ from raybert.analysis.results.pair import Pair
 from raybert.analysis.results.shown import at_best_points
 from raybert.analysis.results.strategy_texts import strategy_texts
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.results.task import groups_words
 from raybert.analysis.search import Search
 from raybert.analysis.statistics.columns import arrow_table
 from raybert.analysis.statistics.projection import Method, project
@@ -283,7 +284,8 @@ def _write_selected(sweep: Sweep, projection: Method | None) -> None:
         shown, left_out = at_best_points(sweep)
         if left_out:
             shares, quantiles = shown.class_shares, length_quantiles(list(shown.subsets(of_pools=pools)), lengths)
-        plots.save_figure(plots.draw_classes(shares), pictures / "selected_classes.png", left_out)
+        groups, words = groups_words(sweep.task)
+        plots.save_figure(plots.draw_classes(shares, groups), pictures / "selected_classes.png", left_out, words)
         plots.save_figure(
             plots.draw_lengths(quantiles, plots.styles_of(sweep)), pictures / "selected_lengths.png", left_out
         )
@@ -313,7 +315,7 @@ def _write_embeddings(
     labels = pools[0]["label"].to_numpy()
     projection = project(embeddings, method or "pca")
     figure = plots.draw_embeddings(projection, labels, sweep.label_names, shown, plots.styles_of(sweep))
-    plots.save_figure(figure, path, of_one_fold(sweep))
+    plots.save_figure(figure, path, of_one_fold(sweep), groups_words(sweep.task)[1])
 
 
 def _best_model(sweep: Sweep) -> BestModel | None:

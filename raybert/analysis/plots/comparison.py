@@ -30,11 +30,13 @@ from raybert.analysis.plots.style import (
 )
 from raybert.analysis.results.failed_runs import scored_summary
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.results.task import majority_words
 from raybert.analysis.statistics.configurations import KEY, has_budget
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.pareto import COSTS as PARETO_COSTS
 from raybert.analysis.statistics.pareto import FRONT, front_of
 from raybert.analysis.statistics.scales import Scale
+from raybert.config.tasks import MULTI_LABEL, Task
 from raybert.tables import PRETRAINING_SECONDS
 
 _WIDE = 8.0
@@ -53,7 +55,6 @@ _RING_SIZE = 12.0
 _LABEL = "_label"
 _FAILED = "1"
 """The marker of a failed run."""
-_FAILED_WORDS = "a failed run, scored as the majority class"
 _LONGEST_NAME = 90
 """In two lines."""
 _USUAL_NAME = 24
@@ -92,7 +93,11 @@ def draw_accuracy(sweep: Sweep) -> Figure:
         axes.tick_params(axis="x", labeltop=True)
     add_heading(figure, "Which strategy finds the examples worth training on?")
     tidy(axes, grid="x")
-    place_legend(figure, [*budget_entries(rows), *lines, *_collapse_entry(rows), *_failed_entry(rows)], columns=3)
+    place_legend(
+        figure,
+        [*budget_entries(rows), *lines, *_collapse_entry(rows, sweep.task), *_failed_entry(rows, sweep.task)],
+        columns=3,
+    )
     return figure
 
 
@@ -181,16 +186,24 @@ def _what_is_drawn(rows: pd.DataFrame, replicates: str) -> str:
     return f"(mean and 95 % interval over {replicates};\nfaint: single trials)"
 
 
-def _collapse_entry(rows: pd.DataFrame) -> list[Line2D]:
+def _collapse_entry(rows: pd.DataFrame, task: Task) -> list[Line2D]:
     if not rows["num_collapsed"].any():
         return []
-    return [Line2D([], [], color=GREY, marker="x", linestyle="", label="a trial that never predicts a class")]
+    return [Line2D([], [], color=GREY, marker="x", linestyle="", label=f"a trial that never predicts a {_one(task)}")]
 
 
-def _failed_entry(rows: pd.DataFrame) -> list[Line2D]:
+def _failed_entry(rows: pd.DataFrame, task: Task) -> list[Line2D]:
     if not (rows["num_failed"].gt(0) & rows["with_failures_mean"].notna()).any():
         return []
-    return [Line2D([], [], color=GREY, marker=_FAILED, linestyle="", label=_FAILED_WORDS)]
+    return [
+        Line2D(
+            [], [], color=GREY, marker=_FAILED, linestyle="", label=f"a failed run, scored as {majority_words(task)}"
+        )
+    ]
+
+
+def _one(task: Task) -> str:
+    return "label" if task == MULTI_LABEL else "class"
 
 
 def _shifts(count: int) -> np.ndarray:

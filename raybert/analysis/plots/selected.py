@@ -37,6 +37,8 @@ _SHORT = 4
 """Letters of a class that fit under a cell."""
 _MAX_RATIO = 3.0
 _EMPTY = "#f0f0f0"
+RANGES = "ranges of numbers"
+"""What is chosen of a pool of numbers."""
 
 
 def draw_overlap(overlap: pd.DataFrame, headers: Mapping[str, str] | None = None) -> Figure:
@@ -106,7 +108,7 @@ def order_by_agreement(overlap: pd.DataFrame) -> list[str]:
     return [names[i] for i in leaves_list(tree)]
 
 
-def draw_classes(shares: pd.DataFrame) -> Figure:
+def draw_classes(shares: pd.DataFrame, of: str = "classes") -> Figure:
     """Return a heat map per budget: each class's share of a subset against its share of the pool.
 
     The colour is log2 of the ratio, the number the share of the subset in percent. Strategies that change the
@@ -114,9 +116,11 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
 
     Args:
         shares: rows of `class_shares`.
+        of: what these are of, where they are no classes.
     """
     classes = shares.drop_duplicates("label").sort_values(["pool_share", "label"], ascending=[False, True])
     shown = classes.head(_MAX_CLASSES)
+    shown = shown.sort_values("label") if of == RANGES else shown  # numbers have an order
     shares = shares[shares["strategy"] != "all"]
     panels = [rows for _, rows in shares.groupby(["budget", ~has_budget(shares)])]
     sizes = [rows["strategy"].nunique() + 1 for rows in panels]
@@ -135,8 +139,8 @@ def draw_classes(shares: pd.DataFrame) -> Figure:
         bar.set_ticks([-3, -2, -1, 0, 1, 2, 3], labels=["1/8", "1/4", "1/2", "1", "2", "4", "8"])
         bar.set_label("share in the subset / share in the pool", fontsize=8)
         bar.ax.tick_params(labelsize=8)
-    more = f" ({len(shown)} most frequent of {len(classes)} classes)" if len(classes) > len(shown) else ""
-    add_heading(figure, f"Which classes does each strategy choose? Shares in percent{more}")
+    more = f" ({len(shown)} most frequent of {len(classes)} {of})" if len(classes) > len(shown) else ""
+    add_heading(figure, f"Which {of} does each strategy choose? Shares in percent{more}")
     return figure
 
 

@@ -51,8 +51,7 @@ def _data_lines(described: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _classes(number: int, described: Mapping[str, Any], of_which: str) -> PageTable:
-    found = (described.get("details") or {}).get("class_counts")
-    counts = found if isinstance(found, dict) else {}
+    noun, caption, counts = _counted(described.get("details") or {})
     splits = [split for split in _SPLITS if isinstance(counts.get(split), dict)]
     names = list(dict.fromkeys(name for split in splits for name in counts[split]))
     rows = tuple(
@@ -60,16 +59,36 @@ def _classes(number: int, described: Mapping[str, Any], of_which: str) -> PageTa
         for name in names[:_MOST_CLASSES]
     )
     hidden = len(names) - len(rows)
-    left_out = f"{hidden:,} more classes are in manifest.json." if hidden else ""
-    heads = (Head("class"), *(Head(split, "number") for split in splits))
+    left_out = f"{hidden:,} more are in manifest.json." if hidden else ""
+    heads = (Head(noun), *(Head(split, "number") for split in splits))
     return PageTable(
         f"table-classes-{number}",
-        f"Examples of each class{of_which}.",
+        f"{caption}{of_which}.",
         heads,
         rows,
         left_out=left_out,
         is_tall=len(rows) > 12,
     )
+
+
+def _counted(details: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]]:
+    """Return what examples are counted by, a caption, and split -> name -> count."""
+    found, strata, means = (details.get(name) for name in ("class_counts", "strata", "output_means"))
+    if isinstance(found, dict):
+        return "class", "Examples of each class", found
+    rows = details.get("rows")
+    if isinstance(means, dict) and isinstance(rows, dict) and any(len(_mapped(own)) > 1 for own in means.values()):
+        labels = {
+            split: {name: round(share * rows[split]) for name, share in own.items() if isinstance(share, float)}
+            for split, own in means.items()
+            if isinstance(own, dict) and isinstance(rows.get(split), int)
+        }
+        return "label", "Examples that have each label, any number of them", labels
+    return "range", "Examples in each range of numbers", strata if isinstance(strata, dict) else {}
+
+
+def _mapped(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _listed(value: Any) -> list[Any]:

@@ -17,13 +17,14 @@ _NO_TEXTS = (
 _UNWANTED = "Their texts are left out, as `sweep.report.texts` of the sweep file says."
 
 
-def section(examples: pd.DataFrame, swatches: Mapping[str, Swatch], *, wanted: bool) -> Section:
+def section(examples: pd.DataFrame, swatches: Mapping[str, Swatch], *, wanted: bool, label: str = "label") -> Section:
     """Return the part of the page about examples.
 
     Args:
         examples: `EXAMPLES`, with texts where they are known.
         swatches: by strategy.
         wanted: whether texts may be shown.
+        label: what the label of an example is called.
     """
     has_texts = "text" in examples and bool(examples["text"].notna().any())
     words = [
@@ -32,7 +33,7 @@ def section(examples: pd.DataFrame, swatches: Mapping[str, Swatch], *, wanted: b
     ]
     words += [] if has_texts else [_UNWANTED if not wanted else _NO_TEXTS]
     groups = [
-        _group(number, str(name), rows, swatches, has_texts=has_texts)
+        _group(number, str(name), rows, swatches, label, has_texts=has_texts)
         for number, (name, rows) in enumerate(examples.groupby("strategy", sort=False))
     ]
     if not groups:
@@ -43,7 +44,9 @@ def section(examples: pd.DataFrame, swatches: Mapping[str, Swatch], *, wanted: b
     return Section("examples", "Examples", tuple(words), groups=tuple(groups))
 
 
-def _group(number: int, name: str, rows: pd.DataFrame, swatches: Mapping[str, Swatch], *, has_texts: bool) -> Group:
+def _group(
+    number: int, name: str, rows: pd.DataFrame, swatches: Mapping[str, Swatch], label_head: str, *, has_texts: bool
+) -> Group:
     """Return the examples of a strategy."""
     with_score, with_loss = rows["score"].notna().any(), rows["loss"].notna().any()
     with_pair = "text_pair" in rows and rows["text_pair"].notna().any()
@@ -52,7 +55,7 @@ def _group(number: int, name: str, rows: pd.DataFrame, swatches: Mapping[str, Sw
         Head("part"),
         *([Head("score", "number")] if with_score else []),
         *([Head("loss in all", "number")] if with_loss else []),
-        Head("label"),
+        Head(label_head),
         *([Head("text", "text")] if has_texts else []),
         *([Head("second text", "text")] if with_pair and has_texts else []),
         Head("length", "number"),

@@ -20,6 +20,7 @@ from raybert.analysis.results.claims import Claims
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY, has_budget
 from raybert.analysis.statistics.scales import Scale
+from raybert.config.tasks import MULTI_LABEL, REGRESSION
 from raybert.files import write_text
 from raybert.sweeping.folder.owner import is_alive, read_owner
 from raybert.version import __version__
@@ -183,7 +184,8 @@ def _sections(
             pictures=comparison[1:],
         )
         yield cost.section(sweep, published.estimate, pictures.of("cost"), swatches)
-        yield browser.section(published.examples, swatches, wanted=sweep.shows_texts)
+        label = {MULTI_LABEL: "rarest label", REGRESSION: "range"}.get(sweep.task, "label")
+        yield browser.section(published.examples, swatches, wanted=sweep.shows_texts, label=label)
         yield Section("selected", "What was selected", pictures=pictures.of("selected"))
         yield Section("training", "Training", pictures=pictures.of("training"))
         yield Section("models", "Predictions", pictures=pictures.of("models"))

@@ -16,6 +16,7 @@ from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.letters import shown_letters
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, method_sentences, pair_sentences, value_words
+from raybert.config.tasks import MULTI_LABEL
 from raybert.display import Row, Style, TextTable
 
 _MARKS: dict[str, tuple[str, Style]] = {
@@ -120,7 +121,7 @@ def comparison_lines(
         )
     marked = [_is_marked(row) for row in summary.to_dict("records")]
     if any(marked):
-        lines.append(f"{WARNING}: a trial that never predicts a class, or a weak proxy; see the notes.")
+        lines.append(f"{WARNING}: a trial that never predicts a {_one(summary)}, or a weak proxy; see the notes.")
     if best is not None and (summary["num_complete"] > 0).sum() > 1:
         metric = str(summary["metric"].iloc[0])
         value = Scale(metric).value(best[f"validation_{metric}_mean"])
@@ -135,6 +136,12 @@ def comparison_lines(
     lines += with_failed_lines(summary)
     lines += _other_baselines(comparisons)
     return [*lines, *_spreadless(summary, comparisons), *method_sentences(comparisons)]
+
+
+def _one(summary: pd.DataFrame) -> str:
+    """Return what a model may never predict: a class, or a label."""
+    task = task_of_runs(summary, str(summary["metric"].iloc[0]) if len(summary) else "")
+    return "label" if task == MULTI_LABEL else "class"
 
 
 def letters_lines(letters: pd.DataFrame, summary: pd.DataFrame) -> list[str]:

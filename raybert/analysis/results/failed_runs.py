@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results.task import majority_words, task_of_runs
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import BETTER
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, size_words, value_words, verdict_words
+from raybert.config.metrics import metric_of
+from raybert.config.tasks import CLASSIFICATION, Task
 
 _MOST_NAMES = 4
 WITH_FAILED = "with failed"
@@ -63,10 +66,9 @@ def with_failed_lines(summary: pd.DataFrame) -> list[str]:
     """Say what the second rows of tables are; nothing where there are none."""
     if summary["with_failures_mean"].isna().all() or not (summary["num_complete"] > 0).any():
         return []
-    return [
-        f"{WITH_FAILED}: every failed run scored as the majority class, which always predicts the most frequent class "
-        "of the pool."
-    ]
+    task = task_of_runs(summary, str(summary["metric"].iloc[0]))
+    more = ", which always predicts the most frequent class of the pool" if task == CLASSIFICATION else ""
+    return [f"{WITH_FAILED}: every failed run scored as {majority_words(task)}{more}."]
 
 
 def scored_summary(summary: pd.DataFrame) -> pd.DataFrame:
@@ -102,9 +104,10 @@ def failures_counted(
     failed = summary[(summary["num_failed"] > 0) & (summary["role"] == "trial")]
     is_lost = (failed["num_complete"] == 0) & (not shows_lost)
     counts = failed["with_failures_mean"].notna() & ~is_lost & is_scored
+    task = task_of_runs(summary, str(summary["metric"].iloc[0])) if len(failed) else CLASSIFICATION
     said = []
     for rows, words in (
-        (failed[counts], "failed runs count as the majority class"),
+        (failed[counts], f"failed runs count as {majority_words(task)}"),
         (failed[~counts & ~is_lost], "failed runs are left out, which flatters who has them"),
     ):
         if len(rows):
@@ -162,7 +165,14 @@ def _scored(row: Mapping[Any, Any], *, by_failures: bool) -> str:
     is_made = row["verdict"] == BETTER and by_failures
     words = f"better only because {row['baseline']} fails" if is_made else verdict_words(row)
     values = f"{scale.value(row['mean'])} against {scale.value(row['baseline_mean'])}"
-    return f"{row[KEY]}, with failed runs scored as the majority class: {words} ({values}, {size_words(row)})."
+    scored = majority_words(_task_of(str(row["metric"])))
+    return f"{row[KEY]}, with failed runs scored as {scored}: {words} ({values}, {size_words(row)})."
+
+
+def _task_of(metric: str) -> Task:
+    """Return the task of a metric; of one that several have, classification."""
+    known = metric_of(metric).tasks
+    return CLASSIFICATION if CLASSIFICATION in known else next(iter(known))
 
 
 def _of(comparisons: pd.DataFrame, verdict: str) -> list[dict[Any, Any]]:

@@ -62,10 +62,11 @@ def collapse_notes(trials: pd.DataFrame) -> list[str]:
         if len(collapsed):
             missing = sorted(set(collapsed["num_never_predicted"].astype(int)))
             classes = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
-            plural = "" if missing == [1] else "es"
+            names = ("label", "labels") if _is_of_labels(rows) else ("class", "classes")
+            noun = names[missing != [1]]
             seeds = _listed(map(str, sorted(set(collapsed["seed"]))), _MAX_NAMES)
             notes.append(
-                f"collapse: {name}: {len(collapsed)} of {len(rows)} trials never predict {classes} class{plural} "
+                f"collapse: {name}: {len(collapsed)} of {len(rows)} trials never predict {classes} {noun} "
                 f"(seed {seeds})"
             )
     return _shortened(notes, "configurations have collapsed trials: `num_collapsed` in results/summary")
@@ -77,8 +78,7 @@ def weak_notes(trials: pd.DataFrame) -> list[str]:
     weak = complete[complete["is_weak"].fillna(0) > 0]
     notes = []
     for name, rows in weak.groupby(KEY, sort=False):
-        is_of_labels = "validation_subset_accuracy" in rows and rows["validation_subset_accuracy"].notna().any()
-        column, most = ("subset_accuracy", "set of labels") if is_of_labels else ("accuracy", "class")
+        column, most = ("subset_accuracy", "set of labels") if _is_of_labels(rows) else ("accuracy", "class")
         share, accuracy = rows["majority_share"].mean(), rows[f"validation_{column}"].astype("float64").mean()
         number = int((complete[KEY] == name).sum())
         notes.append(
@@ -87,6 +87,10 @@ def weak_notes(trials: pd.DataFrame) -> list[str]:
             "that strategies read of it are little more than noise"
         )
     return _shortened(notes, "weak proxies: `is_weak` in results/trials")
+
+
+def _is_of_labels(rows: pd.DataFrame) -> bool:
+    return "validation_subset_accuracy" in rows and bool(rows["validation_subset_accuracy"].notna().any())
 
 
 def torn_notes(trial_ids: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from raybert.analysis.results.sweep import Sweep
+from raybert.analysis.results.task import majority_words
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.intervals import two_values
 from raybert.analysis.statistics.scales import Scale
@@ -111,7 +112,7 @@ def _section(sweep: Sweep, parts: _Parts, row: Mapping[Any, Any]) -> Iterator[st
     yield _what_is_given(sweep, row)
     if not pd.isna(row["with_failures_mean"]):
         scored = _metric_words(row, "with_failures", Scale(sweep.metric))
-        yield f"with failed runs scored as the majority class: test {Scale(sweep.metric).words} {scored}"
+        yield f"with failed runs scored as {majority_words(sweep.task)}: test {Scale(sweep.metric).words} {scored}"
     yield ""
     yield from _metrics(sweep, row)
     pairs = parts.pairs.get(title, ())

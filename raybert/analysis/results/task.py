@@ -31,6 +31,27 @@ def task_of_runs(frame: pd.DataFrame, metric: str = "") -> Task:
     return CLASSIFICATION if CLASSIFICATION in known else next(iter(known))
 
 
+def majority_words(task: Task) -> str:
+    """Return what a failed run is scored as, in words."""
+    return {
+        CLASSIFICATION: "the majority class",
+        MULTI_LABEL: "the most frequent set of labels",
+        REGRESSION: "the mean of the pool",
+    }[task]
+
+
+def groups_words(task: Task) -> tuple[str, str]:
+    """Return what the label of an example in the pool is, several of them, and where it is no class what stands for it.
+
+    Of several labels and of numbers it is the stratum that cuts and quotas go by.
+    """
+    return {
+        CLASSIFICATION: ("classes", ""),
+        MULTI_LABEL: ("labels", "every example counts once, by the rarest of its labels, as in quotas and cuts"),
+        REGRESSION: ("ranges of numbers", "ranges lie between quantiles of train"),
+    }[task]
+
+
 def second_metric(task: Task, metric: str) -> str:
     """Return the metric that is shown beside that of the sweep."""
     first, second = _SECOND[task]
