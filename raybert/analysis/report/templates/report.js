@@ -98,7 +98,7 @@
     const rows = [...browser.querySelectorAll("tbody tr")];
     const values = (key) => [...new Set(rows.map((row) => row.dataset[key]))];
     const closed = new Set(groups.filter((group) => !group.open));
-    const choices = [["part", "part", values("part")], ["class", "label", values("label").sort(letters.compare)]];
+    const choices = [["part", "part", values("part")], ["label", "label", values("label").sort(letters.compare)]];
     addFilter(browser, groups.map((group) => group.querySelector("table")), choices, (active) => {
       for (const group of groups) {
         const has = [...group.querySelectorAll("tbody tr")].some((row) => !row.hidden);
