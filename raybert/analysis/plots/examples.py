@@ -205,6 +205,7 @@ def _draw_map(
         interpolation="nearest",
         extent=(0, 1, len(rows) - 0.5, -0.5),
     )
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # fixed: what covers a row would else move all of them
     axes.set_facecolor(_EMPTY)
     axes.set_yticks(
         range(len(rows)), distinct_short_names([each.strategy for each in rows]) if with_names else [""] * len(rows)

@@ -119,6 +119,8 @@ def test_losses_that_there_are_none_of_stay_empty():
     assert cells(figure.axes[3])[place].tolist() == [0, 0.5, 1]
     assert [text.get_text() for text in figure.axes[3].texts] == ["every pass has the same examples"]
     assert flaws(figure) == []
+    for left, right in ((0, 1), (2, 3)):  # rows of both stand beside each other, covered or not
+        assert figure.axes[left].get_ylim() == figure.axes[right].get_ylim()
 
 
 def test_nothing_kept_is_nothing_drawn():
