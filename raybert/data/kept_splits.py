@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raybert.config import DataConfig
 from raybert.config.data import AFTER_LOADING
@@ -22,7 +23,7 @@ from raybert.data.arrow_files import is_saved_folder
 from raybert.data.kinds import source_kind
 from raybert.data.rows import find_rows
 from raybert.data.splits import SPLITS, Splits, load_with_rows
-from raybert.data.strings import BLOCK_ROWS
+from raybert.data.strings import BLOCK_ROWS, as_str_array
 from raybert.data.token_store import TokenStore
 from raybert.durable import atomic_folder, hold, remove_leftovers
 from raybert.errors import CacheWarning
@@ -37,7 +38,7 @@ from raybert.files import (
 )
 from raybert.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 """Of the files, and of what reads and cuts a source: a change of either is another key."""
 SMALLEST = 16 << 20
 """Bytes of a source from which on its splits are kept; a smaller one is read and cut in a second or two."""
@@ -45,6 +46,9 @@ FOLDER = "splits"
 _MARK = "COMPLETE"
 _FACTS = "facts.json"
 _ROWS = "rows.npy"
+_IDS = "pool_ids.npy"
+_WIDEST_ID = 64
+"""Characters, of four bytes each: longer ids are not written once more."""
 _OF_TASK = ("task", "outputs")
 _NOT_OF_SPLITS = frozenset({"max_length", "lowercase", "truncation_side", "pair_truncation", "folds", *AFTER_LOADING})
 
@@ -134,6 +138,9 @@ def _write(splits: Splits, rows: np.ndarray, folder: Path) -> None:
         with pa.OSFile(str(folder / f"{split}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table, max_chunksize=BLOCK_ROWS)
     np.save(folder / _ROWS, rows)
+    ids = splits.train["example_id"]
+    if (pc.max(pc.utf8_length(ids)).as_py() or 0) <= _WIDEST_ID:
+        as_str_array(ids, folder / _IDS)
     facts = {name: getattr(splits, name) for name in ("label_names", "fingerprint", "notes", "details", *_OF_TASK)}
     write_json(folder / _FACTS, facts)
     write_digests(folder)
@@ -146,10 +153,12 @@ def _read(folder: Path, *, is_checked: bool = True) -> Splits | None:
         if is_checked and not is_as_digested(folder):
             return None
         facts = read_json(folder / _FACTS)
+        is_there = (folder / _IDS).is_file()
+        ids = np.asarray(np.load(folder / _IDS, mmap_mode="r", allow_pickle=False)) if is_there else None
         tables = {split: pa.ipc.open_file(pa.memory_map(str(folder / f"{split}.arrow"))).read_all() for split in SPLITS}
         with contextlib.suppress(OSError):  # a cache that may only be read
             os.utime(folder / _MARK)
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, pa.ArrowException):
         return None
     if facts is None:
         return None
@@ -163,6 +172,8 @@ def _read(folder: Path, *, is_checked: bool = True) -> Splits | None:
         fingerprint=facts["fingerprint"],
         notes=notes,
         details=facts["details"],
+        pool_ids=ids,
+        pool_file=folder / "train.arrow",
         **further,
     )
 

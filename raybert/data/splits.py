@@ -47,6 +47,8 @@ class Splits:
         details: facts for the manifest: source, rows and class counts per split, package versions.
         task: what is predicted.
         outputs: of another task than classification, what a model's outputs are called.
+        pool_ids: (n,) the ids of the pool as a str array, where they are mapped from a file.
+        pool_file: Arrow file that `train` is mapped from.
     """
 
     train: pa.Table
@@ -58,6 +60,8 @@ class Splits:
     details: dict[str, Any] = field(default_factory=dict)
     task: Task = CLASSIFICATION
     outputs: tuple[str, ...] = ()
+    pool_ids: np.ndarray | None = field(default=None, compare=False)
+    pool_file: Path | None = field(default=None, compare=False)
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -66,10 +67,17 @@ def blocks_of_hex(packed: bytearray) -> Iterator[pa.Array]:
         yield pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
-def as_str_array(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return a column of strings as numpy has them: (n,) of the width of the longest."""
+def as_str_array(column: pa.Array | pa.ChunkedArray, file: Path | None = None) -> np.ndarray:
+    """Return a column of strings as numpy has them: (n,) of the width of the longest.
+
+    Args:
+        column: the strings.
+        file: where the array is written in the format of numpy, and mapped; None: memory holds it.
+    """
     longest = pc.max(pc.utf8_length(column)).as_py() or 1
-    found = np.empty(len(column), f"U{longest}")
+    kind = np.dtype(f"U{longest}")
+    shape = (len(column),)
+    found = np.empty(shape, kind) if file is None else np.lib.format.open_memmap(file, "w+", kind, shape)
     for start in range(0, len(column), BLOCK_ROWS):
         found[start : start + BLOCK_ROWS] = column.slice(start, BLOCK_ROWS).to_pylist()
     return found

@@ -195,7 +195,7 @@ def tokenize_splits(
     parts += [] if pair_truncation == "longest_first" else [pair_truncation]
     return TokenizedData(
         **tables,
-        example_ids=as_str_array(splits.train["example_id"]),
+        example_ids=as_str_array(splits.train["example_id"]) if splits.pool_ids is None else splits.pool_ids,
         label_names=splits.label_names,
         pad_id=int(tokenizer.pad_token_id),
         uses_token_types=uses_token_types,

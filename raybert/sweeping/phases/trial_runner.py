@@ -11,6 +11,7 @@ import numpy as np
 
 from raybert.config.tasks import CLASSIFICATION
 from raybert.errors import ScoringError
+from raybert.selection.by_path import ByPath
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
 from raybert.selection.scorers.scorer import ScoringData
@@ -178,9 +179,16 @@ class TrialRunner:
         for key in {spec.data_key: None for spec in self.plan.trials}:
             content = id(self.prepared[key].data), id(self.prepared[key].columns)
             if content not in shared:
-                shared[content] = share(self._scoring_data(key))
+                shared[content] = share(self._on_nodes(key))
             found[key] = shared[content]
         return found
+
+    def _on_nodes(self, key: str) -> Any:
+        """Return data as nodes get it: where no other machine can join, by the files that it is mapped from."""
+        data, ready = self._scoring_data(key), self.prepared[key]
+        if not self.cluster.is_local or self.cluster.address is not None:
+            return data
+        return ByPath(data, ready.splits.pool_file if data.texts is ready.splits.train else None)
 
     def _scoring_data(self, key: str) -> ScoringData:
         return ScoringData(self.prepared[key].data, self.prepared[key].texts)
