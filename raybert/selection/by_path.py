@@ -117,7 +117,7 @@ def _opened(placed: ScoringData) -> ScoringData:
         tables = {split: getattr(data, split) for split in ("train", "validation", "test")}
         opened = {split: _open_fields(table) for split, table in tables.items() if isinstance(table, TokenTable)}
         data = _with(_open_fields(data), opened)
-    return _with(placed, {"data": data, "texts": texts.opened() if isinstance(texts, Place) else texts})
+    return replace(placed, data=data, texts=texts.opened() if isinstance(texts, Place) else texts)
 
 
 def _open_fields(section: Any) -> Any:
