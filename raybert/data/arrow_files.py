@@ -19,6 +19,8 @@ from raybert.errors import DataError
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError)
 """What readers raise for damaged files."""
+_STREAMED: Any = {"pre_buffer": False, "buffer_size": 1 << 20}
+"""Of a file that is read batch by batch: by default Arrow holds all of its compressed pages until it is closed."""
 
 
 def read_parquet(path: Path, wanted: Mapping[str, str], optional: Collection[str]) -> RawTable:
@@ -28,7 +30,7 @@ def read_parquet(path: Path, wanted: Mapping[str, str], optional: Collection[str
         DataError: it cannot be read, or lacks a column.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **_STREAMED) as file:
             schema = file.schema_arrow
             places, notes = find_columns(schema.names, wanted, optional, f"'{path}'")
             rows = _rows_of(file, list(dict.fromkeys(schema.names[place] for place in places.values())))
@@ -88,7 +90,7 @@ def take_from_parquet(path: Path, rows: np.ndarray, plain: Callable[[pa.Table], 
     wanted, start, size = np.asarray(rows)[order], 0, size_of_rows(path)
     parts: list[pa.Table] = []
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **_STREAMED) as file:
             for batch in file.iter_batches(rows_at_once(file.metadata.num_rows, size)):
                 low, high = np.searchsorted(wanted, [start, start + batch.num_rows])
                 parts.append(plain(pa.Table.from_batches([batch])).take(pa.array(wanted[low:high] - start)))

@@ -36,7 +36,8 @@ def set_rare_aside(
     Raises:
         DataError: fewer than two classes are left.
     """
-    rows, rare = np.arange(len(labels)), set[int]()
+    rows: np.ndarray = np.arange(len(labels), dtype=np.int32)
+    rare = set[int]()
     while policy != "error":
         found = lacking(rows)
         if not found:

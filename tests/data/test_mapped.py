@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +131,29 @@ def test_where_nothing_can_be_written_memory_holds_the_table_which_is_said(
         found = load_splits(config, tmp_path)
     assert found.train.equals(expected.train)
     assert list((cache / "splits").iterdir()) == []
+
+
+def test_a_file_that_is_read_in_batches_is_not_held_as_a_whole(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.random.default_rng(0).integers(0, 2**62, size=2_000_000)  # which nothing makes smaller
+    pq.write_table(pa.table({"n": numbers}), tmp_path / "rows.parquet", row_group_size=100_000)
+    monkeypatch.setattr(arrow_files, "LARGEST_HELD", 0)
+    held, read = [], mapped.mapped
+
+    def watched(batches: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema) -> pa.Table:
+        def counted() -> Iterator[pa.RecordBatch]:
+            for batch in batches():
+                held.append(pa.total_allocated_bytes() - before)
+                yield batch
+
+        return read(counted, schema)
+
+    monkeypatch.setattr(arrow_files, "mapped", watched)
+    before = pa.total_allocated_bytes()
+    table = arrow_files.read_parquet(tmp_path / "rows.parquet", {"n": "n"}, ()).rows
+    assert np.array_equal(table["n"].to_numpy(), numbers)
+    assert max(held) < numbers.nbytes / 2
 
 
 def test_long_rows_are_taken_a_few_at_once() -> None:
