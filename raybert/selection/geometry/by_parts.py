@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from raybert.data.quotas import class_seats
+from raybert.selection.geometry.cells import NUM_PROBES, nearest_in_cells
 from raybert.selection.geometry.facility_location import facility_location, qdit_greedy
 from raybert.selection.geometry.k_center import k_center
-from raybert.selection.geometry.neighbours import knn_graph
 from raybert.selection.geometry.parts import Chosen, choose_by_value, cut_into_parts
 from raybert.selection.geometry.points import as_points, as_selected, check_budget, row_blocks, tie_ranks, unit_rows
 
@@ -107,23 +107,20 @@ def qdit_by_parts(
 def knn_by_parts(
     embeddings: ArrayLike, num_neighbours: int, num_parts: int, *, tie_keys: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return each example's most similar others of its part, best first, their cosines, and a note on those missed.
+    """Return each example's most similar others in cells near it, best first, cosines, and a note on those missed.
 
     Args:
-        embeddings: (n, d) rows.
-        num_neighbours: k; the smallest part has more rows.
-        num_parts: how many.
+        embeddings: (n, d) rows, normalised here.
+        num_neighbours: k.
+        num_parts: an example is compared with about n / num_parts others.
         tie_keys: (n,) uint64.
     """
-    points = as_points(embeddings)
+    points = unit_rows(embeddings)
     ranks = tie_ranks(tie_keys, len(points))
-    parts = cut_into_parts(points, num_parts)
-    neighbours = np.empty((len(points), num_neighbours), np.int64)
-    cosines = np.empty((len(points), num_neighbours), np.float32)
-    for rows in parts:
-        inner, cosines[rows] = knn_graph(points[rows], num_neighbours, tie_keys=ranks[rows])
-        neighbours[rows] = rows[inner]
-    return neighbours, cosines, f"{_in_parts(parts)}: {_missed(points, ranks, neighbours, cosines)}"
+    num_candidates = -(-len(points) // num_parts)
+    neighbours, cosines = nearest_in_cells(points, num_neighbours, num_candidates, ranks)
+    looked = f"in {NUM_PROBES} cells near each example, among some {num_candidates:,} others"
+    return neighbours, cosines, f"{looked}: {_missed(points, ranks, neighbours, cosines)}"
 
 
 def centres_loss(embeddings: ArrayLike, share: float, num_parts: int, tie_keys: ArrayLike) -> str:
@@ -226,6 +223,6 @@ def _missed(points: np.ndarray, ranks: np.ndarray, neighbours: np.ndarray, cosin
         best = -np.partition(-np.concatenate([best, top], axis=1), width - 1, axis=1)[:, :width]
     hits = float((cosines[rows] >= best.min(axis=1)[:, None] - 1e-6).mean())
     return (
-        f"of {len(rows)} examples {100 * hits:.0f} % of the {width} nearest neighbours are in their part, the mean "
+        f"of {len(rows)} examples {100 * hits:.0f} % of the {width} nearest neighbours are found, the mean "
         f"cosine is {cosines[rows].mean():.4f}, in the whole pool {best.mean():.4f}"
     )

@@ -29,7 +29,7 @@ _ALL_BUT_ROUNDED = 1 - 1e-4
 """Rows have four digits of a pass."""
 _DRAW_OF_NULLS = 2
 """Raised when other examples get a null."""
-_RULE_OF_PARTS = 1
+_RULE_OF_PARTS = 2
 """Raised when other examples are chosen of a pool that is cut into parts."""
 
 

@@ -18,6 +18,7 @@ from raybert.selection.geometry.by_parts import (
     mean_coverage,
     qdit_by_parts,
 )
+from raybert.selection.geometry.cells import nearest_in_cells
 from raybert.selection.geometry.clusters import semantic_duplicates
 from raybert.selection.geometry.coverage import PrecomputedSimilarity, maximise_coverage
 from raybert.selection.geometry.d2 import d2_select
@@ -173,18 +174,38 @@ def test_what_is_selected_already_is_not_chosen_again_and_everything_can_be(name
     assert np.array_equal(np.sort(np.concatenate([first, rest])), np.arange(NUM))
 
 
-def test_neighbours_are_the_nearest_of_the_part():
-    neighbours, cosines, note = knn_by_parts(POINTS, 4, 3, tie_keys=KEYS)
-    exact, _ = knn_graph(POINTS, 4, tie_keys=KEYS)
-    hits = 0.0
-    for rows in cut_into_parts(POINTS, 3):
-        similar = POINTS[rows].astype(np.float64) @ POINTS[rows].T
-        np.fill_diagonal(similar, -np.inf)
-        assert np.sort(cosines[rows]) == pytest.approx(np.sort(similar, axis=1)[:, -4:], abs=1e-6)
-        assert np.isin(neighbours[rows], rows).all()
-    sample = np.argsort(KEYS)[:256]
-    hits = np.mean([np.isin(neighbours[row], exact[row]).mean() for row in sample])
+def test_neighbours_are_those_of_the_whole_pool_but_for_few_which_is_said():
+    neighbours, cosines, note = knn_by_parts(POINTS, 4, 8, tie_keys=KEYS)
+    exact, best = knn_graph(POINTS, 4, tie_keys=KEYS)
+    similar = np.einsum("ikd,id->ik", POINTS[neighbours].astype(np.float64), POINTS)
+    assert cosines == pytest.approx(similar, abs=1e-6)
+    assert not (neighbours == np.arange(NUM)[:, None]).any()
+    assert all(len(set(row)) == 4 for row in neighbours.tolist())
+    is_found = [np.isin(exact[row], neighbours[row]).mean() for row in range(NUM)]
+    assert np.mean(is_found) > 0.97  # among 150 of 1,200; in 8 parts it is less than half of them
+    assert (cosines <= best + 1e-6).all()
+    hits = np.mean([is_found[row] for row in np.argsort(KEYS)[:256]])
     assert float(re.search(r"([\d.]+) % of the 4", note).group(1)) == pytest.approx(100 * hits, abs=2.0)
+
+
+def test_neighbours_in_all_cells_are_exact_and_a_permuted_pool_has_the_same():
+    ranks = np.argsort(np.argsort(KEYS))
+    exact, best = knn_graph(POINTS, 5, tie_keys=KEYS)
+    everywhere, cosines = nearest_in_cells(POINTS, 5, NUM, ranks)
+    assert np.array_equal(everywhere, exact)
+    assert cosines == pytest.approx(best, abs=1e-6)
+    places = np.random.default_rng(2).permutation(NUM)
+    found, _ = nearest_in_cells(POINTS, 5, 100, ranks)
+    permuted, _ = nearest_in_cells(POINTS[places], 5, 100, ranks[places])
+    assert np.array_equal(places[permuted], found[places])
+
+
+def test_one_cell_of_identical_rows_and_cells_of_one_row_are_searched():
+    rows = np.concatenate([np.repeat(POINTS[:1], 300, axis=0), POINTS[100:160], np.zeros((1, WIDTH), np.float32)])
+    found, cosines = nearest_in_cells(rows, 3, 20, np.arange(len(rows)))
+    assert found[:3].tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3]]
+    assert np.allclose(cosines[:300], 1, atol=1e-6)
+    assert all(len(set(row)) == 3 for row in found.tolist())
 
 
 @pytest.mark.parametrize(
@@ -195,7 +216,7 @@ def test_neighbours_are_the_nearest_of_the_part():
             "facility_location",
             r"facility_location chooses in 4 parts .*mean similarity to the chosen of [\d.]+, in one",
         ),
-        ("d2", r"d2 looks for neighbours in 4 parts .* nearest neighbours are in their part"),
+        ("d2", r"d2 looks for neighbours in 16 cells near each .* nearest neighbours are found"),
         ("qdit_lite", "qdit_lite chooses in 4 parts"),
     ],
 )
