@@ -203,11 +203,11 @@ def _reached_words(row: Mapping[Any, Any]) -> str:
     if not there:
         return f"{words:<28} never, in {pairs} run{'s' if pairs > 1 else ''}"
     if pd.isna(row["spent"]):
-        median = "" if pd.isna(row["spent_median"]) else f", median {_count(row['spent_median'])} passes"
+        median = "" if pd.isna(row["spent_median"]) else f", median {_count(row['spent_median'])} forward passes"
         return f"{words:<28} in {there} of {pairs} runs{median}"
     interval = "" if pd.isna(row["spent_low"]) else f" [{_count(row['spent_low'])}, {_count(row['spent_high'])}]"
     share = "" if row[KEY] == row["full_configuration"] else f", {100 * row['spent_fraction_of_all']:.0f} % of all's"
-    return f"{words:<28} after {_count(row['spent'])}{interval} passes{share}"
+    return f"{words:<28} after {_count(row['spent'])}{interval} forward passes{share}"
 
 
 def _count(value: float) -> str:

@@ -167,7 +167,7 @@ def test_when_full_training_is_nearly_reached_stands_below_the_cost(tmp_path):
         write_evaluations(folder, specs[run], accuracies)
     texts = strategy_texts(load_sweep(folder))
     # Of 640 and 1,280 examples, three passes each: 95 % of .8 is .76, on the way from .4 at 1,920 to .8 at 3,840.
-    assert "  95 % of all on validation  after 3,648 passes\n" in texts["all"]
+    assert "  95 % of all on validation  after 3,648 forward passes\n" in texts["all"]
     assert "  95 % of all on validation  never, in 2 runs\n" in texts["random"]
     assert "  95 % of all on validation  in 1 of 2 runs\n" in texts["el2n"]
-    assert "  95 % of all on validation  after 2,880 passes, 79 % of all's\n" in texts["aum"]
+    assert "  95 % of all on validation  after 2,880 forward passes, 79 % of all's\n" in texts["aum"]
