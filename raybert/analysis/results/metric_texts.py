@@ -44,10 +44,16 @@ def five_table(means: pd.DataFrame) -> TextTable:
     rows = []
     for configuration in means[KEY].unique():
         for split in _SPLITS:
-            values = tuple(cells.get((configuration, split, MOST_PROBABLE, name), "") for name in names)
+            values = tuple(_narrow(cells.get((configuration, split, MOST_PROBABLE, name), "")) for name in names)
             if any(values):
                 rows.append(Row((str(configuration), split, *values), "dim" if split == "validation" else ""))
-    return TextTable(("strategy", "split", *(Scale(name).words for name in names)), tuple(rows), left=frozenset({0, 1}))
+    words = (Scale(name).words.split(" (")[0] for name in names)
+    return TextTable(("strategy", "split", *words), tuple(rows), left=frozenset({0, 1}))
+
+
+def _narrow(words: str) -> str:
+    """Return `81.2±1.3`: five of them, and two columns of names, have 80 letters."""
+    return words.replace(" ± ", "±")
 
 
 def spread_words(means: pd.DataFrame, replicates: str) -> str:
