@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from raybert.config import OptimizerConfig, TrainConfig
 from raybert.config.load import validate_model
+from raybert.config.tasks import CLASSIFICATION, PROBLEM_TYPES
 from raybert.errors import ConfigError, ModelError
 from raybert.fitting.chosen import plan_passes
 from raybert.fitting.fitted import FittedModel, TextSettings, find_finished
@@ -23,6 +24,7 @@ from raybert.fitting.parts import own_parts
 from raybert.fitting.read import Reading, read_data
 from raybert.fitting.tables import FitData
 from raybert.models.own import OwnClassifier, as_classifier
+from raybert.models.tasks import task_of
 from raybert.selection.strategy import Strategy
 from raybert.training.checkpoint import remove_last
 from raybert.training.inference import eval_mode
@@ -69,6 +71,7 @@ def fit(
 ) -> FittedModel:
     """Train a model of your own, in the same loop as in sweeps, and leave the weights of its best evaluation in it.
 
+    It predicts one class per example: several labels, or a number, are what `raybert.train` learns (`data.task`).
     The order of the examples is raybert's own, from `seed`: examples of similar length go together where they have
     lengths. The model is trained in place, on `device`; the global generators are afterwards as they were.
 
@@ -130,6 +133,8 @@ def fit(
         >>> found.history[["step", "train_loss", "validation_accuracy"]]
     """
     named = {"optimizer": optimizer, "schedule": schedule}
+    if checkpoint is None and options.get("checkpoints"):
+        raise ConfigError("checkpoints: must come with `checkpoint`, the folder that they are kept in")
     config = _train_config(options, train, batch_size, epochs, steps, loss, class_weights, named)
     classifier = as_classifier(model)
     _check_parameters(model)
@@ -240,6 +245,11 @@ def _train_config(
 def _check_parameters(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise ModelError(f"model: must be a torch.nn.Module, got {type(model).__name__}")
+    if task_of(model) != CLASSIFICATION:
+        raise ModelError(
+            f"model: must predict one class per example, but its configuration says `problem_type: "
+            f"{PROBLEM_TYPES[task_of(model)]}`; `raybert.train` trains such models, with `data.task: {task_of(model)}`"
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(f"model: must have parameters that can be trained, {type(model).__name__} has none")
 

@@ -101,6 +101,7 @@ def read_data(
     raw = _take_apart(train, "train", reading)
     if raw.labels is None:
         raise DataError("train: must have labels, got none; give (texts, labels), or name their column by `label`")
+    _check_are_classes(raw)
     names = _class_names(raw, label_names)
     whole = _table(raw, names, reading)
     if not len(whole):
@@ -244,6 +245,21 @@ def _plain_list(values: Any) -> list[Any]:
     if isinstance(values, torch.Tensor | np.ndarray | pd.Series):
         return list(values.tolist())
     return [value.item() if isinstance(value, torch.Tensor | np.generic) else value for value in values]
+
+
+def _check_are_classes(raw: _Raw) -> None:
+    """Refuse sets of labels, and numbers that are none of classes.
+
+    Raises:
+        DataError: says which label, and what trains on such.
+    """
+    for label in raw.labels or ():
+        is_several = not isinstance(label, str) and hasattr(label, "__len__")
+        if is_several or (isinstance(label, float) and not label.is_integer()):
+            raise DataError(
+                f"{raw.name}: labels must be one class per example (a number from 0, or a name), got {label!r}; "
+                "several labels or numbers are what `raybert.train` learns, with `data.task`"
+            )
 
 
 def _class_names(raw: _Raw, given: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """`raybert.fit` beside hand-written loops of torch, and what it reads, saves and refuses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -370,6 +372,15 @@ def test_early_stopping_ends_a_run():
     assert len(found.history) == 3  # the first is the best, and two are no better
 
 
+POINTS = [[1.0, 2.0, 3.0]] * 3
+
+
+def many_labels():
+    model = nn.Linear(3, 3)
+    model.config = SimpleNamespace(problem_type="multi_label_classification")
+    return model
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -392,6 +403,10 @@ def test_early_stopping_ends_a_run():
         ({"train": ([[1.0, 2.0, 3.0]], [0, 1])}, "train: must have as many labels as examples, got 1 and 2"),
         ({"train": 7}, "train: must be data with a length and numbered items .* got int"),
         ({"model": nn.Linear(3, 2)}, "must have a logit for each of the 3 classes of the labels, returns 2"),
+        ({"checkpoints": {"every": 2}}, "checkpoints: must come with `checkpoint`, the folder that they are kept in"),
+        ({"train": (POINTS, [[0, 1]] * 3)}, r"train: labels must be one class per example .* got \[0, 1\]; several"),
+        ({"train": (POINTS, [0.5, 1.0, 2.0])}, r"train: labels must be one class per example .* got 0.5; several"),
+        ({"model": many_labels()}, "must predict one class per example, but .* `problem_type: multi_label_class"),
         ({"model": nn.ReLU()}, "must have parameters that can be trained, ReLU has none"),
         ({"model": nn.Unflatten(1, (1, 3))}, "must have parameters"),
     ],
