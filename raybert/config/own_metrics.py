@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from raybert.config.metrics import METRICS, Metric, declare_metric, nearest_metric
 from raybert.config.section import Section
+from raybert.config.tasks import EVERY_TASK
 from raybert.config.words import list_choices
 
 _ENDINGS = re.compile(r"_(mean|std|low|high|p)$|_vs_|_fraction")
@@ -29,7 +30,8 @@ class MetricConfig(Section):
 
     function: str = Field(
         pattern=r"^[\w.]+:\w+$",
-        description="`module:callable`: (labels (m,), probabilities (m, C)) -> a number; NaN: undefined",
+        description="`module:callable`: (labels (m,), probabilities (m, C)) -> a number; NaN: undefined. Of several "
+        "labels both are (m, L), of numbers (m,)",
     )
     name: str = Field(
         "",
@@ -40,7 +42,9 @@ class MetricConfig(Section):
         "auto", description="which is better; auto: what the callable's attribute `direction` says, else higher"
     )
     reads: Literal["probs", "predictions"] = Field(
-        "probs", description="what it is called with beside the labels: (m, C) probabilities, or (m,) predicted classes"
+        "probs",
+        description="what it is called with beside the labels: (m, C) probabilities, or (m,) predicted classes; of "
+        "several labels (m, L) 0 or 1",
     )
     range: tuple[float, float] | None = Field(
         None, description="lowest and highest value; [0, 1] is shown in percent; default: any number"
@@ -80,6 +84,7 @@ class MetricConfig(Section):
             lower_is_better=self.direction == "lower",
             needs_probs=self.reads == "probs",
             function=self.function,
+            tasks=EVERY_TASK,
         )
 
 

@@ -69,8 +69,6 @@ def check_task(data: DataConfig, model: ModelConfig, train: TrainConfig, tune: T
             raise ValueError(f"{key}: must be one of {able} with `data.task: {task}`, got {name}")
     if task == CLASSIFICATION:
         return
-    if train.metrics:
-        raise ValueError(f"train.metrics: must be left out with `data.task: {task}`, they are of one class per example")
     if train.loss.class_weights != "none":
         raise ValueError(
             f"train.loss.class_weights: must be none with `data.task: {task}`, got {train.loss.class_weights}; "
@@ -78,11 +76,5 @@ def check_task(data: DataConfig, model: ModelConfig, train: TrainConfig, tune: T
         )
     if data.noise is not None and data.noise.is_planted:
         raise ValueError(f"data.noise: must be left out with `data.task: {task}`, whose labels it cannot flip")
-    if data.augment is not None:
-        raise ValueError(f"data.augment: must be left out with `data.task: {task}`, got {data.augment.name}")
-    if train.checkpoints.is_active:
-        raise ValueError(f"train.checkpoints: must be left out with `data.task: {task}`: nothing evaluates them")
-    if task == REGRESSION and train.start.checkpoint is not None:
-        raise ValueError("train.start: must be left out with `data.task: regression`, whose models are scaled last")
     if model.kind != "encoder":
         raise ValueError(f"model.kind: must be encoder with `data.task: {task}`, got {model.kind}")

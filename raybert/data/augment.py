@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from raybert.config.augment import KEY, AugmentConfig
 from raybert.config.augment_function import described, own_function
 from raybert.config.data import DataConfig
+from raybert.config.tasks import REGRESSION, Task
 from raybert.data.rows import take_rows
 from raybert.data.tokens import TextEncoder, TokenizedData, TokenTable
 from raybert.errors import ConfigError, TrialError
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 _PURPOSE = 0xA06
 """Tells these draws from others of the same seed and pass."""
-TextFunction = Callable[[Any, int, np.random.Generator], Any]
-"""(text or (text, text_pair), class number, generator) -> the same kind of thing."""
+TextFunction = Callable[[Any, Any, np.random.Generator], Any]
+"""(text or (text, text_pair), class number or its like, generator) -> the same kind of thing."""
 
 
 class Changes(Protocol):
@@ -150,7 +151,8 @@ class TokenChanges:
             ids.append(np.concatenate([first, second]))
             starts.append(len(first))
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
-        return TokenTable(np.concatenate(ids), offsets, np.array(starts, np.int32), table.labels[positions])
+        targets = None if table.targets is None else table.targets[positions]
+        return TokenTable(np.concatenate(ids), offsets, np.array(starts, np.int32), table.labels[positions], targets)
 
     def _dropped(self, pieces: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return a text without some of its pieces; one at least stays."""
@@ -233,19 +235,21 @@ class TextChanges:
 
     def rows(self, data: TokenizedData, positions: np.ndarray, generators: list[np.random.Generator]) -> TokenTable:
         """Return changed copies of some rows."""
-        labels = np.asarray(data.train.labels)[positions]
+        labels, targets = np.asarray(data.train.labels)[positions], data.train.targets
+        told = labels.tolist() if targets is None else [_told(row, data.task) for row in targets[positions]]
         columns = [column.to_pylist() for column in take_rows(self.texts, positions).itercolumns()]
         changed = [
-            self._call(parts, int(label), generator, str(data.example_ids[row]))
-            for row, label, generator, *parts in zip(positions, labels, generators, *columns, strict=True)
+            self._call(parts, label, generator, str(data.example_ids[row]))
+            for row, label, generator, *parts in zip(positions, told, generators, *columns, strict=True)
         ]
         names = self.texts.column_names
         table = {
             name: pa.array(texts, pa.string()) for name, texts in zip(names, zip(*changed, strict=True), strict=True)
         }
-        return self.encoder.encode(pa.table(table | {"label": labels}))[0]
+        found = self.encoder.encode(pa.table(table | {"label": labels}))[0]
+        return found if targets is None else replace(found, targets=targets[positions])
 
-    def _call(self, parts: list[str], label: int, generator: np.random.Generator, example_id: str) -> tuple[str, ...]:
+    def _call(self, parts: list[str], label: Any, generator: np.random.Generator, example_id: str) -> tuple[str, ...]:
         """Return what the function makes of an example.
 
         Raises:
@@ -271,3 +275,8 @@ class TextChanges:
                 "text as it is where nothing would be left"
             )
         return changed
+
+
+def _told(targets: np.ndarray, task: Task) -> Any:
+    """Return what a function hears of an example's answer: its number, or (L,) 0 and 1."""
+    return float(targets[0]) if task == REGRESSION else targets.astype(np.int64)

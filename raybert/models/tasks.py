@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -64,6 +66,37 @@ def fold_scale(model: Any) -> None:
         last.weight.mul_(deviation)
         last.bias.mul_(deviation).add_(mean)
     forget_scale(model)
+
+
+@contextmanager
+def scale_folded(model: Any) -> Iterator[None]:
+    """Let the last layer of a model hold its scale while it is written, inside of a `with` block: training goes on."""
+    if getattr(model, _SCALE, None) is None:
+        yield
+        return
+    mean, deviation, _ = getattr(model, _SCALE)
+    last = last_linear(model)
+    before = last.weight.detach().clone(), last.bias.detach().clone()
+    try:
+        with torch.no_grad():
+            last.weight.mul_(deviation)
+            last.bias.mul_(deviation).add_(mean)
+        yield
+    finally:
+        with torch.no_grad():
+            last.weight.copy_(before[0])
+            last.bias.copy_(before[1])
+
+
+def unfold_scale(model: Any) -> None:
+    """Take the scale out of the last layer of a model that was loaded from a folder, and goes on learning with it."""
+    if getattr(model, _SCALE, None) is None:
+        return
+    mean, deviation, _ = getattr(model, _SCALE)
+    last = last_linear(model)
+    with torch.no_grad():
+        last.weight.div_(deviation)
+        last.bias.sub_(mean).div_(deviation)
 
 
 def forget_scale(model: Any) -> None:

@@ -18,6 +18,7 @@ from raybert.data.examples import ExampleData
 from raybert.errors import TrialError
 from raybert.files import json_digest
 from raybert.models import checkpoint_activations
+from raybert.models.tasks import scale_folded
 from raybert.training import checkpoint, kept
 from raybert.training.current_pass import CurrentPass, agree_on_plan
 from raybert.training.evaluations import evaluation_row, is_better
@@ -368,7 +369,7 @@ class _Run:
             _log.info("checkpoint/%s stays", target.name)
 
     def _write_model(self, folder: Path) -> None:
-        with self.average.applied():
+        with self.average.applied(), scale_folded(self.model):
             self.model.save_pretrained(folder)  # type: ignore[operator]
         self.surroundings.complete_model(folder)
 

@@ -16,6 +16,7 @@ from raybert.files import read_json
 from raybert.models import load_model
 from raybert.models.own import OwnClassifier
 from raybert.models.own_kind import is_own_model
+from raybert.models.tasks import unfold_scale
 from raybert.training.checkpoint import Tensors
 from raybert.training.kept import KeptCheckpoint, reading
 
@@ -115,6 +116,7 @@ def _take_weights(folder: Path, model: nn.Module) -> None:
         raise TrialError(f"{folder}: must be a model of the classes {list((wanted or {}).values())}, has {names}")
     try:
         model.load_state_dict(other.state_dict())
+        unfold_scale(model)
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise TrialError(f"{folder}: must be a model of the same encoder and head: {line}") from None

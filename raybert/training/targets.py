@@ -18,6 +18,7 @@ from raybert.tables import EVALUATIONS
 from raybert.training.classification import Classification
 from raybert.training.measures.early_stopping import stopping_metric
 from raybert.training.measures.metrics import classification_metrics, validation_metrics
+from raybert.training.measures.own_metrics import own_values
 from raybert.training.measures.target_losses import TargetLoss, build_target_loss
 from raybert.training.objective import Losses, Measured
 from raybert.training.request import FitRequest
@@ -68,8 +69,8 @@ class TargetObjective(Classification):
 
     def evaluate(self) -> dict[str, float]:
         wanted = {self._config.best_metric, stopping_metric(self._config)} & METRICS.keys()
-        probs = self._inference.probs(self._data.validation)
-        return validation_metrics(answers_of(self._data.validation), probs, sorted(wanted))
+        targets, probs = answers_of(self._data.validation), self._inference.probs(self._data.validation)
+        return validation_metrics(targets, probs, sorted(wanted)) | own_values(self._own_metrics, targets, probs)
 
     def row(self, values: Mapping[str, Any]) -> Row:
         row = {**dict.fromkeys(_OF_CLASSES, math.nan), **values}
@@ -82,8 +83,9 @@ class TargetObjective(Classification):
         validation_probs = self._inference.probs(self._data.validation)
         if not evaluate_test:
             return Measured(validation_probs)
-        test_probs = self._inference.probs(self._data.test)
-        return Measured(validation_probs, test_probs, classification_metrics(answers_of(self._data.test), test_probs))
+        targets, test_probs = answers_of(self._data.test), self._inference.probs(self._data.test)
+        own = own_values(self._own_metrics, targets, test_probs)
+        return Measured(validation_probs, test_probs, classification_metrics(targets, test_probs) | own)
 
     def _weigh_classes(self, labels: np.ndarray) -> TargetLoss:  # type: ignore[override]
         targets = labels if labels.ndim == 2 else self._all  # strata, before the targets take their place

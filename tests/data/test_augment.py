@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -240,3 +241,29 @@ def test_the_section_may_be_a_name_and_refuses_what_has_no_meaning():
     ):
         with pytest.raises(ConfigError, match=message):
             validate_config(section)
+
+
+HEARD = []
+
+
+def tell(text, label, generator):
+    HEARD.append(label)
+    return f"{text} {text}"
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_changed_examples_keep_their_labels_and_numbers_and_functions_hear_them(task):
+    tokenizer = bert_tokenizer()
+    data = data_of(tokenizer)
+    targets = np.array(
+        [[1, 0], [1, 1], [0, 0], [0, 1]] if task == "multi_label" else [[2.5], [3], [0], [7]], np.float32
+    )
+    data = replace(data, train=replace(data.train, targets=targets), task=task, outputs=("a", "b")[: targets.shape[1]])
+    for name in ("token_dropping", "word_swapping"):
+        assert changed(name, tokenizer, data, [2, 0, 3])["labels"].tolist() == targets[[2, 0, 3]].tolist()
+    HEARD.clear()
+    inputs = own("tell", data, tokenizer).batch(data, np.array([3, 1]), 5, 0)
+    assert inputs["labels"].tolist() == targets[[3, 1]].tolist()
+    assert [np.asarray(label).tolist() for label in HEARD] == (
+        [[0, 1], [1, 1]] if task == "multi_label" else [7.0, 3.0]
+    )

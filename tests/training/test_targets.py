@@ -10,13 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from raybert.config import LossConfig, ModelConfig, TrainConfig
+from raybert.config import CheckpointsConfig, LossConfig, ModelConfig, StartConfig, TrainConfig
 from raybert.data import TokenizedData
 from raybert.data.examples import answers_of
 from raybert.models import Encoder, build_classifier, load_model
 from raybert.models.tasks import fold_scale, scale_outputs, task_of
 from raybert.training import FitRequest, LocalSurroundings
 from raybert.training.inference import Inference
+from raybert.training.kept import kept_checkpoints
 from raybert.training.measures.of_targets import target_metrics
 from raybert.training.targets import objective_of
 from tests.processes import on_ranks
@@ -172,3 +173,38 @@ def test_two_ranks_equal_one_process_with_the_same_global_batch(tiny_bert: Encod
     two, _ = on_ranks(_train_as_rank, 2, 2, task, tokens, tiny_bert)
     for ours, theirs in zip(two, one, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", MAKERS)
+def test_checkpoints_say_what_their_evaluation_measured_and_change_nothing(
+    tiny_bert: Encoder, tokens: TokenizedData, tmp_path: Path, task: str
+):
+    data = MAKERS[task][0](tokens)
+    config = config_of(task, eval_every=4)
+    whole = train(model_of(tiny_bert, data), data, config, total_steps=8)
+    kept = config.model_copy(update={"checkpoints": CheckpointsConfig(every=4)})
+    surroundings = LocalSurroundings(checkpoint_folder=tmp_path)
+    watched = train(model_of(tiny_bert, data), data, kept, total_steps=8, surroundings=surroundings)
+    assert np.array_equal(watched.test_probs, whole.test_probs)
+    metric = f"validation_{config.best_metric}"
+    for one, row in zip(kept_checkpoints(tmp_path), whole.rows, strict=True):
+        probs = Inference(load_model(one.folder), data, "fp32").probs(data.validation)
+        found = target_metrics(answers_of(data.validation), probs)[config.best_metric]
+        assert found == pytest.approx(row[metric], rel=1e-5)
+    first = str(kept_checkpoints(tmp_path)[0].folder)
+    rest = config.model_copy(update={"start": StartConfig(checkpoint=first)})
+    assert np.array_equal(train(model_of(tiny_bert, data), data, rest, total_steps=8).test_probs, whole.test_probs)
+
+
+@pytest.mark.parametrize("task", MAKERS)
+def test_weights_alone_say_the_same_in_a_run_on_other_numbers(
+    tiny_bert: Encoder, tokens: TokenizedData, tmp_path: Path, task: str
+):
+    data = MAKERS[task][0](tokens)
+    surroundings = LocalSurroundings(checkpoint_folder=tmp_path)
+    before = train(model_of(tiny_bert, data), data, config_of(task), total_steps=8, surroundings=surroundings)
+    start = StartConfig(checkpoint=str(tmp_path / "best"), weights_only=True)
+    config = config_of(task, start=start, learning_rate=1e-12)
+    others = {"train": replace(data.train, targets=data.train.targets[::-1] * 3 + 1)} if task == "regression" else {}
+    after = train(model_of(tiny_bert, data), replace(data, **others), config, total_steps=1)
+    assert np.allclose(after.test_probs, before.test_probs, rtol=1e-4)

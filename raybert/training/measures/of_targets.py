@@ -8,12 +8,15 @@ over those that have examples in the split, and what stays undefined (0/0, a cor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from raybert.config.metrics import METRICS, evaluation_metrics_of, trial_metrics_of
-from raybert.config.tasks import MULTI_LABEL, REGRESSION, Task
+from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 THRESHOLD = 0.5
 _SMALLEST = float(np.finfo(np.float32).eps)
@@ -27,6 +30,11 @@ def has_targets(labels: np.ndarray) -> bool:
 def task_of_targets(targets: np.ndarray) -> Task:
     """Return the task that (m, L) targets are of."""
     return REGRESSION if targets.shape[1] == 1 else MULTI_LABEL
+
+
+def task_of_answers(answers: np.ndarray) -> Task:
+    """Return the task that (m,) classes, or (m, L) targets, are of."""
+    return task_of_targets(answers) if has_targets(answers) else CLASSIFICATION
 
 
 def target_metrics(
@@ -60,6 +68,8 @@ def trial_target_metrics(targets: np.ndarray, probs: np.ndarray) -> dict[str, fl
 
 def label_metrics(targets: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | float = THRESHOLD) -> pd.DataFrame:
     """Return one row per label: num_examples, num_predicted, precision, recall, f1, average precision, threshold."""
+    import pandas as pd  # slow to import, and who plans a sweep needs none of it
+
     marks, chosen = targets > 0, _chosen(probs, thresholds)
     hits = (marks & chosen).sum(axis=0)
     support, predicted = marks.sum(axis=0), chosen.sum(axis=0)
@@ -121,6 +131,8 @@ def _of_labels(marks: np.ndarray, probs: np.ndarray, thresholds: np.ndarray | fl
 
 
 def _of_numbers(targets: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    import pandas as pd
+
     errors = found - targets
     squares = float((errors**2).mean())
     spread = float(((targets - targets.mean()) ** 2).mean())

@@ -12,7 +12,9 @@ import numpy as np
 
 from raybert.config import MetricConfig, import_attribute
 from raybert.config.own_metrics import declare_own
+from raybert.config.tasks import REGRESSION
 from raybert.errors import ConfigError
+from raybert.training.measures.of_targets import THRESHOLD, has_targets, task_of_targets
 
 _DIRECTIONS = ("higher", "lower")
 
@@ -37,22 +39,19 @@ class OwnMetric:
     def value(self, labels: np.ndarray, probs: np.ndarray, predicted: np.ndarray | None = None) -> float:
         """Return its value; NaN: undefined.
 
-        It is given copies, so that it may change them.
+        It is given copies, so that it may change them; of numbers it is given them, (m,), whatever it reads.
 
         Args:
-            labels: (m,) class numbers.
-            probs: (m, C) float, rows sum to 1.
-            predicted: (m,) class numbers; default: the most probable class.
+            labels: (m,) class numbers; of several labels (m, L) 0 or 1, of numbers (m, 1).
+            probs: (m, C) float, rows sum to 1; of several labels (m, L) probabilities, of numbers (m, 1).
+            predicted: as `labels`; default: the most probable class, or the labels of probability 0.5 and more.
 
         Raises:
             ConfigError: it raised, or returned something else than a number; says which metric, and what.
         """
-        if self.config.reads == "predictions":
-            read = np.array(probs.argmax(axis=1) if predicted is None else predicted, np.int64)
-        else:
-            read = np.array(probs)
+        known, read = self._arguments(labels, probs, predicted)
         try:
-            value = self.function(np.array(labels, np.int64), read)
+            value = self.function(known, read)
         except Exception as error:
             raise ConfigError(f"{self._said()} raised {type(error).__name__}: {error}") from error
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -68,6 +67,18 @@ class OwnMetric:
                 f"{self._said()} must return a number in its `range` [{lowest:g}, {highest:g}], got {found:g}"
             )
         return found
+
+    def _arguments(
+        self, labels: np.ndarray, probs: np.ndarray, predicted: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return copies of what the function is called with."""
+        if has_targets(labels) and task_of_targets(labels) == REGRESSION:
+            return np.array(labels[:, 0], np.float64), np.array(probs[:, 0], np.float64)
+        if self.config.reads == "probs":
+            return np.array(labels, np.int64), np.array(probs)
+        if predicted is None:
+            predicted = probs >= THRESHOLD if has_targets(labels) else probs.argmax(axis=1)
+        return np.array(labels, np.int64), np.array(predicted, np.int64)
 
     def _said(self) -> str:
         return f"train.metrics: '{self.config.function}' (metric {self.name})"

@@ -130,3 +130,18 @@ def test_intervals_are_those_of_the_same_resamples(module):
     whole = evaluate_predictions(labels, probs, ("no", "yes"), groups=groups, num_resamples=50, threshold=0.7, own=own)
     assert whole.metric(own[0].name) == pytest.approx(whole.metric("accuracy"))
     assert whole.per_group[own[0].name].tolist() == pytest.approx(whole.per_group["accuracy"].tolist())
+
+
+def test_of_several_labels_and_of_numbers_it_gets_what_scikit_learn_takes(module):
+    targets, probs = np.array([[1, 0], [1, 1], [0, 0]], np.float32), np.array([[0.9, 0.6], [0.2, 0.5], [0.1, 0.3]])
+    (hamming,) = import_metrics([MetricConfig(function="sklearn.metrics:hamming_loss", reads="predictions")])
+    assert hamming.value(targets, probs) == pytest.approx(2 / 6)
+    assert hamming.value(targets, probs, probs >= 0.65) == pytest.approx(2 / 6)
+    (ranked,) = import_metrics([MetricConfig(function="sklearn.metrics:label_ranking_loss")])
+    assert ranked.value(targets[:2], probs[:2]) == 0.0
+    numbers, found = np.array([[1.0], [5.0], [9.5]], np.float32), np.array([[2.0], [5.0], [6.0]], np.float32)
+    for reads in ("probs", "predictions"):
+        name = f"median_{reads}"
+        config = MetricConfig(function="sklearn.metrics:median_absolute_error", reads=reads, name=name)
+        (median,) = import_metrics([config])
+        assert median.value(numbers, found) == pytest.approx(1.0)
