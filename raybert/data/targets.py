@@ -87,17 +87,17 @@ def target_matrix(targets: pa.Array | pa.ChunkedArray, outputs: Sequence[str]) -
     return np.asarray(rows[coded.indices.to_numpy()])
 
 
-def match_targets(table: RawTable, outputs: Sequence[str], config: DataConfig, origin: str) -> np.ndarray:
-    """Return (m, L) float32 what rows of another file have, for a model with these outputs.
+def match_targets(table: RawTable, outputs: Sequence[str], config: DataConfig, origin: str) -> pa.Array:
+    """Return what rows of another file have, for a model with these outputs, as the column `TARGET` has it.
 
     Raises:
         DataError: as of `encode_targets`; or a label that the model does not know.
     """
     if config.predicts != MULTI_LABEL:
-        return _numbers(table, config.label_words, origin)[:, None].astype(np.float32)
+        return _numbers_as_json(_numbers(table, config.label_words, origin))
     sets, _ = _label_sets(table, config, origin)
     _refuse_unknown(sets, outputs, config, origin, table, "of the model")
-    return target_matrix(_as_json(sets), outputs)
+    return _as_json(sets)
 
 
 def names_of_set(marks: np.ndarray, outputs: Sequence[str]) -> str:
@@ -268,10 +268,12 @@ def _encode_numbers(tables: Mapping[str, RawTable], config: DataConfig) -> Encod
         )
     edges = bin_edges(train)
     numbers = {split: np.searchsorted(edges, part, side="left") for split, part in values.items()}
-    targets = {
-        split: pa.array([json.dumps(value) for value in part.tolist()], pa.string()) for split, part in values.items()
-    }
+    targets = {split: _numbers_as_json(part) for split, part in values.items()}
     return EncodedTargets(numbers, _bin_names(edges), targets, (config.label_words,), _notes_on_numbers(train, config))
+
+
+def _numbers_as_json(values: np.ndarray) -> pa.Array:
+    return pa.array([json.dumps(value) for value in values.tolist()], pa.string())
 
 
 def _numbers(table: RawTable, column: str, origin: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from raybert.data.label_columns import is_label_column
 from raybert.data.labels import match_labels, without_unlabelled
 from raybert.data.local import read_frame, read_split
 from raybert.data.raw import RawTable, kind_of, to_array
-from raybert.data.targets import match_targets
+from raybert.data.targets import match_targets, target_matrix
 from raybert.data.text_files import read_text
 from raybert.errors import DataError
 
@@ -39,6 +39,7 @@ class UnseenExamples:
         groups: (m,), or None.
         notes: what was recognised in the file.
         further: other columns by the name that they were asked for: (m,) texts, empty where missing.
+        targets: (m,) texts of them, as the column `TARGET` has it; None: they are of classes.
         blank: (m,) bool, which rows have no text, where some of them may have none; None: all have one.
     """
 
@@ -48,6 +49,7 @@ class UnseenExamples:
     labels: np.ndarray | None = None
     groups: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    targets: pa.Array | None = None
     blank: np.ndarray | None = None
     further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -87,25 +89,25 @@ def read_unseen(
             )
     texts, blank, notes = _read_texts(raw, columns, origin, may_lack=not is_labelled)
     numbers = np.arange(raw.rows.num_rows) if raw.row_numbers is None else raw.row_numbers
+    targets = match_targets(raw, label_names, task, origin) if is_labelled and task is not None else None
+    labels = None
+    if is_labelled:
+        labels = (
+            match_labels(raw, label_names, columns["label"], origin)
+            if targets is None
+            else target_matrix(targets, label_names)
+        )
     return UnseenExamples(
         ids=_array(check_ids(raw, columns["id"], origin)) if "id" in keys else numbers,
         texts=texts["text"],
         text_pairs=texts.get("text_pair"),
-        labels=_answers(raw, label_names, columns, origin, task) if is_labelled else None,
+        labels=labels,
+        targets=targets,
         groups=_array(check_keys(raw, "group", columns["group"], origin)) if "group" in keys else None,
         notes=(*raw.notes, *notes),
         blank=blank,
         further={key: _array(texts_of_values(raw.rows[key])) for key in further},
     )
-
-
-def _answers(
-    raw: RawTable, names: Sequence[str], columns: Mapping[str, str], origin: str, task: DataConfig | None
-) -> np.ndarray:
-    """Return what is predicted of the rows, as the model has it: class numbers, or targets."""
-    if task is None:
-        return match_labels(raw, names, columns["label"], origin)
-    return match_targets(raw, names, task, origin)
 
 
 def _read_texts(

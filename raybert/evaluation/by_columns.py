@@ -12,15 +12,14 @@ import pandas as pd
 from raybert.config import DataConfig
 from raybert.data import load_folds, load_splits
 from raybert.errors import ConfigError, DataError, SweepError
-from raybert.evaluation.bootstrap import bootstrap_intervals
+from raybert.evaluation.any_task import values_with_intervals
 from raybert.evaluation.find import Target
 from raybert.evaluation.targets import held_out
 from raybert.files import writable_cache
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.folder.spec_file import read_spec
 from raybert.tables.evaluation import BY
-from raybert.training.measures.metrics import evaluation_metrics
-from raybert.training.measures.own_metrics import OwnMetric, own_values
+from raybert.training.measures.own_metrics import OwnMetric
 
 MISSING = "(missing)"
 MOST_NUMBERS = 20
@@ -77,9 +76,9 @@ def values_of_run(targets: Sequence[Target], split: str, columns: Sequence[str])
 
 def metrics_by(
     columns: Mapping[str, np.ndarray],
-    labels: np.ndarray,
+    answers: np.ndarray,
     probs: np.ndarray,
-    predicted: np.ndarray,
+    threshold: float = 0.5,
     *,
     units: np.ndarray | None = None,
     quantiles: int | None = None,
@@ -90,9 +89,9 @@ def metrics_by(
 
     Args:
         columns: name -> (m,) texts, empty where missing: these are a group of their own, the last.
-        labels: (m,) class numbers.
-        probs: (m, C).
-        predicted: (m,) class numbers.
+        answers: (m,) class numbers, (m, L) 0 or 1, or (m, 1) numbers.
+        probs: (m, C) or (m, L) probabilities, or (m, 1) numbers.
+        threshold: of class 1 of two classes, or of every label.
         units: (m,) numbers of what is drawn in resamples, as of `bootstrap_intervals`.
         quantiles: into how many parts of equal size columns of numbers are put together; None: each is a group.
         num_resamples: behind the intervals.
@@ -109,13 +108,13 @@ def metrics_by(
         for group in dict.fromkeys(groups.categories):
             part = np.flatnonzero(groups == group)
             drawn = None if units is None else np.unique(units[part], return_inverse=True)[1]
-            held = (labels[part], probs[part], predicted[part])
-            values = evaluation_metrics(*held) | own_values(own, *held)
-            ends = bootstrap_intervals(*held, units=drawn, num_resamples=num_resamples, own=own)
+            found = values_with_intervals(
+                answers[part], probs[part], threshold, units=drawn, num_resamples=num_resamples, own=own
+            )
             about = {"column": name, "group": str(group), "num_examples": len(part)}
             rows += [
-                {**about, "metric": metric, "value": value, "low": ends[metric][0], "high": ends[metric][1]}
-                for metric, value in values.items()
+                {**about, "metric": metric, "value": value, "low": low, "high": high}
+                for metric, (value, (low, high)) in found.items()
             ]
     return pd.DataFrame(rows, columns=BY.order())
 

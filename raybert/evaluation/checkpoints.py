@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from raybert.data.examples import answers_of
 from raybert.data.unseen import UnseenExamples
 from raybert.errors import ConfigError, ModelError, SweepError
+from raybert.evaluation.any_task import evaluate_answers
 from raybert.evaluation.find import Target, find_target
-from raybert.evaluation.measures import evaluate_predictions
 from raybert.evaluation.own_metrics import note_left_out, trusted_metrics
 from raybert.evaluation.targets import held_out
 from raybert.models import load_model
@@ -88,18 +89,18 @@ def predicted_by_checkpoint(
     examples = UnseenExamples(
         ids=kept["example_id"].to_numpy(),
         texts=(),
-        labels=np.asarray(getattr(ready.data, split).labels, np.int64),
+        labels=answers_of(getattr(ready.data, split)),
         groups=kept["group"].to_numpy() if "group" in kept else None,
     )
-    return examples, probs, tuple(ready.data.label_names)
+    return examples, probs, tuple(ready.data.output_names)
 
 
 def _row(
     one: KeptCheckpoint, stored: StoredSpec, ready: Prepared, split: str, trust: bool, own: Sequence[OwnMetric]
 ) -> dict[str, object]:
-    labels = np.asarray(getattr(ready.data, split).labels)
+    answers = answers_of(getattr(ready.data, split))
     probs = _probs(one.folder, stored, ready, split, trust)
-    overall = evaluate_predictions(labels, probs, tuple(ready.data.label_names), num_resamples=0, own=own).overall
+    overall = evaluate_answers(answers, probs, ready.data.output_names, num_resamples=0, own=own).overall
     return {
         "checkpoint": one.folder.name,
         "step": one.step,

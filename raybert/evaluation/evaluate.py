@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,33 +12,24 @@ import pandas as pd
 
 from raybert.analysis.plot_formats import formats_of, in_formats
 from raybert.config import DataConfig
-from raybert.config.tasks import CLASSIFICATION
+from raybert.config.metrics import metric_of
+from raybert.config.tasks import CLASSIFICATION, DEFAULT_METRIC
 from raybert.data.label_columns import label_columns
 from raybert.data.token_store import TokenStore
 from raybert.data.unseen import UnseenExamples, read_unseen
 from raybert.display import html_frame, html_section
 from raybert.errors import DataError
+from raybert.evaluation.any_task import evaluate_answers, frame_of_answers, values_with_intervals
 from raybert.evaluation.by_columns import keys_of, metrics_by, naming_the_option, values_of_run
 from raybert.evaluation.checkpoints import predicted_by_checkpoint
 from raybert.evaluation.find import Target, find_target
-from raybert.evaluation.measures import (
-    Evaluation,
-    check_threshold,
-    evaluate_predictions,
-    predicted_classes,
-    predictions_frame,
-)
+from raybert.evaluation.measures import Evaluation, check_threshold
 from raybert.evaluation.own_metrics import metrics_of_run, note_left_out, trusted_metrics, with_stored_values
 from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.seen import note_on_seen, where_seen
-from raybert.evaluation.target_measures import (
-    check_target_threshold,
-    evaluate_targets,
-    note_on_thresholds,
-    target_frame,
-)
+from raybert.evaluation.target_measures import check_target_threshold, note_on_thresholds
 from raybert.evaluation.targets import (
-    class_names_of_run,
+    output_names_of_run,
     stored_predictions_of_folds,
     targets_of_folds,
 )
@@ -47,6 +38,7 @@ from raybert.files import write_frame, write_json
 from raybert.models.description import DataColumns, read_description
 from raybert.plain import csv_frame, printable_lines
 from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, read_predictions
+from raybert.training.measures.of_targets import has_targets, task_of_answers
 from raybert.training.measures.own_metrics import OwnMetric
 
 _TEXT_KEYS = ("text", "text_pair")
@@ -144,7 +136,7 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         examples, probs = stored_predictions_of_folds(targets, question.split)
         if len(targets) > 1:
             notes = (f"out of fold: {question.split} of {len(targets)} folds, each predicted by its own fold's model",)
-        names = _names_of(target, probs.shape[1])
+        names = _names_of(target, probs.shape[1], of_targets=has_targets(np.asarray(examples.labels)))
         columns = values_of_run(targets, question.split, question.by) if question.by else {}
     else:
         model = TrainedModel.load(target.model, trust=question.trust)
@@ -158,12 +150,11 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
         # Held-out data are read for one model after another; what `predict` is given leaves nothing on the disk.
         probs = model.predict_probs(examples.texts, examples.text_pairs, store=TokenStore.in_cache())
     assert examples.labels is not None
-    if examples.labels.ndim == 2:
-        return _evaluation_of_targets(target, question, examples, probs, names, notes)
+    answers = np.asarray(examples.labels)
     configs = metrics_of_run(target)
     own, changes = trusted_metrics(target, configs) if question.trust and configs else ((), ())
-    evaluation = evaluate_predictions(
-        examples.labels,
+    evaluation = evaluate_answers(
+        answers,
         probs,
         names,
         groups=examples.groups,
@@ -179,43 +170,39 @@ def evaluate_target(path: str | Path, question: Question) -> ModelEvaluation:
             evaluation = replace(evaluation, overall=overall)
         else:
             changes = (note_left_out(configs),)
-    notes = (*notes, *changes)
+    notes = (*notes, *changes, *_thresholds_of_labels(target, question, answers, probs, names))
     by = _metrics_by(columns, evaluation, examples, question, own)
     parts = {part.name: getattr(evaluation, part.name) for part in fields(evaluation)}
-    predictions = _frame(examples, probs, names, question.threshold)
+    of_targets = has_targets(answers)
+    predictions = _frame(examples, probs, names, question.threshold, of_targets=of_targets)
     seen = None if question.data is None else where_seen(target, examples, names)
     if seen is not None:
         predictions.insert(1, "seen", seen)
-        notes = (*notes, *note_on_seen(seen, (predictions["predicted"] == predictions["label"]).to_numpy()))
+        notes = (*notes, *note_on_seen(seen, *_main_metric(evaluation, question.threshold)))
     return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes, by=by)
 
 
-def _evaluation_of_targets(
-    target: Target,
-    question: Question,
-    examples: UnseenExamples,
-    probs: np.ndarray,
-    names: tuple[str, ...],
-    notes: tuple[str, ...],
-) -> ModelEvaluation:
-    """Return what a model of several labels, or of numbers, is worth."""
-    if question.by:
-        raise DataError("by: must be left away of a model of several labels or of numbers; `group` has metrics of each")
-    targets = np.asarray(examples.labels)
-    found = evaluate_targets(
-        targets,
-        probs,
-        names,
-        groups=examples.groups,
-        threshold=question.threshold,
-        num_resamples=question.num_resamples,
-    )
-    if len(names) > 1 and target.run is not None and target.trial_id is not None and question.split != "validation":
-        held = read_predictions(target.run / "trials" / target.trial_id / PREDICTIONS_FILE).get("validation")
-        notes = notes if held is None else (*notes, note_on_thresholds(held, targets, probs, names))
-    parts = {part.name: getattr(found, part.name) for part in fields(found)}
-    predictions = _frame(examples, probs, names, question.threshold, is_of_targets=True)
-    return ModelEvaluation(**parts, target=target, predictions=predictions, notes=notes)
+def _main_metric(evaluation: Evaluation, threshold: float) -> tuple[str, Callable[[np.ndarray], float]]:
+    """Return the metric that is told of a part of the examples, in words, and what measures it there."""
+    metric = metric_of(DEFAULT_METRIC[task_of_answers(evaluation.labels)])
+
+    def value(part: np.ndarray) -> float:
+        labels, probs = evaluation.labels[part], evaluation.probs[part]
+        return values_with_intervals(labels, probs, threshold, num_resamples=0)[metric.name][0]
+
+    return metric.words, value
+
+
+def _thresholds_of_labels(
+    target: Target, question: Question, answers: np.ndarray, probs: np.ndarray, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the note on thresholds of several labels that are chosen on validation."""
+    if not has_targets(answers) or len(names) == 1 or target.run is None or target.trial_id is None:
+        return ()
+    if question.split == "validation" or target.is_checkpoint:  # what is held is of the best evaluation
+        return ()
+    held = read_predictions(target.run / "trials" / target.trial_id / PREDICTIONS_FILE).get("validation")
+    return () if held is None else (note_on_thresholds(held, answers, probs, names),)
 
 
 def _check_threshold(threshold: float, model: TrainedModel) -> None:
@@ -241,7 +228,7 @@ def _metrics_by(
         columns,
         evaluation.labels,
         evaluation.probs,
-        predicted_classes(evaluation.probs, question.threshold),
+        question.threshold,
         units=None if examples.groups is None else pd.factorize(np.asarray(examples.groups))[0],
         quantiles=question.quantiles,
         num_resamples=question.num_resamples,
@@ -313,7 +300,7 @@ def predict_texts(
         names,
         threshold,
         with_texts=True,
-        is_of_targets=model.description.task != CLASSIFICATION,
+        of_targets=model.description.task != CLASSIFICATION,
     )
     if examples.blank is not None:
         nothing = float("nan") if frame["predicted"].dtype.kind == "f" else None
@@ -372,14 +359,13 @@ def _frame(
     names: tuple[str, ...],
     threshold: float,
     *,
+    of_targets: bool,
     with_texts: bool = False,
-    is_of_targets: bool = False,
 ) -> pd.DataFrame:
     texts = examples.texts if with_texts else None
-    if is_of_targets:
-        frame = target_frame(examples.ids, examples.labels, probs, names, threshold=threshold, texts=texts)
-    else:
-        frame = predictions_frame(examples.ids, examples.labels, probs, names, threshold=threshold, texts=texts)
+    frame = frame_of_answers(
+        examples.ids, examples.labels, probs, names, of_targets=of_targets, threshold=threshold, texts=texts
+    )
     if with_texts and examples.text_pairs is not None:
         frame.insert(2, "text_pair", examples.text_pairs)
     if examples.groups is not None:
@@ -387,10 +373,10 @@ def _frame(
     return frame
 
 
-def _names_of(target: Target, num_classes: int) -> tuple[str, ...]:
-    """Return the names of a run's classes: of the model's own description where it is still there."""
+def _names_of(target: Target, num_outputs: int, *, of_targets: bool) -> tuple[str, ...]:
+    """Return the names of what a run's models say: of the model's own description where it is still there."""
     description = read_description(target.model)
     if description is not None:
         return description.label_names
     assert target.run is not None
-    return class_names_of_run(target.run, num_classes)
+    return output_names_of_run(target.run, num_outputs, of_targets=of_targets)

@@ -16,18 +16,18 @@ from raybert.analysis.results.metric_texts import five_table, metrics_markdown, 
 from raybert.analysis.results.strategy_texts import names_of_files
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
-from raybert.config.tasks import CLASSIFICATION
 from raybert.display import TextTable, html_section
 from raybert.errors import SweepError
+from raybert.evaluation.any_task import evaluate_answers, frame_of_answers
 from raybert.evaluation.find import Target
-from raybert.evaluation.measures import evaluate_predictions, predictions_frame
 from raybert.evaluation.report import write_evaluation
-from raybert.evaluation.targets import class_names_of_run, stored_predictions
+from raybert.evaluation.targets import output_names_of_run, stored_predictions
 from raybert.files import write_frame, write_json, write_text
 from raybert.links import check_no_link
 from raybert.plain import csv_frame, printable_lines
 from raybert.sweeping.folder.whose import refuse_others
 from raybert.tables import MOST_PROBABLE
+from raybert.training.measures.of_targets import has_targets
 
 ARTIFACTS = "artifacts"
 _SPLITS = ("validation", "test")
@@ -85,14 +85,9 @@ def evaluate_sweep(run: Path, folder: Path | None = None) -> SweepEvaluation:
         folder: default: `artifacts/` in it.
 
     Raises:
-        SweepError: there is no complete trial, it is of another task, or the folder holds other files.
+        SweepError: there is no complete trial, or the folder holds other files.
     """
     sweep = load_sweep(run)
-    if sweep.task != CLASSIFICATION:
-        raise SweepError(
-            f"{run}: must be a sweep of classes to evaluate every strategy, predicts {sweep.task}; its "
-            "results/metrics.md has every metric of each, and `raybert evaluate` the best model"
-        )
     folder = run / ARTIFACTS if folder is None else folder
     check_no_link([folder])
     refuse_others(folder, lambda place, names: _MARK in names, "a folder of `raybert evaluate --all`")
@@ -124,13 +119,15 @@ def _write_split(sweep: Sweep, configuration: str, split: str, folder: Path) -> 
             sweep.folder / "trials" / trial["trial_id"] / "checkpoint" / "best", sweep.folder, trial["trial_id"]
         )
         examples, found = stored_predictions(target, split)
-        names = class_names_of_run(sweep.folder, found.shape[1])
-        frame = predictions_frame(examples.ids, examples.labels, found, names)
+        answers = np.asarray(examples.labels)
+        of_targets = has_targets(answers)
+        names = output_names_of_run(sweep.folder, found.shape[1], of_targets=of_targets)
+        frame = frame_of_answers(examples.ids, answers, found, names, of_targets=of_targets)
         keys = {name: trial[name] for name in ("trial_id", "seed", "fold")}
         frames.append(frame.assign(**keys)[[*keys, *frame]])
-        labels.append(np.asarray(examples.labels))
+        labels.append(answers)
         probs.append(found)
-    together = evaluate_predictions(np.concatenate(labels), np.concatenate(probs), names, num_resamples=0)
+    together = evaluate_answers(np.concatenate(labels), np.concatenate(probs), names, num_resamples=0)
     write_evaluation(together, folder)
     with in_formats(sweep.plot_formats):
         write_evaluation_plots(together, folder)

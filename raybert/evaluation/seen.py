@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from raybert.data.identity import example_ids, ids_of_first_copies
 from raybert.data.noise import clean_id
+from raybert.data.targets import TARGET
 from raybert.data.unseen import UnseenExamples
 from raybert.evaluation.find import Target
 from raybert.evaluation.targets import held_out
@@ -49,19 +50,20 @@ def where_seen(target: Target, examples: UnseenExamples, label_names: Sequence[s
     return found
 
 
-def note_on_seen(seen: np.ndarray, is_right: np.ndarray) -> list[str]:
+def note_on_seen(seen: np.ndarray, metric: str, value: Callable[[np.ndarray], float]) -> list[str]:
     """Return a note if a model has seen some of the examples that it is measured on.
 
     Args:
         seen: as `where_seen` returns it.
-        is_right: (m,) bool, whether the class of each was predicted.
+        metric: what is told of the others, in words.
+        value: returns that metric of some examples, given as (m,) bool.
     """
     counts = Counter(seen.tolist())
     if counts.keys() <= {"", "test"}:
         return []
     parts = [f"{counts[word]:,} {words}" for word, words in _WORDS.items() if counts[word]]
     new = np.isin(seen, ["", "test"])
-    rest = f"; accuracy on the {new.sum():,} others: {is_right[new].mean():.3f}" if new.any() else ""
+    rest = f"; {metric} on the {new.sum():,} others: {value(new):.3f}" if new.any() else ""
     return [
         f"of {len(seen):,} examples {', '.join(parts)}: what is measured on them says little about new texts{rest} "
         "(column `seen` of the predictions)"
@@ -71,7 +73,8 @@ def note_on_seen(seen: np.ndarray, is_right: np.ndarray) -> list[str]:
 def _candidate_ids(examples: UnseenExamples, label_names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the ids that the examples would have had in training, and those of the first copies of their content."""
     given = [str(name) for name in examples.ids]
-    columns = {"text": pa.array(examples.texts, pa.string()), "label": pa.array(examples.labels)}
+    columns = {"text": pa.array(examples.texts, pa.string())}
+    columns |= {"label": pa.array(examples.labels)} if examples.targets is None else {TARGET: examples.targets}
     if examples.text_pairs is not None:
         columns["text_pair"] = pa.array(examples.text_pairs, pa.string())
     table = pa.table(columns)

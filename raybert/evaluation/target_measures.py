@@ -17,7 +17,10 @@ from raybert.evaluation.measures import Evaluation
 from raybert.tables.evaluation import PER_CLASS
 from raybert.training.measures.metrics import class_rates
 from raybert.training.measures.of_targets import best_thresholds, label_metrics, target_metrics
+from raybert.training.measures.own_metrics import OwnMetric, own_values
 
+_UNCHANGED = ("loss", "map")
+"""What the threshold does not change."""
 _OUTCOMES = ("found", "missed", "wrongly predicted", "rightly not predicted")
 
 
@@ -30,6 +33,7 @@ def evaluate_targets(
     threshold: float = 0.5,
     num_resamples: int = 1000,
     seed: int = 0,
+    own: Sequence[OwnMetric] = (),
 ) -> Evaluation:
     """Return every metric of a set of predictions with its interval, and of several labels those of each.
 
@@ -44,6 +48,7 @@ def evaluate_targets(
         threshold: of every label, in 0..1.
         num_resamples: of the bootstrap; 0: no intervals.
         seed: of the bootstrap.
+        own: metrics of a user's own, which are measured of all and of groups.
 
     Raises:
         ConfigError: a threshold out of range, or of numbers; a negative number of resamples.
@@ -54,19 +59,17 @@ def evaluate_targets(
         raise ConfigError(f"num_resamples: must be >= 0 (0: no intervals), got {num_resamples}")
     if probs.shape != targets.shape or targets.shape[1] != len(names) or not len(targets):
         raise DataError(f"probs: must be of shape {targets.shape}, for {len(names)} outputs, got {probs.shape}")
-    metrics = target_metrics(targets, probs, threshold)
     units, group_names = _units(groups)
-    intervals = _intervals(targets, probs - (threshold - 0.5), list(metrics), units, num_resamples, seed)
-    if threshold != 0.5:  # of what no threshold changes the probabilities themselves are resampled
-        intervals |= _intervals(
-            targets, probs, [name for name in ("loss", "map") if name in metrics], units, num_resamples, seed
-        )
+    metrics = target_values(targets, probs, threshold, own)
+    intervals = target_intervals(
+        targets, probs, threshold, units=units, num_resamples=num_resamples, seed=seed, own=own
+    )
     per_group = None
     if units is not None:
         parts = [(name, np.flatnonzero(units == number)) for number, name in enumerate(group_names)]
         per_group = pd.DataFrame(
             [
-                {"group": name, "num_examples": len(part), **target_metrics(targets[part], probs[part], threshold)}
+                {"group": name, "num_examples": len(part), **target_values(targets[part], probs[part], threshold, own)}
                 for name, part in parts
             ]
         )
@@ -88,6 +91,57 @@ def evaluate_targets(
         best_threshold=None,
         num_resamples=num_resamples,
     )
+
+
+def target_values(
+    targets: np.ndarray, probs: np.ndarray, threshold: float = 0.5, own: Sequence[OwnMetric] = ()
+) -> dict[str, float]:
+    """Return every metric of a set of predictions, and those of a user's own.
+
+    Args:
+        targets: (m, L) 0 or 1, or (m, 1) numbers.
+        probs: (m, L) probabilities of labels, or (m, 1) numbers.
+        threshold: of every label.
+        own: metrics of a user's own.
+    """
+    return target_metrics(targets, probs, threshold) | own_values(own, targets, probs, probs >= threshold)
+
+
+def target_intervals(
+    targets: np.ndarray,
+    probs: np.ndarray,
+    threshold: float = 0.5,
+    *,
+    units: np.ndarray | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    own: Sequence[OwnMetric] = (),
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % percentile interval of every metric of `target_values`; NaN ends: there is none.
+
+    Args:
+        targets: (m, L) 0 or 1, or (m, 1) numbers.
+        probs: (m, L) probabilities of labels, or (m, 1) numbers.
+        threshold: of every label.
+        units: (m,) numbers 0..U-1 of what is drawn with replacement; default: every example on its own.
+        num_resamples: of the bootstrap; 0: no intervals.
+        seed: of the bootstrap.
+        own: metrics of a user's own, called once a resample with its examples.
+    """
+    names = list(target_metrics(targets, probs, threshold))
+    weights = _weights(len(targets), units, num_resamples, seed)
+    if weights is None:
+        return dict.fromkeys([*names, *(one.name for one in own)], (float("nan"), float("nan")))
+    moved = probs - (threshold - 0.5)  # of what no threshold changes the probabilities themselves are resampled
+    found = {
+        name: _ends(resampled_target_metric(name, targets, probs if name in _UNCHANGED else moved, weights))
+        for name in names
+    }
+    drawn = [np.repeat(np.arange(len(targets)), row.astype(np.int64)) for row in weights] if own else []
+    for one in own:
+        values = [one.value(targets[rows], probs[rows], probs[rows] >= threshold) for rows in drawn]
+        found[one.name] = _ends(np.asarray(values))
+    return found
 
 
 def check_target_threshold(threshold: float, num_outputs: int) -> None:
@@ -196,19 +250,19 @@ def _units(groups: np.ndarray | None) -> tuple[np.ndarray | None, pd.Index[Any]]
     return numbers, pd.Index(names)
 
 
-def _intervals(
-    targets: np.ndarray, probs: np.ndarray, names: Sequence[str], units: np.ndarray | None, number: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Return the 95 % percentile interval of every metric over examples, or whole groups; NaN: there is none."""
-    num_units = len(targets) if units is None else int(units.max()) + 1
+def _weights(size: int, units: np.ndarray | None, number: int, seed: int) -> np.ndarray | None:
+    """Return (b, m) how often each example is in each resample, of whole groups where there are; None: no resamples."""
+    num_units = size if units is None else int(units.max()) + 1
     if not number or num_units < 2:
-        return dict.fromkeys(names, (float("nan"), float("nan")))
+        return None
     drawn = draw_weights(number, num_units, seed)
-    weights = drawn if units is None else drawn[:, units]
-    found = {}
-    for name in names:
-        values = resampled_target_metric(name, targets, probs, weights)
-        known = values[~np.isnan(values)]
-        ends = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(known) else (np.nan, np.nan)
-        found[name] = float(ends[0]), float(ends[1])
-    return found
+    return drawn if units is None else drawn[:, units]
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of what resamples gave; NaN: it is undefined in all of them."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

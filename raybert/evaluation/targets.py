@@ -103,17 +103,29 @@ def held_out(run: Path, trial_id: str, split: str) -> pd.DataFrame:
     return frame.sort_values("row").dropna(axis="columns")  # beside data with groups, data without has empty ones
 
 
-def class_names_of_run(run: Path, num_classes: int) -> tuple[str, ...]:
-    """Return the names of the classes that a run's manifest gives.
+def output_names_of_run(run: Path, num_outputs: int, *, of_targets: bool) -> tuple[str, ...]:
+    """Return the names of the classes, of the labels or of the number that a run's manifest gives.
+
+    Args:
+        run: results folder.
+        num_outputs: of a model.
+        of_targets: whether labels or numbers are predicted, whose classes in the manifest are strata.
 
     Raises:
-        SweepError: no data set, or several, of so many classes.
+        SweepError: no data set, or several, of so many.
     """
     path = run / "manifest.json"
     entries: list[dict[str, Any]] = list((read_json(path) or {}).get("data", {}).values())
     if not entries:
         raise SweepError(f"{path}: must say what the classes are called; run the sweep again to write it anew")
-    names = {tuple(entry["label_names"]) for entry in entries if len(entry["label_names"]) == num_classes}
+    known = {_outputs(entry) if of_targets else tuple(entry["label_names"]) for entry in entries}
+    names = {each for each in known if len(each) == num_outputs}
     if len(names) != 1:
-        raise SweepError(f"{path}: must have one data set of {num_classes} classes, got {len(names)}")
+        raise SweepError(f"{path}: must have one data set of {num_outputs} classes or labels, got {len(names)}")
     return names.pop()
+
+
+def _outputs(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Return what the labels or the number of a data set are called in its entry; empty: it has classes."""
+    means = (entry.get("details") or {}).get("output_means") or {}
+    return tuple(map(str, means.get("test") or ()))

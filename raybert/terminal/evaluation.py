@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raybert.config import METRICS, metric_of
+from raybert.config.metrics import is_own_metric
 from raybert.display import Row, TextTable
 from raybert.evaluation.bootstrap import LEVEL
 from raybert.evaluation.evaluate import ModelEvaluation
@@ -22,9 +23,11 @@ from raybert.terminal.console import Console, print_notes, relative, say, text
 from raybert.terminal.table import FittingTable
 
 _CLASS_COLUMNS = ("precision", "recall", "specificity", "f1", "auc_roc", "auc_pr")
+_OF_LABELS = ("micro_f1", "macro_f1", "map", "subset_accuracy", "loss")
+_OF_NUMBERS = ("rmse", "spearman", "mae", "r2", "pearson")
 _CHECKPOINT_METRICS = ("accuracy", "macro_f1", "loss", "mcc")
 _GROUP_COLUMNS = ("accuracy", "macro_f1", "auc_roc", "auc_pr", "loss")
-_BY_INTERVALS = ("accuracy", "macro_f1")
+_NUM_WITH_INTERVALS = 2
 _MAX_GROUPS = 10
 _MAX_CLASSES_AS_COUNTS = 8
 
@@ -62,7 +65,7 @@ def print_checkpoints(frame: pd.DataFrame, folder: Path) -> None:
 
 def format_checkpoints(frame: pd.DataFrame) -> FittingTable:
     """Return the checkpoints of a run as a table for the terminal."""
-    wanted = dict.fromkeys((frame.attrs["metric"], *_CHECKPOINT_METRICS))
+    wanted = dict.fromkeys((frame.attrs["metric"], *_metrics_of(frame.columns, _CHECKPOINT_METRICS)))
     about = {name: metric_of(name) for name in wanted if name in frame}
     known = frame[[name for name in about if frame[name].notna().any()]]
     best = {name: column.idxmin() if about[name].lower_is_better else column.idxmax() for name, column in known.items()}
@@ -131,7 +134,7 @@ def _confusion_table(confusion: pd.DataFrame) -> Table:
 
 
 def _group_table(groups: pd.DataFrame) -> FittingTable:
-    names = [name for name in _GROUP_COLUMNS if name in groups] or [*groups.columns[2:7]]
+    names = _metrics_of(groups.columns, _GROUP_COLUMNS)
     columns = ("group", "examples", *(METRICS[name].words for name in names))
     largest = groups.sort_values("num_examples", ascending=False, kind="stable").head(_MAX_GROUPS)
     rows = tuple(
@@ -142,16 +145,26 @@ def _group_table(groups: pd.DataFrame) -> FittingTable:
 
 
 def _by_table(rows: pd.DataFrame, column: str) -> FittingTable:
-    """Return the metrics of each value of a column, the two main ones with their intervals."""
-    names = [name for name in _GROUP_COLUMNS if (rows["metric"] == name).any()]
+    """Return the metrics of each value of a column, the two main ones with their intervals, one's own behind them."""
+    measured = [*rows["metric"].unique()]
+    main = _metrics_of(measured, _GROUP_COLUMNS)
+    names, wide = [*main, *(name for name in measured if is_own_metric(name))], main[:_NUM_WITH_INTERVALS]
     known = {(row["group"], row["metric"]): row for row in rows.to_dict("records")}
     sizes = rows.drop_duplicates("group").set_index("group")["num_examples"]
     table = tuple(
-        Row((str(group), f"{size:,}", *(_with_interval(known[group, name], name in _BY_INTERVALS) for name in names)))
+        Row((str(group), f"{size:,}", *(_with_interval(known[group, name], name in wide) for name in names)))
         for group, size in sizes.items()
     )
-    headers = (f"{metric_of(name).words} [95 %]" if name in _BY_INTERVALS else metric_of(name).words for name in names)
-    return FittingTable(TextTable((f"by {column}", "examples", *headers), table, spare=(6, 5, 4, 3)))
+    headers = (f"{metric_of(name).words} [95 %]" if name in wide else metric_of(name).words for name in names)
+    spare = (*range(len(main) + 1, 2, -1), *range(len(names) + 1, len(main) + 1, -1))  # one's own stay longer
+    return FittingTable(TextTable((f"by {column}", "examples", *headers), table, spare=spare))
+
+
+def _metrics_of(measured: Iterable[str], of_classes: Sequence[str]) -> list[str]:
+    """Return which metrics a table shows: of labels, of numbers, or those given, as far as they are measured."""
+    known = {*measured}
+    shown = next((names for names in (_OF_LABELS, _OF_NUMBERS) if names[0] in known), of_classes)
+    return [name for name in shown if name in known]
 
 
 def _with_interval(row: Mapping[Any, Any], is_wanted: bool) -> str:

@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from raybert.config import DataConfig
 from raybert.data import load_folds, load_splits
 from raybert.errors import ConfigError, DataError
 from raybert.evaluation.by_columns import groups_of, keys_of, metrics_by, naming_the_option
+from raybert.evaluation.target_measures import evaluate_targets
+from tests.training.measures.test_of_targets import labels_of, numbers_of
 
 LABELS = np.array([0, 1, 1, 0, 1, 0, 1, 1])
 PREDICTED = np.array([0, 1, 0, 0, 1, 1, 1, 0])
@@ -17,7 +19,7 @@ PROBS = np.where(PREDICTED[:, None] == [0, 1], 0.8, 0.2)
 
 def test_every_value_is_a_group_and_what_is_missing_is_the_last_one():
     source = np.array(["b", "", "a", "b", "a", "b", "", "a"], object)
-    table = metrics_by({"source": source}, LABELS, PROBS, PREDICTED, num_resamples=50)
+    table = metrics_by({"source": source}, LABELS, PROBS, num_resamples=50)
     accuracy = table[table["metric"] == "accuracy"].set_index("group")
     assert accuracy.index.tolist() == ["a", "b", "(missing)"]
     assert accuracy["num_examples"].tolist() == [3, 3, 2]
@@ -34,7 +36,7 @@ def test_intervals_are_those_of_the_group_alone():
     from raybert.evaluation.bootstrap import bootstrap_intervals
 
     kind = np.array(list("xxyyxxyx"), object)
-    table = metrics_by({"kind": kind}, LABELS, PROBS, PREDICTED, num_resamples=100)
+    table = metrics_by({"kind": kind}, LABELS, PROBS, num_resamples=100)
     rows = kind == "x"
     expected = bootstrap_intervals(LABELS[rows], PROBS[rows], PREDICTED[rows], num_resamples=100)
     found = table[table["group"] == "x"].set_index("metric")[["low", "high"]]
@@ -43,7 +45,7 @@ def test_intervals_are_those_of_the_group_alone():
 
 def test_several_columns_stand_below_each_other():
     columns = {"a": np.array(list("12121212"), object), "b": np.array(["u"] * 8, object)}
-    table = metrics_by(columns, LABELS, PROBS, PREDICTED, num_resamples=0)
+    table = metrics_by(columns, LABELS, PROBS, num_resamples=0)
     heads = table.drop_duplicates(["column", "group"])
     assert heads[["column", "group", "num_examples"]].to_numpy().tolist() == [
         ["a", "1", 4],
@@ -80,7 +82,7 @@ def test_what_cannot_be_grouped_is_one_line():
     with pytest.raises(ConfigError, match="by: must name every column once, got 'a' twice"):
         keys_of(["a", "b", "a"])
     with pytest.raises(ConfigError, match="quantiles: must be left out, no column of `by` holds numbers"):
-        metrics_by({"a": np.array(list("xyxyxyxy"), object)}, LABELS, PROBS, PREDICTED, quantiles=3)
+        metrics_by({"a": np.array(list("xyxyxyxy"), object)}, LABELS, PROBS, quantiles=3)
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
@@ -105,3 +107,20 @@ def test_columns_come_along_with_the_splits_that_are_cut_without_them(tmp_path, 
     said = r"^by\[0\]: .* has no column 'criterium'.*did you mean 'criterion'"
     with pytest.raises(DataError, match=said), naming_the_option():
         load_splits(DataConfig(source=str(path)), tmp_path, keys_of(["criterium"]))
+
+
+def test_groups_of_several_labels_and_of_numbers_are_measured_as_scikit_learn_does():
+    source = np.array(list("abab") * 50, object)
+    rows = source == "a"
+    targets, probs = labels_of()
+    table = metrics_by({"source": source}, targets, probs, 0.4, num_resamples=30)
+    found = table[table["group"] == "a"].set_index("metric")
+    micro = f1_score(targets[rows], probs[rows] >= 0.4, average="micro", zero_division=0)
+    assert found.loc["micro_f1", "value"] == pytest.approx(micro)
+    assert found.loc["micro_f1", "low"] <= micro <= found.loc["micro_f1", "high"]
+    alone = evaluate_targets(targets[rows], probs[rows], tuple("abcd"), threshold=0.4, num_resamples=30)
+    assert found.loc["map", ["value", "low", "high"]].tolist() == pytest.approx(alone.metric("map"))
+    targets, probs = numbers_of()
+    table = metrics_by({"source": source}, targets, probs, num_resamples=0).set_index(["group", "metric"])
+    assert table.loc[("a", "mae"), "value"] == pytest.approx(mean_absolute_error(targets[rows], probs[rows]))
+    assert {name for _, name in table.index} == {"rmse", "mae", "r2", "pearson", "spearman"}

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from raybert.config import MetricConfig
 from raybert.errors import ConfigError, DataError
 from raybert.evaluation.report import write_evaluation
 from raybert.evaluation.target_measures import evaluate_targets, note_on_thresholds, target_frame
 from raybert.tables.evaluation import PER_CLASS
 from raybert.terminal.evaluation import format_evaluation
 from raybert.training.measures.of_targets import target_metrics
+from raybert.training.measures.own_metrics import import_metrics
 from tests.training.measures.test_of_targets import labels_of, numbers_of
 
 NAMES = ("a", "b", "c", "d")
@@ -86,3 +88,17 @@ def test_thresholds_of_validation_are_said_with_what_they_give():
     words = note_on_thresholds(validation, targets, probs, NAMES)
     assert "on validation (a 0." in words
     assert f"0.5 gives {target_metrics(targets, probs)['micro_f1']:.3f}" in words
+
+
+def micro_f1_of_ones_own(targets, predicted):
+    return sk.f1_score(targets, predicted, average="micro")
+
+
+def test_a_metric_of_ones_own_has_the_interval_of_the_same_metric_of_ours():
+    targets, probs = labels_of()
+    own = import_metrics([MetricConfig(function=f"{__name__}:micro_f1_of_ones_own", reads="predictions")])
+    groups = np.arange(len(targets)) // 10
+    found = evaluate_targets(targets, probs, NAMES, threshold=0.35, groups=groups, num_resamples=60, own=own)
+    assert found.metric("micro_f1_of_ones_own") == pytest.approx(found.metric("micro_f1"))
+    assert found.per_group["micro_f1_of_ones_own"].tolist() == pytest.approx(found.per_group["micro_f1"].tolist())
+    format_evaluation(found)

@@ -13,6 +13,10 @@ import torch
 import raybert
 from raybert.sweeping.folder.predictions import read_predictions
 
+OWN = {
+    "multi_label": {"function": "sklearn.metrics:label_ranking_loss", "direction": "lower"},
+    "regression": {"function": "sklearn.metrics:median_absolute_error", "direction": "lower"},
+}
 WORDS = {"food": "soup", "travel": "train", "money": "bill"}
 
 
@@ -34,7 +38,13 @@ def config_of(source: Path, task: str) -> dict:
         "name": task,
         "data": {"source": str(source), "label": "topics" if of_labels else "stars", "task": task, "max_length": 16},
         "model": {"encoder": "raybert-tiny-random"},
-        "train": {"length": {"steps": 60}, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"},
+        "train": {
+            "length": {"steps": 60},
+            "learning_rate": 3e-3,
+            "batch_size": 16,
+            "precision": "fp32",
+            "metrics": [OWN[task]],
+        },
         "selection": {"budget": 0.4},
         "sweep": {
             "strategies": ["all", "random", "el2n", "confidence" if of_labels else "infobatch"],
@@ -83,7 +93,18 @@ def test_a_sweep_reaches_verdicts_and_its_best_model_is_one_of_plain_transformer
     assert evaluated.metric(metric)[0] == pytest.approx(
         float(found.trials.set_index("trial_id").loc[best, f"test_{metric}"]), abs=1e-6
     )
-    again = raybert.evaluate(found.folder / "best", source, resamples=0)
+    own = OWN[task]["function"].partition(":")[2]
+    trusted = raybert.evaluate(found.folder, resamples=0, trust=True)
+    assert trusted.metric(own)[0] == pytest.approx(found.trials.set_index("trial_id").loc[best, f"test_{own}"])
+    every = raybert.evaluate_all(found.folder)
+    means = every.metrics.set_index(["strategy", "split", "metric"])["mean"]
+    mean = found.trials.query("strategy == 'random'")[f"test_{own}"].mean()
+    assert means["random", "test", own] == pytest.approx(mean)
+    kept = pd.read_parquet(every.folders["random"] / "test" / "predictions.parquet")
+    assert len(kept) == 3 * len(targets)
+    again = raybert.evaluate(found.folder / "best", source, by=["stars"], resamples=0)
+    assert again.by.drop_duplicates("group")["num_examples"].sum() == 240
+    assert again.predictions["seen"].value_counts()["test"] == len(targets)
     frame = pd.read_json(source, lines=True)
     assert len(again.labels) == len(frame)
     card = (found.folder / "best" / "README.md").read_text()
