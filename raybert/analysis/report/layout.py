@@ -15,7 +15,7 @@ from raybert.display import TextTable
 
 Kind = Literal["words", "number", "text", "long"]
 _NUMBER = re.compile(r"([+-]?[\d,]*\.?\d+)([kMG]?)(?=$|[\s%\[!]|, )")
-_SMALL, _WIDE, _WIDE_RATIO = 1000, 1600, 2.2
+_SMALL, _WIDE, _WIDE_RATIO = 1000, 1150, 2.2
 """Pixels of the width of a picture, of which an inch has 150 (and width by height): letters of a small one are read on
 a phone, those of a wide one not in half of the page."""
 _SIZES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}

@@ -10,6 +10,7 @@ import pandas as pd
 from raybert.analysis.results.comparison import usual_baseline
 from raybert.analysis.results.failed_runs import failed_throughout, is_flattered
 from raybert.analysis.results.listed import count_words, listed
+from raybert.analysis.statistics.comparisons import REDRAWN
 from raybert.analysis.statistics.configurations import KEY
 from raybert.analysis.statistics.decision import (
     BETTER,
@@ -23,6 +24,10 @@ from raybert.analysis.statistics.decision import (
 from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.verdicts import difference_words, pairs_words
+
+_DRAWN_ANEW = "it draws anew before each pass, and so sees more different examples"
+_MOST_NAMES = 5
+"""That a sentence holds; whoever is best, worse or not settled is in front of them."""
 
 
 def headline(summary: pd.DataFrame, comparisons: pd.DataFrame, as_good: str) -> str:
@@ -117,6 +122,7 @@ def _winner(best: Mapping[Any, Any], baseline: str, compared: int) -> str:
         *([interval] if ends else []),
         f"{pairs_words(best)}{left_out if dropped else ''}",
         *([f"selected as best of {compared}"] if compared > 1 else []),
+        *([_DRAWN_ANEW] if best["strategy"] == REDRAWN and baseline != REDRAWN else []),
     ]
     but = ", but only if failed runs do not count" if is_flattered(best) else ""
     return (
@@ -155,9 +161,9 @@ def _why_untested(rows: pd.DataFrame) -> str:
 
 
 def _whom(names: pd.Series[str], count: int) -> str:
-    """Return for whom something holds: ` for a and b`; nothing where it is the only one."""
+    """Return for whom something holds: ` for a and b`, of many how many; nothing where it is the only one."""
     if len(names) < count:
-        return f" for {listed(names)}"
+        return f" for {listed(names)}" if len(names) <= _MOST_NAMES else f" for {len(names)} of {count}"
     return "" if count == 1 else " for either" if count == 2 else f" for any of {count}"
 
 

@@ -47,7 +47,8 @@ def test_numbers_are_short_and_what_is_missing_is_empty():
         (1500, 600, "wide"),
         (855, 621, "small"),
         (946, 400, "small"),
-        (1325, 894, ""),
+        (1325, 894, "wide"),
+        (1118, 2181, ""),
     ],
 )
 def test_pictures_of_many_panels_are_wide_and_phones_show_small_ones_whole(width, height, size):
