@@ -71,7 +71,9 @@ def _write_examples(sweep: Sweep) -> None:
     _write(plots.draw_kept(kept_examples(shown), hardness), folder / "selected_examples.png", left_out)
     losses = last_losses(shown)
     words = "; ".join(part for part in (left_out, losses.left_out) if part)
-    _write(plots.draw_last_losses(losses, hardness), folder / "last_losses.png", words)
+    unit = "" if sweep.task == REGRESSION else " (nat)"
+    figure = plots.draw_last_losses(losses, hardness, f"last training loss{unit}")
+    _write(figure, folder / "last_losses.png", words)
 
 
 def _write_budget(sweep: Sweep) -> None:

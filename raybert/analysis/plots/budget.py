@@ -69,7 +69,7 @@ def draw_budget(sweep: Sweep) -> Figure | None:
         _draw_panel(each, own, sweep.metric, {name: styles[name] for name in named})
         each.set_title(short_name(title, 44), loc="left", fontsize=9)
     _share_scale(axes, scale)
-    axes[0].set_ylabel(f"test {scale.words}", fontsize=_SIZE + 1)
+    axes[0].set_ylabel(f"test {scale.axis_words}", fontsize=_SIZE + 1)
     _write_key(beside, key)
     return figure
 

@@ -87,7 +87,7 @@ def draw_accuracy(sweep: Sweep) -> Figure:
     lines = _draw_controls(axes, rows, mean)
     axes.set_yticks(range(len(names)), labels, fontsize=8 if any("\n" in label for label in labels) else None)
     axes.set_ylim(-0.7, len(names) - 0.3)
-    axes.set_xlabel(f"test {scale.words}\n{_what_is_drawn(rows, sweep.replicates)}")
+    axes.set_xlabel(f"test {scale.axis_words}\n{_what_is_drawn(rows, sweep.replicates)}")
     scale_axis(axes, "x", scale)
     if len(names) > _TALL:
         axes.tick_params(axis="x", labeltop=True)
@@ -122,7 +122,7 @@ def draw_cost(sweep: Sweep) -> Figure:
         _draw_costs(axes, rows, cost, sweep.metric, styles, fills)
         _draw_front(axes, front_of(pareto, _COUNTED[cost]))
     scale = Scale(sweep.metric)
-    panels[0].set_ylabel(f"test {scale.words} (mean over {sweep.replicates})")
+    panels[0].set_ylabel(f"test {scale.axis_words}, mean over {sweep.replicates}")
     scale_axis(panels[0], "y", scale)
     add_heading(figure, f"What does each strategy's {scale.words} cost?")
     front = Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="Pareto front, by the means")

@@ -142,7 +142,7 @@ def draw_learning_curves(sweep: Sweep) -> Figure:
             axes.set_xlabel(f"examples seen, repetitions included\n({words})", fontsize=9)
     if panels:
         scale_axis(grid.flat[0], "y", scale)
-    figure.supylabel(f"validation {scale.words}", fontsize=10)
+    figure.supylabel(f"validation {scale.axis_words}", fontsize=10)
     add_heading(figure, "How fast does each strategy learn?")
     place_legend(figure, entries, per_line)
     return figure

@@ -68,12 +68,15 @@ def draw_kept(kept: Sequence[OfExamples], hardness: Hardness | None = None) -> F
     return figure
 
 
-def draw_last_losses(found: LastLosses, hardness: Hardness | None = None) -> Figure | None:
+def draw_last_losses(
+    found: LastLosses, hardness: Hardness | None = None, words: str = "last training loss (nat)"
+) -> Figure | None:
     """Return heat maps of the last training loss of each example (left), and of the pass that it is from (right).
 
     Args:
         found: of `last_losses`.
         hardness: by which examples are sorted; default: the mean of what is shown.
+        words: what a shade is, with its unit.
 
     Returns:
         The figure; None: no trial has kept its losses.
@@ -99,12 +102,11 @@ def draw_last_losses(found: LastLosses, hardness: Hardness | None = None) -> Fig
                 _cover_row(axes_row[1], y, "every pass has the same examples")
         axes_row[0].set_title(f"{_title(group)}: last loss", loc="left", fontsize=9)
         axes_row[1].set_title("the pass that it is from", loc="left", fontsize=9)
-    words = ["hardest first"] * 2
     _finish(
         figure,
         grid,
-        words,
-        (norm, "cividis", "last training loss (nat)", None),
+        ["hardest first"] * 2,
+        (norm, "cividis", words, None),
         (share, "Greys", "pass of it: 0 the first, 1 the last of the run", [0, 0.5, 1]),
     )
     return figure

@@ -32,6 +32,7 @@ from raybert.analysis.statistics.intervals import FEWEST
 from raybert.analysis.statistics.pair_differences import BASELINE_KEY
 from raybert.analysis.statistics.scales import Scale
 from raybert.config import is_metric
+from raybert.config.tasks import REGRESSION
 
 MOST_ROWS = 6
 """Pairs of configurations (budgets, points of the grid) in one picture."""
@@ -105,10 +106,11 @@ def _curves_of(sweep: Sweep, row: Mapping[Any, Any]) -> list[pd.DataFrame]:
 
 def _columns(sweep: Sweep, rows: pd.DataFrame) -> dict[str, str]:
     metric = str(rows["metric"].iloc[0])
+    unit = "" if sweep.task == REGRESSION else " (nat)"
     wanted = {
         f"validation_{metric}": f"validation {Scale(metric).words}",
-        "validation_loss": "validation loss (nat)",
-        "train_loss": "training loss (nat)",
+        "validation_loss": f"validation loss{unit}",
+        "train_loss": f"training loss{unit}",
         "samples": "examples in the pass",
     }
     return {name: words for name, words in wanted.items() if f"{name}_mean" in sweep.per_pass}

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from raybert.analysis.plots.strategy_styles import StrategyStyle
-from raybert.analysis.plots.style import GREY, distinct_short_names, short_name
+from raybert.analysis.plots.style import GREY, distinct_short_names, number_in_percent, short_name, tidy
 from raybert.analysis.results.predicted_targets import PredictedTargets
 from raybert.training.measures.of_targets import label_metrics, target_metrics
 
@@ -54,6 +54,8 @@ def draw_label_f1(
     axes.set_yticklabels([f"{short_name(names[k])} ({support[k]:,})" for k in labels], fontsize=8)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
+    number_in_percent(axes.xaxis)
+    tidy(axes, grid="x")
     axes.set_xlabel("F1 on test: mean over seeds, line from the lowest to the highest", fontsize=8)
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     left_out = len(support) - len(labels)
@@ -96,7 +98,8 @@ def draw_true_and_predicted(
         axes.plot(ends, ends, "--", color=GREY, linewidth=1)
         values = target_metrics(targets, predicted)
         measured = f"RMSE {values['rmse']:.3g}, r {values['pearson']:.2f}"
-        axes.set_title(f"{panel}\n{each.budget:,}: {measured}", fontsize=8, loc="left")
+        axes.set_title(f"{panel}\n{each.budget:,} examples: {measured}", fontsize=8, loc="left")
+        tidy(axes, grid="both")
     figure.supxlabel(f"{short_name(name)} of the test split", fontsize=8)
     figure.supylabel("predicted", fontsize=8)
     left_out = len(found) - len(shown)

@@ -24,6 +24,11 @@ class Scale:
         return metric_of(self.metric).words
 
     @property
+    def axis_words(self) -> str:
+        """Its name at an axis: of an error or a loss with the reminder that less is better."""
+        return self.words if self.sign > 0 else f"{self.words} (less is better)"
+
+    @property
     def is_percent(self) -> bool:
         """Whether it is a share, which is written in percent."""
         return (metric_of(self.metric).lowest, metric_of(self.metric).highest) == (0.0, 1.0)

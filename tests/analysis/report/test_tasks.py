@@ -2,6 +2,7 @@
 
 from raybert.analysis.report.about import _counted
 from raybert.analysis.results.task import groups_words, majority_words
+from raybert.analysis.statistics.scales import Scale
 from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 ROWS = {"train": 630, "test": 180}
@@ -38,3 +39,8 @@ def test_every_task_has_its_own_words():
         groups_words(MULTI_LABEL)[1] == "every example counts once, by the rarest of its labels, as in quotas and cuts"
     )
     assert groups_words(REGRESSION)[0] == "ranges of numbers"
+
+
+def test_an_axis_of_an_error_says_that_less_is_better():
+    assert Scale("rmse").axis_words == "RMSE (less is better)"
+    assert Scale("accuracy").axis_words == "accuracy"
