@@ -98,7 +98,7 @@ def draw_true_and_predicted(
         axes.plot(ends, ends, "--", color=GREY, linewidth=1)
         values = target_metrics(targets, predicted)
         measured = f"RMSE {values['rmse']:.3g}, r {values['pearson']:.2f}"
-        axes.set_title(f"{panel}\n{each.budget:,} examples: {measured}", fontsize=8, loc="left")
+        axes.set_title(f"{panel}\n{each.budget:,}: {measured}", fontsize=8, loc="left")
         tidy(axes, grid="both")
     figure.supxlabel(f"{short_name(name)} of the test split", fontsize=8)
     figure.supylabel("predicted", fontsize=8)
