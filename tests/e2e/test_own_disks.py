@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 import raybert
 from raybert.storage import open_store
@@ -13,6 +14,7 @@ from tests.e2e.commands import forked_command
 from tests.faults.sweeps import Ground
 from tests.in_one_process import sweep_in_this_process
 from tests.object_stores import s3_server
+from tests.pretraining.packed import documents
 from tests.processes import called
 from tests.ray_workers import lacks_namespaces, own_disk
 from tests.same_results import assert_same_tables, published_tables
@@ -54,22 +56,74 @@ def file(ground, cache, tmp_path_factory) -> Path:
     return ground.write(tmp_path_factory.mktemp("file") / "sweep.yaml", **changes, **where)
 
 
-def test_twelve_trials_on_nodes_with_disks_of_their_own_give_the_tables_of_one_process(
-    server, cache, file, tmp_path_factory
-):
+@pytest.fixture
+def apart(server, cache, tmp_path):
+    """A cluster whose head runs nothing, and whose two nodes have disks of their own; yields what runs commands on it."""
+    with cluster_of() as nodes:
+        for number in range(2):
+            (tmp_path / f"disk-{number}").mkdir()
+            nodes.add(1, own_disk(tmp_path / f"disk-{number}", cache))
+
+        def run(command: str, file: Path, place: str) -> str:
+            words = (command, file, "--output", place, "--address", nodes.address)
+            environment = nodes.environment | {"RAYBERT_CACHE": str(cache)}
+            with forked_command(*words, environment=environment, draws=False) as driver:
+                code, said = driver.end(PATIENCE)
+            assert code == 0, said
+            return said
+
+        yield run
+
+
+def test_twelve_trials_on_nodes_with_disks_of_their_own_give_the_tables_of_one_process(apart, file, tmp_path_factory):
     expected = tmp_path_factory.mktemp("alone") / "run"
     called(sweep_in_this_process, file, expected)
-    own = [tmp_path_factory.mktemp(f"disk-{number}") for number in range(2)]
     place = "s3://bucket/runs/own-disks"
-    with cluster_of() as nodes:
-        for disk in own:
-            nodes.add(1, own_disk(disk, cache))
-        environment = nodes.environment | {"RAYBERT_CACHE": str(cache)}
-        command = ("sweep", file, "--output", place, "--address", nodes.address)
-        with forked_command(*command, environment=environment, draws=False) as driver:
-            code, said = driver.end(PATIENCE)
-    assert code == 0, said
+    apart("sweep", file, place)
     assert_same_tables(published_tables(Path(raybert.load_sweep(place).folder)), published_tables(expected))
     store = open_store(place)
     beats = [json.loads(store.get_bytes(name)) for name in store.list() if name.endswith("/heartbeat.json")]
     assert len({beat["node_id"] for beat in beats}) == 2
+
+
+def test_a_search_and_pretrained_models_on_nodes_with_disks_of_their_own_are_those_of_one_machine(
+    apart, ground, cache, address, tmp_path
+):
+    searched = ground.write(
+        tmp_path / "search.yaml",
+        model__encoder=str(cache / "models" / "tiny"),
+        sweep__strategies=["random"],
+        sweep__seeds=1,
+        sweep__tune={"suggestions_per_strategy": 3, "space": {"train.learning_rate": {"choice": [1e-3, 1e-4, 3e-3]}}},
+    )
+    apart("sweep", searched, "s3://bucket/runs/search")
+    local = ("sweep", searched, "--output", tmp_path / "search", "--address", address)
+    with forked_command(*local, environment={"RAYBERT_CACHE": str(cache)}, draws=False) as driver:
+        assert driver.end(PATIENCE)[0] == 0
+    assert_same_tables(
+        published_tables(Path(raybert.load_sweep("s3://bucket/runs/search").folder)),
+        published_tables(tmp_path / "search"),
+    )
+    (tmp_path / "north.txt").write_text("\n".join(documents(120, 0)))
+    document = {
+        "name": "pre",
+        "corpora": {"north": str(tmp_path / "north.txt")},
+        "seeds": 2,
+        "tokenizer": {"vocabulary": 120},
+        "model": {"config": {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}},
+        "pretrain": {
+            "length": {"steps": 20},
+            "eval_every": 10,
+            "max_length": 32,
+            "batch_size": 8,
+            "precision": "fp32",
+            "early_stopping": None,
+        },
+        "resources": {"gpus_per_worker": 0},
+    }
+    (tmp_path / "pre.yaml").write_text(yaml.safe_dump(document))
+    apart("pretrain", tmp_path / "pre.yaml", "s3://bucket/runs/pre")
+    raybert.pretrain(tmp_path / "pre.yaml", output=tmp_path / "pre", overrides={"resources.concurrent_trials": 1})
+    for seed in range(2):
+        model = f"models/north-s{seed}/model/model.safetensors"
+        assert open_store("s3://bucket/runs/pre").get_bytes(model) == (tmp_path / "pre" / model).read_bytes()
