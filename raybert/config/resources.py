@@ -17,23 +17,24 @@ class ResourcesConfig(Section):
 
     workers_per_trial: int = Field(1, ge=1, description="data-parallel workers of a trial")
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores (and torch threads) of a worker")
-    gpus_per_worker: int | float | Literal["auto"] = Field(
+    gpus_per_worker: int | float | Literal["auto", "fit"] = Field(
         "auto",
         description="GPUs of a worker: a whole number, or a fraction (0.25: four share one); 0 trains on the CPU; "
-        "auto: 1 where the cluster has any, else 0, and in a folder that was begun what it was begun with",
+        "auto: 1 where the cluster has any, else 0, and in a folder that was begun what it was begun with; fit: as "
+        "auto, but the share (1, 1/2, ... 1/8) that a trial's memory needs, measured before anything is trained",
     )
     concurrent_trials: int | None = Field(None, ge=1, description="upper bound; default: what fits")
 
     @property
     def num_gpus(self) -> float:
-        """GPUs of a worker; 0 of `auto`, as long as nobody has looked at a cluster (`raybert.sweeping.plan.gpus`)."""
-        return 0 if self.gpus_per_worker == "auto" else self.gpus_per_worker
+        """GPUs of a worker; 0 of `auto` and `fit`, until somebody has looked at a cluster (`sweeping.phases.gpus`)."""
+        return 0 if isinstance(self.gpus_per_worker, str) else self.gpus_per_worker
 
     @field_validator("gpus_per_worker")
     @classmethod
     def _gpus_not_negative(cls, gpus: float | str) -> float | str:
         if not isinstance(gpus, str) and gpus < 0:
-            raise ValueError(f"must be >= 0 or auto, got {gpus:g}")
+            raise ValueError(f"must be >= 0, auto or fit, got {gpus:g}")
         if not isinstance(gpus, str) and (0 < gpus < _SMALLEST_SHARE or (gpus > 1 and gpus != int(gpus))):
             raise ValueError(
                 f"must be a whole number of GPUs, or a fraction of one from {_SMALLEST_SHARE:g} on (0.25: four workers "

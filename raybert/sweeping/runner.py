@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ def run_sweep(
     from raybert.sweeping.cluster.processes import ray_looked_after
     from raybert.sweeping.cluster.shared_folder import reached
     from raybert.sweeping.estimate.announce import announce_estimate
+    from raybert.sweeping.estimate.planning import measure_memory
     from raybert.sweeping.phases.trial_runner import make_runner
 
     started = time.monotonic()
@@ -66,7 +68,9 @@ def run_sweep(
         # What cannot be placed is said before data are loaded; starting Ray here takes seconds, joining one does not.
         first_look = this_machine() if starts_here(address) else stack.enter_context(connected(address))
         source_text = source_text or dump_yaml(design.config)  # as given: what `auto` is here may be another elsewhere
-        design, notes_on_gpus = settle_gpus(design, output, lambda: first_look)
+        design, notes_on_gpus = settle_gpus(
+            design, output, lambda: first_look, partial(measure_memory, address=address)
+        )
         config = design.config
         check_resources(config.resources, first_look, config.limits.max_nodes, output)
         opened = stack.enter_context(open_sweep(design, output, progress))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raybert.config import RaybertConfig, ResourcesConfig
 from raybert.data.examples import ExampleData
+from raybert.errors import TrialError
 from raybert.models import Encoder
 from raybert.sweeping.cluster.connect import connected
 from raybert.sweeping.cluster.staging import Staging
@@ -16,11 +17,13 @@ from raybert.sweeping.estimate.estimate import Estimate, estimate_work, find_wor
 from raybert.sweeping.estimate.probe import Probe, Prober, local_prober, probe_shape
 from raybert.sweeping.estimate.shapes import Shape
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.phases.prepare import Prepared, prepare_plan
 from raybert.sweeping.phases.scoring_jobs import JobPlanner, score_store
 from raybert.sweeping.plan.comparison import Plan
+from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.placement import Cluster, check_resources, this_machine
 from raybert.sweeping.plan.where import starts_here
+from raybert.training.memory.gpu_share import GpuMemory
 
 
 def estimate_plan(
@@ -43,6 +46,26 @@ def estimate_plan(
         cluster = stack.enter_context(connected(address)) if uses_ray else this_machine()
         check_resources(config.resources, cluster, config.limits.max_nodes)
         return estimate_rest(config, plan, prepared, SweepFolder(output), cluster)
+
+
+def measure_memory(design: Design, address: str | None) -> GpuMemory | None:
+    """Return what the trial that takes most of a GPU takes of it, by a short probe of all model shapes of a sweep.
+
+    Args:
+        design: whose trials have whole GPUs.
+        address: of the cluster; None: this machine.
+
+    Returns:
+        None: they take none, or cannot be probed; what is wrong with them is then said where they run.
+    """
+    plan, prepared = prepare_plan(design)
+    try:
+        nowhere = Path("/nonexistent")  # results that are there make no difference
+        estimate = estimate_plan(design.config, plan, prepared, nowhere, address)
+    except TrialError:
+        return None
+    found = [] if estimate is None else [one.gpu for one in estimate.probes.values() if one.gpu is not None]
+    return max(found, key=lambda memory: memory.needed_bytes, default=None)
 
 
 def estimate_rest(

@@ -1,4 +1,4 @@
-"""What `resources.gpus_per_worker: auto` is, decided once and before anything is planned: ids of trials depend on it.
+"""What `resources.gpus_per_worker: auto` or `fit` is, decided before anything is planned: ids of trials depend on it.
 
 A folder that has begun goes on as it began, on whatever machine. A new one takes a GPU a worker where the cluster has
 any, and says it where it cannot.
@@ -15,28 +15,37 @@ from raybert.config.packages import check_gpu_for_attention
 from raybert.sweeping.folder.repair import read_previous_config
 from raybert.sweeping.plan.design import Design
 from raybert.sweeping.plan.placement import Cluster, count_workers, grown
+from raybert.training.memory.gpu_share import GpuMemory
+
+Measured = Callable[[Design], GpuMemory | None]
+"""A design whose trials have a whole GPU -> what the trial that takes most takes of it; None: nobody knows."""
 
 
-def settle_gpus(design: Design, output: Path | None, cluster: Callable[[], Cluster]) -> tuple[Design, tuple[str, ...]]:
-    """Return a design with a number in the place of `auto`, and what is to be said about it.
+def settle_gpus(
+    design: Design, output: Path | None, cluster: Callable[[], Cluster], measured: Measured | None = None
+) -> tuple[Design, tuple[str, ...]]:
+    """Return a design with a number in the place of `auto` or `fit`, and what is to be said about it.
 
     Args:
         design: the sweep file, expanded.
         output: results folder, whose trials decide if there are any; None: there is none.
         cluster: returns where trials will run; asked only if somebody has to decide.
+        measured: returns what a trial of a design with whole GPUs takes of one; None: nobody measures now.
 
     Raises:
         ConfigError: attention is to be computed as only GPUs can, and trials have none.
     """
-    settled, notes = _settle(design, output, cluster)
+    settled, notes = _settle(design, output, cluster, measured)
     for config in (settled.config, *(variant.config for variant in settled.variants)):
         check_gpu_for_attention(config)
     return settled, notes
 
 
-def _settle(design: Design, output: Path | None, cluster: Callable[[], Cluster]) -> tuple[Design, tuple[str, ...]]:
+def _settle(
+    design: Design, output: Path | None, cluster: Callable[[], Cluster], measured: Measured | None
+) -> tuple[Design, tuple[str, ...]]:
     resources = design.config.resources
-    if resources.gpus_per_worker != "auto":
+    if not isinstance(resources.gpus_per_worker, str):
         return design, ()
     before = None if output is None else read_previous_config(output, lambda note: None)  # said when it is opened
     if before is not None:
@@ -44,13 +53,37 @@ def _settle(design: Design, output: Path | None, cluster: Callable[[], Cluster])
         return _with_gpus(design, gpus), _notes_of_a_folder(output, gpus, cluster)
     there = cluster()
     gpus, notes = _one_if_it_fits(resources, there, design.config.limits.max_nodes)
-    return _with_gpus(design, gpus), notes
+    settled = _with_gpus(design, gpus)
+    if resources.gpus_per_worker == "auto" or not gpus:
+        return settled, notes
+    share, note = _share(settled, measured)
+    return _with_gpus(design, share), (*notes, note)
+
+
+def _share(design: Design, measured: Measured | None) -> tuple[float, str]:
+    """Return the share of a GPU that a trial of a design with whole ones needs, and what to say of it."""
+    if design.config.resources.workers_per_trial > 1:
+        return 1, (
+            "note: resources.gpus_per_worker: fit gives whole GPUs to trials of several workers, which would wait for "
+            "each other at every step"
+        )
+    if measured is None:
+        return 1, "note: resources.gpus_per_worker: fit is measured when a sweep begins; this reckons with whole GPUs"
+    memory = measured(design)
+    if memory is None:
+        return 1, "note: resources.gpus_per_worker: fit could not be measured; trials have whole GPUs"
+    share = int(memory.share) if memory.share == 1 else memory.share
+    gib = 2**30
+    return share, (
+        f"note: resources.gpus_per_worker: fit is {share:g}: a trial needs {memory.needed_bytes / gib:.1f} of the "
+        f"{memory.total_bytes / gib:.1f} GiB of a GPU (the peak of {memory.peak_bytes / gib:.1f} GiB, with a margin)"
+    )
 
 
 def settle_resources(
     resources: ResourcesConfig, before: ResourcesConfig | None, max_nodes: int | None, cluster: Callable[[], Cluster]
 ) -> tuple[ResourcesConfig, tuple[str, ...]]:
-    """Return resources with a number in the place of `auto`, and what is to be said about it.
+    """Return resources of a pretraining with a number in the place of `auto` or `fit`, and what is to be said of it.
 
     Args:
         resources: as the file says.
@@ -58,7 +91,7 @@ def settle_resources(
         max_nodes: `limits.max_nodes`.
         cluster: returns where runs will be; asked only if somebody has to decide.
     """
-    if resources.gpus_per_worker != "auto":
+    if not isinstance(resources.gpus_per_worker, str):
         return resources, ()
     if before is not None:
         return resources.model_copy(update={"gpus_per_worker": before.num_gpus}), ()

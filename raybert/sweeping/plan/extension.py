@@ -113,8 +113,8 @@ def compared(old: RaybertConfig, new: RaybertConfig) -> tuple[dict[str, Any], di
     """Return of two files what finished trials depend on, by dotted key: what says the same has the same value."""
     before, after = _comparable(old), _comparable(new)
     asked = new.resources
-    if asked.gpus_per_worker == "auto" or bool(asked.num_gpus) == bool(old.resources.num_gpus):
-        # `auto` is what the folder has; how much of a GPU a worker holds changes none of its results.
+    if isinstance(asked.gpus_per_worker, str) or bool(asked.num_gpus) == bool(old.resources.num_gpus):
+        # `auto` and `fit` are what the folder has; how much of a GPU a worker holds changes none of its results.
         after["resources.gpus_per_worker"] = before["resources.gpus_per_worker"]
     if old.pretrain is None or new.pretrain is None:  # a section that only one of them has is one difference
         before, after = (

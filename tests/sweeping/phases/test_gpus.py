@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from raybert.config import ResourcesConfig, dump_yaml, validate_config
 from raybert.errors import ConfigError, ResourceError, SweepError, TrialError
 from raybert.files import read_json, write_json
+from raybert.sweeping.estimate import planning
 from raybert.sweeping.folder.layout import SweepFolder
 from raybert.sweeping.phases.gpus import settle_gpus
 from raybert.sweeping.phases.head import note_devices
@@ -20,6 +22,7 @@ from raybert.sweeping.plan.placement import Cluster, check_resources, this_machi
 from raybert.sweeping.single.train import _hints
 from raybert.sweeping.trial.run import _device
 from raybert.tables import RAN_ON
+from raybert.training.memory.gpu_share import GpuMemory
 from raybert.training.ran_on import RanOn
 from tests.sweeping.planning import plan_of, pools_of
 
@@ -57,6 +60,70 @@ def test_the_default_is_a_gpu_a_worker_where_there_are_any_and_none_elsewhere():
         design, notes = settled(cluster)
         assert (design.config.resources.gpus_per_worker, notes) == (gpus, ())
         assert {variant.config.resources.num_gpus for variant in design.variants} == {gpus}
+
+
+@pytest.mark.parametrize(
+    ("peak_gib", "share", "words"),
+    [
+        (30.0, 1, "fit is 1: a trial needs 36.6 of the 40.0 GiB of a GPU (the peak of 30.0 GiB, with a margin)"),
+        (10.0, 0.3333, "fit is 0.3333: a trial needs 12.6 of the 40.0 GiB"),
+        (2.0, 0.125, "fit is 0.125: a trial needs 3.0 of the 40.0 GiB"),
+    ],
+)
+def test_fit_is_the_share_that_the_memory_of_a_trial_needs(peak_gib, share, words):
+    asked = []
+
+    def measured(design):
+        asked.append(design.config.resources.gpus_per_worker)
+        return GpuMemory(int(peak_gib * 2**30), 40 * 2**30)
+
+    design, (note,) = settle_gpus(design_of(gpus_per_worker="fit"), None, lambda: ONE_GPU, measured)
+    assert asked == [1], "what is measured is a trial that has a GPU alone"
+    assert {variant.config.resources.gpus_per_worker for variant in design.variants} == {share}
+    assert words in note
+    assert ids_of(design) == ids_of(design_of(gpus_per_worker=share))
+
+
+@pytest.mark.parametrize(
+    ("resources", "measured", "words"),
+    [
+        ({}, None, "is measured when a sweep begins"),
+        ({}, lambda design: None, "could not be measured"),
+        ({"workers_per_trial": 2}, lambda design: GpuMemory(1, 2**40), "gives whole GPUs to trials of several workers"),
+    ],
+)
+def test_fit_is_a_whole_gpu_where_nothing_is_measured_or_shared(resources, measured, words):
+    design, (note,) = settle_gpus(design_of(gpus_per_worker="fit", **resources), None, lambda: HEAD_WITHOUT, measured)
+    assert design.config.resources.gpus_per_worker == 1
+    assert words in note
+
+
+def test_the_trial_that_takes_most_decides(monkeypatch):
+    gib = 2**30
+    probes = {
+        name: SimpleNamespace(gpu=gpu)
+        for name, gpu in {
+            "small": GpuMemory(gib, 40 * gib),
+            "large": GpuMemory(9 * gib, 40 * gib),
+            "of the CPU": None,
+        }.items()
+    }
+    monkeypatch.setattr(planning, "prepare_plan", lambda design: (None, None))
+    for found, expected in ((SimpleNamespace(probes=probes), 9 * gib), (None, None)):
+        monkeypatch.setattr(planning, "estimate_plan", lambda *arguments, found=found: found)
+        memory = planning.measure_memory(design_of(gpus_per_worker=1), None)
+        assert (memory.peak_bytes if memory is not None else None) == expected
+
+
+def test_fit_is_no_gpu_where_there_is_none_and_what_a_folder_was_begun_with(tmp_path):
+    def never(design):
+        raise AssertionError("asked")
+
+    assert settle_gpus(design_of(gpus_per_worker="fit"), None, lambda: NO_GPU, never)[0].config.resources.num_gpus == 0
+    folder = begun(tmp_path, 0.25)
+    design, _ = settle_gpus(design_of(gpus_per_worker="fit"), folder, lambda: ONE_GPU, never)
+    assert design.config.resources.num_gpus == 0.25
+    check_extension(config_of(gpus_per_worker=0.25), design_of(gpus_per_worker="fit"), search_begun=False)
 
 
 def test_ids_are_those_of_the_number_that_auto_became():

@@ -56,7 +56,11 @@ def test_a_fraction_is_one_of_a_single_gpu(gpus, share, workers):
 
 @pytest.mark.parametrize("gpus", [1.5, 2.25, 0.001, -1])
 def test_gpus_that_ray_would_refuse_are_refused_with_the_file(gpus):
-    rule = "must be >= 0 or auto" if gpus < 0 else r"must be a whole number of GPUs, or a fraction of one from 0\.01 on"
+    rule = (
+        "must be >= 0, auto or fit"
+        if gpus < 0
+        else r"must be a whole number of GPUs, or a fraction of one from 0\.01 on"
+    )
     with pytest.raises(ValidationError, match=rule):
         ResourcesConfig(gpus_per_worker=gpus)
 
