@@ -37,7 +37,7 @@ ThereOption = Annotated[
 
 
 def submit(
-    file: Annotated[Path | None, argument("Sweep file (YAML).", complete_sweep_file)] = None,
+    file: Annotated[Path | None, argument("Sweep file, or pretraining file (YAML).", complete_sweep_file)] = None,
     address: DashboardOption = None,
     output: Annotated[
         str | None,
@@ -49,9 +49,10 @@ def submit(
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow its log.")] = False,
     attach: Annotated[str | None, typer.Option(help="Follow the log of a job that was submitted.")] = None,
 ) -> None:
-    """Send a sweep to a cluster as a job, and follow its log: the sweep goes on when this machine does not.
+    """Send a file to a cluster as a job, and follow its log: it goes on when this machine does not.
 
-    The file, local data and models that it names, and modules of your own that it names go with it, nothing else.
+    A sweep file is run as by `raybert sweep`, a pretraining file as by `raybert study`. The file, local data and models
+    that it names, and modules of your own that it names go with it, nothing else.
     Ctrl-C detaches. `raybert status`, `logs`, `results`, `report` and `stop` take the job with the same --address.
     """
     if (file is None) == (attach is None):

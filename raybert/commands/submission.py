@@ -1,4 +1,4 @@
-"""`raybert submit`: a sweep as a job of a cluster, followed from here, and commands on it that run there."""
+"""`raybert submit`: a sweep or a study as a job of a cluster, followed from here, and commands on it that run there."""
 
 from __future__ import annotations
 
@@ -63,18 +63,20 @@ def submit(
     safe: bool = False,
     told: Callable[[Bundle], None] = lambda bundle: None,
 ) -> SubmittedJob:
-    """Send a sweep to a cluster as a job, which runs there whatever becomes of this process.
+    """Send a file to a cluster as a job, which runs there whatever becomes of this process.
+
+    A sweep file is run as by `sweep`, a pretraining file as by `study`.
 
     What goes with it: the file, local data and models that it names, and modules of a user's own that it names; nothing
     else. `raybert` must be installed on the cluster, in the version that is here.
 
     Args:
-        config: a sweep file.
+        config: a sweep file, or a pretraining file.
         address: of the dashboard, `http://HOST:PORT`; default: `RAY_API_SERVER_ADDRESS`, else that of a tunnel.
         output: results folder on the cluster, absolute or below its home folder, or a URL such as `s3://bucket/x`;
-            default: `~/raybert-runs/<name of the sweep>` there.
+            default: `~/raybert-runs/<name>` there, by the file.
         overrides: keys to override, as for `load_config`.
-        retry: as for `sweep`.
+        retry: as for `sweep` and `study`.
         safe: as for `sweep`; modules that the file names are not sent.
         told: called with what is sent before it is.
 
@@ -86,25 +88,28 @@ def submit(
     """
     import tempfile
 
-    from raybert.config import load_config
-    from raybert.sweeping.submit.bundle import FILE, make_bundle
+    from raybert.config.kinds import load_any
+    from raybert.config.pretraining import PretrainingConfig
+    from raybert.sweeping.submit.bundle import make_bundle
     from raybert.sweeping.submit.jobs import OUTPUT, VERSION, Jobs, dashboard_address
 
     overrides = tuple(overrides)
-    name = load_config(config, overrides).name
+    settings = load_any(config, overrides)
+    name = settings.name
     place = _place(output, name)
     bundle = make_bundle(Path(config), overrides, with_code=not safe)
     jobs = Jobs(dashboard_address(address))
     told(bundle)
-    words = ["sweep", FILE, *(f"--set={one}" for one in bundle.overrides)]
+    command = "study" if isinstance(settings, PretrainingConfig) else "sweep"
+    words = [command, bundle.name, *(f"--set={one}" for one in bundle.overrides)]
     words += [*(["--safe"] if safe else []), *(["--retry", retry] if retry is not None else [])]
     job_id = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     with tempfile.TemporaryDirectory(prefix="raybert-submit-") as folder:
         bundle.write(Path(folder))
         typed = ["raybert", "submit", str(config), "--address", jobs.address, "--output", place]
         typed += [*(f"--set={one}" for one in overrides), *(["--safe"] if safe else [])]
-        command = " ".join([f"{_TYPED}={shlex.quote(shlex.join(typed))}", _python(words), "--output", _quoted(place)])
-        jobs.submit(command, job_id, Path(folder), {OUTPUT: place, VERSION: __version__})
+        line = " ".join([f"{_TYPED}={shlex.quote(shlex.join(typed))}", _python(words), "--output", _quoted(place)])
+        jobs.submit(line, job_id, Path(folder), {OUTPUT: place, VERSION: __version__})
     return SubmittedJob(job_id, jobs.address, place, bundle)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep file needs of this machine, and nothing else: itself, local data and models, modules that it names."""
+"""What a sweep or pretraining file needs of this machine, and nothing else: itself, local data, models and modules."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from raybert.config import RaybertConfig, load_config
 from raybert.config.code_digest import files_of_module
+from raybert.config.kinds import AnyConfig, load_any
 from raybert.config.load import read_yaml
+from raybert.config.pretraining import PretrainingConfig
 from raybert.data.kinds import BUILT_IN
 from raybert.errors import ConfigError, DataError
 from raybert.models import BUILT_IN_ENCODERS
@@ -23,9 +24,12 @@ from raybert.passwords import holds_password
 
 MOST_BYTES = 256 * 2**20
 """Of all that is sent: Ray keeps it in the memory of the head, and takes at most 500 MiB."""
-FILE = "sweep.yaml"
+FILE, OF_MODELS = "sweep.yaml", "pretraining.yaml"
+"""What the file is called there."""
 _PATHS = ("source", "encoder", "checkpoint", "model")
 """Last names of keys whose values may be a path of this machine."""
+_PATHS_OF_MODELS = (*_PATHS, "folder", "templates", "pairs")
+"""Likewise of pretraining files, with those of `tokenizer` and `probes`."""
 _NAMES = frozenset({"", "pool", "prose", *BUILT_IN, *BUILT_IN_ENCODERS})
 """What those keys take that is no path, whatever lies in the folder."""
 _CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
@@ -53,25 +57,27 @@ class Bundle:
     """What is sent.
 
     Attributes:
-        text: of the sweep file, as it is there.
+        text: of the file, as it is there.
         files: that go with it.
         overrides: of keys, as they are there.
         stays: what the file names that is no file of this machine and must be on the cluster, in words.
+        name: of the file there.
     """
 
     text: str
     files: tuple[SentFile, ...]
     overrides: tuple[str, ...]
     stays: tuple[str, ...] = ()
+    name: str = FILE
 
     @property
     def num_bytes(self) -> int:
-        """Of all files, with the sweep file."""
+        """Of all files, with the one that says what is run."""
         return len(self.text.encode()) + sum(file.num_bytes for file in self.files)
 
     def write(self, folder: Path) -> None:
         """Write everything into an empty folder."""
-        (folder / FILE).write_text(self.text, encoding="utf-8")
+        (folder / self.name).write_text(self.text, encoding="utf-8")
         for file in self.files:
             target = folder / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +85,7 @@ class Bundle:
 
     def lines(self) -> Iterator[str]:
         """Yield what is sent and with what sizes, the files of a folder as one line."""
-        yield f"{FILE}  {_size(len(self.text.encode()))}"
+        yield f"{self.name}  {_size(len(self.text.encode()))}"
         parts: dict[str, list[int]] = {}
         for file in self.files:
             folder, _, rest = file.name.partition("/")
@@ -90,12 +96,12 @@ class Bundle:
 
 
 def make_bundle(file: Path, overrides: Iterable[str] = (), *, with_code: bool = True) -> Bundle:
-    """Return what a sweep file needs of this machine; nothing that it names is imported.
+    """Return what a file needs of this machine; nothing that it names is imported.
 
     Paths below the working folder keep their names, so that the sweep is the same as here; others get new ones.
 
     Args:
-        file: the sweep file.
+        file: a sweep file, or a pretraining file.
         overrides: of keys, `dotted.key=value`.
         with_code: send modules that it names; without, they are left out.
 
@@ -104,14 +110,15 @@ def make_bundle(file: Path, overrides: Iterable[str] = (), *, with_code: bool = 
         DataError: a file that it names cannot be read.
     """
     overrides = tuple(overrides)
-    config = load_config(file, overrides)
+    config = load_any(file, overrides)
+    is_of_models = isinstance(config, PretrainingConfig)
     _check_passwords(config)
     here = Path.cwd().resolve()
     document = config.model_dump(mode="json")
     renamed: dict[str, str] = {}
     files: dict[str, SentFile] = {}
     stays: list[str] = []
-    for value in dict.fromkeys(_paths_in(document)):
+    for value in dict.fromkeys(_paths_in(document, _PATHS_OF_MODELS if is_of_models else _PATHS)):
         path = Path(value).expanduser()
         if not path.exists():
             if value.startswith((".", "/", "~")):
@@ -134,13 +141,14 @@ def make_bundle(file: Path, overrides: Iterable[str] = (), *, with_code: bool = 
     if renamed:
         text = yaml.safe_dump(_with_names(read_yaml(file), renamed), sort_keys=False, allow_unicode=True)
         overrides = tuple(_renamed_override(one, renamed) for one in overrides)
-    bundle = Bundle(text, tuple(files[name] for name in sorted(files)), overrides, tuple(stays))
+    name = OF_MODELS if is_of_models else FILE
+    bundle = Bundle(text, tuple(files[one] for one in sorted(files)), overrides, tuple(stays), name)
     _check_size(bundle)
     return bundle
 
 
-def _check_passwords(config: RaybertConfig) -> None:
-    tune = config.sweep.tune
+def _check_passwords(config: AnyConfig) -> None:
+    tune = None if isinstance(config, PretrainingConfig) else config.sweep.tune
     if tune is not None and holds_password(tune.storage):
         raise ConfigError(
             "sweep.tune.storage: must not hold a password, which the dashboard of the cluster would show, got one; "
@@ -153,21 +161,23 @@ def _check_size(bundle: Bundle) -> None:
         return
     largest = max(bundle.files, key=lambda sent: sent.num_bytes)
     raise ConfigError(
-        f"submit: at most {_size(MOST_BYTES)} are sent with a sweep, got {_size(bundle.num_bytes)}, of which "
+        f"submit: at most {_size(MOST_BYTES)} are sent with a file, got {_size(bundle.num_bytes)}, of which "
         f"{largest.path} has {_size(largest.num_bytes)}; copy it to storage that all nodes see, and name its path "
         "there"
     )
 
 
-def _paths_in(node: Any, key: str = "") -> Iterator[str]:
+def _paths_in(node: Any, keys: tuple[str, ...], key: str = "") -> Iterator[str]:
     """Yield what may be a path: values of keys that take one, in grids and search spaces, too."""
     if isinstance(node, Mapping):
         for name, value in node.items():
-            yield from _paths_in(value, key if name in ("choice", "low", "high") else str(name).rpartition(".")[2])
+            yield from _paths_in(
+                value, keys, key if name in ("choice", "low", "high") else str(name).rpartition(".")[2]
+            )
     elif isinstance(node, (list, tuple)):
         for value in node:
-            yield from _paths_in(value, key)
-    elif isinstance(node, str) and key in _PATHS and node not in _NAMES:
+            yield from _paths_in(value, keys, key)
+    elif isinstance(node, str) and key in keys and node not in _NAMES:
         yield node
 
 

@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from raybert.config import load_config
+from raybert.config.kinds import load_any
 from raybert.errors import ConfigError
 from raybert.sweeping.submit import bundle as bundles
 from raybert.sweeping.submit.bundle import make_bundle
@@ -118,7 +120,7 @@ def test_too_much_is_refused_with_the_largest_file_and_the_remedy(place, monkeyp
     (place / "data" / "train.csv").write_text("x" * 2048)
     with pytest.raises(ConfigError) as refused:
         make_bundle(Path("sweep.yaml"))
-    assert str(refused.value).startswith("submit: at most 100 B are sent with a sweep, got 2.2 KiB, of which ")
+    assert str(refused.value).startswith("submit: at most 100 B are sent with a file, got 2.2 KiB, of which ")
     assert str(refused.value).endswith(
         "train.csv has 2.0 KiB; copy it to storage that all nodes see, and name its path there"
     )
@@ -144,3 +146,21 @@ def test_lines_say_what_goes_with_sizes_and_a_folder_in_one(place):
         (place / "data" / "more" / f"{name}.csv").write_text("text,label\n")
     Path("sweep.yaml").write_text("data: {source: data/more}\n")
     assert list(make_bundle(Path("sweep.yaml")).lines()) == ["sweep.yaml  26 B", "data/  22 B in 2 files"]
+
+
+def test_of_a_pretraining_file_its_corpora_tokenizer_and_encoder_are_sent(place):
+    for name in ("north.txt", "south/a.txt", "pieces/tokenizer.json"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text("words of a text")
+    elsewhere = place.parent / "far.csv"
+    elsewhere.write_text("text\na\n")
+    (place / "study.yaml").write_text(
+        f"name: study\ncorpora: {{north: north.txt, south: {{source: south}}, far: {elsewhere}, both: "
+        "{of: [north, south]}}\ntokenizer: pieces\n"
+    )
+    bundle = make_bundle(Path("study.yaml"))
+    names = [file.name for file in bundle.files]
+    assert names == ["north.txt", "pieces/tokenizer.json", "sent/0/far.csv", "south/a.txt"]
+    assert bundle.name == "pretraining.yaml"
+    assert next(bundle.lines()).startswith("pretraining.yaml  ")
+    assert load_any(yaml.safe_load(bundle.text)).corpora["far"].source == "sent/0/far.csv"
