@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raybert import (
+    cli_annotation,
     cli_cache,
     cli_models,
     cli_planning,
@@ -307,6 +308,9 @@ def select(
         terminal.print_json(describe.select_document(subset, output))
     else:
         terminal.print_subset(subset, output)
+
+
+app.command()(cli_annotation.annotate)
 
 
 @scores.command("ls")

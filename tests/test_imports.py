@@ -43,11 +43,13 @@ ORDER = [
     ["sweeping"],
     ["analysis"],
     ["evaluation"],
+    ["annotation"],
     ["tracking"],
     ["terminal", "commands"],
     [
         "cli_completion",
         "cli_options",
+        "cli_annotation",
         "cli_cache",
         "cli_models",
         "cli_planning",
@@ -65,6 +67,7 @@ ORDER_IN = {
     "cli_options cli": [
         "cli_completion",
         "cli_options",
+        "cli_annotation",
         "cli_cache",
         "cli_models",
         "cli_planning",

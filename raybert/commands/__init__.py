@@ -3,6 +3,7 @@
 The command line calls the same functions. What is heavy is imported inside them: `raybert --help` waits for none of it.
 """
 
+from raybert.commands.annotation import annotate
 from raybert.commands.cache import CacheContents, CachePart, ClearedPart, clear_cache, list_cache
 from raybert.commands.diagnosis import doctor
 from raybert.commands.downloads import download
@@ -47,6 +48,7 @@ __all__ = [
     "SubmittedJob",
     "SweepSize",
     "Tracked",
+    "annotate",
     "attach",
     "cancel",
     "clear_cache",

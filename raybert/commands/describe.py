@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from raybert.analysis.results.beside import ComparedSweeps
     from raybert.analysis.results.sweep import Sweep
+    from raybert.annotation.annotate import AnnotationRound
     from raybert.commands.cache import CacheContents, ClearedPart
     from raybert.commands.subsets import StoredSignals
     from raybert.commands.trackers import Tracked
@@ -266,6 +267,18 @@ def select_document(subset: ChosenSubset, output: Path) -> Json:
         refilled=subset.refilled,
         num_conflicts=None if subset.conflicts is None else len(subset.conflicts),
         signal_seconds=subset.signal_seconds,
+    )
+
+
+def annotate_document(found: AnnotationRound) -> Json:
+    """Return where labels are to be written, and the rounds so far."""
+    return documents.ANNOTATE.of(
+        round=found.number,
+        file=found.path,
+        labelled=found.labelled,
+        rounds=found.history,
+        stop=list(found.stop),
+        notes=list(found.notes),
     )
 
 

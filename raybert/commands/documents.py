@@ -271,6 +271,18 @@ SELECT = Document(
         Key("signal_seconds", "number", "what its signals cost"),
     ),
 )
+ANNOTATE = Document(
+    "annotate",
+    "raybert annotate FILE --json",
+    (
+        Key("round", "number", "of the round, from 1"),
+        Key("file", "path", "to write labels into"),
+        Key("labelled", "path or null", "file of everything that has a label; null: nothing has"),
+        Key("rounds", "list", "a row per round, as in `rounds.csv`"),
+        Key("stop", "list of text", "criteria by which labelling may stop"),
+        Key("notes", "list of text", "what a user should know"),
+    ),
+)
 EVALUATE = Document(
     "evaluate",
     "raybert evaluate TARGET --json",
@@ -429,7 +441,7 @@ STUDY = Document(
     ),
 )
 DOCUMENTS = (
-    *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, EVALUATE),
+    *(SWEEP, TRAIN, RESULTS, REPORT, COMPARE, STATUS, LOGS, SWEEPS, PLAN, VALIDATE, SELECT, ANNOTATE, EVALUATE),
     *(
         EVALUATE_ALL,
         EVALUATE_CHECKPOINTS,

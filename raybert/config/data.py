@@ -46,6 +46,11 @@ class DataConfig(Section):
     label_separator: str | None = Field(
         None, min_length=1, description="multi_label: what stands between the labels of a text, e.g. `;`"
     )
+    unlabelled: bool = Field(
+        False,
+        description="whether rows of train may lack a label: they are left out, in place of an error, and `raybert "
+        "annotate` chooses among them which to label next",
+    )
     id: str | None = Field(None, description="column of unique example ids; default: a hash of the content")
     group: str | None = Field(None, description="column of the group that must not be split up")
     max_length: int = Field(128, ge=4, le=32768, description="word pieces per example, special ones included")
@@ -109,6 +114,8 @@ class DataConfig(Section):
                 raise ValueError(f"label: must name at least two different columns, got {list(self.label)}")
         if self.label_separator is not None and (self.task != MULTI_LABEL or isinstance(self.label, tuple)):
             raise ValueError("label_separator: must be left out without `task: multi_label` and one column of labels")
+        if self.predicts != CLASSIFICATION and self.unlabelled:
+            raise ValueError(f"unlabelled: must be false with `task: {self.predicts}`, got true")
         if self.predicts != CLASSIFICATION and self.rare_classes != "error":
             raise ValueError(f"rare_classes: must be error with `task: {self.predicts}`, got {self.rare_classes}")
         return self
@@ -141,6 +148,7 @@ class DataConfig(Section):
             "noise",
             "task",
             "label_separator",
+            "unlabelled",
         )  # older folders know nothing of them
         later = {key for key in added if getattr(self, key) == DataConfig.model_fields[key].default}
         part = self.model_dump(mode="json", exclude={"folds", *AFTER_LOADING, *later})

@@ -45,16 +45,37 @@ def hides_labels(table: RawTable) -> bool:
     return bool(pc.all(pc.equal(labels, _UNLABELLED)).as_py())
 
 
-def without_unlabelled(table: RawTable, split: str) -> RawTable:
-    """Return the table without the rows that have a label of -1 beside class names, and a note about them."""
+def has_label(table: RawTable) -> np.ndarray:
+    """Return (n,) bool, which rows have a label: not missing, not blank, and not -1 beside class names."""
     labels = typed_labels(table)
-    if not table.class_names or not pa.types.is_integer(labels.type):
+    missing = pc.is_null(labels, nan_is_null=True)
+    if is_text(labels.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(labels), ""), True))
+    if table.class_names and pa.types.is_integer(labels.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(labels, _UNLABELLED), True))
+    return np.asarray(pc.invert(missing).to_numpy(zero_copy_only=False), bool)
+
+
+def without_unlabelled(table: RawTable, split: str, *, may_miss: bool = False) -> RawTable:
+    """Return the table without the rows that have a label of -1 beside class names, and a note about them.
+
+    Args:
+        table: the rows.
+        split: which they are of, for the note.
+        may_miss: whether rows whose label is missing or blank are left out as well; else they are for others to refuse.
+    """
+    labels = typed_labels(table)
+    if may_miss:
+        wanted, words = has_label(table), "no label"
+    elif table.class_names and pa.types.is_integer(labels.type):
+        wanted = pc.fill_null(pc.not_equal(labels, _UNLABELLED), True).to_numpy(zero_copy_only=False)
+        words = "no label (-1 beside class names)"
+    else:
         return table
-    wanted = pc.fill_null(pc.not_equal(labels, _UNLABELLED), True).to_numpy(zero_copy_only=False)
     if wanted.all():
         return table
     count = int((~wanted).sum())
-    note = f"{split}: {count:,} of {len(wanted):,} rows have no label (-1 beside class names) and are left out"
+    note = f"{split}: {count:,} of {len(wanted):,} rows have {words} and are left out"
     return replace(table.keep(wanted), notes=(*table.notes, note))
 
 

@@ -107,6 +107,13 @@ def look_at_train(path: Path, wanted: Mapping[str, str]) -> None:
         _look_at_table(file, wanted, ())
 
 
+def has_split(path: Path, split: str) -> bool:
+    """Tell whether a folder holds the table of a split; a file holds none but `train`."""
+    if not path.is_dir():
+        return split == "train"
+    return split in (read_saved(path, {}, ()) if is_saved_folder(path) else _split_files(path))
+
+
 def files_of_split(path: Path, split: str = "train") -> list[Path]:
     """Return the files that hold the table of a split, in their order; none: `save_to_disk` wrote the folder."""
     if not path.is_dir():

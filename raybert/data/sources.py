@@ -83,7 +83,15 @@ def read_source(
     raw = {split: table for split, table in raw.items() if split not in hidden}
     labels: EncodedLabels | EncodedTargets
     if config.predicts == CLASSIFICATION:
-        raw = {split: without_unlabelled(table, split) for split, table in raw.items()}
+        raw = {
+            split: without_unlabelled(table, split, may_miss=config.unlabelled and split == "train")
+            for split, table in raw.items()
+        }
+        if config.unlabelled and not raw["train"].rows.num_rows:
+            raise DataError(
+                f"data.label: train must have rows with a label, got none in column '{config.label_words}'; `raybert "
+                "annotate` chooses which to label"
+            )
         labels = encode_labels(raw, config.label_words, drops_unknown=config.rare_classes == "drop")
     else:
         labels = encode_targets(raw, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raybert.config.metrics import METRICS, Metric
+from raybert.tables.annotation import ROUNDS, STATES, TO_LABEL
 from raybert.tables.pretrained import OF_PRETRAINING
 from raybert.tables.schema import Column, Table, computed
 from raybert.tables.several import COMPARED_SWEEPS, MEAN_RANKS
@@ -200,6 +201,7 @@ OF_COMMANDS = {
     for table in (
         *(PER_CLASS, PER_GROUP, BY, CONFUSION, THRESHOLDS, CHECKPOINTS, EVALUATED, PREDICTED, SUBSET),
         *(EXPLAINED, QUERY_OVERLAP, ATTENDED, COMPARED_SWEEPS, MEAN_RANKS),
+        *(TO_LABEL, STATES, ROUNDS),
         *OF_PRETRAINING,
     )
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from raybert.lazy import names_on_first_use
 
 if TYPE_CHECKING:
+    from raybert.terminal.annotation import print_round
     from raybert.terminal.catalogue import print_cache, print_scores, print_signals, print_strategies
     from raybert.terminal.compared import print_compared
     from raybert.terminal.comparison import print_comparison, print_pairs, print_results, print_watched
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from raybert.terminal.tokenizer import print_tokenizer
 
 _HOMES = {
+    "raybert.terminal.annotation": ("print_round",),
     "raybert.terminal.catalogue": (
         "print_cache",
         "print_scores",
@@ -114,6 +116,7 @@ __all__ = [
     "print_probes",
     "print_reproduction",
     "print_results",
+    "print_round",
     "print_run",
     "print_scores",
     "print_signals",
