@@ -50,6 +50,11 @@ def _take(column: pa.ChunkedArray, rows: np.ndarray) -> pa.ChunkedArray:
     return pa.chunked_array(blocks, column.type)
 
 
+def row_numbers(num_rows: int) -> np.ndarray:
+    """Return (n,) the numbers of rows from 0, of four bytes each where that is enough."""
+    return np.arange(num_rows, dtype=np.int32 if num_rows < 2**31 else np.int64)
+
+
 def find_rows(known: pa.Array | pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:
     """Return (m,) int64 where among many strings some few are, -1: nowhere; of equal ones the last.
 

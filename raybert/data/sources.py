@@ -21,6 +21,7 @@ from raybert.data.label_columns import is_label_column
 from raybert.data.labels import EncodedLabels, encode_labels, hides_labels, without_unlabelled
 from raybert.data.local import read_local
 from raybert.data.raw import RawTable, check_columns
+from raybert.data.rows import row_numbers
 from raybert.data.targets import TARGET, EncodedTargets, encode_targets
 from raybert.errors import DataError
 
@@ -121,7 +122,7 @@ def _note_on_scales(names: tuple[str, ...], column: str) -> list[str]:
 
 
 def _row_numbers(raw: RawTable) -> np.ndarray:
-    return np.arange(raw.rows.num_rows) if raw.row_numbers is None else np.asarray(raw.row_numbers)
+    return row_numbers(raw.rows.num_rows) if raw.row_numbers is None else np.asarray(raw.row_numbers)
 
 
 def _checked(raw: RawTable, encoded: EncodedLabels | EncodedTargets, wanted: Mapping[str, str], split: str) -> pa.Table:

@@ -18,7 +18,7 @@ from raybert.data.identity import content_fingerprint, example_ids, form_digests
 from raybert.data.mapped import LARGEST_HELD, mapped, rows_at_once, taken
 from raybert.data.noise import plant
 from raybert.data.quotas import class_quotas
-from raybert.data.rows import take_rows
+from raybert.data.rows import row_numbers, take_rows
 from raybert.data.same import number_rows
 from raybert.data.sources import SourceTables, read_source
 from raybert.data.strings import stream_strings
@@ -136,7 +136,7 @@ def with_ids(table: pa.Table, label_names: Sequence[str]) -> pa.Table:
 def _without_texts(table: pa.Table) -> pa.Table:
     """Return the columns of a table that cuts read, and the number of each row: texts are copied once, at the end."""
     kept = [name for name in table.column_names if name in (*_OF_CUTS, FORM)]
-    return table.select(kept).append_column(_ROW, pa.array(np.arange(table.num_rows)))
+    return table.select(kept).append_column(_ROW, pa.array(row_numbers(table.num_rows)))
 
 
 def _with_texts(table: pa.Table, source: pa.Table) -> pa.Table:
