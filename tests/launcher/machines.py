@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TYPED_ON = "10.77.0.1"
 _SHELL = "PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$HOME/raybert HF_HUB_OFFLINE=1 RAY_raylet_start_wait_time_s=300"
 """Of every machine; it must not name the environment: the cluster's file adds its own line only where none does."""
+_SUMS = "OPENBLAS_"
+"""Begins names of variables by which OpenBLAS takes the code of one processor or of another: the last digit of a sum."""
 
 
 def address_of(number: int) -> str:
@@ -52,7 +54,8 @@ def own_folders(folder: Path, name: str) -> str:
     kept = sorted({Path(sys.base_prefix), Path(sys.prefix), ROOT, folder})
     lines = [f"mkdir -p {own}/.local/bin", f"ln -sfn {sys.prefix} {own}/raybert-venv"]
     lines += [f"printf '#!/bin/sh\\necho ray==2.60.0\\n' > {own}/.local/bin/uv", f"chmod +x {own}/.local/bin/uv"]
-    lines += [f"echo 'export {_SHELL}' > {own}/.bashrc", f"ln -sfn {own}/.bashrc {own}/.bash_profile"]
+    sums = " ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_SUMS))
+    lines += [f"echo 'export {_SHELL} {sums}' > {own}/.bashrc", f"ln -sfn {own}/.bashrc {own}/.bash_profile"]
     lines += ["mount -t tmpfs tmpfs /run", "mkdir -p /run/sshd"]
     for number, path in enumerate(kept):  # out of the way of what is mounted over it
         lines += [f"mkdir -p /run/kept/{number}", f"mount --bind {path} /run/kept/{number}"]

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -21,7 +19,7 @@ import yaml
 from tests.in_one_process import sweep_in_this_process
 from tests.launcher.machines import ROOT, address_of
 from tests.processes import called
-from tests.same_results import assert_same_tables, published_tables, timeless
+from tests.same_results import assert_same_results
 
 NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 HEAD, WORKER = 0, 1
@@ -163,27 +161,6 @@ def nodes_at_work(run: Path) -> set[str]:
     return {json.loads(path.read_text())["node_id"] for path in run.glob("trials/*/heartbeat.json")}
 
 
-def assert_same_results_up_to_sums(run: Path, alone: Path) -> None:
-    """Every table is the same, cell by cell, but that means of what is the same for each example differ in the last digit.
-
-    Both are computed from predictions that are the same bit for bit, by processes that were started in other ways.
-    """
-    ours, expected = published_tables(run), published_tables(alone)
-    assert set(ours["trials"]["status"]) == {"complete"}
-    for name in ("metrics", "metrics_per_trial"):
-        one, other = timeless(ours.pop(name)), timeless(expected.pop(name))
-        for column in one:
-            values = pd.to_numeric(one[column], errors="coerce"), pd.to_numeric(other[column], errors="coerce")
-            np.testing.assert_allclose(*values, rtol=1e-12)
-            pd.testing.assert_series_equal(one[column][values[0].isna()], other[column][values[1].isna()])
-    assert_same_tables(ours, expected)
-    for trial in (alone / "trials").iterdir():
-        there = run / "trials" / trial.name / "predictions.parquet"
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(trial / "predictions.parquet"), pd.read_parquet(there), check_exact=True
-        )
-
-
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
@@ -214,7 +191,7 @@ def test_a_cluster_of_hosts_is_made_loses_a_worker_gets_it_back_and_gives_the_ta
     wait_until(lambda: machines.is_node(WORKER), "a worker that Ray knows")
 
     called(sweep_in_this_process, file, machines.folder / "alone")
-    assert_same_results_up_to_sums(run, machines.folder / "alone")
+    assert_same_results(run, machines.folder / "alone")
 
     machines.type(f"ray down -y {machines.file}")
     for number in (HEAD, WORKER):
