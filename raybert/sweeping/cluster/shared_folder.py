@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _SECONDS_OF_A_NODE = 60.0
 _SECONDS_OF_A_FILE_SERVER = 10.0
 """A network file system may show what another host has written some seconds late."""
 _MOST_SHOWN = 3
+_MOST_ASKED = 64
+"""Nodes that are asked at once: each begins a process to answer, which takes seconds."""
 
 Asked = Callable[[dict[str, Any], list[str]], list[str]]
 """Node and paths -> those that it does not see."""
@@ -72,11 +75,7 @@ def reached(
 def _check_places(readable: Mapping[str, Path], asked: Asked | None = None) -> None:
     """Refuse a folder that some node neither sees nor may make."""
     for name, path in readable.items():
-        refusing = [
-            node["NodeManagerHostname"]
-            for node in _others()
-            if (asked or partial(_ask, what=not_to_be))(node, [str(path)])
-        ]
+        refusing = _hosts_without(path, _others(), asked or partial(_ask, what=not_to_be))
         if refusing:
             raise ResourceError(_words_of_encoder(name, path, refusing))
 
@@ -102,13 +101,11 @@ def check_shared(folder: Path, encoders: Mapping[str, Path], asked: Asked | None
     probe = folder / f".nodes.{uuid.uuid4().hex[:8]}.tmp"  # a name that the next start removes
     probe.touch()
     try:
-        missing = {node["NodeManagerHostname"]: (asked or _ask)(node, [str(probe)]) for node in others}
-        blind = [host for host, paths in missing.items() if paths]
+        blind = _hosts_without(probe, others, asked or _ask)
         if blind:
             raise ResourceError(_words(folder, blind, why))
         for name, path in encoders.items():
-            missing = {node["NodeManagerHostname"]: (asked or _ask)(node, [str(path)]) for node in others}
-            blind = [host for host, paths in missing.items() if paths]
+            blind = _hosts_without(path, others, asked or _ask)
             if blind:
                 raise ResourceError(_words_of_encoder(name, path, blind))
     finally:
@@ -126,6 +123,16 @@ def _words_of_encoder(name: str, path: Path, blind: list[str]) -> str:
         f"{name}: its files must be seen by all nodes, but {path} is not by {_hosts(blind)}; let "
         "RAYBERT_CACHE (and HF_HOME, for encoders of the hub) name a folder that all nodes see"
     )
+
+
+def _hosts_without(path: Path, nodes: Sequence[dict[str, Any]], asked: Asked) -> list[str]:
+    """Return the hosts with a node that has something to say against a path; all are asked at once, or 64 of them."""
+    if not nodes:
+        return []
+    with ThreadPoolExecutor(min(len(nodes), _MOST_ASKED)) as threads:
+        answers = list(threads.map(lambda node: asked(node, [str(path)]), nodes))
+    found = (node["NodeManagerHostname"] for node, answer in zip(nodes, answers, strict=True) if answer)
+    return list(dict.fromkeys(found))  # a host may have several nodes
 
 
 def _words(folder: Path, blind: Iterable[str], why: str = "") -> str:

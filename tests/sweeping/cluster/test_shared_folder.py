@@ -1,5 +1,7 @@
 """A results folder that some node does not see is refused before anything is trained, with the node and the remedy."""
 
+import threading
+
 import pytest
 
 from raybert.errors import ResourceError
@@ -57,6 +59,19 @@ def test_a_folder_that_all_nodes_see_passes_and_nothing_is_left_there(cluster, t
     )
     assert {node["NodeID"] for node in asked} == {"there"}, "a head without CPUs, and what is gone, run no trials"
     assert not list(tmp_path.iterdir())
+
+
+def test_nodes_are_asked_at_once_and_a_host_with_several_is_named_once(monkeypatch, tmp_path):
+    nodes = [{**THERE, "NodeID": name, "NodeManagerHostname": name[:1]} for name in ("a1", "a2", "b1", "c1")]
+    monkeypatch.setattr(shared_folder, "ray", FakeRay(HERE, *nodes))
+    together = threading.Barrier(4, timeout=30)
+
+    def ask(node, paths):
+        together.wait()  # broken, were they asked one after another
+        return [] if node["NodeID"] == "b1" else paths
+
+    with pytest.raises(ResourceError, match="is not seen by a, c; give one"):
+        check_shared(tmp_path, {}, ask)
 
 
 def test_an_encoder_that_a_node_does_not_see_is_refused_by_its_name(cluster, tmp_path):
