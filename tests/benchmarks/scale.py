@@ -32,7 +32,7 @@ SWEEP = """\
 name: scale
 data: {source: SOURCE, max_length: LENGTH}
 model: {encoder: raybert-tiny}
-selection: {budget: 0.01}
+selection: {budget: 0.01, proxy: {examples: 20000}}
 sweep: {strategies: [random], seeds: 1}
 """
 _BARE = """
@@ -104,8 +104,9 @@ def measured(command: list[str], environment: dict[str, str], log: Path) -> Run:
 
         def watch() -> None:
             while process.poll() is None:
-                samples.append((time.time(), pss_below(process.pid)))
-                time.sleep(0.25)
+                at, used = time.time(), time.process_time()
+                samples.append((at, pss_below(process.pid)))
+                time.sleep(max(0.25, 20 * (time.process_time() - used)))  # large maps take long to be looked at
 
         watcher = threading.Thread(target=watch)
         watcher.start()
