@@ -315,7 +315,8 @@ def _write_embeddings(
     labels = pools[0]["label"].to_numpy()
     projection = project(embeddings, method or "pca")
     figure = plots.draw_embeddings(projection, labels, sweep.label_names, shown, plots.styles_of(sweep))
-    plots.save_figure(figure, path, of_one_fold(sweep), groups_words(sweep.task)[1])
+    words = groups_words(sweep.task)[1] if figure.legends else ""  # of more groups none is told from others
+    plots.save_figure(figure, path, of_one_fold(sweep), words)
 
 
 def _best_model(sweep: Sweep) -> BestModel | None:
