@@ -14,7 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from raybert.storage import open_store
 from tests.e2e.commands import ROOT
+from tests.object_stores import s3_server
+from tests.pretraining.packed import documents
 from tests.processes import wait_until
 
 pytest.importorskip("aiohttp", reason="Ray's dashboard is not installed: pip install 'raybert[submit]'")
@@ -50,6 +53,14 @@ train: {length: {steps: 10}, batch_size: 8}
 selection: {budget: 50}
 sweep: {strategies: [random, "mine_of_test:Longest"], seeds: 1}
 """
+STUDY = """
+name: pre
+corpora: {north: north.txt}
+tokenizer: {vocabulary: 120}
+model: {config: {hidden_size: 32, num_attention_heads: 2, intermediate_size: 48}}
+pretrain: {length: {steps: 6}, eval_every: 3, max_length: 32, batch_size: 8, early_stopping: null}
+resources: {gpus_per_worker: 0}
+"""
 
 
 def free_ports(count):
@@ -59,7 +70,14 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def server():
+    """An object store, which the environment of whatever is begun after it names."""
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cluster(server, tmp_path_factory):
     """A head as `ray start` makes it, with a token and a dashboard; yields the dashboard and the environment of clients."""
     gcs, dashboard, http, grpc, metrics, client = free_ports(6)
     given = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_"))}
@@ -108,7 +126,12 @@ def place(tmp_path_factory):
     (folder / "data").mkdir()
     rows = [f"{'good' if i % 2 else 'bad'} {' word' * (i % 7)} {i},{'p' if i % 2 else 'n'}" for i in range(300)]
     (folder / "data" / "train.csv").write_text("text,label\n" + "\n".join(rows))
-    for name, text in {"sub.yaml": FILE, "mine_of_test.py": STRATEGY, "parts_of_mine.py": PARTS}.items():
+    for name, text in {
+        "sub.yaml": FILE,
+        "mine_of_test.py": STRATEGY,
+        "parts_of_mine.py": PARTS,
+        "pre.yaml": STUDY,
+    }.items():
         (folder / name).write_text(text)
     return folder
 
@@ -194,6 +217,34 @@ def test_stop_saves_and_the_job_ends_as_an_interrupted_sweep(cluster, raybert, t
     code, said, errors = raybert("submit", "--attach", name)
     assert code == 3, said + errors
     assert f"continue with:  raybert submit sub.yaml --address {cluster[0]} --output {output} '--set=train" in said
+
+
+def test_results_of_a_job_may_go_into_an_object_store(raybert, place):
+    output = "s3://bucket/runs/sub"
+    code, said, errors = raybert("submit", "sub.yaml", "--output", output)
+    assert code == 0, said + errors
+    assert f"results in {output} there" in errors
+    name = errors.partition("job ")[2].split()[0]
+    results = [name for name in open_store(output).list("trials") if name.endswith("/result.json")]
+    assert len(results) == 2
+    for target in (name, output):
+        code, said, errors = raybert("status", target, "--json")
+        assert code == 0, errors
+        assert json.loads(said)["strategies"]["longest"] == {"complete": 1}
+    code, said, errors = raybert("report", name)
+    assert code == 0, errors
+    assert (place / "sub.report.html").read_bytes() == open_store(output).get_bytes("report.html")
+
+
+def test_a_pretraining_file_is_run_as_a_study(raybert, place, tmp_path):
+    (place / "north.txt").write_text("\n".join(documents(120, 0)))
+    output = tmp_path / "pre"
+    code, said, errors = raybert("submit", "pre.yaml", "--output", output)
+    assert code == 0, said + errors
+    assert "    pretraining.yaml  " in errors
+    assert "    north.txt  " in errors
+    assert (output / "models" / "north-s0" / "model" / "model.safetensors").exists()
+    assert (output / "crosseval").is_dir()
 
 
 def test_without_the_token_it_is_one_line(raybert):
