@@ -1,4 +1,7 @@
-"""Nodes that share no disk with the driver: what they need is brought to them, and what they leave comes back."""
+"""Nodes that do not see the driver's encoder: it is brought to them.
+
+The working folder, in the cache that `tests.conftest` sets in every process that draws nothing, is seen by all of them.
+"""
 
 import json
 import shutil
@@ -37,7 +40,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
-    """The driver's cache: a disk that other nodes do not see."""
+    """A disk of the driver that other nodes do not see."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -75,7 +78,7 @@ def apart(server, cache, tmp_path):
         yield run
 
 
-def test_twelve_trials_on_nodes_with_disks_of_their_own_give_the_tables_of_one_process(apart, file, tmp_path_factory):
+def test_twelve_trials_on_nodes_that_have_not_the_encoder_give_the_tables_of_one_process(apart, file, tmp_path_factory):
     expected = tmp_path_factory.mktemp("alone") / "run"
     called(sweep_in_this_process, file, expected)
     place = "s3://bucket/runs/own-disks"
@@ -86,9 +89,7 @@ def test_twelve_trials_on_nodes_with_disks_of_their_own_give_the_tables_of_one_p
     assert len({beat["node_id"] for beat in beats}) == 2
 
 
-def test_a_search_and_pretrained_models_on_nodes_with_disks_of_their_own_are_those_of_one_machine(
-    apart, ground, cache, address, tmp_path
-):
+def test_a_search_and_pretrained_models_on_such_nodes_are_those_of_one_machine(apart, ground, cache, address, tmp_path):
     searched = ground.write(
         tmp_path / "search.yaml",
         model__encoder=str(cache / "models" / "tiny"),
