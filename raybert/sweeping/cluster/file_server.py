@@ -124,15 +124,17 @@ class FileServer:
 
         Raises:
             Superseded: there is a later writer.
+            PermissionError: the name, or the file of pieces, leads elsewhere.
         """
         self._check(part, writer)
-        path = _inside(self._folder, name)
+        path, scratch = _inside(self._folder, name), self._folder.parent / "staged"
         if pieces is None:
-            scratch = self._folder.parent / "staged"
             make_folder(scratch)
             number, given = tempfile.mkstemp(dir=scratch)
             os.close(number)
             pieces = Path(given)
+        elif pieces.parent != scratch:
+            raise PermissionError(f"{pieces}: is no file of pieces")
         with pieces.open("r+b") as file:
             file.seek(start)
             file.write(content)

@@ -179,6 +179,11 @@ def test_only_folders_that_are_served_are_read_and_names_stay_inside(driver, nod
             node.server.real.read(None, name, 0)
         with pytest.raises(PermissionError, match="is no name in"):
             node.server.real.write("", None, name, None, 0, b"", True)
+    elsewhere = tmp_path / "mine"
+    elsewhere.write_text("x")
+    with pytest.raises(PermissionError, match="is no file of pieces"):
+        node.server.real.write(RUN, None, f"{RUN}/log.txt", elsewhere, 0, b"y", False)
+    assert elsewhere.read_text() == "x"
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 11, 29, 30])
