@@ -172,5 +172,6 @@ GroupOption = Annotated[
     str | None, typer.Option(help="Column of groups, for metrics of each; default: that of training.")
 ]
 ThresholdOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Two classes: the second is predicted from this probability on.")
+    float,
+    typer.Option(min=0, max=1, help="From which probability on the second of two classes is predicted, or a label."),
 ]
