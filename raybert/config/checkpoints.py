@@ -52,3 +52,10 @@ class StartConfig(Section):
     weights_only: bool = Field(
         False, description="take the weights, and train as from the start; else optimizer, schedule and order go on"
     )
+
+    @model_validator(mode="after")
+    def _begins_from_something(self) -> StartConfig:
+        for key, is_set in (("weights_only", self.weights_only), ("digest", self.digest is not None)):
+            if is_set and self.checkpoint is None:
+                raise ValueError(f"{key}: must be left out without `checkpoint`, which the run begins from")
+        return self

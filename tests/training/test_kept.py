@@ -9,6 +9,7 @@ import torch
 from raybert.config import TrainConfig, validate_config
 from raybert.errors import ConfigError, SweepError, TrialError
 from raybert.models import load_classifier, load_model
+from raybert.sweeping.plan.design import read_design
 from raybert.training import FitRequest, FixedPasses, Inference, LocalSurroundings, classification_metrics, fit
 from raybert.training.kept import KeptCheckpoint, drop_older, is_due, kept_checkpoints, reading
 from raybert.training.start import differences
@@ -167,6 +168,12 @@ def test_keys_are_checked_and_change_no_id():
     ):
         with pytest.raises(ConfigError, match=message):
             config_of(checkpoints=rule)
+    with pytest.raises(ConfigError, match=r"train.start.weights_only: must be left out without `checkpoint`"):
+        config_of(start={"weights_only": True})
+    with pytest.raises(
+        ConfigError, match=r"train.start.checkpoint: must come with the digest of its content, got '/a'"
+    ):
+        read_design(validate_config({"train": {"start": {"checkpoint": "/a"}}}))
 
 
 def test_settings_differ_but_for_length_and_start():

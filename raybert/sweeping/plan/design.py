@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from raybert.config import RaybertConfig, are_labels_enough
 from raybert.config.augment_function import own_function
+from raybert.errors import ConfigError
 from raybert.selection.compose import compose
 from raybert.selection.passes import REFRESHED
 from raybert.selection.scorers.source import COLUMN
@@ -80,9 +81,24 @@ def read_design(config: RaybertConfig) -> Design:
     entries = read_entries(config)
     variants = expand_grid(config)
     _check_augmentations(variants)
+    _check_starts(variants)
     tune = config.sweep.tune
     spaces = {} if tune is None else search_spaces(config, tune, entries, variants)
     return Design(config, entries, variants, spaces)
+
+
+def _check_starts(variants: Sequence[Variant]) -> None:
+    """Refuse a checkpoint whose content nobody has looked at: two of them would be one trial.
+
+    Raises:
+        ConfigError: says who looks.
+    """
+    for start in (variant.config.train.start for variant in variants):
+        if start.checkpoint is not None and start.digest is None:
+            raise ConfigError(
+                f"train.start.checkpoint: must come with the digest of its content, got '{start.checkpoint}' alone; "
+                "`raybert train FILE --resume-from CHECKPOINT` sets both"
+            )
 
 
 def _check_augmentations(variants: Sequence[Variant]) -> None:
