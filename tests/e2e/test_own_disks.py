@@ -1,6 +1,6 @@
-"""Nodes that do not see the driver's encoder: it is brought to them.
+"""Nodes that do not see what the driver has: its encoder, or its working folder as well, are brought to them.
 
-The working folder, in the cache that `tests.conftest` sets in every process that draws nothing, is seen by all of them.
+Where nothing is drawn, `tests.conftest` sets another cache in the driver's process, and all see the working folder in it.
 """
 
 import json
@@ -67,10 +67,10 @@ def apart(server, cache, tmp_path):
             (tmp_path / f"disk-{number}").mkdir()
             nodes.add(1, own_disk(tmp_path / f"disk-{number}", cache))
 
-        def run(command: str, file: Path, place: str) -> str:
+        def run(command: str, file: Path, place: str, *, draws: bool = False) -> str:
             words = (command, file, "--output", place, "--address", nodes.address)
             environment = nodes.environment | {"RAYBERT_CACHE": str(cache)}
-            with forked_command(*words, environment=environment, draws=False) as driver:
+            with forked_command(*words, environment=environment, draws=draws) as driver:
                 code, said = driver.end(PATIENCE)
             assert code == 0, said
             return said
@@ -128,3 +128,13 @@ def test_a_search_and_pretrained_models_on_such_nodes_are_those_of_one_machine(a
     for seed in range(2):
         model = f"models/north-s{seed}/model/model.safetensors"
         assert open_store("s3://bucket/runs/pre").get_bytes(model) == (tmp_path / "pre" / model).read_bytes()
+
+
+def test_a_scored_trial_on_nodes_that_share_no_disk_with_the_driver_comes_to_its_end(apart, cache, ground, tmp_path):
+    encoder = str(cache / "models" / "tiny")
+    file = ground.write(tmp_path / "sweep.yaml", model__encoder=encoder, sweep__strategies=["k_center"], sweep__seeds=1)
+    apart("sweep", file, "s3://bucket/runs/small", draws=True)
+    assert list(tmp_path.glob("disk-*/remote/*/work/small/.staged"))
+    assert (cache / "remote").is_dir()
+    found = published_tables(Path(raybert.load_sweep("s3://bucket/runs/small").folder))
+    assert set(found["trials"]["status"]) == {"complete"}
