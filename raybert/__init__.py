@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raybert import metrics as metrics
     from raybert.analysis import Sweep, Sweeps, load_sweep, load_sweeps
     from raybert.analysis.results.beside import ComparedSweeps
+    from raybert.annotation.annotate import AnnotationRound
     from raybert.commands import (
         CacheContents,
         StoredSignals,
@@ -334,6 +335,7 @@ __all__ = [  # noqa: RUF022 - by subject, as the table above
     "Diagnosis",
     "Finding",
     "ChosenSubset",
+    "AnnotationRound",
     "Reproduction",
     "ModelEvaluation",
     "SweepEvaluation",

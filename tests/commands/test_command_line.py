@@ -26,6 +26,18 @@ LINES = {
             "progress": "auto",
         },
     ),
+    "annotate f.yaml --output out --budget 30 --strategy badge --clusters 4 --set a=1": (
+        "annotate",
+        {
+            "config": Path("f.yaml"),
+            "output": Path("out"),
+            "budget": 30.0,
+            "strategy": "badge",
+            "clusters": 4,
+            "overrides": ["a=1"],
+            "progress": "auto",
+        },
+    ),
     "sweep f.yaml --dry-run --set a=1": ("plan", {"config": Path("f.yaml"), "overrides": ["a=1"], "probe": False}),
     "train f.yaml --resume-from c --weights-only": (
         "train",

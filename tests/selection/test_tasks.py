@@ -151,8 +151,6 @@ def test_losses_and_metrics_follow_the_task():
         ({"train": {"loss": "mse"}}, "train.loss.name: must be one of cross_entropy, bce, focal with"),
         ({"train": {"best_metric": "map"}}, "train.best_metric: must be one of accuracy"),
         ({"data": {"task": "multi_label"}, "model": {"kind": "iris"}}, "model.kind: must be encoder with"),
-        ({"data": {"task": "multi_label"}, "train": {"checkpoints": 5}}, "train.checkpoints: must be left out"),
-        ({"data": {"task": "multi_label", "augment": "word_swapping"}}, "data.augment: must be left out"),
         (
             {"data": {"task": "multi_label"}, "train": {"loss": {"name": "bce", "class_weights": "inverse"}}},
             "train.loss.class_weights: must be none",

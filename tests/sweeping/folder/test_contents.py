@@ -30,6 +30,7 @@ ELSEWHERE = {
     "copied.json",  # beside a copy of a results folder
     ".given.json",  # likewise
     "trained_on.json",  # of a tokenizer
+    "pretraining.yaml",  # in what `raybert submit` sends
 }
 CONFIG = {
     "name": "whole",

@@ -97,7 +97,7 @@ def test_a_refit_has_nothing_to_watch_for_a_plateau():
 
 
 def test_a_checkpoint_to_begin_from_is_of_one_run():
-    start = {"start": {"checkpoint": "somewhere"}}
+    start = {"start": {"checkpoint": "somewhere", "digest": "0" * 16}}
     look_first(design_of(start))
     with pytest.raises(ConfigError, match="train.start: must be left out of a sweep; `raybert train --resume-from`"):
         look_first(design_of(start, seeds=2))
