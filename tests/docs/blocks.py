@@ -53,7 +53,8 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        return self.language in LANGUAGES and not {"not run", "ci"} & self.marks.keys()
+        is_known = self.language in LANGUAGES or (self.language == "text" and "file" in self.marks)
+        return is_known and not {"not run", "ci"} & self.marks.keys()
 
     def commands(self) -> list[list[str]]:
         """The command lines of a shell block as words, without comments; those in quotes stand for themselves."""
@@ -163,6 +164,9 @@ class Reader:
         if not path.name.startswith("test_"):
             # The processes of the shared Ray began elsewhere: they cannot import what lies in this folder.
             ray.cloudpickle.register_pickle_by_value(importlib.import_module(path.stem))
+
+    def _text(self, block: Block) -> None:
+        (self.folder / block.marks["file"]).write_text(block.text, encoding="utf-8")
 
     def _yaml(self, block: Block) -> None:
         path = self.folder / block.marks.get("file", "fragment.yaml")
