@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from raybert.config import DataConfig, EarlyStoppingConfig, RaybertConfig
+from raybert.config import EarlyStoppingConfig, RaybertConfig
 from raybert.config.tasks import CLASSIFICATION
 from raybert.data.examples import ExampleTable
 from raybert.data.tokens import TokenizedData
@@ -20,7 +20,7 @@ from raybert.errors import ModelError
 from raybert.evaluation.trained_model import TrainedModel
 from raybert.files import json_digest
 from raybert.models import Encoder, build_classifier, load_tokenizer, quiet_transformers
-from raybert.models.description import DataColumns, ModelDescription, write_description
+from raybert.models.description import ModelDescription, describe_data, write_description
 from raybert.models.encoder import as_trained
 from raybert.models.iris import IrisClassifier
 from raybert.models.tokenizer_options import with_options
@@ -136,18 +136,13 @@ def save_model(folder: Path, adviser: Adviser, encoder: Encoder, config: Raybert
     with atomic_folder(folder) as fresh, quiet_transformers():
         adviser.inference.model.save_pretrained(fresh)
         as_trained(with_options(load_tokenizer(encoder), data), data.max_length).save_pretrained(fresh)
-        write_description(fresh, _describe(adviser, encoder, data, config.train.precision))
-
-
-def _describe(adviser: Adviser, encoder: Encoder, data: DataConfig, precision: str) -> ModelDescription:
-    return ModelDescription(
-        label_names=adviser.label_names,
-        max_length=data.max_length,
-        columns=DataColumns(data.text, data.text_pair, data.label, data.id, data.group),
-        precision=precision,
-        pair_truncation=data.pair_truncation or "longest_first",
-        lowercase=None if data.lowercase == "auto" else data.lowercase,
-        truncation_side=data.truncation_side,
-        encoder=encoder.name,
-        encoder_fingerprint=encoder.fingerprint,
-    )
+        write_description(
+            fresh,
+            ModelDescription(
+                **describe_data(data),
+                label_names=adviser.label_names,
+                precision=config.train.precision,
+                encoder=encoder.name,
+                encoder_fingerprint=encoder.fingerprint,
+            ),
+        )

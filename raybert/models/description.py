@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerFast
 
+from raybert.config import DataConfig
 from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.data.tokens import PairTruncation
 from raybert.errors import ModelError
@@ -74,6 +75,18 @@ class ModelDescription:
     raybert_version: str = __version__
     task: Task = CLASSIFICATION
     label_separator: str | None = None
+
+
+def describe_data(data: DataConfig) -> dict[str, Any]:
+    """Return what a `data` section says of a model that is trained on it, as keywords of `ModelDescription`."""
+    return {
+        "max_length": data.max_length,
+        "columns": DataColumns(data.text, data.text_pair, data.label, data.id, data.group),
+        "pair_truncation": data.pair_truncation or "longest_first",
+        "lowercase": None if data.lowercase == "auto" else data.lowercase,
+        "truncation_side": data.truncation_side,
+        "label_separator": data.label_separator,
+    }
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:

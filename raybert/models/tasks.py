@@ -60,11 +60,7 @@ def fold_scale(model: Any) -> None:
     """Put the scale of a model into its last layer, so that whoever loads it gets numbers in their own unit."""
     if getattr(model, _SCALE, None) is None:
         return
-    mean, deviation, _ = getattr(model, _SCALE)
-    last = last_linear(model)
-    with torch.no_grad():
-        last.weight.mul_(deviation)
-        last.bias.mul_(deviation).add_(mean)
+    _scale_last_layer(model)
     forget_scale(model)
 
 
@@ -74,18 +70,24 @@ def scale_folded(model: Any) -> Iterator[None]:
     if getattr(model, _SCALE, None) is None:
         yield
         return
-    mean, deviation, _ = getattr(model, _SCALE)
     last = last_linear(model)
     before = last.weight.detach().clone(), last.bias.detach().clone()
     try:
-        with torch.no_grad():
-            last.weight.mul_(deviation)
-            last.bias.mul_(deviation).add_(mean)
+        _scale_last_layer(model)
         yield
     finally:
         with torch.no_grad():
             last.weight.copy_(before[0])
             last.bias.copy_(before[1])
+
+
+def _scale_last_layer(model: Any) -> None:
+    """Let the last layer say numbers in their own unit."""
+    mean, deviation, _ = getattr(model, _SCALE)
+    last = last_linear(model)
+    with torch.no_grad():
+        last.weight.mul_(deviation)
+        last.bias.mul_(deviation).add_(mean)
 
 
 def unfold_scale(model: Any) -> None:

@@ -10,7 +10,7 @@ from raybert.config import DataConfig
 from raybert.data.chunked import ChunkedData
 from raybert.data.examples import ExampleData
 from raybert.models import Encoder, load_tokenizer
-from raybert.models.description import DataColumns, ModelDescription, write_description
+from raybert.models.description import ModelDescription, describe_data, write_description
 from raybert.models.encoder import as_trained
 from raybert.models.tokenizer_options import with_options
 from raybert.sweeping.plan.specs import RunSpec
@@ -38,16 +38,11 @@ def _write(
 
 
 def _describe(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ModelDescription:
-    source = spec.config.data
     iris = vars(data.settings) if isinstance(data, ChunkedData) else None
     return ModelDescription(
+        **describe_data(spec.config.data),
         label_names=tuple(data.output_names),
-        max_length=source.max_length,
-        columns=DataColumns(source.text, source.text_pair, source.label, source.id, source.group),
         precision=spec.config.train.precision,
-        pair_truncation=source.pair_truncation or "longest_first",
-        lowercase=None if source.lowercase == "auto" else source.lowercase,
-        truncation_side=source.truncation_side,
         encoder=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
         encoder_path=str(encoder.path) if iris is not None else None,
@@ -57,5 +52,4 @@ def _describe(spec: RunSpec, data: ExampleData, encoder: Encoder) -> ModelDescri
         seed=spec.seed,
         budget=spec.num_chosen,
         task=data.task,
-        label_separator=source.label_separator,
     )
