@@ -171,6 +171,8 @@ def test_a_cluster_of_hosts_is_made_loses_a_worker_gets_it_back_and_gives_the_ta
     machines.type("ray get-auth-token --generate > /dev/null")
     machines.type(f"ray up -y --no-config-cache {machines.file}")
     wait_until(lambda: machines.raylets(WORKER), "a node on the worker", said=machines.said_by_launcher)
+    # Its process is there before Ray knows it, on a busy machine by more than the sweep takes.
+    wait_until(lambda: machines.is_node(WORKER), "a worker that Ray knows", said=machines.said_by_launcher)
 
     command = f"bash --login -c 'cd ~/raybert && raybert sweep {file} --address auto --output {run}'"
     sweep = subprocess.Popen(
