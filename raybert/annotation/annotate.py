@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from raybert.annotation.adviser import Adviser, save_model
-from raybert.annotation.candidates import read_candidates
+from raybert.annotation.candidates import Candidates, read_candidates
 from raybert.annotation.desk import Desk
 from raybert.annotation.evidence import asks_the_model, check_strategy
 from raybert.annotation.reasons import reasons_for
-from raybert.annotation.rounds import Annotated, RoundsFolder
+from raybert.annotation.rounds import LABELLED, Annotated, RoundsFolder
 from raybert.annotation.stopping import Certainty, criteria_met, measure
-from raybert.config import RaybertConfig
+from raybert.config import DataConfig, RaybertConfig
 from raybert.display import html_frame, html_section
 from raybert.errors import ConfigError
 from raybert.files import write_frame
@@ -101,6 +101,7 @@ def next_round(
     """
     if config.model.kind == "iris":
         raise ConfigError("model.kind: must be another one than iris to annotate, whose documents are cut into chunks")
+    _check_budget(budget)
     with torch_as_it_was():
         prepare_process(config.resources.cpus_per_worker, seed)
         return _next_round(config, RoundsFolder(folder), budget, strategy, seed, tell, model, num_clusters, trust=trust)
@@ -124,6 +125,7 @@ def _next_round(
     source = read_candidates(config.data, columns_read(chooser.all_signals()))
     annotated = rounds.read(config.data.label_words, source.example_ids, [one for one in source.labels if one])
     everything = source.with_labels(annotated.labels)
+    labelled = _write_labelled(rounds.path, config.data, everything, annotated)  # first: what people wrote is kept
     if strategy is None and len(everything.label_names) > 1:
         label, chooser = _entry(config, LATER, seed)
     needs = chooser.all_signals()
@@ -145,7 +147,6 @@ def _next_round(
     history = _history(rounds, number, label, desk, adviser, state, len(selection.positions))
     frame = _to_label(desk, selection, signals, label)
     rounds.path.mkdir(parents=True, exist_ok=True)
-    labelled = _write_labelled(rounds.path, desk, annotated)
     if adviser is not None and clusters is None and model is None:
         save_model(rounds.model, adviser, desk.encoder, config)
     rounds.write(number, frame, state, history)
@@ -169,14 +170,18 @@ def _entry(config: RaybertConfig, strategy: str, seed: int) -> tuple[str, Compos
     return entry.label, chooser
 
 
-def _count(budget: float, num_candidates: int) -> int:
-    """Return how many texts are chosen.
+def _check_budget(budget: float) -> None:
+    """Refuse what is no number of texts, before anything is read.
 
     Raises:
         ConfigError: a budget that is none.
     """
     if not 0 < budget < math.inf or (budget >= 1 and budget != int(budget)):
         raise ConfigError(f"budget: must be a number of texts, or a share of them below 1, got {budget:g}")
+
+
+def _count(budget: float, num_candidates: int) -> int:
+    """Return how many texts are chosen."""
     wanted = int(budget) if budget >= 1 else max(1, round(budget * num_candidates))
     return min(wanted, num_candidates)
 
@@ -225,19 +230,20 @@ def _to_label(desk: Desk, selection: Selection, signals: Mapping[str, np.ndarray
     return frame
 
 
-def _write_labelled(folder: Path, desk: Desk, annotated: Annotated) -> Path | None:
+def _write_labelled(folder: Path, data: DataConfig, candidates: Candidates, annotated: Annotated) -> Path | None:
     """Write everything that has a label, as a source to train on; return the file, None if nothing has."""
-    rows = desk.labelled
+    rows = np.flatnonzero(candidates.is_labelled)
     if not len(rows):
         return None
-    data, texts = desk.config.data, desk.candidates.texts.take(rows)
+    texts = candidates.texts.take(rows)
     ids = texts["example_id"].to_pylist()
     frame = pd.DataFrame({data.id or "example_id": ids, data.text: texts["text"].to_pylist()})
     if data.text_pair is not None:
         frame[data.text_pair] = texts["text_pair"].to_pylist()
-    frame[data.label_words] = desk.candidates.labels[rows]
+    frame[data.label_words] = candidates.labels[rows]
     frame["round"] = [annotated.round_of.get(example_id, 0) for example_id in ids]
-    path = folder / "labelled.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LABELLED
     write_frame(frame, path)
     return path
 

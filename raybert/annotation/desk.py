@@ -14,6 +14,7 @@ import pyarrow as pa
 from raybert.annotation.adviser import Adviser, given_adviser, train_adviser
 from raybert.annotation.candidates import Candidates, read_candidates
 from raybert.annotation.evidence import gather
+from raybert.annotation.rounds import LABELLED
 from raybert.annotation.stopping import normalised_entropy
 from raybert.config import RaybertConfig
 from raybert.data import Splits, TokenizedData
@@ -65,8 +66,8 @@ class Desk:
         """
         if candidates.is_labelled.all():
             raise DataError(
-                f"data.source: must have texts without a label to choose from, got {len(candidates.labels):,} texts "
-                "that all have one; train on labelled.csv"
+                f"data.source: must have texts without a label to choose from, got {len(candidates.labels):,} that all "
+                f"have one; train on {LABELLED} of the folder"
             )
         validation = read_validation(config, candidates)
         names = candidates.label_names

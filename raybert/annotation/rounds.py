@@ -20,6 +20,8 @@ from raybert.tables.annotation import ROUNDS, STATES
 from raybert.tables.schema import Table
 
 _ROUND = re.compile(r"round-([1-9][0-9]*)\.csv")
+LABELLED = "labelled.csv"
+"""Everything that has a label, in the folder of the rounds."""
 _RARE = 1
 """How often a class occurs that may be another one, written wrongly."""
 

@@ -162,7 +162,12 @@ def test_the_same_files_give_the_same_round_and_another_order_the_same_texts(fil
     assert turned.frame["text"].tolist() == one.frame["text"].tolist()
 
 
-def test_everything_labelled_is_the_end(file, pool, tmp_path):
-    pd.DataFrame({"text": pool.index, "label": pool.to_numpy()}).to_csv(tmp_path / "texts.csv", index=False)
-    with pytest.raises(DataError, match=r"must have texts without a label to choose from, got 60 texts that all have"):
+def test_everything_labelled_is_the_end_and_the_last_labels_are_kept(file, pool, tmp_path):
+    first = raybert.annotate(file, tmp_path / "labels", budget=1000, strategy="random")
+    assert len(first.frame) == 60
+    label(first, pool)
+    with pytest.raises(DataError, match=r"must have texts without a label to choose from, got 60 that all have one"):
         raybert.annotate(file, tmp_path / "labels", **ROUND)
+    kept = pd.read_csv(tmp_path / "labels" / "labelled.csv")
+    assert kept["label"].tolist() == [pool[text] for text in kept["text"]]
+    assert (len(kept), set(kept["round"])) == (60, {1})
