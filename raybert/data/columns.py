@@ -100,8 +100,18 @@ def check_keys(table: RawTable, key: str, column: str, origin: str) -> pa.Array:
     return values.cast(pa.string())
 
 
-def refuse_rows(bad: pa.Array | pa.ChunkedArray, key: str, where: str, noun: str, table: RawTable) -> None:
+def refuse_rows(
+    bad: pa.Array | pa.ChunkedArray, key: str, where: str, noun: str, table: RawTable, or_else: str = ""
+) -> None:
     """Refuse a column some rows of which have nothing in it.
+
+    Args:
+        bad: (n,) bool, which rows.
+        key: of the `data` section.
+        where: the column, in words.
+        noun: what it holds.
+        table: the rows, for their numbers.
+        or_else: a further remedy; empty: there is none.
 
     Raises:
         DataError: the number of such rows, and the first ones.
@@ -110,7 +120,7 @@ def refuse_rows(bad: pa.Array | pa.ChunkedArray, key: str, where: str, noun: str
     if len(rows):
         raise DataError(
             f"data.{key}: {where} must have no empty or missing {noun}, got {len(rows)} of {len(bad)}, in "
-            f"{table.describe_rows(rows)}; remove or fill them"
+            f"{table.describe_rows(rows)}; remove or fill them{or_else}"
         )
 
 

@@ -38,7 +38,8 @@ def label_values(table: RawTable, column: str, where: str) -> pa.Array:
     missing = pc.is_null(labels)
     if is_text(labels.type):
         missing = pc.or_(missing, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(labels), ""), True))
-    refuse_rows(missing, "label", place, "labels", table)
+    or_else = ", or set data.unlabelled: true, which leaves them out" if where == "train" else ""
+    refuse_rows(missing, "label", place, "labels", table, or_else)
     if is_text(labels.type):
         return labels
     try:

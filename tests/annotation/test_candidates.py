@@ -85,7 +85,7 @@ def test_a_sweep_leaves_out_what_has_no_label(tmp_path):
     assert found.tables["train"]["text"].to_pylist() == [f"text {i}" for i in (0, 1, 4, 5, 6, 7)]
     assert found.rows["train"].tolist() == [0, 1, 4, 5, 6, 7]
     assert "train: 2 of 8 rows have no label and are left out" in found.notes
-    with pytest.raises(DataError, match=r"data\.label"):
+    with pytest.raises(DataError, match=r"remove or fill them, or set data\.unlabelled: true, which leaves them out"):
         read_source(config.model_copy(update={"unlabelled": False}), tmp_path)
     frame.assign(label="").to_csv(tmp_path / "texts.csv", index=False)
     with pytest.raises(DataError, match=r"train must have rows with a label, got none .*raybert annotate"):
