@@ -274,6 +274,7 @@ class _Trial:
         value, seconds = best[f"validation_{metric}"], row["wall_seconds"]
         self.log.info("complete: validation %s %.4f at step %d, after %.1f s", metric, value, best["step"], seconds)
         folder.finish(row)  # after the last line of the log, which is on disk then
+        recorded.clear()  # like the checkpoint: who dies before the result is there needs both
         remove_last(folder.checkpoints)
         return True
 
@@ -301,7 +302,6 @@ class _Trial:
         frame.insert(0, "example_id", self.data.example_ids[frame["position"].to_numpy()])
         with atomic_path(folder.path / "selection.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
-        recorded.clear()
         if chosen is not None and chosen.pool_scores is not None:
             save_array(folder.path / "pool_scores.npy", chosen.pool_scores.astype(np.float32))
         if chosen is not None and chosen.conflicts is not None:

@@ -206,11 +206,21 @@ def test_the_stored_configuration_says_everything(prepared, tmp_path):
     json.dumps(spec.summary())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["random", "random_epoch", "loss_threshold", "rounds"])
 def test_a_kill_between_the_last_step_and_the_result_costs_what_follows_the_last_checkpoint(
-    prepared, tmp_path, monkeypatch
+    strategy, prepared, tmp_path, monkeypatch
 ):
-    config = validate_config({**CONFIG, "train": {**CONFIG["train"], "checkpoint_seconds": 0}})  # at every evaluation
-    spec = plan_of(config, prepared.facts).trials[0]
+    in_rounds = {"name": "confidence", "schedule": "rounds", "rounds": 2, "random_start": 10, "label": "rounds"}
+    named = in_rounds if strategy == "rounds" else strategy
+    config = validate_config(
+        {
+            "train": {**CONFIG["train"], "checkpoint_seconds": 0},  # at every evaluation
+            "sweep": {"strategies": ["random", named] if strategy != "random" else ["random"], "seeds": 2},
+        }
+    )
+    spec = plan_of(config, prepared.facts).trials[-1]
+    assert spec.label == strategy
     expected = run_here(prepared, spec, tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr(TrialFolder, "finish", killed)
@@ -219,9 +229,13 @@ def test_a_kill_between_the_last_step_and_the_result_costs_what_follows_the_last
     steps = []
     torn = SweepFolder(tmp_path / "torn")
     again = run_trial(spec, prepared.data, prepared.encoder, (), torn, lambda row: None, report_step=steps.append)
-    assert (again, steps) == ("complete", [8])
+    trial = torn.trial(spec.trial_id)
+    assert (again, steps) == ("complete", [8]), trial.error()
     assert outcome(torn, spec.trial_id) == expected
-    assert [path.name for path in torn.trial(spec.trial_id).checkpoints.iterdir()] == ["best"]
+    for comparison in compare_trials(SweepFolder(tmp_path / "whole").trial(spec.trial_id), trial):
+        assert comparison.differences == (), comparison.what
+    assert [path.name for path in trial.checkpoints.iterdir()] == ["best"]
+    assert not (trial.path / "epoch_plans").exists()
 
 
 def killed(*_):
