@@ -4,12 +4,14 @@
 
 Inside namespaces nothing that a launcher does (`ray stop`, what it writes into the home folder) reaches anything outside, and
 nothing of them outlives the process. The process itself is the machine that commands are typed on, 10.77.0.1; the others are
-10.77.0.2, ... It writes `FOLDER/ready` with the number of its first process in the namespace outside, and ends with its input.
+10.77.0.2, ... It writes `FOLDER/ready` once all can be reached, and ends with its input.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -97,10 +99,28 @@ exec /usr/sbin/sshd -D -e -f {folder}/{name}.sshd
     ]
     log = (folder / f"{name}.log").open("wb")
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    wait_for_network(process)
     cable = f"cable{number}"
     shell(f"ip link add {cable} type veth peer name eth0 netns {process.pid}")
     shell(f"ip link set {cable} master switch up")
     return process
+
+
+def wait_for_network(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a machine's first process has left this network: its end of a cable would stay here, unplugged."""
+    mine = os.readlink("/proc/self/ns/net")
+    while os.readlink(f"/proc/{process.pid}/ns/net") == mine:
+        assert process.poll() is None, f"a machine ended before it began: {process.args}"
+        time.sleep(0.01)  # the kernel tells nobody of it
+
+
+def wait_for_sshd(folder: Path, number: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a machine can be reached."""
+    while True:
+        assert process.poll() is None, (folder / f"machine{number}.log").read_text()
+        with contextlib.suppress(OSError), socket.create_connection((address_of(number), 22), timeout=1):
+            return
+        time.sleep(0.05)
 
 
 def shell(script: str) -> None:
@@ -116,10 +136,9 @@ def main() -> None:
     shell(
         f"ip link set lo up; ip link add switch type bridge; ip addr add {TYPED_ON}/24 dev switch; ip link set switch up"
     )
-    machines = []
-    for number in range(count):
-        machines.append(begin(folder, number))
-        time.sleep(0.3)  # until its namespace is there
+    machines = [begin(folder, number) for number in range(count)]
+    for number, process in enumerate(machines):
+        wait_for_sshd(folder, number, process)
     (folder / "ready").write_text(str(os.getpid()))
     sys.stdin.read()
 
