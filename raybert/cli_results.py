@@ -26,7 +26,7 @@ FormatOption = Annotated[
     ),
 ]
 _TABLES = (
-    *("summary", "comparisons", "trials", "evaluations", "metrics", "per_pass", "overlap", "pareto"),
+    *("summary", "comparisons", "trials", "evaluations", "metrics", "extra_tests", "per_pass", "overlap", "pareto"),
     *("equal_cost", "cost_to_reach", "budget_curve", "as_good_as_all", "letters"),
 )
 _PROJECTIONS = ("pca", "umap")
@@ -68,6 +68,13 @@ def results(
             autocompletion=completer(*_TABLES),
         ),
     ] = "summary",
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="Which further test set (`data.extra_tests`) stands for test; default: the test split of the data.",
+            show_default=False,
+        ),
+    ] = None,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,6 +85,8 @@ def results(
     if table not in _TABLES:
         raise typer.BadParameter(f"must be one of {', '.join(_TABLES)}, got {table!r}", param_hint="--table")
     found = commands.results(folder, trust=trust)
+    if test is not None:
+        found = found.on_test(test)
     if as_json or form == "json":
         terminal.print_json(describe.results_document(found, metric))
     elif form == "table":

@@ -51,6 +51,7 @@ from raybert.tables import (
     ESTIMATE,
     EVALUATIONS,
     EXAMPLES,
+    EXTRA_TESTS,
     IMPORTANCES,
     LETTERS,
     METRIC_MEANS,
@@ -203,6 +204,8 @@ def _write_comparison(sweep: Sweep, pairs: Sequence[Pair]) -> None:
     _write_table(sweep.folder, PER_PASS, sweep.per_pass)
     _write_table(sweep.folder, METRICS_PER_TRIAL, sweep.metrics_per_trial)
     _write_table(sweep.folder, METRIC_MEANS, sweep.metrics)
+    if sweep.extra_test_names:
+        _write_table(sweep.folder, EXTRA_TESTS, sweep.extra_tests)
     write_text(sweep.folder / METRICS_TEXT, metrics_markdown(sweep.name, sweep.metrics, sweep.replicates))
     shown, left_out = at_best_points(sweep)
     few, left_out_of_few = at_best_points(sweep, _MOST_PER_PASS)

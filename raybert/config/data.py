@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from raybert.config.augment import AugmentConfig
+from raybert.config.extra_tests import ExtraTestConfig, check_names
 from raybert.config.noise import NoiseConfig
 from raybert.config.section import Section
 from raybert.config.tasks import CLASSIFICATION, MULTI_LABEL, Task
 
-AFTER_LOADING = frozenset({"augment"})
+AFTER_LOADING = frozenset({"augment", "extra_tests"})
 """Keys that do not decide what is loaded, split and tokenized."""
 
 
@@ -95,6 +96,11 @@ class DataConfig(Section):
     augment: AugmentConfig | None = Field(
         None, description="changes the chosen examples while they are trained on; default: they stay as they are"
     )
+    extra_tests: dict[str, ExtraTestConfig] = Field(
+        {},
+        description="name -> a further test set, from another domain perhaps: every trial is measured on it, and "
+        "strategies are compared there, too",
+    )
 
     @model_validator(mode="after")
     def _columns_differ(self) -> DataConfig:
@@ -103,6 +109,11 @@ class DataConfig(Section):
             for column in columns if isinstance(columns, tuple) else (columns,):
                 if column is not None and column == getattr(self, other):
                     raise ValueError(f"{key}: must be another column than that of `{other}`, got '{column}' for both")
+        return self
+
+    @model_validator(mode="after")
+    def _extra_tests_have_names(self) -> DataConfig:
+        check_names(self.extra_tests)
         return self
 
     @model_validator(mode="after")
@@ -126,6 +137,15 @@ class DataConfig(Section):
         if self.task == "auto":
             return MULTI_LABEL if isinstance(self.label, tuple) else CLASSIFICATION
         return self.task
+
+    def of_extra_test(self, name: str) -> DataConfig:
+        """Return the section by which the source of a further test set is read: columns as here, or its own."""
+        wanted = self.extra_tests[name]
+        named = {
+            key: getattr(wanted, key) for key in ("text", "text_pair", "label") if getattr(wanted, key) is not None
+        }
+        source = {"source": wanted.source, "config": wanted.config, "revision": wanted.revision}
+        return self.model_copy(update={**source, **named, "id": None, "group": None, "task": self.predicts})
 
     @property
     def label_words(self) -> str:

@@ -256,6 +256,11 @@ class RaybertConfig(Section):
             raise ValueError("selection.embedding.of: must be encoder with `model.kind: iris`, which tunes none")
         if self.model.kind == "iris" and self.data.pair_truncation is not None:
             raise ValueError("data.pair_truncation: must be left out with `model.kind: iris`, which reads texts apart")
+        if self.model.kind == "iris" and self.data.extra_tests:
+            raise ValueError(
+                "data.extra_tests: must be left out with `model.kind: iris`; `raybert evaluate` measures its models on "
+                "other files"
+            )
         if self.model.kind == "iris" and (self.monitor.activations or self.monitor.attention_entropy):
             raise ValueError("monitor: activations and attention_entropy must be null with `model.kind: iris`")
         return self

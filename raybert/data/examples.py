@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
@@ -100,6 +101,20 @@ class HiddenSplit:
 
     def _refuse(self) -> NoReturn:
         raise DataError("data.test: must not be read while hyperparameters are tuned: it is for the comparison")
+
+
+def extra_tests_of(data: ExampleData) -> Mapping[str, ExampleTable]:
+    """Return the further test sets that a model is measured on, by name; only token tables of a sweep have any."""
+    found: Mapping[str, ExampleTable] = getattr(data, "extra_tests", {})
+    return found
+
+
+def without_extra_tests(data: ExampleData) -> ExampleData:
+    """Return the data of a run that is measured on no further test set."""
+    if not extra_tests_of(data):
+        return data
+    cut: ExampleData = replace(data, extra_tests={}, extra_tests_digest="")  # type: ignore[type-var]
+    return cut
 
 
 def without_test(data: ExampleData) -> ExampleData:

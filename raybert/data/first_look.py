@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from raybert.config import DataConfig
-from raybert.data.kinds import columns_of, source_kind
+from raybert.data.kinds import columns_of, naming_extra_test, source_kind
 from raybert.errors import DataError
 
 
@@ -37,6 +37,25 @@ def look_at_source(config: DataConfig, further: Mapping[str, str] | None = None)
             from raybert.data.raw import check_columns
 
             check_columns(list(COLUMNS), {**wanted, **(further or {})}, f"'{config.source}'")
+
+
+def look_at_extra_tests(config: DataConfig) -> None:
+    """Refuse further test sets whose local source is not there, is of no format that is read, or lacks a column.
+
+    Args:
+        config: the `data` section.
+
+    Raises:
+        DataError: names the key.
+    """
+    for name, wanted in config.extra_tests.items():
+        section = config.of_extra_test(name)
+        with naming_extra_test(name):
+            if source_kind(section.source) == "local":
+                from raybert.data.local import look_at_local, split_to_test  # Arrow
+
+                path = Path(section.source).expanduser()
+                look_at_local(path, columns_of(section), split=split_to_test(path, wanted.split))
 
 
 def look_at_unseen(path: Path, columns: Mapping[str, str], split: str = "test") -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +16,7 @@ from raybert.errors import DataError
 
 BUILT_IN = ("docstrings",)
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_KEY = re.compile(r"\bdata\.(source|config|revision|text_pair|text|label)\b")
 _COLUMNS = ("text", "text_pair", "label", "id", "group")
 
 
@@ -27,6 +30,15 @@ def columns_of(config: DataConfig) -> dict[str, str]:
         elif column is not None:
             found[key] = column
     return found
+
+
+@contextlib.contextmanager
+def naming_extra_test(name: str) -> Iterator[None]:
+    """Let errors about a source and its columns name the key of a further test set (`data.extra_tests`)."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(_KEY.sub(rf"data.extra_tests.{name}.\1", str(error))) from None
 
 
 def source_kind(source: str) -> Literal["built-in", "local", "hub"]:

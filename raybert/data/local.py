@@ -31,6 +31,8 @@ _READERS: dict[str, Callable[[Path, Mapping[str, str], Collection[str]], RawTabl
 }
 
 
+TEST_SETS = ("test", "validation", "train")
+"""Which split of a source is a test set, in this order, where nobody says."""
 _FIRST_FORMATS = (".parquet", ".csv", ".jsonl")
 """What raybert 0.1 read: a file of another format beside one of these is not read, as then."""
 _SMALL = 16 << 20
@@ -112,6 +114,13 @@ def has_split(path: Path, split: str) -> bool:
     if not path.is_dir():
         return split == "train"
     return split in (read_saved(path, {}, ()) if is_saved_folder(path) else _split_files(path))
+
+
+def split_to_test(path: Path, split: str) -> str:
+    """Return which split of a folder is a test set, if `split` does not say: test, else validation, else train."""
+    if split != "auto" or not path.is_dir():
+        return "test" if split == "auto" else split
+    return next((one for one in TEST_SETS if has_split(path, one)), "test")
 
 
 def files_of_split(path: Path, split: str = "train") -> list[Path]:

@@ -25,6 +25,7 @@ from raybert.data.strings import stream_strings
 from raybert.data.targets import TARGET, target_matrix
 from raybert.data.units import FORM, Units
 from raybert.errors import DataError
+from raybert.files import json_digest
 
 SPLITS = ("train", "validation", "test")
 _OF_CUTS = ("example_id", "label", TARGET, "group")
@@ -47,6 +48,7 @@ class Splits:
         details: facts for the manifest: source, rows and class counts per split, package versions.
         task: what is predicted.
         outputs: of another task than classification, what a model's outputs are called.
+        extra_tests: name -> further test set: columns text, [text_pair], label, [target].
         pool_ids: (n,) the ids of the pool as a str array, where they are mapped from a file.
         pool_file: Arrow file that `train` is mapped from.
     """
@@ -60,6 +62,7 @@ class Splits:
     details: dict[str, Any] = field(default_factory=dict)
     task: Task = CLASSIFICATION
     outputs: tuple[str, ...] = ()
+    extra_tests: Mapping[str, pa.Table] = field(default_factory=dict)
     pool_ids: np.ndarray | None = field(default=None, compare=False)
     pool_file: Path | None = field(default=None, compare=False)
 
@@ -67,6 +70,13 @@ class Splits:
     def output_names(self) -> tuple[str, ...]:
         """What a model's outputs are called: classes, labels, or the number."""
         return self.outputs or self.label_names
+
+    @property
+    def extra_tests_digest(self) -> str:
+        """What tells further test sets apart; empty: there are none."""
+        names = self.output_names
+        contents = {name: content_fingerprint({name: table}, names) for name, table in self.extra_tests.items()}
+        return json_digest(contents) if contents else ""
 
 
 def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})) -> Splits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
@@ -124,6 +124,8 @@ class TokenizedData:
         notes: what a user should know: how many texts are truncated.
         task: what is predicted.
         outputs: of another task than classification, what a model's outputs are called.
+        extra_tests: name -> further test set that trials are measured on, too.
+        extra_tests_digest: of their content; empty: there are none.
     """
 
     train: TokenTable
@@ -137,6 +139,8 @@ class TokenizedData:
     notes: tuple[str, ...] = ()
     task: Task = CLASSIFICATION
     outputs: tuple[str, ...] = ()
+    extra_tests: Mapping[str, TokenTable] = field(default_factory=dict)
+    extra_tests_digest: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -162,7 +166,7 @@ def tokenize_splits(
     pair_truncation: PairTruncation = "longest_first",
     store: TokenStore | None = None,
 ) -> TokenizedData:
-    """Return the token tables of the three splits.
+    """Return the token tables of the three splits, and of further test sets.
 
     The word pieces are those of `tokenizer(text, text_pair, truncation=True, max_length=max_length)`:
     special ones included, pairs shortened at the longer text first, or with `truncation=pair_truncation`. The tokenizer
@@ -186,10 +190,11 @@ def tokenize_splits(
     encoder = TextEncoder(tokenizer, max_length, has_pairs=has_pairs, pair_truncation=pair_truncation, store=store)
     if like is None or PLANTED in splits.train.column_names:
         encoded = {split: encoder.encode(getattr(splits, split)) for split in SPLITS}
-        tables = {split: _with_targets(table, splits, split) for split, (table, _) in encoded.items()}
+        tables = {split: _with_targets(table, getattr(splits, split), splits) for split, (table, _) in encoded.items()}
         notes = _truncation_notes(np.concatenate([kept for _, kept in encoded.values()]), encoder)
     else:
         tables, notes = _cut_again(splits, *like), like[1].notes  # of the same examples
+    extra = {name: _with_targets(encoder.encode(part)[0], part, splits) for name, part in splits.extra_tests.items()}
     side, uses_token_types = str(tokenizer.truncation_side), encoder.uses_token_types
     parts = [definition, max_length, side, tokenizer.pad_token_id, uses_token_types, splits.fingerprint]
     parts += [] if pair_truncation == "longest_first" else [pair_truncation]
@@ -203,14 +208,16 @@ def tokenize_splits(
         notes=notes,
         task=splits.task,
         outputs=splits.outputs,
+        extra_tests=extra,
+        extra_tests_digest=splits.extra_tests_digest,
     )
 
 
-def _with_targets(table: TokenTable, splits: Splits, split: str) -> TokenTable:
-    """Return a token table with what is predicted, where that is not one class."""
+def _with_targets(table: TokenTable, examples: pa.Table, splits: Splits) -> TokenTable:
+    """Return the token table of some examples with what is predicted, where that is not one class."""
     if splits.task == CLASSIFICATION:
         return table
-    return replace(table, targets=target_matrix(getattr(splits, split)[TARGET], splits.outputs))
+    return replace(table, targets=target_matrix(examples[TARGET], splits.outputs))
 
 
 def _cut_again(splits: Splits, known: Splits, data: TokenizedData) -> dict[str, TokenTable]:

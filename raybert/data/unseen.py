@@ -55,7 +55,7 @@ class UnseenExamples:
 
 
 def read_unseen(
-    source: Path | pd.DataFrame | Sequence[str],
+    source: Path | pd.DataFrame | RawTable | Sequence[str],
     columns: Mapping[str, str],
     *,
     required: Collection[str],
@@ -67,7 +67,8 @@ def read_unseen(
     """Return the examples of a file, of one split of a folder, of a table, or of a list of texts.
 
     Args:
-        source: any of these; files are of `FORMATS`, or txt with one text a line.
+        source: any of these, or rows that are read already, by the keys of `columns`; files are of `FORMATS`, or txt
+            with one text a line.
         columns: key of the `data` section -> name of its column: text, [text_pair], [label], [id], [group].
         required: keys that must be there: text, and of the others all but id and group, which may be missing.
         split: which part of a folder.
@@ -144,9 +145,14 @@ def _read_texts(
 
 
 def _read_raw(
-    source: Path | pd.DataFrame | Sequence[str], columns: Mapping[str, str], required: Collection[str], split: str
+    source: Path | pd.DataFrame | RawTable | Sequence[str],
+    columns: Mapping[str, str],
+    required: Collection[str],
+    split: str,
 ) -> tuple[RawTable, str]:
     """Return the rows by key, and what to call their origin in messages."""
+    if isinstance(source, RawTable):
+        return source, split
     optional = [key for key in _OPTIONAL if key not in required]
     needed = {key: column for key, column in columns.items() if key in required}
     if isinstance(source, pd.DataFrame):

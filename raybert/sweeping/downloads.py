@@ -94,6 +94,15 @@ def fetch_all(design: Design, told: Callable[[Download], None]) -> Downloads:
     configs = [variant.config for variant in design.variants]
     data = {(config.data.source, config.data.config, config.data.revision): config.data for config in configs}
     wanted: list[Callable[[], Download]] = [lambda one=one: _fetch_data(one) for one in data.values()]  # type: ignore[misc]
+    elsewhere = {
+        (name, one.source, one.config, one.revision): config.data.of_extra_test(name)
+        for config in configs
+        for name, one in config.data.extra_tests.items()
+    }
+    wanted += [
+        lambda name=name, one=one: _fetch_data(one, f"data.extra_tests.{name}.source")  # type: ignore[misc]
+        for (name, *_), one in elsewhere.items()
+    ]
     corpora = {
         config.pretrain.corpus.model_dump_json(): config.pretrain.corpus for config in configs if config.pretrain
     }
@@ -133,8 +142,8 @@ def _fetch_model(key: str, config: ModelConfig) -> Download:
     return Download(key, name, status if encoder.is_of_hub else "local", size, str(encoder.path))
 
 
-def _fetch_data(config: DataConfig) -> Download:
-    key, name = "data.source", config.source + (f" ({config.config})" if config.config else "")
+def _fetch_data(config: DataConfig, key: str = "data.source") -> Download:
+    name = config.source + (f" ({config.config})" if config.config else "")
     kind = source_kind(config.source)
     if kind == "built-in":
         return Download(key, name, "built-in")

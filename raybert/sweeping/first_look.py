@@ -9,7 +9,7 @@ from raybert.config import OptimizerConfig, are_labels_enough, import_attribute
 from raybert.config.data import AFTER_LOADING
 from raybert.config.encoder_pretraining import SweepCorpusConfig
 from raybert.config.packages import check_packages
-from raybert.data.first_look import look_at_source
+from raybert.data.first_look import look_at_extra_tests, look_at_source
 from raybert.errors import ConfigError, SweepError
 from raybert.models.first_look import check_code, look_at_encoder
 from raybert.sweeping.folder.older import check_encoder_names
@@ -43,6 +43,8 @@ def look_first(design: Design, output: Path | None = None, *, only_scores: bool 
             check_packages(config)
     for data in {config.data.model_dump_json(exclude={*AFTER_LOADING}): config.data for config in configs}.values():
         look_at_source(data, wanted_columns(design))
+    for data in {config.data.model_dump_json(): config.data for config in configs}.values():
+        look_at_extra_tests(data)
     for kind in dict.fromkeys(config.model.kind for config in configs if config.model.is_own):
         if not are_labels_enough():
             import_attribute(kind, "model.kind")

@@ -177,7 +177,8 @@ def _examples_seen(spec: RunSpec) -> int:
 def _describe_sizes(ready: Prepared) -> str:
     fold = f", fold {ready.splits.details['fold']}" if "fold" in ready.splits.details else ""
     sizes = " / ".join(f"{len(split):,}" for split in (ready.data.train, ready.data.validation, ready.data.test))
-    return f"data{fold}: {sizes} train / validation / test, {_what(ready)}"
+    extra = "".join(f", {table.num_rows:,} of {name}" for name, table in ready.splits.extra_tests.items())
+    return f"data{fold}: {sizes} train / validation / test{extra}, {_what(ready)}"
 
 
 def _what(ready: Prepared) -> str:

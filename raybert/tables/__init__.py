@@ -23,7 +23,7 @@ from raybert.tables.comparison import (
 )
 from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
 from raybert.tables.dictionary import TABLES, Entry, describe_columns
-from raybert.tables.every_metric import BEST_F1, METRIC_MEANS, METRICS_PER_TRIAL, MOST_PROBABLE
+from raybert.tables.every_metric import BEST_F1, EXTRA_TESTS, METRIC_MEANS, METRICS_PER_TRIAL, MOST_PROBABLE
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.renamed import RENAMED_COLUMNS, RENAMED_PLOTS, RENAMED_TABLES, with_new_names
 from raybert.tables.reports import ERRORS, ESTIMATE
@@ -69,6 +69,7 @@ __all__ = [
     "ESTIMATE",
     "EVALUATIONS",
     "EXAMPLES",
+    "EXTRA_TESTS",
     "FRACTIONS",
     "GPU_HOURS",
     "HELD_OUT",

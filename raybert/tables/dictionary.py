@@ -16,7 +16,7 @@ from raybert.tables.comparison import (
     SUMMARY,
 )
 from raybert.tables.cost import BUDGET_CURVE, COST_TO_REACH, PARETO
-from raybert.tables.every_metric import METRIC_MEANS, METRICS_PER_TRIAL
+from raybert.tables.every_metric import EXTRA_TESTS, METRIC_MEANS, METRICS_PER_TRIAL
 from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.reports import ERRORS, ESTIMATE
 from raybert.tables.runs import EVALUATIONS, LOSSES, PREDICTIONS, SELECTION, TRIALS
@@ -41,6 +41,7 @@ _COMPARISON = (
     AS_GOOD_AS_ALL,
     LETTERS,
     METRIC_MEANS,
+    EXTRA_TESTS,
     METRICS_PER_TRIAL,
     PER_PASS,
     PAIRS,

@@ -9,7 +9,7 @@ from raybert.tables.schema import Column, Table, computed
 
 MOST_PROBABLE, BEST_F1 = "most probable", "best F1 on validation"
 """How a class is decided: the most probable one, or class 1 of two from a threshold that the validation split chose."""
-_SPLIT = computed("split", "text", "validation or test")
+_SPLIT = computed("split", "text", "validation, test, or the name of a further test set (`data.extra_tests`)")
 _DECISION = computed(
     "decision",
     "text",
@@ -45,6 +45,37 @@ METRICS_PER_TRIAL = Table(
         ),
         Column("<own metric>", "number", "a metric of `train.metrics`, as the run measured it", optional=True),
     ),
+)
+
+EXTRA_TESTS = Table(
+    "extra_tests",
+    "a configuration on a further test set (`data.extra_tests`), beside a baseline that it is compared with",
+    (
+        computed("test", "text", "name of the test set"),
+        *(TRIALS[name] for name in ("strategy", "role", "budget_kind", "budget")),
+        computed("metric", "text", "what is measured: `train.best_metric`"),
+        computed("num_replicates", "whole", "what it is over: seeds, or folds (each the mean of its seeds)"),
+        computed("mean", "number", "mean of the metric on the test set"),
+        computed("std", "number", "standard deviation (ddof 1)"),
+        computed(
+            "low", "number", "lower end of the 95 % interval of the mean; NaN: fewer than 3 replicates, or all equal"
+        ),
+        computed("high", "number", "upper end"),
+        computed("test_mean", "number", "the mean on the test split of the data"),
+        computed("baseline", "text", "what it is compared with; empty: nothing"),
+        computed("difference", "number", "mean of the paired difference to that, on the test set"),
+        computed("difference_std", "number", "its standard deviation (ddof 1)"),
+        computed("difference_low", "number", "lower end of its 95 % interval"),
+        computed("difference_high", "number", "upper end"),
+        computed("p", "number", "p-value of the difference, two-sided paired t-test"),
+        computed(
+            "holm_p", "number", "the same with Holm's correction over all that is compared with it on this test set"
+        ),
+        computed("verdict", "text", "as in `comparisons`, on this test set alone"),
+        TRIALS["configuration"],
+    ),
+    grid_after="budget",
+    suffixes=(".parquet", ".csv"),
 )
 
 METRIC_MEANS = Table(

@@ -11,8 +11,10 @@ from raybert.analysis.report import REPORT_FILE
 from raybert.analysis.results.comparison import LETTERS_HEAD
 from raybert.analysis.results.cost_words import cost_lines
 from raybert.analysis.results.estimates import estimate_line
+from raybert.analysis.results.extra_tests import extra_tests_words
 from raybert.analysis.results.metric_texts import METRICS_TEXT, spread_words
 from raybert.analysis.results.sweep import Sweep
+from raybert.config.extra_tests import TEST
 from raybert.terminal.console import Console, command_again, relative, say, text
 from raybert.terminal.failures import print_failures
 from raybert.terminal.search import search_table
@@ -33,10 +35,26 @@ def summary_table(sweep: Sweep, metric: str | None = None) -> Group:
     return Group(*shown, *(text(line, "dim") for line in lines))
 
 
+def extra_tests(sweep: Sweep) -> Group:
+    """Return every configuration on each further test set."""
+    table = extra_tests_words(sweep)
+    names = ", ".join(sweep.extra_test_names)
+    lines = [
+        f"further test sets ({names}): means; in brackets the difference there, with the mark of its verdict (each "
+        "has its own correction). Intervals: results/extra_tests.csv, or raybert results DIR --test NAME."
+    ]
+    shown: list[RenderableType] = [FittingTable(table)] if table.rows else []
+    return Group(*shown, *(text(line, "dim") for line in lines)) if shown else Group()
+
+
 def print_comparison(results: Sweep, metric: str | None = None) -> None:
     """Print the table by a metric (default: that of the sweep), and what a reader of it should know."""
     console = Console()
+    if results.test != TEST:
+        say(console, f"on the further test set {results.test}, which stands for test here:")
     console.print(summary_table(results, metric))
+    if metric is None and results.test == TEST and results.extra_test_names:
+        console.print(extra_tests(results))
     if results.search is not None and not results.search.best.empty:
         console.print(search_table(results.search, console.width))
     for note in results.selection_notes:

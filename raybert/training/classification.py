@@ -12,7 +12,7 @@ from torch import nn
 from raybert.config import METRICS
 from raybert.config.tasks import CLASSIFICATION
 from raybert.data import TokenizedData
-from raybert.data.examples import ExampleData
+from raybert.data.examples import ExampleData, answers_of, extra_tests_of
 from raybert.errors import TrialError
 from raybert.models.unpadded import reads_unpadded, with_lengths
 from raybert.tables import EVALUATIONS
@@ -22,7 +22,7 @@ from raybert.training.measures.early_stopping import check_metrics, stopping_met
 from raybert.training.measures.losses import Loss, build_loss
 from raybert.training.measures.metrics import classification_metrics, validation_metrics
 from raybert.training.measures.own_metrics import import_metrics, own_values
-from raybert.training.objective import Losses, Measured
+from raybert.training.objective import Losses, Measured, MeasuredElsewhere
 from raybert.training.request import FitRequest
 from raybert.training.state import Row
 
@@ -111,10 +111,14 @@ class Classification:
         validation_probs = self._inference.probs(self._data.validation)
         if not evaluate_test:
             return Measured(validation_probs)
-        test_probs = self._inference.probs(self._data.test)
-        labels = np.asarray(self._data.test.labels)
-        own = own_values(self._own_metrics, labels, test_probs)
-        return Measured(validation_probs, test_probs, classification_metrics(labels, test_probs) | own)
+        test = self._measured(self._data.test)
+        extra = {name: self._measured(table) for name, table in extra_tests_of(self._data).items()}
+        return Measured(validation_probs, test.probs, test.metrics, extra)
+
+    def _measured(self, table: Any) -> MeasuredElsewhere:
+        answers, probs = answers_of(table), self._inference.probs(table)
+        own = own_values(self._own_metrics, answers, probs)
+        return MeasuredElsewhere(probs, classification_metrics(answers, probs) | own)
 
     def stepped(self, batch: np.ndarray) -> None:
         """Count nothing."""

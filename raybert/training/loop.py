@@ -311,6 +311,7 @@ class _Run:
             selection_seconds=state.selection_seconds,
             notes=(*self.objective.notes, *self.notes, *memory_notes(state)),
             micro_batch_size=state.micro_batch_size,
+            extra=measured.extra,
             ran_on=self.ran_on,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +34,19 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class MeasuredElsewhere:
+    """What is measured of the best weights on a further test set.
+
+    Attributes:
+        probs: (m, C) float32.
+        metrics: all of the task, and a user's own.
+    """
+
+    probs: np.ndarray
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What is measured of the best weights at the end of a run.
 
@@ -41,11 +54,13 @@ class Measured:
         validation_probs: (v, C) float32; None: there are no classes.
         test_probs: (t, C) float32; None: likewise, or the test split was not to be read.
         test_metrics: None: likewise.
+        extra: of further test sets, by name.
     """
 
     validation_probs: np.ndarray | None = None
     test_probs: np.ndarray | None = None
     test_metrics: dict[str, float] | None = None
+    extra: Mapping[str, MeasuredElsewhere] = field(default_factory=dict)
 
 
 class Objective(Protocol):

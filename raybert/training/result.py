@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from raybert.training.objective import MeasuredElsewhere
 from raybert.training.ran_on import RanOn
 from raybert.training.state import Row
 
@@ -32,6 +34,7 @@ class FitResult:
         selection_seconds: in the pass planner.
         notes: what a user should know of the run.
         micro_batch_size: examples per forward pass at the end, where they were limited.
+        extra: of further test sets, by name, of the best row's weights.
         ran_on: device, precision and attention; None: made by somebody else's `fit`.
     """
 
@@ -52,4 +55,5 @@ class FitResult:
     selection_seconds: float
     notes: tuple[str, ...] = ()
     micro_batch_size: int | None = None
+    extra: Mapping[str, MeasuredElsewhere] = field(default_factory=dict)
     ran_on: RanOn | None = None

@@ -17,7 +17,7 @@ from raybert.models.tasks import fold_scale, scale_outputs
 from raybert.tables import EVALUATIONS
 from raybert.training.classification import Classification
 from raybert.training.measures.early_stopping import stopping_metric
-from raybert.training.measures.metrics import classification_metrics, validation_metrics
+from raybert.training.measures.metrics import validation_metrics
 from raybert.training.measures.own_metrics import own_values
 from raybert.training.measures.target_losses import TargetLoss, build_target_loss
 from raybert.training.objective import Losses, Measured
@@ -80,12 +80,7 @@ class TargetObjective(Classification):
 
     def finish(self, *, evaluate_test: bool) -> Measured:
         fold_scale(self._model)
-        validation_probs = self._inference.probs(self._data.validation)
-        if not evaluate_test:
-            return Measured(validation_probs)
-        targets, test_probs = answers_of(self._data.test), self._inference.probs(self._data.test)
-        own = own_values(self._own_metrics, targets, test_probs)
-        return Measured(validation_probs, test_probs, classification_metrics(targets, test_probs) | own)
+        return super().finish(evaluate_test=evaluate_test)
 
     def _weigh_classes(self, labels: np.ndarray) -> TargetLoss:  # type: ignore[override]
         targets = labels if labels.ndim == 2 else self._all  # strata, before the targets take their place

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from raybert.training.answer import read_answer, write_answer
+from raybert.training.objective import MeasuredElsewhere
 from raybert.training.ran_on import RanOn
 from raybert.training.result import FitResult
 
@@ -28,6 +29,7 @@ RESULT = FitResult(
     selection_seconds=0.0,
     notes=("a note",),
     micro_batch_size=4,
+    extra={"far": MeasuredElsewhere(np.array([[0.3, 0.7]], np.float32), {"accuracy": 1 / 3})},
     ran_on=RanOn("cpu", "bf16", "sdpa", 4),
 )
 
@@ -48,7 +50,7 @@ def test_an_array_of_objects_is_not_read(tmp_path):
     write_answer(tmp_path / "answer.npz", RESULT)
     with zipfile.ZipFile(tmp_path / "answer.npz") as stored:
         assert sorted(stored.namelist()) == sorted(
-            f"{name}.npy" for name in ("facts", "validation_probs", "train_losses", "train_loss_passes")
+            f"{name}.npy" for name in ("facts", "validation_probs", "train_losses", "train_loss_passes", "extra.far")
         )
     with np.load(tmp_path / "answer.npz") as stored:
         arrays = {name: stored[name] for name in stored}

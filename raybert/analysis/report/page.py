@@ -183,6 +183,8 @@ def _sections(
             below=_below(sweep),
             pictures=comparison[1:],
         )
+        if sweep.extra_test_names:
+            yield Section("elsewhere", "On further test sets", tables=(tables.extra_tests(sweep, swatches),))
         yield cost.section(sweep, published.estimate, pictures.of("cost"), swatches)
         label = {MULTI_LABEL: "rarest label", REGRESSION: "range"}.get(sweep.task, "label")
         yield browser.section(published.examples, swatches, wanted=sweep.shows_texts, label=label)

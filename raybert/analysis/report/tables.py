@@ -20,6 +20,7 @@ from raybert.analysis.report.layout import (
     shortened,
 )
 from raybert.analysis.report.swatches import Swatch
+from raybert.analysis.results.extra_tests import extra_tests_words
 from raybert.analysis.results.failures import end_of_log, find_failures, reproduce_command
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
@@ -44,6 +45,20 @@ def comparison(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
         filter="Find configurations" if len(table.rows) > FEW else "",
     )
     rows, left_out = shortened(shown.rows, MOST_ROWS, "results/summary.csv")
+    return PageTable(shown.id, shown.caption, shown.columns, rows, shown.filter, left_out)
+
+
+def extra_tests(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
+    """Return every configuration on each further test set, as the terminal words it."""
+    table = extra_tests_words(sweep)
+    caption = (
+        f"Every configuration on test, and on {', '.join(sweep.extra_test_names)}, which nothing was chosen by: means "
+        f"over {sweep.replicates} with 95 % intervals, and paired differences; each test set has its own correction."
+    )
+    shown = from_text_table(
+        "extra-tests", caption, table, swatches, filter="Find configurations" if len(table.rows) > FEW else ""
+    )
+    rows, left_out = shortened(shown.rows, MOST_ROWS, "results/extra_tests.csv")
     return PageTable(shown.id, shown.caption, shown.columns, rows, shown.filter, left_out)
 
 

@@ -16,6 +16,7 @@ from raybert.analysis.results.listed import count_words, listed
 from raybert.analysis.statistics.configurations import has_budget
 from raybert.analysis.statistics.decision import BETTER, MOST_MORE_SEEDS, NOT_SETTLED, WORSE
 from raybert.analysis.statistics.verdicts import method_sentences, pair_sentences
+from raybert.config.extra_tests import TEST
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,16 @@ def _decided_first(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons.iloc[found.argsort(kind="stable")]
 
 
-def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> str:
+def scope_words(
+    trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any], test: str = TEST
+) -> str:
     """Return what the claims of a sweep are about: nothing is known of other data, encoders, budgets or lengths.
 
     Args:
         trials: `Sweep.trials`.
         plan: the trials of `plan.json`.
         manifest: `manifest.json`, or empty.
+        test: which test set the claims are about, a name of `data.extra_tests`; default: that of the data.
     """
     complete = trials[(trials["role"] == "trial") & (trials["status"] == "complete")]
     described = manifest.get("data")
@@ -88,7 +92,7 @@ def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifes
     limited = complete[has_budget(complete)]
     own = set(complete["trial_id"])
     steps = {entry.get("total_steps") for entry in plan if entry["trial_id"] in own} - {None}
-    tests = {rows["test"] for entry in data if (rows := _rows(entry)).get("test")}
+    tests = {number for entry in data if (number := _size_of(entry, test))}
     parts = [
         ("data", _names(entry.get("source") for entry in data)),
         ("pool", _numbers(set(complete["pool_size"]), "example")),
@@ -97,7 +101,7 @@ def scope_words(trials: pd.DataFrame, plan: Sequence[Mapping[str, Any]], manifes
         ("training", _numbers(steps, "step")),
         ("seeds", ", ".join(map(str, seeds))),
         ("folds", str(folds) if folds > 1 else ""),
-        ("test set", _numbers(tests, "example")),
+        ("test set" if test == TEST else f"test set {test}", _numbers(tests, "example")),
     ]
     said = [f"{name} {words}" for name, words in parts if words]
     return "Nothing is complete yet." if complete.empty else f"Holds for: {'; '.join(said)}."
@@ -115,10 +119,12 @@ def _more_words(more: float) -> str:
     return f"; {count} would settle a difference of this size"
 
 
-def _rows(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def _size_of(entry: Mapping[str, Any], test: str) -> Any:
+    """Return how many examples a test set has; None: the manifest does not say."""
     details = entry.get("details")
-    rows = details.get("rows") if isinstance(details, dict) else None
-    return rows if isinstance(rows, dict) else {}
+    known = details.get("rows" if test == TEST else "extra_tests") if isinstance(details, dict) else None
+    found = known.get(test) if isinstance(known, dict) else None
+    return found.get("rows") if isinstance(found, dict) else found
 
 
 def _names(values: Any) -> str:

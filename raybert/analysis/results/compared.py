@@ -21,6 +21,7 @@ from raybert.analysis.statistics.on_examples import OnExamples
 from raybert.analysis.statistics.pareto import pareto_table
 from raybert.analysis.statistics.summary import summarize
 from raybert.config import DEFAULT_MARGIN, METRICS, is_metric
+from raybert.config.extra_tests import TEST
 from raybert.errors import SweepError
 from raybert.tables import own_metric_columns
 
@@ -61,6 +62,7 @@ class Compared:
         pairs: Pairs,
         folder: Path | None = None,
         margin: float = DEFAULT_MARGIN,
+        test: str = TEST,
     ) -> Compared:
         """Return the statistics of trials that have the metric.
 
@@ -71,6 +73,7 @@ class Compared:
             pairs: what is compared; empty: the default.
             folder: of the sweep, whose predictions verdicts are checked by; None: they are not.
             margin: within which there is no difference, in units of the metric.
+            test: the test set that trials are measured on, a name of `data.extra_tests`; default: that of the data.
         """
         compared = trials[trials["role"] != "part"]
         if folder is None:
@@ -78,8 +81,8 @@ class Compared:
             summary = summarize(compared, grid_columns, metric, comparisons)
             return cls(summary, comparisons, comparisons.iloc[:0], compared, tuple(grid_columns), metric, None, margin)
         failed = compared[(compared["status"] == "failed") & (compared["role"] == "trial")]
-        majority = majority_classes(folder, failed["trial_id"]) if len(failed) else {}
-        predictions = predictions_with_failures(folder, predictions_of(folder), majority)
+        majority = majority_classes(folder, failed["trial_id"], test) if len(failed) else {}
+        predictions = predictions_with_failures(folder, predictions_of(folder, test), majority)
         known = (tuple(grid_columns), metric, on_examples_of(metric, predictions), margin)
         comparisons = compare(compared, grid_columns, metric, pairs, *known[2:])
         if failed.empty:
@@ -150,6 +153,7 @@ def compared_by(
     grid_columns: Sequence[str],
     pairs: Pairs,
     margin: float = DEFAULT_MARGIN,
+    test: str = TEST,
 ) -> Compared:
     """Return the statistics of a sweep by a metric, which is measured from predictions if runs did not.
 
@@ -160,6 +164,7 @@ def compared_by(
         grid_columns: the varied hyperparameters.
         pairs: what is compared; empty: the default.
         margin: `sweep.margin`.
+        test: as of `Compared.of`.
 
     Raises:
         SweepError: no metric has this name, or no finished trial has it.
@@ -169,7 +174,7 @@ def compared_by(
         task = task_of_runs(trials)
         known = [*(name for name, each in METRICS.items() if task in each.tasks), *own]
         raise SweepError(f"metric: must be one of {', '.join(known)}, got {metric!r}")
-    measured = add_held_out(trials.copy(), folder, metric)
+    measured = add_held_out(trials.copy(), folder, metric, test)
     if measured[f"test_{metric}"].isna().all():
         raise SweepError(f"metric: no finished trial has {metric} on test")
-    return Compared.of(measured, grid_columns, metric, pairs, folder, margin)
+    return Compared.of(measured, grid_columns, metric, pairs, folder, margin, test)

@@ -123,7 +123,7 @@ def comparison_lines(
     if any(marked):
         lines.append(f"{WARNING}: a trial that never predicts a {_one(summary)}, or a weak proxy; see the notes.")
     if best is not None and (summary["num_complete"] > 0).sum() > 1:
-        metric = str(summary["metric"].iloc[0])
+        metric = str(best["metric"])  # of the sweep, which has chosen it, whatever is compared here
         value = Scale(metric).value(best[f"validation_{metric}_mean"])
         lines.append(f"best on validation ({Scale(metric).words} {value}), and in best/: {best[KEY]}.")
     if (comparisons["verdict"] == NOT_SETTLED).any():
@@ -178,6 +178,11 @@ def _times(proxies: pd.DataFrame) -> str:
     return f"{passes[0]} times" if len(passes) == 1 else f"{passes[0]} to {passes[-1]} times"
 
 
+def verdict_mark(verdict: str | None) -> tuple[str, Style]:
+    """Return the mark of a verdict behind a difference, and how that is shown; None: nothing is compared."""
+    return _MARKS.get(verdict or "", ("", ""))
+
+
 def _identity(row: Mapping[Any, Any], configurations: Configurations) -> tuple[str, ...]:
     cells = configurations[row[KEY]].cells
     return (str(row["strategy"]), *(cells[key] for key in configurations.headers), f"{row['budget']:,}")
@@ -203,7 +208,7 @@ def _row(
         seeds = f"{row['num_folds']} x {seeds}" if row["num_seeds"] > 1 else str(row["num_folds"])
     if row["num_failed"]:
         seeds = f"{seeds} ({row['num_failed']} failed)"
-    mark, style = _MARKS.get("" if compared is None else compared["verdict"], ("", ""))
+    mark, style = verdict_mark(None if compared is None else compared["verdict"])
     identity = _identity(row, configurations)
     warning = WARNING if _is_marked(row) else ""
     other = row[f"test_{second}_mean"]

@@ -12,27 +12,33 @@ import pandas as pd
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import KEY
 from raybert.config import METRICS
-from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, read_predictions
+from raybert.sweeping.folder.predictions import EXTRA_PREDICTIONS_FILE, PREDICTIONS_FILE, read_predictions
 from raybert.tables import BEST_F1, METRICS_PER_TRIAL, MOST_PROBABLE, TRIAL_KEYS, own_metric_columns
 
 _SPLITS = ("validation", "test")
 
 
-def metrics_per_trial(folder: Path, trials: pd.DataFrame, grid_columns: Sequence[str] = ()) -> pd.DataFrame:
+def metrics_per_trial(
+    folder: Path, trials: pd.DataFrame, grid_columns: Sequence[str] = (), extra_tests: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return every metric of the complete trials and proxies: `METRICS_PER_TRIAL`, a row for each split and decision.
 
     Args:
         folder: of the sweep.
         trials: `Sweep.trials`.
         grid_columns: the varied hyperparameters.
+        extra_tests: names of the further test sets, which are splits here.
     """
     complete = trials[(trials["status"] == "complete") & (trials["role"] != "part")]
     own = own_metric_columns(trials, *_SPLITS)
     rows: list[dict[str, Any]] = []
     for trial in complete[[*TRIAL_KEYS, *grid_columns, KEY, *own]].to_dict("records"):
-        splits = read_predictions(folder / "trials" / str(trial["trial_id"]) / PREDICTIONS_FILE)
+        run = folder / "trials" / str(trial["trial_id"])
+        splits = read_predictions(run / PREDICTIONS_FILE)
+        if extra_tests:
+            splits |= read_predictions(run / EXTRA_PREDICTIONS_FILE)
         about = {str(key): value for key, value in trial.items() if key not in own}
-        for row in _of_splits(splits):
+        for row in _of_splits({name: splits[name] for name in (*_SPLITS, *extra_tests) if name in splits}):
             if row["decision"] == MOST_PROBABLE:
                 start = f"{row['split']}_"
                 row |= {name.removeprefix(start): trial[name] for name in own if name.startswith(start)}
@@ -40,13 +46,12 @@ def metrics_per_trial(folder: Path, trials: pd.DataFrame, grid_columns: Sequence
     return typed_frame(rows, METRICS_PER_TRIAL, grid_columns)
 
 
-def _of_splits(splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
+def _of_splits(known: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
     """Yield the metrics of each split by the most probable class; of two classes also by a threshold of validation."""
     from raybert.training.measures.metrics import count_confusions, count_metrics  # scikit-learn is slow to import
     from raybert.training.measures.of_targets import has_targets
     from raybert.training.measures.weighted import best_f1_threshold, every_metric
 
-    known = {split: splits[split] for split in _SPLITS if split in splits}
     for split, (labels, probs) in known.items():
         about = {"split": split, "decision": MOST_PROBABLE, "threshold": np.nan, "num_examples": len(labels)}
         yield about | every_metric(labels, probs)

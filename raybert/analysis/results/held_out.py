@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from raybert.analysis.statistics.on_examples import MeanOverExamples, MeasuredOnResamples, OnExamples, Predictions
+from raybert.config.extra_tests import TEST
 from raybert.config.metrics import EVALUATION_METRICS, TRIAL_METRICS, is_own_metric
-from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
+from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_splits
 from raybert.training.measures.chance import is_weak
 
 THRESHOLD = 0.5
@@ -22,15 +23,18 @@ _SEVERAL = 5
 """Held-out examples of a class from which on its absence among predictions is no accident of a small split."""
 
 
-def held_out_columns(folder: Path, further: str | None = None, of: Sequence[str] = ("test",)) -> dict[str, Any]:
+def held_out_columns(
+    folder: Path, further: str | None = None, of: Sequence[str] = ("test",), test: str = TEST
+) -> dict[str, Any]:
     """Return what a finished run's predictions tell: columns of `TRIALS`; nothing where none are readable.
 
     Args:
         folder: of the run.
         further: a metric that is also measured.
         of: the splits that it is measured of.
+        test: which test set is `test`, a name of `data.extra_tests`; default: that of the data.
     """
-    splits = read_predictions(folder / PREDICTIONS_FILE)
+    splits = read_splits(folder, test)
     if not splits:
         return {}
     if any(labels.ndim == 2 for labels, _ in splits.values()):
@@ -73,9 +77,9 @@ def _of_targets(splits: _Splits) -> dict[str, Any]:
     return found
 
 
-def predictions_of(folder: Path) -> Predictions:
-    """Return a reader of what the trials of a sweep predict of test."""
-    return lambda trial_id: read_predictions(folder / "trials" / trial_id / PREDICTIONS_FILE).get("test")
+def predictions_of(folder: Path, test: str = TEST) -> Predictions:
+    """Return a reader of what the trials of a sweep predict of test, or of a further test set."""
+    return lambda trial_id: read_splits(folder / "trials" / trial_id, test).get(TEST)
 
 
 def on_examples_of(metric: str, predictions: Predictions) -> OnExamples | None:
@@ -112,7 +116,7 @@ def never_predicted(labels: np.ndarray, predicted: np.ndarray) -> int:
     return int((missing & (counts >= _SEVERAL)).sum())
 
 
-def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFrame:
+def add_held_out(trials: pd.DataFrame, folder: Path, metric: str, test: str = TEST) -> pd.DataFrame:
     """Return trials with what the predictions of the complete ones tell.
 
     Args:
@@ -120,11 +124,12 @@ def add_held_out(trials: pd.DataFrame, folder: Path, metric: str) -> pd.DataFram
         folder: of the sweep.
         metric: of the sweep; measured where runs did not: on test, and on validation if a grid varies `best_metric`.
             One of a user's own is never: every run has measured it, and nothing is imported to read results.
+        test: as of `held_out_columns`.
     """
     own = f"validation_{metric}"
     known = trials[own].notna() if own in trials else pd.Series(metric in EVALUATION_METRICS, index=trials.index)
     rows: list[dict[str, Any]] = [
-        held_out_columns(folder / "trials" / trial_id, metric, _unmeasured(metric, is_known))
+        held_out_columns(folder / "trials" / trial_id, metric, _unmeasured(metric, is_known), test)
         if status == "complete"
         else {}
         for trial_id, status, is_known in zip(trials["trial_id"], trials["status"], known, strict=True)

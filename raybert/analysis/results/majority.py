@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from raybert.analysis.statistics.on_examples import Predictions
+from raybert.config.extra_tests import TEST
 from raybert.config.metrics import METRICS
 from raybert.files import read_json
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.predictions import PREDICTIONS_FILE, measured, read_predictions
+from raybert.sweeping.folder.predictions import measured, read_splits
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,20 @@ Baseline = MajorityClass | ConstantAnswer
 """What a failed run is scored as."""
 
 
-def majority_classes(folder: Path, trial_ids: Iterable[str]) -> dict[str, Baseline]:
+def majority_classes(folder: Path, trial_ids: Iterable[str], test: str = TEST) -> dict[str, Baseline]:
     """Return the majority class of the data of each trial; nothing of trials whose manifest does not count classes.
 
     Args:
         folder: of the sweep.
         trial_ids: of its plan.
+        test: which test set is meant, a name of `data.extra_tests`; default: that of the data.
     """
     keys = _data_keys(folder)
     described = (read_json(folder / "manifest.json") or {}).get("data")
     known: dict[str, Baseline | None] = {}
     for key, entry in described.items() if isinstance(described, dict) else ():
-        known[key] = _of_data(entry) or _constant(entry, folder, [name for name, own in keys.items() if own == key])
+        trials = [name for name, own in keys.items() if own == key]
+        known[key] = _of_data(entry, test) or _constant(entry, folder, trials, test)
     found = {name: known.get(keys.get(name, "")) for name in trial_ids}
     return {name: majority for name, majority in found.items() if majority is not None}
 
@@ -131,26 +134,34 @@ def _data_keys(folder: Path) -> dict[str, str]:
     return {str(entry["trial_id"]): str(entry.get("data_key")) for entry in SweepFolder(folder).planned()}
 
 
-def _of_data(entry: Any) -> MajorityClass | None:
+def _of_data(entry: Any, test: str) -> MajorityClass | None:
     """Return the majority class of data as the manifest describes them; None: it does not count their classes."""
     details = entry.get("details") if isinstance(entry, dict) else None
     counts = details.get("class_counts") if isinstance(details, dict) else None
     if not isinstance(counts, dict):
         return None
-    pool, test = (_counts(counts.get(split)) for split in ("train", "test"))
-    is_whole = pool is not None and test is not None and len(pool) == len(test) == len(entry.get("label_names") or pool)
-    if not is_whole or pool is None or test is None or not pool.sum() or not test.sum():
+    of_test = counts if test == TEST or not isinstance(details, dict) else _of_extra_test(details, test)
+    pool, held_out = _counts(counts.get("train")), _counts(of_test.get(TEST))
+    if pool is None or held_out is None or not pool.sum() or not held_out.sum():
         return None
-    return MajorityClass(pool, test)
+    is_whole = len(pool) == len(held_out) == len(entry.get("label_names") or pool)
+    return MajorityClass(pool, held_out) if is_whole else None
 
 
-def _constant(entry: Any, folder: Path, trial_ids: Iterable[str]) -> ConstantAnswer | None:
+def _of_extra_test(details: Mapping[str, Any], test: str) -> Mapping[str, Any]:
+    """Return the class counts of a further test set, in the place of those of test; empty: the manifest has none."""
+    known = details.get("extra_tests")
+    entry = known.get(test) if isinstance(known, dict) else None
+    return {TEST: entry.get("class_counts")} if isinstance(entry, dict) else {}
+
+
+def _constant(entry: Any, folder: Path, trial_ids: Iterable[str], test: str) -> ConstantAnswer | None:
     """Return the constant answer to data of another task; None: the manifest says none."""
     details = entry.get("details") if isinstance(entry, dict) else None
     answer = details.get("constant_answer") if isinstance(details, dict) else None
     if not isinstance(answer, list) or not answer or not all(isinstance(value, (int, float)) for value in answer):
         return None
-    read = (read_predictions(folder / "trials" / name / PREDICTIONS_FILE).get("test") for name in trial_ids)
+    read = (read_splits(folder / "trials" / name, test).get(TEST) for name in trial_ids)
     targets = next((pair[0] for pair in read if pair is not None and pair[0].shape[1:] == (len(answer),)), None)
     return ConstantAnswer(np.array(answer), targets)
 

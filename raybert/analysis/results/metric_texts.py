@@ -43,12 +43,17 @@ def five_table(means: pd.DataFrame) -> TextTable:
     names, cells = five_metrics(means), _cells(means)
     rows = []
     for configuration in means[KEY].unique():
-        for split in _SPLITS:
+        for split in _splits_of(means):
             values = tuple(_narrow(cells.get((configuration, split, MOST_PROBABLE, name), "")) for name in names)
             if any(values):
                 rows.append(Row((str(configuration), split, *values), "dim" if split == "validation" else ""))
     words = (Scale(name).words.split(" (")[0] for name in names)
     return TextTable(("strategy", "split", *words), tuple(rows), left=frozenset({0, 1}))
+
+
+def _splits_of(means: pd.DataFrame) -> list[str]:
+    """Return the splits that are measured: validation and test first, then further test sets."""
+    return list(dict.fromkeys([*_SPLITS, *map(str, means["split"])]))
 
 
 def _narrow(words: str) -> str:
@@ -84,7 +89,7 @@ def metrics_markdown(name: str, means: pd.DataFrame, replicates: str) -> str:
 
 def _side_by_side(means: pd.DataFrame) -> Iterator[str]:
     names, cells = five_metrics(means), _cells(means)
-    columns = [(name, split) for name in names for split in _SPLITS]
+    columns = [(name, split) for name in names for split in _splits_of(means)]
     yield _line(["strategy", *(f"{Scale(name).words}, {split}" for name, split in columns)])
     yield _line(["---", *("---:" for _ in columns)])
     for configuration in means[KEY].unique():
@@ -94,7 +99,7 @@ def _side_by_side(means: pd.DataFrame) -> Iterator[str]:
 
 def _every_one(configuration: str, means: pd.DataFrame, cells: _Cells) -> Iterator[str]:
     own = means[means[KEY] == configuration]
-    kinds = [(split, decision) for decision in (MOST_PROBABLE, BEST_F1) for split in _SPLITS]
+    kinds = [(split, decision) for decision in (MOST_PROBABLE, BEST_F1) for split in _splits_of(own)]
     kinds = [kind for kind in kinds if ((own["split"] == kind[0]) & (own["decision"] == kind[1])).any()]
     yield _line(["metric", *(split + (f", {decision}" if decision == BEST_F1 else "") for split, decision in kinds)])
     yield _line(["---", *("---:" for _ in kinds)])

@@ -24,6 +24,7 @@ CSV_TABLES: Mapping[str, Callable[[Sweep, str | None], pd.DataFrame]] = {
     "trials": lambda sweep, _: sweep.trials,
     "evaluations": lambda sweep, _: sweep.evaluations,
     "metrics": lambda sweep, _: sweep.metrics,
+    "extra_tests": lambda sweep, _: sweep.extra_tests,
     "per_pass": lambda sweep, _: sweep.per_pass,
     "as_good_as_all": lambda sweep, metric: sweep.as_good_as_all(metric),
     "letters": lambda sweep, metric: sweep.letters(metric),

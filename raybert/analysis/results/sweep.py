@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from raybert.analysis.results.claims import Claims, make_claims, scope_words
 from raybert.analysis.results.compared import Compared, compared_by
 from raybert.analysis.results.comparison import comparison_lines, comparison_table, letters_lines
 from raybert.analysis.results.every_metric import metrics_per_trial
+from raybert.analysis.results.extra_tests import extra_tests_table, names_of_extra_tests, trials_on_test
 from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.results.pair import Pair, make_pair
 from raybert.analysis.results.pretrained import pretrained_notes
@@ -33,8 +34,10 @@ from raybert.analysis.statistics.planted import planted_kept
 from raybert.analysis.statistics.scales import Scale
 from raybert.analysis.statistics.subsets import class_shares
 from raybert.config import DEFAULT_MARGIN, is_metric, metric_of
+from raybert.config.extra_tests import TEST
 from raybert.config.tasks import CLASSIFICATION, Task
 from raybert.display import TextTable, html_frame, html_image, html_section
+from raybert.errors import SweepError
 from raybert.lazy import warn_of_old_name
 from raybert.plain import printable_lines
 from raybert.sweeping.folder.best import best_trials
@@ -67,6 +70,7 @@ class Sweep(TrialFiles):
         not_written: why tables and plots could not be written, of a folder that is only to be read.
         trust: whether a database that the folder names is asked for the search.
         shows_texts: whether reports show texts of examples: `sweep.report.texts` of the file.
+        test: what `test` stands for: that of the data, or the name of a further test set.
     """
 
     name: str
@@ -85,6 +89,44 @@ class Sweep(TrialFiles):
     trust: bool = False
     plot_formats: tuple[Format, ...] = FORMATS
     shows_texts: bool = True
+    test: str = TEST
+
+    @property
+    def extra_test_names(self) -> tuple[str, ...]:
+        """Names of the further test sets (`data.extra_tests`) that its trials are measured on."""
+        return names_of_extra_tests(self.manifest)
+
+    def on_test(self, name: str) -> Sweep:
+        """Return the same sweep on a further test set: whatever it says of test is of that one.
+
+        Args:
+            name: a name of `data.extra_tests`.
+
+        Raises:
+            SweepError: no test set has this name.
+
+        Example:
+            >>> results.on_test("imdb").compare("random")
+        """
+        if name not in self.extra_test_names:
+            known = ", ".join(self.extra_test_names) or "none, as the sweep file names no data.extra_tests"
+            raise SweepError(f"test: must be a further test set of the sweep ({known}), got {name!r}")
+        if name not in self._on_tests:
+            trials = trials_on_test(self.trials, self.folder, self.metric, name)
+            made = partial(
+                Compared.of, trials, self.grid_columns, self.metric, self.pairs, self.folder, self.margin(), name
+            )
+            self._on_tests[name] = replace(self, trials=trials, make_compared=made, test=name)
+        return self._on_tests[name]
+
+    @cached_property
+    def _on_tests(self) -> dict[str, Sweep]:
+        return {}
+
+    @cached_property
+    def extra_tests(self) -> pd.DataFrame:
+        """Every configuration on each further test set, compared as on test: the table `results/extra_tests`."""
+        return extra_tests_table(self)
 
     @property
     def epochs(self) -> pd.DataFrame:
@@ -181,7 +223,7 @@ class Sweep(TrialFiles):
     @cached_property
     def metrics_per_trial(self) -> pd.DataFrame:
         """Every metric of the complete trials on validation and test: `every_metric.metrics_per_trial`."""
-        return metrics_per_trial(self.folder, self.trials, self.grid_columns)
+        return metrics_per_trial(self.folder, self.trials, self.grid_columns, self.extra_test_names)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -315,7 +357,7 @@ class Sweep(TrialFiles):
             SweepError: no metric has this name, or no finished trial has it.
         """
         by = self._by(metric)
-        scope = scope_words(self.trials, self.plan["trials"], self.manifest)
+        scope = scope_words(self.trials, self.plan["trials"], self.manifest, self.test)
         return make_claims(by.summary, by.comparisons, by.with_failures, by.as_good_as_all, scope)
 
     def summary_of(self, metric: str) -> pd.DataFrame:
@@ -334,7 +376,7 @@ class Sweep(TrialFiles):
             return self.compared
         if metric not in self._by_other:
             self._by_other[metric] = compared_by(
-                metric, self.trials, self.folder, self.grid_columns, self.pairs, self.margin(metric)
+                metric, self.trials, self.folder, self.grid_columns, self.pairs, self.margin(metric), self.test
             )
         return self._by_other[metric]
 

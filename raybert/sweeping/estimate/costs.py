@@ -10,6 +10,7 @@ import numpy as np
 
 from raybert.config import SweepPretrainConfig
 from raybert.data.chunked import ChunkedData
+from raybert.data.examples import extra_tests_of
 from raybert.selection.compose import compose
 from raybert.selection.passes import REFRESHED
 from raybert.selection.pipeline import ScoringJob
@@ -19,6 +20,7 @@ from raybert.sweeping.estimate.probe import Probe
 from raybert.sweeping.estimate.shapes import shape_key
 from raybert.sweeping.estimate.span import NOTHING, Span
 from raybert.sweeping.phases.prepare import Prepared
+from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE
 from raybert.sweeping.plan.specs import RunSpec
 
 TRIAL_SECONDS = Span(0.15, 0.3, 0.8)
@@ -63,6 +65,8 @@ class Costs:
         lengths = {name: int(getattr(data, name).lengths.sum()) for name in ("train", "validation", "test")}
         units = (passes + 1) * lengths["validation"] + count_scorings(spec) * lengths["train"]
         units += lengths["test"]
+        if spec.role in MEASURED_ELSEWHERE:
+            units += sum(int(table.lengths.sum()) for table in extra_tests_of(data).values())
         forward = Span.of_times(probe.forward_seconds) * units
         files = Span.exactly(probe.build_seconds + probe.save_seconds)
         around = WORKERS_SECONDS if spec.config.resources.workers_per_trial > 1 else TRIAL_SECONDS

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raybert.config import RaybertConfig, SweepPretrainConfig
+from raybert.data.examples import extra_tests_of
 from raybert.errors import TrialError
 from raybert.files import read_json_lines
 from raybert.selection.compose import compose
@@ -28,7 +29,7 @@ from raybert.sweeping.phases.scoring_jobs import JobPlanner
 from raybert.sweeping.phases.to_pretrain import encoders_needed
 from raybert.sweeping.plan.comparison import Plan
 from raybert.sweeping.plan.placement import Cluster, concurrent_trials
-from raybert.sweeping.plan.roles import TRIAL
+from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE, TRIAL
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.pretrained import has_pretrained
 
@@ -374,7 +375,8 @@ def _checkpoints_that_stay(spec: RunSpec) -> int:
 def _table_bytes(spec: RunSpec, prepared: Mapping[str, Prepared]) -> float:
     """Return about how large predictions, selection, pool scores, log and the tokenizer beside the model are."""
     data = prepared[spec.data_key].data
-    predictions = (len(data.validation) + len(data.test)) * (4 * data.num_classes + 8)
+    num_elsewhere = sum(map(len, extra_tests_of(data).values())) if spec.role in MEASURED_ELSEWHERE else 0
+    predictions = (len(data.validation) + len(data.test) + num_elsewhere) * (4 * data.num_classes + 8)
     once = compose(spec.strategy).schedule != "epoch"
     passes = 1 if once else spec.total_steps * spec.config.train.batch_size / spec.num_chosen
     selection = spec.num_chosen * max(1.0, passes) * 24

@@ -98,6 +98,8 @@ TRIAL = (
     Content("pool_scores.npy", "(n,) score of every pool example, higher = harder, of strategies that rank all"),
     Content("conflicts.csv", "near-duplicates with different labels, where a filter looked for them"),
     Content("predictions.parquet", "label and probabilities of held-out examples at the best evaluation"),
+    Content("extra_predictions.parquet", "the same of the further test sets of `data.extra_tests`, by their names"),
+    Content("extra_metrics.json", "every metric on these, by their names"),
     Content(
         "checkpoint/", "`last` (to continue), `best` (a transformers folder), and `step-<n>` of `train.checkpoints`"
     ),

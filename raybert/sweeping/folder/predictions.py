@@ -9,9 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raybert.config.extra_tests import TEST
 from raybert.sweeping.folder.trial_folder import TrialFolder
 
 PREDICTIONS_FILE = "predictions.parquet"
+EXTRA_PREDICTIONS_FILE = "extra_predictions.parquet"
+"""Of further test sets (`data.extra_tests`), whose names are its splits."""
+EXTRA_METRICS_FILE = "extra_metrics.json"
+"""Likewise every metric that the run measured, by name of the test set."""
 
 
 def validation_value(trial: TrialFolder, metric: str) -> float:
@@ -40,6 +45,21 @@ def measured(splits: dict[str, tuple[np.ndarray, np.ndarray]], split: str, metri
     from raybert.training.measures.metrics import evaluation_metrics  # scikit-learn is slow to import
 
     return float(evaluation_metrics(*splits[split]).get(metric, math.nan))
+
+
+def read_splits(folder: Path, test: str = TEST) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return what `read_predictions` does of a run, its `test` being a further test set where that is asked for.
+
+    Args:
+        folder: of the run.
+        test: name of one of `data.extra_tests`; default: the test split of the data.
+    """
+    splits = read_predictions(folder / PREDICTIONS_FILE)
+    if test == TEST:
+        return splits
+    splits.pop(TEST, None)
+    found = read_predictions(folder / EXTRA_PREDICTIONS_FILE).get(test)
+    return splits if found is None else splits | {TEST: found}
 
 
 def read_predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -17,6 +17,7 @@ from raybert.data import Splits, TokenizedData, load_folds, tokenize_splits
 from raybert.data.chunked import chunk_splits
 from raybert.data.chunks import ChunkSettings, chunk_notes
 from raybert.data.examples import ExampleData
+from raybert.data.extra_tests import with_extra_tests
 from raybert.data.kept_splits import load_kept_splits
 from raybert.data.source_columns import SourceColumns, digest_of_column, read_source_columns, to_numpy
 from raybert.data.strings import StreamedStrings
@@ -81,6 +82,7 @@ class Prepared:
             len(self.data.train),
             self.data.num_classes,
             columns=self.column_digests,
+            extra_tests=self.data.extra_tests_digest if isinstance(self.data, TokenizedData) else "",
             pretraining=None if self.pretraining is None else self.pretraining.facts,
         )
 
@@ -288,7 +290,8 @@ def prepare_variants(variants: Iterable[Variant], cache: Path) -> dict[str, Prep
         data, without = variant.config.data, variant.without_pretraining()
         source = _source_of(data)
         if source not in loaded:
-            loaded[source] = load_folds(data, cache) if data.folds else (load_kept_splits(data, cache),)
+            folds = load_folds(data, cache) if data.folds else (load_kept_splits(data, cache),)
+            loaded[source] = tuple(with_extra_tests(splits, data, cache) for splits in folds)
         if without.data_key not in plain:
             tokens = replace(without, fold=0).data_key
             ready = prepare(without.config, loaded[source][variant.fold], cache, first.get(tokens))

@@ -21,6 +21,7 @@ _NO_GRID = (
     "track",
     "name",
     "selection.store",
+    "data.extra_tests",
     "model.kind",
     "train.metrics",
     *(f"pretrain.{key}" for key in OF_NO_RESULT),

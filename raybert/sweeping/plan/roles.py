@@ -14,3 +14,5 @@ PRETRAIN = "pretrain"
 """A language model that is pretrained, which sweeps may begin with."""
 REFIT = "refit"
 """The best configuration's run on train and validation together."""
+MEASURED_ELSEWHERE = (TRIAL, REFIT)
+"""Runs that are measured on further test sets (`data.extra_tests`): what is compared, and what is published."""

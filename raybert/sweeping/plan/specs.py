@@ -21,7 +21,7 @@ from raybert.selection.strategies.ranked import RankedStrategy
 from raybert.selection.strategy import NullInputs, Strategy
 from raybert.sweeping.plan.budget import Budget
 from raybert.sweeping.plan.pretrained import PretrainingFacts
-from raybert.sweeping.plan.roles import REFIT, TRIAL, TUNE
+from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE, REFIT, TRIAL, TUNE
 
 FORMAT = 2
 """Raised when the meaning of a trial's results changes: old results are then not taken for new ones."""
@@ -46,6 +46,7 @@ class PoolFacts:
             None: there are no folds.
         columns: name of a column of the source that a strategy reads -> digest of its values over the pool.
         pretraining: what its encoders are pretrained from; None: the file pretrains none.
+        extra_tests: digest of the further test sets that trials are measured on; empty: there are none.
     """
 
     fingerprint: str
@@ -55,6 +56,7 @@ class PoolFacts:
     smallest_pool: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     pretraining: PretrainingFacts | None = None
+    extra_tests: str = ""
 
     def encoder_of(self, config: RaybertConfig) -> str:
         """Return the fingerprint of the encoder that a run fine-tunes; a search may pretrain another one for it."""
@@ -245,6 +247,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({} if spec.scored_fraction is None else {"scored_fraction": spec.scored_fraction}),
         **({} if spec.augment is None else {"augment": spec.augment.model_dump(mode="json")}),
         **({"signal_encoder": signal_encoder} if signal_encoder else {}),
+        **({"extra_tests": facts.extra_tests} if facts.extra_tests and spec.role in MEASURED_ELSEWHERE else {}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
     is_pretrained = facts.pretraining is not None and encoder != facts.pretraining.base

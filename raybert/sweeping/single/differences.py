@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from raybert.files import reading_back
+from raybert.sweeping.folder.predictions import EXTRA_PREDICTIONS_FILE, PREDICTIONS_FILE
 from raybert.sweeping.folder.trial_folder import REPAIR, TrialFolder
 from raybert.tables import RAN_ON, RENAMED_COLUMNS
 
@@ -32,7 +33,7 @@ class Comparison:
     """One kind of output of two runs.
 
     Attributes:
-        what: evaluations, result, selection, scores, predictions, losses, weights.
+        what: evaluations, result, selection, scores, predictions, extra predictions, losses, weights.
         size: how much was compared, in words.
         differences: a line for each; none: bit-identical.
     """
@@ -56,7 +57,11 @@ def _compare(first: TrialFolder, again: TrialFolder) -> Iterator[Comparison | No
         return
     one, other = _timeless(first.result()), _timeless(again.result())
     yield Comparison("result", f"{len(one)} values", tuple(_values(one, other)))
-    for what, name in (("selection", "selection.parquet"), ("predictions", "predictions.parquet")):
+    for what, name in (
+        ("selection", "selection.parquet"),
+        ("predictions", PREDICTIONS_FILE),
+        ("extra predictions", EXTRA_PREDICTIONS_FILE),
+    ):
         yield _tables(what, first.path / name, again.path / name)
     yield _tables("conflicts", first.path / "conflicts.csv", again.path / "conflicts.csv")
     yield _losses(first.read_losses(), again.read_losses())

@@ -19,11 +19,17 @@ from torch import nn
 from raybert.config.tasks import CLASSIFICATION
 from raybert.data import TokenizedData
 from raybert.data.chunked import ChunkedData
-from raybert.data.examples import ExampleData, answers_of, without_test
+from raybert.data.examples import (
+    ExampleData,
+    answers_of,
+    extra_tests_of,
+    without_extra_tests,
+    without_test,
+)
 from raybert.data.nulls import null_table, with_nulls
 from raybert.durable import atomic_path
 from raybert.errors import TrialError
-from raybert.files import save_array, write_text
+from raybert.files import save_array, write_json, write_text
 from raybert.models import Encoder, build_classifier, load_tokenizer
 from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.keys import HashedIds, draw_keys, keys_for
@@ -32,16 +38,18 @@ from raybert.selection.schedule import make_pass_planner
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.folder.fence import Superseded
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.predictions import EXTRA_METRICS_FILE, EXTRA_PREDICTIONS_FILE, PREDICTIONS_FILE
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
 from raybert.sweeping.folder.trial_folder import TrialFolder
 from raybert.sweeping.folder.trial_log import opened_log
 from raybert.sweeping.plan.pretrained import PretrainingPrice
-from raybert.sweeping.plan.roles import REFIT
+from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE, REFIT
 from raybert.sweeping.plan.run_notes import notes_on_proxies
 from raybert.sweeping.plan.specs import RunSpec
 from raybert.sweeping.trial.code_check import check_code
 from raybert.sweeping.trial.companions import model_companions
 from raybert.sweeping.trial.journal import Journal, log_beginning, log_choice
+from raybert.sweeping.trial.predicted import predicted_rows, write_rows
 from raybert.sweeping.trial.pretrained import PretrainFirst
 from raybert.sweeping.trial.process import check_time, device_of, prepare_process, run_recorded
 from raybert.sweeping.trial.records import (
@@ -206,6 +214,8 @@ def _training_inputs(spec: RunSpec, data: ExampleData, encoder: Encoder, scored_
         data = with_scored_part(data, scored_rows)
     elif spec.role in WITHOUT_TEST:
         data = without_test(data)
+    if spec.role not in MEASURED_ELSEWHERE:
+        data = without_extra_tests(data)
     if spec.null is None:
         return data
     assert isinstance(data, TokenizedData)
@@ -324,16 +334,14 @@ class _Trial:
             ("test" if scored is None else SCORING, self.data.test, result.test_probs, scored),
         ):
             if probs is not None and (split != "validation" or self.spec.role != REFIT):
-                part = pd.DataFrame(probs, columns=[f"prob_{c}" for c in range(probs.shape[1])])
-                answers = answers_of(table)
-                for place in reversed(range(probs.shape[1] if answers.ndim == 2 else 0)):
-                    part.insert(0, f"target_{place}", answers[:, place])
-                part.insert(0, "label", np.asarray(table.labels))
-                part.insert(0, "row", np.arange(len(probs)) if rows is None else np.flatnonzero(rows))
-                part.insert(0, "split", split)
-                parts.append(part)
-        with atomic_path(folder.path / "predictions.parquet") as temporary:
-            pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
+                parts.append(predicted_rows(split, table, probs, rows))
+        write_rows(parts, folder.path / PREDICTIONS_FILE)
+        tables = extra_tests_of(self.data)
+        if result.extra:
+            extra = [predicted_rows(name, tables[name], measured.probs) for name, measured in result.extra.items()]
+            write_rows(extra, folder.path / EXTRA_PREDICTIONS_FILE)
+            values = {name: measured.metrics for name, measured in result.extra.items()}
+            write_json(folder.path / EXTRA_METRICS_FILE, values)
 
     def _result(
         self,
