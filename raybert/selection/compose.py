@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 
 from raybert.config.tasks import EVERY_TASK, Task
 from raybert.errors import ConfigError
-from raybert.selection.filter import Filter, keep_by_all, refill
+from raybert.selection.filter import Filter, keep_by_all, nothing_kept, refill
 from raybert.selection.passes import REFRESHED, PassRequest
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.stand_in import StandIn
@@ -86,8 +86,11 @@ class Composed(Strategy):
                     f"pre[{i}]: must be a filter (semdedup, label_errors, drop_hardest), got '{part.title}', which "
                     "has no rule for what to drop; to choose in two steps write it first and name the other in `then`"
                 )
-            if "then" in part.model_fields_set:
-                raise ValueError(f"pre[{i}].then: must be left out, a filter in `pre` only drops; write `then` outside")
+            for key, remedy in (("then", "`then`"), ("budget", "the budget")):
+                if key in part.model_fields_set:
+                    raise ValueError(
+                        f"pre[{i}].{key}: must be left out, a filter in `pre` only drops; write {remedy} outside"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -120,6 +123,8 @@ class Composed(Strategy):
     @property
     def follower(self) -> Composed | None:
         """What chooses among what it leaves: its own `then`, or that of a filter."""
+        if isinstance(self.inner, Filter) and self.inner.budget == "auto":
+            return None
         then = self.inner.then if isinstance(self.inner, Filter) else self.then
         return None if then is None else compose(then)
 
@@ -171,6 +176,9 @@ class Composed(Strategy):
     def takes(self, num_examples: int) -> int:
         return self.inner.takes(num_examples)
 
+    def takes_by_rule(self) -> bool:
+        return self.inner.takes_by_rule() or (bool(self.pre) and self.spends() == "none")
+
     def plan_pass(self, request: PassRequest) -> PassPlan:
         return self.inner.plan_pass(request)
 
@@ -193,6 +201,8 @@ class Composed(Strategy):
         decisions = [part.keep(pool) for part in filters]
         kept = keep_by_all(decisions, pool)
         rows = np.flatnonzero(kept.keep)
+        if not len(rows) and self.spends() == "none":
+            raise nothing_kept(self.title, len(pool))
         if len(rows):
             part = chooser(pool.subset(rows), min(budget, len(rows)))
         else:  # all is dropped, and taken back below

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
+from raybert.errors import SelectionError
 from raybert.selection.pool import Pool, Selection
-from raybert.selection.strategy import Strategy
+from raybert.selection.strategy import BudgetKind, Strategy
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,20 @@ class Filter(Strategy):
     In another strategy's `pre` only the rule is used.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"budget"})
+
     then: SerializeAsAny[Strategy] | None = Field(None, description="chooses among the rest")
+    budget: Literal["auto"] | None = Field(
+        None,
+        description="auto: all that it keeps is trained on, however many that is, and a random draw of as many stands "
+        "beside it; default: `then` chooses the sweep's budget",
+    )
+
+    @model_validator(mode="after")
+    def _nobody_chooses_among_all(self) -> Filter:
+        if self.budget is not None and "then" in self.model_fields_set:
+            raise ValueError("then: must be left out with `budget: auto`, which takes all that is kept")
+        return self
 
     def keep(self, pool: Pool) -> Kept:
         """Return which examples stay."""
@@ -42,15 +57,40 @@ class Filter(Strategy):
     def all_signals(self) -> frozenset[str]:
         return self.required_signals() | (self.then.all_signals() if self.then is not None else frozenset())
 
+    def spends(self) -> BudgetKind:
+        return "none" if self.budget == "auto" else super().spends()
+
+    def takes_by_rule(self) -> bool:
+        return self.budget == "auto"
+
     def choose(self, pool: Pool, budget: int) -> Selection:
-        """Return a draw of what is kept, dropped examples last, the least bad first: what there is without `then`."""
+        """Return a draw of what is kept, dropped examples last, the least bad first: what there is without `then`.
+
+        With `budget: auto` it is all that is kept.
+
+        Raises:
+            SelectionError: that is nothing.
+        """
         kept = self.keep(pool)
+        if self.budget == "auto":
+            rows = np.flatnonzero(kept.keep)
+            if not len(rows):
+                raise nothing_kept(self.title, len(pool))
+            return Selection(rows, kept.badness[rows], pool_scores=kept.badness, conflicts=kept.conflicts)
         keys = np.where(kept.keep, pool.draw_keys, pool.tie_keys)
         order = np.lexsort((keys, np.where(kept.keep, -np.inf, kept.badness)))
         fresh = order[~np.isin(order, pool.selected)]
         positions = np.concatenate([pool.selected, fresh[: budget - len(pool.selected)]])
         refilled = int((~kept.keep[positions]).sum())
         return Selection(positions, kept.badness[positions], refilled=refilled, pool_scores=kept.badness)
+
+
+def nothing_kept(title: str, pool_size: int) -> SelectionError:
+    """Return the error of a strategy that is to take all that is kept, where that is nothing."""
+    return SelectionError(
+        f"{title}: must keep some examples to train on all that it keeps, keeps none of {pool_size:,}; give it other "
+        "parameters, or a budget"
+    )
 
 
 def keep_by_all(decisions: Sequence[Kept], pool: Pool) -> Kept:

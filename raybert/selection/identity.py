@@ -49,10 +49,16 @@ def strategy_identity(strategy: Strategy) -> dict[str, Any]:
     absent = {
         key
         for section in (composed, composed.inner)
-        for key in type(section).added
+        for key in _added(type(section))
         if _is_same(getattr(section, key), _default(section, key))
     }
     return {"name": name} | version | {key: value for key, value in identity.items() if key not in absent}
+
+
+def _added(kind: type[Section]) -> Iterator[str]:
+    """Yield the parameters that came later, those of its bases among them."""
+    for base in kind.__mro__:
+        yield from vars(base).get("added", ())
 
 
 def chooses_in_parts(strategy: Strategy, pool_size: int) -> bool:

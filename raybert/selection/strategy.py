@@ -144,6 +144,10 @@ class Strategy(Section):
         """Return how many of n examples it trains on where it has no budget: what `budget` says in tables."""
         return num_examples
 
+    def takes_by_rule(self) -> bool:
+        """Tell whether it has no budget, and only its choice says how many examples it takes."""
+        return False
+
     def null_inputs(self) -> NullInputs | None:
         """Return which null its proxies must have seen in training (IFD); None: ordinary proxies."""
         return next((null for part in self.parts() if (null := part.null_inputs())), None)

@@ -28,6 +28,7 @@ from raybert.tables.monitor import MONITOR, MONITOR_HISTOGRAMS, MONITOR_SPIKES
 from raybert.tables.renamed import RENAMED_COLUMNS, RENAMED_PLOTS, RENAMED_TABLES, with_new_names
 from raybert.tables.reports import ERRORS, ESTIMATE
 from raybert.tables.runs import (
+    BEFORE_TRAINING,
     EVALUATIONS,
     LOSSES,
     PLANNED,
@@ -56,6 +57,7 @@ __all__ = [
     "AGREEMENT",
     "AS_GOOD_AS_ALL",
     "BASELINES",
+    "BEFORE_TRAINING",
     "BEST_CONFIGURATIONS",
     "BEST_F1",
     "BUDGET_CURVE",

@@ -210,6 +210,8 @@ EVALUATIONS = Table(
     own_metrics=("validation",),
 )
 
+BEFORE_TRAINING = -1
+"""The pass of what was chosen once."""
 SELECTION = Table(
     "selection",
     "a chosen example of a run, once for every pass where passes differ (`trials/<id>/selection.parquet`)",

@@ -11,7 +11,6 @@ from raybert.analysis.report import REPORT_FILE
 from raybert.analysis.results.comparison import LETTERS_HEAD
 from raybert.analysis.results.cost_words import cost_lines
 from raybert.analysis.results.estimates import estimate_line
-from raybert.analysis.results.extra_tests import extra_tests_words
 from raybert.analysis.results.metric_texts import METRICS_TEXT, spread_words
 from raybert.analysis.results.sweep import Sweep
 from raybert.config.extra_tests import TEST
@@ -37,7 +36,7 @@ def summary_table(sweep: Sweep, metric: str | None = None) -> Group:
 
 def extra_tests(sweep: Sweep) -> Group:
     """Return every configuration on each further test set."""
-    table = extra_tests_words(sweep)
+    table = sweep.extra_tests_words()
     names = ", ".join(sweep.extra_test_names)
     lines = [
         f"further test sets ({names}): means; in brackets the difference there, with the mark of its verdict (each "

@@ -106,6 +106,8 @@ GROWN = {
     "qdit_lite": {"parameters": ("alpha=0.5", "alpha=0.5, num_parts=None")},
     "d2": {"parameters": ("search=exact", "search=exact, num_parts=None")},
     "curriculum": {"parameters": ("start=0.25", "start=0.25, percentiles=None")},
+    "label_errors": {"parameters": ("then=random_stratified", "then=random_stratified, budget=None")},
+    "semdedup": {"parameters": (", epsilon", ", budget=None, epsilon")},
     "edfs_lite": {"parameters": ("balance=", "rounds=5, balance="), "schedules": ("once", "once, rounds")},
 }
 """What these can do besides since 0.1."""

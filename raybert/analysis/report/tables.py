@@ -20,7 +20,6 @@ from raybert.analysis.report.layout import (
     shortened,
 )
 from raybert.analysis.report.swatches import Swatch
-from raybert.analysis.results.extra_tests import extra_tests_words
 from raybert.analysis.results.failures import end_of_log, find_failures, reproduce_command
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
@@ -50,7 +49,7 @@ def comparison(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
 
 def extra_tests(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
     """Return every configuration on each further test set, as the terminal words it."""
-    table = extra_tests_words(sweep)
+    table = sweep.extra_tests_words()
     caption = (
         f"Every configuration on test, and on {', '.join(sweep.extra_test_names)}, which nothing was chosen by: means "
         f"over {sweep.replicates} with 95 % intervals, and paired differences; each test set has its own correction."

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from raybert.analysis.results.compared import Compared
 from raybert.analysis.results.comparison import usual_baseline, verdict_mark
 from raybert.analysis.results.held_out import add_held_out
 from raybert.analysis.statistics.columns import typed_frame
-from raybert.analysis.statistics.configurations import KEY
+from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.scales import Scale
 from raybert.display import Row, Style, TextTable
 from raybert.files import read_json
 from raybert.sweeping.folder.predictions import EXTRA_METRICS_FILE
 from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE
 from raybert.tables import EXTRA_TESTS
-
-if TYPE_CHECKING:
-    from raybert.analysis.results.sweep import Sweep
 
 _START = "test_"
 
@@ -59,76 +57,82 @@ def _measured(folder: Path, test: str) -> Mapping[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def extra_tests_table(sweep: Sweep) -> pd.DataFrame:
-    """Return a row per configuration, further test set and baseline: `EXTRA_TESTS`; without such sets no rows."""
+def extra_tests_table(home: Compared, there: Mapping[str, Compared]) -> pd.DataFrame:
+    """Return a row per configuration, further test set and baseline: `EXTRA_TESTS`; without such sets no rows.
+
+    Args:
+        home: the statistics of a sweep on test.
+        there: the same on each further test set, by its name.
+    """
     rows: list[dict[str, Any]] = []
-    name = f"{_START}{sweep.metric}"
-    at_home = sweep.summary().set_index(KEY)[f"{name}_mean"]
-    for test in sweep.extra_test_names:
-        there = sweep.on_test(test)
+    mean = f"{_START}{home.metric}_mean"
+    at_home = home.summary.set_index(KEY)[mean]
+    for test, compared in there.items():
         beside: dict[str, list[dict[Any, Any]]] = {}
-        for row in there.comparisons.to_dict("records"):
+        for row in compared.comparisons.to_dict("records"):
             beside.setdefault(str(row[KEY]), []).append(row)
-        summary = there.summary()
-        shown = summary[summary[f"{name}_mean"].notna()]
-        for row in shown.sort_values(f"{name}_mean", ascending=Scale(sweep.metric).sign < 0).to_dict("records"):
-            for compared in beside.get(str(row[KEY])) or [{}]:
-                rows.append({"test": test, **_row(row, compared, name, float(at_home[row[KEY]]))})
-    return typed_frame(rows, EXTRA_TESTS, sweep.grid_columns)
+        shown = compared.summary[compared.summary[mean].notna()]
+        for row in shown.sort_values(mean, ascending=Scale(home.metric).sign < 0).to_dict("records"):
+            about = _about(row, home.metric) | {"test": test, "test_mean": float(at_home[row[KEY]])}
+            rows += [about | _differences(each) for each in beside.get(str(row[KEY])) or [{}]]
+    return typed_frame(rows, EXTRA_TESTS, home.grid_columns)
 
 
-def _row(row: Mapping[Any, Any], compared: Mapping[Any, Any], name: str, at_home: float) -> dict[str, Any]:
+def _about(row: Mapping[Any, Any], metric: str) -> dict[str, Any]:
     taken = {column.name for column in EXTRA_TESTS.columns}
     about = {str(key): value for key, value in row.items() if key in taken or "." in str(key)}
-    values = {end: row[f"{name}_{end}"] for end in ("mean", "std", "low", "high")}
+    return about | {end: row[f"{_START}{metric}_{end}"] for end in ("mean", "std", "low", "high")}
+
+
+def _differences(compared: Mapping[Any, Any]) -> dict[str, Any]:
     keys = ("baseline", "difference", "difference_std", "difference_low", "difference_high", "p", "holm_p", "verdict")
-    return {**about, **values, "test_mean": at_home, **{key: compared.get(key) for key in keys}}
+    return {key: compared.get(key) for key in keys}
 
 
-def extra_tests_words(sweep: Sweep) -> TextTable:
-    """Return every configuration on each further test set beside the test split of the data, in the order of that."""
-    first = sweep.comparison()
-    num_keys = len(sweep.configurations.headers)
-    names = sweep.extra_test_names
-    found = {test: _cells(sweep.on_test(test), sweep.metric) for test in names}
-    shown = {
-        str(row[KEY]): row
-        for row in sweep.summary().to_dict("records")
-        if row["num_complete"] and row["role"] in MEASURED_ELSEWHERE
-    }
-    scale, name = Scale(sweep.metric), f"{_START}{sweep.metric}_mean"
+def extra_tests_words(home: Compared, there: Mapping[str, Compared], configurations: Configurations) -> TextTable:
+    """Return every configuration on each further test set, in the order of the test split of the data.
+
+    Args:
+        home: as of `extra_tests_table`.
+        there: likewise.
+        configurations: of the sweep.
+    """
+    scale, mean, headers = Scale(home.metric), f"{_START}{home.metric}_mean", configurations.headers
+    found = {test: _cells(compared) for test, compared in there.items()}
+    shown = home.summary[(home.summary["num_complete"] > 0) & home.summary["role"].isin(MEASURED_ELSEWHERE)]
     rows = []
-    for key in sorted(shown, key=lambda key: -scale.sign * float(shown[key][name])):
-        row = shown[key]
-        cells = [str(row["strategy"]), *_varied(sweep, key), f"{row['budget']:,}", scale.value(row[name])]
+    for row in shown.sort_values(mean, ascending=scale.sign < 0, kind="stable").to_dict("records"):
+        varied = configurations[row[KEY]].cells
+        cells = [
+            str(row["strategy"]),
+            *(varied[name] for name in headers),
+            f"{row['budget']:,}",
+            scale.value(row[mean]),
+        ]
         styles: list[tuple[int, Style]] = []
-        for test in names:
-            words, style = found[test].get(key, ("", ""))
+        for test in there:
+            words, style = found[test].get(str(row[KEY]), ("", ""))
             cells.append(words)
             styles.append((len(cells) - 1, style))
         rows.append(Row(tuple(cells), "", tuple(styles)))
-    heads = [first.columns[0], *sweep.configurations.headers.values(), "budget", scale.words]
-    heads += [f"{test} (vs {usual_baseline(sweep.comparisons)})" for test in names]
+    baseline = usual_baseline(home.comparisons)
+    heads = ["strategy", *headers.values(), "budget", scale.words, *(f"{test} (vs {baseline})" for test in there)]
+    num_keys = len(headers)
     return TextTable(tuple(heads), tuple(rows), left=frozenset(range(num_keys + 1)), spare=(num_keys + 1,))
 
 
-def _varied(sweep: Sweep, key: str) -> tuple[str, ...]:
-    cells = sweep.configurations[key].cells
-    return tuple(cells[name] for name in sweep.configurations.headers)
-
-
-def _cells(there: Sweep, metric: str) -> dict[str, tuple[str, Style]]:
+def _cells(there: Compared) -> dict[str, tuple[str, Style]]:
     """Return configuration -> its mean on a test set, with its difference to the baseline there, and how that looks."""
-    usual = usual_baseline(there.comparisons)
+    scale, usual = Scale(there.metric), usual_baseline(there.comparisons)
     compared = {str(row[KEY]): row for row in there.comparisons.to_dict("records") if row["baseline"] == usual}
-    found, scale = {}, Scale(metric)
-    for row in there.summary().to_dict("records"):
-        beside = compared.get(str(row[KEY]))
-        mark, style = verdict_mark(None if beside is None else str(beside["verdict"]))
-        mean = row[f"{_START}{metric}_mean"]
+    found: dict[str, tuple[str, Style]] = {}
+    for row in there.summary.to_dict("records"):
+        mean, beside = row[f"{_START}{there.metric}_mean"], compared.get(str(row[KEY]))
         if pd.isna(mean):
             continue
-        is_compared = beside is not None and not pd.isna(beside["difference"])
-        words = f"({scale.difference(beside['difference'])}{mark and f' {mark}'})" if beside and is_compared else ""
-        found[str(row[KEY])] = (f"{scale.value(mean)} {words}".strip(), style)
+        mark, style = verdict_mark(None if beside is None else str(beside["verdict"]))
+        words = scale.value(mean)
+        if beside is not None and not pd.isna(beside["difference"]):
+            words += f" ({scale.difference(beside['difference'])}{mark and f' {mark}'})"
+        found[str(row[KEY])] = (words, style)
     return found

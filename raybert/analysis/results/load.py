@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from raybert.analysis.results.compared import Compared
 from raybert.analysis.results.held_out import add_held_out
@@ -25,6 +27,7 @@ from raybert.sweeping.folder.versions import check_version
 from raybert.sweeping.folder.whose import check_is_results_folder
 from raybert.sweeping.storage.arguments import reads
 from raybert.tables import (
+    BEFORE_TRAINING,
     EVALUATIONS,
     GPU_HOURS,
     PLANNED,
@@ -134,7 +137,7 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
             | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
         )
     frame = typed_frame(records, TRIALS, grid_columns)
-    frame["budget"] = _budgets(frame, grid_columns)
+    frame["budget"] = _budgets(_with_own_sizes(frame, folder), grid_columns)
     further = [name for name in ("selection_seconds", "signal_seconds", PRETRAINING_SECONDS) if name in frame]
     frame["total_seconds"] = frame["train_seconds"] + frame[further].fillna(0.0).sum(axis=1)
     trained = frame["examples_seen"]
@@ -185,13 +188,33 @@ def _signal_examples(folder: Path, trial_id: str, seen: Mapping[str, Any]) -> in
     return total
 
 
+def _with_own_sizes(trials: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return trials whose budget is what each has chosen, where it has none and chose once."""
+    is_whole = ~has_budget(trials) & (trials["status"] == "complete")
+    found = {row: _num_chosen(folder / "trials" / str(name)) for row, name in trials.loc[is_whole, "trial_id"].items()}
+    known = pd.Series({row: number for row, number in found.items() if number is not None}, dtype="float64")
+    budget = trials["budget"].astype("float64")
+    return trials.assign(budget=known.reindex(trials.index).fillna(budget).astype("int64"))
+
+
+def _num_chosen(run: Path) -> int | None:
+    """Return how many examples a run has chosen before training, by the footer of a file; None: not known, or anew."""
+    try:
+        about = pq.read_metadata(run / "selection.parquet")
+        places = {about.schema.column(place).name: place for place in range(about.num_columns)}
+        groups = [about.row_group(number).column(places["pass"]).statistics for number in range(about.num_row_groups)]
+    except (OSError, pa.ArrowException, KeyError):
+        return None
+    is_once = all(part is not None and part.has_min_max and part.max == BEFORE_TRAINING for part in groups)
+    return int(about.num_rows) if is_once and about.num_rows else None
+
+
 def _budgets(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.Series[int]:
-    """Return the budgets, where a configuration has one: those of whole pools, which differ by fold, are averaged."""
+    """Return the budgets; those of strategies that have none differ by fold, or by seed, and are averaged."""
     keys = ["strategy", "role", *grid_columns]
     is_whole = ~has_budget(trials)
     means = trials[is_whole].groupby(keys, dropna=False)["budget"].transform("mean")
-    crossed = trials[is_whole].groupby(keys, dropna=False)["fold"].transform("nunique") > 1
-    return trials["budget"].mask(is_whole & crossed, means.round()).astype("int64")
+    return trials["budget"].mask(is_whole, means.round()).astype("int64")
 
 
 def _outcome(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,12 @@ from raybert.analysis.results.claims import Claims, make_claims, scope_words
 from raybert.analysis.results.compared import Compared, compared_by
 from raybert.analysis.results.comparison import comparison_lines, comparison_table, letters_lines
 from raybert.analysis.results.every_metric import metrics_per_trial
-from raybert.analysis.results.extra_tests import extra_tests_table, names_of_extra_tests, trials_on_test
+from raybert.analysis.results.extra_tests import (
+    extra_tests_table,
+    extra_tests_words,
+    names_of_extra_tests,
+    trials_on_test,
+)
 from raybert.analysis.results.held_out import unreadable_predictions
 from raybert.analysis.results.pair import Pair, make_pair
 from raybert.analysis.results.pretrained import pretrained_notes
@@ -126,7 +131,14 @@ class Sweep(TrialFiles):
     @cached_property
     def extra_tests(self) -> pd.DataFrame:
         """Every configuration on each further test set, compared as on test: the table `results/extra_tests`."""
-        return extra_tests_table(self)
+        return extra_tests_table(self.compared, self._compared_there())
+
+    def extra_tests_words(self) -> TextTable:
+        """Return every configuration on each further test set beside the test split of the data."""
+        return extra_tests_words(self.compared, self._compared_there(), self.configurations)
+
+    def _compared_there(self) -> dict[str, Compared]:
+        return {name: self.on_test(name).compared for name in self.extra_test_names}
 
     @property
     def epochs(self) -> pd.DataFrame:

@@ -34,6 +34,7 @@ from raybert.analysis.statistics.paired import PAIR, moments_of, replicates_of, 
 from raybert.analysis.statistics.points import grid_points
 from raybert.analysis.statistics.scales import Scale
 from raybert.config import DEFAULT_MARGIN
+from raybert.sweeping.plan.beside import is_random_as, random_as
 from raybert.tables import COMPARISONS, FRACTIONS
 
 REDRAWN = "random_epoch"
@@ -47,7 +48,8 @@ def default_pairs(trials: pd.DataFrame) -> list[tuple[str, str]]:
 
     A strategy with a budget is compared with `random`, one without (or where there is no `random`) with `all`. What
     draws anew before each pass is compared with `random_epoch`, where the sweep has it: beside `random` it would get
-    the credit of seeing more examples. A sweep of nothing but `random` and `all` compares these.
+    the credit of seeing more examples. What says by itself how many examples it takes (`budget: auto`) is compared with
+    the draw of as many. A sweep of nothing but `random` and `all` compares these.
 
     Args:
         trials: a row per trial, as in `Sweep.trials`.
@@ -57,9 +59,12 @@ def default_pairs(trials: pd.DataFrame) -> list[tuple[str, str]]:
     kinds = dict(zip(compared["strategy"], compared["budget_kind"], strict=True))
     pairs = []
     for name, is_limited in limited.items():
+        if random_as(str(name)) in limited:  # of the same size, where that is the strategy's own
+            pairs.append((random_as(str(name)), str(name)))
+            continue
         redrawn = kinds[name] == "per_epoch" and name != REDRAWN and REDRAWN in limited
         baseline = REDRAWN if redrawn else "random" if is_limited and "random" in limited else "all"
-        if baseline in limited and name not in ("random", "all"):
+        if baseline in limited and name not in ("random", "all") and not is_random_as(str(name)):
             pairs.append((baseline, str(name)))
     return pairs or ([("all", "random")] if {"all", "random"} <= limited.keys() else [])
 
@@ -75,7 +80,7 @@ def compare(
     """Return a row per configuration and baseline that it is compared with: `COMPARISONS`.
 
     The family of Holm's correction is all that the table compares with one strategy as the baseline, at all budgets;
-    `random` and `random_epoch` are one baseline in two forms.
+    `random`, `random_epoch` and draws of as many as a strategy takes are one baseline in several forms.
 
     Args:
         trials: a row per trial, as in `Sweep.trials`; only complete ones count.
@@ -195,7 +200,8 @@ def _with_equivalence(table: pd.DataFrame, families: pd.Series[str]) -> pd.DataF
 
 def family_of(baselines: pd.Series[str]) -> pd.Series[str]:
     """Return the family of Holm's correction that a comparison with a baseline belongs to."""
-    return baselines.where(baselines != REDRAWN, "random").rename("family")
+    is_random = (baselines == REDRAWN) | baselines.map(is_random_as)
+    return baselines.where(~is_random, "random").rename("family")
 
 
 def _evidence(

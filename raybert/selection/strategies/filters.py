@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
 from raybert.config.tasks import EVERY_TASK, Task
 from raybert.selection.filter import Filter, Kept
 from raybert.selection.geometry.points import CLUSTER_SIZE, EXACT_LIMIT
-from raybert.selection.pool import Pool
+from raybert.selection.pool import Pool, Selection
 from raybert.selection.registry import register, register_filter
 from raybert.selection.strategies.baselines import Random, RandomStratified
 from raybert.selection.strategies.coverage import PASSES_OF_K_MEANS
 from raybert.selection.strategies.proxies import El2n
 from raybert.selection.strategies.ranked import RankedStrategy
-from raybert.selection.strategy import Strategy
+from raybert.selection.strategy import BudgetKind, Strategy
 
 _CLOSE = 1e-6
 """Probabilities that differ by less are equal."""
@@ -148,6 +148,43 @@ class DropHardest(Filter):
             hardest = rows[np.lexsort((pool.tie_keys[rows], -known))]
             keep[hardest[: int(self.share * len(rows))]] = False
         return Kept(keep, scores)
+
+
+@register
+class RandomAs(Strategy):
+    """A uniform draw of as many examples as a strategy takes that has no budget: what its choice is worth.
+
+    Rule: m = what `of` takes of the pool; the m lowest keyed hashes of (seed, example id).
+
+    A sweep adds it by itself beside every strategy with `budget: auto`. It reads the signals of the other to know m.
+    """
+
+    name: ClassVar[str] = "random_as"
+    tasks: ClassVar[frozenset[Task]] = EVERY_TASK
+    operations: ClassVar[str] = "O(n log n), and what `of` takes"
+    budget_kind: ClassVar[BudgetKind] = "none"
+
+    of: SerializeAsAny[Strategy] = Field(
+        LabelErrors(budget="auto"), description="the strategy, one whose own rule says how many it takes"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_size_of_its_own(self) -> RandomAs:
+        if self.of.spends() != "none" or getattr(self.of, "schedule", "once") != "once":
+            raise ValueError(
+                "of: must be a filter with `budget: auto`, or another strategy without a budget, got "
+                f"'{self.of.title}'; beside those with one stands `random`"
+            )
+        return self
+
+    def takes_by_rule(self) -> bool:
+        return True
+
+    def all_signals(self) -> frozenset[str]:
+        return self.of.all_signals()
+
+    def choose(self, pool: Pool, budget: int) -> Selection:
+        return Random().choose(pool, len(self.of.choose(pool, budget).positions))
 
 
 def is_confidently_another(heldout_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -9,10 +9,14 @@ from typing import Any
 from raybert.config import RaybertConfig, StrategyConfig, suggest, validate_config, with_value
 from raybert.errors import ConfigError
 from raybert.selection.catalogue import build_strategy
+from raybert.selection.compose import compose
+from raybert.selection.filter import Filter
 from raybert.selection.identity import strategy_identity, strategy_label
 from raybert.selection.signals import check_signals
+from raybert.selection.strategies.filters import RandomAs
 from raybert.selection.strategy import Strategy
 from raybert.selection.tasks import check_tasks
+from raybert.sweeping.plan.beside import random_as
 from raybert.sweeping.plan.grid import Variant
 from raybert.sweeping.plan.roles import PROXY
 from raybert.sweeping.plan.search_space import parameter_of, strategy_of
@@ -75,6 +79,10 @@ def read_entries(config: RaybertConfig) -> tuple[Entry, ...]:
             raise ConfigError(f"{path}: '{entry.label}' is the same strategy as '{same}'; leave one of them out")
         entries[entry.label] = entry
         needed.append((path, entry))
+    for entry in [*entries.values()]:
+        beside = _of_the_same_size(entry)
+        if beside is not None and not any(_is_twice(beside, other) for other in entries.values()):
+            entries[beside.label] = beside
     for path, entry in needed:  # now all modules are imported that register signals
         check_signals(entry.strategy.all_signals(), config.selection, path, entry.config.name)
         check_tasks(entry.strategy, config.data.predicts, config.selection, path, entry.config.name)
@@ -113,6 +121,16 @@ def _read_entry(written: StrategyConfig, path: str) -> Entry:
     if label.split("_")[0] == PROXY:
         raise ConfigError(f"{path}.label: must not begin with '{PROXY}', which names the proxy runs, got '{label}'")
     return Entry(label, written, strategy)
+
+
+def _of_the_same_size(entry: Entry) -> Entry | None:
+    """Return the random draw beside a strategy whose own rule says how many it takes; None: it has a budget."""
+    inner = compose(entry.strategy).inner
+    if not isinstance(inner, Filter) or inner.budget != "auto":
+        return None
+    of = {"name": entry.config.name, **entry.config.parameters}
+    config = StrategyConfig(name=RandomAs.name, label=random_as(entry.label), of=of)
+    return Entry(random_as(entry.label), config, build_strategy(config))
 
 
 def _is_twice(entry: Entry, other: Entry) -> bool:

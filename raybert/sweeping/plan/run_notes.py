@@ -25,6 +25,7 @@ def run_notes(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list
         *_by_passes(compared),
         *_rates(compared),
         *_in_parts(compared),
+        *_by_rule(compared),
         *dict.fromkeys(note for spec in compared for note in notes_on_proxies(spec)),
     ]
 
@@ -38,6 +39,18 @@ def notes_on_proxies(spec: RunSpec) -> tuple[str, ...]:
         f"selection.proxy.examples: proxies train on {examples:,} of {spec.pool_size:,} examples and score all: most "
         "are scored by a model that has not seen them, so scores are less sure than those of a proxy of the whole pool",
     )
+
+
+def _by_rule(trials: Iterable[RunSpec]) -> list[str]:
+    """Return a note on strategies of which only their choice says how many examples they take."""
+    names = dict.fromkeys(spec.label for spec in trials if spec.strategy.takes_by_rule())
+    if not names:
+        return []
+    each = "each says" if len(names) > 1 else "says"
+    return [
+        f"{', '.join(names)}: {each} by its own rule how many examples it takes, of the pool at most; its runs are as "
+        "long as that of the whole pool"
+    ]
 
 
 def _small_budgets(trials: Iterable[RunSpec], pools: Mapping[str, PoolFacts]) -> list[str]:

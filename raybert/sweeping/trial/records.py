@@ -13,9 +13,6 @@ from raybert.files import save_array, save_arrays
 from raybert.selection.pool import Selection
 from raybert.training.interface import FixedPasses, PassPlan, PassPlanner, PoolView
 
-BEFORE_TRAINING = -1
-"""The pass of what was chosen once."""
-
 
 @dataclass(frozen=True)
 class DynamicsRecorder:

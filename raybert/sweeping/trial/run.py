@@ -53,7 +53,6 @@ from raybert.sweeping.trial.predicted import predicted_rows, write_rows
 from raybert.sweeping.trial.pretrained import PretrainFirst
 from raybert.sweeping.trial.process import check_time, device_of, prepare_process, run_recorded
 from raybert.sweeping.trial.records import (
-    BEFORE_TRAINING,
     DynamicsRecorder,
     RecordedPasses,
     frame_of_plans,
@@ -63,7 +62,7 @@ from raybert.sweeping.trial.records import (
 from raybert.sweeping.trial.request import WITHOUT_TEST, fit_request, proxy_pooling
 from raybert.sweeping.trial.scored_part import SCORING, with_scored_part
 from raybert.sweeping.trial.surroundings import Report, ReportStart, ReportStep, TrialSurroundings
-from raybert.tables import CONFLICTS, TRIALS
+from raybert.tables import BEFORE_TRAINING, CONFLICTS, TRIALS
 from raybert.training import FitRequest, FitResult, PassPlanner, fit
 from raybert.training.checkpoint import remove_last
 from raybert.training.measures.metrics import validation_metrics
