@@ -11,6 +11,7 @@ from raybert.selection import build_strategy
 from raybert.selection.choose import select_from_pool
 from raybert.selection.identity import strategy_entry, strategy_identity
 from raybert.sweeping.plan.entries import read_entries
+from raybert.sweeping.plan.narrow import narrow_to_one
 from raybert.testing import fresh, make_pool
 from tests.sweeping.planning import plan_of
 
@@ -97,3 +98,12 @@ def test_a_sweep_adds_the_draw_beside_it_once():
 def test_what_makes_no_sense_is_refused(entry, message):
     with pytest.raises(ConfigError, match=message):
         build(**entry)
+
+
+def test_one_of_both_is_selected_and_trained_alone():
+    auto = {"name": "semdedup", "budget": "auto", "label": "dedup"}
+    config = config_of("random", auto)
+    (alone,) = narrow_to_one(config, "dedup", 3).entries
+    assert alone.label == "dedup"
+    (drawn,) = narrow_to_one(config, "random as dedup", 3).entries
+    assert strategy_identity(drawn.strategy)["of"]["name"] == "semdedup"

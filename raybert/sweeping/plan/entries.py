@@ -80,7 +80,7 @@ def read_entries(config: RaybertConfig) -> tuple[Entry, ...]:
         entries[entry.label] = entry
         needed.append((path, entry))
     for entry in [*entries.values()]:
-        beside = _of_the_same_size(entry)
+        beside = draw_beside(entry)
         if beside is not None and not any(_is_twice(beside, other) for other in entries.values()):
             entries[beside.label] = beside
     for path, entry in needed:  # now all modules are imported that register signals
@@ -123,7 +123,7 @@ def _read_entry(written: StrategyConfig, path: str) -> Entry:
     return Entry(label, written, strategy)
 
 
-def _of_the_same_size(entry: Entry) -> Entry | None:
+def draw_beside(entry: Entry) -> Entry | None:
     """Return the random draw beside a strategy whose own rule says how many it takes; None: it has a budget."""
     inner = compose(entry.strategy).inner
     if not isinstance(inner, Filter) or inner.budget != "auto":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raybert.config import RaybertConfig, StrategyConfig, SweepConfig
 from raybert.errors import ConfigError
 from raybert.selection.catalogue import build_strategy
 from raybert.sweeping.plan.design import Design, read_design
-from raybert.sweeping.plan.entries import label_of
+from raybert.sweeping.plan.entries import Entry, draw_beside, label_of
 
 
 def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
@@ -25,10 +27,13 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
             f"data.folds: must be left out to select one subset or train one model, because every fold has its own "
             f"pool, got {config.data.folds}; override it with null"
         )
-    entries = {
-        label_of(entry, build_strategy(entry, f"sweep.strategies[{i}]")): entry
-        for i, entry in enumerate(config.sweep.strategies)
-    }
+    entries: dict[str, StrategyConfig] = {}
+    for i, entry in enumerate(config.sweep.strategies):
+        built = build_strategy(entry, f"sweep.strategies[{i}]")
+        entries[label_of(entry, built)] = entry
+        beside = draw_beside(Entry(label_of(entry, built), entry, built))
+        if beside is not None:
+            entries.setdefault(beside.label, beside.config)
     chosen = {label: entry for label, entry in entries.items() if label == strategy}
     chosen = chosen or {label: entry for label, entry in entries.items() if entry.name == strategy}
     if len(chosen) > 1:
@@ -36,4 +41,5 @@ def narrow_to_one(config: RaybertConfig, strategy: str, seed: int) -> Design:
         raise ConfigError(f"strategy: '{strategy}' stands for several strategies of the file; take one of: {same}")
     entry = next(iter(chosen.values()), StrategyConfig(name=strategy))
     sweep = SweepConfig(strategies=(entry,), seeds=(seed,), equal=config.sweep.equal)
-    return read_design(config.model_copy(update={"sweep": sweep}))
+    design = read_design(config.model_copy(update={"sweep": sweep}))
+    return replace(design, entries=design.entries[:1])  # without the draw beside it
