@@ -74,9 +74,12 @@ class Splits:
     @property
     def extra_tests_digest(self) -> str:
         """What tells further test sets apart; empty: there are none."""
+        return json_digest(self.digests_of_extra_tests()) if self.extra_tests else ""
+
+    def digests_of_extra_tests(self) -> dict[str, str]:
+        """Return the content of every further test set as a digest, by its name."""
         names = self.output_names
-        contents = {name: content_fingerprint({name: table}, names) for name, table in self.extra_tests.items()}
-        return json_digest(contents) if contents else ""
+        return {name: content_fingerprint({name: table}, names) for name, table in self.extra_tests.items()}
 
 
 def load_splits(config: DataConfig, cache_folder: Path, further: Mapping[str, str] = MappingProxyType({})) -> Splits:

@@ -52,7 +52,7 @@ def completed(line: str) -> list[str]:
         ("raybert evaluate runs/m", ["runs/mine/"]),
         ("raybert train mine.yaml --strategy ha", ["hard_ones"]),
         ("raybert select mine.yaml --strategy k_", ["k_center"]),
-        ("raybert train nowhere.yaml --strategy random_", ["random_epoch", "random_stratified"]),
+        ("raybert train nowhere.yaml --strategy random_", ["random_as", "random_epoch", "random_stratified"]),
         ("raybert sweep mine.yaml --set train.loss.ga", ["train.loss.gamma="]),
         ("raybert sweep mine.yaml --set train.loss.gamma=", []),
         ("raybert sweep mine.yaml --retry o", ["oom"]),

@@ -21,7 +21,10 @@ from raybert.data import load_splits
 from raybert.data.extra_tests import with_extra_tests
 from raybert.errors import SweepError
 from raybert.sweeping.folder.layout import SweepFolder
+from raybert.sweeping.folder.spec_file import StoredSpec
 from raybert.sweeping.phases.prepare import prepare
+from raybert.sweeping.phases.unchanged import check_data, describe_contents
+from raybert.sweeping.single.reproduce import _changed_rule
 from raybert.sweeping.trial.run import run_trial
 from raybert.tables import EXTRA_TESTS
 from tests.in_one_process import sweep_in_this_process
@@ -189,3 +192,19 @@ def test_numbers_are_measured_as_scikit_learn_does(folder, tmp_path):
     assert part["target_0"].tolist() == pd.read_csv(folder / "far.csv")["score"].tolist()
     assert found["rmse"] == pytest.approx(np.sqrt(mean_squared_error(part["target_0"], part["prob_0"])), abs=1e-5)
     assert found["r2"] == pytest.approx(r2_score(part["target_0"], part["prob_0"]), abs=1e-5)
+
+
+def test_a_test_set_that_changed_is_refused_and_another_run_of_a_trial_says_nothing_of_rules(run, folder, tmp_path):
+    _, ready, plan = prepared_of(folder, {})
+    spec = next(spec for spec in plan.trials if spec.role == "trial")
+    assert spec.extra_tests == ready.data.extra_tests_digest
+    stored = StoredSpec(spec, ready.data.fingerprint, ready.encoder.fingerprint)
+    assert _changed_rule(stored) == []
+    document = {"data": {spec.data_key: describe_contents(ready)}}
+    prepared = {spec.data_key: ready}
+    check_data(SweepFolder(tmp_path), document, prepared)
+    pd.read_csv(folder / "far.csv").head(50).to_csv(tmp_path / "far.csv", index=False)
+    changed = {"extra_tests": {"near": str(folder / "near.csv"), "far": str(tmp_path / "far.csv")}}
+    _, other, _ = prepared_of(folder, changed)
+    with pytest.raises(SweepError, match=r"the content of data.extra_tests.near changed since this folder was begun"):
+        check_data(SweepFolder(tmp_path), document, {spec.data_key: other})

@@ -52,6 +52,8 @@ def _contents(ready: Prepared) -> Iterator[tuple[str, str, str, str | None]]:
     yield "encoder_fingerprint", f"the encoder '{encoder.name}'", _pin("model", encoder), encoder.fingerprint
     for column, digest in ready.column_digests.items():
         yield f"column:{column}", f"the column '{column}' of data.source '{source}'", "", digest
+    for name, digest in ready.splits.digests_of_extra_tests().items():
+        yield f"extra_test:{name}", f"data.extra_tests.{name}", "", digest
     for model in models:
         pin = _pin("selection.scorers.perplexity", model)
         # raybert 0.1 knew one, of the kind masked.

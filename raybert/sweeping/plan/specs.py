@@ -98,6 +98,7 @@ class RunSpec:
         encoder: fingerprint of the encoder that it fine-tunes, if the sweep pretrains that; empty: it does not.
         signal_encoder: likewise of the encoder behind its signals, where that is another one: a search has found how
             to pretrain that of its own, and signals are those of the file.
+        extra_tests: digest of the further test sets that it is measured on; empty: there are none.
     """
 
     trial_id: str
@@ -123,6 +124,7 @@ class RunSpec:
     scored_fraction: float | None = None
     encoder: str = ""
     signal_encoder: str = ""
+    extra_tests: str = ""
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -218,6 +220,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
     own = {name: signal.text.identity() for name, signal in needed.items() if signal.is_own and signal.text}
     encoder = facts.encoder_of(config)
     signal_encoder = _signal_encoder(spec, facts)
+    extra_tests = facts.extra_tests if spec.role in MEASURED_ELSEWHERE else ""
     identity = {
         "format": FORMAT,
         "data": facts.fingerprint,
@@ -247,7 +250,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({} if spec.scored_fraction is None else {"scored_fraction": spec.scored_fraction}),
         **({} if spec.augment is None else {"augment": spec.augment.model_dump(mode="json")}),
         **({"signal_encoder": signal_encoder} if signal_encoder else {}),
-        **({"extra_tests": facts.extra_tests} if facts.extra_tests and spec.role in MEASURED_ELSEWHERE else {}),
+        **({"extra_tests": extra_tests} if extra_tests else {}),
         "machine": [resources.workers_per_trial, resources.cpus_per_worker, resources.num_gpus > 0],
     }
     is_pretrained = facts.pretraining is not None and encoder != facts.pretraining.base
@@ -257,6 +260,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         columns=columns,
         encoder=encoder if is_pretrained else spec.encoder,
         signal_encoder=signal_encoder,
+        extra_tests=extra_tests,
     )
 
 

@@ -273,7 +273,12 @@ def _changed_rule(stored: StoredSpec) -> list[str]:
     if spec.role not in (TRIAL, TUNE, REFIT):
         return []  # what only serves signals chooses nothing by a rule
     facts = PoolFacts(
-        stored.data_fingerprint, stored.encoder_fingerprint, spec.pool_size, num_classes=0, columns=spec.columns
+        stored.data_fingerprint,
+        stored.encoder_fingerprint,
+        spec.pool_size,
+        num_classes=0,
+        columns=spec.columns,
+        extra_tests=spec.extra_tests,
     )
     if identified(spec, facts).trial_id == spec.trial_id:
         return []

@@ -24,7 +24,9 @@ class Ready:
     column_digests: dict = field(default_factory=dict)
     pretraining: None = None
     data: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(fingerprint="d"))
-    splits: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(details={"source": "mine.csv"}))
+    splits: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(details={"source": "mine.csv"}, digests_of_extra_tests=dict)
+    )
 
 
 def encoder(name, tmp_path, fingerprint="e"):
