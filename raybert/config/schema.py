@@ -266,6 +266,18 @@ class RaybertConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_sample_has_neighbours(self) -> RaybertConfig:
+        share = self.selection.scorers.sample
+        if share is not None and self.model.kind == "iris":
+            raise ValueError(f"selection.scorers.sample: must be left out with `model.kind: iris`, got {share:g}")
+        if share is not None and self.selection.embedding.of == "proxy":
+            raise ValueError(
+                "selection.scorers.sample: must be left out with `selection.embedding.of: proxy`, which needs "
+                f"the proxy on the whole pool to find neighbours, got {share:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pretraining_has_an_encoder(self) -> RaybertConfig:
         if self.pretrain is None:
             return self

@@ -152,6 +152,14 @@ class ScorersConfig(Section):
     dropout: DropoutConfig = DropoutConfig()
     knn_shapley: KnnShapleyConfig = KnnShapleyConfig()
     data_oob: DataOobConfig = DataOobConfig()
+    sample: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of the pool that goes through a model for probs, perplexity, dropout_probs and the like; "
+        "the rest gets the mean of its nearest neighbours by the encoder's embeddings, and runs say how well that "
+        "agrees; default: all of it",
+    )
 
 
 class EmbeddingConfig(Section):

@@ -28,6 +28,7 @@ from raybert.errors import ScoringError
 from raybert.files import content_key
 from raybert.machine import tokenize_in_one_thread
 from raybert.selection.room import Room
+from raybert.selection.scorers.sampled import SampledScorer
 from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, ScoreFunction, Scorer, ScoringData
 from raybert.selection.store import ScoreStore, SignalGone
 from raybert.training.memory.allocator import keep_memory
@@ -99,6 +100,11 @@ class ScoringJob:
     def passes(self) -> int:
         """Forward passes per example."""
         return int(getattr(self.scorer, "passes", 0))
+
+    @property
+    def num_computed(self) -> int:
+        """How many examples it computes something of: all, or a sample."""
+        return self.scorer.num_computed(self.num_rows) if isinstance(self.scorer, SampledScorer) else self.num_rows
 
     @property
     def key(self) -> str:

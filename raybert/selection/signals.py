@@ -23,6 +23,7 @@ from raybert.config import (
 from raybert.errors import ConfigError
 from raybert.selection import registry
 from raybert.selection.declared_signals import TABLE, Signal, is_column, is_of_target, of_column, of_texts
+from raybert.selection.sampling import is_extended
 from raybert.selection.scorers.source import COLUMN
 from raybert.selection.text_signal import TextSignal
 
@@ -114,7 +115,9 @@ def _as_set(signal: Signal, selection: SelectionConfig) -> Signal:
     if signal.name == "embeddings" and selection.embedding.of == "proxy":
         return replace(signal, reads=("probs",))  # what the proxy says is computed, too
     if signal.name == "perplexity" and selection.scorers.perplexity.kind == "causal":
-        return replace(signal, passes=1)
+        signal = replace(signal, passes=1)
+    if selection.scorers.sample is not None and is_extended(signal.name):
+        signal = replace(signal, reads=(*signal.reads, "embeddings"))  # by which neighbours are found
     if signal.name == "loss":
         return replace(signal, runs=selection.scorers.loss.of)
     return signal

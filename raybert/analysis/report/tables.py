@@ -51,8 +51,9 @@ def extra_tests(sweep: Sweep, swatches: Mapping[str, Swatch]) -> PageTable:
     """Return every configuration on each further test set, as the terminal words it."""
     table = sweep.extra_tests_words()
     caption = (
-        f"Every configuration on test, and on {', '.join(sweep.extra_test_names)}, which nothing was chosen by: means "
-        f"over {sweep.replicates} with 95 % intervals, and paired differences; each test set has its own correction."
+        f"Every configuration on test, and on {', '.join(sweep.extra_test_names)}, by which nothing was chosen: means "
+        f"over {sweep.replicates}, and in brackets the paired difference with the mark of its verdict; each test set "
+        "has its own correction. Intervals: results/extra_tests.csv"
     )
     shown = from_text_table(
         "extra-tests", caption, table, swatches, filter="Find configurations" if len(table.rows) > FEW else ""

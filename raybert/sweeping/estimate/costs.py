@@ -15,6 +15,7 @@ from raybert.selection.compose import compose
 from raybert.selection.passes import REFRESHED
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.scorers.perplexity import PerplexityScorer
+from raybert.selection.scorers.sampled import SampledScorer
 from raybert.selection.strategies import El2n, LossThreshold
 from raybert.sweeping.estimate.probe import Probe
 from raybert.sweeping.estimate.shapes import shape_key
@@ -77,10 +78,11 @@ class Costs:
         data = self.prepared[job.data_key].data
         if not job.uses_model:
             return STATISTICS_SECONDS * job.num_rows
-        forward = Span.of_times(self._probe(spec).forward_seconds)
-        if isinstance(job.scorer, PerplexityScorer):
+        scorer = job.scorer.inner if isinstance(job.scorer, SampledScorer) else job.scorer
+        forward = Span.of_times(self._probe(spec).forward_seconds) * (job.num_computed / max(1, job.num_rows))
+        if isinstance(scorer, PerplexityScorer):
             lengths = np.asarray(data.train.lengths)
-            rows = lengths if job.scorer.mask_every is None else np.minimum(lengths, job.scorer.mask_every)
+            rows = lengths if scorer.mask_every is None else np.minimum(lengths, scorer.mask_every)
             return forward * MASKED_HEAD * float((rows * lengths).sum())
         return forward * float(data.train.lengths.sum() * max(1, job.passes)) * self._crowding(spec)
 

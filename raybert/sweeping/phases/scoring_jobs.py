@@ -14,8 +14,10 @@ from raybert.data.chunked import ChunkedData
 from raybert.files import cache_folder
 from raybert.selection.pipeline import ScoringJob
 from raybert.selection.room import Room
+from raybert.selection.sampling import is_extended
 from raybert.selection.scorers.request import ScorerRequest
-from raybert.selection.scorers.scorer import Arithmetic, PoolScorer
+from raybert.selection.scorers.sampled import ExtendedScorer, SampledScorer
+from raybert.selection.scorers.scorer import Arithmetic, PoolScorer, Scorer
 from raybert.selection.signals import needed_signals
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.folder.layout import SweepFolder
@@ -73,7 +75,7 @@ class JobPlanner:
                             job.key,
                             seconds + sum(price for price, _ in prices.values()),
                             seconds / users[job.key] + sum(price / users[run] for run, (price, _) in prices.items()),
-                            job.num_rows * job.passes + sum(scored for _, scored in prices.values()),
+                            job.num_computed * job.passes + sum(scored for _, scored in prices.values()),
                         )
                     )
             refs[trial_id] = tuple(found)
@@ -88,22 +90,30 @@ class JobPlanner:
         selection, request = spec.config.selection, self._request(spec)
         data = self.prepared[spec.data_key].data
         key_of: dict[str, str] = {}
-        for signal in needed_signals(spec.strategy.all_signals(), selection):
+        needed, share = needed_signals(spec.strategy.all_signals(), selection), selection.scorers.sample
+
+        def job_of(scorer: Scorer | PoolScorer) -> ScoringJob:
+            job = ScoringJob(
+                scorer,
+                spec.data_key,
+                data.fingerprint,
+                len(data.train),
+                arithmetic(spec.config),
+                tuple(key_of[name] for name in scorer.reads) if isinstance(scorer, PoolScorer) else (),
+                # The ids of runs, which the key has, say what code is called; the store outlives this folder.
+                code=_code_behind(spec.config) if scorer.runs else None,
+            )
+            key_of.update(dict.fromkeys(scorer.signals, job.key))
+            return job
+
+        for signal in needed if share is None else sorted(needed, key=lambda signal: signal.name != "embeddings"):
             scorer = None if signal.name in key_of else signal.make_scorer(request)
-            if scorer is not None:
-                depends = tuple(key_of[name] for name in scorer.reads) if isinstance(scorer, PoolScorer) else ()
-                job = ScoringJob(
-                    scorer,
-                    spec.data_key,
-                    data.fingerprint,
-                    len(data.train),
-                    arithmetic(spec.config),
-                    depends,
-                    # The ids of runs, which the key has, say what code is called; the store outlives this folder.
-                    code=_code_behind(spec.config) if scorer.runs else None,
-                )
-                key_of.update(dict.fromkeys(scorer.signals, job.key))
-                yield job
+            if scorer is None:
+                continue
+            if share is not None and isinstance(scorer, Scorer) and all(map(is_extended, scorer.signals)):
+                yield job_of(SampledScorer(scorer, share))
+                scorer = ExtendedScorer(scorer.signals, share)
+            yield job_of(scorer)
 
     def _request(self, spec: RunSpec) -> ScorerRequest:
         ready, selection = self.prepared[spec.data_key], spec.config.selection

@@ -14,6 +14,7 @@ from raybert.errors import ScoringError
 from raybert.selection.by_path import ByPath
 from raybert.selection.pipeline import ScoringJob, run_scoring
 from raybert.selection.scorers.perplexity import PerplexityScorer, count_passes
+from raybert.selection.scorers.sampled import SampledScorer
 from raybert.selection.scorers.scorer import ScoringData
 from raybert.selection.store import ScoreStore, SignalRef
 from raybert.sweeping.cluster.connect import Cluster
@@ -262,12 +263,14 @@ class TrialRunner:
     def _announce_perplexity(self, jobs: Sequence[ScoringJob]) -> None:
         """Say what pseudo-perplexity will cost, which is many passes for every text."""
         for job in jobs:
-            if isinstance(job.scorer, PerplexityScorer):
+            scorer = job.scorer.inner if isinstance(job.scorer, SampledScorer) else job.scorer
+            if isinstance(scorer, PerplexityScorer):
                 lengths = np.maximum(self.prepared[job.data_key].data.train.lengths - 2, 1)
-                passes, exact = (count_passes(lengths, m) for m in (job.scorer.mask_every, None))
+                share = job.num_computed / max(1, job.num_rows)
+                passes, exact = (round(share * count_passes(lengths, m)) for m in (scorer.mask_every, None))
                 self.progress.note(
                     f"note: perplexity takes about {passes:,} forward passes of one text "
-                    f"(selection.scorers.perplexity.mask_every: {job.scorer.mask_every or 'null'}; exact: {exact:,})"
+                    f"(selection.scorers.perplexity.mask_every: {scorer.mask_every or 'null'}; exact: {exact:,})"
                 )
 
     def _score(self, specs: list[RunSpec]) -> list[RunSpec]:

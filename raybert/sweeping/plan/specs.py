@@ -13,6 +13,7 @@ from raybert.files import content_key
 from raybert.selection.compose import compose
 from raybert.selection.declared_signals import FREE, Signal
 from raybert.selection.identity import chooses_in_parts, strategy_identity
+from raybert.selection.sampling import is_extended
 from raybert.selection.schedule import round_targets
 from raybert.selection.scorers.request import SignalRuns
 from raybert.selection.scorers.target import digest_of_target
@@ -214,7 +215,7 @@ class RunSpec:
 
 def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
     """Return the specification with its content hash as id."""
-    config, resources = spec.config, spec.config.resources
+    config, resources, selection = spec.config, spec.config.resources, spec.config.selection
     needed = {signal.name: signal for signal in needed_signals(spec.strategy.all_signals(), config.selection)}
     columns = {signal.column: facts.columns[signal.column] for signal in needed.values() if signal.column}
     own = {name: signal.text.identity() for name, signal in needed.items() if signal.is_own and signal.text}
@@ -241,6 +242,7 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         **({"parts": _RULE_OF_PARTS} if chooses_in_parts(spec.strategy, spec.pool_size) else {}),
         **_of_valuation(needed, config.selection),
         **({"dropout": config.selection.scorers.dropout.passes} if "dropout_probs" in needed else {}),
+        **({"sample": selection.scorers.sample} if samples_signals(needed, selection) else {}),
         **({"rounds": "by the final budget"} if _rounds_would_turn(spec) else {}),
         **({"signals": own} if own else {}),
         **({"columns": columns} if columns else {}),
@@ -262,6 +264,11 @@ def identified(spec: RunSpec, facts: PoolFacts) -> RunSpec:
         signal_encoder=signal_encoder,
         extra_tests=extra_tests,
     )
+
+
+def samples_signals(needed: Mapping[str, Signal], selection: SelectionConfig) -> bool:
+    """Tell whether some signal of a run is computed of a share of its pool, and extended by neighbours."""
+    return selection.scorers.sample is not None and any(map(is_extended, needed))
 
 
 def _of_valuation(needed: Mapping[str, Signal], selection: SelectionConfig) -> dict[str, Any]:

@@ -115,14 +115,16 @@ def choose_subset(
         opened = OpenSweep(folder, narrowed, plan, prepared, interruption, interruption.progress, code)
         refs = _score(opened, spec, address, notes)
         ready = prepared[spec.data_key]
-        selection = select_from_pool(spec.strategy, make_pool(spec, ready.data, refs), spec.num_chosen)
+        pool = make_pool(spec, ready.data, refs)
+        notes_on_signals = tuple(pool.notes)
+        selection = select_from_pool(spec.strategy, pool, spec.num_chosen)
         return ChosenSubset(
             frame=_with_source(_frame(ready, selection), spec.config.data),
             pool_size=spec.pool_size,
             refilled=selection.refilled,
             conflicts=_conflicts(ready, selection),
             signal_seconds=sum(ref.seconds for ref in refs),
-            notes=selection.notes,
+            notes=(*notes_on_signals, *selection.notes),
         )
 
 

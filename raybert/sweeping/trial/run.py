@@ -35,6 +35,7 @@ from raybert.models.iris import IrisClassifier, iris_settings
 from raybert.selection.keys import HashedIds, draw_keys, keys_for
 from raybert.selection.pool import Pool, Selection
 from raybert.selection.schedule import make_pass_planner
+from raybert.selection.scorers.sampled import GUESSED, agreement_notes
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.folder.fence import Superseded
 from raybert.sweeping.folder.layout import SweepFolder
@@ -170,7 +171,9 @@ def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) 
     arrays: dict[str, np.ndarray] = {"lengths": data.train.lengths}
     for ref in signals:
         arrays.update(_load_signal(ref.store, ref.key))
-    hashed = _hashed_ids(data)
+    hashed, read = _hashed_ids(data), spec.strategy.all_signals()
+    notes = agreement_notes(arrays, np.asarray(data.train.labels), read)
+    arrays = {name: values for name, values in arrays.items() if not name.startswith(GUESSED)}
     return Pool(
         labels=np.asarray(data.train.labels),
         num_classes=data.num_classes,
@@ -179,6 +182,7 @@ def make_pool(spec: RunSpec, data: ExampleData, signals: tuple[SignalRef, ...]) 
         signals=arrays,
         generator=np.random.default_rng([spec.seed, _OF_SELECTION]),
         draw_keys=hashed.draw_keys(spec.seed),
+        notes=notes,
     )
 
 
