@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,18 @@ def test_a_rule_takes_its_own_number_the_draw_takes_as_many_and_they_are_compare
     assert row["p"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
     notes = (run / "results" / "notes.txt").read_text()
     assert "Traceback" not in notes
+
+
+def test_what_has_not_finished_does_not_count_for_the_size(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    trials = raybert.load_sweep(copy).trials
+    (first, *rest) = trials[trials["strategy"] == "tickets"]["trial_id"]
+    (copy / "trials" / first / "result.json").unlink()
+    found = raybert.load_sweep(copy)
+    expected = np.mean([len(pd.read_parquet(run / "trials" / name / "selection.parquet")) for name in rest])
+    assert found.summary().set_index("strategy").loc["tickets", "budget"] == round(expected)
+    for name in rest:
+        (copy / "trials" / name / "result.json").unlink()
+    pending = raybert.load_sweep(copy).trials
+    assert {*pending.loc[pending["strategy"] == "tickets", "budget"]} == {int(trials["pool_size"].iloc[0])}

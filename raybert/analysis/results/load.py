@@ -137,7 +137,7 @@ def _trials_frame(folder: Path, specs: Sequence[Mapping[str, Any]], grid_columns
             | {key: _plain(value) for key, value in (spec.get("grid") or {}).items()}
         )
     frame = typed_frame(records, TRIALS, grid_columns)
-    frame["budget"] = _budgets(_with_own_sizes(frame, folder), grid_columns)
+    frame["budget"] = _budgets(frame, folder, grid_columns)
     further = [name for name in ("selection_seconds", "signal_seconds", PRETRAINING_SECONDS) if name in frame]
     frame["total_seconds"] = frame["train_seconds"] + frame[further].fillna(0.0).sum(axis=1)
     trained = frame["examples_seen"]
@@ -188,15 +188,6 @@ def _signal_examples(folder: Path, trial_id: str, seen: Mapping[str, Any]) -> in
     return total
 
 
-def _with_own_sizes(trials: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Return trials whose budget is what each has chosen, where it has none and chose once."""
-    is_whole = ~has_budget(trials) & (trials["status"] == "complete")
-    found = {row: _num_chosen(folder / "trials" / str(name)) for row, name in trials.loc[is_whole, "trial_id"].items()}
-    known = pd.Series({row: number for row, number in found.items() if number is not None}, dtype="float64")
-    budget = trials["budget"].astype("float64")
-    return trials.assign(budget=known.reindex(trials.index).fillna(budget).astype("int64"))
-
-
 def _num_chosen(run: Path) -> int | None:
     """Return how many examples a run has chosen before training, by the footer of a file; None: not known, or anew."""
     try:
@@ -209,12 +200,20 @@ def _num_chosen(run: Path) -> int | None:
     return int(about.num_rows) if is_once and about.num_rows else None
 
 
-def _budgets(trials: pd.DataFrame, grid_columns: Sequence[str]) -> pd.Series[int]:
-    """Return the budgets; those of strategies that have none differ by fold, or by seed, and are averaged."""
-    keys = ["strategy", "role", *grid_columns]
+def _budgets(trials: pd.DataFrame, folder: Path, grid_columns: Sequence[str]) -> pd.Series[int]:
+    """Return the budgets; of strategies that have none what they chose, over folds and seeds, or else the pool."""
     is_whole = ~has_budget(trials)
-    means = trials[is_whole].groupby(keys, dropna=False)["budget"].transform("mean")
-    return trials["budget"].mask(is_whole, means.round()).astype("int64")
+    own = trials[is_whole]
+    chosen = [
+        _num_chosen(folder / "trials" / str(name)) if status == "complete" else None
+        for name, status in zip(own["trial_id"], own["status"], strict=True)
+    ]
+    groups = [own[key] for key in ("strategy", "role", *grid_columns)]
+    sizes, pools = (
+        values.astype("float64").groupby(groups, dropna=False).transform("mean")
+        for values in (pd.Series(chosen, own.index, dtype="float64"), own["budget"])
+    )
+    return trials["budget"].mask(is_whole, sizes.fillna(pools).round()).astype("int64")
 
 
 def _outcome(folder: Path) -> dict[str, Any]:
