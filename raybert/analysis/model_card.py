@@ -156,7 +156,11 @@ def _metadata(facts: CardFacts) -> ModelCardData:
 def _summary(facts: CardFacts) -> str:
     spec = facts.spec
     chosen = f"the strategy {code(spec.label)} chose {spec.num_chosen:,} of {spec.pool_size:,} training examples"
-    if spec.budget is None:
+    if spec.strategy.takes_by_rule():
+        trials = facts.sweep.trials
+        size = int(trials.loc[trials["trial_id"] == spec.trial_id, "budget"].iloc[0])
+        chosen = f"the strategy {code(spec.label)} chose about {size:,} of {spec.pool_size:,} training examples"
+    elif spec.budget is None:
         chosen = f"the strategy {code(spec.label)} has the whole pool of {spec.pool_size:,} examples"
     how = (
         f"It is the model of seed {spec.seed} of the configuration with the best mean validation "

@@ -100,3 +100,14 @@ def test_what_has_not_finished_does_not_count_for_the_size(run, tmp_path):
         (copy / "trials" / name / "result.json").unlink()
     pending = raybert.load_sweep(copy).trials
     assert {*pending.loc[pending["strategy"] == "tickets", "budget"]} == {int(trials["pool_size"].iloc[0])}
+
+
+def test_texts_say_how_many_were_taken_and_not_the_whole_pool(run):
+    sweep = raybert.load_sweep(run)
+    size, pool = (
+        int(sweep.summary().set_index("strategy").loc["tickets", "budget"]),
+        int(sweep.trials["pool_size"].max()),
+    )
+    text = (run / "results" / "summaries" / "tickets.txt").read_text()
+    assert f"{size:,} of {pool:,} examples" in text
+    assert "the whole pool; " in (run / "results" / "summaries" / "all.txt").read_text()

@@ -53,6 +53,7 @@ _WITH_PRETRAINING = {
 _COUNTED = {column: cost for cost, column in PARETO_COSTS.items()}
 _RING_SIZE = 12.0
 _LABEL = "_label"
+_POOL = "pool size"
 _FAILED = "1"
 """The marker of a failed run."""
 _LONGEST_NAME = 90
@@ -140,7 +141,9 @@ def _rows(sweep: Sweep) -> pd.DataFrame:
     """Return the rows of the summary with a value, failed runs scored, with the name of each row of a plot."""
     summary = scored_summary(sweep.summary())
     rows = summary.dropna(subset=[f"test_{sweep.metric}_mean"])
-    return rows.assign(**{_LABEL: [sweep.configurations[name].label for name in rows[KEY]]})
+    labels = [sweep.configurations[name].label for name in rows[KEY]]
+    pools = rows[KEY].map(sweep.trials.groupby(KEY)["pool_size"].min())
+    return rows.assign(**{_LABEL: labels}).assign(**{_POOL: pools})
 
 
 def _nothing_to_draw(scale: Scale) -> Figure:
@@ -225,7 +228,7 @@ def _budget_words(row: dict[Any, Any], several: bool) -> str:
     if row["role"] == "proxy":
         return ""
     if row["budget_kind"] == "none":
-        return "whole pool"
+        return "whole pool" if row["budget"] >= row[_POOL] else f"{row['budget']:,}, by its rule"
     anew = "anew in every pass" if row["budget_kind"] == "per_epoch" else ""
     return anew if several else f"{row['budget']:,}{' a pass' if anew else ''}"
 

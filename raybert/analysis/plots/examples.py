@@ -143,7 +143,7 @@ def _lines(
 
 def _title(group: Sequence[OfExamples]) -> str:
     first = group[0]
-    return f"budget {first.budget:,}" if first.has_budget else f"whole pool ({first.budget:,})"
+    return f"budget {first.budget:,}" if first.has_budget else f"no budget ({first.budget:,})"
 
 
 def _sorted_rows(group: Sequence[OfExamples], hardness: Hardness | None) -> list[OfExamples]:

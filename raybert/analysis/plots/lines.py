@@ -38,7 +38,7 @@ def panels_of(sweep: Sweep, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFr
     for point, at_point in grid_points(rows, others if by_point else ()):
         budgets = at_point.groupby(["budget", ~has_budget(at_point)], sort=True)
         for (budget, whole), own in budgets:
-            title = f"{'whole pool' if whole else 'budget'} {budget:,}"
+            title = f"{'no budget:' if whole else 'budget'} {budget:,}"
             if point:
                 most = max((known[name] for name in own[KEY].unique()), key=lambda one: len(one.point))
                 title = f"{title}, {most.point}" if most.point else title

@@ -226,7 +226,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame, classes: pd.DataFrame) -> AxesI
     axes.set_yticks(range(len(names) + 1), [*distinct_short_names(names), POOL], fontsize=8)
     cell_grid(axes, len(labels), len(names) + 1)
     whole = not has_budget(rows).iloc[0]
-    words = "whole pool: what its passes train on" if whole else f"budget {rows['budget'].iloc[0]:,}"
+    words = "no budget: what its passes train on" if whole else f"budget {rows['budget'].iloc[0]:,}"
     axes.set_title(words, loc="left", fontsize=9)
     return image
 

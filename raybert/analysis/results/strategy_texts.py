@@ -105,7 +105,8 @@ def _section(sweep: Sweep, parts: _Parts, row: Mapping[Any, Any]) -> Iterator[st
     yield "=" * len(title)
     trials = parts.trials[title]
     pool = trials[0]["pool_size"]
-    chosen = "the whole pool" if row["budget_kind"] == "none" else f"{row['budget']:,} of {pool:,} examples"
+    is_whole = row["budget_kind"] == "none" and row["budget"] >= min(trial["pool_size"] for trial in trials)
+    chosen = "the whole pool" if is_whole else f"{row['budget']:,} of {pool:,} examples"
     seeds = ", ".join(map(str, sorted({trial["seed"] for trial in trials})))
     folds = f" x {row['num_folds']} folds" if row["folds"] > 1 else ""
     yield f"{chosen}; {row['num_complete']} of {row['num_trials']} trials complete (seeds {seeds}{folds})"

@@ -213,7 +213,7 @@ def _row_notes(table: pd.DataFrame, metric: str, num_compared: pd.Series[Any]) -
                 f"{row['num_weak']} of {row['num_complete']} trials are hardly better than the most frequent class"
             )
         if has_random and not limited and row["role"] != "proxy" and row["num_complete"] and not row["baseline"]:
-            parts.append("trains on the whole pool: not compared with random")
+            parts.append("has no budget: not compared with random")
         elif count >= FEWEST and row["verdict"] == NOT_COMPARED:
             parts.append(f"the same difference to {row['baseline']} in every {replicate}: no verdict")
         notes.append("; ".join(parts))

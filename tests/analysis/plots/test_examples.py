@@ -109,7 +109,7 @@ def test_losses_that_there_are_none_of_stay_empty():
     assert titles[:4] == [
         "budget 2: last loss",
         "the pass that it is from",
-        "whole pool (3): last loss",
+        "no budget (3): last loss",
         "the pass that it is from",
     ]
     assert cells(figure.axes[0]).tolist()[0][::2] == [0.5, 2.0]

@@ -175,7 +175,7 @@ def test_equal_passes_share_a_line(sweep):
 def test_learning_curves_name_the_controls_and_the_best_for_all_panels(sweep):
     figure = drawn(plots.draw_learning_curves(sweep))
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
-    assert list(panels) == ["budget 40", "budget 80", "budget 160", "whole pool 400"]
+    assert list(panels) == ["budget 40", "budget 80", "budget 160", "no budget: 400"]
     names = legend_of(figure)
     final = sweep.evaluations[sweep.evaluations["evaluation"] == 9]
     ends = final.groupby(["strategy", "budget"])["validation_accuracy"].mean().groupby("strategy").max()
