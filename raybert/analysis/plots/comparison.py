@@ -228,7 +228,7 @@ def _budget_words(row: dict[Any, Any], several: bool) -> str:
     if row["role"] == "proxy":
         return ""
     if row["budget_kind"] == "none":
-        return "whole pool" if row["budget"] >= row[_POOL] else f"{row['budget']:,}, by its rule"
+        return "whole pool" if row["budget"] >= row[_POOL] else f"{row['budget']:,}"
     anew = "anew in every pass" if row["budget_kind"] == "per_epoch" else ""
     return anew if several else f"{row['budget']:,}{' a pass' if anew else ''}"
 
