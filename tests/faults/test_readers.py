@@ -63,6 +63,7 @@ def sweep(ground, ray_cluster, tmp_path_factory):
     place = tmp_path_factory.mktemp("whole")
     changes = {"sweep.strategies": ["random", "el2n"], "sweep.seeds": 1, "sweep.refit": True, "train.length.steps": 4}
     changes |= {"monitor.gradient_norm": 1, "monitor.weight_histograms": 2}
+    changes["data.extra_tests"] = {"again": str(ground.data / "test.csv")}
     file = ground.write(place / "sweep.yaml", **changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYBERT_CACHE", str(place / "cache"))

@@ -35,8 +35,10 @@ name: launched
 data: {train_examples: 240, validation_examples: 60, test_examples: 80, max_length: 32}
 train: {length: {steps: 60}, precision: fp32}
 selection: {budget: 0.5}
-sweep: {strategies: [random, random_epoch, random_stratified], seeds: 4}
+sweep: {strategies: [random, random_epoch, random_stratified], seeds: 6}
+limits: {max_nodes: 2}
 """
+"""The launcher starts a worker again of which it has not heard for a while: the sweep must not plan with one node then."""
 
 
 def lacking() -> str | None:

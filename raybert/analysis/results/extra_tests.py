@@ -14,9 +14,10 @@ from raybert.analysis.results.held_out import add_held_out
 from raybert.analysis.statistics.columns import typed_frame
 from raybert.analysis.statistics.configurations import KEY, Configurations
 from raybert.analysis.statistics.scales import Scale
+from raybert.config.extra_tests import TEST
 from raybert.display import Row, Style, TextTable
 from raybert.files import read_json
-from raybert.sweeping.folder.predictions import EXTRA_METRICS_FILE
+from raybert.sweeping.folder.predictions import EXTRA_METRICS_FILE, read_splits
 from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE
 from raybert.tables import EXTRA_TESTS
 
@@ -53,8 +54,16 @@ def trials_on_test(trials: pd.DataFrame, folder: Path, metric: str, test: str) -
 
 
 def _measured(folder: Path, test: str) -> Mapping[str, Any]:
+    """Return every metric of a run on a test set, as it wrote them, or else of what it predicted; empty: unknown."""
     known = (read_json(folder / EXTRA_METRICS_FILE) or {}).get(test)
-    return known if isinstance(known, dict) else {}
+    if isinstance(known, dict):
+        return known
+    splits = read_splits(folder, test)
+    if TEST not in splits:
+        return {}
+    from raybert.training.measures.metrics import evaluation_metrics  # scikit-learn is slow to import
+
+    return evaluation_metrics(*splits[TEST])
 
 
 def extra_tests_table(home: Compared, there: Mapping[str, Compared]) -> pd.DataFrame:

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raybert.config.extra_tests import TEST
+from raybert.sweeping.folder.trial_folder import EXTRA_METRICS_FILE as EXTRA_METRICS_FILE
 from raybert.sweeping.folder.trial_folder import TrialFolder
 
 PREDICTIONS_FILE = "predictions.parquet"
 EXTRA_PREDICTIONS_FILE = "extra_predictions.parquet"
 """Of further test sets (`data.extra_tests`), whose names are its splits."""
-EXTRA_METRICS_FILE = "extra_metrics.json"
-"""Likewise every metric that the run measured, by name of the test set."""
 
 
 def validation_value(trial: TrialFolder, metric: str) -> float:

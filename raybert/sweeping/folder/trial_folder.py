@@ -38,6 +38,8 @@ from raybert.sweeping.folder.restarts import ATTEMPTS_FILE, note_restart
 from raybert.sweeping.folder.trial_log import append_to_log
 from raybert.tables import EVALUATIONS, TRIALS, with_new_names
 
+EXTRA_METRICS_FILE = "extra_metrics.json"
+"""Every metric on the further test sets of `data.extra_tests`, by their names."""
 _SUMMARY = "training_summary.json"
 """Of a pretrained model, in the place of `result.json`."""
 _MARKS = (
@@ -212,6 +214,7 @@ class TrialFolder:
             return [summary] if read_json(summary) is None else []
         torn = [path for path in sorted(self.path.glob("*.parquet")) if not is_whole_parquet(path)]
         torn += [path for path in (self.path / "pool_scores.npy",) if path.exists() and not is_whole_array(path)]
+        torn += [path for path in (self.path / EXTRA_METRICS_FILE,) if path.exists() and read_json(path) is None]
         if self.losses_path.exists() and not is_zipfile(self.losses_path):  # its directory is at the end
             torn.append(self.losses_path)
         result = self.whole_result()
