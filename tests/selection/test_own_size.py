@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raybert.config import StrategyConfig, validate_config
 from raybert.errors import ConfigError, SelectionError
@@ -49,6 +51,19 @@ def test_the_draw_beside_it_has_its_size_and_is_that_of_random():
     drawn = select_from_pool(build(name="random_as", of=of), fresh(pool), 10).positions
     assert len(drawn) == count
     assert drawn.tolist() == select_from_pool(build(name="random"), fresh(pool), count).positions.tolist()
+
+
+@given(st.integers(1, 40), st.integers(0, 5), st.sampled_from(["label_errors", "h_score"]))
+@settings(max_examples=60, deadline=None)
+def test_of_any_small_pool_both_take_as_many_or_both_say_that_nothing_is_kept(num_examples, seed, name):
+    pool, of = make_pool(num_examples, seed=seed), {"name": name, "budget": "auto"}
+    kept = int(build(name=name).inner.keep(pool).keep.sum())
+    for strategy in (build(**of), build(name="random_as", of=of)):
+        if kept:
+            assert len(set(select_from_pool(strategy, fresh(pool), 1).positions.tolist())) == kept
+        else:
+            with pytest.raises(SelectionError, match=f"keeps none of {num_examples}"):
+                select_from_pool(strategy, fresh(pool), 1)
 
 
 def test_a_rule_that_keeps_nothing_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,17 @@ def test_strategies_are_compared_there_as_on_test(run):
     assert {*metrics["split"]} == {"validation", "test", "near", "far"}
     with pytest.raises(SweepError, match=r"test: must be a further test set of the sweep \(near, far\), got 'nah'"):
         sweep.on_test("nah")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"far": 3}', '{"far": {"accuracy": "much"}}', None])
+def test_where_its_metrics_are_damaged_a_run_is_measured_by_what_it_predicted(run, tmp_path, content):
+    expected = raybert.load_sweep(run).extra_tests
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for path in copy.glob("trials/*/extra_metrics.json"):
+        path.unlink() if content is None else path.write_text(content)
+    found = raybert.load_sweep(copy).extra_tests
+    pd.testing.assert_frame_equal(found[found["test"] == "far"], expected[expected["test"] == "far"])
 
 
 def test_terminal_and_page_show_them(run):

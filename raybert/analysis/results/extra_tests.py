@@ -17,7 +17,8 @@ from raybert.analysis.statistics.scales import Scale
 from raybert.config.extra_tests import TEST
 from raybert.display import Row, Style, TextTable
 from raybert.files import read_json
-from raybert.sweeping.folder.predictions import EXTRA_METRICS_FILE, read_splits
+from raybert.sweeping.folder.predictions import read_splits
+from raybert.sweeping.folder.trial_folder import EXTRA_METRICS_FILE
 from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE
 from raybert.tables import EXTRA_TESTS
 
@@ -56,7 +57,7 @@ def trials_on_test(trials: pd.DataFrame, folder: Path, metric: str, test: str) -
 def _measured(folder: Path, test: str) -> Mapping[str, Any]:
     """Return every metric of a run on a test set, as it wrote them, or else of what it predicted; empty: unknown."""
     known = (read_json(folder / EXTRA_METRICS_FILE) or {}).get(test)
-    if isinstance(known, dict):
+    if isinstance(known, dict) and all(isinstance(value, (int, float)) for value in known.values()):
         return known
     splits = read_splits(folder, test)
     if TEST not in splits:

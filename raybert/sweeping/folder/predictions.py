@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raybert.config.extra_tests import TEST
-from raybert.sweeping.folder.trial_folder import EXTRA_METRICS_FILE as EXTRA_METRICS_FILE
 from raybert.sweeping.folder.trial_folder import TrialFolder
 
 PREDICTIONS_FILE = "predictions.parquet"

@@ -39,9 +39,9 @@ from raybert.selection.scorers.sampled import GUESSED, agreement_notes
 from raybert.selection.store import ScoreStore, SignalGone, SignalRef
 from raybert.sweeping.folder.fence import Superseded
 from raybert.sweeping.folder.layout import SweepFolder
-from raybert.sweeping.folder.predictions import EXTRA_METRICS_FILE, EXTRA_PREDICTIONS_FILE, PREDICTIONS_FILE
+from raybert.sweeping.folder.predictions import EXTRA_PREDICTIONS_FILE, PREDICTIONS_FILE
 from raybert.sweeping.folder.spec_file import StoredSpec, write_spec
-from raybert.sweeping.folder.trial_folder import TrialFolder
+from raybert.sweeping.folder.trial_folder import EXTRA_METRICS_FILE, TrialFolder
 from raybert.sweeping.folder.trial_log import opened_log
 from raybert.sweeping.plan.pretrained import PretrainingPrice
 from raybert.sweeping.plan.roles import MEASURED_ELSEWHERE, REFIT
