@@ -13,6 +13,7 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
 from raybert.analysis.markdown import block, code, words
+from raybert.analysis.results.load import num_chosen
 from raybert.analysis.results.pretrained import describe_pretrained
 from raybert.analysis.results.sweep import Sweep
 from raybert.analysis.statistics.configurations import KEY
@@ -157,9 +158,9 @@ def _summary(facts: CardFacts) -> str:
     spec = facts.spec
     chosen = f"the strategy {code(spec.label)} chose {spec.num_chosen:,} of {spec.pool_size:,} training examples"
     if spec.strategy.takes_by_rule():
-        trials = facts.sweep.trials
-        size = int(trials.loc[trials["trial_id"] == spec.trial_id, "budget"].iloc[0])
-        chosen = f"the strategy {code(spec.label)} chose about {size:,} of {spec.pool_size:,} training examples"
+        size = num_chosen(facts.folder)  # of a refit, too, which is no trial of the table
+        taken = "some" if size is None else f"{size:,}"
+        chosen = f"the strategy {code(spec.label)} chose {taken} of {spec.pool_size:,} training examples"
     elif spec.budget is None:
         chosen = f"the strategy {code(spec.label)} has the whole pool of {spec.pool_size:,} examples"
     how = (

@@ -12,6 +12,7 @@ import yaml
 from scipy import stats
 
 import raybert
+from raybert.analysis.results.load import num_chosen
 from tests.in_one_process import sweep_in_this_process
 from tests.processes import called
 
@@ -111,3 +112,16 @@ def test_texts_say_how_many_were_taken_and_not_the_whole_pool(run):
     text = (run / "results" / "summaries" / "tickets.txt").read_text()
     assert f"{size:,} of {pool:,} examples" in text
     assert "the whole pool; " in (run / "results" / "summaries" / "all.txt").read_text()
+
+
+def test_the_number_is_that_of_the_runs_own_file_which_a_refit_has_too(run, tmp_path):
+    trials = raybert.load_sweep(run).trials
+    trial_id = trials.loc[trials["strategy"] == "tickets", "trial_id"].iloc[0]
+    folder = run / "trials" / trial_id
+    rows = pd.read_parquet(folder / "selection.parquet")
+    assert num_chosen(folder) == len(rows)
+    rows.assign(**{"pass": np.zeros(len(rows), np.int32)}).to_parquet(tmp_path / "selection.parquet")
+    assert num_chosen(tmp_path) is None  # chosen anew in every pass
+    (tmp_path / "selection.parquet").write_bytes(b"PAR1")
+    assert num_chosen(tmp_path) is None
+    assert num_chosen(tmp_path / "nowhere") is None

@@ -188,7 +188,7 @@ def _signal_examples(folder: Path, trial_id: str, seen: Mapping[str, Any]) -> in
     return total
 
 
-def _num_chosen(run: Path) -> int | None:
+def num_chosen(run: Path) -> int | None:
     """Return how many examples a run has chosen before training, by the footer of a file; None: not known, or anew."""
     try:
         about = pq.read_metadata(run / "selection.parquet")
@@ -205,7 +205,7 @@ def _budgets(trials: pd.DataFrame, folder: Path, grid_columns: Sequence[str]) ->
     is_whole = ~has_budget(trials)
     own = trials[is_whole]
     chosen = [
-        _num_chosen(folder / "trials" / str(name)) if status == "complete" else None
+        num_chosen(folder / "trials" / str(name)) if status == "complete" else None
         for name, status in zip(own["trial_id"], own["status"], strict=True)
     ]
     groups = [own[key] for key in ("strategy", "role", *grid_columns)]
